@@ -1,0 +1,144 @@
+# crabbox-fc: one binary, and the guest's init as a second, static one.
+# `make help` lists what can be asked for. V=1 shows the commands; BUILD=dir builds elsewhere.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+FUZZ_CC ?= clang
+VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+PKGS := libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive libnftables ext2fs libseccomp
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS := $(shell pkg-config --libs $(PKGS))
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2
+OPT ?= -O2 -g
+BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -Iinternal -include base/banned.h \
+	-DCRABBOX_FC_VERSION='"$(VERSION)"' $(WARN)
+CFLAGS_ALL := $(BASE_CFLAGS) $(OPT) -fPIE $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS)
+
+# What is a test, a fuzz target or product code follows from the file's name and folder.
+ALL_C := $(sort $(wildcard internal/*/*.c))
+TEST_C := $(filter %_test.c,$(ALL_C))
+FUZZ_C := $(filter %_fuzz.c,$(ALL_C))
+TESTUTIL_C := $(filter-out $(TEST_C) %_main.c,$(filter internal/testutil/%,$(ALL_C)))
+GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$(ALL_C)))
+TOOL_C := $(filter internal/testutil/%_main.c,$(ALL_C))
+LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) internal/testutil/% internal/guest/%,$(ALL_C))
+CMD_C := $(sort $(wildcard cmd/crabbox-fc/*.c))
+INIT_C := internal/guest/init_main.c $(GUEST_C) $(wildcard internal/base/error.c internal/base/str.c internal/base/json.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB := $(BUILD)/libcrabbox.a
+TESTLIB := $(BUILD)/libtestutil.a
+BIN := $(BUILD)/crabbox-fc
+INIT := $(BUILD)/crabbox-init
+TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
+TOOLS := $(patsubst internal/testutil/%_main.c,$(BUILD)/testutil/%,$(TOOL_C))
+FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
+
+.PHONY: all help check lint fmt asan bench fuzz install clean tests tools
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BIN) $(INIT)
+
+help:
+	@echo 'make            build $(BIN) and $(INIT)'
+	@echo 'make check      unit and stand-in tests (as root: also the network ones)'
+	@echo 'make lint       layers, headers, banned calls, clang-tidy, cppcheck, shellcheck'
+	@echo 'make fmt        clang-format in place'
+	@echo 'make asan       make check under AddressSanitizer and UBSan'
+	@echo 'make fuzz       every fuzzer over its corpus, FUZZ_SECONDS=10 each'
+	@echo 'make bench      side-by-side measurements, printed as a table'
+	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make clean      remove $(BUILD)/'
+
+$(BUILD)/obj/%.o: %.c Makefile
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(LIB): $(call obj,$(LIB_C))
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(TESTLIB): $(call obj,$(TESTUTIL_C) $(GUEST_C))
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BIN): $(call obj,$(CMD_C)) $(LIB)
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+# Static and without PIE: it runs where there is no loader yet.
+$(BUILD)/initobj/%.o: %.c Makefile
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g $(HARDEN) -fno-pie $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(INIT): $(patsubst %.c,$(BUILD)/initobj/%.o,$(INIT_C))
+	$(say) LINK $@
+	$(Q)$(CC) -static -no-pie -Wl,--gc-sections -o $@ $^ -lcjson -lm
+	$(Q)strip $@
+
+$(BUILD)/test/%: $(BUILD)/obj/internal/%.o $(TESTLIB) $(LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS) -lcmocka
+
+$(BUILD)/testutil/%: $(BUILD)/obj/internal/testutil/%_main.o $(TESTLIB) $(LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS)
+
+FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -O1 -g
+$(BUILD)/fuzz/%: internal/%.c $(LIB_C) $(GUEST_C)
+	$(say) FUZZ $@
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(BASE_CFLAGS) $(FUZZ_FLAGS) $(PKG_CFLAGS) -MMD -MP -MF $@.d -o $@ \
+		$< $(LIB_C) $(GUEST_C) $(PKG_LIBS)
+
+tests: $(TESTS) $(TOOLS)
+tools: $(TOOLS)
+
+check: all tests
+	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(TESTS)
+
+asan:
+	$(Q)$(MAKE) --no-print-directory check BUILD=build/asan OPT='-O1 -g' \
+		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -U_FORTIFY_SOURCE'
+
+fuzz: $(FUZZERS)
+	$(Q)scripts/fuzz.sh $(BUILD)/fuzz $(FUZZERS)
+
+lint:
+	$(Q)BUILD=$(BUILD) scripts/lint.sh
+
+fmt:
+	$(Q)clang-format -i $(ALL_C) $(CMD_C) $(wildcard internal/*/*.h cmd/crabbox-fc/*.h)
+
+bench: all tools
+	$(Q)BUILD=$(BUILD) scripts/bench.sh
+
+install: all
+	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/crabbox-fc
+	install -D -m 0755 $(INIT) $(DESTDIR)$(PREFIX)/lib/crabbox-fc/crabbox-init
+	install -D -m 0644 config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/crabbox-fc/config.example.yaml
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

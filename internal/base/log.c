@@ -1,0 +1,37 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static enum log_level current = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    current = level;
+}
+
+enum log_level log_get_level(void)
+{
+    return current;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    static const char *const prefix[] = {"", "crabbox-fc: warning: ", "", "debug: "};
+    if (level > current)
+        return;
+    char line[2048];
+    int n = snprintf(line, sizeof line, "%s", prefix[level]);
+    va_list ap;
+    va_start(ap, fmt);
+    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
+    va_end(ap);
+    if (m < 0)
+        return;
+    size_t len = (size_t)n + (size_t)m;
+    if (len > sizeof line - 2)
+        len = sizeof line - 2;
+    line[len++] = '\n';
+    (void)!write(STDERR_FILENO, line, len);
+}

@@ -1,0 +1,132 @@
+/* config.h: strict configuration: many sources in, one const struct out.
+ *
+ * Order: defaults < /etc/crabbox-fc/config.yaml < user file < repo-local .crabbox-fc.yaml <
+ * environment < flags. One table (keys.c) describes every key: name, type, default, range, who may
+ * set it, help text; the parser, validation, `config show` and docs/CONFIG.md follow from it.
+ * Unknown or malformed input is an error with file, line, column and the nearest key; nothing is
+ * ever ignored.
+ *
+ * Ownership: config_load returns a struct whose strings live until config_free.
+ * This module is the only user of libyaml.
+ */
+#ifndef CRABBOX_CONFIG_CONFIG_H
+#define CRABBOX_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+
+/* Where a value came from, weakest first. */
+enum config_source { SRC_DEFAULT, SRC_SYSTEM, SRC_USER, SRC_REPO, SRC_ENV, SRC_FLAG };
+
+/* Crabbox's 15 keys: block `firecracker:`, CRABBOX_FIRECRACKER_*, --firecracker-*. */
+struct config_firecracker {
+    const char *binary;
+    const char *jailer;
+    const char *kernel;
+    const char *rootfs;
+    const char *user;
+    const char *work_root;
+    int64_t cpus;
+    int64_t memory_mib;
+    int64_t disk_mib;
+    const char *network; /* "cni" or "nat" */
+    const char *cni_network;
+    const char *cni_conf_dir;
+    const char *cni_bin_dir;
+    int64_t launch_timeout_ms; /* one deadline for the whole of warmup */
+    bool delete_on_release;
+};
+
+struct config {
+    struct config_firecracker firecracker;
+    const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
+    struct {
+        const char *binary; /* qemu.binary = qemu-system-x86_64 */
+        const char *accel;  /* qemu.accel: "kvm" or "tcg"; no default: "" means not chosen */
+    } qemu;
+    struct {
+        const char *dir; /* image.dir: an image directory (docs/GUEST.md), or "" to boot
+                          * firecracker.kernel and firecracker.rootfs (a stock image with
+                          * cloud-init). Default /var/lib/crabbox-fc/images/default, but "" when
+                          * kernel or rootfs is set by any source and image.dir is not. */
+    } image;
+    struct {
+        const char *pool; /* network.pool = 10.213.0.0/16: leases get /31 links out of it */
+        const char *dns;  /* network.dns: comma-separated addresses; "" = the host's */
+    } network;
+    struct {
+        int64_t ttl_ms;          /* lease.ttl = 90m */
+        int64_t idle_timeout_ms; /* lease.idleTimeout = 30m */
+        int64_t stop_timeout_ms; /* lease.stopTimeout = 10s: graceful shutdown, then SIGKILL */
+    } lease;
+    struct {
+        const char *allow_env; /* run.allowEnv = CI,NODE_OPTIONS */
+        const char *exclude;   /* sync.exclude: newline-separated patterns */
+    } run;
+    void *priv; /* arena, sources and the list of files read; owned by this module */
+};
+
+/* One assignment from the command line: `key` is a table name ("firecracker.cpus"). */
+struct config_flag {
+    const char *key;
+    const char *value;
+    const char *spelling; /* as the user typed it, for messages: "--firecracker-cpus" */
+};
+
+struct config_args {
+    const char *cwd;                 /* where the search for .crabbox-fc.yaml starts */
+    const char *const *envp;         /* the environment to read */
+    const struct config_flag *flags; /* in order; a later one wins */
+    size_t n_flags;
+    const char *system_file; /* NULL: /etc/crabbox-fc/config.yaml; tests name another */
+};
+
+int config_load(const struct config_args *args, struct config *out, struct error *err);
+void config_free(struct config *cfg);
+
+/* ---- the table, for help, docs, completion ---- */
+enum config_type {
+    CFG_STRING,
+    CFG_PATH,
+    CFG_ENUM,
+    CFG_INT,
+    CFG_MIB,
+    CFG_DURATION,
+    CFG_BOOL,
+    CFG_LIST,
+    CFG_CIDR
+};
+
+struct config_key {
+    const char *name; /* "firecracker.cpus" */
+    const char *env;  /* "CRABBOX_FIRECRACKER_CPUS" */
+    const char *flag; /* "firecracker-cpus" (without --) */
+    enum config_type type;
+    const char *fallback; /* default, as text */
+    const char *choices;  /* CFG_ENUM: "kvm|tcg" */
+    int64_t min, max;     /* CFG_INT, CFG_MIB, CFG_DURATION (ms) */
+    bool host; /* names something of the host or weakens isolation: trusted sources only */
+    const char *help;
+    size_t offset; /* in struct config */
+};
+
+extern const struct config_key config_keys[];
+extern const size_t config_keys_len;
+const struct config_key *config_key_by_flag(const char *flag); /* NULL if unknown */
+
+/* The value as text and the source that set it ("user:/root/.config/…:12", "env:NAME", "flag:--x",
+ * "default"). Both live as long as cfg. */
+const char *config_value_text(const struct config *cfg, const struct config_key *key);
+const char *config_value_source(const struct config *cfg, const struct config_key *key);
+
+/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}…],"files":[…]}. */
+void config_show_text(const struct config *cfg, struct strbuf *out);
+cJSON *config_show_json(const struct config *cfg);
+/* Files that were looked for, with whether they were read: `config path`. */
+cJSON *config_paths_json(const struct config *cfg);
+
+#endif

@@ -1,0 +1,84 @@
+/* image.h: what a guest boots from: kernel, initrd, root filesystem, disks, seed drive.
+ *
+ * Two kinds of guest (docs/GUEST.md):
+ *   ours  an image directory with image.json: kernel, initrd with our init, read-only root that all
+ *         leases share; writes go to a sparse per-lease disk;
+ *   stock firecracker.kernel and firecracker.rootfs: a writable clone of the root as first drive,
+ *         real cloud-init reads the seed.
+ *
+ * This module is the only user of libext2fs and of libarchive's ISO writer.
+ */
+#ifndef CRABBOX_IMAGE_IMAGE_H
+#define CRABBOX_IMAGE_IMAGE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "config/config.h"
+
+enum image_kind { IMAGE_OURS, IMAGE_STOCK };
+
+struct image {
+    enum image_kind kind;
+    char dir[PATH_MAX]; /* "" for stock */
+    char kernel[PATH_MAX];
+    char initrd[PATH_MAX]; /* "" when there is none */
+    char rootfs[PATH_MAX];
+    char rootfs_type[16];    /* "ext4", "squashfs", "erofs", "xfs", "btrfs" from the magic */
+    char kernel_release[64]; /* "" when unknown */
+    char pin[72];            /* "sha256:…" of rootfs from the manifest, or "none" */
+};
+
+/* Finds and checks the files: present, regular, not empty, kernel an ELF vmlinux (or arm64 Image),
+ * root a filesystem we know, manifest strict. ERR_CONFIG names the file, the reason and what to do
+ * (build the image with scripts/build-image.sh, set firecracker.kernel …). Reads headers only. */
+int image_load(const struct config *cfg, struct image *out, struct error *err);
+
+/* How a file was duplicated; shown to the user. */
+enum clone_how { CLONE_REFLINK, CLONE_SPARSE, CLONE_COPY };
+const char *clone_how_name(enum clone_how how);
+
+/* Writable copy of `src` as `name` below dirfd (0600), at least size_mib large (grown sparse, never
+ * truncated smaller). FICLONE first, else only the data extents. No fsync. */
+int image_clone(const char *src, int dirfd, const char *name, int64_t size_mib, enum clone_how *how,
+                struct error *err);
+/* What image_clone would use between the two directories, without leaving anything. */
+int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *how,
+                      struct error *err);
+
+/* A sparse file with an empty ext4 filesystem, in process by libext2fs, a few ms whatever the size.
+ */
+int image_make_disk(int dirfd, const char *name, int64_t size_mib, const char *label,
+                    struct error *err);
+
+/* Room for a lease: fails with figures when the filesystem of dirfd lacks `need_mib` free MiB. */
+int image_check_space(int dirfd, int64_t need_mib, struct error *err);
+
+/* Everything that the seed drive says. Strings are borrowed. */
+struct seed_spec {
+    const char *lease_id;
+    const char *hostname;
+    const char *user;
+    const char *work_root;
+    const char *authorized_key;   /* public line */
+    const char *host_key_private; /* OpenSSH PEM */
+    const char *host_key_public;
+    const char *nonce; /* hex; the guest gives it back: proof that it read this seed */
+    const char *guest_mac;
+    const char *guest_addr; /* without prefix; /30 */
+    const char *gateway;
+    const char *const *dns;
+    unsigned n_dns;
+    bool stock; /* real cloud-init: also runcmd for the work root */
+};
+
+#define SEED_NONCE_PATH "/run/crabbox-fc/nonce"
+
+/* Writes a NoCloud drive: ISO9660 with Rock Ridge or Joliet, label cidata, files user-data,
+ * meta-data, network-config (JSON, which is YAML). Mode 0600: it holds the host's private key. */
+int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, struct error *err);
+
+#endif

@@ -1,0 +1,98 @@
+/* net.h: the network of one lease.
+ *
+ *   host namespace                       lease namespace (no name: it lives as long as the VMM
+ *                                        or the descriptor of the process that makes it)
+ *   cbx<slot> 10.213.a.b/31 ── veth ──  up0 10.213.a.b+1/31,  tap0 192.0.2.1/30 ── guest 192.0.2.2
+ *
+ * The guest has the same addresses in every lease; one-to-one NAT in the lease namespace maps
+ * them to the lease's own address (the inner end of the veth), which is where SSH connects.
+ * The claim is the link: its name carries the slot, and the kernel refuses a second one
+ * (ERR_EXISTS: try the next slot). The outer end's MAC is derived from the lease id, so undo never
+ * removes a link of another lease that won a race for the same slot.
+ *
+ * Order: net_plan (names only) → record → net_apply → … → net_undo (from the record alone; absent
+ * is success). No other module uses libnl or libnftables.
+ */
+#ifndef CRABBOX_NET_NET_H
+#define CRABBOX_NET_NET_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "sys/deadline.h"
+
+#define NET_ADDR_SIZE  46 /* INET6_ADDRSTRLEN */
+#define NET_DNS_MAX    3
+#define NET_MAC_SIZE   18
+#define NET_TABLE_SIZE 32
+
+/* Every host fact of a lease's network, by value: it is part of the lease record. */
+struct net_lease {
+    uint32_t slot;               /* index of the /31 in the pool */
+    char veth[IF_NAMESIZE];      /* outer end, "cbx" + slot: the claim */
+    char veth_mac[NET_MAC_SIZE]; /* derived from the lease id: proof of ownership */
+    char tap[IF_NAMESIZE];       /* inside the lease namespace */
+    char guest_mac[NET_MAC_SIZE];
+    char host_addr[NET_ADDR_SIZE];  /* outer end of the veth */
+    char lease_addr[NET_ADDR_SIZE]; /* inner end: where SSH connects */
+    char guest_addr[NET_ADDR_SIZE]; /* inside the guest */
+    char gateway[NET_ADDR_SIZE];    /* the tap's address */
+    char table[NET_TABLE_SIZE];     /* nft table in the host namespace, one per state directory */
+    char dns[NET_DNS_MAX][NET_ADDR_SIZE];
+    unsigned n_dns;
+};
+
+struct net_request {
+    const char *lease_id;  /* "cbx_" + 12 hex */
+    const char *pool;      /* CIDR */
+    const char *dns;       /* comma-separated, "" = from the host */
+    const char *state_dir; /* names the nft table */
+    unsigned attempt;      /* 0, 1, 2 …: which candidate slot */
+};
+
+/* Chooses names and addresses; touches nothing. Fails on a bad pool, one that overlaps a route of
+ * the host (other than our own links), no usable DNS server, or when attempt exceeds the pool. */
+int net_plan(const struct net_request *req, struct net_lease *out, struct error *err);
+
+/* Makes namespace, rules (before any link is up), links, addresses, routes. Returns the
+ * namespace's descriptor (caller closes; the VMM is started in it), or -1: ERR_EXISTS when the slot
+ * is taken, ERR_ENV when a capability or /dev/net/tun is missing. On error it has undone what it
+ * made. */
+int net_apply(const struct net_lease *n, struct error *err);
+
+/* Removes what net_apply made, from the record alone. */
+int net_undo(const struct net_lease *n, struct error *err);
+
+/* A packet socket in the lease namespace that turns readable when the guest sends its first
+ * frames: the event that readiness waits on. Caller closes. */
+int net_watch_guest(int netns_fd, const struct net_lease *n, struct error *err);
+
+/* The record's JSON object. */
+cJSON *net_lease_to_json(const struct net_lease *n);
+int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err);
+
+/* ---- for doctor and residue checks ---- */
+struct net_found {
+    char name[64]; /* link or table */
+    char kind[16]; /* "link" or "nft-table" */
+};
+/* Lists links named like ours ("cbx" + digits with our MAC prefix rule) and nft tables named like
+ * ours in the current namespace. Returns the number written (at most max), or -1. */
+int net_scan(struct net_found *out, unsigned max, struct error *err);
+
+enum net_check { NET_OK, NET_MISSING, NET_UNKNOWN };
+struct net_host_state {
+    enum net_check cap_net_admin, cap_sys_admin, tun, nft, ip_forward;
+    bool forward_drop;      /* some other base chain on forward has policy drop */
+    char forward_owner[64]; /* its table, "ip filter" */
+    bool pool_conflict;
+    char pool_route[64]; /* the route it overlaps */
+};
+/* Looks, changes nothing. */
+int net_host_look(const char *pool, struct net_host_state *out, struct error *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* ssh.h: keys, readiness, commands and streams over SSH.
+ *
+ * The guest's host key is made by us before the guest exists, travels in the seed drive and is
+ * compared before anything is sent: there is no trust on first use. This module is the only user
+ * of libssh. All waits are poll() on the connection with the caller's deadline.
+ *
+ * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_exec
+ * (any number of times) → ssh_close.
+ */
+#ifndef CRABBOX_SSH_SSH_H
+#define CRABBOX_SSH_SSH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "sys/deadline.h"
+
+#define SSH_PUBKEY_SIZE 128 /* "ssh-ed25519 AAAA…" and NUL, ed25519 only */
+
+/* Makes an ed25519 key. `private_pem` gets the unencrypted OpenSSH private key text (wipe and
+ * free after use), `public_line` "ssh-ed25519 AAAA…" without comment. */
+int ssh_key_generate(struct strbuf *private_pem, char public_line[static SSH_PUBKEY_SIZE],
+                     struct error *err);
+
+struct ssh_target {
+    const char *host; /* numeric address */
+    uint16_t port;
+    const char *user;
+    const char *key_file; /* private key path (may be /proc/self/fd/N/name) */
+    const char *host_key; /* pinned "ssh-ed25519 AAAA…" */
+};
+
+struct ssh_conn; /* opaque, owned by the caller until ssh_close */
+
+/* Connects, verifies the pinned host key (ERR_HOSTKEY on a mismatch, with both fingerprints),
+ * authenticates. One attempt; ERR_SSH or ERR_TIMEOUT. */
+int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct ssh_conn **out,
+                   struct error *err);
+
+/* What readiness may watch besides the connection; every descriptor is borrowed and may be -1. */
+struct ssh_wait {
+    int guest_fd; /* readable when the guest sent a frame (net_watch_guest): retry at once */
+    int vmm_fd;   /* pidfd: readable when the VMM died: fail at once with ERR_VMM */
+};
+
+/* Connects as soon as the guest answers: retries on refusal or silence when guest_fd shows life,
+ * at the latest by a short growing timer; a wrong host key or refused login is final. Times of the
+ * milestones are stored for the timing report. */
+struct ssh_ready_times {
+    int64_t first_frame_us, tcp_us, banner_us, auth_us; /* boottime clock; 0: not seen */
+};
+int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const struct deadline *d,
+                   struct ssh_conn **out, struct ssh_ready_times *times, struct error *err);
+
+/* How a remote command ended: exactly one of the first two unless the connection was lost. */
+struct ssh_status {
+    bool exited;
+    bool signalled;
+    int code;
+    char signal[16]; /* "KILL", as in the protocol */
+};
+
+/* Where a command's streams go. Descriptors are borrowed. */
+struct ssh_io {
+    int stdin_fd;          /* -1: end of file at once */
+    int stdout_fd;         /* -1: discard (or out) */
+    int stderr_fd;         /* -1: discard (or errout) */
+    struct strbuf *out;    /* alternative to stdout_fd: capture at most out_max bytes */
+    struct strbuf *errout; /* alternative to stderr_fd */
+    size_t out_max;
+    /* Alternative to stdin_fd: called when the channel can take data. Fills buf, returns the
+     * number of bytes, 0 at the end, -1 with err set to abort. */
+    ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);
+    void *source_ctx;
+    int vmm_fd; /* pidfd to watch, or -1 */
+};
+#define SSH_IO_INIT                                                                                \
+    {                                                                                              \
+        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .vmm_fd = -1                             \
+    }
+
+/* Runs `command` (one string, as SSH has it: the login shell of the guest's user reads it) and
+ * streams to the end, byte-exact, memory bounded (a slow reader pushes back to the guest). A lost
+ * connection is ERR_SSH, a dead VMM ERR_VMM; a command that ended is 0 with `st` filled, whatever
+ * its code. */
+int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
+             const struct deadline *d, struct ssh_status *st, struct error *err);
+
+void ssh_close(struct ssh_conn *c); /* NULL is fine */
+static inline void cleanup_ssh_conn(struct ssh_conn **c)
+{
+    ssh_close(*c);
+}
+
+/* argv → one string that any POSIX shell reads back as exactly these words. */
+void ssh_quote_argv(struct strbuf *out, const char *const *argv);
+
+#endif

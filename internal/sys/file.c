@@ -1,0 +1,200 @@
+#include "sys/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err)
+{
+    char chunk[16384];
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, ERR_IO, errno, "read %s", what);
+        if (n == 0)
+            return 0;
+        if (out->len + (size_t)n > max)
+            return error_set(err, ERR_IO, EFBIG, "%s is larger than %zu bytes", what, max);
+        strbuf_add(out, chunk, (size_t)n);
+    }
+}
+
+int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err)
+{
+    struct stat st;
+    /* O_NONBLOCK: opening a FIFO that someone put there must not hang. */
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "open %s", name);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_IO, 0, "%s is not a regular file", name);
+    return fd_read_all(fd, max, name, out, err);
+}
+
+int fd_write_all(int fd, const void *data, size_t len, const char *what, struct error *err)
+{
+    const char *p = data;
+    while (len) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, ERR_IO, errno, "write %s", what);
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int dir_sync(int dirfd, const char *what, struct error *err)
+{
+    if (fsync(dirfd) < 0)
+        return error_set(err, ERR_IO, errno, "sync directory of %s", what);
+    return 0;
+}
+
+/* Creates and fills the temporary file; `tmp` is its name for the caller to rename. */
+static int write_temp(int dirfd, const char *tmp, const void *data, size_t len, mode_t mode,
+                      bool sync, struct error *err)
+{
+    _cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "create %s", tmp);
+    if (fd_write_all(fd, data, len, tmp, err) < 0)
+        return -1;
+    if (sync && fsync(fd) < 0)
+        return error_set(err, ERR_IO, errno, "sync %s", tmp);
+    return 0;
+}
+
+static int replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
+                        bool sync, struct error *err)
+{
+    char tmp[NAME_MAX + 1];
+    unsigned char rnd[4];
+    char hex[9];
+    random_bytes(rnd, sizeof rnd);
+    str_hex(rnd, sizeof rnd, hex);
+    if (str_format(tmp, sizeof tmp, "%s.%s.tmp", name, hex) < 0)
+        return error_set(err, ERR_IO, ENAMETOOLONG, "write %s", name);
+    if (write_temp(dirfd, tmp, data, len, mode, sync, err) < 0) {
+        (void)unlinkat(dirfd, tmp, 0);
+        return -1;
+    }
+    if (renameat(dirfd, tmp, dirfd, name) < 0) {
+        (void)error_set(err, ERR_IO, errno, "replace %s", name);
+        (void)unlinkat(dirfd, tmp, 0);
+        return -1;
+    }
+    return sync ? dir_sync(dirfd, name, err) : 0;
+}
+
+int file_write_atomic(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
+                      struct error *err)
+{
+    return replace_file(dirfd, name, data, len, mode, true, err);
+}
+
+int file_write_new(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
+                   struct error *err)
+{
+    return replace_file(dirfd, name, data, len, mode, false, err);
+}
+
+int dir_make_all(const char *path, mode_t mode, struct error *err)
+{
+    _cleanup_free_ char *copy = xstrdup(path);
+    for (char *p = copy + 1;; p++) {
+        if (*p && *p != '/')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        if (mkdir(copy, mode) < 0 && errno != EEXIST)
+            return error_set(err, ERR_IO, errno, "create directory %s", copy);
+        *p = saved;
+        if (!saved)
+            return 0;
+    }
+}
+
+int dir_open_private(const char *path, struct error *err)
+{
+    struct stat st;
+    if (dir_make_all(path, 0700, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "open directory %s", path);
+    if (st.st_uid != geteuid())
+        return error_set(err, ERR_IO, 0, "directory %s belongs to uid %u, not to you (%u)", path,
+                         (unsigned)st.st_uid, (unsigned)geteuid());
+    if (st.st_mode & 077)
+        return error_set(err, ERR_IO, 0,
+                         "directory %s is open to other users (mode %04o); run: chmod 700 %s", path,
+                         (unsigned)(st.st_mode & 07777), path);
+    return TAKE_FD(fd);
+}
+
+int file_unlink(int dirfd, const char *name, struct error *err)
+{
+    if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+        return error_set(err, ERR_IO, errno, "remove %s", name);
+    return 0;
+}
+
+static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err);
+
+/* Removes one entry of a directory, descending where it is a directory of the same device. */
+static int remove_entry(int dirfd, const char *name, dev_t dev, unsigned depth, struct error *err)
+{
+    struct stat st;
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return error_set(err, ERR_IO, errno, "remove %s", name);
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "open %s", name);
+    if (st.st_dev != dev)
+        return error_set(err, ERR_IO, EXDEV, "%s is a mount point: unmount it, then try again",
+                         name);
+    if (remove_children(fd, dev, depth + 1, err) < 0)
+        return -1;
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return error_set(err, ERR_IO, errno, "remove directory %s", name);
+    return 0;
+}
+
+static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err)
+{
+    if (depth > 64)
+        return error_set(err, ERR_IO, ELOOP, "remove a tree deeper than 64 directories");
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    _cleanup_closedir_ DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    if (!d)
+        return error_set(err, ERR_IO, errno, "read a directory to remove");
+    for (struct dirent *e; (e = readdir(d));) {
+        if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
+            continue;
+        if (remove_entry(fd, e->d_name, dev, depth, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int dir_remove_tree(int dirfd, const char *name, struct error *err)
+{
+    struct stat parent;
+    int r = dirfd == AT_FDCWD ? fstatat(AT_FDCWD, name, &parent, AT_SYMLINK_NOFOLLOW)
+                              : fstat(dirfd, &parent);
+    if (r < 0)
+        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "remove %s", name);
+    return remove_entry(dirfd, name, parent.st_dev, 0, err);
+}

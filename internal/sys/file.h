@@ -1,0 +1,48 @@
+/* file.h: reading with a cap, writing atomically, directories that are really ours.
+ *
+ * Functions take a directory descriptor and a relative name wherever a path could be
+ * swapped under us; AT_FDCWD with an absolute path is fine for the rest.
+ */
+#ifndef CRABBOX_SYS_FILE_H
+#define CRABBOX_SYS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+/* Reads a regular file of at most `max` bytes (ERR_IO beyond). Follows no final symlink. */
+int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err);
+/* The same from an open descriptor, from its current offset (pipes and sockets too). */
+int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err);
+
+/* Writes all bytes; handles short writes and EINTR. */
+int fd_write_all(int fd, const void *data, size_t len, const char *what, struct error *err);
+
+/* Replaces `name` in one step: new temporary file, write, fsync, rename, fsync directory.
+ * A reader sees the old content or the new, also after a crash. */
+int file_write_atomic(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
+                      struct error *err);
+/* The same without fsync, for files that can be made again (a lease's ssh_config). */
+int file_write_new(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
+                   struct error *err);
+
+/* mkdir -p with the given mode for what is new. */
+int dir_make_all(const char *path, mode_t mode, struct error *err);
+/* Opens a directory and checks that it is owned by us and closed to others (mode 0700 set
+ * where we just made it). Returns a descriptor. */
+int dir_open_private(const char *path, struct error *err);
+
+/* Removes `name` below dirfd with all its content; never follows a symlink, never crosses to
+ * another filesystem. Absent is a success. */
+int dir_remove_tree(int dirfd, const char *name, struct error *err);
+
+/* Unlinks; absent is a success. */
+int file_unlink(int dirfd, const char *name, struct error *err);
+
+int dir_sync(int dirfd, const char *what, struct error *err);
+
+#endif

@@ -1,0 +1,25 @@
+/* lock.h: whole-file locks that the kernel frees when the holder dies.
+ *
+ * An open-file-description lock: it belongs to the descriptor, is kept by no child
+ * (O_CLOEXEC), and ends with the process however that ends. The file itself says nothing.
+ */
+#ifndef CRABBOX_SYS_LOCK_H
+#define CRABBOX_SYS_LOCK_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "sys/deadline.h"
+
+/* Takes the exclusive lock on `name` below dirfd, creating the file (0600) if `create`.
+ * Without waiting: ERR_BUSY when another holds it. Returns the descriptor that is the lock. */
+int lock_try(int dirfd, const char *name, bool create, struct error *err);
+
+/* The same, waiting until the deadline (ERR_TIMEOUT). */
+int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d,
+              struct error *err);
+
+/* Whether somebody holds the lock now; takes nothing. -1 on error (ENOENT in err->sys). */
+int lock_is_held(int dirfd, const char *name, struct error *err);
+
+#endif

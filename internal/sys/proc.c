@@ -1,0 +1,107 @@
+#include "sys/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/file.h"
+
+int proc_boot_id(char out[static BOOT_ID_SIZE], struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 128, &sb, err) < 0)
+        return -1;
+    sb.buf[strcspn(sb.buf, "\n")] = '\0';
+    if (str_copy(out, BOOT_ID_SIZE, sb.buf) < 0 || strlen(out) != BOOT_ID_SIZE - 1)
+        return error_set(err, ERR_ENV, 0, "the host's boot id is malformed");
+    return 0;
+}
+
+/* Reads state and start time of a pid. The name field may hold anything, so fields are counted
+ * from its last closing bracket. */
+static int read_stat(pid_t pid, char *state, uint64_t *start_time)
+{
+    char path[64];
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    if (str_format(path, sizeof path, "/proc/%d/stat", (int)pid) < 0)
+        return -1;
+    if (file_read_at(AT_FDCWD, path, 4096, &sb, NULL) < 0)
+        return -1;
+    const char *p = strrchr(sb.buf, ')');
+    if (!p)
+        return -1;
+    unsigned long long ticks;
+    if (sscanf(p + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               state, &ticks) != 2)
+        return -1;
+    *start_time = ticks;
+    return 0;
+}
+
+int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err)
+{
+    char state;
+    struct proc_ref ref = {.pid = pid};
+    if (read_stat(pid, &state, &ref.start_time) < 0)
+        return error_set(err, ERR_NOT_RUNNING, ESRCH, "process %d", (int)pid);
+    if (proc_boot_id(ref.boot_id, err) < 0)
+        return -1;
+    *out = ref;
+    return 0;
+}
+
+int proc_open(const struct proc_ref *ref, struct error *err)
+{
+    char boot[BOOT_ID_SIZE];
+    char state;
+    uint64_t start;
+    if (ref->pid <= 0)
+        return error_set(err, ERR_NOT_RUNNING, 0, "no process is recorded");
+    if (proc_boot_id(boot, err) < 0)
+        return -1;
+    if (!str_eq(boot, ref->boot_id))
+        return error_set(err, ERR_NOT_RUNNING, 0, "process %d ran before the host's last boot",
+                         (int)ref->pid);
+    _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, ref->pid, 0);
+    if (fd < 0 && errno != ESRCH && errno != EINVAL)
+        return error_set(err, ERR_ENV, errno, "open process %d", (int)ref->pid);
+    /* Verified after the open: from here on the descriptor can't come to mean another. */
+    if (fd < 0 || read_stat(ref->pid, &state, &start) < 0 || start != ref->start_time ||
+        state == 'Z' || state == 'X')
+        return error_set(err, ERR_NOT_RUNNING, 0, "process %d has ended", (int)ref->pid);
+    return TAKE_FD(fd);
+}
+
+bool proc_alive(const struct proc_ref *ref)
+{
+    int fd = proc_open(ref, NULL);
+    if (fd < 0)
+        return false;
+    (void)close(fd);
+    return true;
+}
+
+int pidfd_signal(int pidfd, int sig, struct error *err)
+{
+    if (syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 && errno != ESRCH)
+        return error_set(err, ERR_INTERNAL, errno, "send signal %d", sig);
+    return 0;
+}
+
+int pidfd_wait(int pidfd, const struct deadline *d, struct error *err)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    siginfo_t info;
+    if (deadline_poll(&p, 1, d, "the VMM process to end", err) < 0)
+        return -1;
+    (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG); /* ECHILD: not ours */
+    return 0;
+}

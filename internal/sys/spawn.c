@@ -1,0 +1,313 @@
+#include "sys/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* What the child needs between fork and exec, computed before the fork: afterwards only
+ * async-signal-safe calls are allowed. */
+struct child_plan {
+    const struct spawn_spec *spec;
+    const char *path; /* resolved program */
+    int fds[3];
+    int hold_fd;
+    int error_fd;
+    pid_t parent;
+};
+
+/* Finds argv[0] in PATH so that the child needs no search (execvp allocates). */
+static char *find_program(const char *name)
+{
+    if (strchr(name, '/'))
+        return xstrdup(name);
+    const char *path = getenv("PATH");
+    for (const char *p = path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"; *p;) {
+        size_t n = strcspn(p, ":");
+        char *full = xasprintf("%.*s/%s", (int)n, p, name);
+        if (n && access(full, X_OK) == 0)
+            return full;
+        free(full);
+        p += n + (p[n] == ':');
+    }
+    return NULL;
+}
+
+static void child_fail(int error_fd)
+{
+    int code = errno;
+    (void)!write(error_fd, &code, sizeof code);
+    _exit(127);
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int sig = 1; sig < NSIG; sig++)
+        (void)signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Moves the three standard descriptors into place. The sources are all >= 3. */
+static int install_stdio(const int fds[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (dup2(fds[i], i) < 0)
+            return -1;
+    return 0;
+}
+
+/* execve's prototype lacks a const that its contract has. */
+static char *const *exec_vector(const char *const *v)
+{
+    union {
+        const char *const *in;
+        char *const *out;
+    } u = {.in = v};
+    return u.out;
+}
+
+static void child_main(const struct child_plan *p)
+{
+    const struct spawn_spec *spec = p->spec;
+    reset_signals();
+    if (spec->new_session && setsid() < 0)
+        child_fail(p->error_fd);
+    if (spec->die_with_parent) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+            child_fail(p->error_fd);
+        if (getppid() != p->parent)
+            _exit(127);
+    }
+    if (spec->netns_fd >= 0 && setns(spec->netns_fd, CLONE_NEWNET) < 0)
+        child_fail(p->error_fd);
+    if (spec->cwd_fd >= 0 && fchdir(spec->cwd_fd) < 0)
+        child_fail(p->error_fd);
+    if (p->hold_fd >= 0) {
+        char go;
+        /* End of file means that the parent died before it wrote us down. */
+        if (read(p->hold_fd, &go, 1) != 1)
+            _exit(127);
+    }
+    if (install_stdio(p->fds) < 0)
+        child_fail(p->error_fd);
+    execve(p->path, exec_vector(spec->argv), spec->envp ? exec_vector(spec->envp) : environ);
+    child_fail(p->error_fd);
+}
+
+/* A copy of `fd` (or /dev/null) numbered 3 or higher, close-on-exec. */
+static int stdio_source(int fd, int flags)
+{
+    int copy;
+    if (fd >= 0)
+        return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int null = open("/dev/null", flags | O_CLOEXEC);
+    if (null < 0 || null >= 3)
+        return null;
+    copy = fcntl(null, F_DUPFD_CLOEXEC, 3);
+    (void)close(null);
+    return copy;
+}
+
+/* fork, with every descriptor of the parent's side in `out`. The signal mask is full around
+ * the fork so that no handler of the parent runs in the child. */
+static int fork_child(struct child_plan *plan, int hold[2], int errpipe[2], struct child *out,
+                      struct error *err)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    plan->parent = getpid();
+    plan->hold_fd = hold[0];
+    plan->error_fd = errpipe[1];
+    (void)sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = fork();
+    if (pid == 0) {
+        /* The child must not hold its own hold pipe open: the parent's death has to show. */
+        if (hold[1] >= 0)
+            (void)close(hold[1]);
+        child_main(plan);
+        _exit(127);
+    }
+    int saved = errno;
+    (void)sigprocmask(SIG_SETMASK, &old, NULL);
+    if (pid < 0)
+        return error_set(err, ERR_ENV, saved, "start %s: fork", plan->path);
+    out->pid = pid;
+    out->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (out->pidfd < 0) {
+        (void)error_set(err, ERR_ENV, errno, "start %s: pidfd_open", plan->path);
+        child_kill(out);
+        return -1;
+    }
+    return 0;
+}
+
+/* Reads the exec verdict: end of file is success, an int is the errno. */
+static int exec_verdict(struct child *c, const char *name, struct error *err)
+{
+    int code = 0;
+    ssize_t n;
+    do
+        n = read(c->error_fd, &code, sizeof code);
+    while (n < 0 && errno == EINTR);
+    CLOSE_FD(c->error_fd);
+    if (n == 0)
+        return 0;
+    (void)error_set(err, ERR_ENV, n == (ssize_t)sizeof code ? code : errno, "start %s", name);
+    child_kill(c);
+    return -1;
+}
+
+int spawn(const struct spawn_spec *spec, struct child *out, struct error *err)
+{
+    *out = (struct child)CHILD_INIT;
+    _cleanup_free_ char *path = find_program(spec->argv[0]);
+    if (!path)
+        return error_set(err, ERR_ENV, ENOENT, "start %s", spec->argv[0]);
+    _cleanup_close_ int in = stdio_source(spec->stdin_fd, O_RDONLY);
+    _cleanup_close_ int outfd = stdio_source(spec->stdout_fd, O_WRONLY);
+    _cleanup_close_ int errfd = stdio_source(spec->stderr_fd, O_WRONLY);
+    int hold[2] = {-1, -1}, errpipe[2];
+    if (in < 0 || outfd < 0 || errfd < 0 || pipe2(errpipe, O_CLOEXEC) < 0)
+        return error_set(err, ERR_ENV, errno, "start %s: descriptors", path);
+    _cleanup_close_ int err_read = errpipe[0];
+    _cleanup_close_ int err_write = errpipe[1];
+    if (spec->held && pipe2(hold, O_CLOEXEC) < 0)
+        return error_set(err, ERR_ENV, errno, "start %s: descriptors", path);
+    _cleanup_close_ int hold_read = hold[0];
+    _cleanup_close_ int hold_write = hold[1];
+    struct child_plan plan = {.spec = spec, .path = path, .fds = {in, outfd, errfd}};
+    if (fork_child(&plan, hold, errpipe, out, err) < 0)
+        return -1;
+    out->error_fd = TAKE_FD(err_read);
+    CLOSE_FD(err_write);
+    if (spec->held) {
+        out->hold_fd = TAKE_FD(hold_write);
+        return 0;
+    }
+    return exec_verdict(out, path, err);
+}
+
+int spawn_release(struct child *c, const char *name, struct error *err)
+{
+    if (c->hold_fd >= 0)
+        (void)!write(c->hold_fd, "", 1);
+    CLOSE_FD(c->hold_fd);
+    return exec_verdict(c, name, err);
+}
+
+int child_wait(struct child *c, const struct deadline *d, struct exit_status *out,
+               struct error *err)
+{
+    struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+    if (deadline_poll(&p, 1, d, "a process to end", err) < 0)
+        return -1;
+    siginfo_t info = {0};
+    if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED) < 0)
+        return error_set(err, ERR_INTERNAL, errno, "wait for process %d", (int)c->pid);
+    bool exited = info.si_code == CLD_EXITED;
+    *out = (struct exit_status){.exited = exited,
+                                .signalled = !exited,
+                                .code = exited ? info.si_status : 0,
+                                .signal = exited ? 0 : info.si_status};
+    child_release(c);
+    return 0;
+}
+
+int child_signal(const struct child *c, int sig, struct error *err)
+{
+    if (syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0) < 0 && errno != ESRCH)
+        return error_set(err, ERR_INTERNAL, errno, "signal process %d", (int)c->pid);
+    return 0;
+}
+
+void child_release(struct child *c)
+{
+    CLOSE_FD(c->pidfd);
+    CLOSE_FD(c->hold_fd);
+    CLOSE_FD(c->error_fd);
+    c->pid = 0;
+}
+
+void child_kill(struct child *c)
+{
+    if (c->pid > 0) {
+        /* Our own child, not yet reaped: the number can't have been given to another. */
+        (void)kill(c->pid, SIGKILL);
+        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    child_release(c);
+}
+
+const char *exit_status_text(const struct exit_status *st, char *buf, size_t size)
+{
+    if (st->exited)
+        (void)str_format(buf, size, "exit code %d", st->code);
+    else
+        (void)str_format(buf, size, "killed by signal %d (%s)", st->signal, strsignal(st->signal));
+    return buf;
+}
+
+/* Reads what is there into sb, keeping at most max bytes. Returns false at end of file. */
+static bool drain(int fd, struct strbuf *sb, size_t max)
+{
+    char chunk[16384];
+    ssize_t n = read(fd, chunk, sizeof chunk);
+    if (n < 0)
+        return errno == EINTR || errno == EAGAIN;
+    if (n == 0)
+        return false;
+    size_t room = sb && sb->len < max ? max - sb->len : 0;
+    if (sb)
+        strbuf_add(sb, chunk, (size_t)n < room ? (size_t)n : room);
+    return true;
+}
+
+static int capture(int out_fd, int err_fd, const struct deadline *d, size_t max, struct strbuf *out,
+                   struct strbuf *errout, struct error *err)
+{
+    struct pollfd p[2] = {{.fd = out_fd, .events = POLLIN}, {.fd = err_fd, .events = POLLIN}};
+    while (p[0].fd >= 0 || p[1].fd >= 0) {
+        if (deadline_poll(p, 2, d, "a program's output", err) < 0)
+            return -1;
+        if (p[0].revents && !drain(p[0].fd, out, max))
+            p[0].fd = -1;
+        if (p[1].revents && !drain(p[1].fd, errout, max))
+            p[1].fd = -1;
+    }
+    return 0;
+}
+
+int spawn_run(const struct spawn_spec *spec, const struct deadline *d, size_t max,
+              struct strbuf *out, struct strbuf *errout, struct exit_status *st, struct error *err)
+{
+    int o[2], e[2];
+    if (pipe2(o, O_CLOEXEC) < 0)
+        return error_set(err, ERR_ENV, errno, "start %s: pipe", spec->argv[0]);
+    _cleanup_close_ int out_read = o[0];
+    _cleanup_close_ int out_write = o[1];
+    if (pipe2(e, O_CLOEXEC) < 0)
+        return error_set(err, ERR_ENV, errno, "start %s: pipe", spec->argv[0]);
+    _cleanup_close_ int err_read = e[0];
+    _cleanup_close_ int err_write = e[1];
+    struct spawn_spec with = *spec;
+    with.stdout_fd = out_write;
+    with.stderr_fd = err_write;
+    _cleanup_(child_kill) struct child c = CHILD_INIT;
+    if (spawn(&with, &c, err) < 0)
+        return -1;
+    CLOSE_FD(out_write);
+    CLOSE_FD(err_write);
+    if (capture(out_read, err_read, d, max, out, errout, err) < 0 || child_wait(&c, d, st, err) < 0)
+        return error_prefix(err, "%s", spec->argv[0]);
+    return 0;
+}

@@ -1,0 +1,88 @@
+/* spawn.h: child processes: exact argv, explicit descriptors, pidfd, exec errors told apart.
+ *
+ * Two shapes:
+ *   spawn()      starts a program and returns at once; the caller waits by pidfd.
+ *   spawn_run()  starts, feeds nothing, captures stdout and stderr (bounded), waits to a deadline.
+ *
+ * A child never inherits a descriptor it was not given, gets default signal handling and an
+ * empty signal mask. With `held`, the child waits between fork and exec until spawn_release():
+ * the parent writes pid and start time down first, and if the parent dies meanwhile the child
+ * exits without executing anything.
+ */
+#ifndef CRABBOX_SYS_SPAWN_H
+#define CRABBOX_SYS_SPAWN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "sys/deadline.h"
+
+struct spawn_spec {
+    const char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
+    const char *const *envp; /* NULL: the caller's environment */
+    int stdin_fd;            /* -1: /dev/null. All descriptors are borrowed. */
+    int stdout_fd;           /* -1: /dev/null */
+    int stderr_fd;           /* -1: /dev/null */
+    int cwd_fd;              /* directory to start in; -1: unchanged */
+    int netns_fd;            /* network namespace to enter; -1: unchanged */
+    bool new_session;        /* setsid: a terminal's Ctrl-C does not reach it */
+    bool die_with_parent;    /* SIGKILL when the parent goes; for helpers only, never a VMM */
+    bool held;               /* wait for spawn_release() before exec */
+};
+
+#define SPAWN_SPEC_INIT                                                                            \
+    {                                                                                              \
+        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cwd_fd = -1, .netns_fd = -1             \
+    }
+
+struct child {
+    pid_t pid;    /* 0: none */
+    int pidfd;    /* owned; readable when the process has ended */
+    int hold_fd;  /* owned; -1 unless held */
+    int error_fd; /* owned; carries errno of a failed exec */
+};
+
+#define CHILD_INIT                                                                                 \
+    {                                                                                              \
+        .pid = 0, .pidfd = -1, .hold_fd = -1, .error_fd = -1                                       \
+    }
+
+/* How a process ended: exactly one of exited and signalled. */
+struct exit_status {
+    bool exited;
+    bool signalled;
+    int code;   /* when exited */
+    int signal; /* when signalled */
+};
+
+/* Starts the program. Unless held, an exec failure (ERR_ENV, with the program's name) is
+ * reported here. On error nothing is left running. */
+int spawn(const struct spawn_spec *spec, struct child *out, struct error *err);
+
+/* Lets a held child execute; reports an exec failure as spawn() does. */
+int spawn_release(struct child *c, const char *name, struct error *err);
+
+/* Waits for the end and reaps. ERR_TIMEOUT leaves the child running and the struct valid. */
+int child_wait(struct child *c, const struct deadline *d, struct exit_status *out,
+               struct error *err);
+
+/* Sends a signal by pidfd; a process that is gone is a success. */
+int child_signal(const struct child *c, int sig, struct error *err);
+
+/* Closes the descriptors without touching the process. */
+void child_release(struct child *c);
+
+/* SIGKILLs, reaps, closes: for scope ends of helpers (_cleanup_(child_kill)). */
+void child_kill(struct child *c);
+
+/* "exit code 3", "killed by signal 9 (Killed)". */
+const char *exit_status_text(const struct exit_status *st, char *buf, size_t size);
+
+/* Runs to the end and captures at most `max` bytes of each stream (the rest is read and
+ * dropped). `out` and `errout` may be NULL. A non-zero exit is not an error of this function. */
+int spawn_run(const struct spawn_spec *spec, const struct deadline *d, size_t max,
+              struct strbuf *out, struct strbuf *errout, struct exit_status *st, struct error *err);
+
+#endif

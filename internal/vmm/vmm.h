@@ -1,0 +1,108 @@
+/* vmm.h: the two programs that can run a guest, behind one table of functions.
+ *
+ *   launch   start the process, held until `started` has written its name down, then configure it
+ *            fully: the guest does not run yet
+ *   boot     let the guest run
+ *   shutdown ask the guest to end itself (the caller waits on the process and kills at its
+ * deadline) status   what the VMM says of itself
+ *
+ * A VMM lives in its own session and network namespace, with the lease directory as its working
+ * directory; its sockets and logs there have fixed names, so any later process can drive it:
+ * nothing is kept but struct vmm_ref. Emulation is only ever used when the spec says accel "tcg".
+ */
+#ifndef CRABBOX_VMM_VMM_H
+#define CRABBOX_VMM_VMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "sys/deadline.h"
+#include "sys/proc.h"
+
+/* Files in the lease directory. */
+#define VMM_API_SOCK    "api.sock" /* Firecracker's HTTP API, or QEMU's QMP */
+#define VMM_CONSOLE_LOG "console.log"
+#define VMM_LOG         "vmm.log"
+
+#define VMM_DRIVES_MAX 4
+
+struct vmm_drive {
+    const char *id;   /* [A-Za-z0-9_] */
+    const char *path; /* absolute, or relative to the lease directory */
+    bool read_only;
+    bool root;
+};
+
+struct vmm_spec {
+    const char *lease_id;
+    const char *vm_id; /* [A-Za-z0-9-], at most 64 */
+    const char *binary;
+    const char *accel; /* "kvm" or "tcg" */
+    int dirfd;         /* lease directory; borrowed */
+    int netns_fd;      /* borrowed */
+    unsigned cpus;
+    unsigned memory_mib;
+    const char *kernel;
+    const char *initrd;  /* "" for none */
+    const char *cmdline; /* words beyond the backend's own (console, reboot, …) */
+    struct vmm_drive drives[VMM_DRIVES_MAX];
+    unsigned n_drives;
+    const char *tap;
+    const char *guest_mac;
+};
+
+/* What is kept in the lease record. */
+struct vmm_ref {
+    char backend[16]; /* "firecracker", "qemu" */
+    char accel[8];    /* "kvm", "tcg" */
+    char version[64]; /* as the program said it, "" before that */
+    struct proc_ref proc;
+};
+
+/* Called with the process still held: must put `proc` on disk before it returns 0. */
+typedef int vmm_started_fn(void *ctx, const struct proc_ref *proc, struct error *err);
+
+struct vmm_status {
+    bool process_alive;
+    char state[32]; /* "not started", "running", "paused", "gone", "unknown" */
+};
+
+struct vmm_backend {
+    const char *name;
+    /* Version text of the binary, with a deadline; ERR_ENV if it is missing or not that program. */
+    int (*probe)(const char *binary, const struct deadline *d, char *version, size_t size,
+                 struct error *err);
+    /* On error the process is gone. On success ref->version is filled. */
+    int (*launch)(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,
+                  void *ctx, const struct deadline *d, struct error *err);
+    int (*boot)(const struct vmm_ref *ref, int dirfd, const struct deadline *d, struct error *err);
+    int (*shutdown)(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
+                    struct error *err);
+    int (*status)(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
+                  struct vmm_status *out, struct error *err);
+    /* Extra kernel command line words that this backend needs so that our init's power-off ends
+     * the VMM ("crabbox.off=reboot" for Firecracker, "" for QEMU). */
+    const char *off_words;
+};
+
+extern const struct vmm_backend vmm_firecracker, vmm_qemu;
+
+/* NULL with ERR_CONFIG for an unknown name. */
+const struct vmm_backend *vmm_backend_by_name(const char *name, struct error *err);
+
+/* Asks the guest to end, waits until `grace_ms` (at most the deadline), then SIGKILLs and waits.
+ * Success when the process is gone, however it went; *graceful says how. Absent is a success. */
+int vmm_end(const struct vmm_ref *ref, int dirfd, int64_t grace_ms, const struct deadline *d,
+            bool *graceful, struct error *err);
+
+/* The record's JSON object. */
+cJSON *vmm_ref_to_json(const struct vmm_ref *ref);
+int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err);
+
+/* The last lines of VMM_LOG and VMM_CONSOLE_LOG (at most `max` bytes each), for error messages. */
+void vmm_log_tail(int dirfd, size_t max, struct strbuf *out);
+
+#endif
