@@ -1,0 +1,90 @@
+/* lease.h: one lease, every host fact by value, and its JSON record.
+ *
+ * A lease can be written out at any time and undone from the record alone by any later process.
+ * docs/STATE.md describes the file. Decoding is strict: an unknown schema is refused without harm,
+ * a broken record is reported with its path and never acted upon.
+ */
+#ifndef CRABBOX_LEASE_LEASE_H
+#define CRABBOX_LEASE_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "net/net.h"
+#include "plan/plan.h"
+#include "ssh/ssh.h"
+#include "vmm/vmm.h"
+
+#define LEASE_SCHEMA       1
+#define LEASE_ID_SIZE      17 /* "cbx_", 12 hex digits, NUL */
+#define LEASE_SLUG_SIZE    42
+#define LEASE_NAME_SIZE    64 /* crabbox-<slug>-<8 hex> */
+#define LEASE_USER_SIZE    33
+#define LEASE_PATH_SIZE    512
+#define LEASE_NONCE_SIZE   33
+#define LEASE_FAILURE_SIZE 512
+
+/* As recorded. What `list` shows also depends on the lock and the process: lease_view. */
+enum lease_state {
+    LEASE_CREATING,
+    LEASE_READY,
+    LEASE_RELEASING,
+    LEASE_BROKEN, /* an undo failed: `failure` says what is left */
+};
+
+struct lease_mark {
+    char name[16];
+    enum plan_mark mark;
+};
+
+struct lease {
+    char id[LEASE_ID_SIZE];
+    char slug[LEASE_SLUG_SIZE];
+    char name[LEASE_NAME_SIZE];
+    enum lease_state state;
+    bool keep;
+    int64_t created_at, last_touched_at; /* unix seconds */
+    int64_t ttl_s, idle_timeout_s;
+    int64_t cpus, memory_mib, disk_mib;
+    char user[LEASE_USER_SIZE];
+    char work_root[LEASE_PATH_SIZE];
+    int64_t ssh_port;
+    char host_key[SSH_PUBKEY_SIZE];
+    char nonce[LEASE_NONCE_SIZE];
+    char image_kind[8]; /* "ours", "stock" */
+    char rootfs[LEASE_PATH_SIZE];
+    char kernel_release[64];
+    char pin[72];
+    char disk_how[16]; /* "overlay", "reflink", "sparse", "copy" */
+    struct net_lease net;
+    struct vmm_ref vmm;
+    enum plan_mark marks[PLAN_STEPS_MAX]; /* indexed like the table of steps */
+    char failure[LEASE_FAILURE_SIZE];
+};
+
+/* New identity: id, name and, where `slug` is NULL or "", a made-up adjective-noun slug. A given
+ * slug is normalised to [a-z0-9-], at most 41 characters (ERR_USAGE if nothing remains). */
+int lease_identify(struct lease *l, const char *slug, struct error *err);
+
+bool lease_id_valid(const char *id);
+int lease_slug_normalise(const char *in, char out[static LEASE_SLUG_SIZE], struct error *err);
+
+/* min(last touch + idle timeout, created + ttl), unix seconds. */
+int64_t lease_expires_at(const struct lease *l);
+
+/* Names of the steps in the order of `marks`; set once by ops, which owns the table. The codec
+ * writes marks by name, so that a record outlives a reordering of the table. */
+struct lease_step_names {
+    const char *const *names;
+    size_t n;
+};
+
+cJSON *lease_to_json(const struct lease *l, const struct lease_step_names *steps);
+int lease_from_json(const cJSON *j, const struct lease_step_names *steps, struct lease *out,
+                    struct error *err);
+
+const char *lease_state_name(enum lease_state s);
+
+#endif

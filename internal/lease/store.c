@@ -1,0 +1,440 @@
+#include "lease/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/file.h"
+#include "sys/lock.h"
+
+#define RECORD    "lease.json"
+#define LOCK      "lock"
+#define NEW_DIR   ".new-" /* being made */
+#define DEL_DIR   ".del-" /* being removed */
+#define KEPT_LOGS 20
+
+int store_default_path(char out[static PATH_MAX], struct error *err)
+{
+    const char *own = getenv("CRABBOX_FC_STATE_DIR");
+    const char *xdg = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    int r;
+    if (own && *own)
+        r = str_format(out, PATH_MAX, "%s", own);
+    else if (xdg && *xdg == '/')
+        r = str_format(out, PATH_MAX, "%s/crabbox-fc", xdg);
+    else if (home && *home == '/')
+        r = str_format(out, PATH_MAX, "%s/.local/state/crabbox-fc", home);
+    else
+        return error_set(err, ERR_CONFIG, 0,
+                         "no state directory: set CRABBOX_FC_STATE_DIR to an absolute path");
+    if (r < 0 || out[0] != '/')
+        return error_set(err, ERR_CONFIG, 0,
+                         "state directory \"%s\" is not an absolute path: set CRABBOX_FC_STATE_DIR",
+                         own ? own : "");
+    return 0;
+}
+
+static int open_below(struct store *s, const char *name, bool create, struct error *err)
+{
+    if (create && mkdirat(s->fd, name, 0700) < 0 && errno != EEXIST)
+        return error_set(err, ERR_IO, errno, "create %s/%s", s->path, name);
+    int fd = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s/%s",
+                         s->path, name);
+    return fd;
+}
+
+static int open_all(struct store *s, const char *path, const struct lease_step_names *steps,
+                    bool create, struct error *err)
+{
+    s->steps = steps;
+    if (str_copy(s->path, sizeof s->path, path) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
+    if (create)
+        s->fd = dir_open_private(path, err);
+    else if ((s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
+    if (s->fd < 0)
+        return -1;
+    if ((s->leases_fd = open_below(s, "leases", create, err)) < 0 ||
+        (s->slugs_fd = open_below(s, "slugs", create, err)) < 0 ||
+        (s->logs_fd = open_below(s, "logs", create, err)) < 0)
+        return -1;
+    return 0;
+}
+
+int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
+               struct error *err)
+{
+    *s = (struct store)STORE_INIT;
+    if (open_all(s, path, steps, true, err) == 0)
+        return 0;
+    store_close(s);
+    return -1;
+}
+
+int store_open_existing(struct store *s, const char *path, const struct lease_step_names *steps,
+                        struct error *err)
+{
+    *s = (struct store)STORE_INIT;
+    if (open_all(s, path, steps, false, err) == 0)
+        return 0;
+    store_close(s);
+    return -1;
+}
+
+void store_close(struct store *s)
+{
+    CLOSE_FD(s->fd);
+    CLOSE_FD(s->leases_fd);
+    CLOSE_FD(s->slugs_fd);
+    CLOSE_FD(s->logs_fd);
+}
+
+void lease_handle_close(struct lease_handle *h)
+{
+    CLOSE_FD(h->dirfd);
+    CLOSE_FD(h->lock_fd);
+}
+
+static int open_dir(struct store *s, const char *name, struct lease_handle *h, struct error *err)
+{
+    h->dirfd = openat(s->leases_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (h->dirfd < 0)
+        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open lease %s",
+                         name);
+    return 0;
+}
+
+int store_save(struct store *s, const struct lease_handle *h, const struct lease *l, bool durable,
+               struct error *err)
+{
+    _cleanup_json_ cJSON *j = lease_to_json(l, s->steps);
+    _cleanup_free_ char *text = json_print(j, true);
+    int r = durable ? file_write_atomic(h->dirfd, RECORD, text, strlen(text), 0600, err)
+                    : file_write_new(h->dirfd, RECORD, text, strlen(text), 0600, err);
+    return r < 0 ? error_prefix(err, "lease %s", l->id) : 0;
+}
+
+int store_load(struct store *s, const struct lease_handle *h, struct lease *out, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    if (file_read_at(h->dirfd, RECORD, LEASE_RECORD_MAX, &sb, err) < 0)
+        return error_prefix(err, "%s", h->path);
+    _cleanup_json_ cJSON *j = json_parse(sb.buf, sb.len, RECORD, err);
+    if (!j || lease_from_json(j, s->steps, out, err) < 0)
+        return error_prefix(err, "%s/" RECORD, h->path);
+    return 0;
+}
+
+/* Fills the new directory under its temporary name: lock taken, first record on disk. */
+static int fill_new(struct store *s, const char *tmp, const struct lease *l, struct lease_handle *h,
+                    struct error *err)
+{
+    if (mkdirat(s->leases_fd, tmp, 0700) < 0)
+        return error_set(err, ERR_IO, errno, "create %s/leases/%s", s->path, tmp);
+    if (open_dir(s, tmp, h, err) < 0)
+        return -1;
+    if ((h->lock_fd = lock_try(h->dirfd, LOCK, true, err)) < 0)
+        return -1;
+    return store_save(s, h, l, true, err);
+}
+
+int store_create(struct store *s, const struct lease *l, struct lease_handle *out,
+                 struct error *err)
+{
+    char tmp[64];
+    (void)str_format(tmp, sizeof tmp, NEW_DIR "%s", l->id);
+    *out = (struct lease_handle)LEASE_HANDLE_INIT;
+    struct deadline d = deadline_in_ms(10000);
+    /* Keeps a sweep from taking the directory away before its own lock is held. */
+    _cleanup_close_ int guard = lock_wait(s->fd, LOCK, true, &d, err);
+    if (guard < 0)
+        return -1;
+    (void)str_format(out->path, sizeof out->path, "%.3900s/leases/%s", s->path, l->id);
+    int r = fill_new(s, tmp, l, out, err);
+    if (r == 0 && renameat2(s->leases_fd, tmp, s->leases_fd, l->id, RENAME_NOREPLACE) < 0)
+        r = error_set(err, ERR_IO, errno, "create lease %s", l->id);
+    if (r == 0)
+        r = dir_sync(s->leases_fd, l->id, err);
+    if (r < 0) {
+        lease_handle_close(out);
+        (void)dir_remove_tree(s->leases_fd, tmp, NULL);
+    }
+    return r;
+}
+
+int store_open_lease(struct store *s, const char *id, const struct deadline *d,
+                     struct lease_handle *out, struct error *err)
+{
+    *out = (struct lease_handle)LEASE_HANDLE_INIT;
+    if (!lease_id_valid(id))
+        return error_set(err, ERR_NOT_FOUND, 0, "\"%s\" is not a lease id", id);
+    (void)str_format(out->path, sizeof out->path, "%.3900s/leases/%s", s->path, id);
+    if (open_dir(s, id, out, err) < 0)
+        return -1;
+    if (d && (out->lock_fd = lock_wait(out->dirfd, LOCK, true, d, err)) < 0) {
+        lease_handle_close(out);
+        return error_prefix(err, "lease %s", id);
+    }
+    struct stat st;
+    /* The holder we waited for may have been removing the lease. */
+    if (d && fstatat(s->leases_fd, id, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        lease_handle_close(out);
+        return error_set(err, ERR_NOT_FOUND, 0, "lease %s is gone", id);
+    }
+    return 0;
+}
+
+int store_remove(struct store *s, const char *id, struct error *err)
+{
+    char del[64];
+    (void)str_format(del, sizeof del, DEL_DIR "%s", id);
+    if (renameat(s->leases_fd, id, s->leases_fd, del) < 0 && errno != ENOENT)
+        return error_set(err, ERR_IO, errno, "remove lease %s", id);
+    return dir_remove_tree(s->leases_fd, del, err);
+}
+
+/* ---- slugs ---- */
+int store_claim_slug(struct store *s, const char *slug, const char *id, struct error *err)
+{
+    char holder[64] = "";
+    if (symlinkat(id, s->slugs_fd, slug) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return error_set(err, ERR_IO, errno, "claim slug %s", slug);
+    ssize_t n = readlinkat(s->slugs_fd, slug, holder, sizeof holder - 1);
+    holder[n > 0 ? n : 0] = '\0';
+    if (str_eq(holder, id))
+        return 0;
+    return error_set(err, ERR_EXISTS, 0,
+                     "slug \"%s\" is taken by lease %s; next: choose another --slug, or "
+                     "crabbox-fc stop %s",
+                     slug, holder, slug);
+}
+
+int store_drop_slug(struct store *s, const char *slug, const char *id, struct error *err)
+{
+    char holder[64] = "";
+    if (!*slug)
+        return 0;
+    ssize_t n = readlinkat(s->slugs_fd, slug, holder, sizeof holder - 1);
+    if (n < 0)
+        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "read slug %s", slug);
+    holder[n] = '\0';
+    return str_eq(holder, id) ? file_unlink(s->slugs_fd, slug, err) : 0;
+}
+
+/* ---- list and look-up ---- */
+static void load_entry(struct store *s, const char *name, struct lease_entry *e)
+{
+    struct error err = ERROR_INIT;
+    struct lease_handle h = LEASE_HANDLE_INIT;
+    (void)str_copy(e->id, sizeof e->id, name);
+    (void)str_format(h.path, sizeof h.path, "%.3900s/leases/%.100s", s->path, name);
+    if (!lease_id_valid(name))
+        (void)error_set(&err, ERR_STATE, 0, "%s: not a lease directory", h.path);
+    else if (open_dir(s, name, &h, &err) == 0 && store_load(s, &h, &e->lease, &err) == 0 &&
+             !str_eq(e->lease.id, name))
+        (void)error_set(&err, ERR_STATE, 0, "%s: the record inside is of lease %s", h.path,
+                        e->lease.id);
+    e->broken = error_is_set(&err);
+    (void)str_format(e->reason, sizeof e->reason, "%.500s", err.msg);
+    e->locked = h.dirfd >= 0 && lock_is_held(h.dirfd, LOCK, NULL) == 1;
+    lease_handle_close(&h);
+}
+
+static int by_creation(const void *a, const void *b)
+{
+    const struct lease_entry *x = a, *y = b;
+    if (x->lease.created_at != y->lease.created_at)
+        return x->lease.created_at < y->lease.created_at ? -1 : 1;
+    return strcmp(x->id, y->id);
+}
+
+/* Opens a second description of a directory, so that reading it moves nobody's offset. */
+static DIR *reopen_dir(int dirfd)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d && fd >= 0)
+        (void)close(fd);
+    return d;
+}
+
+int store_list(struct store *s, struct lease_entry **out, size_t *n, struct error *err)
+{
+    _cleanup_closedir_ DIR *d = reopen_dir(s->leases_fd);
+    struct lease_entry *all = NULL;
+    size_t count = 0, room = 0;
+    if (!d)
+        return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
+    for (struct dirent *de; (de = readdir(d));) {
+        if (de->d_name[0] == '.')
+            continue;
+        if (count == room) {
+            room = room ? room * 2 : 16;
+            all = xrealloc(all, room * sizeof *all);
+        }
+        memset(&all[count], 0, sizeof *all);
+        load_entry(s, de->d_name, &all[count]);
+        /* A lease that was removed while we looked is no entry, not a broken one. */
+        if (all[count].broken && faccessat(s->leases_fd, de->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        count++;
+    }
+    if (count)
+        qsort(all, count, sizeof *all, by_creation);
+    *out = all;
+    *n = count;
+    return 0;
+}
+
+int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE],
+                  struct error *err)
+{
+    struct stat st;
+    char slug[LEASE_SLUG_SIZE];
+    char target[64];
+    if (lease_id_valid(ref) && fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return str_copy(id, LEASE_ID_SIZE, ref);
+    if (!strchr(ref, '/') && lease_slug_normalise(ref, slug, NULL) == 0) {
+        ssize_t n = readlinkat(s->slugs_fd, slug, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (n > 0 && lease_id_valid(target))
+            return str_copy(id, LEASE_ID_SIZE, target);
+    }
+    /* The full name, crabbox-<slug>-<8 hex>: its tail is the head of the id. */
+    size_t len = strlen(ref);
+    if (str_has_prefix(ref, "crabbox-") && len > 17 && len < LEASE_NAME_SIZE) {
+        char middle[LEASE_NAME_SIZE];
+        (void)str_format(middle, sizeof middle, "%.*s", (int)(len - 17), ref + 8);
+        ssize_t n = readlinkat(s->slugs_fd, middle, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (n > 0 && lease_id_valid(target) && strncmp(target + 4, ref + len - 8, 8) == 0)
+            return str_copy(id, LEASE_ID_SIZE, target);
+    }
+    return error_set(err, ERR_NOT_FOUND, 0,
+                     "no lease with id or slug \"%s\"; next: crabbox-fc list", ref);
+}
+
+/* ---- logs of failed leases ---- */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int no_dots(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+/* Names begin with the time of the failure, so the oldest sort first. */
+static void prune_logs(struct store *s)
+{
+    struct dirent **names = NULL;
+    int n = scandirat(s->logs_fd, ".", &names, no_dots, by_name);
+    for (int i = 0; i < n; i++) {
+        if (i < n - KEPT_LOGS)
+            (void)dir_remove_tree(s->logs_fd, names[i]->d_name, NULL);
+        free(names[i]);
+    }
+    free(names);
+}
+
+int store_keep_logs(struct store *s, const struct lease_handle *h, const struct lease *l,
+                    const char *reason, struct error *err)
+{
+    static const char *const files[] = {VMM_CONSOLE_LOG, VMM_LOG};
+    char name[96];
+    (void)str_format(name, sizeof name, "%lld-%s-%s", (long long)clock_unix_s(), l->slug, l->id);
+    if (mkdirat(s->logs_fd, name, 0700) < 0 && errno != EEXIST)
+        return error_set(err, ERR_IO, errno, "keep logs of %s", l->id);
+    _cleanup_close_ int dir = openat(s->logs_fd, name,
+                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return error_set(err, ERR_IO, errno, "keep logs of %s", l->id);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        if (renameat(h->dirfd, files[i], dir, files[i]) < 0 && errno != ENOENT)
+            return error_set(err, ERR_IO, errno, "keep %s of %s", files[i], l->id);
+    (void)file_write_new(dir, "error.txt", reason, strlen(reason), 0600, NULL);
+    prune_logs(s);
+    return 0;
+}
+
+/* <time>-<slug>-<id> names the lease by either of its last two parts. */
+static bool logs_match(const char *name, const char *ref)
+{
+    const char *rest = strchr(name, '-');
+    const char *id = rest ? strstr(rest, "-cbx_") : NULL;
+    if (!id)
+        return false;
+    size_t slug_len = (size_t)(id - rest - 1);
+    return str_eq(id + 1, ref) || (strlen(ref) == slug_len && memcmp(rest + 1, ref, slug_len) == 0);
+}
+
+int store_open_logs(struct store *s, const char *ref, bool *failed, struct error *err)
+{
+    char id[LEASE_ID_SIZE];
+    *failed = false;
+    int fd = -1;
+    if (store_resolve(s, ref, id, NULL) == 0)
+        fd = openat(s->leases_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    struct dirent **names = NULL;
+    int n = scandirat(s->logs_fd, ".", &names, no_dots, by_name);
+    for (int i = n; i-- > 0;) { /* the latest first */
+        if (fd < 0 && logs_match(names[i]->d_name, ref))
+            fd = openat(s->logs_fd, names[i]->d_name,
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        free(names[i]);
+    }
+    free(names);
+    if (fd < 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "no logs of lease \"%s\" in %s", ref, s->path);
+    *failed = true;
+    return fd;
+}
+
+/* ---- sweep ---- */
+/* A directory without its final name is rubbish unless its maker still holds its lock. */
+static bool is_rubbish(struct store *s, const char *name)
+{
+    if (str_has_prefix(name, DEL_DIR))
+        return true;
+    if (!str_has_prefix(name, NEW_DIR))
+        return false;
+    _cleanup_close_ int fd = openat(s->leases_fd, name,
+                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && lock_is_held(fd, LOCK, NULL) != 1;
+}
+
+int store_sweep(struct store *s, bool dry_run, struct error *err)
+{
+    struct deadline deadline = deadline_in_ms(10000);
+    _cleanup_close_ int guard = lock_wait(s->fd, LOCK, true, &deadline, err);
+    if (guard < 0)
+        return -1;
+    _cleanup_closedir_ DIR *d = reopen_dir(s->leases_fd);
+    int count = 0;
+    if (!d)
+        return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
+    for (struct dirent *de; (de = readdir(d));) {
+        if (!is_rubbish(s, de->d_name))
+            continue;
+        count++;
+        if (!dry_run && dir_remove_tree(s->leases_fd, de->d_name, err) < 0)
+            return -1;
+    }
+    return count;
+}

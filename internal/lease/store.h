@@ -1,0 +1,107 @@
+/* store.h: the state directory: one directory and one record a lease.
+ *
+ *   <state>/leases/<id>/lease.json, lock, keys, seed, disk, logs, sockets
+ *   <state>/slugs/<slug>            symlink whose text is the lease id: the claim of the slug
+ *   <state>/logs/<time>-<slug>-<id>/ console.log, vmm.log, error.txt of a lease that failed
+ *   <state>/lock                    held for a moment while a lease directory is made or swept
+ *
+ * The lock of a lease (store_create returns it taken) is held for as long as somebody changes the
+ * lease. Readers take no lock: records are replaced atomically. A record whose state is unfinished
+ * while its lock is free belongs to a process that died: whoever meets it may undo it.
+ */
+#ifndef CRABBOX_LEASE_STORE_H
+#define CRABBOX_LEASE_STORE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "lease/lease.h"
+#include "sys/deadline.h"
+
+#define LEASE_RECORD_MAX (64 * 1024)
+
+struct store {
+    char path[PATH_MAX];
+    int fd, leases_fd, slugs_fd, logs_fd; /* owned */
+    const struct lease_step_names *steps; /* borrowed; see lease.h */
+};
+#define STORE_INIT                                                                                 \
+    {                                                                                              \
+        .fd = -1, .leases_fd = -1, .slugs_fd = -1, .logs_fd = -1                                   \
+    }
+
+/* $CRABBOX_FC_STATE_DIR, else $XDG_STATE_HOME/crabbox-fc, else ~/.local/state/crabbox-fc.
+ * Must be absolute. */
+int store_default_path(char out[static PATH_MAX], struct error *err);
+
+/* Opens, creating what is missing (0700). */
+int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
+               struct error *err);
+/* Opens without creating anything, for doctor: -1 with ERR_NOT_FOUND when there is no state yet. */
+int store_open_existing(struct store *s, const char *path, const struct lease_step_names *steps,
+                        struct error *err);
+void store_close(struct store *s);
+
+/* A lease directory opened for work. */
+struct lease_handle {
+    int dirfd;   /* owned */
+    int lock_fd; /* owned; -1 for readers */
+    char path[PATH_MAX];
+};
+#define LEASE_HANDLE_INIT                                                                          \
+    {                                                                                              \
+        .dirfd = -1, .lock_fd = -1                                                                 \
+    }
+void lease_handle_close(struct lease_handle *h);
+
+/* Makes the directory with its first record and takes its lock, in one step for every observer. */
+int store_create(struct store *s, const struct lease *l, struct lease_handle *out,
+                 struct error *err);
+
+/* Opens a lease directory; with `d` takes the lock first, waiting until the deadline
+ * (ERR_BUSY/TIMEOUT). d == NULL: reader, no lock. ERR_NOT_FOUND when there is no such lease. */
+int store_open_lease(struct store *s, const char *id, const struct deadline *d,
+                     struct lease_handle *out, struct error *err);
+
+int store_save(struct store *s, const struct lease_handle *h, const struct lease *l, bool durable,
+               struct error *err);
+int store_load(struct store *s, const struct lease_handle *h, struct lease *out, struct error *err);
+
+/* Removes the directory of a lease whose steps are undone (rename away first: never half a lease).
+ */
+int store_remove(struct store *s, const char *id, struct error *err);
+
+/* Keeps console.log, vmm.log and `reason` of a failed lease under logs/<id>/; at most 20 are kept.
+ */
+int store_keep_logs(struct store *s, const struct lease_handle *h, const struct lease *l,
+                    const char *reason, struct error *err);
+/* Directory of a lease's logs by id or slug, living or failed (caller closes). */
+int store_open_logs(struct store *s, const char *ref, bool *failed, struct error *err);
+
+/* The slug's claim: ERR_EXISTS names the holder. Drop removes it only if it is this lease's. */
+int store_claim_slug(struct store *s, const char *slug, const char *id, struct error *err);
+int store_drop_slug(struct store *s, const char *slug, const char *id, struct error *err);
+
+/* One row for list: a lease, or a directory that can't be read as one. */
+struct lease_entry {
+    char id[NAME_MAX + 1]; /* directory name */
+    bool broken;           /* lease is not filled; reason says why */
+    bool locked;           /* somebody works on it right now */
+    char reason[512];
+    struct lease lease;
+};
+
+/* All entries, sorted by creation time; the caller frees the array. Never fails on one bad entry.
+ */
+int store_list(struct store *s, struct lease_entry **out, size_t *n, struct error *err);
+
+/* Resolves an id, a slug or a full name to an id. ERR_NOT_FOUND says what exists. */
+int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE],
+                  struct error *err);
+
+/* Removes directories that a crash left half made or half removed. Returns how many. */
+int store_sweep(struct store *s, bool dry_run, struct error *err);
+
+#endif
