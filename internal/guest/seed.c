@@ -19,7 +19,8 @@ static int bad(struct error *err, const char *what)
 /* Names that end up in /etc/passwd, /etc/hostname and paths: no separators, no control. */
 static bool is_name(const char *s)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     return *s && *s != '-' && *s != '.' && s[strspn(s, allowed)] == '\0';
 }
 
@@ -226,8 +227,7 @@ static int parse_user_data(const char *text, struct seed *out, struct error *err
     out->host_private = xstrdup(priv);
     out->host_public = xstrdup(pub);
     const char *hostname = jr_get_string(root, "hostname");
-    if (hostname &&
-        copy_name(out->hostname, sizeof out->hostname, hostname, "hostname", err) < 0)
+    if (hostname && copy_name(out->hostname, sizeof out->hostname, hostname, "hostname", err) < 0)
         return -1;
     if (parse_user(root, &out->user, err) < 0)
         return -1;
@@ -284,7 +284,8 @@ int seed_read(int fd, struct seed *out, struct error *err)
     if (!iso_label_is(&iso, SEED_LABEL))
         return error_set(err, ERR_NOT_FOUND, 0, "ISO9660 volume is labelled \"%s\", not %s",
                          iso.label, SEED_LABEL);
-    if (read_text(&iso, "user-data", &user, err) < 0 || read_text(&iso, "meta-data", &meta, err) < 0)
+    if (read_text(&iso, "user-data", &user, err) < 0 ||
+        read_text(&iso, "meta-data", &meta, err) < 0)
         return -1;
     bool has_net = read_text(&iso, "network-config", &net, &absent) == 0;
     if (!has_net && absent.kind != ERR_NOT_FOUND) {

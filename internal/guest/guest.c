@@ -1,0 +1,107 @@
+#include "guest/guest.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "guest/hostkey.h"
+#include "guest/rootdir.h"
+#include "guest/seed_net.h"
+#include "guest/user.h"
+
+/* -W: a receive window that does not throttle the transfer of a working tree. */
+const char *const guest_sshd_argv[] = {
+    "/usr/sbin/dropbear",
+    "-F",
+    "-E",
+    "-s",
+    "-w",
+    "-p",
+    "22",
+    "-r",
+    GUEST_HOSTKEY,
+    "-P",
+    GUEST_RUN_DIR "/dropbear.pid",
+    "-W",
+    "1048576",
+    NULL,
+};
+
+const char *const guest_sshd_env[] = {
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG=C.UTF-8",
+    "HOME=/",
+    NULL,
+};
+
+static int write_text(int root, const char *path, const struct strbuf *sb, struct error *err)
+{
+    return root_write(root, path, sb->buf, sb->len, 0644, OWNER_ROOT, err);
+}
+
+static int write_names(int root, const char *hostname, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf name = STRBUF_INIT, hosts = STRBUF_INIT;
+    strbuf_addf(&name, "%s\n", hostname);
+    strbuf_addf(&hosts,
+                "127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost ip6-localhost ip6-loopback\n",
+                hostname);
+    if (write_text(root, "/etc/hostname", &name, err) < 0)
+        return -1;
+    return write_text(root, "/etc/hosts", &hosts, err);
+}
+
+/* A stub resolver of the host (127.0.0.53) means nothing in a guest and is left out. */
+static int write_resolv_conf(int root, const struct seed_net *net, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    char text[INET6_ADDRSTRLEN];
+    for (unsigned i = 0; i < net->nservers; i++) {
+        const struct seed_addr *a = &net->servers[i];
+        if (!seed_addr_is_loopback(a) && inet_ntop(a->family, a->bytes, text, sizeof text))
+            strbuf_addf(&sb, "nameserver %s\n", text);
+    }
+    strbuf_adds(&sb, "options timeout:2 attempts:2\n");
+    return write_text(root, "/etc/resolv.conf", &sb, err);
+}
+
+static int write_hostkey(int root, const struct seed *seed, struct error *err)
+{
+    uint8_t key[DROPBEAR_ED25519_LEN];
+    if (hostkey_to_dropbear(seed->host_private, key, err) < 0)
+        return -1;
+    int r = root_write(root, GUEST_HOSTKEY, key, sizeof key, 0600, OWNER_ROOT, err);
+    explicit_bzero(key, sizeof key);
+    return r;
+}
+
+static int write_files(int root, const struct seed *seed, struct owner user, struct error *err)
+{
+    for (unsigned i = 0; i < seed->nfiles; i++) {
+        const struct seed_file *f = &seed->files[i];
+        if (root_write(root, f->path, f->content, strlen(f->content), f->mode,
+                       f->root_owned ? OWNER_ROOT : user, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int guest_setup(const char *root_path, const struct seed *seed, struct error *err)
+{
+    struct account account;
+    _cleanup_close_ int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set(err, ERR_IO, errno, "open root directory %s", root_path);
+    if (write_hostkey(root, seed, err) < 0 || user_setup(root, &seed->user, &account, err) < 0)
+        return -1;
+    if (write_names(root, seed->hostname, err) < 0)
+        return -1;
+    if (seed->has_net && write_resolv_conf(root, &seed->net, err) < 0)
+        return -1;
+    if (write_files(root, seed, account.owner, err) < 0)
+        return -1;
+    if (seed->work_root)
+        return root_mkdir(root, seed->work_root, 0755, account.owner, err);
+    return 0;
+}

@@ -1,0 +1,29 @@
+/* guest.h: turns a root directory and a seed into a guest that can be logged into.
+ *
+ * Used by the init of real guests (init_main.c, after it has mounted everything, with root
+ * "/") and by the test stand-in (in a namespace, with the directory that serves as root).
+ *
+ * Order: netconf_apply() for the namespace (netconf.h), guest_setup() for the files, then
+ * exec of guest_sshd_argv inside the root. guest_setup() makes no link and no process.
+ */
+#ifndef CRABBOX_GUEST_GUEST_H
+#define CRABBOX_GUEST_GUEST_H
+
+#include "base/error.h"
+#include "guest/seed.h"
+
+#define GUEST_RUN_DIR "/run/crabbox-fc"
+#define GUEST_HOSTKEY GUEST_RUN_DIR "/dropbear_ed25519"
+
+/* Writes hostname, hosts, resolv.conf, the user with its keys, the host key for dropbear,
+ * the seed's files and the work root below `root`. Needs root's rights (chown). */
+int guest_setup(const char *root, const struct seed *seed, struct error *err);
+
+/* The SSH server: argv[0] is its path inside the root. It stays in the foreground, logs to
+ * stderr, takes public keys only, and refuses root. */
+extern const char *const guest_sshd_argv[];
+
+/* The environment of the SSH server, and so of what it starts before a login shell. */
+extern const char *const guest_sshd_env[];
+
+#endif

@@ -1,0 +1,153 @@
+/* crabbox-init: PID 1 of a guest, from the initrd to a listening SSH server and back.
+ *
+ * Static and small, since every millisecond here is paid by every lease. What can run
+ * beside the disks (network driver, overlay module) runs in a child meanwhile.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "guest/guest.h"
+#include "guest/init.h"
+#include "guest/netconf.h"
+
+void console(const char *fmt, ...)
+{
+    char line[1200];
+    int n = snprintf(line, sizeof line, "crabbox-init: ");
+    va_list ap;
+    va_start(ap, fmt);
+    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
+    va_end(ap);
+    if (m < 0)
+        return;
+    size_t len = (size_t)n + (size_t)m;
+    if (len > sizeof line - 2)
+        len = sizeof line - 2;
+    line[len++] = '\n';
+    (void)!write(STDERR_FILENO, line, len);
+}
+
+int64_t boot_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int cmdline_value(const char *name, char *out, size_t size)
+{
+    char text[4096];
+    size_t len = strlen(name);
+    _cleanup_close_ int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n < 0)
+        return -1;
+    text[n] = '\0';
+    char *rest = text, *word;
+    while ((word = strsep(&rest, " \n")))
+        if (strncmp(word, name, len) == 0 && word[len] == '=')
+            return str_copy(out, size, word + len + 1);
+    return -1;
+}
+
+/* The host says what time it is; a guest clock that is ahead is left alone. */
+static void set_clock(const struct seed *seed)
+{
+    struct timespec now;
+    if (!seed->clock_known || clock_gettime(CLOCK_REALTIME, &now) < 0)
+        return;
+    if (now.tv_sec < seed->clock.tv_sec && clock_settime(CLOCK_REALTIME, &seed->clock) < 0)
+        console("warning: set the clock: %s", strerror(errno));
+}
+
+/* Loads the modules that the drives do not wait for, in a child. */
+static pid_t load_beside(int modules_dir)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    struct error err = ERROR_INIT;
+    if (modules_load(modules_dir, "net", &err) < 0 ||
+        modules_load(modules_dir, "overlay", &err) < 0) {
+        console("%s", err.msg);
+        _exit(1);
+    }
+    _exit(0);
+}
+
+static int join_child(pid_t pid, struct error *err)
+{
+    int status;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        return error_set(err, ERR_IO, 0, "loading the network and overlay modules failed");
+    return 0;
+}
+
+/* Moments of the boot, for the one line that tells where the time went. */
+struct marks {
+    int64_t start, bus, disk, seed, root, ready;
+};
+
+static int read_seed(struct seed *seed, struct drives *d, struct error *err)
+{
+    if (drives_find(d, err) < 0)
+        return -1;
+    return seed_read(d->seed_fd, seed, err);
+}
+
+/* Everything up to the moment where the SSH server can start. */
+static int bring_up(int modules_dir, struct seed *seed, struct marks *m, struct error *err)
+{
+    _cleanup_(drives_close) struct drives drives = {.seed_fd = -1};
+    if (mounts_early(err) < 0 || modules_load(modules_dir, "bus", err) < 0)
+        return -1;
+    m->bus = boot_ms();
+    pid_t beside = load_beside(modules_dir);
+    if (modules_load(modules_dir, "disk", err) < 0)
+        return -1;
+    m->disk = boot_ms();
+    if (read_seed(seed, &drives, err) < 0 || mounts_root(&drives, seed->upper, err) < 0)
+        return -1;
+    m->seed = boot_ms();
+    if (join_child(beside, err) < 0)
+        return -1;
+    if (mounts_switch(err) < 0)
+        return -1;
+    m->root = boot_ms();
+    set_clock(seed);
+    if (sethostname(seed->hostname, strlen(seed->hostname)) < 0)
+        return error_set(err, ERR_IO, errno, "set the host name");
+    if (seed->has_net ? netconf_apply(&seed->net, err) < 0 : netconf_loopback(err) < 0)
+        return -1;
+    if (guest_setup("/", seed, err) < 0)
+        return -1;
+    m->ready = boot_ms();
+    return 0;
+}
+
+int main(void)
+{
+    struct error err = ERROR_INIT;
+    struct seed seed = {0};
+    struct marks m = {0};
+    console("start");
+    m.start = boot_ms();
+    power_block_signals();
+    int modules_dir = open("/modules", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (bring_up(modules_dir, &seed, &m, &err) < 0) {
+        console("fatal: %s", err.msg);
+        power_off();
+    }
+    console("times start=%lld bus=%lld disk=%lld seed=%lld root=%lld ready=%lld",
+            (long long)m.start, (long long)m.bus, (long long)m.disk, (long long)m.seed,
+            (long long)m.root, (long long)m.ready);
+    seed_free(&seed);
+    power_loop(modules_dir);
+    power_off();
+}
