@@ -253,6 +253,15 @@ static void load_entry(struct store *s, const char *name, struct lease_entry *e)
     lease_handle_close(&h);
 }
 
+int store_entry(struct store *s, const char *id, struct lease_entry *out, struct error *err)
+{
+    memset(out, 0, sizeof *out);
+    load_entry(s, id, out);
+    if (out->broken && faccessat(s->leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "lease %s is gone", id);
+    return 0;
+}
+
 static int by_creation(const void *a, const void *b)
 {
     const struct lease_entry *x = a, *y = b;

@@ -93,6 +93,9 @@ struct lease_entry {
     struct lease lease;
 };
 
+/* One lease by id, as store_list would show it. ERR_NOT_FOUND if it is gone. */
+int store_entry(struct store *s, const char *id, struct lease_entry *out, struct error *err);
+
 /* All entries, sorted by creation time; the caller frees the array. Never fails on one bad entry.
  */
 int store_list(struct store *s, struct lease_entry **out, size_t *n, struct error *err);

@@ -1,0 +1,78 @@
+#include "ops/access.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/file.h"
+
+void access_host(const struct lease *l, char *out, size_t size)
+{
+    (void)str_format(out, size, "crabbox-%s", l->slug);
+}
+
+/* OpenSSH reads double quotes and % tokens in paths. */
+static void add_path(struct strbuf *sb, const char *option, const char *dir, const char *name)
+{
+    strbuf_addf(sb, "    %s \"", option);
+    for (const char *p = dir; *p; p++) {
+        if (*p == '%')
+            strbuf_addc(sb, '%');
+        strbuf_addc(sb, *p);
+    }
+    strbuf_addf(sb, "/%s\"\n", name);
+}
+
+static int write_ssh_config(const struct lease *l, const struct lease_handle *h, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    strbuf_addf(&sb, "# Lease %s. Use: ssh -F this-file crabbox-%s\n", l->id, l->slug);
+    strbuf_addf(&sb, "Host crabbox-%s %s %s\n", l->slug, l->name, l->id);
+    strbuf_addf(&sb, "    HostName %s\n    Port %lld\n    User %s\n", l->net.lease_addr,
+                (long long)l->ssh_port, l->user);
+    add_path(&sb, "IdentityFile", h->path, ACCESS_KEY);
+    add_path(&sb, "UserKnownHostsFile", h->path, ACCESS_KNOWN_HOSTS);
+    strbuf_addf(&sb, "    HostKeyAlias %s\n", l->id);
+    strbuf_adds(&sb, "    GlobalKnownHostsFile /dev/null\n"
+                     "    StrictHostKeyChecking yes\n"
+                     "    HostKeyAlgorithms ssh-ed25519\n"
+                     "    IdentitiesOnly yes\n"
+                     "    PreferredAuthentications publickey\n"
+                     "    ForwardAgent no\n"
+                     "    LogLevel ERROR\n");
+    return file_write_new(h->dirfd, ACCESS_SSH_CONFIG, sb.buf, sb.len, 0600, err);
+}
+
+int access_write(const struct lease *l, const struct lease_handle *h, const char *pem,
+                 size_t pem_len, const char *public_line, struct error *err)
+{
+    _cleanup_free_ char *pub = xasprintf("%s %s\n", public_line, l->name);
+    _cleanup_free_ char *known = xasprintf("%s %s\n", l->id, l->host_key);
+    if (file_write_new(h->dirfd, ACCESS_KEY, pem, pem_len, 0600, err) < 0 ||
+        file_write_new(h->dirfd, ACCESS_KEY_PUB, pub, strlen(pub), 0600, err) < 0 ||
+        file_write_new(h->dirfd, ACCESS_KNOWN_HOSTS, known, strlen(known), 0600, err) < 0)
+        return -1;
+    return write_ssh_config(l, h, err);
+}
+
+int access_remove(const struct lease_handle *h, struct error *err)
+{
+    static const char *const files[] = {ACCESS_KEY, ACCESS_KEY_PUB, ACCESS_KNOWN_HOSTS,
+                                        ACCESS_SSH_CONFIG};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        if (file_unlink(h->dirfd, files[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+void access_target(const struct lease *l, int dirfd, char *key, size_t size, struct ssh_target *out)
+{
+    (void)str_format(key, size, "/proc/self/fd/%d/" ACCESS_KEY, dirfd);
+    *out = (struct ssh_target){
+        .host = l->net.lease_addr,
+        .port = (uint16_t)l->ssh_port,
+        .user = l->user,
+        .key_file = key,
+        .host_key = l->host_key,
+    };
+}

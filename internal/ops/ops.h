@@ -1,0 +1,121 @@
+/* ops.h: the use cases: acquire, use, release and reap a lease.
+ *
+ * ops_open → any of the calls below → ops_close. The caller (cmd/) parses and prints; nothing here
+ * writes to the terminal: progress goes through `struct ops_progress`. One cancel descriptor (the
+ * user's Ctrl-C) reaches every wait through the deadlines made here; undoing ignores it.
+ */
+#ifndef CRABBOX_OPS_OPS_H
+#define CRABBOX_OPS_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "config/config.h"
+#include "lease/lease.h"
+#include "lease/store.h"
+#include "ssh/ssh.h"
+#include "sys/deadline.h"
+
+/* Both callbacks may be NULL. */
+struct ops_progress {
+    void (*begin)(void *ctx, const char *phase);
+    void (*end)(void *ctx, const char *phase, int64_t us, bool ok);
+    void *ctx;
+};
+
+struct ops {
+    const struct config *cfg; /* borrowed */
+    struct store store;
+    int cancel_fd; /* borrowed, -1: none */
+    struct ops_progress progress;
+};
+
+/* Opens the state directory (NULL: the default place). */
+int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
+             struct error *err);
+void ops_close(struct ops *o);
+
+struct deadline ops_deadline(const struct ops *o, int64_t ms);
+
+/* ---- acquire ---- */
+struct ops_acquire {
+    const char *slug; /* NULL: made up */
+    bool keep;
+};
+
+/* Microseconds by phase, in the order in which they ran. */
+#define OPS_PHASES_MAX 16
+struct ops_timing {
+    struct {
+        const char *phase;
+        int64_t us;
+    } phases[OPS_PHASES_MAX];
+    size_t n;
+    int64_t total_us;
+    struct ssh_ready_times ready; /* milestones, relative to the boot of the guest, in us */
+};
+void ops_timing_add(struct ops_timing *t, const char *phase, int64_t us);
+int64_t ops_timing_get(const struct ops_timing *t, const char *phase); /* 0 if absent */
+cJSON *ops_timing_json(const struct ops_timing *t);
+
+/* Makes a lease and waits until SSH is ready and the guest has proven that it read its seed. On
+ * error everything is undone; logs are kept and the message says where. `conn` (may be NULL) gets
+ * the open connection. */
+int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
+                struct ssh_conn **conn, struct ops_timing *timing, struct error *err);
+
+/* ---- use ---- */
+/* Resolves id, slug or name to a lease that is ready and alive (ERR_NOT_FOUND, ERR_NOT_RUNNING). */
+int ops_find_ready(struct ops *o, const char *ref, struct lease *out, struct error *err);
+/* Connects to a ready lease with its pinned host key. */
+int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
+                struct ssh_conn **out, struct error *err);
+/* Extends the idle deadline: last_touched_at = now. */
+int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err);
+
+/* ---- release ---- */
+struct ops_released {
+    bool absent;   /* there was nothing to stop */
+    bool graceful; /* the guest ended by itself */
+    int64_t took_us;
+};
+/* Undoes a lease by its record. ERR_NOT_FOUND when no such lease exists. */
+int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err);
+
+/* ---- reap ---- */
+enum ops_reap_action { REAP_KEEP, REAP_BUSY, REAP_REMOVE, REAP_REMOVED, REAP_FAILED, REAP_BROKEN };
+struct ops_reaped {
+    char id[NAME_MAX + 1];
+    char slug[LEASE_SLUG_SIZE];
+    enum ops_reap_action action;
+    char reason[512]; /* "expired", "the VMM is gone", "interrupted", or the failure */
+};
+/* Looks at every lease and removes what is expired, dead or unfinished; past failures. The caller
+ * frees the array. Returns -1 only if the state directory itself can't be read. */
+int ops_reap(struct ops *o, bool dry_run, struct ops_reaped **out, size_t *n, struct error *err);
+
+/* ---- what is ---- */
+enum ops_view_state {
+    VIEW_CREATING, /* somebody is making it */
+    VIEW_READY,
+    VIEW_RELEASING,   /* somebody is removing it */
+    VIEW_INTERRUPTED, /* its maker or remover died: cleanup removes it */
+    VIEW_DEAD,        /* the VMM is gone */
+    VIEW_EXPIRED,
+    VIEW_BROKEN, /* unreadable record, or an undo that failed */
+};
+enum ops_view_state ops_view(const struct lease_entry *e);
+const char *ops_view_name(enum ops_view_state s);
+
+/* The documented JSON of one lease (docs/STATE.md). */
+cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e);
+int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err);
+int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err);
+
+/* The step names for store_open, when no struct ops is at hand (doctor). */
+const struct lease_step_names *ops_step_names(void);
+
+#endif

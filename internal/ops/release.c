@@ -1,0 +1,164 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "ops/access.h"
+#include "ops/ops.h"
+#include "ops/steps.h"
+
+/* How long a release waits for another process that works on the same lease. */
+#define BUSY_WAIT_MS 10000
+
+/* Undoes from the record. The lock is held. */
+static int undo_lease(struct step_ctx *c, struct error *err)
+{
+    struct store *s = &c->ops->store;
+    struct plan plan = ops_plan(c);
+    plan.on_step = NULL;
+    /* Only a guest that was once ready can be asked to shut down. */
+    c->grace_ms = c->lease.state == LEASE_READY ? c->ops->cfg->lease.stop_timeout_ms : 0;
+    c->lease.state = LEASE_RELEASING;
+    /* A full disk must not keep a lease from being removed: the record as it is will do. */
+    struct error e = ERROR_INIT;
+    (void)store_save(s, &c->handle, &c->lease, false, &e);
+    if (plan_undo(&plan, err) < 0) {
+        c->lease.state = LEASE_BROKEN;
+        (void)str_format(c->lease.failure, sizeof c->lease.failure, "%.500s", err->msg);
+        (void)store_save(s, &c->handle, &c->lease, true, NULL);
+        return error_append(err,
+                            "; the record is kept: %s/lease.json; next: mend the cause, then "
+                            "crabbox-fc stop %s",
+                            c->handle.path, c->lease.id);
+    }
+    return store_remove(s, c->lease.id, err);
+}
+
+int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err)
+{
+    char id[LEASE_ID_SIZE];
+    int64_t t0 = clock_boot_us();
+    _cleanup_(step_ctx_close) struct step_ctx c;
+    step_ctx_init(&c, o);
+    memset(out, 0, sizeof *out);
+    if (store_resolve(&o->store, ref, id, err) < 0)
+        return -1;
+    struct deadline d = deadline_in_ms(BUSY_WAIT_MS);
+    if (store_open_lease(&o->store, id, &d, &c.handle, err) < 0 ||
+        store_load(&o->store, &c.handle, &c.lease, err) < 0)
+        return -1;
+    if (undo_lease(&c, err) < 0)
+        return -1;
+    out->graceful = c.graceful;
+    out->took_us = clock_boot_us() - t0;
+    return 0;
+}
+
+/* ---- use of a ready lease ---- */
+int ops_find_ready(struct ops *o, const char *ref, struct lease *out, struct error *err)
+{
+    struct lease_entry e;
+    if (ops_entry(o, ref, &e, err) < 0)
+        return -1;
+    enum ops_view_state v = ops_view(&e);
+    if (v == VIEW_BROKEN)
+        return error_set(err, ERR_STATE, 0, "lease %s is broken: %s", ref, e.reason);
+    if (v != VIEW_READY && v != VIEW_EXPIRED)
+        return error_set(err, ERR_NOT_RUNNING, 0,
+                         "lease %s is %s, not ready; next: crabbox-fc "
+                         "logs %s, or crabbox-fc stop %s",
+                         e.lease.slug, ops_view_name(v), e.lease.slug, e.lease.slug);
+    *out = e.lease;
+    return 0;
+}
+
+int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
+                struct ssh_conn **out, struct error *err)
+{
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    char key[64];
+    struct ssh_target target;
+    if (store_open_lease(&o->store, l->id, NULL, &h, err) < 0)
+        return -1;
+    access_target(l, h.dirfd, key, sizeof key, &target);
+    return ssh_connect_to(&target, d, out, err);
+}
+
+int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err)
+{
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    struct deadline d = ops_deadline(o, BUSY_WAIT_MS);
+    struct lease l;
+    if (store_open_lease(&o->store, id, &d, &h, err) < 0 || store_load(&o->store, &h, &l, err) < 0)
+        return -1;
+    if (l.state != LEASE_READY)
+        return error_set(err, ERR_NOT_RUNNING, 0, "lease %s is %s, not ready", l.slug,
+                         lease_state_name(l.state));
+    l.last_touched_at = clock_unix_s();
+    if (store_save(&o->store, &h, &l, false, err) < 0)
+        return -1;
+    if (out)
+        *out = l;
+    return 0;
+}
+
+/* ---- reap ---- */
+/* Whether cleanup takes the lease, and why. */
+static bool reap_reason(const struct lease_entry *e, const char **reason)
+{
+    switch (ops_view(e)) {
+    case VIEW_INTERRUPTED:
+        *reason = "interrupted: the process that worked on it is gone";
+        return true;
+    case VIEW_DEAD:
+        *reason = e->lease.keep ? "the VMM is gone, but the lease is kept" : "the VMM is gone";
+        return !e->lease.keep;
+    case VIEW_EXPIRED:
+        *reason = "expired";
+        return true;
+    case VIEW_BROKEN:
+        *reason = e->reason;
+        return !e->broken;
+    default:
+        *reason = "";
+        return false;
+    }
+}
+
+static void reap_one(struct ops *o, const struct lease_entry *e, bool dry_run, struct ops_reaped *r)
+{
+    const char *reason;
+    struct error err = ERROR_INIT;
+    struct ops_released released;
+    bool take = reap_reason(e, &reason);
+    (void)str_copy(r->id, sizeof r->id, e->id);
+    (void)str_copy(r->slug, sizeof r->slug, e->broken ? "" : e->lease.slug);
+    (void)str_format(r->reason, sizeof r->reason, "%.500s", reason);
+    if (e->broken)
+        r->action = REAP_BROKEN;
+    else if (e->locked)
+        r->action = REAP_BUSY;
+    else if (!take)
+        r->action = REAP_KEEP;
+    else if (dry_run)
+        r->action = REAP_REMOVE;
+    else if (ops_release(o, e->id, &released, &err) == 0 || err.kind == ERR_NOT_FOUND)
+        r->action = REAP_REMOVED;
+    else {
+        r->action = REAP_FAILED;
+        (void)str_format(r->reason, sizeof r->reason, "%.500s", err.msg);
+    }
+}
+
+int ops_reap(struct ops *o, bool dry_run, struct ops_reaped **out, size_t *n, struct error *err)
+{
+    _cleanup_free_ struct lease_entry *all = NULL;
+    size_t count;
+    if (store_sweep(&o->store, dry_run, err) < 0 || store_list(&o->store, &all, &count, err) < 0)
+        return -1;
+    *out = xcalloc(count, sizeof **out);
+    *n = count;
+    for (size_t i = 0; i < count; i++)
+        reap_one(o, &all[i], dry_run, &(*out)[i]);
+    return 0;
+}

@@ -1,0 +1,147 @@
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "ops/access.h"
+#include "ops/ops.h"
+#include "sys/deadline.h"
+#include "sys/proc.h"
+
+static const char *const view_names[] = {
+    [VIEW_CREATING] = "creating",       [VIEW_READY] = "ready", [VIEW_RELEASING] = "releasing",
+    [VIEW_INTERRUPTED] = "interrupted", [VIEW_DEAD] = "dead",   [VIEW_EXPIRED] = "expired",
+    [VIEW_BROKEN] = "broken",
+};
+
+const char *ops_view_name(enum ops_view_state s)
+{
+    return view_names[s];
+}
+
+enum ops_view_state ops_view(const struct lease_entry *e)
+{
+    const struct lease *l = &e->lease;
+    if (e->broken || l->state == LEASE_BROKEN)
+        return VIEW_BROKEN;
+    if (l->state == LEASE_CREATING)
+        return e->locked ? VIEW_CREATING : VIEW_INTERRUPTED;
+    if (l->state == LEASE_RELEASING)
+        return e->locked ? VIEW_RELEASING : VIEW_INTERRUPTED;
+    if (!proc_alive(&l->vmm.proc))
+        return VIEW_DEAD;
+    if (!l->keep && clock_unix_s() >= lease_expires_at(l))
+        return VIEW_EXPIRED;
+    return VIEW_READY;
+}
+
+static void add_label_i64(cJSON *labels, const char *key, int64_t v)
+{
+    char text[32];
+    (void)str_format(text, sizeof text, "%lld", (long long)v);
+    (void)cJSON_AddStringToObject(labels, key, text);
+}
+
+/* The labels that Crabbox's users know: all values are strings there. */
+static cJSON *labels_json(const struct lease *l, const char *state)
+{
+    cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "crabbox", "true");
+    (void)cJSON_AddStringToObject(j, "created_by", "crabbox-fc");
+    (void)cJSON_AddStringToObject(j, "lease", l->id);
+    (void)cJSON_AddStringToObject(j, "slug", l->slug);
+    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "target", "linux");
+    (void)cJSON_AddStringToObject(j, "state", state);
+    (void)cJSON_AddStringToObject(j, "keep", l->keep ? "true" : "false");
+    add_label_i64(j, "created_at", l->created_at);
+    add_label_i64(j, "last_touched_at", l->last_touched_at);
+    add_label_i64(j, "idle_timeout_secs", l->idle_timeout_s);
+    add_label_i64(j, "ttl_secs", l->ttl_s);
+    add_label_i64(j, "expires_at", lease_expires_at(l));
+    (void)cJSON_AddStringToObject(j, "instance", l->name);
+    (void)cJSON_AddStringToObject(j, "vmid", l->name);
+    (void)cJSON_AddStringToObject(j, "ssh_user", l->user);
+    add_label_i64(j, "ssh_port", l->ssh_port);
+    (void)cJSON_AddStringToObject(j, "work_root", l->work_root);
+    (void)cJSON_AddStringToObject(j, "network", "nat");
+    return j;
+}
+
+static void add_ssh(cJSON *j, const struct store *s, const struct lease *l)
+{
+    char host[LEASE_NAME_SIZE];
+    cJSON *ssh = cJSON_AddObjectToObject(j, "ssh");
+    _cleanup_free_ char *key = xasprintf("%s/leases/%s/" ACCESS_KEY, s->path, l->id);
+    _cleanup_free_ char *config = xasprintf("%s/leases/%s/" ACCESS_SSH_CONFIG, s->path, l->id);
+    access_host(l, host, sizeof host);
+    (void)cJSON_AddStringToObject(ssh, "user", l->user);
+    (void)cJSON_AddStringToObject(ssh, "host", l->net.lease_addr);
+    json_add_i64(ssh, "port", l->ssh_port);
+    (void)cJSON_AddStringToObject(ssh, "key", key);
+    (void)cJSON_AddStringToObject(ssh, "config", config);
+    (void)cJSON_AddStringToObject(ssh, "configHost", host);
+    (void)cJSON_AddStringToObject(ssh, "hostKey", l->host_key);
+}
+
+static void add_machine(cJSON *j, const struct lease *l)
+{
+    cJSON *vmm = cJSON_AddObjectToObject(j, "vmm");
+    (void)cJSON_AddStringToObject(vmm, "backend", l->vmm.backend);
+    (void)cJSON_AddStringToObject(vmm, "accel", l->vmm.accel);
+    (void)cJSON_AddBoolToObject(vmm, "emulated", str_eq(l->vmm.accel, "tcg"));
+    (void)cJSON_AddStringToObject(vmm, "version", l->vmm.version);
+    json_add_i64(vmm, "pid", l->vmm.proc.pid);
+    cJSON *m = cJSON_AddObjectToObject(j, "machine");
+    json_add_i64(m, "cpus", l->cpus);
+    json_add_i64(m, "memoryMiB", l->memory_mib);
+    json_add_i64(m, "diskMiB", l->disk_mib);
+    cJSON *image = cJSON_AddObjectToObject(j, "image");
+    (void)cJSON_AddStringToObject(image, "kind", l->image_kind);
+    (void)cJSON_AddStringToObject(image, "rootfs", l->rootfs);
+    (void)cJSON_AddStringToObject(image, "kernelRelease", l->kernel_release);
+    (void)cJSON_AddStringToObject(image, "pin", l->pin);
+    (void)cJSON_AddStringToObject(image, "disk", l->disk_how);
+}
+
+cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
+{
+    const struct lease *l = &e->lease;
+    const char *state = ops_view_name(ops_view(e));
+    cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "leaseId", e->id);
+    if (e->broken) {
+        (void)cJSON_AddStringToObject(j, "state", state);
+        (void)cJSON_AddStringToObject(j, "reason", e->reason);
+        return j;
+    }
+    (void)cJSON_AddStringToObject(j, "slug", l->slug);
+    (void)cJSON_AddStringToObject(j, "name", l->name);
+    (void)cJSON_AddStringToObject(j, "cloudId", l->name);
+    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "state", state);
+    (void)cJSON_AddBoolToObject(j, "keep", l->keep);
+    (void)cJSON_AddBoolToObject(j, "busy", e->locked);
+    json_add_i64(j, "createdAt", l->created_at);
+    json_add_i64(j, "lastTouchedAt", l->last_touched_at);
+    json_add_i64(j, "expiresAt", lease_expires_at(l));
+    (void)cJSON_AddStringToObject(j, "workRoot", l->work_root);
+    if (*l->failure)
+        (void)cJSON_AddStringToObject(j, "reason", l->failure);
+    add_ssh(j, s, l);
+    add_machine(j, l);
+    (void)cJSON_AddItemToObject(j, "labels", labels_json(l, state));
+    return j;
+}
+
+int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err)
+{
+    return store_list(&o->store, out, n, err);
+}
+
+int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err)
+{
+    char id[LEASE_ID_SIZE];
+    if (store_resolve(&o->store, ref, id, err) < 0)
+        return -1;
+    return store_entry(&o->store, id, out, err);
+}
