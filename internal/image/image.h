@@ -25,6 +25,7 @@ struct image {
     enum image_kind kind;
     char dir[PATH_MAX]; /* "" for stock */
     char kernel[PATH_MAX];
+    bool kernel_pvh;       /* it has the PVH entry that QEMU needs */
     char initrd[PATH_MAX]; /* "" when there is none */
     char rootfs[PATH_MAX];
     char rootfs_type[16];    /* "ext4", "squashfs", "erofs", "xfs", "btrfs" from the magic */

@@ -1,0 +1,252 @@
+#include "image/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sys/file.h"
+
+#define MIB         (INT64_C(1) << 20)
+#define COPY_STEP   (16 * MIB) /* at most this much in one copy_file_range: signals get through */
+#define COPY_BUFFER (256u * 1024)
+#define HOLE_GRAIN  4096u
+
+const char *clone_how_name(enum clone_how how)
+{
+    switch (how) {
+    case CLONE_REFLINK:
+        return "reflink";
+    case CLONE_SPARSE:
+        return "sparse copy";
+    case CLONE_COPY:
+        return "full copy";
+    }
+    return "unknown";
+}
+
+/* FICLONE and copy_file_range say "not between these two" in many ways. */
+static bool means_unsupported(int e)
+{
+    return e == EXDEV || e == EOPNOTSUPP || e == EINVAL || e == ENOSYS || e == ENOTTY ||
+           e == ETXTBSY || e == EPERM;
+}
+
+struct copy {
+    int src, dst;
+    const char *src_name, *dst_name;
+    bool in_kernel; /* copy_file_range works here */
+    char *buf;      /* for when it does not */
+};
+
+static int copy_error(const struct copy *c, int sys, struct error *err)
+{
+    (void)error_set(err, ERR_IO, sys, "copy %s to %s", c->src_name, c->dst_name);
+    if (sys == ENOSPC || sys == EDQUOT)
+        return error_append(err, "; free some, or set CRABBOX_FC_STATE_DIR to a larger disk");
+    return -1;
+}
+
+static bool all_zero(const char *p, size_t n)
+{
+    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/* Writes what is not zero: the target is a hole already. */
+static int write_nonzero(const struct copy *c, const char *p, size_t n, int64_t off,
+                         struct error *err)
+{
+    for (size_t done = 0; done < n;) {
+        size_t part = n - done < HOLE_GRAIN ? n - done : HOLE_GRAIN;
+        if (all_zero(p + done, part)) {
+            done += part;
+            continue;
+        }
+        ssize_t w = pwrite(c->dst, p + done, part, (off_t)(off + (int64_t)done));
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return copy_error(c, w < 0 ? errno : EIO, err);
+        done += (size_t)w;
+    }
+    return 0;
+}
+
+/* One step through user space; returns the bytes done, 0 at the end of the source. */
+static ssize_t copy_by_hand(struct copy *c, int64_t off, size_t want, struct error *err)
+{
+    if (!c->buf)
+        c->buf = xcalloc(1, COPY_BUFFER);
+    ssize_t n = pread(c->src, c->buf, want < COPY_BUFFER ? want : COPY_BUFFER, (off_t)off);
+    if (n < 0)
+        return copy_error(c, errno, err);
+    return write_nonzero(c, c->buf, (size_t)n, off, err) < 0 ? -1 : n;
+}
+
+static ssize_t copy_step(struct copy *c, int64_t off, size_t want, struct error *err)
+{
+    off_t in = (off_t)off, out = (off_t)off;
+    if (!c->in_kernel)
+        return copy_by_hand(c, off, want, err);
+    ssize_t n = copy_file_range(c->src, &in, c->dst, &out, want, 0);
+    if (n > 0)
+        return n;
+    if (n < 0 && !means_unsupported(errno))
+        return copy_error(c, errno, err);
+    c->in_kernel = false; /* also 0 bytes, which some filesystems give instead of an error */
+    return copy_by_hand(c, off, want, err);
+}
+
+static int copy_range(struct copy *c, int64_t from, int64_t to, struct error *err)
+{
+    while (from < to) {
+        int64_t left = to - from;
+        ssize_t n = copy_step(c, from, (size_t)(left < COPY_STEP ? left : COPY_STEP), err);
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            return error_set(err, ERR_IO, 0, "%s became shorter while it was copied", c->src_name);
+        from += n;
+    }
+    return 0;
+}
+
+/* The data extents of [0, size) only; where the filesystem can't tell, everything. */
+static int copy_extents(struct copy *c, int64_t size, enum clone_how *how, struct error *err)
+{
+    *how = CLONE_SPARSE;
+    for (int64_t at = 0; at < size;) {
+        off_t data = lseek(c->src, (off_t)at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) /* only a hole is left */
+            return 0;
+        if (data < 0) {
+            *how = CLONE_COPY;
+            return copy_range(c, at, size, err);
+        }
+        off_t hole = lseek(c->src, data, SEEK_HOLE);
+        if (hole < 0)
+            return copy_error(c, errno, err);
+        if (copy_range(c, data, hole < size ? hole : size, err) < 0)
+            return -1;
+        at = hole;
+    }
+    return 0;
+}
+
+/* Fills the new file: FICLONE, else extents; then grows it without writing. */
+static int fill_clone(struct copy *c, int64_t size, int64_t want, enum clone_how *how,
+                      struct error *err)
+{
+    if (ioctl(c->dst, FICLONE, c->src) == 0) {
+        *how = CLONE_REFLINK;
+    } else {
+        if (!means_unsupported(errno))
+            return copy_error(c, errno, err);
+        if (ftruncate(c->dst, (off_t)size) < 0)
+            return copy_error(c, errno, err);
+        if (copy_extents(c, size, how, err) < 0)
+            return -1;
+    }
+    if (want > size && ftruncate(c->dst, (off_t)want) < 0)
+        return error_set(err, ERR_IO, errno, "grow %s to %" PRId64 " MiB", c->dst_name, want / MIB);
+    return 0;
+}
+
+int image_clone(const char *src, int dirfd, const char *name, int64_t size_mib, enum clone_how *how,
+                struct error *err)
+{
+    struct stat st;
+    int64_t want = 0;
+    if (size_mib < 0 || __builtin_mul_overflow(size_mib, MIB, &want))
+        return error_set(err, ERR_CONFIG, 0, "disk size of %" PRId64 " MiB is out of range",
+                         size_mib);
+    _cleanup_close_ int in = open(src, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (in < 0 || fstat(in, &st) < 0)
+        return error_set(err, ERR_IO, errno, "open %s", src);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_IO, 0, "clone %s: not a regular file", src);
+    _cleanup_close_ int out = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (out < 0)
+        return error_set(err, ERR_IO, errno, "create %s", name);
+    struct copy c = {.src = in, .dst = out, .src_name = src, .dst_name = name, .in_kernel = true};
+    int r = fill_clone(&c, st.st_size, want, how, err);
+    free(c.buf);
+    if (r < 0)
+        (void)unlinkat(dirfd, name, 0);
+    return r;
+}
+
+/* A nameless file in `dir`. */
+static int scratch_file(int dir)
+{
+    char name[40] = ".probe.", hex[17];
+    uint8_t rnd[8];
+    int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
+        return fd;
+    random_bytes(rnd, sizeof rnd);
+    str_hex(rnd, sizeof rnd, hex);
+    (void)str_format(name, sizeof name, ".probe.%s", hex);
+    fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void)unlinkat(dir, name, 0);
+    return fd;
+}
+
+/* The source side: a scratch file, or where we may not write any file that is there to read. */
+static int probe_source(const char *src_dir, struct error *err)
+{
+    _cleanup_close_ int dir = open(src_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_set(err, ERR_CONFIG, errno, "open directory %s", src_dir);
+    _cleanup_close_ int fd = scratch_file(dir);
+    static const char block[HOLE_GRAIN] = "x";
+    if (fd >= 0) {
+        if (fd_write_all(fd, block, sizeof block, "a scratch file", err) < 0)
+            return -1;
+        return TAKE_FD(fd);
+    }
+    if (errno != EACCES && errno != EROFS && errno != EPERM)
+        return error_set(err, ERR_IO, errno, "make a scratch file in %s", src_dir);
+    _cleanup_closedir_ DIR *list = fdopendir(TAKE_FD(dir));
+    for (struct dirent *e; list && (e = readdir(list));) {
+        if (e->d_type != DT_REG)
+            continue;
+        int found = openat(dirfd(list), e->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (found >= 0)
+            return found;
+    }
+    return error_set(err, ERR_IO, 0, "%s can't be written and has no file to try with", src_dir);
+}
+
+/* Whether holes stay holes in the target. */
+static bool keeps_holes(int fd)
+{
+    struct stat st;
+    return ftruncate(fd, (off_t)MIB) == 0 && fstat(fd, &st) == 0 && st.st_blocks * 512 < MIB;
+}
+
+int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *how,
+                      struct error *err)
+{
+    _cleanup_close_ int src = probe_source(src_dir, err);
+    if (src < 0)
+        return -1;
+    _cleanup_close_ int dir = open(dst_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int dst = dir < 0 ? -1 : scratch_file(dir);
+    if (dst < 0)
+        return error_set(err, ERR_IO, errno, "make a scratch file in %s", dst_dir);
+    if (ioctl(dst, FICLONE, src) == 0) {
+        *how = CLONE_REFLINK;
+        return 0;
+    }
+    if (!means_unsupported(errno))
+        return error_set(err, ERR_IO, errno, "clone from %s to %s", src_dir, dst_dir);
+    *how = keeps_holes(dst) && lseek(src, 0, SEEK_HOLE) >= 0 ? CLONE_SPARSE : CLONE_COPY;
+    return 0;
+}

@@ -1,0 +1,175 @@
+#include "image/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* Its headers, not ours: they convert signs freely. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wundef"
+#include <et/com_err.h>
+#include <ext2fs/ext2fs.h>
+#pragma GCC diagnostic pop
+
+#include "base/cleanup.h"
+#include "sys/deadline.h"
+
+#define MIB             (INT64_C(1) << 20)
+#define DISK_MIN_MIB    16
+#define DISK_MAX_MIB    (INT64_C(16) << 20) /* 16 TiB */
+#define BLOCK_LOG       2                   /* 4 KiB */
+#define BYTES_PER_INODE 16384
+#define INODES_FREE_MIN 64u
+
+static void close_fs(ext2_filsys *fs)
+{
+    if (*fs)
+        ext2fs_free(*fs);
+}
+
+static int fs_error(struct error *err, const char *name, const char *what, errcode_t e)
+{
+    return error_set(err, ERR_IO, 0, "make ext4 on %s: %s: %s", name, what, error_message(e));
+}
+
+/* What the disk shall be. It lives as long as its lease: no journal (a crash of the guest loses
+ * the lease anyhow, and an orderly stop leaves it clean), no reserved blocks, and group
+ * descriptor checksums, which let unused groups and inode tables stay holes. */
+static void describe(struct ext2_super_block *sb, int64_t size_mib)
+{
+    memset(sb, 0, sizeof *sb);
+    sb->s_rev_level = EXT2_DYNAMIC_REV;
+    sb->s_log_block_size = BLOCK_LOG;
+    sb->s_log_cluster_size = BLOCK_LOG;
+    sb->s_inode_size = 256;
+    sb->s_log_groups_per_flex = 4;
+    sb->s_feature_compat = EXT2_FEATURE_COMPAT_EXT_ATTR | EXT2_FEATURE_COMPAT_DIR_INDEX;
+    sb->s_feature_incompat = EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_EXTENTS |
+                             EXT4_FEATURE_INCOMPAT_FLEX_BG | EXT4_FEATURE_INCOMPAT_64BIT;
+    sb->s_feature_ro_compat = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER |
+                              EXT2_FEATURE_RO_COMPAT_LARGE_FILE | EXT4_FEATURE_RO_COMPAT_HUGE_FILE |
+                              EXT4_FEATURE_RO_COMPAT_GDT_CSUM | EXT4_FEATURE_RO_COMPAT_DIR_NLINK |
+                              EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE;
+    sb->s_inodes_count = (uint32_t)(size_mib * MIB / BYTES_PER_INODE);
+    ext2fs_blocks_count_set(sb, (uint64_t)(size_mib * MIB) >> (10 + BLOCK_LOG));
+}
+
+/* The fields that ext2fs_initialize() does not take from its parameters. */
+static void name_filesystem(ext2_filsys fs, const char *label)
+{
+    struct ext2_super_block *sb = fs->super;
+    random_bytes(sb->s_uuid, sizeof sb->s_uuid);
+    sb->s_uuid[6] = (uint8_t)((sb->s_uuid[6] & 0x0f) | 0x40);
+    sb->s_uuid[8] = (uint8_t)((sb->s_uuid[8] & 0x3f) | 0x80);
+    random_bytes(sb->s_hash_seed, sizeof sb->s_hash_seed);
+    memcpy(sb->s_volume_name, label, strnlen(label, sizeof sb->s_volume_name));
+    sb->s_def_hash_version = EXT2_HASH_HALF_MD4;
+    sb->s_max_mnt_count = -1;
+    sb->s_checkinterval = 0;
+    sb->s_errors = EXT2_ERRORS_RO;
+    sb->s_min_extra_isize = sb->s_want_extra_isize = sizeof(struct ext2_inode_large) - 128;
+    sb->s_default_mount_opts = EXT2_DEFM_XATTR_USER | EXT2_DEFM_ACL;
+    sb->s_mkfs_time = (uint32_t)clock_unix_s();
+}
+
+/* The file is all zeroes already: tell the kernel, so that it never writes inode tables out. */
+static void mark_tables_zeroed(ext2_filsys fs)
+{
+    for (dgrp_t g = 0; g < fs->group_desc_count; g++) {
+        ext2fs_bg_flags_set(fs, g, EXT2_BG_INODE_ZEROED);
+        ext2fs_group_desc_csum_set(fs, g);
+    }
+    ext2fs_mark_super_dirty(fs);
+}
+
+/* Inodes below the first free one belong to the filesystem. */
+static void reserve_inodes(ext2_filsys fs)
+{
+    for (ext2_ino_t i = EXT2_ROOT_INO + 1; i < EXT2_FIRST_INODE(fs->super); i++)
+        ext2fs_inode_alloc_stats2(fs, i, +1, 0);
+    ext2fs_inode_alloc_stats2(fs, EXT2_BAD_INO, +1, 0);
+    ext2fs_mark_ib_dirty(fs);
+}
+
+/* Root and lost+found, which e2fsck expects. */
+static errcode_t make_directories(ext2_filsys fs)
+{
+    errcode_t e = ext2fs_mkdir(fs, EXT2_ROOT_INO, EXT2_ROOT_INO, NULL);
+    if (e)
+        return e;
+    reserve_inodes(fs);
+    return ext2fs_mkdir(fs, EXT2_ROOT_INO, 0, "lost+found");
+}
+
+/* libext2fs closes the descriptor that it is given: hand it a copy, by number as it wants. */
+static int format_fd(int fd, const char *name, int64_t size_mib, const char *label,
+                     struct error *err)
+{
+    char number[16];
+    struct ext2_super_block sb;
+    _cleanup_(close_fs) ext2_filsys fs = NULL;
+    _cleanup_close_ int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0)
+        return error_set(err, ERR_IO, errno, "make ext4 on %s", name);
+    (void)str_format(number, sizeof number, "%d", copy);
+    describe(&sb, size_mib);
+    errcode_t e = ext2fs_initialize(number, EXT2_FLAG_64BITS, &sb, unixfd_io_manager, &fs);
+    if (e)
+        return fs_error(err, name, "lay out", e);
+    copy = -1;
+    name_filesystem(fs, label);
+    if ((e = ext2fs_allocate_tables(fs)))
+        return fs_error(err, name, "place tables", e);
+    if ((e = make_directories(fs)))
+        return fs_error(err, name, "make directories", e);
+    mark_tables_zeroed(fs);
+    if ((e = ext2fs_close_free(&fs)))
+        return fs_error(err, name, "write", e);
+    return 0;
+}
+
+int image_make_disk(int dirfd, const char *name, int64_t size_mib, const char *label,
+                    struct error *err)
+{
+    if (size_mib < DISK_MIN_MIB || size_mib > DISK_MAX_MIB)
+        return error_set(err, ERR_CONFIG, 0,
+                         "a disk of %" PRId64 " MiB can't hold an ext4 (at least %d MiB, at most "
+                         "%" PRId64 "); set firecracker.diskMiB",
+                         size_mib, DISK_MIN_MIB, DISK_MAX_MIB);
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "create %s", name);
+    int r = ftruncate(fd, (off_t)(size_mib * MIB)) < 0
+                ? error_set(err, ERR_IO, errno, "size %s to %" PRId64 " MiB", name, size_mib)
+                : format_fd(fd, name, size_mib, label, err);
+    if (r < 0)
+        (void)unlinkat(dirfd, name, 0);
+    return r;
+}
+
+int image_check_space(int dirfd, int64_t need_mib, struct error *err)
+{
+    struct statvfs vfs;
+    char dir[PATH_MAX] = "the state directory", link[32];
+    if (fstatvfs(dirfd, &vfs) < 0)
+        return error_set(err, ERR_IO, errno, "ask for free space");
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", dirfd);
+    ssize_t n = readlink(link, dir, sizeof dir - 1);
+    if (n > 0)
+        dir[n] = '\0';
+    uint64_t free_mib = (uint64_t)vfs.f_bavail * vfs.f_frsize / (uint64_t)MIB;
+    if (need_mib > 0 && free_mib < (uint64_t)need_mib)
+        return error_set(err, ERR_IO, 0,
+                         "a lease needs %" PRId64 " MiB, but %s has %" PRIu64
+                         " MiB free: free some, or set CRABBOX_FC_STATE_DIR to a larger disk",
+                         need_mib, dir, free_mib);
+    if (vfs.f_files > 0 && vfs.f_favail < INODES_FREE_MIN)
+        return error_set(err, ERR_IO, 0, "%s has only %llu inodes free: remove some files", dir,
+                         (unsigned long long)vfs.f_favail);
+    return 0;
+}

@@ -1,0 +1,152 @@
+#include "image/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "image/manifest.h"
+#include "image/probe.h"
+#include "sys/file.h"
+
+#define BUILD_HINT "build the default image with scripts/build-image.sh, or set image.dir"
+
+#if defined(__aarch64__)
+#define HOST_KERNEL KERNEL_ARM64_IMAGE
+#define HOST_ARCH   "aarch64"
+#else
+#define HOST_KERNEL KERNEL_ELF_X86_64
+#define HOST_ARCH   "x86-64"
+#endif
+
+/* Kernel and root: what both kinds of image share. */
+static int check_kernel(struct image *img, struct error *err)
+{
+    int64_t size = 0;
+    struct kernel_info info;
+    _cleanup_close_ int fd = probe_open(img->kernel, "kernel", &size, err);
+    if (fd < 0 || probe_kernel(fd, img->kernel, &info, err) < 0)
+        return -1;
+    if (info.format != HOST_KERNEL)
+        return error_set(err, ERR_CONFIG, 0, "kernel %s is for another machine; this host is %s",
+                         img->kernel, HOST_ARCH);
+    img->kernel_pvh = info.pvh;
+    return 0;
+}
+
+/* A root that all leases share is mounted read-only: a journal that wants replay can't be. */
+static int check_rootfs(struct image *img, struct error *err)
+{
+    int64_t size = 0;
+    struct rootfs_info info;
+    _cleanup_close_ int fd = probe_open(img->rootfs, "root filesystem", &size, err);
+    if (fd < 0 || probe_rootfs(fd, img->rootfs, size, &info, err) < 0)
+        return -1;
+    if (img->kind == IMAGE_OURS && info.needs_recovery)
+        return error_set(err, ERR_CONFIG, 0,
+                         "root filesystem %s was not unmounted cleanly and is shared read-only; "
+                         "run: e2fsck -f %s, or build the image again",
+                         img->rootfs, img->rootfs);
+    return str_copy(img->rootfs_type, sizeof img->rootfs_type, info.type);
+}
+
+static int check_initrd(const struct image *img, struct error *err)
+{
+    int64_t size = 0;
+    _cleanup_close_ int fd = probe_open(img->initrd, "initrd", &size, err);
+    return fd < 0 ? -1 : 0;
+}
+
+/* The directory itself: its absence is the commonest first error, so it gets the best hint. */
+static int open_dir(const char *dir, struct error *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOENT)
+        return error_set(err, ERR_CONFIG, 0, "image directory %s does not exist; " BUILD_HINT, dir);
+    if (errno == ENOTDIR)
+        return error_set(err, ERR_CONFIG, 0, "image.dir %s is not a directory; " BUILD_HINT, dir);
+    return error_set(err, ERR_CONFIG, errno, "open image directory %s", dir);
+}
+
+static int read_manifest(const char *dir, struct manifest *m, struct error *err)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_close_ int fd = open_dir(dir, err);
+    if (fd < 0)
+        return -1;
+    if (str_format(path, sizeof path, "%s/" MANIFEST_NAME, dir) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image directory %s", dir);
+    if (fstatat(fd, MANIFEST_NAME, &st, 0) < 0 && errno == ENOENT)
+        return error_set(err, ERR_CONFIG, 0,
+                         "%s does not exist: %s is no finished image; " BUILD_HINT, path, dir);
+    if (file_read_at(fd, MANIFEST_NAME, MANIFEST_MAX, &text, err) < 0) {
+        if (err)
+            err->kind = ERR_CONFIG;
+        return error_prefix(err, "image directory %s", dir);
+    }
+    return manifest_parse(text.buf, text.len, path, m, err);
+}
+
+static int join(char dst[static PATH_MAX], const char *dir, const char *name, struct error *err)
+{
+    if (str_format(dst, PATH_MAX, "%s/%s", dir, name) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image file %s", name);
+    return 0;
+}
+
+static int load_ours(const char *dir, struct image *img, struct error *err)
+{
+    struct manifest m;
+    img->kind = IMAGE_OURS;
+    if (read_manifest(dir, &m, err) < 0)
+        return -1;
+    if (str_copy(img->dir, sizeof img->dir, dir) < 0 ||
+        join(img->kernel, dir, m.kernel.name, err) < 0 ||
+        join(img->initrd, dir, m.initrd.name, err) < 0 ||
+        join(img->rootfs, dir, m.rootfs.name, err) < 0)
+        return -1;
+    if (check_kernel(img, err) < 0 || check_initrd(img, err) < 0 || check_rootfs(img, err) < 0)
+        return -1;
+    if (!str_eq(img->rootfs_type, m.rootfs_type))
+        return error_set(err, ERR_CONFIG, 0,
+                         "%s holds %s, but " MANIFEST_NAME " says %s: build the image again",
+                         img->rootfs, img->rootfs_type, m.rootfs_type);
+    (void)str_copy(img->kernel_release, sizeof img->kernel_release, m.kernel_release);
+    return str_format(img->pin, sizeof img->pin, "sha256:%s", m.rootfs.sha256);
+}
+
+static int load_stock(const struct config_firecracker *fc, struct image *img, struct error *err)
+{
+    img->kind = IMAGE_STOCK;
+    if (!*fc->kernel && !*fc->rootfs)
+        return error_set(err, ERR_CONFIG, 0,
+                         "no image is configured: " BUILD_HINT
+                         ", or set firecracker.kernel and firecracker.rootfs");
+    if (!*fc->kernel || !*fc->rootfs)
+        return error_set(err, ERR_CONFIG, 0,
+                         "firecracker.%s is set but firecracker.%s is not: a stock image needs "
+                         "both",
+                         *fc->kernel ? "kernel" : "rootfs", *fc->kernel ? "rootfs" : "kernel");
+    if (str_copy(img->kernel, sizeof img->kernel, fc->kernel) < 0 ||
+        str_copy(img->rootfs, sizeof img->rootfs, fc->rootfs) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "firecracker.kernel or firecracker.rootfs");
+    if (check_kernel(img, err) < 0)
+        return error_append(err, " (firecracker.kernel)");
+    if (check_rootfs(img, err) < 0)
+        return error_append(err, " (firecracker.rootfs)");
+    return str_copy(img->pin, sizeof img->pin, "none");
+}
+
+int image_load(const struct config *cfg, struct image *out, struct error *err)
+{
+    struct image img = {0};
+    const char *dir = cfg->image.dir ? cfg->image.dir : "";
+    int r = *dir ? load_ours(dir, &img, err) : load_stock(&cfg->firecracker, &img, err);
+    if (r == 0)
+        *out = img;
+    return r;
+}

@@ -1,0 +1,42 @@
+/* probe.h: what a file really is, told from its first bytes.
+ *
+ * Each function takes an open descriptor (read with pread, offset untouched) and the path for
+ * messages. Only headers are read, never the whole file, and every number in them is treated as
+ * hostile. No state, nothing to free.
+ *
+ * Errors are ERR_CONFIG (the file is not what it should be; the message says what it seems to be
+ * and what to do) or ERR_IO (reading failed).
+ */
+#ifndef CRABBOX_IMAGE_PROBE_H
+#define CRABBOX_IMAGE_PROBE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum kernel_format { KERNEL_ELF_X86_64, KERNEL_ARM64_IMAGE };
+
+struct kernel_info {
+    enum kernel_format format;
+    bool pvh; /* an ELF note gives the PVH entry: QEMU's -kernel needs it */
+};
+
+struct rootfs_info {
+    char type[16];       /* "ext4", "squashfs", "erofs", "xfs" or "btrfs" */
+    uint64_t bytes;      /* what the filesystem itself says it fills */
+    bool needs_recovery; /* ext4 with a journal to replay: can't be mounted read-only */
+};
+
+/* Opens for reading a file that has to be regular and not empty: a FIFO does not hang, a
+ * directory, a device, a loop of symlinks and an empty file each get their own message. `what`
+ * is "kernel", "root filesystem" …; returns the descriptor and the size. */
+int probe_open(const char *path, const char *what, int64_t *size, struct error *err);
+
+int probe_kernel(int fd, const char *path, struct kernel_info *out, struct error *err);
+
+/* `size` is the file's: a filesystem larger than its file was truncated. */
+int probe_rootfs(int fd, const char *path, int64_t size, struct rootfs_info *out,
+                 struct error *err);
+
+#endif
