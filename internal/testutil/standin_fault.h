@@ -1,0 +1,36 @@
+/* standin_fault.h: misbehaviour that a test asks for by environment variables.
+ *
+ *   CRABBOX_STANDIN_VERSION=1.13.1       another version; fields newer than it are unknown
+ *   CRABBOX_STANDIN_EXIT=148             exit with this code at once
+ *   CRABBOX_STANDIN_NO_SOCKET=1          live on, but never make the API socket
+ *   CRABBOX_STANDIN_HANG='PUT /actions'  read that request, never answer
+ *   CRABBOX_STANDIN_REFUSE='PUT /drives/seed'  answer 400
+ *   CRABBOX_STANDIN_GARBAGE='GET /'      answer with bytes that are no HTTP
+ *   CRABBOX_STANDIN_DIE='PUT /drives/seed'  die by SIGKILL at that request
+ *   CRABBOX_STANDIN_ALTER='machine-config.vcpu_count=7'  a lie in GET /vm/config; without '='
+ *                                        the field is left out; numbers in a path index arrays
+ *   CRABBOX_STANDIN_IGNORE_SHUTDOWN=1    accept SendCtrlAltDel, do nothing
+ *   CRABBOX_STANDIN_GUEST=word           silent: no link; deaf: network but no SSH server;
+ *                                        hostkey: another host key; nonce: another nonce;
+ *                                        ignore-seed: a guest that never read its seed;
+ *                                        panic: ends at once; chatty: 10 MB on the console
+ *
+ * A request matches by method and path prefix.
+ */
+#ifndef CRABBOX_TESTUTIL_STANDIN_FAULT_H
+#define CRABBOX_TESTUTIL_STANDIN_FAULT_H
+
+#include <stdbool.h>
+
+#include "base/json.h"
+#include "testutil/standin_http.h"
+
+/* The value of CRABBOX_STANDIN_<name>, or NULL. */
+const char *fault_get(const char *name);
+bool fault_is(const char *name, const char *value);
+/* Whether CRABBOX_STANDIN_<name> names this request. */
+bool fault_hits(const char *name, const struct request *r);
+/* Applies CRABBOX_STANDIN_ALTER to a copy of the configuration. */
+void fault_alter(cJSON *config);
+
+#endif
