@@ -1,0 +1,316 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "http/http.h"
+#include "sys/file.h"
+#include "vmm/firecracker_config.h"
+#include "vmm/process.h"
+
+#define SERIAL_SINCE_MAJOR 1
+#define SERIAL_SINCE_MINOR 14
+
+/* Exit codes as Firecracker documents them. */
+static const char *exit_words(int code)
+{
+    static const struct {
+        int code;
+        const char *words;
+    } known[] = {
+        {1, "error; the log says which"},
+        {148, "killed by its seccomp filter"},
+        {149, "bus error: out of memory or disk, or a truncated file"},
+        {150, "segmentation fault"},
+        {151, "resource limit on file size or CPU time"},
+        {152, "bad configuration"},
+        {153, "bad command line: is this Firecracker too old?"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (known[i].code == code)
+            return known[i].words;
+    return NULL;
+}
+
+static int probe(const char *binary, const struct deadline *d, char *version, size_t size,
+                 struct error *err)
+{
+    return vmm_process_probe(binary, "Firecracker ", d, version, size, err);
+}
+
+/* One request whose status must be 2xx. The reply (may be NULL) is the caller's. */
+static int call(struct http_client *c, const char *method, const char *path, const cJSON *body,
+                const struct deadline *d, cJSON **reply, struct error *err)
+{
+    int status = 0;
+    _cleanup_json_ cJSON *answer = NULL;
+    if (http_json(c, method, path, body, d, &status, &answer, err) < 0)
+        return -1;
+    if (status < 200 || status > 299)
+        return error_set(err, ERR_VMM, 0, "Firecracker refused %s %s with status %d: %.600s",
+                         method, path, status,
+                         json_opt_string(answer, "fault_message", "no reason given"));
+    if (reply)
+        *reply = TAKE_PTR(answer);
+    return 0;
+}
+
+static int put(struct http_client *c, const char *path, const cJSON *body, const struct deadline *d,
+               struct error *err)
+{
+    return call(c, "PUT", path, body, d, NULL, err);
+}
+
+/* --- waiting for the socket --- */
+
+/* Watches the lease directory; made before the program starts so that nothing is missed. */
+static int watch_directory(int dirfd, struct error *err)
+{
+    char path[64];
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    (void)str_format(path, sizeof path, "/proc/self/fd/%d", dirfd);
+    if (fd < 0 || inotify_add_watch(fd, path, IN_CREATE | IN_MOVED_TO) < 0) {
+        int saved = errno;
+        CLOSE_FD(fd);
+        return error_set(err, ERR_IO, saved, "watch the lease directory");
+    }
+    return fd;
+}
+
+static void drain_watch(int fd)
+{
+    char events[4096];
+    while (read(fd, events, sizeof events) > 0)
+        ;
+}
+
+/* Until the socket's name is there or the process has ended. */
+static int wait_socket(int watch, const struct child *child, int dirfd, const struct deadline *d,
+                       struct error *err)
+{
+    struct stat st;
+    while (fstatat(dirfd, VMM_API_SOCK, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        struct pollfd p[2] = {{.fd = watch, .events = POLLIN},
+                              {.fd = child->pidfd, .events = POLLIN}};
+        if (deadline_poll(p, 2, d, "Firecracker's API socket", err) < 0)
+            return -1;
+        if (p[1].revents)
+            return error_set(err, ERR_VMM, 0, "Firecracker ended before it opened its API socket");
+        drain_watch(watch);
+    }
+    return 0;
+}
+
+/* The first request. The socket's name appears at bind and it accepts from listen on, some
+ * microseconds later, of which the kernel tells nobody: a refused connection is tried again
+ * after a wait on the process. */
+static int first_call(struct http_client *c, const struct child *child, const struct deadline *d,
+                      cJSON **reply, struct error *err)
+{
+    for (;;) {
+        struct error why = ERROR_INIT;
+        if (call(c, "GET", "/version", NULL, d, reply, &why) == 0)
+            return 0;
+        if (why.sys != ECONNREFUSED || deadline_passed(d)) {
+            *err = why;
+            return -1;
+        }
+        struct pollfd p = {.fd = child->pidfd, .events = POLLIN};
+        struct deadline soon = deadline_sub(d, 1);
+        struct error ended = ERROR_INIT;
+        if (deadline_poll(&p, 1, &soon, "Firecracker's API socket", &ended) > 0 ||
+            ended.kind == ERR_CANCELLED) {
+            *err = ended.kind ? ended : why;
+            return -1;
+        }
+    }
+}
+
+static int read_version(struct http_client *c, const struct child *child, const struct deadline *d,
+                        struct vmm_ref *ref, struct fc_version *v, struct error *err)
+{
+    _cleanup_json_ cJSON *reply = NULL;
+    if (first_call(c, child, d, &reply, err) < 0)
+        return -1;
+    const char *text = json_opt_string(reply, "firecracker_version", "");
+    if (fc_version_parse(text, v, err) < 0)
+        return -1;
+    if (str_copy(ref->version, sizeof ref->version, text) < 0)
+        return error_set(err, ERR_VMM, 0, "Firecracker's version is too long: %.80s", text);
+    return 0;
+}
+
+/* --- configuration --- */
+
+static int put_logger(struct http_client *c, const struct deadline *d, struct error *err)
+{
+    _cleanup_json_ cJSON *body = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(body, "log_path", VMM_LOG);
+    (void)cJSON_AddStringToObject(body, "level", "Info");
+    (void)cJSON_AddBoolToObject(body, "show_level", true);
+    return put(c, "/logger", body, d, err);
+}
+
+/* Firecracker writes this file from its start, not in append mode: what it printed on stdout
+ * before (its own start-up lines, by now in the log) is taken away first. */
+static int put_serial(struct http_client *c, int dirfd, const struct deadline *d, struct error *err)
+{
+    _cleanup_json_ cJSON *body = cJSON_CreateObject();
+    _cleanup_close_ int fd = openat(dirfd, VMM_CONSOLE_LOG,
+                                    O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "empty %s", VMM_CONSOLE_LOG);
+    (void)cJSON_AddStringToObject(body, "serial_out_path", VMM_CONSOLE_LOG);
+    return put(c, "/serial", body, d, err);
+}
+
+/* Puts every entry of a list below its own path: /drives/<id>. */
+static int put_list(struct http_client *c, const cJSON *intent, const char *list, const char *id,
+                    const struct deadline *d, struct error *err)
+{
+    const cJSON *e;
+    cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(intent, list))
+    {
+        _cleanup_free_ char *path = xasprintf("/%s/%s", list, json_opt_string(e, id, ""));
+        if (put(c, path, e, d, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int put_object(struct http_client *c, const cJSON *intent, const char *name,
+                      const struct deadline *d, struct error *err)
+{
+    _cleanup_free_ char *path = xasprintf("/%s", name);
+    return put(c, path, cJSON_GetObjectItemCaseSensitive(intent, name), d, err);
+}
+
+/* Says everything, then asks Firecracker what it understood. */
+static int configure(struct http_client *c, const struct vmm_spec *spec, struct fc_version v,
+                     const struct deadline *d, struct error *err)
+{
+    _cleanup_json_ cJSON *intent = fc_intent(spec, err);
+    _cleanup_json_ cJSON *actual = NULL;
+    if (!intent || put_logger(c, d, err) < 0)
+        return -1;
+    if (fc_version_at_least(v, SERIAL_SINCE_MAJOR, SERIAL_SINCE_MINOR) &&
+        put_serial(c, spec->dirfd, d, err) < 0)
+        return -1;
+    if (put_object(c, intent, "machine-config", d, err) < 0 ||
+        put_object(c, intent, "boot-source", d, err) < 0 ||
+        put_list(c, intent, "drives", "drive_id", d, err) < 0 ||
+        put_list(c, intent, "network-interfaces", "iface_id", d, err) < 0)
+        return -1;
+    if (call(c, "GET", "/vm/config", NULL, d, &actual, err) < 0)
+        return -1;
+    return fc_compare(intent, actual, err);
+}
+
+static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *ref, int watch,
+                                 const struct child *child, const struct deadline *d,
+                                 struct error *err)
+{
+    struct fc_version v;
+    if (wait_socket(watch, child, spec->dirfd, d, err) < 0)
+        return -1;
+    _cleanup_(cleanup_http_client) struct http_client *c = http_open(spec->dirfd, VMM_API_SOCK,
+                                                                     err);
+    if (!c || read_version(c, child, d, ref, &v, err) < 0)
+        return -1;
+    return configure(c, spec, v, d, err);
+}
+
+static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,
+                  void *ctx, const struct deadline *d, struct error *err)
+{
+    const char *argv[] = {spec->binary, "--api-sock", VMM_API_SOCK, "--id", spec->vm_id, NULL};
+    _cleanup_(child_kill) struct child child = CHILD_INIT;
+    struct error why = ERROR_INIT;
+    if (vmm_spec_check(spec, err) < 0)
+        return -1;
+    if (!str_eq(spec->accel, "kvm"))
+        return error_set(err, ERR_CONFIG, 0,
+                         "Firecracker needs accel kvm; for emulation (%s) choose vmm qemu",
+                         spec->accel);
+    /* Refused before anything runs: a command line that is too long, for one. */
+    _cleanup_json_ cJSON *intent = fc_intent(spec, err);
+    if (!intent || file_unlink(spec->dirfd, VMM_API_SOCK, err) < 0)
+        return -1;
+    _cleanup_close_ int watch = watch_directory(spec->dirfd, err);
+    if (watch < 0)
+        return -1;
+    *ref = (struct vmm_ref){.backend = "firecracker", .accel = "kvm"};
+    if (vmm_process_start(spec, argv, -1, true, ref, started, ctx, &child, err) < 0)
+        return -1;
+    if (connect_and_configure(spec, ref, watch, &child, d, &why) < 0) {
+        (void)vmm_process_explain(&child, spec, "Firecracker", exit_words, &why);
+        if (err)
+            *err = why;
+        return -1;
+    }
+    child_release(&child);
+    return 0;
+}
+
+/* --- a VM that exists --- */
+
+static int action(int dirfd, const char *type, const struct deadline *d, struct error *err)
+{
+    _cleanup_json_ cJSON *body = cJSON_CreateObject();
+    _cleanup_(cleanup_http_client) struct http_client *c = http_open(dirfd, VMM_API_SOCK, err);
+    if (!c)
+        return -1;
+    (void)cJSON_AddStringToObject(body, "action_type", type);
+    return put(c, "/actions", body, d, err);
+}
+
+static int boot(const struct vmm_ref *ref, int dirfd, const struct deadline *d, struct error *err)
+{
+    (void)ref;
+    return action(dirfd, "InstanceStart", d, err);
+}
+
+static int shutdown_guest(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
+                          struct error *err)
+{
+    (void)ref;
+    return action(dirfd, "SendCtrlAltDel", d, err);
+}
+
+/* Firecracker's words in ours. */
+static const char *state_word(const char *state)
+{
+    static const char *const words[][2] = {
+        {"Not started", "not started"}, {"Running", "running"}, {"Paused", "paused"}};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(words[i][0], state))
+            return words[i][1];
+    return "unknown";
+}
+
+static int status(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
+                  struct vmm_status *out, struct error *err)
+{
+    _cleanup_json_ cJSON *reply = NULL;
+    *out = (struct vmm_status){.process_alive = proc_alive(&ref->proc), .state = "gone"};
+    if (!out->process_alive)
+        return 0;
+    (void)str_copy(out->state, sizeof out->state, "unknown");
+    _cleanup_(cleanup_http_client) struct http_client *c = http_open(dirfd, VMM_API_SOCK, err);
+    if (!c || call(c, "GET", "/", NULL, d, &reply, err) < 0)
+        return -1;
+    return str_copy(out->state, sizeof out->state, state_word(json_opt_string(reply, "state", "")));
+}
+
+const struct vmm_backend vmm_firecracker = {
+    .name = "firecracker",
+    .probe = probe,
+    .launch = launch,
+    .boot = boot,
+    .shutdown = shutdown_guest,
+    .status = status,
+    /* A power-off leaves Firecracker running on x86; a reset ends it. */
+    .off_words = "crabbox.off=reboot",
+};

@@ -1,0 +1,186 @@
+#include "vmm/firecracker_config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+/* Firecracker's own default words, which count only while no others are given: a fast reset to
+ * end the VMM, and no probing for devices that are not there (half a second of it in i8042). One
+ * serial port instead of none, because the console is where a guest that fails says why. */
+#define BASE_WORDS                                                                                 \
+    "reboot=k panic=1 8250.nr_uarts=1 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce "      \
+    "console=ttyS0 quiet loglevel=1"
+
+int fc_version_parse(const char *text, struct fc_version *out, struct error *err)
+{
+    unsigned n[2] = {0, 0};
+    const char *p = *text == 'v' ? text + 1 : text;
+    for (int i = 0; i < 2; i++) {
+        if (!isdigit((unsigned char)*p))
+            return error_set(err, ERR_VMM, 0, "\"%.32s\" is no Firecracker version", text);
+        for (; isdigit((unsigned char)*p) && n[i] < 100000; p++)
+            n[i] = n[i] * 10 + (unsigned)(*p - '0');
+        if (i == 0 && *p++ != '.')
+            return error_set(err, ERR_VMM, 0, "\"%.32s\" is no Firecracker version", text);
+    }
+    *out = (struct fc_version){n[0], n[1]};
+    return 0;
+}
+
+bool fc_version_at_least(struct fc_version v, unsigned major, unsigned minor)
+{
+    return v.major > major || (v.major == major && v.minor >= minor);
+}
+
+static void add_number(cJSON *obj, const char *key, unsigned value)
+{
+    (void)cJSON_AddNumberToObject(obj, key, value);
+}
+
+static void add_string(cJSON *obj, const char *key, const char *value)
+{
+    (void)cJSON_AddStringToObject(obj, key, value);
+}
+
+static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct error *err)
+{
+    cJSON *boot = cJSON_AddObjectToObject(intent, "boot-source");
+    bool initrd = spec->initrd && *spec->initrd;
+    bool more = spec->cmdline && *spec->cmdline;
+    _cleanup_strbuf_ struct strbuf args = STRBUF_INIT;
+    strbuf_adds(&args, BASE_WORDS);
+    /* An initrd brings the kernel's modules: only without one may loading be switched off. */
+    if (!initrd)
+        strbuf_adds(&args, " nomodule");
+    strbuf_addf(&args, "%s%s", more ? " " : "", more ? spec->cmdline : "");
+    if (args.len > FC_BOOT_ARGS_MAX)
+        return error_set(err, ERR_CONFIG, 0,
+                         "the kernel command line is %zu bytes; Firecracker takes %d", args.len,
+                         FC_BOOT_ARGS_MAX);
+    add_string(boot, "kernel_image_path", spec->kernel);
+    if (initrd)
+        add_string(boot, "initrd_path", spec->initrd);
+    add_string(boot, "boot_args", args.buf);
+    return 0;
+}
+
+static void add_drives(cJSON *intent, const struct vmm_spec *spec)
+{
+    cJSON *drives = cJSON_AddArrayToObject(intent, "drives");
+    for (unsigned i = 0; i < spec->n_drives; i++) {
+        cJSON *d = cJSON_CreateObject();
+        add_string(d, "drive_id", spec->drives[i].id);
+        add_string(d, "path_on_host", spec->drives[i].path);
+        (void)cJSON_AddBoolToObject(d, "is_root_device", spec->drives[i].root);
+        (void)cJSON_AddBoolToObject(d, "is_read_only", spec->drives[i].read_only);
+        (void)cJSON_AddItemToArray(drives, d);
+    }
+}
+
+static void add_network(cJSON *intent, const struct vmm_spec *spec)
+{
+    cJSON *list = cJSON_AddArrayToObject(intent, "network-interfaces");
+    char mac[32] = "";
+    if (!spec->tap || !*spec->tap)
+        return;
+    cJSON *n = cJSON_CreateObject();
+    add_string(n, "iface_id", "eth0");
+    add_string(n, "host_dev_name", spec->tap);
+    if (spec->guest_mac && str_copy(mac, sizeof mac, spec->guest_mac) == 0 && *mac) {
+        /* It is told back in lower case. */
+        for (char *p = mac; *p; p++)
+            *p = (char)tolower((unsigned char)*p);
+        add_string(n, "guest_mac", mac);
+    }
+    (void)cJSON_AddItemToArray(list, n);
+}
+
+cJSON *fc_intent(const struct vmm_spec *spec, struct error *err)
+{
+    _cleanup_json_ cJSON *intent = cJSON_CreateObject();
+    cJSON *machine = cJSON_AddObjectToObject(intent, "machine-config");
+    add_number(machine, "vcpu_count", spec->cpus);
+    add_number(machine, "mem_size_mib", spec->memory_mib);
+    if (add_boot_source(intent, spec, err) < 0)
+        return NULL;
+    add_drives(intent, spec);
+    add_network(intent, spec);
+    return TAKE_PTR(intent);
+}
+
+/* The name that an entry of a list goes by, or NULL. */
+static const char *entry_id(const cJSON *entry)
+{
+    const char *id = json_opt_string(entry, "drive_id", NULL);
+    return id ? id : json_opt_string(entry, "iface_id", NULL);
+}
+
+static const cJSON *find_entry(const cJSON *list, const char *id)
+{
+    const cJSON *e;
+    cJSON_ArrayForEach(e, list)
+    {
+        if (id && str_eq(entry_id(e), id))
+            return e;
+    }
+    return NULL;
+}
+
+static int compare_value(const char *where, const cJSON *want, const cJSON *have,
+                         struct error *err);
+
+static int compare_object(const char *where, const cJSON *want, const cJSON *have,
+                          struct error *err)
+{
+    const cJSON *w;
+    if (!cJSON_IsObject(have))
+        return error_set(err, ERR_VMM, 0, "Firecracker's configuration has no %s", where);
+    cJSON_ArrayForEach(w, want)
+    {
+        _cleanup_free_ char *at = xasprintf("%s%s%s", where, *where ? "." : "", w->string);
+        if (compare_value(at, w, cJSON_GetObjectItemCaseSensitive(have, w->string), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int compare_list(const char *where, const cJSON *want, const cJSON *have, struct error *err)
+{
+    const cJSON *w;
+    int wanted = cJSON_GetArraySize(want), there = cJSON_GetArraySize(have);
+    if (!cJSON_IsArray(have) || wanted != there)
+        return error_set(err, ERR_VMM, 0, "Firecracker's configuration has %d %s, asked for %d",
+                         cJSON_IsArray(have) ? there : 0, where, wanted);
+    cJSON_ArrayForEach(w, want)
+    {
+        const char *id = entry_id(w);
+        _cleanup_free_ char *at = xasprintf("%s[%s]", where, id ? id : "?");
+        if (compare_value(at, w, find_entry(have, id), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int compare_value(const char *where, const cJSON *want, const cJSON *have, struct error *err)
+{
+    if (cJSON_IsObject(want))
+        return compare_object(where, want, have, err);
+    if (cJSON_IsArray(want))
+        return compare_list(where, want, have, err);
+    if (have && cJSON_Compare(want, have, true))
+        return 0;
+    _cleanup_free_ char *asked = json_print(want, false);
+    _cleanup_free_ char *got = have ? json_print(have, false) : xstrdup("nothing");
+    return error_set(err, ERR_VMM, 0, "Firecracker's configuration has %.200s for %s, asked for %s",
+                     got, where, asked);
+}
+
+int fc_compare(const cJSON *intent, const cJSON *actual, struct error *err)
+{
+    if (!cJSON_IsObject(actual))
+        return error_set(err, ERR_VMM, 0, "Firecracker's configuration is not an object");
+    return compare_object("", intent, actual, err);
+}

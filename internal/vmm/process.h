@@ -1,0 +1,37 @@
+/* process.h: what both backends share in starting their program.
+ *
+ * vmm_process_start   logs and stale socket prepared; the program held until `started` has put
+ *                     its name on disk, then released into exec
+ * vmm_process_explain after any failure: was it the process that ended? Then the message becomes
+ *                     how it ended and the tail of its logs
+ *
+ * The child belongs to the caller: child_kill() on error, child_release() on success.
+ */
+#ifndef CRABBOX_VMM_PROCESS_H
+#define CRABBOX_VMM_PROCESS_H
+
+#include "sys/spawn.h"
+#include "vmm/vmm.h"
+
+/* `stdin_fd` may be -1. `console_on_stdout`: the program prints the guest's serial line there;
+ * otherwise stdout goes to VMM_LOG with stderr. ref->proc is filled before `started` runs. */
+int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
+                      bool console_on_stdout, struct vmm_ref *ref, vmm_started_fn *started,
+                      void *ctx, struct child *child, struct error *err);
+
+/* How a program says goodbye, in words, or NULL: exit code to meaning. */
+typedef const char *vmm_exit_words_fn(int code);
+
+/* Returns -1 always, for `return vmm_process_explain(...)`. */
+int vmm_process_explain(struct child *child, const struct vmm_spec *spec, const char *name,
+                        vmm_exit_words_fn *words, struct error *err);
+
+/* First line of `<binary> --version`, which must start with `prefix`; the version word after it
+ * is copied out. ERR_ENV if the program is missing or another one. */
+int vmm_process_probe(const char *binary, const char *prefix, const struct deadline *d,
+                      char *version, size_t size, struct error *err);
+
+/* The words that every lease's spec must satisfy, whatever the backend. ERR_CONFIG. */
+int vmm_spec_check(const struct vmm_spec *spec, struct error *err);
+
+#endif

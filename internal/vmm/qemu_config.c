@@ -1,0 +1,198 @@
+#include "vmm/qemu_config.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* A reset ends QEMU (-no-reboot), so a panic must reset, at once. */
+#define BASE_WORDS "reboot=t panic=-1 console=ttyS0 quiet loglevel=1"
+
+static void add(struct qemu_args *a, const char *arg)
+{
+    if (a->n == QEMU_ARGS_MAX)
+        abort(); /* the list below has grown past its array: a bug, found by the first test */
+    a->v[a->n++] = xstrdup(arg);
+    a->v[a->n] = NULL;
+}
+
+static void add2(struct qemu_args *a, const char *option, const char *value)
+{
+    add(a, option);
+    add(a, value);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+add2f(struct qemu_args *a, const char *option, const char *fmt, ...)
+{
+    va_list ap;
+    char *value = NULL;
+    va_start(ap, fmt);
+    if (vasprintf(&value, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    add2(a, option, value);
+    free(value);
+}
+
+static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
+{
+    _cleanup_free_ char *text = json_print(j, false);
+    add2(a, option, text);
+}
+
+/* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
+ * read-only files are opened by many guests at once, so they carry no lock. */
+static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index)
+{
+    _cleanup_json_ cJSON *node = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(node, "driver", "raw");
+    (void)cJSON_AddStringToObject(node, "node-name", drive->id);
+    (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
+    cJSON *cache = cJSON_AddObjectToObject(node, "cache");
+    (void)cJSON_AddBoolToObject(cache, "no-flush", true);
+    if (!drive->read_only)
+        (void)cJSON_AddStringToObject(node, "discard", "unmap");
+    cJSON *file = cJSON_AddObjectToObject(node, "file");
+    (void)cJSON_AddStringToObject(file, "driver", "file");
+    (void)cJSON_AddStringToObject(file, "filename", drive->path);
+    (void)cJSON_AddBoolToObject(file, "read-only", drive->read_only);
+    if (!drive->read_only)
+        (void)cJSON_AddStringToObject(file, "discard", "unmap");
+    (void)cJSON_AddStringToObject(file, "locking", drive->read_only ? "off" : "auto");
+    add_json(a, "-blockdev", node);
+    add2f(a, "-device", "virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on,addr=0x%x", drive->id,
+          drive->id, 0x10 + index);
+}
+
+static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
+{
+    if (!spec->tap || !*spec->tap)
+        return;
+    bool mac = spec->guest_mac && *spec->guest_mac;
+    add2f(a, "-netdev", "tap,id=net0,ifname=%s,script=no,downscript=no,vhost=off", spec->tap);
+    add2f(a, "-device", "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=,addr=0x8%s%s",
+          mac ? ",mac=" : "", mac ? spec->guest_mac : "");
+}
+
+/* Only what is asked for: no default devices, no display, no user's configuration, no reboot. The
+ * guest waits (-S) until boot. */
+static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
+{
+    bool kvm = str_eq(spec->accel, "kvm");
+    add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
+    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off");
+    add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi");
+    add2(a, "-cpu", kvm ? "host" : "max");
+    add2f(a, "-smp", "%u", spec->cpus);
+    add2f(a, "-m", "%uM", spec->memory_mib);
+    add(a, "-no-user-config");
+    add(a, "-nodefaults");
+    add(a, "-no-reboot");
+    add(a, "-S");
+    add2(a, "-display", "none");
+    add2(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    add2f(a, "-chardev", "socket,id=qmp,fd=%d,server=on,wait=off", QEMU_QMP_FD);
+    add2(a, "-mon", "chardev=qmp,mode=control");
+    add2(a, "-chardev", "file,id=console,path=" VMM_CONSOLE_LOG ",append=on");
+    add2(a, "-serial", "chardev:console");
+}
+
+static void add_kernel(struct qemu_args *a, const struct vmm_spec *spec)
+{
+    bool more = spec->cmdline && *spec->cmdline;
+    add2(a, "-kernel", spec->kernel);
+    if (spec->initrd && *spec->initrd)
+        add2(a, "-initrd", spec->initrd);
+    add2f(a, "-append", BASE_WORDS "%s%s", more ? " " : "", more ? spec->cmdline : "");
+}
+
+void qemu_args_build(const struct vmm_spec *spec, struct qemu_args *out)
+{
+    *out = (struct qemu_args){.n = 0};
+    add(out, spec->binary);
+    add_machine(out, spec);
+    add_kernel(out, spec);
+    for (unsigned i = 0; i < spec->n_drives; i++)
+        add_drive(out, &spec->drives[i], i);
+    add_network(out, spec);
+    add2(out, "-device", "virtio-rng-pci,disable-legacy=on,addr=0x9");
+}
+
+void qemu_args_free(struct qemu_args *a)
+{
+    for (unsigned i = 0; i < a->n; i++)
+        free(a->v[i]);
+    *a = (struct qemu_args){.n = 0};
+}
+
+int qemu_check_accel(const struct vmm_spec *spec, const cJSON *kvm, struct error *err)
+{
+    bool enabled;
+    if (json_get_bool(kvm, "enabled", &enabled, NULL) < 0)
+        return error_set(err, ERR_VMM, 0, "QEMU does not say which accelerator it uses");
+    if (enabled != str_eq(spec->accel, "kvm"))
+        return error_set(err, ERR_VMM, 0, "QEMU runs with %s, asked for accel %s",
+                         enabled ? "kvm" : "emulation", spec->accel);
+    return 0;
+}
+
+int qemu_check_paused(const cJSON *status, struct error *err)
+{
+    bool running;
+    if (json_get_bool(status, "running", &running, NULL) < 0 || running ||
+        !str_eq(json_opt_string(status, "status", ""), "prelaunch"))
+        return error_set(err, ERR_VMM, 0, "QEMU's guest does not wait for its start (status %.40s)",
+                         json_opt_string(status, "status", "unknown"));
+    return 0;
+}
+
+int qemu_check_drives(const struct vmm_spec *spec, const cJSON *nodes, struct error *err)
+{
+    for (unsigned i = 0; i < spec->n_drives; i++) {
+        const struct vmm_drive *drive = &spec->drives[i];
+        const cJSON *n, *found = NULL;
+        bool ro;
+        cJSON_ArrayForEach(n, nodes)
+        {
+            if (str_eq(json_opt_string(n, "node-name", NULL), drive->id))
+                found = n;
+        }
+        if (!found || json_get_bool(found, "ro", &ro, NULL) < 0)
+            return error_set(err, ERR_VMM, 0, "QEMU has no drive %s", drive->id);
+        if (ro != drive->read_only)
+            return error_set(err, ERR_VMM, 0, "QEMU's drive %s is %s, asked for the opposite",
+                             drive->id, ro ? "read-only" : "writable");
+        if (!str_eq(json_opt_string(found, "file", ""), drive->path))
+            return error_set(err, ERR_VMM, 0, "QEMU's drive %s is %.200s, asked for %.200s",
+                             drive->id, json_opt_string(found, "file", "nothing"), drive->path);
+    }
+    return 0;
+}
+
+int qemu_check_size(const struct vmm_spec *spec, const cJSON *cpus, const cJSON *memory,
+                    struct error *err)
+{
+    int64_t bytes = json_opt_i64(memory, "base-memory", -1);
+    int n = cJSON_IsArray(cpus) ? cJSON_GetArraySize(cpus) : -1;
+    if (n != (int)spec->cpus)
+        return error_set(err, ERR_VMM, 0, "QEMU has %d CPUs, asked for %u", n, spec->cpus);
+    if (bytes != (int64_t)spec->memory_mib * 1024 * 1024)
+        return error_set(err, ERR_VMM, 0, "QEMU has %lld bytes of memory, asked for %u MiB",
+                         (long long)bytes, spec->memory_mib);
+    return 0;
+}
+
+const char *qemu_state_word(const char *status)
+{
+    static const char *const words[][2] = {
+        {"prelaunch", "not started"}, {"running", "running"},       {"paused", "paused"},
+        {"suspended", "paused"},      {"shutdown", "paused"},       {"io-error", "paused"},
+        {"internal-error", "paused"}, {"guest-panicked", "paused"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(words[i][0], status))
+            return words[i][1];
+    return "unknown";
+}

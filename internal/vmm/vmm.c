@@ -1,0 +1,155 @@
+#include "vmm/vmm.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define ASK_MS 2000 /* for the VMM to take a request to end; the grace is the guest's */
+
+static const struct vmm_backend *const backends[] = {&vmm_firecracker, &vmm_qemu};
+
+const struct vmm_backend *vmm_backend_by_name(const char *name, struct error *err)
+{
+    if (!name || !*name)
+        return error_null(err, ERR_CONFIG, 0, "no VMM is chosen: set vmm to firecracker or qemu");
+    for (size_t i = 0; i < ARRAY_LEN(backends); i++)
+        if (str_eq(backends[i]->name, name))
+            return backends[i];
+    return error_null(err, ERR_CONFIG, 0, "VMM \"%s\" is unknown: firecracker or qemu", name);
+}
+
+/* Asks the guest to end and waits. True if the process went by itself; errors only mean that it
+ * has to be killed. */
+static bool end_gracefully(const struct vmm_ref *ref, int dirfd, int pidfd, int64_t grace_ms,
+                           const struct deadline *d)
+{
+    struct error why = ERROR_INIT;
+    struct vmm_status now = {0};
+    struct deadline grace = deadline_sub(d, grace_ms);
+    struct deadline ask = deadline_sub(&grace, ASK_MS);
+    const struct vmm_backend *b = vmm_backend_by_name(ref->backend, &why);
+    if (!b || grace_ms <= 0)
+        return false;
+    /* A guest that has not begun, or stands still, can't answer. */
+    if (b->status(ref, dirfd, &ask, &now, &why) < 0 || !str_eq(now.state, "running") ||
+        b->shutdown(ref, dirfd, &ask, &why) < 0) {
+        log_debug("no graceful end of process %d: %s", (int)ref->proc.pid,
+                  error_is_set(&why) ? why.msg : now.state);
+        return false;
+    }
+    return pidfd_wait(pidfd, &grace, &why) == 0;
+}
+
+int vmm_end(const struct vmm_ref *ref, int dirfd, int64_t grace_ms, const struct deadline *d,
+            bool *graceful, struct error *err)
+{
+    struct error gone = ERROR_INIT;
+    bool ignored;
+    if (!graceful)
+        graceful = &ignored;
+    *graceful = false;
+    if (ref->proc.pid <= 0)
+        return 0;
+    _cleanup_close_ int pidfd = proc_open(&ref->proc, &gone);
+    if (pidfd < 0) {
+        if (gone.kind == ERR_NOT_RUNNING)
+            return 0;
+        if (err)
+            *err = gone;
+        return -1;
+    }
+    if (end_gracefully(ref, dirfd, pidfd, grace_ms, d)) {
+        *graceful = true;
+        return 0;
+    }
+    if (pidfd_signal(pidfd, SIGKILL, err) < 0)
+        return -1;
+    /* The user's second thoughts can't stop a kill that is under way, and the deadline may have
+     * gone on the grace: what is killed is still waited for. */
+    struct deadline after_kill = deadline_in_ms(10000);
+    return pidfd_wait(pidfd, &after_kill, err);
+}
+
+cJSON *vmm_ref_to_json(const struct vmm_ref *ref)
+{
+    cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "backend", ref->backend);
+    (void)cJSON_AddStringToObject(j, "accel", ref->accel);
+    (void)cJSON_AddStringToObject(j, "version", ref->version);
+    json_add_i64(j, "pid", ref->proc.pid);
+    json_add_i64(j, "start_time", (int64_t)ref->proc.start_time);
+    (void)cJSON_AddStringToObject(j, "boot_id", ref->proc.boot_id);
+    return j;
+}
+
+int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
+{
+    struct vmm_ref ref = {0};
+    int64_t pid, start;
+    if (!cJSON_IsObject(j))
+        return error_set(err, ERR_STATE, 0, "the VMM's record is not an object");
+    if (json_copy_string(j, "backend", ref.backend, sizeof ref.backend, err) < 0 ||
+        json_copy_string(j, "accel", ref.accel, sizeof ref.accel, err) < 0 ||
+        json_copy_string(j, "version", ref.version, sizeof ref.version, err) < 0 ||
+        json_copy_string(j, "boot_id", ref.proc.boot_id, sizeof ref.proc.boot_id, err) < 0 ||
+        json_get_i64(j, "pid", &pid, err) < 0 || json_get_i64(j, "start_time", &start, err) < 0)
+        return -1;
+    /* 1 and below are never a VMM: a signal to them would hit init, a group or everyone. */
+    if (pid < 0 || pid == 1 || pid > INT32_MAX)
+        return error_set(err, ERR_STATE, 0, "\"pid\" %lld is out of range", (long long)pid);
+    if (start < 0)
+        return error_set(err, ERR_STATE, 0, "\"start_time\" is negative");
+    ref.proc.pid = (pid_t)pid;
+    ref.proc.start_time = (uint64_t)start;
+    *out = ref;
+    return 0;
+}
+
+/* Log text is the guest's word: control bytes and terminal sequences are taken out. */
+static void add_plain(struct strbuf *out, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f))
+            strbuf_addc(out, (char)c);
+        else if (c != '\r')
+            strbuf_addc(out, '?');
+    }
+    if (out->len && out->buf[out->len - 1] != '\n')
+        strbuf_addc(out, '\n');
+}
+
+/* The end of one file: whole lines where it had to be cut. */
+static void add_tail(int dirfd, const char *name, size_t max, struct strbuf *out)
+{
+    struct stat st;
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 || max == 0)
+        return;
+    size_t want = (uint64_t)st.st_size < max ? (size_t)st.st_size : max;
+    _cleanup_free_ char *text = xcalloc(1, want);
+    ssize_t n = pread(fd, text, want, st.st_size - (off_t)want);
+    if (n <= 0)
+        return;
+    const char *p = text;
+    size_t len = (size_t)n;
+    const char *nl = memchr(p, '\n', len);
+    if ((uint64_t)st.st_size > want && nl && nl + 1 < text + len) {
+        len -= (size_t)(nl + 1 - p);
+        p = nl + 1;
+    }
+    strbuf_addf(out, "%s:\n", name);
+    add_plain(out, p, len);
+}
+
+void vmm_log_tail(int dirfd, size_t max, struct strbuf *out)
+{
+    add_tail(dirfd, VMM_LOG, max, out);
+    add_tail(dirfd, VMM_CONSOLE_LOG, max, out);
+}
