@@ -1,0 +1,293 @@
+#include "net/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <netlink/errno.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static void link_put(struct rtnl_link **l)
+{
+    if (*l)
+        rtnl_link_put(*l);
+}
+
+static void addr_put(struct nl_addr **a)
+{
+    if (*a)
+        nl_addr_put(*a);
+}
+
+static void cache_free(struct nl_cache **c)
+{
+    if (*c)
+        nl_cache_free(*c);
+}
+
+#define _cleanup_link_  _cleanup_(link_put)
+#define _cleanup_addr_  _cleanup_(addr_put)
+#define _cleanup_cache_ _cleanup_(cache_free)
+
+/* libnl has its own error numbers; the few that decide something get a kind of their own. */
+static int nl_error(struct error *err, int r, const char *what, const char *name)
+{
+    if (r == -NLE_EXIST)
+        return error_set(err, ERR_EXISTS, EEXIST, "%s %s", what, name);
+    if (r == -NLE_PERM)
+        return error_set(err, ERR_ENV, EPERM, "%s %s (needs CAP_NET_ADMIN: run as root)", what,
+                         name);
+    if (r == -NLE_OPNOTSUPP)
+        return error_set(err, ERR_ENV, 0, "%s %s: the kernel does not support it (modprobe veth)",
+                         what, name);
+    return error_set(err, ERR_NET, 0, "%s %s: %s", what, name, nl_geterror(r));
+}
+
+static int out_of_memory(struct error *err)
+{
+    return error_set(err, ERR_INTERNAL, ENOMEM, "netlink message");
+}
+
+struct nl_sock *rt_open(struct error *err)
+{
+    struct nl_sock *sk = nl_socket_alloc();
+    if (!sk)
+        return error_null(err, ERR_INTERNAL, ENOMEM, "netlink socket");
+    int r = nl_connect(sk, NETLINK_ROUTE);
+    if (r < 0) {
+        nl_socket_free(sk);
+        return error_null(err, ERR_NET, 0, "netlink socket: %s", nl_geterror(r));
+    }
+    return sk;
+}
+
+void rt_close(struct nl_sock **sk)
+{
+    if (*sk)
+        nl_socket_free(*sk);
+    *sk = NULL;
+}
+
+static int set_mac(struct rtnl_link *l, const uint8_t mac[MAC_LEN], struct error *err)
+{
+    _cleanup_addr_ struct nl_addr *a = nl_addr_build(AF_LLC, mac, MAC_LEN);
+    if (!a)
+        return out_of_memory(err);
+    rtnl_link_set_addr(l, a);
+    return 0;
+}
+
+int link_add_veth(struct nl_sock *sk, const struct veth_spec *spec, struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *l = rtnl_link_veth_alloc();
+    if (!l)
+        return out_of_memory(err);
+    _cleanup_link_ struct rtnl_link *peer = rtnl_link_veth_get_peer(l);
+    rtnl_link_set_name(l, spec->name);
+    rtnl_link_set_group(l, spec->group);
+    rtnl_link_set_name(peer, spec->peer_name);
+    rtnl_link_set_ns_fd(peer, spec->peer_ns);
+    if (set_mac(l, spec->mac, err) < 0 || set_mac(peer, spec->peer_mac, err) < 0)
+        return -1;
+    int r = rtnl_link_add(sk, l, NLM_F_CREATE | NLM_F_EXCL);
+    return r < 0 ? nl_error(err, r, "create link", spec->name) : 0;
+}
+
+static void fill_link(struct rtnl_link *l, struct link_info *out)
+{
+    *out = (struct link_info){.index = (unsigned)rtnl_link_get_ifindex(l),
+                              .group = rtnl_link_get_group(l)};
+    const char *name = rtnl_link_get_name(l);
+    if (name)
+        (void)str_copy(out->name, sizeof out->name, name);
+    const struct nl_addr *a = rtnl_link_get_addr(l);
+    if (a && nl_addr_get_len(a) == MAC_LEN)
+        memcpy(out->mac, nl_addr_get_binary_addr(a), MAC_LEN);
+}
+
+int link_find(struct nl_sock *sk, const char *name, struct link_info *out, struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *l = NULL;
+    int r = rtnl_link_get_kernel(sk, 0, name, &l);
+    if (r == -NLE_NODEV || r == -NLE_OBJ_NOTFOUND)
+        return 0;
+    if (r < 0)
+        return nl_error(err, r, "look up link", name);
+    fill_link(l, out);
+    return 1;
+}
+
+int link_delete(struct nl_sock *sk, unsigned index, const char *name, struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *l = rtnl_link_alloc();
+    if (!l)
+        return out_of_memory(err);
+    rtnl_link_set_ifindex(l, (int)index);
+    int r = rtnl_link_delete(sk, l);
+    if (r == -NLE_NODEV || r == -NLE_OBJ_NOTFOUND)
+        return 0;
+    return r < 0 ? nl_error(err, r, "delete link", name) : 0;
+}
+
+static int change_up(struct nl_sock *sk, unsigned index, const char *name, struct rtnl_link *l,
+                     struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *orig = rtnl_link_alloc();
+    if (!orig)
+        return out_of_memory(err);
+    rtnl_link_set_ifindex(orig, (int)index);
+    rtnl_link_set_flags(l, IFF_UP);
+    int r = rtnl_link_change(sk, orig, l, 0);
+    return r < 0 ? nl_error(err, r, "bring up link", name) : 0;
+}
+
+int link_up(struct nl_sock *sk, unsigned index, const char *name, struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *l = rtnl_link_alloc();
+    return l ? change_up(sk, index, name, l, err) : out_of_memory(err);
+}
+
+int link_up_mac(struct nl_sock *sk, unsigned index, const char *name, const uint8_t mac[MAC_LEN],
+                struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *l = rtnl_link_alloc();
+    if (!l)
+        return out_of_memory(err);
+    if (set_mac(l, mac, err) < 0)
+        return -1;
+    return change_up(sk, index, name, l, err);
+}
+
+static struct nl_addr *build_addr(uint32_t addr, unsigned plen)
+{
+    uint32_t be = htonl(addr);
+    struct nl_addr *a = nl_addr_build(AF_INET, &be, sizeof be);
+    if (a)
+        nl_addr_set_prefixlen(a, (int)plen);
+    return a;
+}
+
+static const char *addr_text(uint32_t addr, unsigned plen, char *buf, size_t size)
+{
+    (void)snprintf(buf, size, "%u.%u.%u.%u/%u", addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
+                   addr & 255, plen);
+    return buf;
+}
+
+int addr_add(struct nl_sock *sk, unsigned index, uint32_t addr, unsigned plen, bool own_route,
+             struct error *err)
+{
+    char text[32];
+    struct rtnl_addr *ra = rtnl_addr_alloc();
+    _cleanup_addr_ struct nl_addr *a = build_addr(addr, plen);
+    if (!ra || !a) {
+        rtnl_addr_put(ra);
+        return out_of_memory(err);
+    }
+    rtnl_addr_set_ifindex(ra, (int)index);
+    int r = rtnl_addr_set_local(ra, a);
+    if (!own_route)
+        rtnl_addr_set_flags(ra, IFA_F_NOPREFIXROUTE);
+    if (r == 0)
+        r = rtnl_addr_add(sk, ra, NLM_F_CREATE | NLM_F_EXCL);
+    rtnl_addr_put(ra);
+    return r < 0 ? nl_error(err, r, "add address", addr_text(addr, plen, text, sizeof text)) : 0;
+}
+
+/* The next hop and its gateway; owned by the route once added. */
+static struct rtnl_nexthop *build_nexthop(uint32_t gateway, unsigned index)
+{
+    struct rtnl_nexthop *nh = rtnl_route_nh_alloc();
+    if (!nh)
+        return NULL;
+    rtnl_route_nh_set_ifindex(nh, (int)index);
+    if (gateway) {
+        _cleanup_addr_ struct nl_addr *gw = build_addr(gateway, 32);
+        if (!gw) {
+            rtnl_route_nh_free(nh);
+            return NULL;
+        }
+        rtnl_route_nh_set_gateway(nh, gw);
+    }
+    return nh;
+}
+
+int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway, unsigned index,
+              struct error *err)
+{
+    char text[32];
+    struct rtnl_route *route = rtnl_route_alloc();
+    struct rtnl_nexthop *nh = build_nexthop(gateway, index);
+    _cleanup_addr_ struct nl_addr *a = build_addr(dst, plen);
+    if (!route || !nh || !a) {
+        if (route)
+            rtnl_route_put(route);
+        if (nh)
+            rtnl_route_nh_free(nh);
+        return out_of_memory(err);
+    }
+    (void)rtnl_route_set_family(route, AF_INET);
+    rtnl_route_set_scope(route, gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
+    (void)rtnl_route_set_dst(route, a);
+    rtnl_route_add_nexthop(route, nh);
+    int r = rtnl_route_add(sk, route, NLM_F_CREATE | NLM_F_EXCL);
+    rtnl_route_put(route);
+    return r < 0 ? nl_error(err, r, "add route", addr_text(dst, plen, text, sizeof text)) : 0;
+}
+
+static void fill_route(struct rtnl_route *r, struct route_info *out)
+{
+    *out = (struct route_info){.type = rtnl_route_get_type(r)};
+    struct nl_addr *dst = rtnl_route_get_dst(r);
+    if (dst && nl_addr_get_len(dst) == sizeof out->dst) {
+        uint32_t be;
+        memcpy(&be, nl_addr_get_binary_addr(dst), sizeof be);
+        out->dst = ntohl(be);
+        out->plen = nl_addr_get_prefixlen(dst);
+    }
+    struct rtnl_nexthop *nh = rtnl_route_get_nnexthops(r) > 0 ? rtnl_route_nexthop_n(r, 0) : NULL;
+    if (nh && !if_indextoname((unsigned)rtnl_route_nh_get_ifindex(nh), out->dev))
+        out->dev[0] = '\0';
+}
+
+int route_each(struct nl_sock *sk, int (*fn)(const struct route_info *r, void *arg), void *arg,
+               struct error *err)
+{
+    _cleanup_cache_ struct nl_cache *cache = NULL;
+    int r = rtnl_route_alloc_cache(sk, AF_INET, 0, &cache);
+    if (r < 0)
+        return nl_error(err, r, "list", "routes");
+    for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
+        struct route_info info;
+        fill_route((struct rtnl_route *)o, &info);
+        int stop = fn(&info, arg);
+        if (stop)
+            return stop;
+    }
+    return 0;
+}
+
+int link_each(struct nl_sock *sk, int (*fn)(const struct link_info *l, void *arg), void *arg,
+              struct error *err)
+{
+    _cleanup_cache_ struct nl_cache *cache = NULL;
+    int r = rtnl_link_alloc_cache(sk, AF_UNSPEC, &cache);
+    if (r < 0)
+        return nl_error(err, r, "list", "links");
+    for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
+        struct link_info info;
+        fill_link((struct rtnl_link *)o, &info);
+        int stop = fn(&info, arg);
+        if (stop)
+            return stop;
+    }
+    return 0;
+}

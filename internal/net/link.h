@@ -1,0 +1,76 @@
+/* link.h: links, addresses and routes over netlink. The only file behind it that knows libnl.
+ *
+ * A struct nl_sock speaks to the namespace of the thread that opened it: open, use and close it
+ * on one thread (_cleanup_rt_). Everything is IPv4; addresses are in host byte order.
+ */
+#ifndef CRABBOX_NET_LINK_H
+#define CRABBOX_NET_LINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#define MAC_LEN 6
+
+struct nl_sock;
+
+struct nl_sock *rt_open(struct error *err);
+void rt_close(struct nl_sock **sk);
+#define _cleanup_rt_ _cleanup_(rt_close)
+
+struct veth_spec {
+    const char *name; /* outer end, here */
+    uint8_t mac[MAC_LEN];
+    uint32_t group; /* the outer end's link group, which the rules match */
+    const char *peer_name;
+    uint8_t peer_mac[MAC_LEN];
+    int peer_ns; /* namespace that the inner end is born in */
+};
+
+/* Makes the pair, both ends down. ERR_EXISTS when the outer name is taken: the kernel decides. */
+int link_add_veth(struct nl_sock *sk, const struct veth_spec *spec, struct error *err);
+
+struct link_info {
+    unsigned index;
+    char name[IF_NAMESIZE];
+    uint8_t mac[MAC_LEN];
+    uint32_t group;
+};
+
+/* 1 found, 0 absent, -1 error. */
+int link_find(struct nl_sock *sk, const char *name, struct link_info *out, struct error *err);
+
+/* Absent is a success. */
+int link_delete(struct nl_sock *sk, unsigned index, const char *name, struct error *err);
+
+int link_up(struct nl_sock *sk, unsigned index, const char *name, struct error *err);
+/* The same, setting the MAC first. */
+int link_up_mac(struct nl_sock *sk, unsigned index, const char *name, const uint8_t mac[MAC_LEN],
+                struct error *err);
+
+/* Adds addr/plen. Without `own_route` the kernel makes no route for the prefix. */
+int addr_add(struct nl_sock *sk, unsigned index, uint32_t addr, unsigned plen, bool own_route,
+             struct error *err);
+
+/* Adds dst/plen by gateway (0: on the link). ERR_EXISTS when the table has that prefix. */
+int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway, unsigned index,
+              struct error *err);
+
+struct route_info {
+    uint32_t dst;
+    unsigned plen;
+    uint8_t type;          /* RTN_UNICAST … */
+    char dev[IF_NAMESIZE]; /* of the first next hop, "" if none */
+};
+
+/* Calls fn for every route of every table, and for every link, until it returns non-zero, which is
+ * returned; 0 after the last; -1 on error. */
+int route_each(struct nl_sock *sk, int (*fn)(const struct route_info *r, void *arg), void *arg,
+               struct error *err);
+int link_each(struct nl_sock *sk, int (*fn)(const struct link_info *l, void *arg), void *arg,
+              struct error *err);
+
+#endif

@@ -1,0 +1,187 @@
+#include "net/net.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "net/link.h"
+#include "net/ns.h"
+#include "net/record.h"
+#include "net/rules.h"
+#include "net/tap.h"
+
+struct apply {
+    const struct net_lease *n;
+    struct net_view v;
+};
+
+/* A kernel without IPv6 has no such setting, and then nothing to close. */
+static int no_ipv6(const char *dev, struct error *err)
+{
+    char path[64];
+    struct error e = ERROR_INIT;
+    (void)str_format(path, sizeof path, "net/ipv6/conf/%s/disable_ipv6", dev);
+    if (ns_sysctl_write(path, "1", &e) == 0 || e.sys == ENOENT)
+        return 0;
+    if (err)
+        *err = e;
+    return -1;
+}
+
+/* Inside the new namespace, before anything is up: settings, the tap, the rules. */
+static int prepare_lease_ns(void *arg, struct error *err)
+{
+    const struct apply *a = arg;
+    if (no_ipv6("all", err) < 0 || no_ipv6("default", err) < 0 ||
+        ns_sysctl_write("net/ipv4/ip_forward", "1", err) < 0 || tap_create(a->n->tap, err) < 0)
+        return -1;
+    return rules_add_lease(a->n, err);
+}
+
+static int index_of(const char *dev, unsigned *out, struct error *err)
+{
+    *out = if_nametoindex(dev);
+    return *out ? 0 : error_set(err, ERR_NET, errno, "find link %s", dev);
+}
+
+/* Inside, with the rules in place: addresses, links up, the default route. */
+static int connect_lease_ns(void *arg, struct error *err)
+{
+    const struct apply *a = arg;
+    const char *tap = a->n->tap;
+    unsigned lo, tap_index, uplink;
+    /* The same MAC in every lease: a guest that was saved with its ARP table runs in another. */
+    static const uint8_t tap_mac[MAC_LEN] = {0x06, 0xfc, 0x00, 0x00, 0x00, 0x01};
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || index_of("lo", &lo, err) < 0 || index_of(tap, &tap_index, err) < 0 ||
+        index_of(NET_UPLINK, &uplink, err) < 0)
+        return -1;
+    if (addr_add(sk, tap_index, a->v.gateway, 30, true, err) < 0 ||
+        addr_add(sk, uplink, a->v.lease_addr, 31, true, err) < 0 ||
+        link_up(sk, lo, "lo", err) < 0 || link_up_mac(sk, tap_index, tap, tap_mac, err) < 0 ||
+        link_up(sk, uplink, NET_UPLINK, err) < 0)
+        return -1;
+    return route_add(sk, 0, 0, a->v.host_addr, uplink, err);
+}
+
+/* The claim: the kernel lets one process have the name. */
+static int claim_link(struct nl_sock *sk, const struct apply *a, int ns, struct error *err)
+{
+    struct veth_spec spec = {
+        .name = a->n->veth, .group = a->v.group, .peer_name = NET_UPLINK, .peer_ns = ns};
+    memcpy(spec.mac, a->v.veth_mac, sizeof spec.mac);
+    memcpy(spec.peer_mac, a->v.uplink_mac, sizeof spec.peer_mac);
+    return link_add_veth(sk, &spec, err);
+}
+
+/* The host's end. Its route is added by us, exclusively: should another pool that overlaps ours
+ * have given this address to a link of another name, the kernel says so here. */
+static int connect_host(struct nl_sock *sk, const struct apply *a, struct error *err)
+{
+    const char *veth = a->n->veth;
+    unsigned index;
+    char path[64];
+    (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", veth);
+    if (no_ipv6(veth, err) < 0 || ns_sysctl_write(path, "1", err) < 0 ||
+        index_of(veth, &index, err) < 0 ||
+        addr_add(sk, index, a->v.host_addr, 31, false, err) < 0 ||
+        link_up(sk, index, veth, err) < 0)
+        return -1;
+    return route_add(sk, a->v.host_addr, 31, 0, index, err);
+}
+
+static int find_uplink(const struct route_info *r, void *arg)
+{
+    char *dev = arg;
+    if (r->plen != 0 || r->type != RTN_UNICAST || r->dev[0] == '\0')
+        return 0;
+    (void)str_copy(dev, IF_NAMESIZE, r->dev);
+    return 1;
+}
+
+/* Answers to guests come in on the uplink, and the kernel forwards by the setting of the link a
+ * packet came in on. That setting is the administrator's: it is asked for, never changed. A host
+ * without a default route has nothing to forward to. */
+static int check_forwarding(struct nl_sock *sk, struct error *err)
+{
+    char dev[IF_NAMESIZE] = "", path[64];
+    long on;
+    int r = route_each(sk, find_uplink, dev, err);
+    if (r <= 0)
+        return r;
+    (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", dev);
+    if (ns_sysctl_read(path, &on, err) < 0)
+        return -1;
+    if (on)
+        return 0;
+    return error_set(err, ERR_ENV, 0,
+                     "this host does not forward packets, so guests would have no network: run "
+                     "`sysctl -w net.ipv4.conf.%s.forwarding=1` (that link only) or `sysctl -w "
+                     "net.ipv4.ip_forward=1`",
+                     dev);
+}
+
+/* After the claim: everything here is undone by net_undo. */
+static int build(struct nl_sock *sk, struct apply *a, int ns, struct error *err)
+{
+    if (rules_add_host(a->n, &a->v, err) < 0)
+        return -1;
+    if (ns_run(ns, connect_lease_ns, a, err) < 0)
+        return -1;
+    return connect_host(sk, a, err);
+}
+
+int net_apply(const struct net_lease *n, struct error *err)
+{
+    struct apply a = {.n = n};
+    if (net_view(n, &a.v, err) < 0)
+        return -1;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || check_forwarding(sk, err) < 0)
+        return -1;
+    _cleanup_close_ int ns = ns_new(err);
+    if (ns < 0 || claim_link(sk, &a, ns, err) < 0)
+        return -1;
+    if (ns_run(ns, prepare_lease_ns, &a, err) < 0 || build(sk, &a, ns, err) < 0) {
+        struct error undo = ERROR_INIT;
+        if (net_undo(n, &undo) < 0)
+            (void)error_append(err, "; and then: %s", undo.msg);
+        return -1;
+    }
+    return TAKE_FD(ns);
+}
+
+int net_undo(const struct net_lease *n, struct error *err)
+{
+    struct net_view v;
+    struct link_info link;
+    if (n->veth[0] == '\0')
+        return 0;
+    if (net_view(n, &v, err) < 0)
+        return -1;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk)
+        return -1;
+    int found = link_find(sk, n->veth, &link, err);
+    if (found < 0)
+        return -1;
+    /* By index, after the MAC was seen on that index: the name may pass to another meanwhile. */
+    if (found && memcmp(link.mac, v.veth_mac, MAC_LEN) == 0 &&
+        link_delete(sk, link.index, n->veth, err) < 0)
+        return -1;
+    return rules_remove_host(n, &v, err);
+}
+
+static int watch(void *arg, struct error *err)
+{
+    const struct apply *a = arg;
+    return tap_watch(a->n->tap, a->v.guest_mac, err);
+}
+
+int net_watch_guest(int netns_fd, const struct net_lease *n, struct error *err)
+{
+    struct apply a = {.n = n};
+    if (net_view(n, &a.v, err) < 0)
+        return -1;
+    return ns_run(netns_fd, watch, &a, err);
+}

@@ -1,0 +1,20 @@
+/* nft.h: nftables transactions, through libnftables in this process.
+ *
+ * One call is one transaction of the kernel: all of it or nothing. It speaks to the namespace of
+ * the calling thread. Only the texts of rules.h are ever run; nothing from outside is in them that
+ * net_view() has not checked.
+ */
+#ifndef CRABBOX_NET_NFT_H
+#define CRABBOX_NET_NFT_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+/* Runs commands. On failure err->sys is the kernel's errno where it can be told: EEXIST, ENOENT,
+ * EBUSY decide something for callers. `what` names the purpose in messages. */
+int nft_run(const char *commands, const char *what, struct error *err);
+
+/* Runs one list command and gives its JSON text. */
+int nft_list(const char *command, struct strbuf *out, struct error *err);
+
+#endif

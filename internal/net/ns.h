@@ -1,0 +1,27 @@
+/* ns.h: working in a network namespace that has no name.
+ *
+ * A namespace here is a descriptor: it lives while the descriptor is open or a process is in it,
+ * so nothing of it outlives a killed program. Work in it runs on a short-lived thread that entered
+ * it; the calling thread never leaves its own namespace, so there is nothing to switch back from
+ * and nothing to get wrong when switching back fails. The thread has every signal blocked.
+ */
+#ifndef CRABBOX_NET_NS_H
+#define CRABBOX_NET_NS_H
+
+#include "base/error.h"
+
+/* Makes a namespace with nothing in it but a down loopback. Returns its descriptor (caller
+ * closes); ERR_ENV without CAP_SYS_ADMIN. */
+int ns_new(struct error *err);
+
+/* Runs fn(arg, err) inside and returns what it returned. fn must not keep the thread. */
+int ns_run(int ns_fd, int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
+
+/* Writes a value below /proc/sys of the calling thread's namespace; `path` is relative to it.
+ * ERR_ENV with errno in err->sys. */
+int ns_sysctl_write(const char *path, const char *value, struct error *err);
+
+/* Reads a one-number setting into *out. */
+int ns_sysctl_read(const char *path, long *out, struct error *err);
+
+#endif

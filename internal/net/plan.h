@@ -1,0 +1,36 @@
+/* plan.h: choosing addresses: the pure part of net_plan. */
+#ifndef CRABBOX_NET_PLAN_H
+#define CRABBOX_NET_PLAN_H
+
+#include "net/net.h"
+
+struct cidr {
+    uint32_t base; /* host byte order, no bits beyond the prefix */
+    unsigned plen;
+};
+
+/* "a.b.c.d/n" with n from 8 to 30 and no host bits; ERR_CONFIG says what is wrong. */
+int cidr_parse(const char *text, struct cidr *out, struct error *err);
+bool cidr_overlaps(struct cidr a, struct cidr b);
+
+/* The number of leases that fit, and the slot of an attempt: they start at a place that the lease
+ * id decides, so that two warmups seldom meet. Slot 0 holds the network's own address and is left
+ * out. */
+uint32_t pool_slots(struct cidr pool);
+uint32_t pool_slot(struct cidr pool, const char *lease_id, unsigned attempt);
+
+/* Fills everything but the DNS servers and the guest's own subnet. */
+int plan_names(const struct net_request *req, struct cidr pool, struct net_lease *out,
+               struct error *err);
+
+/* What of the host the pool would hide: `text` is the route ("10.0.0.0/8 dev tun0"), empty if
+ * none. Routes of our own links don't count. */
+struct plan_routes {
+    struct cidr pool;
+    char conflict[64];
+    unsigned guest_net;       /* index of the first guest subnet that no route overlaps */
+    unsigned guest_net_taken; /* bit i: subnet i overlaps a route */
+};
+int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error *err);
+
+#endif

@@ -1,0 +1,187 @@
+#include "net/record.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <string.h>
+
+static bool all_in(const char *s, const char *set)
+{
+    return *s && s[strspn(s, set)] == '\0';
+}
+
+bool net_is_our_link_name(const char *name)
+{
+    return str_has_prefix(name, NET_LINK_PREFIX) &&
+           all_in(name + strlen(NET_LINK_PREFIX), "0123456789");
+}
+
+bool net_is_our_table_name(const char *name)
+{
+    const char *hex = name + strlen(NET_TABLE_PREFIX);
+    return str_has_prefix(name, NET_TABLE_PREFIX) && strlen(hex) == 8 &&
+           all_in(hex, "0123456789abcdef");
+}
+
+int net_parse_ipv4(const char *s, uint32_t *out)
+{
+    struct in_addr a;
+    if (inet_pton(AF_INET, s, &a) != 1)
+        return -1;
+    *out = ntohl(a.s_addr);
+    return 0;
+}
+
+void net_format_ipv4(uint32_t addr, char out[static NET_ADDR_SIZE])
+{
+    (void)snprintf(out, NET_ADDR_SIZE, "%u.%u.%u.%u", addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
+                   addr & 255);
+}
+
+void net_format_mac(const uint8_t mac[static 6], char out[static NET_MAC_SIZE])
+{
+    (void)snprintf(out, NET_MAC_SIZE, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                   mac[3], mac[4], mac[5]);
+}
+
+static int hex_digit(char c)
+{
+    const char *digits = "0123456789abcdef";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Exactly "xx:xx:xx:xx:xx:xx" in lower case, locally administered and unicast. */
+static int parse_mac(const char *s, uint8_t out[6])
+{
+    if (strlen(s) != NET_MAC_SIZE - 1)
+        return -1;
+    for (int i = 0; i < 6; i++) {
+        int hi = hex_digit(s[3 * i]), lo = hex_digit(s[3 * i + 1]);
+        if (hi < 0 || lo < 0 || (i < 5 && s[3 * i + 2] != ':'))
+            return -1;
+        out[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return (out[0] & 3) == 2 ? 0 : -1;
+}
+
+static int bad(struct error *err, const char *field, const char *value)
+{
+    return error_set(err, ERR_STATE, 0, "network record: %s is \"%.40s\"", field, value);
+}
+
+static int view_addrs(const struct net_lease *n, struct net_view *v, struct error *err)
+{
+    if (net_parse_ipv4(n->host_addr, &v->host_addr) < 0)
+        return bad(err, "host_addr", n->host_addr);
+    if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0 || v->lease_addr != v->host_addr + 1 ||
+        v->host_addr % 2 != 0)
+        return bad(err, "lease_addr", n->lease_addr);
+    if (net_parse_ipv4(n->gateway, &v->gateway) < 0 || v->gateway % 4 != 1)
+        return bad(err, "gateway", n->gateway);
+    if (net_parse_ipv4(n->guest_addr, &v->guest_addr) < 0 || v->guest_addr != v->gateway + 1)
+        return bad(err, "guest_addr", n->guest_addr);
+    if (n->n_dns > NET_DNS_MAX)
+        return error_set(err, ERR_STATE, 0, "network record: %u DNS servers", n->n_dns);
+    for (unsigned i = 0; i < n->n_dns; i++)
+        if (net_parse_ipv4(n->dns[i], &v->dns[i]) < 0)
+            return bad(err, "dns", n->dns[i]);
+    return 0;
+}
+
+int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
+{
+    struct net_view v = {.group = 0};
+    char slot_name[IF_NAMESIZE];
+    if (str_format(slot_name, sizeof slot_name, NET_LINK_PREFIX "%u", n->slot) < 0 ||
+        strcmp(slot_name, n->veth) != 0)
+        return bad(err, "veth", n->veth);
+    if (!all_in(n->tap, "abcdefghijklmnopqrstuvwxyz0123456789") || !isalpha((uint8_t)n->tap[0]) ||
+        str_eq(n->tap, "lo") || str_eq(n->tap, NET_UPLINK))
+        return bad(err, "tap", n->tap);
+    if (!net_is_our_table_name(n->table))
+        return bad(err, "table", n->table);
+    for (const char *p = n->table + strlen(NET_TABLE_PREFIX); *p; p++)
+        v.group = v.group << 4 | (uint32_t)hex_digit(*p);
+    if (parse_mac(n->veth_mac, v.veth_mac) < 0)
+        return bad(err, "veth_mac", n->veth_mac);
+    if (parse_mac(n->guest_mac, v.guest_mac) < 0)
+        return bad(err, "guest_mac", n->guest_mac);
+    memcpy(v.uplink_mac, v.veth_mac, sizeof v.uplink_mac);
+    v.uplink_mac[0] ^= 4;
+    if (view_addrs(n, &v, err) < 0)
+        return -1;
+    *out = v;
+    return 0;
+}
+
+cJSON *net_lease_to_json(const struct net_lease *n)
+{
+    cJSON *j = cJSON_CreateObject();
+    json_add_i64(j, "slot", n->slot);
+    (void)cJSON_AddStringToObject(j, "veth", n->veth);
+    (void)cJSON_AddStringToObject(j, "veth_mac", n->veth_mac);
+    (void)cJSON_AddStringToObject(j, "tap", n->tap);
+    (void)cJSON_AddStringToObject(j, "guest_mac", n->guest_mac);
+    (void)cJSON_AddStringToObject(j, "host_addr", n->host_addr);
+    (void)cJSON_AddStringToObject(j, "lease_addr", n->lease_addr);
+    (void)cJSON_AddStringToObject(j, "guest_addr", n->guest_addr);
+    (void)cJSON_AddStringToObject(j, "gateway", n->gateway);
+    (void)cJSON_AddStringToObject(j, "table", n->table);
+    cJSON *dns = cJSON_AddArrayToObject(j, "dns");
+    for (unsigned i = 0; i < n->n_dns && i < NET_DNS_MAX; i++)
+        (void)cJSON_AddItemToArray(dns, cJSON_CreateString(n->dns[i]));
+    return j;
+}
+
+static int dns_from_json(const cJSON *j, struct net_lease *n, struct error *err)
+{
+    const cJSON *dns = cJSON_GetObjectItemCaseSensitive(j, "dns");
+    if (!cJSON_IsArray(dns))
+        return error_set(err, ERR_STATE, 0, "\"dns\" is not a list");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, dns)
+    {
+        if (n->n_dns == NET_DNS_MAX || !cJSON_IsString(item) ||
+            str_copy(n->dns[n->n_dns], NET_ADDR_SIZE, item->valuestring) < 0)
+            return error_set(err, ERR_STATE, 0, "\"dns\" is not a list of at most %d addresses",
+                             NET_DNS_MAX);
+        n->n_dns++;
+    }
+    return 0;
+}
+
+int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err)
+{
+    struct net_lease n = {.n_dns = 0};
+    int64_t slot;
+    if (json_get_i64(j, "slot", &slot, err) < 0)
+        return -1;
+    if (slot < 0 || slot > UINT32_MAX)
+        return error_set(err, ERR_STATE, 0, "\"slot\" is out of range");
+    n.slot = (uint32_t)slot;
+    const struct {
+        const char *key;
+        char *dst;
+        size_t size;
+    } fields[] = {
+        {"veth", n.veth, sizeof n.veth},
+        {"veth_mac", n.veth_mac, sizeof n.veth_mac},
+        {"tap", n.tap, sizeof n.tap},
+        {"guest_mac", n.guest_mac, sizeof n.guest_mac},
+        {"host_addr", n.host_addr, sizeof n.host_addr},
+        {"lease_addr", n.lease_addr, sizeof n.lease_addr},
+        {"guest_addr", n.guest_addr, sizeof n.guest_addr},
+        {"gateway", n.gateway, sizeof n.gateway},
+        {"table", n.table, sizeof n.table},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (json_copy_string(j, fields[i].key, fields[i].dst, fields[i].size, err) < 0)
+            return -1;
+    if (dns_from_json(j, &n, err) < 0)
+        return -1;
+    struct net_view unused;
+    if (n.veth[0] != '\0' && net_view(&n, &unused, err) < 0)
+        return -1;
+    *out = n;
+    return 0;
+}

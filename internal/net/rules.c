@@ -1,0 +1,170 @@
+#include "net/rules.h"
+
+#include <errno.h>
+
+#include "net/nft.h"
+
+/* Where clouds serve credentials to whoever asks: link-local (most), Alibaba, Oracle. */
+#define METADATA "{ 169.254.0.0/16, 100.100.100.200, 192.0.0.192 }"
+
+/* A frame of one lease, as the host sees it: by the kernel's link and the inner end's MAC. */
+static void add_element(const char *verb, const struct net_lease *n, const struct net_view *v,
+                        const char *verdict, struct strbuf *out)
+{
+    char mac[NET_MAC_SIZE];
+    net_format_mac(v->uplink_mac, mac);
+    strbuf_addf(out, "%s element inet %s leases { \"%s\" . %s%s }\n", verb, n->table, n->veth, mac,
+                verdict);
+}
+
+/* DNS servers that are addresses of the host, or metadata addresses, are let through for DNS. The
+ * set only grows while the table lives: it names servers, not leases. */
+static void add_dns(const struct net_lease *n, struct strbuf *out)
+{
+    for (unsigned i = 0; i < n->n_dns; i++)
+        strbuf_addf(out, "add element inet %s dns { %s }\n", n->table, n->dns[i]);
+}
+
+static void add_membership(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
+{
+    add_dns(n, out);
+    add_element("add", n, v, " : goto lease", out);
+}
+
+void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
+{
+    const char *t = n->table;
+    uint32_t g = v->group;
+    /* `create` fails where `add` would add the rules a second time. */
+    strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
+    strbuf_adds(out, "set dns { type ipv4_addr; }\n"
+                     "chain lease {\n"
+                     "  meta nfproto ipv6 drop\n"
+                     "  fib saddr . iif oif missing drop\n"
+                     "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 accept\n"
+                     "  ip daddr " METADATA " drop\n"
+                     "}\n"
+                     "map leases { type ifname . ether_addr : verdict; }\n");
+    strbuf_addf(out,
+                "chain forward {\n"
+                "  type filter hook forward priority filter; policy accept;\n"
+                "  iifname \"" NET_LINK_PREFIX "*\" oifname \"" NET_LINK_PREFIX "*\" drop\n"
+                "  oifgroup %u meta nfproto ipv6 drop\n"
+                "  oifgroup %u ct state established,related accept\n"
+                "  oifgroup %u drop\n"
+                "  iifgroup %u iifname . ether saddr vmap @leases\n"
+                "  iifgroup %u drop\n"
+                "}\n",
+                g, g, g, g, g);
+    strbuf_addf(out,
+                "chain input {\n"
+                "  type filter hook input priority filter; policy accept;\n"
+                "  iifgroup != %u accept\n"
+                "  meta nfproto ipv6 drop\n"
+                "  ct state established,related accept\n"
+                "  fib saddr . iif oif missing drop\n"
+                "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 accept\n"
+                "  icmp type echo-request accept\n"
+                "  drop\n"
+                "}\n"
+                "chain postrouting {\n"
+                "  type nat hook postrouting priority srcnat; policy accept;\n"
+                "  iifgroup %u masquerade\n"
+                "}\n"
+                "}\n",
+                g, g);
+    add_membership(n, v, out);
+}
+
+int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf join = STRBUF_INIT, all = STRBUF_INIT;
+    add_membership(n, v, &join);
+    rules_host_text(n, v, &all);
+    /* Each round somebody else made or removed the table meanwhile; rounds are few. */
+    for (int i = 0;; i++) {
+        struct error e = ERROR_INIT;
+        if (nft_run(join.buf, "join the nftables table", &e) == 0)
+            return 0;
+        if (e.sys == ENOENT && nft_run(all.buf, "make the nftables table", &e) == 0)
+            return 0;
+        if (i < 100 && (e.sys == EEXIST || e.sys == ENOENT))
+            continue;
+        if (err)
+            *err = e;
+        return error_prefix(err, "table %s", n->table);
+    }
+}
+
+int rules_remove_host(const struct net_lease *n, const struct net_view *v, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf leave = STRBUF_INIT, last = STRBUF_INIT;
+    add_element("delete", n, v, "", &leave);
+    struct error e = ERROR_INIT;
+    if (nft_run(leave.buf, "leave the nftables table", &e) < 0 && e.sys != ENOENT)
+        goto failed;
+    /* The order matters: the chain is what other leases hold on to. */
+    strbuf_addf(&last, "delete chain inet %s lease\ndelete table inet %s\n", n->table, n->table);
+    if (nft_run(last.buf, "remove the nftables table", &e) == 0 || e.sys == EBUSY ||
+        e.sys == ENOENT)
+        return 0;
+failed:
+    if (err)
+        *err = e;
+    return error_prefix(err, "table %s", n->table);
+}
+
+void rules_lease_text(const struct net_lease *n, struct strbuf *out)
+{
+    const char *tap = n->tap, *guest = n->guest_addr;
+    strbuf_addf(out,
+                "table inet crabbox {\n"
+                "chain prerouting {\n"
+                "  type nat hook prerouting priority dstnat; policy accept;\n"
+                "  iifname \"" NET_UPLINK "\" ip daddr %s dnat ip to %s\n"
+                "}\n"
+                "chain postrouting {\n"
+                "  type nat hook postrouting priority srcnat; policy accept;\n"
+                "  oifname \"" NET_UPLINK "\" ip saddr %s snat ip to %s\n"
+                "}\n",
+                n->lease_addr, guest, guest, n->lease_addr);
+    strbuf_addf(out,
+                "chain input {\n"
+                "  type filter hook input priority filter; policy drop;\n"
+                "  ct state established,related accept\n"
+                "  iifname \"lo\" accept\n"
+                "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
+                "}\n",
+                tap, n->gateway);
+    strbuf_addf(out,
+                "chain forward {\n"
+                "  type filter hook forward priority filter; policy drop;\n"
+                "  ct state established,related accept\n"
+                "  iifname \"" NET_UPLINK "\" oifname \"%s\" ct status dnat accept\n",
+                tap);
+    for (unsigned i = 0; i < n->n_dns; i++)
+        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
+    strbuf_addf(out,
+                "  ip daddr " METADATA " drop\n"
+                "  iifname \"%s\" oifname \"" NET_UPLINK "\" ip saddr %s accept\n"
+                "}\n"
+                "}\n",
+                tap, guest);
+    strbuf_addf(out,
+                "table netdev crabbox {\n"
+                "chain tap {\n"
+                "  type filter hook ingress device \"%s\" priority filter; policy drop;\n"
+                "  ether saddr != %s drop\n"
+                "  arp saddr ether %s arp saddr ip { %s, 0.0.0.0 } accept\n"
+                "  ip saddr %s accept\n"
+                "}\n"
+                "}\n",
+                tap, n->guest_mac, n->guest_mac, guest, guest);
+}
+
+int rules_add_lease(const struct net_lease *n, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    rules_lease_text(n, &text);
+    return nft_run(text.buf, "rules of the lease", err);
+}

@@ -1,0 +1,38 @@
+/* rules.h: the two rule sets of a lease.
+ *
+ * In the host's namespace one table per state directory, shared by its leases. It knows them by
+ * the group of their links and by a map of (link . MAC) pairs, one element a lease; the elements
+ * refer to the chain `lease`, and the kernel refuses to delete a chain that is referred to. So the
+ * table is made with the first lease and goes with the last one, and no lock is needed: whoever
+ * loses a race gets EEXIST, ENOENT or EBUSY from the kernel and takes the other branch.
+ *
+ * What the host's table promises:
+ *   between leases, also of other state directories      nothing passes
+ *   from outside into a lease                             only answers
+ *   from a lease to the host itself                       answers, ping, DNS where configured
+ *   from a lease outside                                  passes, behind the host's address
+ *   metadata (link-local and other well-known addresses)  nothing but DNS where configured
+ *   IPv6                                                  nothing: no way around the rules
+ *
+ * In the lease's namespace a table for NAT and a filter on the tap that lets through ARP and IPv4
+ * only, and only from the guest's own MAC and address.
+ */
+#ifndef CRABBOX_NET_RULES_H
+#define CRABBOX_NET_RULES_H
+
+#include "net/record.h"
+
+/* Registers the lease in the host's table, making the table if it is the first. */
+int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err);
+
+/* Takes the lease out, and the table with it if it was the last. Absent is a success. */
+int rules_remove_host(const struct net_lease *n, const struct net_view *v, struct error *err);
+
+/* Makes the lease namespace's tables; the tap must exist. Runs inside that namespace. */
+int rules_add_lease(const struct net_lease *n, struct error *err);
+
+/* The texts, for tests. */
+void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out);
+void rules_lease_text(const struct net_lease *n, struct strbuf *out);
+
+#endif

@@ -1,0 +1,147 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "net/link.h"
+#include "net/net.h"
+#include "net/nft.h"
+#include "net/ns.h"
+#include "net/plan.h"
+#include "net/record.h"
+
+struct found {
+    struct net_found *out;
+    unsigned n, max;
+};
+
+static void found_add(struct found *f, const char *kind, const char *name)
+{
+    if (f->n == f->max)
+        return;
+    struct net_found *e = &f->out[f->n++];
+    (void)str_copy(e->kind, sizeof e->kind, kind);
+    (void)snprintf(e->name, sizeof e->name, "%.63s", name);
+}
+
+/* Ours are named "cbx<digits>" and have a local unicast MAC. */
+static int found_link(const struct link_info *l, void *arg)
+{
+    if (net_is_our_link_name(l->name) && (l->mac[0] & 3) == 2)
+        found_add(arg, "link", l->name);
+    return 0;
+}
+
+/* The array of a listing; NULL with an error when nftables said something else. */
+static cJSON *list_json(const char *command, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (nft_list(command, &text, err) < 0)
+        return NULL;
+    return json_parse(text.buf, text.len, command, err);
+}
+
+static int found_tables(struct found *f, struct error *err)
+{
+    _cleanup_json_ cJSON *root = list_json("list tables inet", err);
+    if (!root)
+        return -1;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "nftables"))
+    {
+        const cJSON *table = cJSON_GetObjectItemCaseSensitive(item, "table");
+        const char *name = json_opt_string(table, "name", "");
+        if (net_is_our_table_name(name))
+            found_add(f, "nft-table", name);
+    }
+    return 0;
+}
+
+int net_scan(struct net_found *out, unsigned max, struct error *err)
+{
+    struct found f = {.out = out, .max = max};
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || link_each(sk, found_link, &f, err) < 0 || found_tables(&f, err) < 0)
+        return -1;
+    return (int)f.n;
+}
+
+static enum net_check have_cap(unsigned cap)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &head, data) < 0)
+        return NET_UNKNOWN;
+    return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap) ? NET_OK : NET_MISSING;
+}
+
+static enum net_check have_tun(void)
+{
+    _cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    return fd >= 0 ? NET_OK : NET_MISSING;
+}
+
+/* A base chain on forward that drops by default hides every guest from the outside. */
+static void look_at_chains(struct net_host_state *s, const cJSON *root)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "nftables"))
+    {
+        const cJSON *chain = cJSON_GetObjectItemCaseSensitive(item, "chain");
+        const char *table = json_opt_string(chain, "table", "");
+        if (!str_eq(json_opt_string(chain, "hook", ""), "forward") ||
+            !str_eq(json_opt_string(chain, "policy", ""), "drop") || net_is_our_table_name(table))
+            continue;
+        s->forward_drop = true;
+        (void)snprintf(s->forward_owner, sizeof s->forward_owner, "%.15s %.40s",
+                       json_opt_string(chain, "family", "?"), table);
+        return;
+    }
+}
+
+static void look_at_nft(struct net_host_state *s)
+{
+    struct error e = ERROR_INIT;
+    _cleanup_json_ cJSON *root = list_json("list chains", &e);
+    if (root) {
+        s->nft = NET_OK;
+        look_at_chains(s, root);
+    } else {
+        s->nft = e.kind == ERR_ENV && s->cap_net_admin != NET_OK ? NET_UNKNOWN : NET_MISSING;
+    }
+}
+
+static int look_at_forwarding(const struct route_info *r, void *arg)
+{
+    struct net_host_state *s = arg;
+    char path[64];
+    long on;
+    if (r->plen != 0 || r->type != RTN_UNICAST || r->dev[0] == '\0')
+        return 0;
+    (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", r->dev);
+    s->ip_forward = ns_sysctl_read(path, &on, NULL) == 0 && on ? NET_OK : NET_MISSING;
+    return 1;
+}
+
+int net_host_look(const char *pool, struct net_host_state *out, struct error *err)
+{
+    struct net_host_state s = {.ip_forward = NET_OK};
+    struct cidr cidr;
+    struct plan_routes routes;
+    if (cidr_parse(pool, &cidr, err) < 0 || plan_look_at_routes(cidr, &routes, err) < 0)
+        return -1;
+    s.pool_conflict = routes.conflict[0] != '\0';
+    (void)str_copy(s.pool_route, sizeof s.pool_route, routes.conflict);
+    s.cap_net_admin = have_cap(CAP_NET_ADMIN);
+    s.cap_sys_admin = have_cap(CAP_SYS_ADMIN);
+    s.tun = have_tun();
+    look_at_nft(&s);
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || route_each(sk, look_at_forwarding, &s, err) < 0)
+        return -1;
+    *out = s;
+    return 0;
+}
