@@ -1,0 +1,117 @@
+/* cmd.h: verbs as rows of a table.
+ *
+ * One table of verbs and one table of options a verb feed the parser, --help, the completion and
+ * the man page. A verb's function parses nothing: it gets struct options filled, calls internal/ops
+ * and prints. Data goes to stdout, chatter to stderr. It returns the process's exit code, or -1
+ * with the error set, which main prints once.
+ */
+#ifndef CRABBOX_CMD_CMD_H
+#define CRABBOX_CMD_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "config/config.h"
+#include "ops/ops.h"
+
+/* Every option of every verb; a verb's table says which of them it takes. */
+struct options {
+    bool help, json, quiet, verbose;
+    bool keep, keep_on_failure, no_sync, sync_only, shell, dry_run, print, timing_json, console,
+        wait;
+    const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
+        *dir;
+};
+
+enum option_kind { OPT_BOOL, OPT_STRING };
+
+struct option_spec {
+    const char *name;    /* long name, without the dashes */
+    char letter;         /* or 0 */
+    const char *metavar; /* OPT_STRING: "NAME" */
+    enum option_kind kind;
+    size_t offset; /* in struct options */
+    const char *help;
+};
+
+struct invocation; /* below */
+
+struct verb {
+    const char *name;
+    const char *alias; /* or NULL */
+    const char *args;  /* "[OPTION]… -- COMMAND…" after the verb, for the synopsis */
+    const char *summary;
+    const char *details;               /* paragraphs for --help */
+    const char *examples;              /* one a line */
+    const struct option_spec *options; /* ends with a row without name */
+    int min_args, max_args;            /* max -1: any number */
+    bool stops_at_args; /* what follows the first plain word is the command's, not ours */
+    bool uses_config;   /* takes the configuration flags */
+    bool uses_store;    /* ops is open when run is called */
+    int (*run)(struct invocation *in, struct error *err);
+};
+
+struct invocation {
+    const struct verb *verb;
+    struct options opt;
+    const char *const *args; /* plain words, NULL-terminated */
+    int n_args;
+    struct config cfg;
+    struct ops ops;
+    int cancel_fd; /* readable once the user interrupted */
+};
+
+extern const struct verb verbs[];
+extern const size_t verbs_len;
+const struct verb *verb_by_name(const char *name);
+
+/* Command line beyond the verb → struct options and the configuration's flags. */
+#define FLAGS_MAX 64
+struct parsed {
+    struct options opt;
+    const char **args; /* malloc'ed array of borrowed words */
+    int n_args;
+    struct config_flag flags[FLAGS_MAX];
+    size_t n_flags;
+};
+int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,
+                  struct error *err);
+
+/* Shorter spellings of common configuration flags ("cpus" for "firecracker.cpus"). */
+struct flag_alias {
+    const char *name, *key;
+};
+extern const struct flag_alias flag_aliases[];
+extern const size_t flag_aliases_len;
+
+void help_verb(const struct verb *verb);
+void help_all(void);
+void help_config_flags(void);
+
+/* ---- output ---- */
+/* Writes and checks: a full disk or a closed pipe behind stdout is an error, not silence. */
+int out_text(const char *text, struct error *err);
+int out_json(const cJSON *j, struct error *err);
+__attribute__((format(printf, 2, 3))) int out_printf(struct error *err, const char *fmt, ...);
+
+/* Progress of phases on stderr: a rewritten line on a terminal, plain lines otherwise. */
+void progress_attach(struct invocation *in);
+
+int cmd_warmup(struct invocation *in, struct error *err);
+int cmd_run(struct invocation *in, struct error *err);
+int cmd_stop(struct invocation *in, struct error *err);
+int cmd_list(struct invocation *in, struct error *err);
+int cmd_status(struct invocation *in, struct error *err);
+int cmd_ssh(struct invocation *in, struct error *err);
+int cmd_logs(struct invocation *in, struct error *err);
+int cmd_cleanup(struct invocation *in, struct error *err);
+int cmd_heartbeat(struct invocation *in, struct error *err);
+int cmd_doctor(struct invocation *in, struct error *err);
+int cmd_config(struct invocation *in, struct error *err);
+int cmd_trust(struct invocation *in, struct error *err);
+int cmd_version(struct invocation *in, struct error *err);
+int cmd_help(struct invocation *in, struct error *err);
+
+#endif

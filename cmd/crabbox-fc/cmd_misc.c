@@ -1,0 +1,78 @@
+/* cmd_misc.c: the verbs of a few lines: heartbeat, config, version, help. */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cmd.h"
+
+int cmd_heartbeat(struct invocation *in, struct error *err)
+{
+    char id[LEASE_ID_SIZE];
+    struct lease l;
+    if (store_resolve(&in->ops.store, in->args[0], id, err) < 0 ||
+        ops_touch(&in->ops, id, &l, err) < 0)
+        return -1;
+    if (!in->opt.json)
+        return out_printf(err, "%s expires in %llds\n", l.slug,
+                          (long long)(lease_expires_at(&l) - clock_unix_s()));
+    _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "leaseId", l.id);
+    json_add_i64(j, "lastTouchedAt", l.last_touched_at);
+    json_add_i64(j, "expiresAt", lease_expires_at(&l));
+    return out_json(j, err);
+}
+
+static int config_show(struct invocation *in, struct error *err)
+{
+    if (in->opt.json) {
+        _cleanup_json_ cJSON *j = config_show_json(&in->cfg);
+        return out_json(j, err);
+    }
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    config_show_text(&in->cfg, &sb);
+    return out_text(sb.buf, err);
+}
+
+static int config_path(struct invocation *in, struct error *err)
+{
+    _cleanup_json_ cJSON *j = config_paths_json(&in->cfg);
+    return out_json(j, err);
+}
+
+int cmd_config(struct invocation *in, struct error *err)
+{
+    if (str_eq(in->args[0], "show"))
+        return config_show(in, err);
+    if (str_eq(in->args[0], "path"))
+        return config_path(in, err);
+    return error_set(err, ERR_USAGE, 0, "config: unknown word \"%s\"; next: crabbox-fc config show",
+                     in->args[0]);
+}
+
+int cmd_version(struct invocation *in, struct error *err)
+{
+    if (!in->opt.json)
+        return out_printf(err, "crabbox-fc %s\n", CRABBOX_FC_VERSION);
+    _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "version", CRABBOX_FC_VERSION);
+    json_add_i64(j, "recordSchema", LEASE_SCHEMA);
+    return out_json(j, err);
+}
+
+int cmd_help(struct invocation *in, struct error *err)
+{
+    if (!in->n_args) {
+        help_all();
+        return 0;
+    }
+    if (str_eq(in->args[0], "config-flags")) {
+        help_config_flags();
+        return 0;
+    }
+    const struct verb *v = verb_by_name(in->args[0]);
+    if (!v)
+        return error_set(err, ERR_USAGE, 0, "no help on \"%s\"; next: crabbox-fc help",
+                         in->args[0]);
+    help_verb(v);
+    return 0;
+}

@@ -1,0 +1,54 @@
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cmd.h"
+
+static int print_json(struct invocation *in, const struct lease *l, const struct ops_timing *t,
+                      struct error *err)
+{
+    struct lease_entry e;
+    if (ops_entry(&in->ops, l->id, &e, err) < 0)
+        return -1;
+    _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e);
+    (void)cJSON_AddItemToObject(j, "timing", ops_timing_json(t));
+    return out_json(j, err);
+}
+
+static int print_text(const struct lease *l, const struct ops_timing *t, struct error *err)
+{
+    return out_printf(err,
+                      "leased %s slug=%s provider=firecracker vmm=%s accel=%s\n"
+                      "ready ssh=%s@%s:%lld host=crabbox-%s\n"
+                      "warmup complete total=%lldms\n",
+                      l->id, l->slug, l->vmm.backend, l->vmm.accel, l->user, l->net.lease_addr,
+                      (long long)l->ssh_port, l->slug, (long long)(t->total_us / 1000));
+}
+
+static void print_timing(const struct lease *l, const struct ops_timing *t)
+{
+    _cleanup_json_ cJSON *j = ops_timing_json(t);
+    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "leaseId", l->id);
+    (void)cJSON_AddStringToObject(j, "slug", l->slug);
+    json_add_i64(j, "totalMs", t->total_us / 1000);
+    _cleanup_free_ char *text = json_print(j, false);
+    fprintf(stderr, "%s\n", text);
+}
+
+int cmd_warmup(struct invocation *in, struct error *err)
+{
+    struct ops_acquire req = {.slug = in->opt.slug, .keep = in->opt.keep};
+    struct ops_timing t = {0};
+    struct lease l;
+    if (ops_acquire(&in->ops, &req, &l, NULL, &t, err) < 0)
+        return -1;
+    int r = in->opt.json ? print_json(in, &l, &t, err) : print_text(&l, &t, err);
+    if (in->opt.timing_json)
+        print_timing(&l, &t);
+    if (!in->opt.json)
+        log_info("next: crabbox-fc run --id %s -- COMMAND, crabbox-fc ssh %s, crabbox-fc stop %s",
+                 l.slug, l.slug, l.slug);
+    return r;
+}

@@ -1,0 +1,135 @@
+/* main.c: find the verb, parse, load the configuration, call, print the error once. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cmd.h"
+
+/* Descriptors 0 to 2 exist from here on, so that no lease file ever lands on one of them. */
+static void guarantee_stdio(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        (void)close(fd);
+    for (int i = 0; i <= 2; i++)
+        (void)fcntl(i, F_SETFD, 0);
+}
+
+/* Ctrl-C becomes a descriptor that every wait watches: the work in hand is undone in good order. */
+static int cancel_open(struct error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return error_set(err, ERR_INTERNAL, errno, "block signals");
+    (void)signal(SIGPIPE, SIG_IGN);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? error_set(err, ERR_INTERNAL, errno, "signalfd") : fd;
+}
+
+static int load_config(const struct parsed *p, struct config *cfg, struct error *err)
+{
+    _cleanup_free_ char *cwd = getcwd(NULL, 0);
+    struct config_args args = {
+        .cwd = cwd ? cwd : "/",
+        .envp = (const char *const *)environ,
+        .flags = p->flags,
+        .n_flags = p->n_flags,
+    };
+    return config_load(&args, cfg, err);
+}
+
+static int run_verb(struct invocation *in, const struct parsed *p, struct error *err)
+{
+    const struct verb *v = in->verb;
+    if (v->uses_config && load_config(p, &in->cfg, err) < 0)
+        return -1;
+    if (v->uses_store && ops_open(&in->ops, &in->cfg, NULL, in->cancel_fd, err) < 0) {
+        config_free(&in->cfg);
+        return -1;
+    }
+    if (v->uses_store)
+        progress_attach(in);
+    int code = v->run(in, err);
+    if (v->uses_store)
+        ops_close(&in->ops);
+    if (v->uses_config)
+        config_free(&in->cfg);
+    return code;
+}
+
+static int invoke(const struct verb *v, int argc, char **argv, struct error *err)
+{
+    struct parsed p;
+    int code = -1;
+    if (options_parse(v, argc, argv, &p, err) < 0)
+        goto out;
+    if (p.opt.help) {
+        help_verb(v);
+        code = 0;
+        goto out;
+    }
+    if (p.opt.quiet)
+        log_set_level(LOG_WARN);
+    else if (p.opt.verbose)
+        log_set_level(LOG_DEBUG);
+    struct invocation in = {.verb = v, .opt = p.opt, .args = p.args, .n_args = p.n_args};
+    in.cancel_fd = cancel_open(err);
+    if (in.cancel_fd >= 0)
+        code = run_verb(&in, &p, err);
+    CLOSE_FD(in.cancel_fd);
+out:
+    free(p.args);
+    return code;
+}
+
+static int unknown_verb(const char *name, struct error *err)
+{
+    const char *names[64];
+    size_t n = 0;
+    for (size_t i = 0; i < verbs_len; i++)
+        names[n++] = verbs[i].name;
+    const char *near = str_nearest(name, names, n);
+    return error_set(err, ERR_USAGE, 0, "unknown verb \"%s\"%s%s%s; next: crabbox-fc help", name,
+                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = ERROR_INIT;
+    guarantee_stdio();
+    if (argc < 2) {
+        help_all();
+        return 2;
+    }
+    const char *name = argv[1];
+    if (str_eq(name, "--help") || str_eq(name, "-h"))
+        name = "help";
+    if (str_eq(name, "--version"))
+        name = "version";
+    const struct verb *v = verb_by_name(name);
+    int code = v ? invoke(v, argc - 2, argv + 2, &err) : unknown_verb(name, &err);
+    if (code < 0) {
+        fprintf(stderr, "crabbox-fc: %s\n", err.msg);
+        code = error_exit_code(err.kind);
+    }
+    if (fflush(stdout) != 0 && code == 0) {
+        fprintf(stderr, "crabbox-fc: write to stdout: %s\n", strerror(errno));
+        code = 1;
+    }
+    return code;
+}

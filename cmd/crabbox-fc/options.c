@@ -1,0 +1,177 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cmd.h"
+
+/* One argument vector while it is read. */
+struct cursor {
+    char **argv;
+    int argc, i;
+};
+
+static const struct option_spec *find_long(const struct verb *v, const char *name, size_t len)
+{
+    for (const struct option_spec *o = v->options; o->name; o++)
+        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0)
+            return o;
+    return NULL;
+}
+
+static const struct option_spec *find_letter(const struct verb *v, char letter)
+{
+    for (const struct option_spec *o = v->options; o->name; o++)
+        if (o->letter == letter)
+            return o;
+    return NULL;
+}
+
+/* The configuration key that --name sets, or NULL. */
+static const char *find_key(const struct verb *v, const char *name)
+{
+    if (!v->uses_config)
+        return NULL;
+    for (size_t i = 0; i < flag_aliases_len; i++)
+        if (str_eq(flag_aliases[i].name, name))
+            return flag_aliases[i].key;
+    const struct config_key *k = config_key_by_flag(name);
+    return k ? k->name : NULL;
+}
+
+static int unknown_option(const struct verb *v, const char *name, struct error *err)
+{
+    const char *names[128];
+    size_t n = 0;
+    for (const struct option_spec *o = v->options; o->name; o++)
+        names[n++] = o->name;
+    for (size_t i = 0; v->uses_config && i < config_keys_len && n < 100; i++)
+        names[n++] = config_keys[i].flag;
+    for (size_t i = 0; v->uses_config && i < flag_aliases_len; i++)
+        names[n++] = flag_aliases[i].name;
+    const char *near = str_nearest(name, names, n);
+    if (near)
+        return error_set(err, ERR_USAGE, 0,
+                         "unknown option --%s; did you mean --%s? next: crabbox-fc %s --help", name,
+                         near, v->name);
+    return error_set(err, ERR_USAGE, 0, "unknown option --%s; next: crabbox-fc %s --help", name,
+                     v->name);
+}
+
+/* The value behind "=" or the next word. */
+static int take_value(struct cursor *c, const char *inline_value, const char *name,
+                      const char **out, struct error *err)
+{
+    if (inline_value) {
+        *out = inline_value;
+        return 0;
+    }
+    if (c->i + 1 >= c->argc)
+        return error_set(err, ERR_USAGE, 0, "option --%s needs a value", name);
+    *out = c->argv[++c->i];
+    return 0;
+}
+
+static int store_option(const struct option_spec *o, struct cursor *c, const char *inline_value,
+                        struct parsed *p, struct error *err)
+{
+    char *base = (char *)&p->opt;
+    if (o->kind == OPT_BOOL) {
+        if (inline_value)
+            return error_set(err, ERR_USAGE, 0, "option --%s takes no value", o->name);
+        *(bool *)(void *)(base + o->offset) = true;
+        return 0;
+    }
+    return take_value(c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
+}
+
+static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
+{
+    const char *word = c->argv[c->i];
+    const char *eq = strchr(word, '=');
+    size_t len = eq ? (size_t)(eq - word - 2) : strlen(word + 2);
+    const struct option_spec *o = find_long(v, word + 2, len);
+    if (o)
+        return store_option(o, c, eq ? eq + 1 : NULL, p, err);
+    char name[64];
+    if (str_format(name, sizeof name, "%.*s", (int)len, word + 2) < 0)
+        return error_set(err, ERR_USAGE, 0, "unknown option %s", word);
+    const char *key = find_key(v, name);
+    if (!key)
+        return unknown_option(v, name, err);
+    if (p->n_flags == FLAGS_MAX)
+        return error_set(err, ERR_USAGE, 0, "more than %d configuration flags", FLAGS_MAX);
+    struct config_flag *f = &p->flags[p->n_flags];
+    f->key = key;
+    f->spelling = word;
+    if (take_value(c, eq ? eq + 1 : NULL, name, &f->value, err) < 0)
+        return -1;
+    p->n_flags++;
+    return 0;
+}
+
+static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
+{
+    for (const char *l = c->argv[c->i] + 1; *l; l++) {
+        const struct option_spec *o = find_letter(v, *l);
+        if (!o)
+            return error_set(err, ERR_USAGE, 0, "unknown option -%c; next: crabbox-fc %s --help",
+                             *l, v->name);
+        if (store_option(o, c, NULL, p, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --ttl and --idle-timeout are configuration keys under short names. */
+static void add_key_options(struct parsed *p)
+{
+    const struct {
+        const char *value, *key, *spelling;
+    } rows[] = {{p->opt.ttl, "lease.ttl", "--ttl"},
+                {p->opt.idle_timeout, "lease.idleTimeout", "--idle-timeout"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].value && p->n_flags < FLAGS_MAX)
+            p->flags[p->n_flags++] = (struct config_flag){rows[i].key, rows[i].value,
+                                                          rows[i].spelling};
+}
+
+static int check_count(const struct verb *v, const struct parsed *p, struct error *err)
+{
+    if (p->opt.help)
+        return 0;
+    if (p->n_args < v->min_args)
+        return error_set(err, ERR_USAGE, 0, "%s needs an argument; next: crabbox-fc %s --help",
+                         v->name, v->name);
+    if (v->max_args >= 0 && p->n_args > v->max_args)
+        return error_set(err, ERR_USAGE, 0, "%s: unexpected argument \"%s\"", v->name,
+                         p->args[v->max_args]);
+    return 0;
+}
+
+int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,
+                  struct error *err)
+{
+    struct cursor c = {argv, argc, 0};
+    bool only_args = false;
+    memset(out, 0, sizeof *out);
+    out->args = xcalloc((size_t)argc + 1, sizeof *out->args);
+    for (; c.i < argc; c.i++) {
+        const char *w = argv[c.i];
+        int r = 0;
+        if (!only_args && str_eq(w, "--"))
+            only_args = true;
+        else if (!only_args && str_has_prefix(w, "--"))
+            r = parse_long(verb, &c, out, err);
+        else if (!only_args && w[0] == '-' && w[1])
+            r = parse_short(verb, &c, out, err);
+        else {
+            out->args[out->n_args++] = w;
+            only_args = only_args || verb->stops_at_args;
+        }
+        if (r < 0)
+            return -1;
+    }
+    add_key_options(out);
+    return check_count(verb, out, err);
+}

@@ -1,0 +1,259 @@
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cmd.h"
+
+#define FLAG(n, l, m, h)                                                                           \
+    {                                                                                              \
+        n, l, NULL, OPT_BOOL, offsetof(struct options, m), h                                       \
+    }
+#define VALUE(n, mv, m, h)                                                                         \
+    {                                                                                              \
+        n, 0, mv, OPT_STRING, offsetof(struct options, m), h                                       \
+    }
+#define COMMON                                                                                     \
+    FLAG("help", 'h', help, "show this help"), FLAG("quiet", 'q', quiet, "no progress"),           \
+        FLAG("verbose", 'v', verbose, "more chatter on stderr"),                                   \
+    {                                                                                              \
+        0                                                                                          \
+    }
+#define JSON     FLAG("json", 0, json, "print JSON with the fields of docs/STATE.md")
+#define LEASE_ID VALUE("id", "LEASE", id, "lease by id, slug or name")
+#define SLUG     VALUE("slug", "NAME", slug, "slug of the lease; made up when absent")
+#define TIMING   FLAG("timing-json", 0, timing_json, "print the time of each phase as JSON on stderr")
+
+static const struct option_spec warmup_options[] = {
+    SLUG,
+    FLAG("keep", 0, keep, "never collected by cleanup; only stop removes it"),
+    VALUE("ttl", "TIME", ttl, "lifetime, as 90m (lease.ttl)"),
+    VALUE("idle-timeout", "TIME", idle_timeout, "lifetime without use, as 30m (lease.idleTimeout)"),
+    TIMING,
+    JSON,
+    COMMON,
+};
+static const struct option_spec run_options[] = {
+    LEASE_ID,
+    VALUE("slug", "NAME", slug, "use the lease of this slug if there is one, else make it"),
+    FLAG("keep", 0, keep, "keep the lease afterwards"),
+    FLAG("keep-on-failure", 0, keep_on_failure, "keep the lease if the command fails"),
+    FLAG("shell", 0, shell, "join the words and let bash read them"),
+    FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
+    FLAG("sync-only", 0, sync_only, "copy the working tree, run nothing"),
+    VALUE("dir", "PATH", dir, "the working tree; default: the current directory"),
+    VALUE("ttl", "TIME", ttl, "lifetime of a new lease (lease.ttl)"),
+    VALUE("idle-timeout", "TIME", idle_timeout, "lifetime without use (lease.idleTimeout)"),
+    TIMING,
+    COMMON,
+};
+static const struct option_spec stop_options[] = {
+    LEASE_ID,
+    VALUE("slug", "NAME", slug, "the same"),
+    JSON,
+    COMMON,
+};
+static const struct option_spec json_options[] = {JSON, COMMON};
+static const struct option_spec plain_options[] = {COMMON};
+static const struct option_spec status_options[] = {
+    LEASE_ID,
+    VALUE("slug", "NAME", slug, "the same"),
+    JSON,
+    COMMON,
+};
+static const struct option_spec ssh_options[] = {
+    LEASE_ID,
+    FLAG("print", 0, print, "print the ssh command instead of running it"),
+    COMMON,
+};
+static const struct option_spec logs_options[] = {
+    LEASE_ID,
+    FLAG("console", 0, console, "the guest's console only, without headings"),
+    COMMON,
+};
+static const struct option_spec cleanup_options[] = {
+    FLAG("dry-run", 'n', dry_run, "only say what would be removed"),
+    JSON,
+    COMMON,
+};
+static const struct option_spec doctor_options[] = {
+    VALUE("provider", "NAME", provider, "checks of this provider: firecracker"),
+    JSON,
+    COMMON,
+};
+
+const struct verb verbs[] = {
+    {.name = "warmup",
+     .args = "[OPTION]...",
+     .summary = "make a lease and wait until SSH is ready",
+     .details =
+         "Makes a microVM with keys, network and disk of its own, waits until its SSH server "
+         "shows the\npinned host key, and prints how to reach it.",
+     .examples = "crabbox-fc warmup\n"
+                 "crabbox-fc warmup --slug demo --keep\n"
+                 "crabbox-fc warmup --vmm qemu --accel tcg --cpus 2 --memory 2048 --json",
+     .options = warmup_options,
+     .max_args = 0,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_warmup},
+    {.name = "run",
+     .args = "[OPTION]... [--] COMMAND [ARG]...",
+     .summary = "run a command in a microVM with your working tree",
+     .details =
+         "Makes a lease (or uses the one of --id or --slug), copies the files that git knows, "
+         "runs the\ncommand and exits with its code. A lease that was made for the run goes "
+         "away with it.",
+     .examples = "crabbox-fc run -- make test\n"
+                 "crabbox-fc run --id demo -- cat /etc/os-release\n"
+                 "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
+                 "crabbox-fc run --id demo --no-sync -- uname -r",
+     .options = run_options,
+     .max_args = -1,
+     .stops_at_args = true,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_run},
+    {.name = "stop",
+     .alias = "release",
+     .args = "[OPTION]... LEASE...",
+     .summary = "end leases and leave nothing behind",
+     .details = "Asks the guest to shut down, ends the VMM and removes network, disk and record. A "
+                "lease that is\nalready gone is a success.",
+     .examples = "crabbox-fc stop demo\ncrabbox-fc stop cbx_0123456789ab",
+     .options = stop_options,
+     .max_args = -1,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_stop},
+    {.name = "list",
+     .alias = "ls",
+     .args = "[OPTION]...",
+     .summary = "show all leases",
+     .details = "One row a lease. Records that can't be read are listed as broken, with the path.",
+     .examples = "crabbox-fc list\ncrabbox-fc list --json",
+     .options = json_options,
+     .max_args = 0,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_list},
+    {.name = "status",
+     .alias = "inspect",
+     .args = "[OPTION]... [LEASE]",
+     .summary = "show one lease",
+     .details = "Exit code 0 when it is ready, 5 when it is not.",
+     .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json",
+     .options = status_options,
+     .max_args = 1,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_status},
+    {.name = "ssh",
+     .args = "[OPTION]... LEASE [COMMAND]...",
+     .summary = "open a session in a lease with the stock ssh",
+     .details = "Uses the lease's own ssh_config, with its key and the pinned host key.",
+     .examples = "crabbox-fc ssh demo\ncrabbox-fc ssh --print demo\ncrabbox-fc ssh demo uname -r",
+     .options = ssh_options,
+     .max_args = -1,
+     .stops_at_args = true,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_ssh},
+    {.name = "logs",
+     .args = "[OPTION]... LEASE",
+     .summary = "show the guest's console and the VMM's log",
+     .details = "Also of a lease that failed to start: its logs are kept.",
+     .examples = "crabbox-fc logs demo\ncrabbox-fc logs --console demo",
+     .options = logs_options,
+     .max_args = 1,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_logs},
+    {.name = "cleanup",
+     .args = "[OPTION]...",
+     .summary = "remove expired, dead and interrupted leases",
+     .details =
+         "Never removes a lease that is kept. Looks at every lease, past failures; exit code 1 "
+         "if one\ncould not be removed.",
+     .examples = "crabbox-fc cleanup --dry-run\ncrabbox-fc cleanup",
+     .options = cleanup_options,
+     .max_args = 0,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_cleanup},
+    {.name = "heartbeat",
+     .args = "LEASE",
+     .summary = "extend the idle deadline of a lease",
+     .details = "Prints when it now expires.",
+     .examples = "crabbox-fc heartbeat demo",
+     .options = json_options,
+     .min_args = 1,
+     .max_args = 1,
+     .uses_config = true,
+     .uses_store = true,
+     .run = cmd_heartbeat},
+    {.name = "doctor",
+     .args = "[OPTION]...",
+     .summary = "say whether this host is ready, and what is "
+                "missing",
+     .details = "Looks, and changes nothing. Exit code 0 when ready, 1 when not.",
+     .examples = "crabbox-fc doctor\ncrabbox-fc doctor --provider firecracker --json\n"
+                 "crabbox-fc doctor --vmm qemu --accel tcg",
+     .options = doctor_options,
+     .max_args = 0,
+     .uses_config = true,
+     .run = cmd_doctor},
+    {.name = "config",
+     .args = "show|path [OPTION]...",
+     .summary = "show the configuration and where each value came from",
+     .details = "show prints every key with its value and source; path prints the files that were "
+                "looked for.",
+     .examples = "crabbox-fc config show\ncrabbox-fc config show --json\ncrabbox-fc config path",
+     .options = json_options,
+     .min_args = 1,
+     .max_args = 1,
+     .uses_config = true,
+     .run = cmd_config},
+    {.name = "trust",
+     .args = "[add|list|revoke] [FILE]",
+     .summary = "trust the exact content of a repository's .crabbox-fc.yaml",
+     .details = "A file that is not trusted may not name programs, paths or anything else of the "
+                "host. Trust\nholds for one path with one content; a change asks again.",
+     .examples = "crabbox-fc trust list\ncrabbox-fc trust add .crabbox-fc.yaml\n"
+                 "crabbox-fc trust revoke .crabbox-fc.yaml",
+     .options = json_options,
+     .max_args = 2,
+     .run = cmd_trust},
+    {.name = "version",
+     .args = "",
+     .summary = "print the version",
+     .details = "",
+     .examples = "crabbox-fc version",
+     .options = json_options,
+     .max_args = 0,
+     .run = cmd_version},
+    {.name = "help",
+     .args = "[VERB|config-flags]",
+     .summary = "show help",
+     .details = "help config-flags lists the flags that set configuration keys.",
+     .examples = "crabbox-fc help run\ncrabbox-fc help config-flags",
+     .options = plain_options,
+     .max_args = 1,
+     .run = cmd_help},
+};
+const size_t verbs_len = ARRAY_LEN(verbs);
+
+const struct verb *verb_by_name(const char *name)
+{
+    for (size_t i = 0; i < verbs_len; i++)
+        if (str_eq(verbs[i].name, name) || (verbs[i].alias && str_eq(verbs[i].alias, name)))
+            return &verbs[i];
+    return NULL;
+}
+
+const struct flag_alias flag_aliases[] = {
+    {"accel", "qemu.accel"},
+    {"cpus", "firecracker.cpus"},
+    {"memory", "firecracker.memoryMiB"},
+    {"disk", "firecracker.diskMiB"},
+    {"image", "image.dir"},
+    {"launch-timeout", "firecracker.launchTimeout"},
+};
+const size_t flag_aliases_len = ARRAY_LEN(flag_aliases);

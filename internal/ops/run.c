@@ -1,0 +1,229 @@
+#include "ops/run.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "sync/sync.h"
+
+#define CONNECT_MS 30000
+
+/* What one run carries from phase to phase. */
+struct run_state {
+    struct ops *ops;
+    const struct ops_run *req;
+    struct ops_run_result *res;
+    struct ssh_conn *conn; /* owned */
+    int vmm_fd;            /* owned pidfd: a dead VMM is told apart from a failed command */
+    char work_dir[LEASE_PATH_SIZE * 2];
+    char run_id[20];
+};
+
+static void phase_begin(struct ops *o, const char *phase)
+{
+    if (o->progress.begin)
+        o->progress.begin(o->progress.ctx, phase);
+}
+
+static void phase_end(struct ops *o, const char *phase, int64_t us, bool ok)
+{
+    if (o->progress.end)
+        o->progress.end(o->progress.ctx, phase, us, ok);
+}
+
+/* Names as in the SSH protocol (RFC 4254, 6.10). */
+static int signal_number(const char *name)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } table[] = {
+        {"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},   {"HUP", SIGHUP},
+        {"ILL", SIGILL},   {"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE},
+        {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV}, {"TERM", SIGTERM}, {"USR1", SIGUSR1},
+        {"USR2", SIGUSR2}, {"BUS", SIGBUS},   {"SYS", SIGSYS},   {"TRAP", SIGTRAP},
+        {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (str_eq(table[i].name, name))
+            return table[i].number;
+    return 0;
+}
+
+int ops_exit_code(const struct ssh_status *st)
+{
+    if (st->signalled)
+        return 128 + signal_number(st->signal);
+    return st->code;
+}
+
+static int open_lease(struct run_state *s, struct error *err)
+{
+    const struct ops_run *req = s->req;
+    if (req->ref) {
+        struct deadline d = ops_deadline(s->ops, CONNECT_MS);
+        if (ops_find_ready(s->ops, req->ref, &s->res->lease, err) < 0)
+            return -1;
+        /* A use: best effort, the lease may be busy for a moment. */
+        if (ops_touch(s->ops, s->res->lease.id, NULL, err) < 0)
+            return -1;
+        phase_begin(s->ops, "connect");
+        int64_t t0 = clock_boot_us();
+        int r = ops_connect(s->ops, &s->res->lease, &d, &s->conn, err);
+        phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
+        return r;
+    }
+    struct ops_acquire acquire = {.slug = req->slug, .keep = req->keep};
+    if (ops_acquire(s->ops, &acquire, &s->res->lease, &s->conn, &s->res->timing, err) < 0)
+        return -1;
+    s->res->acquired = true;
+    return 0;
+}
+
+static int sync_tree(struct run_state *s, struct error *err)
+{
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    struct deadline d = deadline_never();
+    struct sync_list list = {0};
+    d.cancel_fd = s->ops->cancel_fd;
+    if (sync_scan(s->req->dir, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
+        return -1;
+    if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
+        log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
+                 (long long)(list.bytes >> 20));
+    if (list.n_skipped)
+        log_warn("%zu entries were not synced (sockets, devices or unreadable)", list.n_skipped);
+    int r = 0;
+    if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
+                   s->res->lease.id, list.name) < 0)
+        r = error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
+    if (r == 0)
+        r = sync_push(s->conn, &list, s->work_dir, &d, NULL, NULL, err);
+    s->res->files = list.n_files;
+    s->res->bytes = list.bytes;
+    sync_list_free(&list);
+    return r;
+}
+
+static int sync_phase(struct run_state *s, struct error *err)
+{
+    int64_t t0 = clock_boot_us();
+    phase_begin(s->ops, "sync");
+    int r = sync_tree(s, err);
+    s->res->sync_us = clock_boot_us() - t0;
+    phase_end(s->ops, "sync", s->res->sync_us, r == 0);
+    return r;
+}
+
+/* One string for the guest's login shell: go to the work directory, set the names that every run
+ * has, become bash with the user's words as exact arguments. */
+static void build_command(const struct run_state *s, struct strbuf *out)
+{
+    const struct lease *l = &s->res->lease;
+    strbuf_adds(out, "mkdir -p ");
+    strbuf_add_shell_quoted(out, s->work_dir);
+    strbuf_adds(out, " && cd ");
+    strbuf_add_shell_quoted(out, s->work_dir);
+    strbuf_addf(out, " && export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s && ", l->id,
+                l->slug, s->run_id);
+    if (!s->req->shell) {
+        strbuf_adds(out, "exec bash -lc 'exec \"$@\"' bash ");
+        ssh_quote_argv(out, s->req->argv);
+        return;
+    }
+    _cleanup_strbuf_ struct strbuf joined = STRBUF_INIT;
+    for (const char *const *a = s->req->argv; *a; a++)
+        strbuf_addf(&joined, "%s%s", a == s->req->argv ? "" : " ", *a);
+    strbuf_adds(out, "exec bash -lc ");
+    strbuf_add_shell_quoted(out, joined.buf);
+}
+
+static int execute(struct run_state *s, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    struct deadline d = deadline_never();
+    struct ssh_io io = SSH_IO_INIT;
+    uint8_t raw[6];
+    char hex[13];
+    d.cancel_fd = s->ops->cancel_fd;
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, hex);
+    (void)str_format(s->run_id, sizeof s->run_id, "run_%s", hex);
+    if (!*s->work_dir)
+        (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
+                         s->res->lease.id);
+    build_command(s, &command);
+    io.stdin_fd = s->req->stdin_fd;
+    io.stdout_fd = s->req->stdout_fd;
+    io.stderr_fd = s->req->stderr_fd;
+    io.vmm_fd = s->vmm_fd;
+    int64_t t0 = clock_boot_us();
+    phase_begin(s->ops, "run");
+    int r = ssh_exec(s->conn, command.buf, &io, &d, &s->res->status, err);
+    s->res->command_us = clock_boot_us() - t0;
+    phase_end(s->ops, "run", s->res->command_us, r == 0);
+    s->res->ran = r == 0;
+    return r;
+}
+
+static int use_lease(struct run_state *s, struct error *err)
+{
+    s->vmm_fd = proc_open(&s->res->lease.vmm.proc, err);
+    if (s->vmm_fd < 0)
+        return -1;
+    if (!s->req->no_sync && sync_phase(s, err) < 0)
+        return -1;
+    return s->req->sync_only ? 0 : execute(s, err);
+}
+
+/* Whether the lease that was made for this run goes away with it. */
+static bool must_release(const struct run_state *s, bool ok)
+{
+    const struct ops_run *req = s->req;
+    bool good = ok && (!s->res->ran || (s->res->status.exited && s->res->status.code == 0));
+    return s->res->acquired && !req->keep && s->ops->cfg->firecracker.delete_on_release &&
+           (good || !req->keep_on_failure);
+}
+
+/* The release's own failure is told, but the command's result stays the result. */
+static int release(struct run_state *s, struct error *err)
+{
+    struct ops_released released;
+    int64_t t0 = clock_boot_us();
+    phase_begin(s->ops, "stop");
+    int r = ops_release(s->ops, s->res->lease.id, &released, err);
+    s->res->stop_us = clock_boot_us() - t0;
+    phase_end(s->ops, "stop", s->res->stop_us, r == 0);
+    s->res->released = r == 0;
+    return r;
+}
+
+int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res, struct error *err)
+{
+    struct run_state s = {.ops = o, .req = req, .res = res, .vmm_fd = -1};
+    int64_t t0 = clock_boot_us();
+    memset(res, 0, sizeof *res);
+    int r = open_lease(&s, err);
+    res->lease_us = clock_boot_us() - t0;
+    if (r == 0)
+        r = use_lease(&s, err);
+    ssh_close(s.conn);
+    CLOSE_FD(s.vmm_fd);
+    if (must_release(&s, r == 0)) {
+        struct error e = ERROR_INIT;
+        if (release(&s, &e) < 0) {
+            if (r == 0)
+                *err = e;
+            else
+                (void)error_append(err, "; releasing the lease failed too: %s", e.msg);
+            r = -1;
+        }
+    } else if (res->acquired || req->ref) {
+        (void)ops_touch(o, res->lease.id, NULL, NULL);
+    }
+    res->total_us = clock_boot_us() - t0;
+    return r;
+}
