@@ -13,6 +13,7 @@
 #define CRABBOX_CONFIG_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -88,6 +89,10 @@ struct config_args {
 int config_load(const struct config_args *args, struct config *out, struct error *err);
 void config_free(struct config *cfg);
 
+/* The repository around the working directory: the directory with .git, or the one with
+ * .crabbox-fc.yaml; "" when there is neither. Lives as long as cfg. */
+const char *config_repo_root(const struct config *cfg);
+
 /* ---- the table, for help, docs, completion ---- */
 enum config_type {
     CFG_STRING,
@@ -101,6 +106,18 @@ enum config_type {
     CFG_CIDR
 };
 
+/* A rule for the text of a value beyond its type. */
+enum config_rule {
+    RULE_NONE,
+    RULE_PROGRAM,    /* host program: a bare name looked up in PATH, or an absolute path */
+    RULE_GUEST_USER, /* account in the guest */
+    RULE_GUEST_DIR,  /* directory in the guest, not a system one */
+    RULE_ENV_NAMES,  /* names of environment variables */
+    RULE_ADDRESSES,  /* at most 3 IP addresses */
+    RULE_PATTERNS,   /* exclude patterns */
+    RULE_WORD        /* letters, digits, ".", "_", "-" */
+};
+
 struct config_key {
     const char *name; /* "firecracker.cpus" */
     const char *env;  /* "CRABBOX_FIRECRACKER_CPUS" */
@@ -108,10 +125,13 @@ struct config_key {
     enum config_type type;
     const char *fallback; /* default, as text */
     const char *choices;  /* CFG_ENUM: "kvm|tcg" */
-    int64_t min, max;     /* CFG_INT, CFG_MIB, CFG_DURATION (ms) */
+    int64_t min, max;     /* CFG_INT, CFG_MIB, CFG_DURATION (ms), CFG_CIDR (prefix length) */
     bool host; /* names something of the host or weakens isolation: trusted sources only */
     const char *help;
     size_t offset; /* in struct config */
+    enum config_rule rule;
+    bool may_be_empty; /* "" is a value */
+    char separator;    /* CFG_LIST: between items in the text form */
 };
 
 extern const struct config_key config_keys[];

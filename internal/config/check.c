@@ -1,0 +1,111 @@
+#include "config/check.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* The slot of a key that is in the table for certain. */
+static struct config_slot *slot_of(struct config_priv *p, const char *name)
+{
+    return &p->slots[config_key_index(config_key_by_name(name))];
+}
+
+int check_image_choice(struct config_priv *p, struct error *err)
+{
+    struct config_slot *dir = slot_of(p, "image.dir");
+    const struct config_slot *kernel = slot_of(p, "firecracker.kernel");
+    const struct config_slot *rootfs = slot_of(p, "firecracker.rootfs");
+    const struct config_slot *stock = kernel->source >= rootfs->source ? kernel : rootfs;
+    if (!*dir->text || stock->source < dir->source || stock->source == SRC_DEFAULT)
+        return 0;
+    if (stock->source == dir->source)
+        return error_set(err, ERR_CONFIG, 0,
+                         "image.dir (%s) and %s (%s) both say what to boot; leave one out, or set "
+                         "image.dir to \"\"",
+                         dir->origin, stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
+                         stock->origin);
+    if (dir->locked_by)
+        return error_set(err, ERR_TRUST, 0,
+                         "image.dir is locked by the system (%s); %s can't replace it",
+                         dir->locked_by, stock->origin);
+    free(dir->text);
+    dir->text = xstrdup("");
+    char *origin = xasprintf("%s (gives way to %s)", dir->origin, stock->origin);
+    free(dir->origin);
+    dir->origin = origin;
+    return 0;
+}
+
+/* The first match for `name` in PATH, as the C library would find it. False if there is none. */
+static bool find_in_path(const char *path, const char *name, char out[static PATH_MAX])
+{
+    _cleanup_free_ char *copy = xstrdup(path);
+    for (char *rest = copy, *dir; (dir = strsep(&rest, ":"));)
+        if (str_format(out, PATH_MAX, "%s/%s", *dir ? dir : ".", name) == 0 &&
+            access(out, X_OK) == 0)
+            return true;
+    return false;
+}
+
+static int check_program(const struct config_priv *p, const struct config_key *key,
+                         const char *name, const char *const *envp, struct error *err)
+{
+    char found[PATH_MAX];
+    const char *path = env_get(envp, "PATH");
+    if (!*name || !path || !find_in_path(path, name, found))
+        return 0;
+    if (found[0] != '/' || source_leads_into(found, p->repo_root))
+        return error_set(
+            err, ERR_TRUST, 0,
+            "%s: PATH finds \"%s\" as %s, in the repository or relative to the working "
+            "directory; set %s to an absolute path elsewhere",
+            key->name, name, found, key->name);
+    return 0;
+}
+
+int check_host_paths(const struct config_priv *p, const char *const *envp, struct error *err)
+{
+    for (size_t i = 0; i < config_keys_len; i++) {
+        const struct config_key *key = &config_keys[i];
+        const struct config_slot *slot = &p->slots[i];
+        if (key->type != CFG_PATH || !*slot->text)
+            continue;
+        if (slot->text[0] != '/') {
+            if (check_program(p, key, slot->text, envp, err) < 0)
+                return -1;
+            continue;
+        }
+        bool from_file = slot->source >= SRC_SYSTEM && slot->source <= SRC_REPO;
+        if (from_file && source_leads_into(slot->text, p->repo_root))
+            return error_set(err, ERR_TRUST, 0,
+                             "%s (%s) leads into the repository %s, whose content trust does not "
+                             "cover; move it out, or name it with --%s",
+                             key->name, slot->origin, p->repo_root, key->flag);
+    }
+    return 0;
+}
+
+/* `item` of length n is one of the items of `list`. */
+static bool list_has(const char *list, char separator, const char *item, size_t n)
+{
+    for (;;) {
+        const char *end = strchrnul(list, separator);
+        if ((size_t)(end - list) == n && memcmp(list, item, n) == 0)
+            return true;
+        if (!*end)
+            return false;
+        list = end + 1;
+    }
+}
+
+bool check_is_tightening(const struct config_key *key, const char *current, const char *next)
+{
+    if (key->rule != RULE_ENV_NAMES)
+        return false;
+    while (*next) {
+        const char *end = strchrnul(next, key->separator);
+        if (!list_has(current, key->separator, next, (size_t)(end - next)))
+            return false;
+        next = *end ? end + 1 : end;
+    }
+    return true;
+}

@@ -1,0 +1,20 @@
+/* check.h: what holds between keys, and between values and the host, once all layers are merged. */
+#ifndef CRABBOX_CONFIG_CHECK_H
+#define CRABBOX_CONFIG_CHECK_H
+
+#include "base/error.h"
+#include "config/priv.h"
+
+/* image.dir and firecracker.kernel/rootfs both say what to boot: the stronger source wins; both
+ * from the same one is an error. Sets image.dir to "" where it gives way. */
+int check_image_choice(struct config_priv *p, struct error *err);
+
+/* Host paths from files may not lead into the repository, whose content nobody vouches for; nor may
+ * PATH, for programs given by name. Flags and environment are the user's own words for this call
+ * and may. ERR_TRUST. */
+int check_host_paths(const struct config_priv *p, const char *const *envp, struct error *err);
+
+/* True if `next` only takes away from `current` (a list that is a subset of it). */
+bool check_is_tightening(const struct config_key *key, const char *current, const char *next);
+
+#endif

@@ -1,0 +1,155 @@
+/* keys.c: the one table of configuration keys, and look-ups in it. */
+#include <stddef.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "config/keys.h"
+
+#define SECOND 1000LL
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+
+#define AT(member) .offset = offsetof(struct config, member)
+/* Crabbox's names: the variable and the flag of a key of the firecracker block. */
+#define CRABBOX(key, var, opt)                                                                     \
+    .name = "firecracker." key, .env = "CRABBOX_FIRECRACKER_" var, .flag = "firecracker-" opt
+#define OURS(key, var, opt) .name = key, .env = "CRABBOX_FC_" var, .flag = opt
+
+const struct config_key config_keys[] = {
+    {CRABBOX("binary", "BINARY", "binary"), .type = CFG_PATH, .rule = RULE_PROGRAM, .host = true,
+     .fallback = "firecracker", AT(firecracker.binary),
+     .help = "Firecracker program: a name looked up in PATH, or an absolute path"},
+    {CRABBOX("jailer", "JAILER", "jailer"), .type = CFG_PATH, .rule = RULE_PROGRAM, .host = true,
+     .fallback = "", .may_be_empty = true, AT(firecracker.jailer),
+     .help = "Firecracker's jailer; empty: none. Not built yet: warmup refuses when it is set"},
+    {CRABBOX("kernel", "KERNEL", "kernel"), .type = CFG_PATH, .host = true,
+     .fallback = "/var/lib/crabbox/firecracker/vmlinux", AT(firecracker.kernel),
+     .help = "uncompressed guest kernel (vmlinux); setting it boots a stock image, see image.dir"},
+    {CRABBOX("rootfs", "ROOTFS", "rootfs"), .type = CFG_PATH, .host = true,
+     .fallback = "/var/lib/crabbox/firecracker/rootfs.ext4", AT(firecracker.rootfs),
+     .help = "root filesystem of a stock image, cloned for each lease; see image.dir"},
+    {CRABBOX("user", "USER", "user"), .type = CFG_STRING, .rule = RULE_GUEST_USER,
+     .fallback = "crabbox", AT(firecracker.user),
+     .help = "account in the guest that SSH logs in to"},
+    {CRABBOX("workRoot", "WORK_ROOT", "work-root"), .type = CFG_STRING, .rule = RULE_GUEST_DIR,
+     .fallback = "/work/crabbox", AT(firecracker.work_root),
+     .help = "directory in the guest below which working trees are placed"},
+    {CRABBOX("cpus", "CPUS", "cpus"), .type = CFG_INT, .min = 1, .max = 32, .fallback = "4",
+     AT(firecracker.cpus), .help = "vCPUs of the guest"},
+    {CRABBOX("memoryMiB", "MEMORY_MIB", "memory-mib"), .type = CFG_MIB, .min = 64, .max = 1 << 20,
+     .fallback = "4096", AT(firecracker.memory_mib), .help = "memory of the guest"},
+    {CRABBOX("diskMiB", "DISK_MIB", "disk-mib"), .type = CFG_MIB, .min = 64, .max = 1 << 24,
+     .fallback = "16384", AT(firecracker.disk_mib),
+     .help = "size of the guest's disk; sparse, so it costs what is written"},
+    {CRABBOX("network", "NETWORK", "network"), .type = CFG_ENUM, .choices = "nat|cni", .host = true,
+     .fallback = "nat", AT(firecracker.network),
+     .help = "how the guest is connected: nat (own namespace and NAT) or cni (the host's plugin "
+             "chain). Crabbox's default is cni; it isn't built yet, warmup refuses it"},
+    {CRABBOX("cniNetwork", "CNI_NETWORK", "cni-network"), .type = CFG_STRING, .rule = RULE_WORD,
+     .host = true, .fallback = "crabbox-firecracker", AT(firecracker.cni_network),
+     .help = "name of the CNI network list, for network: cni"},
+    {CRABBOX("cniConfDir", "CNI_CONF_DIR", "cni-conf-dir"), .type = CFG_PATH, .host = true,
+     .fallback = "/etc/cni/conf.d", AT(firecracker.cni_conf_dir),
+     .help = "directory of CNI network lists, for network: cni"},
+    {CRABBOX("cniBinDir", "CNI_BIN_DIR", "cni-bin-dir"), .type = CFG_PATH, .host = true,
+     .fallback = "/opt/cni/bin", AT(firecracker.cni_bin_dir),
+     .help = "directory of CNI plugins, for network: cni"},
+    {CRABBOX("launchTimeout", "LAUNCH_TIMEOUT", "launch-timeout"), .type = CFG_DURATION,
+     .min = SECOND, .max = HOUR, .fallback = "2m", AT(firecracker.launch_timeout_ms),
+     .help = "one deadline for the whole of warmup, from start to SSH ready"},
+    {CRABBOX("deleteOnRelease", "DELETE_ON_RELEASE", "delete-on-release"), .type = CFG_BOOL,
+     .fallback = "true", AT(firecracker.delete_on_release),
+     .help = "remove the lease's files when it is released"},
+
+    {OURS("vmm", "VMM", "vmm"), .type = CFG_ENUM, .choices = "firecracker|qemu", .host = true,
+     .fallback = "firecracker", AT(vmm), .help = "which virtual machine monitor starts the guest"},
+    {OURS("qemu.binary", "QEMU_BINARY", "qemu-binary"), .type = CFG_PATH, .rule = RULE_PROGRAM,
+     .host = true, .fallback = "qemu-system-x86_64", AT(qemu.binary),
+     .help = "QEMU program: a name looked up in PATH, or an absolute path"},
+    {OURS("qemu.accel", "QEMU_ACCEL", "qemu-accel"), .type = CFG_ENUM, .choices = "kvm|tcg",
+     .host = true, .fallback = "", .may_be_empty = true, AT(qemu.accel),
+     .help =
+         "kvm (hardware) or tcg (emulation, no isolation by hardware); vmm: qemu needs a choice"},
+    {OURS("image.dir", "IMAGE_DIR", "image-dir"), .type = CFG_PATH, .host = true,
+     .fallback = "/var/lib/crabbox-fc/images/default", .may_be_empty = true, AT(image.dir),
+     .help = "image directory made by scripts/build-image.sh; empty: boot firecracker.kernel and "
+             "firecracker.rootfs. It gives way where one of these is set by a stronger source"},
+    {OURS("network.pool", "NETWORK_POOL", "network-pool"), .type = CFG_CIDR, .min = 8, .max = 30,
+     .host = true, .fallback = "10.213.0.0/16", AT(network.pool),
+     .help = "IPv4 range that leases get their /31 links from"},
+    {OURS("network.dns", "NETWORK_DNS", "network-dns"), .type = CFG_LIST, .rule = RULE_ADDRESSES,
+     .separator = ',', .host = true, .fallback = "", .may_be_empty = true, AT(network.dns),
+     .help = "DNS servers of the guest, at most 3; empty: those of the host"},
+    {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
+     .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
+    {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,
+     .min = SECOND, .max = 720 * HOUR, .fallback = "30m", AT(lease.idle_timeout_ms),
+     .help = "a lease that nothing touched for so long has expired"},
+    {OURS("lease.stopTimeout", "LEASE_STOP_TIMEOUT", "stop-timeout"), .type = CFG_DURATION,
+     .min = 0, .max = 10 * MINUTE, .fallback = "10s", AT(lease.stop_timeout_ms),
+     .help = "time for the guest's own shutdown, then its VMM is killed"},
+    {OURS("run.allowEnv", "RUN_ALLOW_ENV", "allow-env"), .type = CFG_LIST, .rule = RULE_ENV_NAMES,
+     .separator = ',', .host = true, .fallback = "CI,NODE_OPTIONS", .may_be_empty = true,
+     AT(run.allow_env),
+     .help = "environment variables of the host that run hands to the command in the guest"},
+    {OURS("sync.exclude", "SYNC_EXCLUDE", "sync-exclude"), .type = CFG_LIST, .rule = RULE_PATTERNS,
+     .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.exclude),
+     .help = "patterns of files that are not copied into the guest"},
+};
+
+const size_t config_keys_len = ARRAY_LEN(config_keys);
+_Static_assert(ARRAY_LEN(config_keys) <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");
+
+const struct config_key *config_key_by_flag(const char *flag)
+{
+    for (size_t i = 0; i < config_keys_len; i++)
+        if (str_eq(config_keys[i].flag, flag))
+            return &config_keys[i];
+    return NULL;
+}
+
+const struct config_key *config_key_by_name(const char *name)
+{
+    for (size_t i = 0; i < config_keys_len; i++)
+        if (str_eq(config_keys[i].name, name))
+            return &config_keys[i];
+    return NULL;
+}
+
+const struct config_key *config_key_by_env(const char *env)
+{
+    for (size_t i = 0; i < config_keys_len; i++)
+        if (str_eq(config_keys[i].env, env))
+            return &config_keys[i];
+    return NULL;
+}
+
+size_t config_key_index(const struct config_key *key)
+{
+    return (size_t)(key - config_keys);
+}
+
+const char *config_type_name(enum config_type type)
+{
+    switch (type) {
+    case CFG_STRING:
+        return "string";
+    case CFG_PATH:
+        return "path";
+    case CFG_ENUM:
+        return "choice";
+    case CFG_INT:
+        return "integer";
+    case CFG_MIB:
+        return "size";
+    case CFG_DURATION:
+        return "duration";
+    case CFG_BOOL:
+        return "boolean";
+    case CFG_LIST:
+        return "list";
+    case CFG_CIDR:
+        return "range";
+    }
+    return "string";
+}

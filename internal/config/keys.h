@@ -1,0 +1,19 @@
+/* keys.h: look-ups in the key table, for this module's own files. The table is in keys.c, its
+ * public part in config.h. All return NULL where there is no such key; nothing allocates. */
+#ifndef CRABBOX_CONFIG_KEYS_H
+#define CRABBOX_CONFIG_KEYS_H
+
+#include <stddef.h>
+
+#include "config/config.h"
+
+#define CONFIG_KEYS_MAX 64
+
+const struct config_key *config_key_by_name(const char *name);
+const struct config_key *config_key_by_env(const char *env);
+size_t config_key_index(const struct config_key *key);
+
+/* "integer", "duration", … for JSON and docs. */
+const char *config_type_name(enum config_type type);
+
+#endif

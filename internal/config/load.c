@@ -1,0 +1,311 @@
+/* load.c: the layers, weakest first, and the struct that comes out of them.
+ *
+ * A layer is applied as a whole or not at all: it is parsed, checked against trust and floor, and
+ * only then written to the slots. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/check.h"
+#include "config/config.h"
+#include "config/env.h"
+#include "config/priv.h"
+#include "config/trust.h"
+#include "config/values.h"
+#include "config/yaml.h"
+
+static const char *const source_names[] = {"default", "system", "user", "repo", "env", "flag"};
+
+static void slot_set(struct config_slot *slot, const char *text, enum config_source source,
+                     char *origin)
+{
+    free(slot->text);
+    free(slot->origin);
+    slot->text = xstrdup(text);
+    slot->origin = origin;
+    slot->source = source;
+}
+
+/* ---- the floor ---- */
+
+/* A later source may repeat a locked value, not change it, and may stay below a ceiling. `where`
+ * says who asks. */
+static int check_floor(const struct config_slot *slot, const struct config_key *key,
+                       const char *value, const char *where, struct error *err)
+{
+    if (slot->locked_by && !str_eq(slot->text, value))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s: %s is locked to \"%s\" by the system (%s) and can't be changed",
+                         where, key->name, slot->text, slot->locked_by);
+    if (slot->max_by && value_number(key, value) > slot->max) {
+        _cleanup_strbuf_ struct strbuf max = STRBUF_INIT;
+        value_format_number(key->type, slot->max, &max);
+        return error_set(err, ERR_TRUST, 0, "%s: %s is more than %s, the system's ceiling (%s)",
+                         where, key->name, max.buf, slot->max_by);
+    }
+    return 0;
+}
+
+/* Takes over the floor block once the system's own values stand. */
+static int apply_floor(struct config_priv *p, const char *path, const struct config_doc *doc,
+                       struct error *err)
+{
+    for (size_t i = 0; i < config_keys_len; i++) {
+        struct config_slot *slot = &p->slots[i];
+        size_t line = doc->floor[i].max_line;
+        if (doc->floor[i].locked_line)
+            slot->locked_by = xasprintf("%s:%zu", path, doc->floor[i].locked_line);
+        if (!line)
+            continue;
+        if (value_number(&config_keys[i], slot->text) > doc->floor[i].max)
+            return error_set(err, ERR_CONFIG, 0,
+                             "%s:%zu: %s is above its ceiling in \"floor.max\" already (%s); set a "
+                             "lower value in this file",
+                             path, line, config_keys[i].name, slot->origin);
+        slot->max_by = xasprintf("%s:%zu", path, line);
+        slot->max = doc->floor[i].max;
+    }
+    return 0;
+}
+
+/* ---- files ---- */
+
+/* Checks every entry before the first is applied. */
+static int apply_doc(struct config_priv *p, enum config_source src, const char *path,
+                     const struct config_doc *doc, struct error *err)
+{
+    for (size_t i = 0; i < doc->n_entries; i++) {
+        const struct config_entry *e = &doc->entries[i];
+        char where[PATH_MAX + 64];
+        (void)str_format(where, sizeof where, "%s:%zu:%zu", path, e->line, e->column);
+        if (check_floor(&p->slots[config_key_index(e->key)], e->key, e->value, where, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < doc->n_entries; i++) {
+        const struct config_entry *e = &doc->entries[i];
+        slot_set(&p->slots[config_key_index(e->key)], e->value, src,
+                 xasprintf("%s:%s:%zu", source_names[src], path, e->line));
+    }
+    return src == SRC_SYSTEM ? apply_floor(p, path, doc, err) : 0;
+}
+
+/* The first entry that an untrusted file may not set; NULL if there is none. Handing fewer
+ * variables to the guest than is allowed anyway is a tightening, and fine. */
+static const struct config_entry *first_untrusted(const struct config_priv *p,
+                                                  const struct config_doc *doc)
+{
+    for (size_t i = 0; i < doc->n_entries; i++) {
+        const struct config_entry *e = &doc->entries[i];
+        const struct config_slot *slot = &p->slots[config_key_index(e->key)];
+        if (e->key->host && !check_is_tightening(e->key, slot->text, e->value))
+            return e;
+    }
+    return NULL;
+}
+
+/* What a repository may say: everything if this exact content was trusted, else only what harms
+ * nobody; and nothing at all if the file is somebody else's. */
+static int check_repo_trust(const struct config_args *args, const struct config_priv *p,
+                            const struct source_file *file, const struct config_doc *doc,
+                            struct config_file *entry, struct error *err)
+{
+    const struct config_entry *bad = first_untrusted(p, doc);
+    if (!bad && !file->foreign)
+        return 0;
+    if (trust_check(args->envp, entry->path, file->sha256, &entry->trusted, err) < 0)
+        return -1;
+    if (entry->trusted)
+        return 0;
+    _cleanup_strbuf_ struct strbuf quoted = STRBUF_INIT;
+    strbuf_add_shell_quoted(&quoted, entry->path);
+    if (!bad)
+        return error_set(err, ERR_TRUST, 0,
+                         "%s belongs to another user or can be written by anybody; nothing of it "
+                         "was applied. Read it, then run: crabbox-fc trust %s",
+                         entry->path, quoted.buf);
+    return error_set(err, ERR_TRUST, 0,
+                     "%s:%zu:%zu: %s concerns the host and counts only from a trusted source; "
+                     "nothing of the file was applied. Read it, then run: crabbox-fc trust %s",
+                     entry->path, bad->line, bad->column, bad->key->name, quoted.buf);
+}
+
+static void cleanup_source(struct source_file *f)
+{
+    strbuf_free(&f->text);
+}
+
+/* Reads, checks and applies one file, and notes that it was looked for. */
+static int load_file(const struct config_args *args, struct config_priv *p, enum config_source src,
+                     const char *path, struct error *err)
+{
+    struct config_file *entry = &p->files[p->n_files++];
+    entry->kind = source_names[src];
+    if (!*path)
+        return 0;
+    entry->path = xstrdup(path);
+    _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
+    if (source_read(src, path, p->repo_root, args->envp, &file, err) < 0)
+        return -1;
+    entry->read = file.found;
+    entry->trusted = file.found && src != SRC_REPO;
+    if (!file.found)
+        return 0;
+    memcpy(entry->sha256, file.sha256, sizeof entry->sha256);
+    const struct value_ctx ctx = {.home = env_get(args->envp, "HOME"), .cwd = NULL};
+    _cleanup_(config_doc_free) struct config_doc doc;
+    if (config_parse_yaml(path, file.text.buf, file.text.len, src == SRC_SYSTEM, &ctx, &doc, err) <
+        0)
+        return -1;
+    if (src == SRC_REPO && check_repo_trust(args, p, &file, &doc, entry, err) < 0)
+        return -1;
+    return apply_doc(p, src, path, &doc, err);
+}
+
+static int load_files(const struct config_args *args, struct config_priv *p, struct error *err)
+{
+    struct source_repo repo;
+    char user[PATH_MAX];
+    const char *system_file = args->system_file ? args->system_file : CONFIG_SYSTEM_FILE;
+    if (source_find_repo(args->cwd, &repo, err) < 0 || source_user_dir(args->envp, user, err) < 0)
+        return -1;
+    memcpy(p->repo_root, repo.root, sizeof p->repo_root);
+    size_t n = strlen(user);
+    if (n && str_format(user + n, sizeof user - n, "/config.yaml") < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/config.yaml", user);
+    if (load_file(args, p, SRC_SYSTEM, system_file, err) < 0 ||
+        load_file(args, p, SRC_USER, user, err) < 0)
+        return -1;
+    return load_file(args, p, SRC_REPO, repo.file, err);
+}
+
+/* ---- environment and flags ---- */
+
+/* Normalises and applies one value from outside a file. `where` names it in messages. */
+static int apply_value(struct config_priv *p, const struct config_key *key, const char *raw,
+                       const struct value_ctx *ctx, enum config_source src, const char *where,
+                       struct error *err)
+{
+    char why[VALUE_WHY_MAX];
+    struct config_slot *slot = &p->slots[config_key_index(key)];
+    _cleanup_strbuf_ struct strbuf value = STRBUF_INIT;
+    if (value_normalise(key, raw, ctx, &value, why) < 0)
+        return error_set(err, src == SRC_FLAG ? ERR_USAGE : ERR_CONFIG, 0, "%s: %s %s", where,
+                         key->name, why);
+    if (check_floor(slot, key, value.buf, where, err) < 0)
+        return -1;
+    slot_set(slot, value.buf, src, xasprintf("%s:%s", source_names[src], where));
+    return 0;
+}
+
+static int load_env(const struct config_args *args, struct config_priv *p, struct error *err)
+{
+    const struct value_ctx ctx = {.home = env_get(args->envp, "HOME"), .cwd = NULL};
+    if (env_check_names(args->envp, err) < 0)
+        return -1;
+    for (size_t i = 0; i < config_keys_len; i++) {
+        const struct config_key *key = &config_keys[i];
+        const char *raw = env_get(args->envp, key->env);
+        /* An empty variable is one that is not set, as scripts made for Crabbox expect. */
+        if (raw && *raw && apply_value(p, key, raw, &ctx, SRC_ENV, key->env, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int load_flags(const struct config_args *args, struct config_priv *p, struct error *err)
+{
+    char cwd[PATH_MAX];
+    if (!realpath(args->cwd, cwd))
+        return error_set(err, ERR_CONFIG, errno, "working directory %s", args->cwd);
+    const struct value_ctx ctx = {.home = env_get(args->envp, "HOME"), .cwd = cwd};
+    for (size_t i = 0; i < args->n_flags; i++) {
+        const struct config_flag *f = &args->flags[i];
+        const struct config_key *key = config_key_by_name(f->key);
+        if (!key)
+            return error_set(err, ERR_INTERNAL, 0, "%s: no key \"%s\"", f->spelling, f->key);
+        if (apply_value(p, key, f->value, &ctx, SRC_FLAG, f->spelling, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the result ---- */
+
+static int set_defaults(struct config_priv *p, struct error *err)
+{
+    const struct value_ctx ctx = {.home = NULL, .cwd = NULL};
+    char why[VALUE_WHY_MAX];
+    for (size_t i = 0; i < config_keys_len; i++) {
+        _cleanup_strbuf_ struct strbuf value = STRBUF_INIT;
+        if (value_normalise(&config_keys[i], config_keys[i].fallback, &ctx, &value, why) < 0)
+            return error_set(err, ERR_INTERNAL, 0, "default of %s %s", config_keys[i].name, why);
+        slot_set(&p->slots[i], value.buf, SRC_DEFAULT, xstrdup("default"));
+    }
+    return 0;
+}
+
+/* The table knows the offsets; only the types differ. */
+static void fill(struct config *out, const struct config_priv *p)
+{
+    for (size_t i = 0; i < config_keys_len; i++) {
+        const struct config_key *key = &config_keys[i];
+        void *at = (char *)out + key->offset;
+        switch (key->type) {
+        case CFG_INT:
+        case CFG_MIB:
+        case CFG_DURATION:
+            *(int64_t *)at = value_number(key, p->slots[i].text);
+            break;
+        case CFG_BOOL:
+            *(bool *)at = value_number(key, p->slots[i].text) != 0;
+            break;
+        default:
+            *(const char **)at = p->slots[i].text;
+        }
+    }
+}
+
+int config_load(const struct config_args *args, struct config *out, struct error *err)
+{
+    struct config_priv *p = xcalloc(1, sizeof *p);
+    *out = (struct config){.priv = p};
+    if (set_defaults(p, err) < 0 || load_files(args, p, err) < 0 || load_env(args, p, err) < 0 ||
+        load_flags(args, p, err) < 0 || check_image_choice(p, err) < 0 ||
+        check_host_paths(p, args->envp, err) < 0) {
+        config_free(out);
+        return -1;
+    }
+    fill(out, p);
+    return 0;
+}
+
+void config_free(struct config *cfg)
+{
+    struct config_priv *p = config_priv(cfg);
+    for (size_t i = 0; p && i < CONFIG_KEYS_MAX; i++) {
+        free(p->slots[i].text);
+        free(p->slots[i].origin);
+        free(p->slots[i].locked_by);
+        free(p->slots[i].max_by);
+    }
+    for (size_t i = 0; p && i < p->n_files; i++)
+        free(p->files[i].path);
+    free(p);
+    *cfg = (struct config){.priv = NULL};
+}
+
+const char *config_value_text(const struct config *cfg, const struct config_key *key)
+{
+    return config_priv(cfg)->slots[config_key_index(key)].text;
+}
+
+const char *config_value_source(const struct config *cfg, const struct config_key *key)
+{
+    return config_priv(cfg)->slots[config_key_index(key)].origin;
+}
+
+const char *config_repo_root(const struct config *cfg)
+{
+    return config_priv(cfg)->repo_root;
+}

@@ -1,0 +1,40 @@
+/* priv.h: what stands behind struct config's `priv`. For this module's own files. */
+#ifndef CRABBOX_CONFIG_PRIV_H
+#define CRABBOX_CONFIG_PRIV_H
+
+#include "config/config.h"
+#include "config/keys.h"
+#include "config/source.h"
+
+/* The value of one key, and who set it. */
+struct config_slot {
+    char *text;   /* canonical */
+    char *origin; /* "default", "user:/…:12", "env:NAME", "flag:--x" */
+    enum config_source source;
+    char *locked_by; /* "/etc/…:7" where the floor locks the key, else NULL */
+    char *max_by;    /* the same for the ceiling */
+    int64_t max;
+};
+
+/* A file that was looked for. */
+struct config_file {
+    const char *kind; /* "system", "user", "repo" */
+    char *path;       /* NULL: there was nowhere to look */
+    bool read;
+    bool trusted;
+    char sha256[SHA256_HEX_SIZE];
+};
+
+struct config_priv {
+    struct config_slot slots[CONFIG_KEYS_MAX];
+    struct config_file files[3];
+    size_t n_files;
+    char repo_root[PATH_MAX];
+};
+
+static inline struct config_priv *config_priv(const struct config *cfg)
+{
+    return cfg->priv;
+}
+
+#endif

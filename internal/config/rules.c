@@ -1,0 +1,116 @@
+/* rules.c: the rules of single values. What passes here ends up in argument vectors, in the guest's
+ * seed and in file names, so each rule allows what is known to be safe and nothing else. */
+#include "config/rules.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+#define LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+#define DNS_MAX 3 /* NET_DNS_MAX of net/net.h, a module that this one can't see */
+
+/* The whole of `s` is made of `set`. */
+static bool all_of(const char *s, const char *set)
+{
+    return s[strspn(s, set)] == '\0';
+}
+
+static const char *check_program(const char *s)
+{
+    if (strlen(s) > 255 || !all_of(s, LOWER UPPER DIGITS "._+-") || s[0] == '-' || s[0] == '.')
+        return "not the name of a program; write a path from / or ~/";
+    return NULL;
+}
+
+static const char *check_user(const char *s)
+{
+    if (strlen(s) > 32 || !all_of(s, LOWER DIGITS "_-") || !strchr(LOWER "_", s[0]))
+        return "not a user name ([a-z_][a-z0-9_-]*, at most 32 characters)";
+    return NULL;
+}
+
+/* True if `path` is `dir` or below it. */
+static bool is_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* Trees are written below this directory and it changes hands to the guest's user: it must be
+ * nobody else's. */
+static const char *check_guest_dir(const char *s)
+{
+    static const char *const whole[] = {"/bin",   "/boot",  "/dev",    "/etc",  "/lib",
+                                        "/lib32", "/lib64", "/libx32", "/proc", "/run",
+                                        "/sbin",  "/sys",   "/usr"};
+    static const char *const itself[] = {"/home", "/media", "/mnt", "/opt",    "/root",
+                                         "/srv",  "/tmp",   "/var", "/var/lib"};
+    if (s[0] != '/')
+        return "not an absolute path in the guest";
+    if (strlen(s) > 200 || !all_of(s, LOWER UPPER DIGITS "/._+@-"))
+        return "not a plain path (letters, digits and . _ + @ - only, at most 200 characters)";
+    if (!s[1])
+        return "the root of the guest; name a directory of its own";
+    if (strstr(s, "//") || strstr(s, "/./") || strstr(s, "/../") || str_has_suffix(s, "/") ||
+        str_has_suffix(s, "/.") || str_has_suffix(s, "/.."))
+        return "not normalised (no //, /./, /../ or / at the end)";
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+        if (is_below(s, whole[i]))
+            return "in a system directory of the guest";
+    for (size_t i = 0; i < ARRAY_LEN(itself); i++)
+        if (str_eq(s, itself[i]))
+            return "a system directory of the guest; name one below it";
+    return NULL;
+}
+
+static const char *check_env_name(const char *s)
+{
+    if (strlen(s) > 255 || !all_of(s, LOWER UPPER DIGITS "_") || strchr(DIGITS, s[0]))
+        return "not the name of an environment variable";
+    return NULL;
+}
+
+static const char *check_address(const char *s, unsigned index)
+{
+    unsigned char addr[16];
+    if (index >= DNS_MAX)
+        return "one address too many (at most 3)";
+    if (inet_pton(AF_INET, s, addr) != 1 && inet_pton(AF_INET6, s, addr) != 1)
+        return "not an IP address";
+    return NULL;
+}
+
+static const char *check_word(const char *s)
+{
+    if (strlen(s) > 255 || !all_of(s, LOWER UPPER DIGITS "._-") || s[0] == '-' || s[0] == '.')
+        return "not a name (letters, digits, . _ and -)";
+    return NULL;
+}
+
+const char *rule_check(enum config_rule rule, const char *text, unsigned index)
+{
+    switch (rule) {
+    case RULE_PROGRAM:
+        return check_program(text);
+    case RULE_GUEST_USER:
+        return check_user(text);
+    case RULE_GUEST_DIR:
+        return check_guest_dir(text);
+    case RULE_ENV_NAMES:
+        return check_env_name(text);
+    case RULE_ADDRESSES:
+        return check_address(text, index);
+    case RULE_WORD:
+        return check_word(text);
+    case RULE_PATTERNS:
+        return strlen(text) > 1024 ? "longer than 1024 bytes" : NULL;
+    case RULE_NONE:
+        return NULL;
+    }
+    return NULL;
+}

@@ -1,0 +1,106 @@
+/* show.c: what is in effect, and who said so. */
+#include <string.h>
+
+#include "config/priv.h"
+#include "config/trust.h"
+#include "config/values.h"
+
+/* The value as people write it: sizes and lists readable, "" for empty. */
+static void add_shown(const struct config_key *key, const char *text, struct strbuf *out)
+{
+    if (!*text) {
+        strbuf_adds(out, "\"\"");
+    } else if (key->type == CFG_MIB) {
+        value_format_number(CFG_MIB, value_number(key, text), out);
+    } else if (key->separator == '\n') {
+        for (; *text; text++)
+            strbuf_addc(out, *text == '\n' ? ' ' : *text);
+    } else {
+        strbuf_adds(out, text);
+    }
+}
+
+void config_show_text(const struct config *cfg, struct strbuf *out)
+{
+    const struct config_priv *p = config_priv(cfg);
+    strbuf_addf(out, "%-28s %-36s %s\n", "KEY", "VALUE", "SOURCE");
+    for (size_t i = 0; i < config_keys_len; i++) {
+        _cleanup_strbuf_ struct strbuf value = STRBUF_INIT;
+        char origin[512];
+        add_shown(&config_keys[i], p->slots[i].text, &value);
+        value_printable(p->slots[i].origin, origin, sizeof origin);
+        strbuf_addf(out, "%-28s %-36s %s%s\n", config_keys[i].name, value.buf, origin,
+                    p->slots[i].locked_by ? " (locked)" : "");
+    }
+}
+
+static cJSON *list_json(const char *text, char separator)
+{
+    const char separators[2] = {separator, '\0'};
+    cJSON *list = cJSON_CreateArray();
+    _cleanup_free_ char *copy = xstrdup(text);
+    for (char *rest = *copy ? copy : NULL, *item; (item = strsep(&rest, separators));)
+        (void)cJSON_AddItemToArray(list, cJSON_CreateString(item));
+    return list;
+}
+
+/* Numbers as numbers (sizes in MiB), lists as arrays, durations as text. */
+static void add_value(cJSON *j, const struct config_key *key, const char *text)
+{
+    if (key->type == CFG_INT || key->type == CFG_MIB)
+        json_add_i64(j, "value", value_number(key, text));
+    else if (key->type == CFG_BOOL)
+        (void)cJSON_AddBoolToObject(j, "value", value_number(key, text) != 0);
+    else if (key->type == CFG_LIST)
+        (void)cJSON_AddItemToObject(j, "value", list_json(text, key->separator));
+    else
+        (void)cJSON_AddStringToObject(j, "value", text);
+}
+
+static cJSON *files_json(const struct config_priv *p)
+{
+    cJSON *files = cJSON_CreateArray();
+    for (size_t i = 0; i < p->n_files; i++) {
+        const struct config_file *f = &p->files[i];
+        cJSON *j = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(j, "kind", f->kind);
+        if (f->path)
+            (void)cJSON_AddStringToObject(j, "path", f->path);
+        else
+            (void)cJSON_AddNullToObject(j, "path");
+        (void)cJSON_AddBoolToObject(j, "read", f->read);
+        if (f->read) {
+            (void)cJSON_AddBoolToObject(j, "trusted", f->trusted);
+            (void)cJSON_AddStringToObject(j, "sha256", f->sha256);
+        }
+        (void)cJSON_AddItemToArray(files, j);
+    }
+    return files;
+}
+
+cJSON *config_show_json(const struct config *cfg)
+{
+    const struct config_priv *p = config_priv(cfg);
+    cJSON *root = cJSON_CreateObject();
+    cJSON *keys = cJSON_AddArrayToObject(root, "keys");
+    for (size_t i = 0; i < config_keys_len; i++) {
+        const struct config_key *key = &config_keys[i];
+        cJSON *j = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(j, "key", key->name);
+        add_value(j, key, p->slots[i].text);
+        (void)cJSON_AddStringToObject(j, "source", p->slots[i].origin);
+        (void)cJSON_AddStringToObject(j, "type", config_type_name(key->type));
+        if (p->slots[i].locked_by)
+            (void)cJSON_AddStringToObject(j, "lockedBy", p->slots[i].locked_by);
+        (void)cJSON_AddItemToArray(keys, j);
+    }
+    (void)cJSON_AddItemToObject(root, "files", files_json(p));
+    return root;
+}
+
+cJSON *config_paths_json(const struct config *cfg)
+{
+    cJSON *root = cJSON_CreateObject();
+    (void)cJSON_AddItemToObject(root, "files", files_json(config_priv(cfg)));
+    return root;
+}

@@ -1,0 +1,199 @@
+/* source.c: finding, checking and reading configuration files. */
+#include "config/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "config/values.h"
+#include "config/yaml.h"
+#include "sys/file.h"
+
+const char *env_get(const char *const *envp, const char *name)
+{
+    size_t n = strlen(name);
+    for (; envp && *envp; envp++)
+        if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
+            return *envp + n + 1;
+    return NULL;
+}
+
+bool source_owner_ok(uid_t uid, const char *const *envp)
+{
+    uint64_t sudo_uid;
+    if (uid == 0 || uid == geteuid())
+        return true;
+    const char *s = geteuid() == 0 ? env_get(envp, "SUDO_UID") : NULL;
+    return s && str_to_u64(s, &sudo_uid) == 0 && sudo_uid == uid;
+}
+
+int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err)
+{
+    const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
+    const char *home = env_get(envp, "HOME");
+    const char *name = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
+    const char *base = xdg && *xdg ? xdg : home;
+    out[0] = '\0';
+    if (!base || !*base)
+        return 0;
+    if (base[0] != '/')
+        return error_set(err, ERR_CONFIG, 0, "%s is not an absolute path", name);
+    if (str_format(out, PATH_MAX, "%s%s/crabbox-fc", base, base == xdg ? "" : "/.config") < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s", name);
+    return 0;
+}
+
+/* `path`, as written, is `root` or below it. */
+static bool is_below(const char *path, const char *root)
+{
+    size_t n = strlen(root);
+    if (str_eq(root, "/"))
+        return true;
+    return n && strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+bool source_leads_into(const char *path, const char *root)
+{
+    char real[PATH_MAX];
+    if (!*root)
+        return false;
+    _cleanup_free_ char *copy = xstrdup(path);
+    while (!realpath(copy, real)) {
+        char *slash = strrchr(copy, '/');
+        if (!slash || slash == copy)
+            return false;
+        *slash = '\0';
+    }
+    return is_below(real, root);
+}
+
+/* Whether `dir` has an entry `name`: 1, 0 or -1. A link counts as there, wherever it leads. */
+static int has_entry(const char *dir, const char *name, struct error *err)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (str_format(path, sizeof path, "%s/%s", str_eq(dir, "/") ? "" : dir, name) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", dir, name);
+    if (lstat(path, &st) == 0)
+        return 1;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return error_set(err, ERR_CONFIG, errno, "look for %s", path);
+}
+
+int source_find_repo(const char *cwd, struct source_repo *out, struct error *err)
+{
+    char dir[PATH_MAX], found[PATH_MAX] = "";
+    bool found_here = false;
+    out->root[0] = out->file[0] = '\0';
+    if (!realpath(cwd, dir))
+        return error_set(err, ERR_CONFIG, errno, "working directory %s", cwd);
+    for (bool first = true;; first = false) {
+        int file = *found ? 0 : has_entry(dir, CONFIG_REPO_NAME, err);
+        int git = file < 0 ? -1 : has_entry(dir, ".git", err);
+        if (git < 0)
+            return -1;
+        if (file) {
+            (void)str_copy(found, sizeof found, dir);
+            found_here = first;
+        }
+        if (git)
+            (void)str_copy(out->root, sizeof out->root, dir);
+        if (git || str_eq(dir, "/"))
+            break;
+        char *slash = strrchr(dir, '/');
+        slash[slash == dir ? 1 : 0] = '\0';
+    }
+    if (!*found || (!*out->root && !found_here))
+        return 0;
+    if (!*out->root)
+        (void)str_copy(out->root, sizeof out->root, found);
+    if (str_format(out->file, sizeof out->file, "%s/%s", str_eq(found, "/") ? "" : found,
+                   CONFIG_REPO_NAME) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", found, CONFIG_REPO_NAME);
+    return 0;
+}
+
+/* Every directory above the open file belongs to root or us and can't be written by others: who
+ * can write there could put another file in place. Sticky directories such as /tmp are fine. */
+static int check_parents(const char *real, const char *const *envp, struct error *err)
+{
+    struct stat st;
+    _cleanup_free_ char *dir = xstrdup(real);
+    for (char *slash; (slash = strrchr(dir, '/')) && slash != dir;) {
+        *slash = '\0';
+        if (lstat(dir, &st) < 0)
+            return error_set(err, ERR_TRUST, errno, "%s", dir);
+        if (!source_owner_ok(st.st_uid, envp))
+            return error_set(err, ERR_TRUST, 0,
+                             "%s leads through %s, which belongs to another user (uid %u)", real,
+                             dir, (unsigned)st.st_uid);
+        if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+            return error_set(err, ERR_TRUST, 0,
+                             "%s leads through %s, which others can write to; run: chmod go-w %s",
+                             real, dir, dir);
+    }
+    return 0;
+}
+
+/* The rules for the files of the system and the user, by the opened descriptor. */
+static int check_trusted_file(int fd, const struct stat *st, const char *path,
+                              const char *repo_root, const char *const *envp, struct error *err)
+{
+    char link[64], real[PATH_MAX];
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, real, sizeof real - 1);
+    if (n < 0)
+        return error_set(err, ERR_TRUST, errno, "find out where %s leads", path);
+    real[n] = '\0';
+    if (!source_owner_ok(st->st_uid, envp))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s belongs to another user (uid %u); it must be root's or yours", real,
+                         (unsigned)st->st_uid);
+    if (st->st_mode & (S_IWGRP | S_IWOTH))
+        return error_set(err, ERR_TRUST, 0, "%s can be written by others; run: chmod go-w %s", real,
+                         real);
+    if (!str_eq(real, path) && source_leads_into(real, repo_root) && !is_below(path, repo_root))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s leads into the repository %s, whose content anybody may have written; "
+                         "replace the link by a copy",
+                         path, repo_root);
+    return check_parents(real, envp, err);
+}
+
+/* Opens without blocking on a FIFO and without making a terminal ours. -1 with errno. */
+static int open_source(const char *path, bool follow)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
+}
+
+int source_read(enum config_source src, const char *path, const char *repo_root,
+                const char *const *envp, struct source_file *out, struct error *err)
+{
+    struct stat st;
+    bool repo = src == SRC_REPO;
+    _cleanup_close_ int fd = open_source(path, !repo);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
+        if (lstat(path, &st) == 0)
+            return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere", path);
+        return 0;
+    }
+    if (fd < 0 && errno == ELOOP && repo)
+        return error_set(err, ERR_TRUST, 0,
+                         "%s is a symbolic link; a repository's file must be a file of its own",
+                         path);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_CONFIG, errno, "open %s", path);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", path);
+    if (!repo && check_trusted_file(fd, &st, path, repo_root, envp, err) < 0)
+        return -1;
+    out->foreign = !source_owner_ok(st.st_uid, envp) || (st.st_mode & S_IWOTH);
+    if (fd_read_all(fd, CONFIG_FILE_MAX, path, &out->text, err) < 0)
+        return -1;
+    out->found = true;
+    return sha256_bytes(out->text.buf, out->text.len, out->sha256, err);
+}

@@ -1,0 +1,65 @@
+/* source.h: the three configuration files: where they are, whose they are, their bytes.
+ *
+ * A file is opened once, checked through that descriptor and read once; hash, parser and trust all
+ * work on the bytes that came from there, so a file that is exchanged meanwhile changes nothing.
+ *
+ * The files of the system and the user may be symbolic links; what counts is where they lead: to a
+ * regular file of root's or the user's own, writable by nobody else, on a path of which that holds
+ * too, and not into the repository. The repository's file may not be a link; whoever owns it,
+ * trust decides what it may say.
+ */
+#ifndef CRABBOX_CONFIG_SOURCE_H
+#define CRABBOX_CONFIG_SOURCE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "sys/hash.h"
+
+#define CONFIG_SYSTEM_FILE "/etc/crabbox-fc/config.yaml"
+#define CONFIG_REPO_NAME   ".crabbox-fc.yaml"
+
+struct source_file {
+    bool found;
+    bool foreign; /* owned by somebody else, or writable by anybody */
+    char sha256[SHA256_HEX_SIZE];
+    struct strbuf text;
+};
+#define SOURCE_FILE_INIT                                                                           \
+    {                                                                                              \
+        .text = STRBUF_INIT                                                                        \
+    }
+
+/* The repository around the working directory. */
+struct source_repo {
+    char root[PATH_MAX]; /* real path; "" when there is neither a .git nor a file */
+    char file[PATH_MAX]; /* real directory + name of the nearest file; "" when there is none */
+};
+
+/* Value of a variable in an environment block, NULL if absent. */
+const char *env_get(const char *const *envp, const char *name);
+
+/* $XDG_CONFIG_HOME/crabbox-fc, else ~/.config/crabbox-fc, into out[PATH_MAX]; "" where the
+ * environment names neither. */
+int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err);
+
+/* Looks upwards from `cwd` for the file, to the directory that has .git; without a repository only
+ * in cwd itself. */
+int source_find_repo(const char *cwd, struct source_repo *out, struct error *err);
+
+/* Reads a file. Absent is a success with found false. `repo_root` as in struct source_repo. */
+int source_read(enum config_source src, const char *path, const char *repo_root,
+                const char *const *envp, struct source_file *out, struct error *err);
+
+/* True if the real place of `path` (or, where it does not exist, of its nearest existing parent) is
+ * `root` or below it. "" has nothing below it. */
+bool source_leads_into(const char *path, const char *root);
+
+/* True if `uid` may own files that this user relies on: root, the user, and whom sudo came from. */
+bool source_owner_ok(uid_t uid, const char *const *envp);
+
+#endif

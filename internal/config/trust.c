@@ -1,0 +1,273 @@
+/* trust.c: the trust store's file, and the verb's operations on it. */
+#include "config/trust.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "config/source.h"
+#include "config/values.h"
+#include "config/yaml.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+#include "sys/lock.h"
+
+#define STORE_NAME   "trust.json"
+#define LOCK_NAME    "trust.lock"
+#define LOCK_WAIT_MS 5000
+
+static void cleanup_source(struct source_file *f)
+{
+    strbuf_free(&f->text);
+}
+
+/* The store's file, checked to be ours alone. Absent is an empty store. */
+static int read_store(const char *dir, const char *const *envp, struct trust_store *out,
+                      struct error *err)
+{
+    char path[PATH_MAX];
+    *out = (struct trust_store)TRUST_STORE_INIT;
+    if (str_format(path, sizeof path, "%s/" STORE_NAME, dir) < 0)
+        return error_set(err, ERR_TRUST, ENAMETOOLONG, "%s/" STORE_NAME, dir);
+    _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
+    if (source_read(SRC_USER, path, "", envp, &file, err) < 0)
+        return -1;
+    if (!file.found)
+        return 0;
+    return trust_store_parse(file.text.buf, file.text.len, path, out, err);
+}
+
+static int find_store(const char *const *envp, char dir[static PATH_MAX], struct error *err)
+{
+    if (source_user_dir(envp, dir, err) < 0)
+        return -1;
+    if (!*dir)
+        return error_set(err, ERR_TRUST, 0,
+                         "no place for the trust store: neither XDG_CONFIG_HOME nor HOME is set");
+    return 0;
+}
+
+static struct trust_entry *find_entry(const struct trust_store *s, const char *path)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (str_eq(s->entries[i].path, path))
+            return &s->entries[i];
+    return NULL;
+}
+
+int trust_check(const char *const *envp, const char *path, const char *sha256, bool *trusted,
+                struct error *err)
+{
+    char dir[PATH_MAX];
+    _cleanup_(trust_store_free) struct trust_store store = TRUST_STORE_INIT;
+    *trusted = false;
+    if (source_user_dir(envp, dir, err) < 0)
+        return -1;
+    if (!*dir)
+        return 0;
+    if (read_store(dir, envp, &store, err) < 0)
+        return -1;
+    const struct trust_entry *e = find_entry(&store, path);
+    *trusted = e && str_eq(e->sha256, sha256);
+    return 0;
+}
+
+int trust_list(const char *const *envp, struct trust_store *out, struct error *err)
+{
+    char dir[PATH_MAX];
+    *out = (struct trust_store)TRUST_STORE_INIT;
+    if (find_store(envp, dir, err) < 0)
+        return -1;
+    return read_store(dir, envp, out, err);
+}
+
+int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], struct error *err)
+{
+    struct source_repo repo;
+    struct stat st;
+    char path[PATH_MAX], dir[PATH_MAX];
+    if (!arg) {
+        if (source_find_repo(cwd, &repo, err) < 0)
+            return -1;
+        if (!*repo.file)
+            return error_set(err, ERR_NOT_FOUND, 0, "no " CONFIG_REPO_NAME " here (%s)", cwd);
+        (void)str_copy(out, PATH_MAX, repo.file);
+        return 0;
+    }
+    if (str_format(path, sizeof path, "%s%s%s", *arg == '/' ? "" : cwd, *arg == '/' ? "" : "/",
+                   arg) < 0)
+        return error_set(err, ERR_NOT_FOUND, ENAMETOOLONG, "%s", arg);
+    bool is_dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    char *slash = strrchr(path, '/');
+    if (!is_dir && !str_eq(slash + 1, CONFIG_REPO_NAME))
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "%s: only files named " CONFIG_REPO_NAME " are ever trusted", arg);
+    if (!is_dir)
+        slash[slash == path ? 1 : 0] = '\0';
+    /* A directory that is gone has no real path; it can still be revoked as it was written. */
+    if (!realpath(path, dir))
+        (void)str_copy(dir, sizeof dir, path);
+    if (str_format(out, PATH_MAX, "%s/" CONFIG_REPO_NAME, str_eq(dir, "/") ? "" : dir) < 0)
+        return error_set(err, ERR_NOT_FOUND, ENAMETOOLONG, "%s", arg);
+    return 0;
+}
+
+/* ---- changing the store ---- */
+
+/* The directory, made if need be, its lock, and the store as it is now. */
+struct open_store {
+    int dirfd;
+    int lock;
+    struct trust_store store;
+};
+
+static void close_store(struct open_store *s)
+{
+    cleanup_close(&s->lock);
+    cleanup_close(&s->dirfd);
+    trust_store_free(&s->store);
+}
+
+static int open_store(const char *const *envp, struct open_store *s, struct error *err)
+{
+    char dir[PATH_MAX];
+    struct deadline d = deadline_in_ms(LOCK_WAIT_MS);
+    if (find_store(envp, dir, err) < 0 || dir_make_all(dir, 0700, err) < 0)
+        return -1;
+    s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dirfd < 0)
+        return error_set(err, ERR_TRUST, errno, "open %s", dir);
+    s->lock = lock_wait(s->dirfd, LOCK_NAME, true, &d, err);
+    if (s->lock < 0)
+        return -1;
+    return read_store(dir, envp, &s->store, err);
+}
+
+static int write_store(const struct open_store *s, struct error *err)
+{
+    _cleanup_free_ char *text = trust_store_print(&s->store);
+    return file_write_atomic(s->dirfd, STORE_NAME, text, strlen(text), 0600, err);
+}
+
+/* Adds or replaces the entry of a path. */
+static int put_entry(struct trust_store *s, const char *path, const char *sha256, struct error *err)
+{
+    struct trust_entry *e = find_entry(s, path);
+    if (!e) {
+        if (s->n >= TRUST_ENTRIES_MAX)
+            return error_set(err, ERR_TRUST, 0, "the trust store is full: revoke some entries");
+        s->entries = xrealloc(s->entries, (s->n + 1) * sizeof *s->entries);
+        e = &s->entries[s->n++];
+        e->path = xstrdup(path);
+    }
+    (void)str_copy(e->sha256, sizeof e->sha256, sha256);
+    e->added = clock_unix_s();
+    return 0;
+}
+
+/* Lists the keys that need trust, as the user is to see them. */
+static int describe(const char *path, const struct source_file *file, const char *const *envp,
+                    struct strbuf *keys, struct error *err)
+{
+    const struct value_ctx ctx = {.home = env_get(envp, "HOME"), .cwd = NULL};
+    _cleanup_(config_doc_free) struct config_doc doc;
+    if (config_parse_yaml(path, file->text.buf, file->text.len, false, &ctx, &doc, err) < 0)
+        return -1;
+    for (size_t i = 0; i < doc.n_entries; i++) {
+        const struct config_entry *e = &doc.entries[i];
+        if (e->key->host)
+            strbuf_addf(keys, "%s = %s (line %zu)\n", e->key->name, e->value, e->line);
+    }
+    return 0;
+}
+
+int trust_add(const char *const *envp, const char *path, const char *expected,
+              struct trust_report *out, struct error *err)
+{
+    _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
+    _cleanup_(close_store) struct open_store s = {.dirfd = -1, .lock = -1};
+    if (source_read(SRC_REPO, path, "", envp, &file, err) < 0)
+        return -1;
+    if (!file.found)
+        return error_set(err, ERR_NOT_FOUND, 0, "no such file: %s", path);
+    if (expected && !str_eq(expected, file.sha256))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s has the sha256 %s, not the one you gave; it changed "
+                         "since you read it, or you read another",
+                         path, file.sha256);
+    (void)str_copy(out->path, sizeof out->path, path);
+    memcpy(out->sha256, file.sha256, sizeof out->sha256);
+    if (describe(path, &file, envp, &out->keys, err) < 0 || open_store(envp, &s, err) < 0 ||
+        put_entry(&s.store, path, file.sha256, err) < 0)
+        return -1;
+    return write_store(&s, err);
+}
+
+int trust_revoke(const char *const *envp, const char *path, bool *removed, struct error *err)
+{
+    _cleanup_(close_store) struct open_store s = {.dirfd = -1, .lock = -1};
+    *removed = false;
+    if (open_store(envp, &s, err) < 0)
+        return -1;
+    struct trust_entry *e = find_entry(&s.store, path);
+    if (!e)
+        return 0;
+    free(e->path);
+    *e = s.store.entries[--s.store.n];
+    *removed = true;
+    return write_store(&s, err);
+}
+
+/* ---- showing it ---- */
+
+const char *trust_entry_state(const struct trust_entry *e)
+{
+    static const char *const no_env[] = {NULL};
+    _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
+    if (source_read(SRC_REPO, e->path, "", no_env, &file, NULL) < 0)
+        return "unreadable";
+    if (!file.found)
+        return "missing";
+    return str_eq(file.sha256, e->sha256) ? "trusted" : "changed";
+}
+
+/* "2026-11-22T05:40:00Z" */
+static void format_time(int64_t unix_s, char *out, size_t size)
+{
+    time_t t = (time_t)unix_s;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || !strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        (void)str_copy(out, size, "?");
+}
+
+void trust_list_text(const struct trust_store *s, struct strbuf *out)
+{
+    char when[32];
+    for (size_t i = 0; i < s->n; i++) {
+        const struct trust_entry *e = &s->entries[i];
+        char shown[512];
+        value_printable(e->path, shown, sizeof shown);
+        format_time(e->added, when, sizeof when);
+        strbuf_addf(out, "%-10s  %.12s  %s  %s\n", trust_entry_state(e), e->sha256, when, shown);
+    }
+}
+
+cJSON *trust_list_json(const struct trust_store *s)
+{
+    char when[32];
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < s->n; i++) {
+        const struct trust_entry *e = &s->entries[i];
+        cJSON *j = cJSON_CreateObject();
+        format_time(e->added, when, sizeof when);
+        (void)cJSON_AddStringToObject(j, "path", e->path);
+        (void)cJSON_AddStringToObject(j, "sha256", e->sha256);
+        (void)cJSON_AddStringToObject(j, "added", when);
+        (void)cJSON_AddStringToObject(j, "state", trust_entry_state(e));
+        (void)cJSON_AddItemToArray(list, j);
+    }
+    return list;
+}
