@@ -151,6 +151,12 @@ int net_apply(const struct net_lease *n, struct error *err)
     return TAKE_FD(ns);
 }
 
+static int leave_host_table(void *arg, struct error *err)
+{
+    const struct apply *a = arg;
+    return rules_remove_host(a->n, &a->v, err);
+}
+
 int net_undo(const struct net_lease *n, struct error *err)
 {
     struct net_view v;
@@ -165,11 +171,15 @@ int net_undo(const struct net_lease *n, struct error *err)
     int found = link_find(sk, n->veth, &link, err);
     if (found < 0)
         return -1;
+    /* Both wait for the kernel to let go, so they wait together. */
+    struct apply a = {.n = n, .v = v};
+    struct ns_task rules;
+    ns_start(&rules, NS_HERE, leave_host_table, &a);
     /* By index, after the MAC was seen on that index: the name may pass to another meanwhile. */
-    if (found && memcmp(link.mac, v.veth_mac, MAC_LEN) == 0 &&
-        link_delete(sk, link.index, n->veth, err) < 0)
-        return -1;
-    return rules_remove_host(n, &v, err);
+    int r = 0;
+    if (found && memcmp(link.mac, v.veth_mac, MAC_LEN) == 0)
+        r = link_delete(sk, link.index, n->veth, err);
+    return ns_join(&rules, r < 0 ? NULL : err) < 0 ? -1 : r;
 }
 
 static int watch(void *arg, struct error *err)

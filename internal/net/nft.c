@@ -77,7 +77,8 @@ int nft_run(const char *commands, const char *what, struct error *err)
     }
 }
 
-int nft_list(const char *command, struct strbuf *out, struct error *err)
+int nft_list(const char *command, enum nft_format format, struct strbuf *out, struct error *err)
 {
-    return run(command, command, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_PRIO, out, err);
+    unsigned flags = format == NFT_JSON ? NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_PRIO : 0;
+    return run(command, command, flags, out, err);
 }

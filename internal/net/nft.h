@@ -14,7 +14,8 @@
  * EBUSY decide something for callers. `what` names the purpose in messages. */
 int nft_run(const char *commands, const char *what, struct error *err);
 
-/* Runs one list command and gives its JSON text. */
-int nft_list(const char *command, struct strbuf *out, struct error *err);
+/* Runs one list command and gives what it prints. */
+enum nft_format { NFT_TEXT, NFT_JSON };
+int nft_list(const char *command, enum nft_format format, struct strbuf *out, struct error *err);
 
 #endif

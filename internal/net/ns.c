@@ -11,20 +11,16 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-struct ns_job {
-    int ns_fd; /* -1: make a new one and return its descriptor */
-    int (*fn)(void *arg, struct error *err);
-    void *arg;
-    struct error *err;
-    int result;
-};
+#define NS_NEW (-1) /* a new namespace, for a task that returns its descriptor */
 
 /* setns(2) and unshare(2) act on the calling thread alone. */
 static int enter(int ns_fd, struct error *err)
 {
-    if ((ns_fd < 0 ? unshare(CLONE_NEWNET) : setns(ns_fd, CLONE_NEWNET)) == 0)
+    if (ns_fd == NS_HERE)
         return 0;
-    const char *what = ns_fd < 0 ? "make a network namespace" : "enter a network namespace";
+    if ((ns_fd == NS_NEW ? unshare(CLONE_NEWNET) : setns(ns_fd, CLONE_NEWNET)) == 0)
+        return 0;
+    const char *what = ns_fd == NS_NEW ? "make a network namespace" : "enter a network namespace";
     if (errno == EPERM)
         return error_set(err, ERR_ENV, errno, "%s (needs CAP_SYS_ADMIN: run as root)", what);
     return error_set(err, ERR_NET, errno, "%s", what);
@@ -39,41 +35,52 @@ static int open_own_ns(void *arg, struct error *err)
     return fd;
 }
 
-static void *job_main(void *p)
+static void *task_main(void *p)
 {
-    struct ns_job *job = p;
-    job->result = enter(job->ns_fd, job->err);
-    if (job->result == 0)
-        job->result = job->fn(job->arg, job->err);
+    struct ns_task *t = p;
+    t->result = enter(t->ns_fd, &t->err);
+    if (t->result == 0)
+        t->result = t->fn(t->arg, &t->err);
     return NULL;
 }
 
-static int run_job(struct ns_job *job)
+void ns_start(struct ns_task *t, int ns_fd, ns_fn *fn, void *arg)
 {
+    *t = (struct ns_task){.ns_fd = ns_fd, .fn = fn, .arg = arg};
     sigset_t all, old;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_t thread;
-    int r = pthread_create(&thread, NULL, job_main, job);
+    int r = pthread_create(&t->thread, NULL, task_main, t);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    t->started = r == 0;
     if (r != 0)
-        return error_set(job->err, ERR_INTERNAL, r, "start a thread for a network namespace");
-    (void)pthread_join(thread, NULL);
-    return job->result;
+        t->result = error_set(&t->err, ERR_INTERNAL, r, "start a thread");
+}
+
+int ns_join(struct ns_task *t, struct error *err)
+{
+    if (t->started)
+        (void)pthread_join(t->thread, NULL);
+    t->started = false;
+    if (t->result < 0 && err)
+        *err = t->err;
+    return t->result;
 }
 
 int ns_new(struct error *err)
 {
-    struct ns_job job = {.ns_fd = -1, .fn = open_own_ns, .err = err};
-    return run_job(&job);
+    struct ns_task t;
+    ns_start(&t, NS_NEW, open_own_ns, NULL);
+    return ns_join(&t, err);
 }
 
-int ns_run(int ns_fd, int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
+int ns_run(int ns_fd, ns_fn *fn, void *arg, struct error *err)
 {
     if (ns_fd < 0)
         return error_set(err, ERR_INTERNAL, EBADF, "no network namespace to work in");
-    struct ns_job job = {.ns_fd = ns_fd, .fn = fn, .arg = arg, .err = err};
-    return run_job(&job);
+    struct ns_task t;
+    ns_start(&t, ns_fd, fn, arg);
+    return ns_join(&t, err);
 }
 
 /* /proc/sys/net shows the namespace of the thread that opens it. */

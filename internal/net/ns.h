@@ -8,6 +8,9 @@
 #ifndef CRABBOX_NET_NS_H
 #define CRABBOX_NET_NS_H
 
+#include <pthread.h>
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /* Makes a namespace with nothing in it but a down loopback. Returns its descriptor (caller
@@ -15,7 +18,23 @@
 int ns_new(struct error *err);
 
 /* Runs fn(arg, err) inside and returns what it returned. fn must not keep the thread. */
-int ns_run(int ns_fd, int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
+typedef int ns_fn(void *arg, struct error *err);
+int ns_run(int ns_fd, ns_fn *fn, void *arg, struct error *err);
+
+/* The same beside the caller: ns_start, do something else, ns_join. The task and `arg` stay where
+ * they are until then. NS_HERE keeps the namespace of the caller. */
+#define NS_HERE (-2)
+struct ns_task {
+    int ns_fd;
+    ns_fn *fn;
+    void *arg;
+    struct error err;
+    int result;
+    bool started;
+    pthread_t thread;
+};
+void ns_start(struct ns_task *t, int ns_fd, ns_fn *fn, void *arg);
+int ns_join(struct ns_task *t, struct error *err);
 
 /* Writes a value below /proc/sys of the calling thread's namespace; `path` is relative to it.
  * ERR_ENV with errno in err->sys. */

@@ -1,6 +1,7 @@
 #include "net/rules.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "net/nft.h"
 
@@ -96,22 +97,55 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
     }
 }
 
+/* Who is in the table now: whether this lease is, and how many others. -1 with ENOENT: no table. */
+static int look_at_members(const struct net_lease *n, const struct net_view *v, bool *in,
+                           unsigned *others, struct error *err)
+{
+    char command[64], mac[NET_MAC_SIZE], own[64];
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    (void)str_format(command, sizeof command, "list map inet %s leases", n->table);
+    if (nft_list(command, NFT_TEXT, &text, err) < 0)
+        return -1;
+    net_format_mac(v->uplink_mac, mac);
+    (void)str_format(own, sizeof own, "\"%s\" . %s :", n->veth, mac);
+    *in = strstr(text.buf, own) != NULL;
+    unsigned all = 0;
+    for (const char *p = text.buf; (p = strstr(p, ": goto lease")); p++)
+        all++;
+    *others = all - *in;
+    return 0;
+}
+
 int rules_remove_host(const struct net_lease *n, const struct net_view *v, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf leave = STRBUF_INIT, last = STRBUF_INIT;
-    add_element("delete", n, v, "", &leave);
-    struct error e = ERROR_INIT;
-    if (nft_run(leave.buf, "leave the nftables table", &e) < 0 && e.sys != ENOENT)
-        goto failed;
-    /* The order matters: the chain is what other leases hold on to. */
-    strbuf_addf(&last, "delete chain inet %s lease\ndelete table inet %s\n", n->table, n->table);
-    if (nft_run(last.buf, "remove the nftables table", &e) == 0 || e.sys == EBUSY ||
-        e.sys == ENOENT)
-        return 0;
-failed:
-    if (err)
-        *err = e;
-    return error_prefix(err, "table %s", n->table);
+    /* A refused transaction costs the kernel more than a listing: look first, then try what the
+     * look suggests. Only the transaction decides, so a look that is out of date costs a round. */
+    for (int i = 0;; i++) {
+        struct error e = ERROR_INIT;
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        bool in = false;
+        unsigned others = 0;
+        if (look_at_members(n, v, &in, &others, &e) == 0) {
+            if (!in && others > 0)
+                return 0;
+            if (in)
+                add_element("delete", n, v, "", &text);
+            /* The chain before the table: it is what other leases hold on to. */
+            if (others == 0)
+                strbuf_addf(&text, "delete chain inet %s lease\ndelete table inet %s\n", n->table,
+                            n->table);
+            /* Those who leave at the same time see each other: the last look sees nobody. */
+            if (nft_run(text.buf, "leave the nftables table", &e) == 0 && others == 0)
+                return 0;
+        } else if (e.sys == ENOENT) {
+            return 0;
+        }
+        if (i < 100 && (e.kind == ERR_NONE || e.sys == ENOENT || e.sys == EBUSY))
+            continue;
+        if (err)
+            *err = e;
+        return error_prefix(err, "table %s", n->table);
+    }
 }
 
 void rules_lease_text(const struct net_lease *n, struct strbuf *out)

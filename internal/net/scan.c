@@ -39,7 +39,7 @@ static int found_link(const struct link_info *l, void *arg)
 static cJSON *list_json(const char *command, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (nft_list(command, &text, err) < 0)
+    if (nft_list(command, NFT_JSON, &text, err) < 0)
         return NULL;
     return json_parse(text.buf, text.len, command, err);
 }
