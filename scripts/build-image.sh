@@ -29,11 +29,12 @@ packages+=,gcc,libc6-dev,make,dropbear-bin,openssh-sftp-server,sudo,procps,iprou
 packages+=${CRABBOX_FC_EXTRA_PACKAGES:+,$CRABBOX_FC_EXTRA_PACKAGES}
 
 # Modules by the stage in which crabbox-init loads them; a kernel may have some built in.
+# "early" runs beside "bus", "net" beside "disk": neither needs the other.
 declare -A stage_modules=(
+    [early]="overlay net_failover"
     [bus]="virtio_pci virtio_mmio"
     [disk]="virtio_blk"
     [net]="virtio_net"
-    [overlay]="overlay"
     [late]="button"
 )
 
@@ -224,7 +225,7 @@ collect_modules() {
     local stage module path base
     mkdir -p "$work/modules"
     : >"$work/modules/modules.list"
-    for stage in bus disk net overlay late; do
+    for stage in early bus disk net late; do
         for module in ${stage_modules[$stage]}; do
             module_paths "$module" >"$work/paths" || true
             while read -r path; do

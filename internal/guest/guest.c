@@ -87,13 +87,25 @@ static int write_files(int root, const struct seed *seed, struct owner user, str
     return 0;
 }
 
-int guest_setup(const char *root_path, const struct seed *seed, struct error *err)
+static int open_root(const char *path, struct error *err)
+{
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open root directory %s", path);
+    return fd;
+}
+
+int guest_setup_server(const char *root_path, const struct seed *seed, struct error *err)
+{
+    _cleanup_close_ int root = open_root(root_path, err);
+    return root < 0 ? -1 : write_hostkey(root, seed, err);
+}
+
+int guest_setup_login(const char *root_path, const struct seed *seed, struct error *err)
 {
     struct account account;
-    _cleanup_close_ int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return error_set(err, ERR_IO, errno, "open root directory %s", root_path);
-    if (write_hostkey(root, seed, err) < 0 || user_setup(root, &seed->user, &account, err) < 0)
+    _cleanup_close_ int root = open_root(root_path, err);
+    if (root < 0 || user_setup(root, &seed->user, &account, err) < 0)
         return -1;
     if (write_names(root, seed->hostname, err) < 0)
         return -1;
@@ -104,4 +116,11 @@ int guest_setup(const char *root_path, const struct seed *seed, struct error *er
     if (seed->work_root)
         return root_mkdir(root, seed->work_root, 0755, account.owner, err);
     return 0;
+}
+
+int guest_setup(const char *root_path, const struct seed *seed, struct error *err)
+{
+    if (guest_setup_server(root_path, seed, err) < 0)
+        return -1;
+    return guest_setup_login(root_path, seed, err);
 }

@@ -19,6 +19,11 @@
  * the seed's files and the work root below `root`. Needs root's rights (chown). */
 int guest_setup(const char *root, const struct seed *seed, struct error *err);
 
+/* The two halves of guest_setup(), for init, which lets the server load its libraries while
+ * the rest is written: the first is all that the server needs to start. */
+int guest_setup_server(const char *root, const struct seed *seed, struct error *err);
+int guest_setup_login(const char *root, const struct seed *seed, struct error *err);
+
 /* The SSH server: argv[0] is its path inside the root. It stays in the foreground, logs to
  * stderr, takes public keys only, and refuses root. */
 extern const char *const guest_sshd_argv[];

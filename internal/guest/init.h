@@ -1,8 +1,8 @@
 /* init.h: the parts of PID 1 that only a real guest needs (crabbox-init, static).
  *
  * init_main.c calls them in this order: console, modules (init_modules.c), drives
- * (init_drives.c), mounts (init_mounts.c), guest.h, then the loop (init_power.c).
- * Failure of any step is fatal: init says why on the console and ends the VM.
+ * (init_drives.c), mounts (init_mounts.c), warm-up (init_warm.c), guest.h, then the loop
+ * (init_power.c). Failure of any step is fatal: init says why on the console and ends the VM.
  */
 #ifndef CRABBOX_GUEST_INIT_H
 #define CRABBOX_GUEST_INIT_H
@@ -39,21 +39,30 @@ struct drives {
 int drives_find(struct drives *out, struct error *err);
 void drives_close(struct drives *d);
 
+#define MOUNT_LOWER "/lower"
+
 /* What the kernel lends before anything else works: /dev, /proc. */
 int mounts_early(struct error *err);
-/* The read-only root at /lower and what takes the writes at /upper. */
+/* The read-only root at MOUNT_LOWER and what takes the writes at /upper. */
 int mounts_root(const struct drives *d, const char *tmpfs_size, struct error *err);
 /* Overlay over both, the kernel's filesystems into it, then it becomes "/". */
 int mounts_switch(struct error *err);
 /* At the end: nothing may be left unwritten on an upper drive. */
 void mounts_finish(void);
 
+/* Runs the server and the shell of the image once, idle, in a child: their pages are in the
+ * cache (and translated, under emulation) when the first login needs them. Only where a
+ * second CPU would be idle; failure means nothing. */
+void warm_start(void);
+
 /* Blocks the signals that the loop takes; before the first fork. */
 void power_block_signals(void);
 /* What a child undoes before exec. */
 void power_unblock_signals(void);
-/* Starts the server, reaps, restarts it a few times, until someone asks for the end. */
-void power_loop(int modules_dir);
+/* Starts the SSH server of the image; -1 if even fork fails. */
+pid_t power_start_server(void);
+/* Reaps, restarts the server a few times, until someone asks for the end. */
+void power_loop(pid_t server, int modules_dir);
 /* Ends the VM; never returns. */
 void power_off(void) __attribute__((noreturn));
 

@@ -33,7 +33,7 @@ int mounts_early(struct error *err)
 int mounts_root(const struct drives *d, const char *tmpfs_size, struct error *err)
 {
     char options[64];
-    if (mount_at(d->root, "/lower", d->fstype, MS_RDONLY, NULL, err) < 0)
+    if (mount_at(d->root, MOUNT_LOWER, d->fstype, MS_RDONLY, NULL, err) < 0)
         return -1;
     if (*d->upper) {
         if (mount_at(d->upper, "/upper", "ext4", MS_NOATIME, NULL, err) < 0)
@@ -82,7 +82,7 @@ static void link_dev(void)
 int mounts_switch(struct error *err)
 {
     if (mount_at("overlay", "/new", "overlay", 0,
-                 "lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work", err) < 0)
+                 "lowerdir=" MOUNT_LOWER ",upperdir=/upper/data,workdir=/upper/work", err) < 0)
         return -1;
     link_dev();
     if (mount_at("/dev", "/new/dev", NULL, MS_MOVE, NULL, err) < 0 ||

@@ -46,8 +46,7 @@ void power_unblock_signals(void)
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* Starts the SSH server of the image; -1 if even fork fails. */
-static pid_t start_sshd(void)
+pid_t power_start_server(void)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -100,7 +99,7 @@ static pid_t restart(unsigned *restarts, int status)
         return -1;
     }
     console("SSH server ended (status %d), starting it again", status);
-    return start_sshd();
+    return power_start_server();
 }
 
 static void load_late(int modules_dir)
@@ -110,13 +109,11 @@ static void load_late(int modules_dir)
         console("warning: %s", err.msg);
 }
 
-void power_loop(int modules_dir)
+void power_loop(pid_t server, int modules_dir)
 {
     sigset_t set = loop_signals();
     int sig = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     unsigned restarts = 0;
-    pid_t server = start_sshd();
-    console("ssh-started %lld ms", (long long)boot_ms());
     load_late(modules_dir);
     int acpi = acpi_event_open();
     struct pollfd fds[] = {{sig, POLLIN, 0}, {acpi, POLLIN, 0}};
