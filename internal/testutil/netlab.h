@@ -1,0 +1,69 @@
+/* netlab.h: a network to try a lease's network in, without a VMM.
+ *
+ *   outside namespace 198.18.0.2 ── veth ── 198.18.0.1 wan0, this process ── lease ── guest
+ *
+ * lab_enter() moves the whole test process into a namespace of its own, so nothing touches the
+ * machine's network and everything goes when the test ends. A guest is the kernel's own network
+ * stack in another namespace, whose tap is joined frame by frame to the lease's tap, which is
+ * opened with the flags of Firecracker and QEMU.
+ *
+ * Every helper ends the test (cmocka's fail) when the lab itself doesn't work.
+ */
+#ifndef CRABBOX_TESTUTIL_NETLAB_H
+#define CRABBOX_TESTUTIL_NETLAB_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/net.h"
+
+#define LAB_HOST    "198.18.0.1" /* this process's own address on wan0 */
+#define LAB_OUTSIDE "198.18.0.2"
+
+/* Once, in main, before cmocka: 0, or the exit code of a test that can't run here (77 to skip,
+ * 1 where CI is set), having said why on stderr. */
+int lab_enter(void);
+
+#define LAB_REACH_MS 2000 /* for what should arrive: enough on a busy machine */
+#define LAB_BLOCK_MS 150  /* for what should not */
+
+struct lab {
+    int here;    /* this process's namespace */
+    int outside; /* the namespace beyond the uplink */
+};
+
+/* Makes wan0 with forwarding, the outside and the default route to it. */
+void lab_up(struct lab *lab);
+void lab_down(struct lab *lab);
+/* Gives a link of a namespace another address (/32). */
+void lab_add_addr(int ns, const char *link, const char *addr);
+
+struct lab_guest {
+    int ns;
+    int tap[2]; /* the lease's, the guest's */
+    int stop;   /* eventfd */
+    pthread_t pump;
+};
+
+/* Starts a guest on the lease's tap with the addresses of the record. */
+void lab_guest_start(struct lab_guest *g, int lease_ns, const struct net_lease *n);
+void lab_guest_stop(struct lab_guest *g);
+
+/* A socket of namespace `ns`; bound to addr:port when addr is not NULL. SOCK_STREAM ones listen. */
+int lab_socket(int ns, int type, const char *addr, uint16_t port);
+/* A raw packet socket on a link of `ns`, non-blocking. */
+int lab_packet_socket(int ns, const char *link);
+
+/* Sends a datagram from a new UDP socket in `ns` to addr:port. True when it reaches `server` (an
+ * UDP socket) within wait_ms; peer (may be NULL) is who sent it, as the server sees it. */
+bool lab_udp_reaches(int ns, int server, const char *addr, uint16_t port, int wait_ms, char *peer);
+/* Connects from `ns`, sends a byte, and reads it back through the listener. */
+bool lab_tcp_echoes(int ns, int listener, const char *addr, uint16_t port, int wait_ms);
+/* One ICMP echo from `ns` answered within the time. */
+bool lab_ping(int ns, const char *addr, int wait_ms);
+
+/* Writes a setting (below /proc/sys) of a namespace. */
+void lab_sysctl(int ns, const char *path, const char *value);
+
+#endif
