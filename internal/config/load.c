@@ -122,11 +122,11 @@ static int check_repo_trust(const struct config_args *args, const struct config_
     if (!bad)
         return error_set(err, ERR_TRUST, 0,
                          "%s belongs to another user or can be written by anybody; nothing of it "
-                         "was applied. Read it, then run: crabbox-fc trust %s",
+                         "was applied. Read it, then run: crabbox-fc trust add %s",
                          entry->path, quoted.buf);
     return error_set(err, ERR_TRUST, 0,
                      "%s:%zu:%zu: %s concerns the host and counts only from a trusted source; "
-                     "nothing of the file was applied. Read it, then run: crabbox-fc trust %s",
+                     "nothing of the file was applied. Read it, then run: crabbox-fc trust add %s",
                      entry->path, bad->line, bad->column, bad->key->name, quoted.buf);
 }
 

@@ -271,3 +271,11 @@ cJSON *trust_list_json(const struct trust_store *s)
     }
     return list;
 }
+
+void trust_report_text(const struct trust_report *r, struct strbuf *out)
+{
+    char shown[512];
+    value_printable(r->path, shown, sizeof shown);
+    strbuf_addf(out, "trusted %s\nsha256 %s\n", shown, r->sha256);
+    strbuf_adds(out, r->keys.len ? r->keys.buf : "it sets nothing that concerns the host\n");
+}

@@ -72,6 +72,9 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
 int trust_add(const char *const *envp, const char *path, const char *expected,
               struct trust_report *out, struct error *err);
 
+/* The report for people. */
+void trust_report_text(const struct trust_report *r, struct strbuf *out);
+
 /* Forgets a path; *removed tells whether it was there. The file itself need not exist. */
 int trust_revoke(const char *const *envp, const char *path, bool *removed, struct error *err);
 
