@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <threads.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 
 static struct flock whole_file(short type)
 {
@@ -37,14 +40,22 @@ int lock_try(int dirfd, const char *name, bool create, struct error *err)
     return TAKE_FD(fd);
 }
 
-/* The kernel has no lock wait with a deadline or a descriptor to poll: one thread blocks in
- * the kernel and reports by eventfd. It owns its own descriptor of the same open file, so
- * giving up early is safe: a thread that gets the lock late closes it again. */
+/* The kernel has no lock wait with a deadline or a descriptor to poll, so one thread blocks in the
+ * kernel and reports by eventfd. Whoever comes second to `settled` owns the struct: the caller that
+ * gives up leaves it to the thread, which then lets the lock go again. */
 struct waiter {
-    int fd;      /* the lock; shared open file description */
+    int fd;      /* the lock */
     int done_fd; /* eventfd */
     int error;   /* errno of the attempt, 0 when taken */
+    atomic_flag settled;
 };
+
+static void waiter_free(struct waiter *w)
+{
+    CLOSE_FD(w->fd);
+    CLOSE_FD(w->done_fd);
+    free(w);
+}
 
 static int wait_thread(void *arg)
 {
@@ -55,8 +66,27 @@ static int wait_thread(void *arg)
         r = fcntl(w->fd, F_OFD_SETLKW, &fl);
     while (r < 0 && errno == EINTR);
     w->error = r < 0 ? errno : 0;
-    (void)!write(w->done_fd, &(uint64_t){1}, sizeof(uint64_t));
+    if (atomic_flag_test_and_set(&w->settled))
+        waiter_free(w);
+    else
+        (void)!write(w->done_fd, &(uint64_t){1}, sizeof(uint64_t));
     return 0;
+}
+
+static struct waiter *waiter_start(int dirfd, const char *name, bool create, struct error *err)
+{
+    struct waiter *w = xcalloc(1, sizeof *w);
+    thrd_t thread;
+    w->fd = open_lock(dirfd, name, create, err);
+    w->done_fd = w->fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC);
+    if (w->fd >= 0 && w->done_fd >= 0 && thrd_create(&thread, wait_thread, w) == thrd_success) {
+        (void)thrd_detach(thread);
+        return w;
+    }
+    if (w->fd >= 0)
+        (void)error_set(err, ERR_INTERNAL, errno, "wait for lock %s", name);
+    waiter_free(w);
+    return NULL;
 }
 
 int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d, struct error *err)
@@ -70,35 +100,22 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
             *err = busy;
         return -1;
     }
-    struct waiter *w = calloc(1, sizeof *w);
+    struct waiter *w = waiter_start(dirfd, name, create, err);
     if (!w)
-        return error_set(err, ERR_INTERNAL, ENOMEM, "wait for lock %s", name);
-    w->fd = open_lock(dirfd, name, create, err);
-    w->done_fd = eventfd(0, EFD_CLOEXEC);
-    thrd_t thread;
-    if (w->fd < 0 || w->done_fd < 0 || thrd_create(&thread, wait_thread, w) != thrd_success) {
-        if (w->fd >= 0)
-            (void)close(w->fd);
-        if (w->done_fd >= 0)
-            (void)close(w->done_fd);
-        free(w);
-        return error_set(err, ERR_INTERNAL, errno, "wait for lock %s", name);
-    }
+        return -1;
     struct pollfd p = {.fd = w->done_fd, .events = POLLIN};
-    if (deadline_poll(&p, 1, d, name, err) < 0) {
-        /* The thread stays blocked in the kernel and ends with the process; its memory and
-         * descriptors are left to it on purpose. */
-        (void)thrd_detach(thread);
+    bool in_time = deadline_poll(&p, 1, d, name, err) > 0;
+    if (!in_time && !atomic_flag_test_and_set(&w->settled))
         return error_prefix(err, "another process works on this lease");
-    }
-    (void)thrd_join(thread, NULL);
-    int fd = w->fd, code = w->error;
-    (void)close(w->done_fd);
-    free(w);
+    /* The thread has settled: after its report it touches the struct no more. */
+    (void)!read(w->done_fd, &(uint64_t){0}, sizeof(uint64_t));
+    int code = in_time ? w->error : ETIMEDOUT;
+    int fd = TAKE_FD(w->fd);
+    waiter_free(w);
     if (!code)
         return fd;
     (void)close(fd);
-    return error_set(err, ERR_IO, code, "lock %s", name);
+    return in_time ? error_set(err, ERR_IO, code, "lock %s", name) : -1;
 }
 
 int lock_is_held(int dirfd, const char *name, struct error *err)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -99,6 +100,8 @@ static void child_main(const struct child_plan *p)
     }
     if (install_stdio(p->fds) < 0)
         child_fail(p->error_fd);
+    /* Whatever an ancestor left open without close-on-exec goes no further. */
+    (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     execve(p->path, exec_vector(spec->argv), spec->envp ? exec_vector(spec->envp) : environ);
     child_fail(p->error_fd);
 }

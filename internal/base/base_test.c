@@ -1,0 +1,163 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+
+static void error_keeps_kind_errno_and_text(void **state)
+{
+    struct error e = ERROR_INIT;
+    (void)state;
+    assert_int_equal(error_set(&e, ERR_NET, ENOENT, "create tap %s", "tap0"), -1);
+    assert_int_equal(e.kind, ERR_NET);
+    assert_int_equal(e.sys, ENOENT);
+    assert_string_equal(e.msg, "create tap tap0: No such file or directory");
+    (void)error_prefix(&e, "lease %d", 7);
+    assert_string_equal(e.msg, "lease 7: create tap tap0: No such file or directory");
+    (void)error_append(&e, "; next: %s", "doctor");
+    assert_true(str_has_suffix(e.msg, "; next: doctor"));
+    assert_int_equal(error_set(NULL, ERR_NET, 0, "nobody listens"), -1);
+}
+
+static void error_survives_texts_of_any_length(void **state)
+{
+    struct error e = ERROR_INIT;
+    char big[4096];
+    (void)state;
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    (void)error_set(&e, ERR_IO, EIO, "%s", big);
+    assert_true(strlen(e.msg) < ERROR_MSG_MAX);
+    assert_non_null(strstr(e.msg, "Input/output error"));
+    for (int i = 0; i < 50; i++) {
+        (void)error_append(&e, "%s", big);
+        (void)error_prefix(&e, "%s", big);
+    }
+    assert_true(strlen(e.msg) < ERROR_MSG_MAX);
+}
+
+static void exit_codes_are_crabbox_s(void **state)
+{
+    (void)state;
+    assert_int_equal(error_exit_code(ERR_NONE), 0);
+    assert_int_equal(error_exit_code(ERR_ENV), 1);
+    assert_int_equal(error_exit_code(ERR_USAGE), 2);
+    assert_int_equal(error_exit_code(ERR_CONFIG), 2);
+    assert_int_equal(error_exit_code(ERR_TRUST), 2);
+    assert_int_equal(error_exit_code(ERR_NOT_FOUND), 4);
+    assert_int_equal(error_exit_code(ERR_TIMEOUT), 5);
+    assert_int_equal(error_exit_code(ERR_NOT_RUNNING), 5);
+    assert_int_equal(error_exit_code(ERR_SYNC), 6);
+    assert_int_equal(error_exit_code(ERR_SSH), 7);
+    assert_int_equal(error_exit_code((enum err_kind)999), 1);
+}
+
+static void strbuf_grows_and_detaches(void **state)
+{
+    struct strbuf sb = STRBUF_INIT;
+    (void)state;
+    assert_string_equal(sb.buf, "");
+    for (int i = 0; i < 1000; i++)
+        strbuf_addf(&sb, "%d,", i);
+    assert_int_equal(sb.len, strlen(sb.buf));
+    char *text = strbuf_detach(&sb);
+    assert_true(str_has_prefix(text, "0,1,2,"));
+    assert_int_equal(sb.len, 0);
+    free(text);
+    strbuf_free(&sb);
+}
+
+static void shell_quoting_is_exact(void **state)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    (void)state;
+    strbuf_add_shell_quoted(&sb, "it's $(x) \"\\\n");
+    assert_string_equal(sb.buf, "'it'\\''s $(x) \"\\\n'");
+}
+
+static void numbers_are_whole_or_refused(void **state)
+{
+    uint64_t v;
+    (void)state;
+    assert_int_equal(str_to_u64("18446744073709551615", &v), 0);
+    assert_true(v == UINT64_MAX);
+    static const char *const bad[] = {"",   "18446744073709551616", "-1", "+1", " 1", "1 ", "0x1",
+                                      "1e3"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(str_to_u64(bad[i], &v), -1);
+}
+
+static void copies_never_truncate(void **state)
+{
+    char four[4];
+    (void)state;
+    assert_int_equal(str_copy(four, sizeof four, "abc"), 0);
+    assert_int_equal(str_copy(four, sizeof four, "abcd"), -1);
+    assert_string_equal(four, "");
+    assert_int_equal(str_format(four, sizeof four, "%d", 1234), -1);
+}
+
+static void nearest_finds_typos_and_no_guesses(void **state)
+{
+    static const char *const names[] = {"kernel", "rootfs", "cpus"};
+    (void)state;
+    assert_string_equal(str_nearest("kernal", names, 3), "kernel");
+    assert_string_equal(str_nearest("cpu", names, 3), "cpus");
+    assert_null(str_nearest("completely-else", names, 3));
+}
+
+static void json_refuses_what_is_ambiguous(void **state)
+{
+    static const char *const bad[] = {
+        "", "{", "{}x", "{\"a\":1,\"a\":2}", "[1,]", "{\"a\":{\"b\":1,\"b\":1}}", "nul"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct error e = ERROR_INIT;
+        assert_null(json_parse(bad[i], strlen(bad[i]), "test", &e));
+        assert_int_equal(e.kind, ERR_STATE);
+    }
+    assert_null(json_parse("{}\0{}", 5, "test", NULL));
+    _cleanup_json_ cJSON *ok = json_parse(" {\"a\":[1,{\"b\":2}]} \n", 20, "test", NULL);
+    assert_non_null(ok);
+}
+
+static void json_integers_are_exact(void **state)
+{
+    _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    int64_t v;
+    (void)state;
+    json_add_i64(j, "big", 1799999999123456789LL);
+    _cleanup_free_ char *text = json_print(j, false);
+    assert_string_equal(text, "{\"big\":1799999999123456789}");
+    _cleanup_json_ cJSON *k = json_parse("{\"i\":7,\"f\":7.5,\"h\":1e300}", 25, "t", NULL);
+    assert_int_equal(json_get_i64(k, "i", &v, NULL), 0);
+    assert_true(v == 7);
+    assert_int_equal(json_get_i64(k, "f", &v, NULL), -1);
+    assert_int_equal(json_get_i64(k, "h", &v, NULL), -1);
+    assert_int_equal(json_get_i64(k, "absent", &v, NULL), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_keeps_kind_errno_and_text),
+        cmocka_unit_test(error_survives_texts_of_any_length),
+        cmocka_unit_test(exit_codes_are_crabbox_s),
+        cmocka_unit_test(strbuf_grows_and_detaches),
+        cmocka_unit_test(shell_quoting_is_exact),
+        cmocka_unit_test(numbers_are_whole_or_refused),
+        cmocka_unit_test(copies_never_truncate),
+        cmocka_unit_test(nearest_finds_typos_and_no_guesses),
+        cmocka_unit_test(json_refuses_what_is_ambiguous),
+        cmocka_unit_test(json_integers_are_exact),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

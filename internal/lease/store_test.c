@@ -1,0 +1,295 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "lease/store.h"
+#include "sys/file.h"
+
+static const char *const names[] = {"slug", "net", "vmm"};
+static const struct lease_step_names steps = {names, 3};
+
+struct fixture {
+    char path[64];
+    struct store store;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    (void)str_copy(f->path, sizeof f->path, "/tmp/crabbox-store-XXXXXX");
+    assert_non_null(mkdtemp(f->path));
+    assert_int_equal(store_open(&f->store, f->path, &steps, NULL), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    store_close(&f->store);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, f->path, NULL), 0);
+    free(f);
+    return 0;
+}
+
+/* A lease with a value in every kind of field. */
+static struct lease sample(const char *slug)
+{
+    struct lease l = {0};
+    assert_int_equal(lease_identify(&l, slug, NULL), 0);
+    l.state = LEASE_READY;
+    l.keep = true;
+    l.created_at = 1700000000;
+    l.last_touched_at = 1700000100;
+    l.ttl_s = 5400;
+    l.idle_timeout_s = 1800;
+    l.cpus = 2;
+    l.memory_mib = 512;
+    l.disk_mib = 1024;
+    l.ssh_port = 22;
+    (void)str_copy(l.user, sizeof l.user, "crabbox");
+    (void)str_copy(l.work_root, sizeof l.work_root, "/work/crabbox");
+    (void)str_copy(l.host_key, sizeof l.host_key, "ssh-ed25519 AAAA");
+    (void)str_copy(l.vmm.backend, sizeof l.vmm.backend, "qemu");
+    (void)str_copy(l.vmm.accel, sizeof l.vmm.accel, "tcg");
+    l.marks[0] = MARK_DONE;
+    l.marks[1] = MARK_STARTED;
+    return l;
+}
+
+static void create(struct fixture *f, const struct lease *l)
+{
+    struct lease_handle h;
+    struct error e = ERROR_INIT;
+    if (store_create(&f->store, l, &h, &e) < 0)
+        fail_msg("%s", e.msg);
+    lease_handle_close(&h);
+}
+
+static void records_come_back_as_they_went(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo"), back;
+    struct lease_handle h;
+    struct deadline d = deadline_in_ms(1000);
+    struct error e = ERROR_INIT;
+    create(f, &l);
+    if (store_open_lease(&f->store, l.id, &d, &h, &e) < 0 ||
+        store_load(&f->store, &h, &back, &e) < 0)
+        fail_msg("%s", e.msg);
+    assert_string_equal(back.id, l.id);
+    assert_string_equal(back.slug, "demo");
+    assert_int_equal(back.state, LEASE_READY);
+    assert_true(back.keep);
+    assert_int_equal(back.created_at, l.created_at);
+    assert_int_equal(back.memory_mib, 512);
+    assert_string_equal(back.vmm.accel, "tcg");
+    assert_int_equal(back.marks[0], MARK_DONE);
+    assert_int_equal(back.marks[1], MARK_STARTED);
+    assert_int_equal(back.marks[2], MARK_NONE);
+    lease_handle_close(&h);
+}
+
+static void files_are_private(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo");
+    struct stat st;
+    char path[256];
+    create(f, &l);
+    (void)str_format(path, sizeof path, "%s/leases/%s", f->path, l.id);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    (void)str_format(path, sizeof path, "%s/leases/%s/lease.json", f->path, l.id);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void a_slug_has_one_holder(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    char id[LEASE_ID_SIZE];
+    struct lease a = sample("demo");
+    create(f, &a);
+    assert_int_equal(store_claim_slug(&f->store, "demo", a.id, NULL), 0);
+    assert_int_equal(store_claim_slug(&f->store, "demo", a.id, NULL), 0);
+    assert_int_equal(store_claim_slug(&f->store, "demo", "cbx_0123456789ab", &e), -1);
+    assert_int_equal(e.kind, ERR_EXISTS);
+    assert_non_null(strstr(e.msg, a.id));
+    assert_int_equal(store_resolve(&f->store, "demo", id, NULL), 0);
+    assert_string_equal(id, a.id);
+    assert_int_equal(store_resolve(&f->store, "Demo", id, NULL), 0); /* normalised alike */
+    assert_int_equal(store_resolve(&f->store, a.name, id, NULL), 0); /* the full name */
+    assert_int_equal(store_drop_slug(&f->store, "demo", "cbx_0123456789ab", NULL), 0);
+    assert_int_equal(store_resolve(&f->store, "demo", id, NULL), 0); /* not the other's to drop */
+    assert_int_equal(store_drop_slug(&f->store, "demo", a.id, NULL), 0);
+    assert_int_equal(store_resolve(&f->store, "demo", id, &e), -1);
+    assert_int_equal(e.kind, ERR_NOT_FOUND);
+}
+
+static void one_bad_record_hides_no_other(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const bad[] = {"",   "{",        "{\"schema\":99}",
+                                      "[]", "\xff\xfe", "{\"schema\":1,\"id\":\"../../etc\"}"};
+    struct lease good = sample("good");
+    create(f, &good);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct lease l = sample(NULL);
+        char name[64];
+        create(f, &l);
+        (void)str_format(name, sizeof name, "%s/lease.json", l.id);
+        assert_int_equal(
+            file_write_new(f->store.leases_fd, name, bad[i], strlen(bad[i]), 0600, NULL), 0);
+    }
+    assert_int_equal(mkdirat(f->store.leases_fd, "foreign", 0700), 0);
+    assert_int_equal(symlinkat("/etc", f->store.leases_fd, "cbx_0000000000aa"), 0);
+    struct lease_entry *all;
+    size_t n, broken = 0;
+    assert_int_equal(store_list(&f->store, &all, &n, NULL), 0);
+    assert_int_equal(n, ARRAY_LEN(bad) + 3);
+    for (size_t i = 0; i < n; i++) {
+        broken += all[i].broken;
+        if (all[i].broken)
+            assert_non_null(strstr(all[i].reason, f->path));
+        else
+            assert_string_equal(all[i].id, good.id);
+    }
+    assert_int_equal(broken, n - 1);
+    free(all);
+}
+
+static void a_copied_record_is_not_another_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct lease a = sample("a"), b = sample("b");
+    char from[64];
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    create(f, &a);
+    create(f, &b);
+    (void)str_format(from, sizeof from, "%s/lease.json", a.id);
+    assert_int_equal(file_read_at(f->store.leases_fd, from, 65536, &sb, NULL), 0);
+    (void)str_format(from, sizeof from, "%s/lease.json", b.id);
+    assert_int_equal(file_write_new(f->store.leases_fd, from, sb.buf, sb.len, 0600, NULL), 0);
+    struct lease_entry e;
+    assert_int_equal(store_entry(&f->store, b.id, &e, NULL), 0);
+    assert_true(e.broken);
+}
+
+static void sweep_takes_only_what_a_crash_left(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo"), mine = sample("mine");
+    struct lease_handle h;
+    assert_int_equal(store_create(&f->store, &mine, &h, NULL), 0);
+    /* A maker that was killed between mkdir and rename. */
+    pid_t pid = fork();
+    if (pid == 0) {
+        char tmp[64];
+        (void)str_format(tmp, sizeof tmp, ".new-%s", l.id);
+        _exit(mkdirat(f->store.leases_fd, tmp, 0700) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(mkdirat(f->store.leases_fd, ".del-cbx_0000000000bb", 0700), 0);
+    assert_int_equal(store_sweep(&f->store, true, NULL), 2);
+    assert_int_equal(store_sweep(&f->store, false, NULL), 2);
+    assert_int_equal(store_sweep(&f->store, false, NULL), 0);
+    struct lease_entry e;
+    assert_int_equal(store_entry(&f->store, mine.id, &e, NULL), 0);
+    assert_true(e.locked && !e.broken);
+    lease_handle_close(&h);
+}
+
+static void removal_is_whole_and_repeatable(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo");
+    struct error e = ERROR_INIT;
+    struct lease_handle h;
+    create(f, &l);
+    assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
+    assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
+    assert_int_equal(store_open_lease(&f->store, l.id, NULL, &h, &e), -1);
+    assert_int_equal(e.kind, ERR_NOT_FOUND);
+    assert_int_equal(store_open_lease(&f->store, "../x", NULL, &h, &e), -1);
+}
+
+static void logs_of_a_failed_lease_are_found_by_either_name(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo");
+    struct lease_handle h;
+    bool failed;
+    assert_int_equal(store_create(&f->store, &l, &h, NULL), 0);
+    assert_int_equal(file_write_new(h.dirfd, VMM_CONSOLE_LOG, "panic\n", 6, 0600, NULL), 0);
+    assert_int_equal(store_keep_logs(&f->store, &h, &l, "it failed", NULL), 0);
+    lease_handle_close(&h);
+    assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
+    const char *refs[] = {"demo", l.id};
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+        int fd = store_open_logs(&f->store, refs[i], &failed, NULL);
+        assert_true(fd >= 0 && failed);
+        assert_int_equal(file_read_at(fd, VMM_CONSOLE_LOG, 100, &sb, NULL), 0);
+        assert_string_equal(sb.buf, "panic\n");
+        (void)close(fd);
+    }
+    assert_int_equal(store_open_logs(&f->store, "dem", &failed, NULL), -1);
+}
+
+static void slugs_are_normalised(void **state)
+{
+    char out[LEASE_SLUG_SIZE];
+    struct error e = ERROR_INIT;
+    (void)state;
+    assert_int_equal(lease_slug_normalise("  My Branch/Fix #7 ", out, NULL), 0);
+    assert_string_equal(out, "my-branch-fix-7");
+    assert_int_equal(lease_slug_normalise("../..", out, &e), -1);
+    assert_int_equal(e.kind, ERR_USAGE);
+    char big[200];
+    memset(big, 'a', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    assert_int_equal(lease_slug_normalise(big, out, NULL), 0);
+    assert_int_equal(strlen(out), 41);
+}
+
+static void expiry_is_the_earlier_of_both(void **state)
+{
+    struct lease l = sample("x");
+    (void)state;
+    assert_int_equal(lease_expires_at(&l), 1700000100 + 1800);
+    l.last_touched_at = 1700005000;
+    assert_int_equal(lease_expires_at(&l), 1700000000 + 5400);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(records_come_back_as_they_went),
+        T(files_are_private),
+        T(a_slug_has_one_holder),
+        T(one_bad_record_hides_no_other),
+        T(a_copied_record_is_not_another_lease),
+        T(sweep_takes_only_what_a_crash_left),
+        T(removal_is_whole_and_repeatable),
+        T(logs_of_a_failed_lease_are_found_by_either_name),
+        cmocka_unit_test(slugs_are_normalised),
+        cmocka_unit_test(expiry_is_the_earlier_of_both),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,376 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+#include "sys/lock.h"
+#include "sys/proc.h"
+#include "sys/spawn.h"
+
+struct fixture {
+    char path[64];
+    int fd;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    (void)str_copy(f->path, sizeof f->path, "/tmp/crabbox-sys-XXXXXX");
+    assert_non_null(mkdtemp(f->path));
+    f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(f->fd >= 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    (void)close(f->fd);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, f->path, NULL), 0);
+    assert_int_equal(access(f->path, F_OK), -1);
+    free(f);
+    return 0;
+}
+
+static int count_entries(int dirfd)
+{
+    int n = 0;
+    _cleanup_closedir_ DIR *d = fdopendir(openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    return n;
+}
+
+static void poll_ends_at_the_deadline(void **state)
+{
+    struct error e = ERROR_INIT;
+    struct deadline d = deadline_in_ms(20);
+    _cleanup_close_ int never = eventfd(0, EFD_CLOEXEC);
+    struct pollfd p = {.fd = never, .events = POLLIN};
+    (void)state;
+    assert_int_equal(deadline_poll(&p, 1, &d, "the test", &e), -1);
+    assert_int_equal(e.kind, ERR_TIMEOUT);
+    assert_non_null(strstr(e.msg, "20 ms waiting for the test"));
+    assert_true(deadline_passed(&d));
+}
+
+static void poll_ends_on_cancel(void **state)
+{
+    struct error e = ERROR_INIT;
+    struct deadline d = deadline_in_ms(5000);
+    _cleanup_close_ int never = eventfd(0, EFD_CLOEXEC);
+    _cleanup_close_ int cancel = eventfd(1, EFD_CLOEXEC);
+    struct pollfd p = {.fd = never, .events = POLLIN};
+    (void)state;
+    d.cancel_fd = cancel;
+    assert_int_equal(deadline_poll(&p, 1, &d, "the test", &e), -1);
+    assert_int_equal(e.kind, ERR_CANCELLED);
+    struct deadline sub = deadline_sub(&d, 100);
+    assert_int_equal(sub.cancel_fd, cancel);
+    assert_true(sub.at_ms < d.at_ms);
+}
+
+static void atomic_write_leaves_old_or_new_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    assert_int_equal(file_write_atomic(f->fd, "r", "one", 3, 0600, NULL), 0);
+    assert_int_equal(file_write_atomic(f->fd, "r", "second", 6, 0600, NULL), 0);
+    assert_int_equal(file_read_at(f->fd, "r", 100, &sb, NULL), 0);
+    assert_string_equal(sb.buf, "second");
+    assert_int_equal(count_entries(f->fd), 1);
+    struct stat st;
+    assert_int_equal(fstatat(f->fd, "r", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void reading_is_capped_and_picky(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    assert_int_equal(file_write_new(f->fd, "big", "0123456789", 10, 0600, NULL), 0);
+    assert_int_equal(file_read_at(f->fd, "big", 9, &sb, &e), -1);
+    assert_int_equal(e.sys, EFBIG);
+    assert_int_equal(symlinkat("big", f->fd, "link"), 0);
+    assert_int_equal(file_read_at(f->fd, "link", 100, &sb, &e), -1);
+    assert_int_equal(mkfifoat(f->fd, "fifo", 0600), 0);
+    assert_int_equal(file_read_at(f->fd, "fifo", 100, &sb, &e), -1); /* and does not hang */
+    assert_int_equal(file_read_at(f->fd, ".", 100, &sb, &e), -1);
+}
+
+static void remove_tree_stays_inside(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(mkdirat(f->fd, "t", 0700), 0);
+    assert_int_equal(mkdirat(f->fd, "t/sub", 0700), 0);
+    assert_int_equal(file_write_new(f->fd, "outside", "x", 1, 0600, NULL), 0);
+    assert_int_equal(mkdirat(f->fd, "outdir", 0700), 0);
+    assert_int_equal(file_write_new(f->fd, "outdir/kept", "x", 1, 0600, NULL), 0);
+    assert_int_equal(symlinkat("../outdir", f->fd, "t/link"), 0);
+    assert_int_equal(symlinkat("../../outside", f->fd, "t/sub/link"), 0);
+    assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0);
+    assert_int_equal(faccessat(f->fd, "t", F_OK, 0), -1);
+    assert_int_equal(faccessat(f->fd, "outdir/kept", F_OK, 0), 0);
+    assert_int_equal(faccessat(f->fd, "outside", F_OK, 0), 0);
+    assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0); /* absent is a success */
+}
+
+static void private_directories_are_checked(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    char path[96];
+    (void)str_format(path, sizeof path, "%s/a/b", f->path);
+    int fd = dir_open_private(path, &e);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    assert_int_equal(chmod(path, 0755), 0);
+    assert_int_equal(dir_open_private(path, &e), -1);
+    assert_non_null(strstr(e.msg, "chmod 700"));
+}
+
+static void locks_exclude_and_die_with_their_holder(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    struct deadline soon = deadline_in_ms(30);
+    int to_child[2], from_child[2];
+    assert_int_equal(pipe(to_child), 0);
+    assert_int_equal(pipe(from_child), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char c;
+        int fd = lock_try(f->fd, "lock", true, NULL);
+        (void)!write(from_child[1], fd >= 0 ? "y" : "n", 1);
+        (void)!read(to_child[0], &c, 1);
+        _exit(0);
+    }
+    char answer;
+    assert_int_equal(read(from_child[0], &answer, 1), 1);
+    assert_int_equal(answer, 'y');
+    assert_int_equal(lock_try(f->fd, "lock", true, &e), -1);
+    assert_int_equal(e.kind, ERR_BUSY);
+    assert_int_equal(lock_is_held(f->fd, "lock", NULL), 1);
+    assert_int_equal(lock_wait(f->fd, "lock", true, &soon, &e), -1);
+    assert_int_equal(e.kind, ERR_TIMEOUT);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    struct deadline d = deadline_in_ms(5000);
+    /* The waiter that gave up above may be handed the lock first; it was told nobody wants it. */
+    int fd = lock_wait(f->fd, "lock2", true, &d, NULL);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    for (int i = 0; i < 2; i++) {
+        (void)close(to_child[i]);
+        (void)close(from_child[i]);
+    }
+}
+
+static void a_waiter_gets_the_lock_when_the_holder_dies(void **state)
+{
+    struct fixture *f = *state;
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = lock_try(f->fd, "lock", true, NULL);
+        (void)!write(ready[1], fd >= 0 ? "y" : "n", 1);
+        (void)poll(NULL, 0, 100);
+        _exit(0);
+    }
+    char answer;
+    assert_int_equal(read(ready[0], &answer, 1), 1);
+    struct deadline d = deadline_in_ms(5000);
+    int fd = lock_wait(f->fd, "lock", true, &d, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(lock_is_held(f->fd, "lock", NULL), 1);
+    (void)close(fd);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+}
+
+static void spawn_reports_exec_failure(void **state)
+{
+    struct error e = ERROR_INIT;
+    struct child c;
+    (void)state;
+    static const char *const missing[] = {"/nonexistent/program", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = missing;
+    assert_int_equal(spawn(&s, &c, &e), -1);
+    assert_int_equal(e.kind, ERR_ENV);
+    assert_int_equal(e.sys, ENOENT);
+}
+
+static void spawn_run_captures_apart_and_tells_how_it_ended(void **state)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(10000);
+    (void)state;
+    static const char *const argv[] = {"sh", "-c", "echo out; echo err >&2; exit 7", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = argv;
+    assert_int_equal(spawn_run(&s, &d, 100, &out, &errout, &st, NULL), 0);
+    assert_string_equal(out.buf, "out\n");
+    assert_string_equal(errout.buf, "err\n");
+    assert_true(st.exited && st.code == 7 && !st.signalled);
+    static const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
+    s.argv = killed;
+    assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, NULL), 0);
+    assert_true(st.signalled && st.signal == 9 && !st.exited);
+}
+
+static void spawn_leaks_no_descriptor(void **state)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(10000);
+    _cleanup_close_ int leaky = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    (void)state;
+    static const char *const argv[] = {"sh", "-c", "ls /proc/self/fd | wc -l", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = argv;
+    assert_true(leaky > 2);
+    assert_int_equal(spawn_run(&s, &d, 100, &out, NULL, &st, NULL), 0);
+    assert_string_equal(out.buf, "4\n"); /* 0, 1, 2 and ls's own directory */
+}
+
+static void a_held_child_runs_only_when_released(void **state)
+{
+    struct fixture *f = *state;
+    struct child c;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(10000);
+    static const char *const argv[] = {"touch", "ran", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = argv;
+    s.held = true;
+    s.cwd_fd = f->fd;
+    assert_int_equal(spawn(&s, &c, NULL), 0);
+    struct proc_ref ref;
+    assert_int_equal(proc_ref_of(c.pid, &ref, NULL), 0);
+    assert_true(proc_alive(&ref));
+    assert_int_equal(faccessat(f->fd, "ran", F_OK, 0), -1);
+    assert_int_equal(spawn_release(&c, "touch", NULL), 0);
+    assert_int_equal(child_wait(&c, &d, &st, NULL), 0);
+    assert_int_equal(faccessat(f->fd, "ran", F_OK, 0), 0);
+    assert_false(proc_alive(&ref));
+}
+
+/* The point of holding: a parent that dies before it wrote the pid down leaves nothing running. */
+static void a_held_child_ends_with_its_parent(void **state)
+{
+    struct fixture *f = *state;
+    int report[2];
+    assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+    pid_t maker = fork();
+    if (maker == 0) {
+        struct child c;
+        struct proc_ref ref;
+        static const char *const argv[] = {"touch", "ran", NULL};
+        struct spawn_spec s = SPAWN_SPEC_INIT;
+        s.argv = argv;
+        s.held = true;
+        s.new_session = true;
+        s.cwd_fd = f->fd;
+        if (spawn(&s, &c, NULL) < 0 || proc_ref_of(c.pid, &ref, NULL) < 0)
+            _exit(1);
+        (void)!write(report[1], &ref, sizeof ref);
+        (void)kill(getpid(), SIGKILL);
+    }
+    struct proc_ref ref;
+    assert_int_equal(read(report[0], &ref, sizeof ref), sizeof ref);
+    assert_int_equal(waitpid(maker, NULL, 0), maker);
+    int fd = proc_open(&ref, NULL);
+    struct deadline d = deadline_in_ms(5000);
+    if (fd >= 0) {
+        assert_int_equal(pidfd_wait(fd, &d, NULL), 0);
+        (void)close(fd);
+    }
+    assert_int_equal(faccessat(f->fd, "ran", F_OK, 0), -1);
+    (void)close(report[0]);
+    (void)close(report[1]);
+}
+
+static void a_process_is_named_for_good(void **state)
+{
+    struct proc_ref me, other;
+    (void)state;
+    assert_int_equal(proc_ref_of(getpid(), &me, NULL), 0);
+    assert_true(proc_alive(&me));
+    other = me;
+    other.start_time++;
+    assert_false(proc_alive(&other)); /* a reused pid */
+    other = me;
+    other.boot_id[0] = other.boot_id[0] == '0' ? '1' : '0';
+    assert_false(proc_alive(&other)); /* before a reboot */
+    other = me;
+    other.pid = 0;
+    assert_false(proc_alive(&other));
+}
+
+static void zombies_are_not_alive(void **state)
+{
+    struct proc_ref ref;
+    int go[2];
+    (void)state;
+    assert_int_equal(pipe(go), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char c;
+        (void)!read(go[0], &c, 1);
+        _exit(0);
+    }
+    assert_int_equal(proc_ref_of(pid, &ref, NULL), 0);
+    assert_true(proc_alive(&ref));
+    (void)!write(go[1], "x", 1);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_false(proc_alive(&ref));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    (void)close(go[0]);
+    (void)close(go[1]);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(poll_ends_at_the_deadline),
+        T(poll_ends_on_cancel),
+        T(atomic_write_leaves_old_or_new_and_nothing_else),
+        T(reading_is_capped_and_picky),
+        T(remove_tree_stays_inside),
+        T(private_directories_are_checked),
+        T(locks_exclude_and_die_with_their_holder),
+        T(a_waiter_gets_the_lock_when_the_holder_dies),
+        T(spawn_reports_exec_failure),
+        T(spawn_run_captures_apart_and_tells_how_it_ended),
+        T(spawn_leaks_no_descriptor),
+        T(a_held_child_runs_only_when_released),
+        T(a_held_child_ends_with_its_parent),
+        T(a_process_is_named_for_good),
+        T(zombies_are_not_alive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
