@@ -1,0 +1,238 @@
+/* The firecracker backend against the stand-in, which takes the same command line and is as strict
+ * as the real one. No guest is started here: whole leases are tried elsewhere. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+#include "testutil/vmmfix.h"
+#include "vmm/vmm.h"
+
+static const char *standin;
+
+static int setup(void **state)
+{
+    *state = vmmfix_make(standin, "kvm");
+    return *state ? 0 : -1;
+}
+
+static const char *const faults[] = {
+    "CRABBOX_STANDIN_VERSION", "CRABBOX_STANDIN_EXIT",   "CRABBOX_STANDIN_NO_SOCKET",
+    "CRABBOX_STANDIN_HANG",    "CRABBOX_STANDIN_REFUSE", "CRABBOX_STANDIN_GARBAGE",
+    "CRABBOX_STANDIN_DIE",     "CRABBOX_STANDIN_ALTER",
+};
+
+static int teardown(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+        (void)unsetenv(faults[i]);
+    return vmmfix_drop(*state);
+}
+
+static void launch_ok(struct vmmfix *f)
+{
+    struct error err = ERROR_INIT;
+    if (vmm_firecracker.launch(&f->spec, &f->ref, vmmfix_on_started, f, &f->d, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(f->started, 1);
+}
+
+static void end_it(struct vmmfix *f)
+{
+    struct error err = ERROR_INIT;
+    if (vmm_end(&f->ref, f->dirfd, 5000, &f->d, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_false(proc_alive(&f->ref.proc));
+}
+
+static void launches_configured(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    struct vmm_status st = {0};
+    int64_t before = clock_boot_ms();
+    launch_ok(f);
+    print_message("launch took %lld ms\n", (long long)(clock_boot_ms() - before));
+    assert_string_equal(f->ref.backend, "firecracker");
+    assert_string_equal(f->ref.accel, "kvm");
+    assert_true(str_has_prefix(f->ref.version, "1."));
+    assert_int_equal(getsid(f->ref.proc.pid), f->ref.proc.pid);
+    assert_int_equal(vmm_firecracker.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
+    assert_true(st.process_alive);
+    assert_string_equal(st.state, "not started");
+    end_it(f);
+    assert_int_equal(vmm_firecracker.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
+    assert_string_equal(st.state, "gone");
+}
+
+/* A version that does not know /serial yet gets the same, without it. */
+static void old_version_gets_no_newer_field(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_VERSION", "1.13.1", 1);
+    launch_ok(*state);
+    assert_string_equal(((struct vmmfix *)*state)->ref.version, "1.13.1");
+    end_it(*state);
+}
+
+/* What a crash leaves behind makes the real one refuse to start. */
+static void stale_socket_is_removed(void **state)
+{
+    struct vmmfix *f = *state;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)str_format(a.sun_path, sizeof a.sun_path, "%s/%s", f->dir, VMM_API_SOCK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    launch_ok(f);
+    end_it(f);
+}
+
+static void expect_failure(struct vmmfix *f, enum err_kind kind, const char *word)
+{
+    struct error err = ERROR_INIT;
+    int r = vmm_firecracker.launch(&f->spec, &f->ref, vmmfix_on_started, f, &f->d, &err);
+    assert_int_equal(r, -1);
+    if (err.kind != kind || !strstr(err.msg, word))
+        fail_msg("kind %s: %s", error_kind_name(err.kind), err.msg);
+    assert_false(f->ref.proc.pid > 0 && proc_alive(&f->ref.proc));
+}
+
+static void exit_at_once_is_explained(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_EXIT", "148", 1);
+    expect_failure(*state, ERR_VMM, "exit code 148 (killed by its seccomp filter)");
+}
+
+static void no_socket_ends_at_the_deadline(void **state)
+{
+    struct vmmfix *f = *state;
+    (void)setenv("CRABBOX_STANDIN_NO_SOCKET", "1", 1);
+    f->d = deadline_in_ms(300);
+    expect_failure(f, ERR_TIMEOUT, "Firecracker's API socket");
+}
+
+static void refusal_is_told(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_REFUSE", "PUT /drives/upper", 1);
+    expect_failure(*state, ERR_VMM, "refused PUT /drives/upper with status 400");
+}
+
+static void silence_ends_at_the_deadline(void **state)
+{
+    struct vmmfix *f = *state;
+    (void)setenv("CRABBOX_STANDIN_HANG", "PUT /machine-config", 1);
+    f->d = deadline_in_ms(400);
+    expect_failure(f, ERR_TIMEOUT, "PUT /machine-config");
+}
+
+static void garbage_is_an_error(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_GARBAGE", "GET /version", 1);
+    expect_failure(*state, ERR_VMM, "GET /version");
+}
+
+static void death_in_the_middle_is_explained(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_DIE", "PUT /drives/root", 1);
+    expect_failure(*state, ERR_VMM, "killed by signal 9");
+}
+
+static void lies_are_found(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_ALTER", "machine-config.vcpu_count=7", 1);
+    expect_failure(*state, ERR_VMM, "7 for machine-config.vcpu_count, asked for 2");
+    (void)setenv("CRABBOX_STANDIN_ALTER", "drives.0.is_read_only", 1);
+    expect_failure(*state, ERR_VMM, "is_read_only");
+}
+
+static void missing_files_are_named(void **state)
+{
+    struct vmmfix *f = *state;
+    f->spec.drives[1].path = "no-such-drive";
+    expect_failure(f, ERR_VMM, "/drives/upper");
+    f->spec.kernel = "no-such-kernel";
+    expect_failure(f, ERR_VMM, "/boot-source");
+}
+
+static void emulation_is_refused(void **state)
+{
+    struct vmmfix *f = *state;
+    f->spec.accel = "tcg";
+    expect_failure(f, ERR_CONFIG, "choose vmm qemu");
+    f->spec.accel = "";
+    expect_failure(f, ERR_CONFIG, "accel");
+    assert_int_equal(f->started, 0);
+}
+
+static void bad_ids_are_refused(void **state)
+{
+    struct vmmfix *f = *state;
+    f->spec.vm_id = "cbx_1";
+    expect_failure(f, ERR_CONFIG, "cbx_1");
+    f->spec.vm_id = "cbx-1";
+    f->spec.drives[0].id = "a-b";
+    expect_failure(f, ERR_CONFIG, "a-b");
+    f->spec.drives[0].id = "upper";
+    expect_failure(f, ERR_CONFIG, "two drives");
+}
+
+static void cancel_leaves_nothing(void **state)
+{
+    struct vmmfix *f = *state;
+    int p[2];
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    _cleanup_close_ int r = p[0];
+    _cleanup_close_ int w = p[1];
+    assert_int_equal(write(w, "x", 1), 1);
+    f->d.cancel_fd = r;
+    expect_failure(f, ERR_CANCELLED, "interrupted");
+    assert_int_equal(f->started, 1);
+}
+
+static void probe_tells_version(void **state)
+{
+    struct vmmfix *f = *state;
+    char version[64];
+    struct error err = ERROR_INIT;
+    int r = vmm_firecracker.probe(standin, &f->d, version, sizeof version, &err);
+    if (r < 0)
+        fail_msg("%s", err.msg);
+    assert_true(str_has_prefix(version, "1."));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(launches_configured),
+        T(old_version_gets_no_newer_field),
+        T(stale_socket_is_removed),
+        T(exit_at_once_is_explained),
+        T(no_socket_ends_at_the_deadline),
+        T(refusal_is_told),
+        T(silence_ends_at_the_deadline),
+        T(garbage_is_an_error),
+        T(death_in_the_middle_is_explained),
+        T(lies_are_found),
+        T(missing_files_are_named),
+        T(emulation_is_refused),
+        T(bad_ids_are_refused),
+        T(cancel_leaves_nothing),
+        T(probe_tells_version),
+    };
+    standin = vmmfix_tool("standin-firecracker");
+    const char *lacks = standin ? vmmfix_enter() : "build/testutil/standin-firecracker";
+    if (lacks) {
+        print_message("skipped: this machine lacks %s\n", lacks);
+        return getenv("CI") ? 1 : 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
