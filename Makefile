@@ -16,7 +16,7 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-PKGS := libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive libnftables ext2fs libseccomp
+PKGS := libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive libnftables ext2fs libseccomp libcrypto com_err
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
 
@@ -38,7 +38,7 @@ GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$
 TOOL_C := $(filter internal/testutil/%_main.c,$(ALL_C))
 LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) internal/testutil/% internal/guest/%,$(ALL_C))
 CMD_C := $(sort $(wildcard cmd/crabbox-fc/*.c))
-INIT_C := internal/guest/init_main.c $(GUEST_C) $(wildcard internal/base/error.c internal/base/str.c internal/base/json.c)
+INIT_C := internal/guest/init_main.c $(GUEST_C) internal/base/error.c internal/base/str.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB := $(BUILD)/libcrabbox.a
@@ -91,7 +91,7 @@ $(BUILD)/initobj/%.o: %.c Makefile
 
 $(INIT): $(patsubst %.c,$(BUILD)/initobj/%.o,$(INIT_C))
 	$(say) LINK $@
-	$(Q)$(CC) -static -no-pie -Wl,--gc-sections -o $@ $^ -lcjson -lm
+	$(Q)$(CC) -static -no-pie -Wl,--gc-sections -o $@ $^
 	$(Q)strip $@
 
 $(BUILD)/test/%: $(BUILD)/obj/internal/%.o $(TESTLIB) $(LIB)
