@@ -1,0 +1,289 @@
+/* image_load over whole image directories and stock pairs: the good ones load, and each broken one
+ * fails with a message that names the file, the reason and the next step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+#include <elf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "image/image.h"
+#include "image/manifest.h"
+#include "sys/file.h"
+
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define GOOD                                                                                       \
+    "{\"schema\":1,\"name\":\"default\",\"kernel\":\"vmlinux\",\"initrd\":\"initrd.cpio\","        \
+    "\"rootfs\":\"rootfs.ext4\",\"rootfsType\":\"ext4\",\"kernelRelease\":\"6.1.0-test\","         \
+    "\"init\":\"crabbox-init\",\"sha256\":{\"vmlinux\":\"" HASH "\",\"initrd.cpio\":\"" HASH       \
+    "\",\"rootfs.ext4\":\"" HASH "\"}}"
+
+static char dir[PATH_MAX], kernel[PATH_MAX], rootfs[PATH_MAX];
+static int dir_fd = -1;
+
+static void must(int r, const struct error *err)
+{
+    if (r < 0)
+        fail_msg("%s", err->msg);
+}
+
+static void put(const char *name, const void *data, size_t len)
+{
+    struct error err = ERROR_INIT;
+    must(dir_remove_tree(dir_fd, name, &err), &err);
+    must(file_write_new(dir_fd, name, data, len, 0600, &err), &err);
+}
+
+static void put_kernel(uint16_t machine)
+{
+    struct {
+        Elf64_Ehdr eh;
+        Elf64_Phdr ph;
+    } k = {
+        .eh = {.e_type = ET_EXEC,
+               .e_machine = machine,
+               .e_phoff = sizeof(Elf64_Ehdr),
+               .e_phentsize = sizeof(Elf64_Phdr),
+               .e_phnum = 1},
+        .ph = {.p_type = PT_LOAD, .p_filesz = sizeof k},
+    };
+    memcpy(k.eh.e_ident, ELFMAG, SELFMAG);
+    k.eh.e_ident[EI_CLASS] = ELFCLASS64;
+    k.eh.e_ident[EI_DATA] = ELFDATA2LSB;
+    put("vmlinux", &k, sizeof k);
+}
+
+/* A good image directory. */
+static int fresh(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    (void)str_format(dir, sizeof dir, "/tmp/crabbox-image-test.XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(dir_fd >= 0);
+    (void)str_format(kernel, sizeof kernel, "%s/vmlinux", dir);
+    (void)str_format(rootfs, sizeof rootfs, "%s/rootfs.ext4", dir);
+    put_kernel(EM_X86_64);
+    put("initrd.cpio", "070701", 6);
+    put(MANIFEST_NAME, GOOD, strlen(GOOD));
+    must(image_make_disk(dir_fd, "rootfs.ext4", 64, "root", &err), &err);
+    return 0;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    CLOSE_FD(dir_fd);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
+    return 0;
+}
+
+static struct config config_of(const char *image_dir, const char *k, const char *r)
+{
+    struct config cfg = {0};
+    cfg.image.dir = image_dir;
+    cfg.firecracker.kernel = k;
+    cfg.firecracker.rootfs = r;
+    return cfg;
+}
+
+static void load_fails(const struct config *cfg, const char *file, const char *reason)
+{
+    struct error err = ERROR_INIT;
+    struct image img = {.kind = IMAGE_STOCK, .dir = "untouched"};
+    assert_int_equal(image_load(cfg, &img, &err), -1);
+    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_string_equal(img.dir, "untouched");
+    if (!strstr(err.msg, file) || !strstr(err.msg, reason))
+        fail_msg("\"%s\" does not name \"%s\" and \"%s\"", err.msg, file, reason);
+}
+
+static void ours_fails(const char *file, const char *reason)
+{
+    struct config cfg = config_of(dir, "", "");
+    load_fails(&cfg, file, reason);
+}
+
+static void test_ours(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct config cfg = config_of(dir, "", "");
+    struct image img;
+    must(image_load(&cfg, &img, &err), &err);
+    assert_int_equal(img.kind, IMAGE_OURS);
+    assert_string_equal(img.dir, dir);
+    assert_string_equal(img.kernel, kernel);
+    assert_string_equal(img.rootfs, rootfs);
+    assert_true(str_has_suffix(img.initrd, "/initrd.cpio"));
+    assert_string_equal(img.rootfs_type, "ext4");
+    assert_string_equal(img.kernel_release, "6.1.0-test");
+    assert_string_equal(img.pin, "sha256:" HASH);
+    assert_false(img.kernel_pvh);
+}
+
+static void test_stock(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct config cfg = config_of("", kernel, rootfs);
+    struct image img;
+    must(image_load(&cfg, &img, &err), &err);
+    assert_int_equal(img.kind, IMAGE_STOCK);
+    assert_string_equal(img.initrd, "");
+    assert_string_equal(img.pin, "none");
+    assert_string_equal(img.rootfs_type, "ext4");
+}
+
+static void test_stock_broken(void **state)
+{
+    (void)state;
+    struct config cfg = config_of("", "", "");
+    load_fails(&cfg, "firecracker.kernel", "build-image.sh");
+    cfg = config_of("", kernel, "");
+    load_fails(&cfg, "firecracker.rootfs", "is not");
+    cfg = config_of("", "", rootfs);
+    load_fails(&cfg, "firecracker.kernel", "is not");
+    cfg = config_of("", "/nowhere/vmlinux", rootfs);
+    load_fails(&cfg, "/nowhere/vmlinux", "firecracker.kernel");
+    cfg = config_of("", kernel, kernel);
+    load_fails(&cfg, kernel, "an ELF file");
+    cfg = config_of("", rootfs, rootfs);
+    load_fails(&cfg, rootfs, "no kernel");
+    put("rootfs.ext4", "", 0);
+    cfg = config_of("", kernel, rootfs);
+    load_fails(&cfg, rootfs, "is empty");
+}
+
+static void test_directory_broken(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct config cfg = config_of("/nowhere/image", "", "");
+    load_fails(&cfg, "/nowhere/image", "scripts/build-image.sh");
+    cfg = config_of(kernel, "", "");
+    load_fails(&cfg, kernel, "not a directory");
+    must(file_unlink(dir_fd, MANIFEST_NAME, &err), &err);
+    ours_fails("image.json", "build-image.sh");
+    assert_int_equal(symlinkat(MANIFEST_NAME, dir_fd, MANIFEST_NAME), 0);
+    ours_fails(dir, "image.json");
+    must(file_unlink(dir_fd, MANIFEST_NAME, &err), &err);
+    assert_int_equal(mkdirat(dir_fd, MANIFEST_NAME, 0700), 0);
+    ours_fails(dir, "not a regular file");
+    char *huge = xcalloc(1, MANIFEST_MAX + 2);
+    memset(huge, ' ', MANIFEST_MAX + 1);
+    put(MANIFEST_NAME, huge, MANIFEST_MAX + 1);
+    free(huge);
+    ours_fails(dir, "larger than");
+}
+
+static void test_files_broken(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    put_kernel(EM_AARCH64);
+    ours_fails(kernel, "another machine");
+    put("vmlinux", "", 0);
+    ours_fails(kernel, "empty");
+    put_kernel(EM_X86_64);
+    put("initrd.cpio", "", 0);
+    ours_fails("initrd.cpio", "empty");
+    must(file_unlink(dir_fd, "initrd.cpio", &err), &err);
+    ours_fails("initrd.cpio", "No such file");
+    put("initrd.cpio", "070701", 6);
+    assert_int_equal(truncate(rootfs, 32 << 20), 0);
+    ours_fails(rootfs, "truncated");
+    put("rootfs.ext4", "no filesystem", 13);
+    ours_fails(rootfs, "no filesystem that is known");
+    uint8_t squash[96] = {'h', 's', 'q', 's', [28] = 4, [40] = 96};
+    put("rootfs.ext4", squash, sizeof squash);
+    ours_fails(rootfs, "says ext4");
+}
+
+/* A journal that wants replay: fine for a private clone, not for a shared read-only root. */
+static void test_unclean_root(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    uint8_t incompat = 0;
+    _cleanup_close_ int fd = openat(dir_fd, "rootfs.ext4", O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, &incompat, 1, 1024 + 0x60), 1);
+    incompat |= 4;
+    assert_int_equal(pwrite(fd, &incompat, 1, 1024 + 0x60), 1);
+    ours_fails(rootfs, "e2fsck");
+    struct config cfg = config_of("", kernel, rootfs);
+    struct image img;
+    must(image_load(&cfg, &img, &err), &err);
+}
+
+/* The manifest alone: one change each to the good one. */
+static void test_manifest(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *words;
+    } cases[] = {
+        {"\"schema\":1", "\"schema\":2", "schema 2"},
+        {"\"schema\":1", "\"schema\":\"1\"", "schema"},
+        {"\"schema\":1,", "", "schema"},
+        {"\"schema\":1", "\"schema\":1,\"kernell\":1", "did you mean \"kernel\""},
+        {"\"schema\":1", "\"schema\":1,\"schema\":1", "twice"},
+        {"\"vmlinux\",", "\"../vmlinux\",", "kernel"},
+        {"\"vmlinux\",", "\"..\",", "plain name"},
+        {"\"vmlinux\",", "\"a\\nb\",", "plain name"},
+        {"\"vmlinux\",", "\"\",", "plain name"},
+        {"\"vmlinux\",", "7,", "kernel"},
+        {"\"vmlinux\",", "\"initrd.cpio\",", "same file"},
+        {"\"name\":\"default\"", "\"name\":null", "name"},
+        {"\"rootfsType\":\"ext4\",", "", "rootfsType"},
+        {"\"vmlinux\":\"0", "\"vmlinux\":\"X", "64 lower-case hex"},
+        {"\"vmlinux\":\"01", "\"vmlinux\":\"1", "64 lower-case hex"},
+        {"{\"vmlinux\"", "{\"vmlinuz\"", "sha256 of the kernel"},
+        {"{\"vmlinux\"", "{\"more\":\"x\",\"vmlinux\"", "beyond"},
+        {"}}", "}", "not valid JSON"},
+        {"}}", "}}x", "after"},
+    };
+    struct manifest m;
+    struct error err = ERROR_INIT;
+    must(manifest_parse(GOOD, strlen(GOOD), "image.json", &m, &err), &err);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        const char *at = strstr(GOOD, cases[i].from);
+        assert_non_null(at);
+        strbuf_add(&text, GOOD, (size_t)(at - GOOD));
+        strbuf_adds(&text, cases[i].to);
+        strbuf_adds(&text, at + strlen(cases[i].from));
+        error_clear(&err);
+        assert_int_equal(manifest_parse(text.buf, text.len, "/i/image.json", &m, &err), -1);
+        assert_int_equal(err.kind, ERR_CONFIG);
+        if (!strstr(err.msg, cases[i].words) || !strstr(err.msg, "/i/image.json"))
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, err.msg, cases[i].words);
+    }
+    error_clear(&err);
+    assert_int_equal(manifest_parse("[]", 2, "image.json", &m, &err), -1);
+    assert_int_equal(manifest_parse("", 0, "image.json", &m, &err), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ours, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_stock, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_stock_broken, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_directory_broken, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_files_broken, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_unclean_root, fresh, drop),
+        cmocka_unit_test(test_manifest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
