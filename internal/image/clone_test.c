@@ -1,0 +1,315 @@
+/* Copies of root images: same bytes, holes stay holes, reflink where the filesystem has it, and a
+ * failed copy leaves nothing. Mounts are made in a mount namespace of the test's own (root). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "image/image.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+
+#define MIB (1 << 20)
+
+static char dir[PATH_MAX];
+static bool private_mounts; /* this process has a mount namespace of its own */
+
+static int setup(void **state)
+{
+    (void)state;
+    (void)str_format(dir, sizeof dir, "/tmp/crabbox-clone-test.XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    private_mounts = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+                     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
+    return 0;
+}
+
+static void must(int r, const struct error *err)
+{
+    if (r < 0)
+        fail_msg("%s", err->msg);
+}
+
+static void need_mounts(void)
+{
+    if (private_mounts)
+        return;
+    if (getenv("CI"))
+        fail_msg("CI must run this test as root");
+    skip();
+}
+
+static const char *path_of(char buf[static PATH_MAX], const char *name)
+{
+    assert_int_equal(str_format(buf, PATH_MAX, "%s/%s", dir, name), 0);
+    return buf;
+}
+
+static int open_dir(const char *name)
+{
+    char path[PATH_MAX];
+    int fd = open(path_of(path, name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void make_dir(const char *name)
+{
+    char path[PATH_MAX];
+    assert_int_equal(mkdir(path_of(path, name), 0700), 0);
+}
+
+static void unmount(const char *name)
+{
+    char path[PATH_MAX];
+    assert_int_equal(umount(path_of(path, name)), 0);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void mount_tmpfs(const char *name, const char *options)
+{
+    char path[PATH_MAX];
+    make_dir(name);
+    assert_int_equal(mount("none", path_of(path, name), "tmpfs", 0, options), 0);
+}
+
+/* 8 MiB with data at 0, 3 MiB and the last byte; the rest are holes. */
+static void make_sparse(const char *name)
+{
+    char path[PATH_MAX];
+    static char block[64 * 1024];
+    _cleanup_close_ int fd = open(path_of(path, name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    memset(block, 'a', sizeof block);
+    assert_int_equal(ftruncate(fd, 8 * MIB), 0);
+    assert_int_equal(pwrite(fd, block, sizeof block, 0), sizeof block);
+    assert_int_equal(pwrite(fd, block, sizeof block, 3 * MIB), sizeof block);
+    assert_int_equal(pwrite(fd, "z", 1, 8 * MIB - 1), 1);
+}
+
+static void same_bytes(const char *a, const char *b, size_t len)
+{
+    char path[PATH_MAX];
+    _cleanup_free_ char *x = xcalloc(1, len), *y = xcalloc(1, len);
+    _cleanup_close_ int fa = open(path_of(path, a), O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fb = open(path_of(path, b), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fa, x, len, 0), (ssize_t)len);
+    assert_int_equal(pread(fb, y, len, 0), (ssize_t)len);
+    assert_memory_equal(x, y, len);
+}
+
+/* Clones src to <to>/copy, compares, checks size, mode and blocks; gives back how. */
+static enum clone_how clone_and_compare(const char *src, const char *to, int64_t size_mib)
+{
+    struct error err = ERROR_INIT;
+    struct stat st;
+    char path[PATH_MAX], copy[PATH_MAX];
+    enum clone_how how = CLONE_COPY;
+    _cleanup_close_ int fd = open_dir(to);
+    must(image_clone(path_of(path, src), fd, "copy", size_mib, &how, &err), &err);
+    assert_int_equal(fstatat(fd, "copy", &st, 0), 0);
+    assert_int_equal(st.st_size, (size_mib > 8 ? size_mib : 8) * MIB);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    if (how == CLONE_SPARSE)
+        assert_true(st.st_blocks * 512 < MIB);
+    assert_int_equal(str_format(copy, sizeof copy, "%s/copy", to), 0);
+    same_bytes(src, copy, 8 * MIB);
+    must(file_unlink(fd, "copy", &err), &err);
+    return how;
+}
+
+static enum clone_how probe(const char *from, const char *to)
+{
+    struct error err = ERROR_INIT;
+    char a[PATH_MAX], b[PATH_MAX];
+    enum clone_how how = CLONE_COPY;
+    must(image_clone_probe(path_of(a, from), path_of(b, to), &how, &err), &err);
+    return how;
+}
+
+static void test_here(void **state)
+{
+    (void)state;
+    make_dir("here");
+    make_sparse("here/src");
+    enum clone_how how = clone_and_compare("here/src", "here", 0);
+    assert_int_equal(how, probe("here", "here"));
+    print_message("%s: %s\n", dir, clone_how_name(how));
+    assert_int_equal(clone_and_compare("here/src", "here", 4), how);  /* never made smaller */
+    assert_int_equal(clone_and_compare("here/src", "here", 64), how); /* grown by a hole */
+}
+
+/* A symlink to the image is followed; anything but a file is refused; nothing is replaced. */
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    char path[PATH_MAX];
+    enum clone_how how;
+    _cleanup_close_ int fd = open_dir(".");
+    assert_int_equal(image_clone(path_of(path, "none"), fd, "c", 0, &how, &err), -1);
+    assert_int_equal(err.sys, ENOENT);
+    assert_int_equal(image_clone(dir, fd, "c", 0, &how, &err), -1);
+    assert_non_null(strstr(err.msg, "regular file"));
+    assert_int_equal(mkfifoat(fd, "fifo", 0600), 0);
+    assert_int_equal(image_clone(path_of(path, "fifo"), fd, "c", 0, &how, &err), -1);
+    must(file_write_new(fd, "one", "1", 1, 0600, &err), &err);
+    must(file_write_new(fd, "two", "2", 1, 0600, &err), &err);
+    assert_int_equal(image_clone(path_of(path, "one"), fd, "two", 0, &how, &err), -1);
+    assert_int_equal(err.sys, EEXIST);
+    assert_int_equal(image_clone(path_of(path, "one"), fd, "c", -1, &how, &err), -1);
+    assert_int_equal(image_clone(path_of(path, "one"), fd, "c", INT64_MAX, &how, &err), -1);
+    assert_int_equal(faccessat(fd, "c", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+    assert_int_equal(image_clone_probe(path_of(path, "none"), dir, &how, &err), -1);
+    assert_int_equal(image_clone_probe(dir, path_of(path, "none"), &how, &err), -1);
+}
+
+static void test_across_filesystems(void **state)
+{
+    (void)state;
+    need_mounts();
+    mount_tmpfs("tmpfs", "size=64m");
+    make_dir("disk");
+    make_sparse("tmpfs/src");
+    make_sparse("disk/src");
+    assert_int_equal(clone_and_compare("tmpfs/src", "disk", 0), CLONE_SPARSE);
+    assert_int_equal(clone_and_compare("disk/src", "tmpfs", 0), CLONE_SPARSE);
+    assert_int_equal(clone_and_compare("tmpfs/src", "tmpfs", 16), CLONE_SPARSE);
+    assert_int_equal(probe("tmpfs", "disk"), CLONE_SPARSE);
+    assert_int_equal(probe("disk", "tmpfs"), CLONE_SPARSE);
+    unmount("tmpfs");
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    char path[PATH_MAX];
+    enum clone_how how;
+    need_mounts();
+    mount_tmpfs("tiny", "size=64k");
+    make_sparse("big");
+    {
+        _cleanup_close_ int fd = open_dir("tiny");
+        assert_int_equal(image_clone(path_of(path, "big"), fd, "copy", 0, &how, &err), -1);
+        assert_int_equal(err.kind, ERR_IO);
+        assert_int_equal(err.sys, ENOSPC);
+        assert_non_null(strstr(err.msg, "CRABBOX_FC_STATE_DIR"));
+        assert_int_equal(faccessat(fd, "copy", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        error_clear(&err);
+        assert_int_equal(image_check_space(fd, 1, &err), -1);
+        assert_non_null(strstr(err.msg, "tiny"));
+    }
+    unmount("tiny");
+}
+
+/* A source directory that can't be written still has its files to try with. */
+static void test_read_only_source(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    struct error err = ERROR_INIT;
+    enum clone_how how;
+    need_mounts();
+    mount_tmpfs("store", "size=16m");
+    assert_int_equal(mount("none", path_of(path, "store"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(image_clone_probe(path, dir, &how, &err), -1);
+    assert_non_null(strstr(err.msg, "store"));
+    assert_int_equal(mount("none", path, NULL, MS_REMOUNT, NULL), 0);
+    make_sparse("store/src");
+    assert_int_equal(mount("none", path_of(path, "store"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(probe("store", "."), CLONE_SPARSE);
+    unmount("store");
+}
+
+static bool run(const char *const *argv)
+{
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(60000);
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    spec.argv = argv;
+    if (spawn_run(&spec, &d, 4096, NULL, NULL, &st, &err) < 0)
+        return false;
+    return st.exited && st.code == 0;
+}
+
+/* The real thing: filesystems that share blocks, on a loop mount. */
+static void reflink_on(const char *const *mkfs, const char *image)
+{
+    char disk[PATH_MAX], mnt[PATH_MAX], other[PATH_MAX];
+    enum clone_how how;
+    struct error err = ERROR_INIT;
+    need_mounts();
+    _cleanup_close_ int fd = open(path_of(disk, image), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                                  0600);
+    assert_int_equal(ftruncate(fd, 512 * (off_t)MIB), 0);
+    const char *const make[] = {mkfs[0], mkfs[1], mkfs[2], disk, NULL};
+    make_dir("mnt");
+    const char *const mount_it[] = {"/bin/mount", "-o", "loop", disk, path_of(mnt, "mnt"), NULL};
+    if (!run(make) || !run(mount_it)) {
+        assert_int_equal(rmdir(mnt), 0);
+        if (getenv("CI"))
+            fail_msg("CI needs %s and a kernel that mounts what it makes", mkfs[0]);
+        skip();
+    }
+    make_sparse("mnt/src");
+    assert_int_equal(clone_and_compare("mnt/src", "mnt", 0), CLONE_REFLINK);
+    assert_int_equal(clone_and_compare("mnt/src", "mnt", 100), CLONE_REFLINK);
+    assert_int_equal(probe("mnt", "mnt"), CLONE_REFLINK);
+    make_dir("mnt/sub");
+    assert_int_equal(probe("mnt", "mnt/sub"), CLONE_REFLINK);
+    assert_int_equal(probe("mnt", "."), CLONE_SPARSE);
+    must(image_clone_probe(mnt, path_of(other, "."), &how, &err), &err);
+    assert_int_equal(clone_and_compare("mnt/src", ".", 0), CLONE_SPARSE);
+    unmount("mnt");
+}
+
+static void test_reflink_btrfs(void **state)
+{
+    (void)state;
+    static const char *const mkfs[] = {"/sbin/mkfs.btrfs", "-q", "-f"};
+    reflink_on(mkfs, "btrfs.img");
+}
+
+static void test_reflink_xfs(void **state)
+{
+    (void)state;
+    static const char *const mkfs[] = {"/sbin/mkfs.xfs", "-q", "-f"};
+    reflink_on(mkfs, "xfs.img");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_here),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_across_filesystems),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_read_only_source),
+        cmocka_unit_test(test_reflink_btrfs),
+        cmocka_unit_test(test_reflink_xfs),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
