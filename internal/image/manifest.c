@@ -6,7 +6,8 @@
 #include "base/str.h"
 
 static const char *const members[] = {
-    "schema", "name", "kernel", "initrd", "rootfs", "rootfsType", "kernelRelease", "init", "sha256",
+    "schema",     "name",          "kernel", "initrd",       "rootfs",
+    "rootfsType", "kernelRelease", "init",   "distribution", "sha256",
 };
 
 /* A name that stays in the directory and prints on one line. */
