@@ -175,6 +175,8 @@ static void *pump(void *arg)
     while (poll(fds, 3, -1) >= 0 && !fds[2].revents)
         for (int i = 0; i < 2; i++) {
             ssize_t n;
+            if (fds[i].revents & (POLLERR | POLLNVAL))
+                return NULL; /* the link is gone */
             while (fds[i].revents && (n = read(fds[i].fd, frame, sizeof frame)) > 0)
                 if (write(fds[!i].fd, frame, (size_t)n) < 0)
                     break; /* a frame may be lost, as on any link */
@@ -342,4 +344,46 @@ bool lab_ping(int ns, const char *addr, int wait_ms)
             return true;
     }
     return false;
+}
+
+static int add_route(void *arg, struct error *err)
+{
+    const struct setup *s = arg;
+    uint32_t dst, gateway;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || net_parse_ipv4(s->addr, &dst) < 0 || net_parse_ipv4(s->gateway, &gateway) < 0)
+        return -1;
+    return route_add(sk, dst, 32, gateway, if_nametoindex(s->link), err);
+}
+
+void lab_add_route(int ns, const char *link, const char *dst, const char *gateway)
+{
+    struct error err = ERROR_INIT;
+    struct setup s = {.link = link, .addr = dst, .gateway = gateway};
+    must(ns_run(ns, add_route, &s, &err), &err, dst);
+}
+
+/* /proc/net/if_inet6 names the link at the end of each line. */
+static int count_ipv6(void *arg, struct error *err)
+{
+    const char *link = arg;
+    char line[128], name[32];
+    int n = 0;
+    _cleanup_fclose_ FILE *f = fopen("/proc/thread-self/net/if_inet6", "re");
+    if (!f)
+        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "if_inet6");
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "%*s %*s %*s %*s %*s %31s", name) == 1 && str_eq(name, link))
+            n++;
+    return n;
+}
+
+bool lab_has_ipv6(int ns, const char *link)
+{
+    struct error err = ERROR_INIT;
+    char name[IF_NAMESIZE];
+    (void)str_copy(name, sizeof name, link);
+    int n = ns_run(ns, count_ipv6, name, &err);
+    must(n, &err, link);
+    return n > 0;
 }

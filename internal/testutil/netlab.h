@@ -38,6 +38,10 @@ void lab_up(struct lab *lab);
 void lab_down(struct lab *lab);
 /* Gives a link of a namespace another address (/32). */
 void lab_add_addr(int ns, const char *link, const char *addr);
+/* Routes dst (/32) by a gateway on a link of a namespace. */
+void lab_add_route(int ns, const char *link, const char *dst, const char *gateway);
+/* Whether a link of a namespace has an IPv6 address. */
+bool lab_has_ipv6(int ns, const char *link);
 
 struct lab_guest {
     int ns;

@@ -307,7 +307,7 @@ static void guest_main(const struct standin *s, int sock)
     if (fault_is("GUEST", "deaf"))
         wait_for_the_end();
     else
-        power_loop(no_modules());
+        power_loop(power_start_server(), no_modules());
     power_off();
 }
 
