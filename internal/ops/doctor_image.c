@@ -1,0 +1,211 @@
+/* doctor's checks of what a guest boots from: kernel, root filesystem, and both as an image. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "image/kconfig.h"
+#include "image/manifest.h"
+#include "image/probe.h"
+#include "ops/doctor_check.h"
+#include "sys/file.h"
+
+#define BUILD_IMAGE "scripts/build-image.sh"
+
+static bool is_ours(const struct doctor_ctx *ctx)
+{
+    return *ctx->cfg->image.dir != '\0';
+}
+
+/* Names the two files, out of image.json or out of the configuration. */
+static int locate(struct doctor_ctx *ctx, struct error *err)
+{
+    const struct config *cfg = ctx->cfg;
+    struct manifest m;
+    char path[PATH_MAX];
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (!is_ours(ctx)) {
+        if (str_copy(ctx->kernel, sizeof ctx->kernel, cfg->firecracker.kernel) < 0 ||
+            str_copy(ctx->rootfs, sizeof ctx->rootfs, cfg->firecracker.rootfs) < 0)
+            return error_set(err, ERR_CONFIG, ENAMETOOLONG,
+                             "firecracker.kernel or firecracker.rootfs");
+        return 0;
+    }
+    if (str_format(path, sizeof path, "%s/" MANIFEST_NAME, cfg->image.dir) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image.dir");
+    if (file_read_at(AT_FDCWD, path, MANIFEST_MAX, &text, err) < 0 ||
+        manifest_parse(text.buf, text.len, path, &m, err) < 0)
+        return -1;
+    if (str_format(ctx->kernel, sizeof ctx->kernel, "%s/%s", cfg->image.dir, m.kernel.name) < 0 ||
+        str_format(ctx->rootfs, sizeof ctx->rootfs, "%s/%s", cfg->image.dir, m.rootfs.name) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image.dir");
+    return 0;
+}
+
+/* A file that is not there is the host's lack; one that is there and wrong was named wrongly. */
+static const char *class_of_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && access(path, R_OK) == 0 ? CLASS_CONFIG : CLASS_ENV;
+}
+
+static void mend_file(const struct doctor_ctx *ctx, struct doctor_check *c, const char *field)
+{
+    if (is_ours(ctx))
+        check_mend(c, "build the image: " BUILD_IMAGE " (or set image.dir to a finished one)");
+    else
+        check_mend(c, "set %s to a file of that kind, or unset it and build the default image: %s",
+                   field, BUILD_IMAGE);
+}
+
+/* Opens what `field` names and says what stands in the way. Returns a descriptor. */
+static int open_file(struct doctor_ctx *ctx, struct doctor_check *c, const char *field,
+                     const char *what, const char *path, int64_t *size)
+{
+    struct error err = ERROR_INIT;
+    check_detail(c, "field", "%s", is_ours(ctx) ? "image.dir" : field);
+    check_detail(c, "path", "%s", *path || !is_ours(ctx) ? path : ctx->cfg->image.dir);
+    if (!*path && !is_ours(ctx)) {
+        check_fail(c, CLASS_CONFIG, "%s is blank", field);
+        mend_file(ctx, c, field);
+        return -1;
+    }
+    if (!*path) {
+        check_fail(c, class_of_file(ctx->cfg->image.dir), "%s", ctx->image_err.msg);
+        mend_file(ctx, c, field);
+        return -1;
+    }
+    int fd = probe_open(path, what, size, &err);
+    if (fd < 0) {
+        check_fail(c, class_of_file(path), "%s", err.msg);
+        mend_file(ctx, c, field);
+        return -1;
+    }
+    check_detail(c, "bytes", "%lld", (long long)*size);
+    return fd;
+}
+
+/* What a stock guest needs built in: it boots without an initrd. `seed` options matter only to
+ * cloud-init: without them the seed drive is never read and no key ever arrives. */
+struct option {
+    const char *name;
+    bool seed;
+};
+
+static void missing_options(const struct doctor_ctx *ctx, const char *text, struct strbuf *out)
+{
+    static const struct option always[] = {
+        {"VIRTIO_BLK", false}, {"VIRTIO_NET", false}, {"ACPI", false}, {"ISO9660_FS", true}};
+    const bool qemu = str_eq(ctx->vmm, "qemu");
+    for (size_t i = 0; i < ARRAY_LEN(always); i++) {
+        char have = kconfig_option(text, always[i].name);
+        /* The root filesystem may hold a module for the seed's filesystem. */
+        if (have != 'y' && !(always[i].seed && have == 'm'))
+            strbuf_addf(out, "%sCONFIG_%s", out->len ? ", " : "", always[i].name);
+    }
+    const char *bus = qemu ? "VIRTIO_PCI" : "VIRTIO_MMIO";
+    if (kconfig_option(text, bus) != 'y')
+        strbuf_addf(out, "%sCONFIG_%s", out->len ? ", " : "", bus);
+}
+
+/* Options of a stock kernel, as far as it carries them. False after a verdict of failure. */
+static bool kernel_options(const struct doctor_ctx *ctx, struct doctor_check *c, int fd)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf missing = STRBUF_INIT;
+    struct error err = ERROR_INIT;
+    int found = kconfig_extract(fd, ctx->kernel, &text, &err);
+    check_detail(c, "options", "%s", found > 0 ? "embedded" : "unknown");
+    if (found <= 0)
+        return true;
+    missing_options(ctx, text.buf, &missing);
+    if (missing.len == 0)
+        return true;
+    check_detail(c, "missing", "%s", missing.buf);
+    check_fail(c, CLASS_CONFIG, "kernel %s was built without %s%s", ctx->kernel, missing.buf,
+               strstr(missing.buf, "ISO9660") ? ": cloud-init could never read the seed drive"
+                                              : ": the guest could not boot");
+    check_mend(
+        c, "set firecracker.kernel to one with these options, or unset it and build the default "
+           "image: " BUILD_IMAGE);
+    return false;
+}
+
+void doctor_kernel(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct error err = ERROR_INIT;
+    struct kernel_info info;
+    int64_t size = 0;
+    if (locate(ctx, &ctx->image_err) < 0)
+        ctx->kernel[0] = ctx->rootfs[0] = '\0';
+    _cleanup_close_ int fd = open_file(ctx, c, "firecracker.kernel", "kernel", ctx->kernel, &size);
+    if (fd < 0)
+        return;
+    if (probe_kernel(fd, ctx->kernel, &info, &err) < 0) {
+        check_fail(c, CLASS_CONFIG, "%s", err.msg);
+        mend_file(ctx, c, "firecracker.kernel");
+        return;
+    }
+    check_detail(c, "format", "%s", info.format == KERNEL_ELF_X86_64 ? "elf-x86_64" : "arm64");
+    check_detail(c, "pvh", "%s", info.pvh ? "true" : "false");
+    if (info.format != KERNEL_ELF_X86_64) {
+        check_fail(c, CLASS_CONFIG, "kernel %s is for another machine: this host is x86_64",
+                   ctx->kernel);
+        mend_file(ctx, c, "firecracker.kernel");
+        return;
+    }
+    if (str_eq(ctx->vmm, "qemu") && !info.pvh) {
+        check_fail(c, CLASS_CONFIG, "kernel %s has no PVH entry, which QEMU needs", ctx->kernel);
+        mend_file(ctx, c, "firecracker.kernel");
+        return;
+    }
+    if (is_ours(ctx))
+        check_detail(c, "options", "by the image's manifest");
+    else if (!kernel_options(ctx, c, fd))
+        return;
+    check_ok(c, "vmlinux %s", ctx->kernel);
+}
+
+void doctor_rootfs(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct error err = ERROR_INIT;
+    struct rootfs_info info;
+    int64_t size = 0;
+    _cleanup_close_ int fd = open_file(ctx, c, "firecracker.rootfs", "root filesystem", ctx->rootfs,
+                                       &size);
+    if (fd < 0)
+        return;
+    if (probe_rootfs(fd, ctx->rootfs, size, &info, &err) < 0) {
+        check_fail(c, CLASS_CONFIG, "%s", err.msg);
+        mend_file(ctx, c, "firecracker.rootfs");
+        return;
+    }
+    (void)str_copy(ctx->rootfs_type, sizeof ctx->rootfs_type, info.type);
+    check_detail(c, "filesystem", "%s", info.type);
+    check_ok(c, "%s %s", info.type, ctx->rootfs);
+}
+
+void doctor_image(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct image img;
+    struct error err = ERROR_INIT;
+    const char *dir = ctx->cfg->image.dir;
+    check_detail(c, "field", "image.dir");
+    check_detail(c, "kind", "%s", is_ours(ctx) ? "ours" : "stock");
+    check_detail(c, "dir", "%s", dir);
+    if (image_load(ctx->cfg, &img, &err) < 0) {
+        check_fail(c, is_ours(ctx) ? class_of_file(dir) : class_of_file(ctx->kernel), "%s",
+                   err.msg);
+        mend_file(ctx, c, "firecracker.kernel and firecracker.rootfs");
+        return;
+    }
+    check_detail(c, "kernelRelease", "%s", *img.kernel_release ? img.kernel_release : "unknown");
+    check_detail(c, "filesystem", "%s", img.rootfs_type);
+    check_detail(c, "pin", "%s", img.pin);
+    if (is_ours(ctx))
+        check_ok(c, "%s: kernel %s, shared %s root", dir, img.kernel_release, img.rootfs_type);
+    else
+        check_ok(c, "stock image: %s root, cloned for each lease, pin %s", img.rootfs_type,
+                 img.pin);
+}

@@ -1,0 +1,234 @@
+/* doctor's checks of what runs a guest: the host, KVM, the VMM programs, memory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/cleanup.h"
+#include "ops/doctor_check.h"
+#include "sys/file.h"
+#include "sys/kvm.h"
+#include "vmm/vmm.h"
+
+#define PROBE_MS       2000  /* for a program to say its version */
+#define SLOW_CREATE_US 30000 /* of KVM_CREATE_VM: hosts without favordynmods, or nx_huge_pages */
+
+#define USE_EMULATION "--vmm qemu --qemu-accel tcg"
+
+void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct utsname u;
+    (void)ctx;
+    if (uname(&u) < 0) {
+        check_fail(c, CLASS_ENV, "the kernel does not say what it is");
+        return;
+    }
+    check_detail(c, "os", "linux");
+    check_detail(c, "arch", "%s", u.machine);
+    check_detail(c, "kernel", "%s", u.release);
+    if (!str_eq(u.machine, "x86_64")) {
+        check_fail(c, CLASS_ENV, "%s hosts are not supported yet", u.machine);
+        check_mend(c, "use an x86_64 host");
+        return;
+    }
+    check_ok(c, "linux %s %s", u.release, u.machine);
+}
+
+static void kvm_details(struct doctor_check *c, const struct kvm_report *r)
+{
+    check_detail(c, "stage", "%s", kvm_stage_name(r->stage));
+    if (r->api_version > 0)
+        check_detail(c, "apiVersion", "%d", r->api_version);
+    if (r->create_vm_us >= 0)
+        check_detail(c, "createVmUs", "%lld", (long long)r->create_vm_us);
+    if (r->create_vcpu_us >= 0)
+        check_detail(c, "createVcpuUs", "%lld", (long long)r->create_vcpu_us);
+    if (r->run_us >= 0)
+        check_detail(c, "guestRunUs", "%lld", (long long)r->run_us);
+    if (r->exit_reason != 0)
+        check_detail(c, "exitReason", "%u", r->exit_reason);
+    if (r->suberror != 0)
+        check_detail(c, "suberror", "%u", r->suberror);
+    check_detail(c, "xrstorTested", "%s", r->xrstor_tested ? "true" : "false");
+}
+
+static void kvm_mend(struct doctor_check *c, const struct kvm_report *r)
+{
+    if (r->stage == KVM_STAGE_OPEN && (r->sys == EACCES || r->sys == EPERM))
+        check_mend(c, "usermod -aG kvm \"$USER\" and log in again (or: setfacl -m u:$USER:rw "
+                      "/dev/kvm)");
+    else if (r->stage == KVM_STAGE_OPEN)
+        check_mend(c, "modprobe kvm_intel or modprobe kvm_amd; in a virtual machine first turn on "
+                      "nested virtualisation on its host; or accept emulation: " USE_EMULATION);
+    else if (r->stage == KVM_STAGE_CREATE_VM && r->sys == EBUSY)
+        check_mend(c, "stop the other hypervisor that holds the CPU's virtualisation");
+    else
+        check_mend(c,
+                   "use a host whose KVM has hardware page tables (bare metal, or a VM with nested "
+                   "virtualisation); or accept emulation: " USE_EMULATION);
+}
+
+void doctor_kvm(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct kvm_report r;
+    struct error err = ERROR_INIT;
+    check_detail(c, "path", "/dev/kvm");
+    if (str_eq(ctx->accel, "tcg")) {
+        check_skip(c, "not needed: emulation is configured (vmm: qemu, qemu.accel: tcg)");
+        return;
+    }
+    if (kvm_probe(&r, &ctx->deadline, &err) < 0) {
+        check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
+        check_mend(c, "run doctor again; it needs to start one more process");
+        return;
+    }
+    kvm_details(c, &r);
+    if (!r.works) {
+        check_fail(c, CLASS_ENV, "%s", r.reason);
+        kvm_mend(c, &r);
+        return;
+    }
+    if (r.create_vm_us > SLOW_CREATE_US) {
+        check_warn(c, "runs 64-bit guest code, but creating a VM takes %lld ms",
+                   (long long)(r.create_vm_us / 1000));
+        check_mend(c, "mount -o remount,favordynmods /sys/fs/cgroup; and see nx_huge_pages of kvm");
+        return;
+    }
+    check_ok(c, "runs 64-bit guest code; a VM is created in %.1f ms", (double)r.create_vm_us / 1e3);
+}
+
+/* Common to both VMMs: where the program is and what it says. True if it answered. */
+static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const char *field,
+                          const char *configured, const struct vmm_backend *vmm, char *version,
+                          size_t size)
+{
+    char path[PATH_MAX];
+    struct error err = ERROR_INIT;
+    const struct deadline d = deadline_sub(&ctx->deadline, PROBE_MS);
+    check_detail(c, "field", "%s", field);
+    check_detail(c, "configured", "%s", configured);
+    if (!*configured) {
+        check_fail(c, CLASS_CONFIG, "%s is blank", field);
+        check_mend(c, "set %s to the program's path", field);
+        return false;
+    }
+    if (!find_program(configured, path, sizeof path)) {
+        check_fail(c, CLASS_ENV, "%s: there is no program %s%s", field, configured,
+                   strchr(configured, '/') ? "" : " in PATH");
+        if (vmm == &vmm_qemu)
+            check_mend(c, "apt-get install qemu-system-x86, or set %s", field);
+        else
+            check_mend(c, "install Firecracker 1.8 or newer and set %s to its path", field);
+        return false;
+    }
+    check_detail(c, "path", "%s", path);
+    if (vmm->probe(path, &d, version, size, &err) < 0) {
+        check_fail(c, CLASS_ENV, "%s", err.msg);
+        check_mend(c, "run: %s --version; set %s to a program that answers", path, field);
+        return false;
+    }
+    check_detail(c, "version", "%s", version);
+    return true;
+}
+
+/* The image's kernel finds its devices through ACPI, which Firecracker has since 1.8. */
+static bool too_old(const char *version)
+{
+    unsigned major = 0, minor = 0;
+    const char *digits = version + strcspn(version, "0123456789");
+    if (sscanf(digits, "%u.%u", &major, &minor) != 2)
+        return false;
+    return major < 1 || (major == 1 && minor < 8);
+}
+
+void doctor_binary(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    char version[64] = "";
+    if (!str_eq(ctx->vmm, "firecracker")) {
+        check_skip(c, "not needed: vmm is %s", ctx->vmm);
+        return;
+    }
+    if (!probe_program(ctx, c, "firecracker.binary", ctx->cfg->firecracker.binary, &vmm_firecracker,
+                       version, sizeof version))
+        return;
+    if (too_old(version)) {
+        check_fail(c, CLASS_ENV, "Firecracker %s is too old: it describes no devices by ACPI",
+                   version);
+        check_mend(c, "install Firecracker 1.8 or newer and set firecracker.binary to its path");
+        return;
+    }
+    check_ok(c, "Firecracker %s at %s", version, json_opt_string(c->details, "path", ""));
+}
+
+void doctor_jailer(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    const char *jailer = ctx->cfg->firecracker.jailer;
+    check_detail(c, "field", "firecracker.jailer");
+    check_detail(c, "configured", "%s", jailer);
+    if (!*jailer) {
+        check_skip(c, "no jailer is configured");
+        return;
+    }
+    check_fail(c, CLASS_CONFIG, "firecracker.jailer is set, but jailed launch isn't built yet");
+    check_mend(c, "unset firecracker.jailer");
+}
+
+void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    char version[64] = "";
+    if (!str_eq(ctx->vmm, "qemu")) {
+        check_skip(c, "not needed: vmm is %s", ctx->vmm);
+        return;
+    }
+    check_detail(c, "accel", "%s", ctx->accel);
+    if (!probe_program(ctx, c, "qemu.binary", ctx->cfg->qemu.binary, &vmm_qemu, version,
+                       sizeof version))
+        return;
+    if (!*ctx->accel) {
+        check_fail(c, CLASS_CONFIG, "qemu.accel is not chosen");
+        check_mend(c, "set qemu.accel to kvm (hardware) or tcg (emulation), or --qemu-accel kvm");
+        return;
+    }
+    check_ok(c, "QEMU %s, accel %s%s", version, ctx->accel,
+             str_eq(ctx->accel, "tcg") ? " (emulation, as configured)" : "");
+}
+
+/* A field of /proc/meminfo in MiB, or -1. */
+static int64_t meminfo_mib(const char *text, const char *field)
+{
+    unsigned long long kib;
+    const char *p = strstr(text, field);
+    if (!p || sscanf(p + strlen(field), " %llu", &kib) != 1)
+        return -1;
+    return (int64_t)(kib / 1024);
+}
+
+void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct error err = ERROR_INIT;
+    int64_t want = ctx->cfg->firecracker.memory_mib;
+    if (file_read_at(AT_FDCWD, "/proc/meminfo", 16384, &text, &err) < 0) {
+        check_fail(c, CLASS_ENV, "%s", err.msg);
+        check_mend(c, "mount -t proc proc /proc");
+        return;
+    }
+    int64_t available = meminfo_mib(text.buf, "MemAvailable:");
+    int64_t total = meminfo_mib(text.buf, "MemTotal:");
+    check_detail(c, "availableMiB", "%lld", (long long)available);
+    check_detail(c, "totalMiB", "%lld", (long long)total);
+    check_detail(c, "guestMiB", "%lld", (long long)want);
+    check_detail(c, "swapMiB", "%lld", (long long)meminfo_mib(text.buf, "SwapTotal:"));
+    if (total > 0 && want > total) {
+        check_fail(c, CLASS_CONFIG, "a guest gets %lld MiB, but the host has only %lld MiB",
+                   (long long)want, (long long)total);
+        check_mend(c, "set firecracker.memoryMiB below %lld", (long long)total);
+    } else if (available < want) {
+        check_warn(c, "a guest may use %lld MiB, but only %lld MiB are free", (long long)want,
+                   (long long)available);
+        check_mend(c, "stop other leases (crabbox-fc list), or lower firecracker.memoryMiB");
+    } else {
+        check_ok(c, "%lld MiB free, %lld MiB for a guest", (long long)available, (long long)want);
+    }
+}
