@@ -204,11 +204,14 @@ static int vmm_apply(void *ctx, struct error *err)
     const struct vmm_backend *backend = backend_of(c, err);
     if (!backend)
         return -1;
+    /* A copy: launch fills the record's reference anew. */
+    char accel[sizeof c->lease.vmm.accel];
+    memcpy(accel, c->lease.vmm.accel, sizeof accel);
     struct vmm_spec spec = {
         .lease_id = c->lease.id,
         .vm_id = c->lease.name,
         .binary = str_eq(backend->name, "qemu") ? cfg->qemu.binary : cfg->firecracker.binary,
-        .accel = c->lease.vmm.accel,
+        .accel = accel,
         .dirfd = c->handle.dirfd,
         .netns_fd = c->netns_fd,
         .cpus = (unsigned)c->lease.cpus,
