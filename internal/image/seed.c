@@ -100,6 +100,7 @@ static void add_runcmd(cJSON *root, const struct seed_spec *spec)
         add_string(chown_line, chown_argv[i]);
 }
 
+/* JSON without indentation everywhere here: cJSON indents with tabs, which YAML forbids. */
 char *seed_user_data(const struct seed_spec *spec, const struct timespec *now)
 {
     _cleanup_json_ cJSON *root = cJSON_CreateObject();
@@ -109,7 +110,7 @@ char *seed_user_data(const struct seed_spec *spec, const struct timespec *now)
     add_files(root, spec, now);
     if (spec->stock)
         add_runcmd(root, spec);
-    _cleanup_free_ char *json = json_print(root, true);
+    _cleanup_free_ char *json = json_print(root, false);
     return xasprintf("#cloud-config\n%s\n", json);
 }
 
@@ -118,7 +119,7 @@ char *seed_meta_data(const struct seed_spec *spec)
     _cleanup_json_ cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "instance-id", spec->lease_id);
     cJSON_AddStringToObject(root, "local-hostname", spec->hostname);
-    return json_print(root, true);
+    return json_print(root, false);
 }
 
 char *seed_network_config(const struct seed_spec *spec)
@@ -138,7 +139,7 @@ char *seed_network_config(const struct seed_spec *spec)
     cJSON *dns = cJSON_AddArrayToObject(cJSON_AddObjectToObject(eth, "nameservers"), "addresses");
     for (unsigned i = 0; i < spec->n_dns; i++)
         add_string(dns, spec->dns[i]);
-    return json_print(root, true);
+    return json_print(root, false);
 }
 
 static int iso_error(struct archive *a, const char *name, struct error *err)

@@ -164,6 +164,7 @@ static void test_stock_runs_commands(void **state)
     assert_true(str_has_prefix(text, "#cloud-config\n{"));
     assert_non_null(strstr(text, "1.000000002"));
     assert_null(strstr(text, "guest.json"));
+    assert_null(strchr(text, '\t')); /* YAML forbids it between tokens */
     const char *json = strchr(text, '\n');
     _cleanup_json_ cJSON *j = json_parse(json, strlen(json), "user-data", &err);
     assert_non_null(j);
