@@ -1,0 +1,63 @@
+/* conn.h: one connection's inside, shared by the files of this module only.
+ *
+ * The session is never blocking: each libssh call that answers SSH_AGAIN is repeated after
+ * conn_wait(), which watches the connection, the VMM and the deadline together.
+ */
+#ifndef CRABBOX_SSH_CONN_H
+#define CRABBOX_SSH_CONN_H
+
+#include <libssh/libssh.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "ssh/ssh.h"
+#include "sys/deadline.h"
+
+#define PEER_SIZE 80
+
+struct ssh_conn {
+    ssh_session session;
+    int fd;     /* the socket; closed by ssh_close if the session has not done it */
+    ino_t sock; /* tells whether fd is still that socket */
+    char peer[PEER_SIZE];
+};
+
+/* How far an attempt came; readiness decides by it whether another attempt makes sense. */
+enum conn_stage {
+    STAGE_NONE,    /* no TCP connection */
+    STAGE_TCP,     /* connected, the server said nothing yet */
+    STAGE_BANNER,  /* the server's banner came */
+    STAGE_REFUSED, /* the login was refused: final */
+    STAGE_AUTH,    /* logged in */
+};
+
+/* Starts a non-blocking TCP connect. Returns the socket, connecting or connected. A failure that
+ * connect() reports at once is ERR_SSH with its errno. */
+int dial_start(const struct ssh_target *t, struct error *err);
+/* After the socket turned writable: 0, or the errno of the failed connect. */
+int dial_result(int fd);
+/* "10.0.0.2 port 22" */
+void dial_name(const struct ssh_target *t, char out[static PEER_SIZE]);
+
+/* SSH over a connected socket, which is consumed in any case: key exchange, host key, login. */
+int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadline *d,
+              struct ssh_ready_times *times, enum conn_stage *stage, struct ssh_conn **out,
+              struct error *err);
+
+/* Events to poll the connection for. */
+short conn_events(const struct ssh_conn *c);
+/* Waits until the connection may go on. ERR_VMM, ERR_TIMEOUT or ERR_CANCELLED. */
+int conn_wait(const struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
+              struct error *err);
+/* True if the process behind the pidfd has ended; false for -1. */
+bool vmm_is_dead(int vmm_fd);
+/* ERR_SSH with libssh's reason, or ERR_VMM if the VMM has died meanwhile. `doing` completes
+ * "<doing> <peer>: <reason>". */
+int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err);
+
+/* "ssh-ed25519 AAAA… comment" → key; -1 if it is not one. */
+int key_parse_public(const char *line, ssh_key *out);
+/* "SHA256:…" */
+void key_fingerprint(const ssh_key key, char *out, size_t size);
+
+#endif

@@ -1,0 +1,276 @@
+/* connect.c: from a TCP connection to a login, with the host key checked in between. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libssh/libssh.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "ssh/conn.h"
+#include "sys/file.h"
+
+#define KEY_FILE_MAX     16384
+#define FINGERPRINT_SIZE 80
+
+/* Cheap ones first: emulated guests have no AES instructions, and dropbear has no GCM. */
+#define KEX                                                                                        \
+    "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"                           \
+    "diffie-hellman-group14-sha256"
+#define CIPHERS                                                                                    \
+    "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,"      \
+    "aes256-ctr"
+
+static void cleanup_key(ssh_key *k)
+{
+    ssh_key_free(*k);
+}
+
+static void cleanup_secret_buf(struct strbuf *sb)
+{
+    if (sb->alloc)
+        explicit_bzero(sb->buf, sb->alloc);
+    strbuf_free(sb);
+}
+
+/* libssh writes to its socket without MSG_NOSIGNAL. A handler of the program's own is kept. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
+short conn_events(const struct ssh_conn *c)
+{
+    return (ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) ? POLLIN | POLLOUT : POLLIN;
+}
+
+bool vmm_is_dead(int vmm_fd)
+{
+    struct pollfd p = {.fd = vmm_fd, .events = POLLIN};
+    return vmm_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+int conn_wait(const struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
+              struct error *err)
+{
+    struct pollfd fds[] = {{.fd = c->fd, .events = conn_events(c)},
+                           {.fd = vmm_fd, .events = POLLIN}};
+    if (deadline_poll(fds, 2, d, what, err) < 0)
+        return -1;
+    /* What the guest still had to say before the VMM went comes first. */
+    if (fds[1].revents && !fds[0].revents)
+        return error_set(err, ERR_VMM, 0, "the VMM ended while waiting for %s", what);
+    return 0;
+}
+
+/* libssh's reason may quote the guest: nothing of it may steer a terminal. */
+static void reason_of(ssh_session session, char *out, size_t size)
+{
+    const char *text = ssh_get_error(session);
+    (void)snprintf(out, size, "%s", text && *text ? text : "connection lost");
+    for (char *p = out; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            *p = '?';
+}
+
+int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err)
+{
+    char reason[256];
+    if (vmm_is_dead(vmm_fd))
+        return error_set(err, ERR_VMM, 0, "%s %s: the VMM ended", doing, c->peer);
+    reason_of(c->session, reason, sizeof reason);
+    return error_set(err, ERR_SSH, 0, "%s %s: %s", doing, c->peer, reason);
+}
+
+/* One session that reads no configuration, no known_hosts and asks no agent. */
+static int configure(ssh_session s, const struct ssh_target *t)
+{
+    const struct {
+        enum ssh_options_e option;
+        const void *value;
+    } options[] = {
+        {SSH_OPTIONS_PROCESS_CONFIG, &(bool){false}},
+        {SSH_OPTIONS_SSH_DIR, "/nonexistent"},
+        {SSH_OPTIONS_KNOWNHOSTS, "/dev/null"},
+        {SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null"},
+        {SSH_OPTIONS_HOST, t->host},
+        {SSH_OPTIONS_PORT, &(unsigned){t->port}},
+        {SSH_OPTIONS_USER, t->user},
+        {SSH_OPTIONS_HOSTKEYS, "ssh-ed25519"},
+        {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, "ssh-ed25519"},
+        {SSH_OPTIONS_KEY_EXCHANGE, KEX},
+        {SSH_OPTIONS_CIPHERS_C_S, CIPHERS},
+        {SSH_OPTIONS_CIPHERS_S_C, CIPHERS},
+        {SSH_OPTIONS_COMPRESSION, "no"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (ssh_options_set(s, options[i].option, options[i].value) < 0)
+            return -1;
+    ssh_set_blocking(s, 0);
+    return 0;
+}
+
+static int load_private_key(const char *path, ssh_key *out, struct error *err)
+{
+    _cleanup_(cleanup_secret_buf) struct strbuf pem = STRBUF_INIT;
+    if (file_read_at(AT_FDCWD, path, KEY_FILE_MAX, &pem, err) < 0)
+        return error_prefix(err, "client key");
+    if (ssh_pki_import_privkey_base64(pem.buf, NULL, NULL, NULL, out) != SSH_OK)
+        return error_set(err, ERR_SSH, 0, "client key %s is not a usable OpenSSH private key",
+                         path);
+    return 0;
+}
+
+/* The guest must show exactly the key that was put into its seed drive. */
+static int check_host_key(const struct ssh_conn *c, const struct ssh_target *t, struct error *err)
+{
+    _cleanup_(cleanup_key) ssh_key shown = NULL;
+    _cleanup_(cleanup_key) ssh_key pinned = NULL;
+    char want[FINGERPRINT_SIZE];
+    char got[FINGERPRINT_SIZE];
+    if (key_parse_public(t->host_key, &pinned) < 0)
+        return error_set(err, ERR_HOSTKEY, 0, "the pinned host key of %s is not an ed25519 key",
+                         c->peer);
+    if (ssh_get_server_publickey(c->session, &shown) != SSH_OK)
+        return error_set(err, ERR_HOSTKEY, 0, "%s showed no host key", c->peer);
+    if (ssh_key_cmp(shown, pinned, SSH_KEY_CMP_PUBLIC) == 0)
+        return 0;
+    key_fingerprint(pinned, want, sizeof want);
+    key_fingerprint(shown, got, sizeof got);
+    return error_set(err, ERR_HOSTKEY, 0,
+                     "%s showed host key %s, but this lease pinned %s: another machine answers at "
+                     "this address; nothing was sent to it",
+                     c->peer, got, want);
+}
+
+/* libssh keeps the banner once it has read it. */
+static void note_banner(const struct ssh_conn *c, struct ssh_ready_times *times,
+                        enum conn_stage *stage)
+{
+    if (*stage >= STAGE_BANNER || !ssh_get_serverbanner(c->session))
+        return;
+    *stage = STAGE_BANNER;
+    times->banner_us = clock_boot_us();
+}
+
+static int exchange_keys(struct ssh_conn *c, int vmm_fd, const struct deadline *d,
+                         struct ssh_ready_times *times, enum conn_stage *stage, struct error *err)
+{
+    for (;;) {
+        int rc = ssh_connect(c->session);
+        note_banner(c, times, stage);
+        if (rc == SSH_OK)
+            return 0;
+        if (rc != SSH_AGAIN)
+            return conn_fail(c, vmm_fd, "SSH handshake with", err);
+        const char *what = *stage < STAGE_BANNER ? "the guest's SSH banner" : "the SSH handshake";
+        if (conn_wait(c, vmm_fd, d, what, err) < 0)
+            return -1;
+    }
+}
+
+static int log_in(struct ssh_conn *c, const struct ssh_target *t, int vmm_fd,
+                  const struct deadline *d, enum conn_stage *stage, struct error *err)
+{
+    _cleanup_(cleanup_key) ssh_key key = NULL;
+    if (load_private_key(t->key_file, &key, err) < 0) {
+        *stage = STAGE_REFUSED;
+        return -1;
+    }
+    for (;;) {
+        int rc = ssh_userauth_publickey(c->session, NULL, key);
+        if (rc == SSH_AUTH_SUCCESS) {
+            *stage = STAGE_AUTH;
+            return 0;
+        }
+        if (rc == SSH_AUTH_DENIED || rc == SSH_AUTH_PARTIAL) {
+            *stage = STAGE_REFUSED;
+            return error_set(err, ERR_SSH, 0, "%s refused the lease's key for user %s", c->peer,
+                             t->user);
+        }
+        if (rc != SSH_AUTH_AGAIN)
+            return conn_fail(c, vmm_fd, "SSH login to", err);
+        if (conn_wait(c, vmm_fd, d, "the SSH login", err) < 0)
+            return -1;
+    }
+}
+
+static ino_t socket_inode(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
+static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct error *err)
+{
+    struct ssh_conn *c = xcalloc(1, sizeof *c);
+    c->fd = fd;
+    c->sock = socket_inode(fd);
+    dial_name(t, c->peer);
+    c->session = ssh_new();
+    if (c->session && configure(c->session, t) == 0 &&
+        ssh_options_set(c->session, SSH_OPTIONS_FD, &fd) == 0)
+        return c;
+    error_fill(err, ERR_INTERNAL, 0, "set up an SSH session for %s", c->peer);
+    ssh_free(c->session);
+    free(c);
+    (void)close(fd);
+    return NULL;
+}
+
+int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadline *d,
+              struct ssh_ready_times *times, enum conn_stage *stage, struct ssh_conn **out,
+              struct error *err)
+{
+    ignore_sigpipe();
+    times->tcp_us = clock_boot_us();
+    times->banner_us = times->auth_us = 0;
+    *stage = STAGE_TCP;
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = conn_new(t, fd, err);
+    if (!c)
+        return -1;
+    if (exchange_keys(c, vmm_fd, d, times, stage, err) < 0 || check_host_key(c, t, err) < 0 ||
+        log_in(c, t, vmm_fd, d, stage, err) < 0)
+        return -1;
+    times->auth_us = clock_boot_us();
+    *out = TAKE_PTR(c);
+    return 0;
+}
+
+int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct ssh_conn **out,
+                   struct error *err)
+{
+    struct ssh_ready_times times = {0};
+    enum conn_stage stage;
+    char name[PEER_SIZE];
+    _cleanup_close_ int fd = dial_start(t, err);
+    if (fd < 0)
+        return -1;
+    dial_name(t, name);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (deadline_poll(&p, 1, d, "the guest's SSH port", err) < 0)
+        return error_append(err, " (%s)", name);
+    int failed = dial_result(fd);
+    if (failed)
+        return error_set(err, ERR_SSH, failed, "connect to %s", name);
+    return conn_open(t, TAKE_FD(fd), -1, d, &times, &stage, out, err);
+}
+
+/* A socket handed to libssh is closed by it in some of its error paths and not in others. */
+static void close_socket(int fd, ino_t sock)
+{
+    if (sock && socket_inode(fd) == sock)
+        (void)close(fd);
+}
+
+void ssh_close(struct ssh_conn *c)
+{
+    if (!c)
+        return;
+    ssh_disconnect(c->session);
+    ssh_free(c->session);
+    close_socket(c->fd, c->sock);
+    free(c);
+}

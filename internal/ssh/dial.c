@@ -1,0 +1,57 @@
+/* dial.c: the TCP connection below a session, never blocking. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "ssh/conn.h"
+
+void dial_name(const struct ssh_target *t, char out[static PEER_SIZE])
+{
+    (void)snprintf(out, PEER_SIZE, "%s port %u", t->host ? t->host : "(no address)", t->port);
+}
+
+/* Only numeric addresses: a lease's address is never looked up. Returns the length used. */
+static socklen_t parse_address(const struct ssh_target *t, struct sockaddr_storage *out)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(t->port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(t->port)};
+    if (!t->host)
+        return 0;
+    if (inet_pton(AF_INET, t->host, &v4.sin_addr) == 1) {
+        memcpy(out, &v4, sizeof v4);
+        return sizeof v4;
+    }
+    if (inet_pton(AF_INET6, t->host, &v6.sin6_addr) == 1) {
+        memcpy(out, &v6, sizeof v6);
+        return sizeof v6;
+    }
+    return 0;
+}
+
+int dial_start(const struct ssh_target *t, struct error *err)
+{
+    struct sockaddr_storage addr = {0};
+    char name[PEER_SIZE];
+    int on = 1;
+    dial_name(t, name);
+    socklen_t len = parse_address(t, &addr);
+    if (len == 0)
+        return error_set(err, ERR_INTERNAL, 0, "connect to %s: not a numeric address", name);
+    _cleanup_close_ int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return error_set(err, ERR_SSH, errno, "make a socket for %s", name);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (const struct sockaddr *)&addr, len) < 0 && errno != EINPROGRESS)
+        return error_set(err, ERR_SSH, errno, "connect to %s", name);
+    return TAKE_FD(fd);
+}
+
+int dial_result(int fd)
+{
+    int code = 0;
+    socklen_t len = sizeof code;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0 ? errno : code;
+}

@@ -1,0 +1,272 @@
+/* exec.c: one remote command with its three streams.
+ *
+ * All output arrives by callback while exec_pump() lets libssh read, and is read from the guest
+ * only while the sinks have room: the TCP window then pushes back, so memory stays bounded however
+ * slow the local reader is.
+ */
+#include <errno.h>
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "ssh/conn.h"
+#include "ssh/sink.h"
+
+enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64 };
+
+struct exec {
+    struct ssh_conn *c;
+    const struct ssh_io *io;
+    const struct deadline *d;
+    struct ssh_status *st;
+    ssh_channel ch;
+    ssh_event ev;
+    struct ssh_channel_callbacks_struct cb;
+    struct sink out, errout;
+    bool closed;   /* the guest closed the channel */
+    bool in_ended; /* nothing more will come from our side */
+    bool eof_sent;
+    size_t in_off, in_len;
+    char in[INPUT_CHUNK];
+};
+
+static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len, int is_stderr,
+                   void *ctx)
+{
+    (void)session;
+    (void)ch;
+    struct exec *x = ctx;
+    sink_put(is_stderr ? &x->errout : &x->out, data, len);
+    return (int)len;
+}
+
+static void on_close(ssh_session session, ssh_channel ch, void *ctx)
+{
+    (void)session;
+    (void)ch;
+    ((struct exec *)ctx)->closed = true;
+}
+
+static void on_status(ssh_session session, ssh_channel ch, int code, void *ctx)
+{
+    (void)session;
+    (void)ch;
+    struct ssh_status *st = ((struct exec *)ctx)->st;
+    st->exited = true;
+    st->signalled = false;
+    st->code = code;
+}
+
+/* The name comes from the guest: only what a signal's name can hold is taken. */
+static void on_signal(ssh_session session, ssh_channel ch, const char *name, int core,
+                      const char *msg, const char *lang, void *ctx)
+{
+    (void)session;
+    (void)ch;
+    (void)core;
+    (void)msg;
+    (void)lang;
+    struct ssh_status *st = ((struct exec *)ctx)->st;
+    size_t n = strspn(name ? name : "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+    st->exited = false;
+    st->signalled = true;
+    (void)snprintf(st->signal, sizeof st->signal, "%.*s", n ? (int)n : 1, n ? name : "?");
+}
+
+static void exec_release(struct exec **px)
+{
+    struct exec *x = *px;
+    if (x->ev) {
+        (void)ssh_event_remove_session(x->ev, x->c->session);
+        ssh_event_free(x->ev);
+    }
+    if (x->ch) {
+        (void)ssh_remove_channel_callbacks(x->ch, &x->cb);
+        (void)ssh_channel_close(x->ch);
+        ssh_channel_free(x->ch);
+    }
+    sink_free(&x->out);
+    sink_free(&x->errout);
+    explicit_bzero(x->in, sizeof x->in);
+    free(x);
+}
+
+static int exec_init(struct exec *x, struct error *err)
+{
+    const struct ssh_io *io = x->io;
+    sink_init(&x->out, io->stdout_fd, io->out, io->out_max, "standard output");
+    sink_init(&x->errout, io->stderr_fd, io->errout, io->out_max, "standard error");
+    x->in_ended = io->stdin_fd < 0 && !io->source;
+    x->ch = ssh_channel_new(x->c->session);
+    x->ev = ssh_event_new();
+    if (!x->ch || !x->ev || ssh_event_add_session(x->ev, x->c->session) != SSH_OK)
+        return conn_fail(x->c, io->vmm_fd, "open a channel to", err);
+    x->cb = (struct ssh_channel_callbacks_struct){
+        .userdata = x,
+        .channel_data_function = on_data,
+        .channel_close_function = on_close,
+        .channel_exit_status_function = on_status,
+        .channel_exit_signal_function = on_signal,
+    };
+    ssh_callbacks_init(&x->cb);
+    (void)ssh_set_channel_callbacks(x->ch, &x->cb);
+    return 0;
+}
+
+static int exec_open(struct exec *x, struct error *err)
+{
+    int rc;
+    while ((rc = ssh_channel_open_session(x->ch)) == SSH_AGAIN)
+        if (conn_wait(x->c, x->io->vmm_fd, x->d, "a channel to the guest", err) < 0)
+            return -1;
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "open a channel to", err);
+}
+
+static int exec_request(struct exec *x, const char *command, struct error *err)
+{
+    int rc;
+    while ((rc = ssh_channel_request_exec(x->ch, command)) == SSH_AGAIN)
+        if (conn_wait(x->c, x->io->vmm_fd, x->d, "the guest to start the command", err) < 0)
+            return -1;
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "start a command on", err);
+}
+
+static bool stalled(const struct exec *x)
+{
+    return sink_full(&x->out) || sink_full(&x->errout);
+}
+
+static bool lost(const struct exec *x)
+{
+    return !ssh_is_connected(x->c->session);
+}
+
+/* Lets libssh read and write what the socket has and takes now; 4 KiB a round at most. */
+static void exec_pump(struct exec *x)
+{
+    for (int i = 0; i < PUMP_MAX && !stalled(x); i++)
+        if (ssh_event_dopoll(x->ev, 0) != SSH_OK)
+            return;
+}
+
+/* A stall of the outputs must not keep queued input from leaving. */
+static void exec_flush(struct exec *x)
+{
+    if (conn_events(x->c) & POLLOUT)
+        (void)ssh_event_dopoll(x->ev, 0);
+}
+
+static bool wants_input(const struct exec *x)
+{
+    return !x->in_ended && x->in_len == 0 && !x->closed && !stalled(x) &&
+           !(conn_events(x->c) & POLLOUT) && ssh_channel_window_size(x->ch) > 0;
+}
+
+static int take_input(struct exec *x, struct error *err)
+{
+    ssize_t n;
+    x->in_off = 0;
+    if (x->io->source) {
+        n = x->io->source(x->io->source_ctx, x->in, sizeof x->in, err);
+        if (n < 0)
+            return -1;
+    } else {
+        n = read(x->io->stdin_fd, x->in, sizeof x->in);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            return 0;
+        if (n < 0 && errno != EIO)
+            return error_set(err, ERR_IO, errno, "read standard input");
+    }
+    x->in_ended = n <= 0; /* EIO: a terminal that hung up */
+    x->in_len = n > 0 ? (size_t)n : 0;
+    return 0;
+}
+
+/* Hands taken input to the channel, and its end once. A command that closed its input is no
+ * error: what is left is dropped, as by a pipe with nobody behind. */
+static void give_input(struct exec *x)
+{
+    if (x->closed || x->eof_sent)
+        return;
+    if (x->in_len > 0 && ssh_channel_window_size(x->ch) > 0) {
+        int n = ssh_channel_write(x->ch, x->in + x->in_off, (uint32_t)x->in_len);
+        if (n < 0) {
+            x->in_ended = true;
+            x->in_len = 0;
+        } else {
+            x->in_off += (size_t)n;
+            x->in_len -= (size_t)n;
+        }
+    }
+    if (x->in_ended && x->in_len == 0) {
+        (void)ssh_channel_send_eof(x->ch);
+        x->eof_sent = true;
+    }
+}
+
+static int exec_poll(struct exec *x, bool want_input, struct error *err)
+{
+    bool pull = want_input && x->io->source;
+    short events = conn_events(x->c);
+    if (stalled(x))
+        events &= (short)~POLLIN;
+    if (pull)
+        events |= POLLOUT;
+    struct pollfd fds[] = {
+        {.fd = lost(x) || !events ? -1 : x->c->fd, .events = events},
+        {.fd = want_input && !pull ? x->io->stdin_fd : -1, .events = POLLIN},
+        {.fd = sink_empty(&x->out) ? -1 : x->out.fd, .events = POLLOUT},
+        {.fd = sink_empty(&x->errout) ? -1 : x->errout.fd, .events = POLLOUT},
+        {.fd = x->io->vmm_fd, .events = POLLIN},
+    };
+    /* A flood keeps something ready at all times: the deadline holds all the same. */
+    unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
+    if (deadline_poll(fds, n, x->d, "the command to end", err) < 0)
+        return -1;
+    bool others = fds[0].revents || fds[1].revents || fds[2].revents || fds[3].revents;
+    if (fds[4].revents && !others)
+        return error_set(err, ERR_VMM, 0, "the VMM ended while a command was running");
+    bool input = pull ? fds[0].revents & POLLOUT : fds[1].revents != 0;
+    return input ? take_input(x, err) : 0;
+}
+
+static bool exec_done(const struct exec *x)
+{
+    return (x->closed || lost(x)) && sink_empty(&x->out) && sink_empty(&x->errout);
+}
+
+static int exec_step(struct exec *x, struct error *err)
+{
+    exec_pump(x);
+    exec_flush(x);
+    if (sink_write(&x->out, err) < 0 || sink_write(&x->errout, err) < 0)
+        return -1;
+    give_input(x);
+    if (exec_done(x))
+        return 0;
+    return exec_poll(x, wants_input(x), err);
+}
+
+int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
+             const struct deadline *d, struct ssh_status *st, struct error *err)
+{
+    _cleanup_(exec_release) struct exec *x = xcalloc(1, sizeof *x);
+    *st = (struct ssh_status){0};
+    x->c = c;
+    x->io = io;
+    x->d = d;
+    x->st = st;
+    if (exec_init(x, err) < 0 || exec_open(x, err) < 0 || exec_request(x, command, err) < 0)
+        return -1;
+    while (!exec_done(x))
+        if (exec_step(x, err) < 0)
+            return -1;
+    if (st->exited || st->signalled)
+        return 0;
+    if (lost(x))
+        return conn_fail(c, io->vmm_fd, "the connection was lost while a command ran on", err);
+    return error_set(err, ERR_SSH, 0,
+                     "the command on %s ended without a status: its SSH server died or was killed",
+                     c->peer);
+}
