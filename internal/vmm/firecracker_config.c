@@ -123,7 +123,8 @@ static const cJSON *find_entry(const cJSON *list, const char *id)
     const cJSON *e;
     cJSON_ArrayForEach(e, list)
     {
-        if (id && str_eq(entry_id(e), id))
+        const char *has = entry_id(e);
+        if (id && has && str_eq(has, id))
             return e;
     }
     return NULL;

@@ -139,6 +139,8 @@ static void differences_are_named(void **state)
     expect(ACTUAL("4", SEED "," ROOT("true") "," ROOT("true"), NET(MAC)), "3 drives");
     expect(ACTUAL("4", SEED "," ROOT("true"), ""), "0 network-interfaces, asked for 1");
     expect(ACTUAL("4", SEED "," ROOT("true"), NET("02:ab:00:00:00:02")), "guest_mac");
+    expect(ACTUAL("4", "{}," ROOT("true"), NET(MAC)), "drives[seed]");
+    expect(ACTUAL("4", SEED "," ROOT("true"), "7"), "network-interfaces[eth0]");
     expect("{}", "no machine-config");
     expect("{\"machine-config\":[]}", "no machine-config");
 }

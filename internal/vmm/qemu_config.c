@@ -156,7 +156,7 @@ int qemu_check_drives(const struct vmm_spec *spec, const cJSON *nodes, struct er
         bool ro;
         cJSON_ArrayForEach(n, nodes)
         {
-            if (str_eq(json_opt_string(n, "node-name", NULL), drive->id))
+            if (str_eq(json_opt_string(n, "node-name", ""), drive->id))
                 found = n;
         }
         if (!found || json_get_bool(found, "ro", &ro, NULL) < 0)

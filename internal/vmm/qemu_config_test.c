@@ -179,6 +179,7 @@ static void drives_must_be_those_asked(void **state)
     expect_drives("[" ROOT("true", "/other") UPPER "]", "/other");
     expect_drives("[" ROOT("true", "/r") "]", "no drive upper");
     expect_drives("{}", "no drive root");
+    expect_drives("[{},1,null]", "no drive root");
 }
 
 static void size_must_be_the_one_asked(void **state)
