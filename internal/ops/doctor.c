@@ -193,6 +193,7 @@ int doctor_run(const struct config *cfg, const char *state_dir, const char *prov
         run_check(&ctx, i, &out->checks[i]);
         out->ok = out->ok && out->checks[i].status != DOCTOR_FAILED;
     }
+    free(ctx.kernel_options);
     out->took_us = clock_boot_us() - t0;
     return 0;
 }

@@ -28,7 +28,7 @@ struct doctor_ctx {
     /* Found by the kernel check for the ones after it. */
     char kernel[PATH_MAX], rootfs[PATH_MAX]; /* "" when not known: see image_err */
     struct error image_err;
-    char rootfs_type[16];
+    char *kernel_options; /* owned by doctor_run: the .config in a stock kernel, or NULL */
 };
 
 typedef void doctor_fn(struct doctor_ctx *ctx, struct doctor_check *c);

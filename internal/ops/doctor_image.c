@@ -110,7 +110,7 @@ static void missing_options(const struct doctor_ctx *ctx, const char *text, stru
 }
 
 /* Options of a stock kernel, as far as it carries them. False after a verdict of failure. */
-static bool kernel_options(const struct doctor_ctx *ctx, struct doctor_check *c, int fd)
+static bool kernel_options(struct doctor_ctx *ctx, struct doctor_check *c, int fd)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf missing = STRBUF_INIT;
@@ -119,7 +119,8 @@ static bool kernel_options(const struct doctor_ctx *ctx, struct doctor_check *c,
     check_detail(c, "options", "%s", found > 0 ? "embedded" : "unknown");
     if (found <= 0)
         return true;
-    missing_options(ctx, text.buf, &missing);
+    ctx->kernel_options = strbuf_detach(&text);
+    missing_options(ctx, ctx->kernel_options, &missing);
     if (missing.len == 0)
         return true;
     check_detail(c, "missing", "%s", missing.buf);
@@ -167,6 +168,21 @@ void doctor_kernel(struct doctor_ctx *ctx, struct doctor_check *c)
     check_ok(c, "vmlinux %s", ctx->kernel);
 }
 
+/* The kernel option that mounts a root of this type; built in, for there is no initrd. */
+static const char *driver_of(const char *type)
+{
+    static const struct {
+        const char *type, *option;
+    } table[] = {
+        {"ext4", "EXT4_FS"},      {"xfs", "XFS_FS"},     {"btrfs", "BTRFS_FS"},
+        {"squashfs", "SQUASHFS"}, {"erofs", "EROFS_FS"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (str_eq(table[i].type, type))
+            return table[i].option;
+    return NULL;
+}
+
 void doctor_rootfs(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct error err = ERROR_INIT;
@@ -181,8 +197,14 @@ void doctor_rootfs(struct doctor_ctx *ctx, struct doctor_check *c)
         mend_file(ctx, c, "firecracker.rootfs");
         return;
     }
-    (void)str_copy(ctx->rootfs_type, sizeof ctx->rootfs_type, info.type);
     check_detail(c, "filesystem", "%s", info.type);
+    const char *driver = driver_of(info.type);
+    if (ctx->kernel_options && driver && kconfig_option(ctx->kernel_options, driver) != 'y') {
+        check_fail(c, CLASS_CONFIG, "root %s is %s, but kernel %s was built without CONFIG_%s",
+                   ctx->rootfs, info.type, ctx->kernel, driver);
+        mend_file(ctx, c, "firecracker.rootfs");
+        return;
+    }
     check_ok(c, "%s %s", info.type, ctx->rootfs);
 }
 
