@@ -489,10 +489,8 @@ static int read_document(struct reader *r)
 static int check_text(struct reader *r, const char *text, size_t len)
 {
     size_t at = 0;
-    size_t bom = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    if (value_text_ok(text + bom, len - bom, true, &at))
+    if (value_text_ok(text, len, true, &at))
         return 0;
-    at += bom;
     yaml_mark_t mark = {.index = at, .line = 0, .column = 0};
     for (size_t i = 0; i < at; i++) {
         mark.column = text[i] == '\n' ? 0 : mark.column + ((text[i] & 0xc0) != 0x80);
@@ -512,6 +510,10 @@ int config_parse_yaml(const char *name, const char *text, size_t len, bool with_
     value_printable(tail, r.name, sizeof r.name);
     if (len > CONFIG_FILE_MAX)
         return error_set(err, ERR_CONFIG, 0, "%s is larger than 1 MiB", r.name);
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark is no character */
+        text += 3;
+        len -= 3;
+    }
     if (check_text(&r, text, len) < 0)
         return -1;
     if (!yaml_parser_initialize(&r.parser))

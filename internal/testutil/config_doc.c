@@ -131,10 +131,10 @@ void config_doc_example(struct strbuf *out)
         const struct config_key *key = &config_keys[i];
         block_of(key, block);
         const char *indent = *block ? "#   # " : "# ";
-        if (!str_eq(block, last))
-            strbuf_addf(out, "\n#%s:\n", block);
-        else if (!*block)
+        if (!*block)
             strbuf_addc(out, '\n');
+        else if (!str_eq(block, last))
+            strbuf_addf(out, "\n#%s:\n", block);
         add_comment(indent, key->help, out);
         if (key->host)
             strbuf_addf(out, "%s[trusted]\n", indent);

@@ -1,0 +1,465 @@
+/* load_test.c: layers, sources, environment, flags, floor and the choice of what to boot. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config/keys.h"
+#include "testutil/config_dir.h"
+
+static int setup(void **state)
+{
+    static struct config_dir d;
+    config_dir_make(&d);
+    *state = &d;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    config_dir_remove(*state);
+    return 0;
+}
+
+static void load_ok(const struct config_dir *d, const struct config_flag *flags, size_t n,
+                    struct config *cfg)
+{
+    struct error err = ERROR_INIT;
+    if (config_dir_load(d, flags, n, cfg, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static const char *source_of(const struct config *cfg, const char *key)
+{
+    return config_value_source(cfg, config_key_by_name(key));
+}
+
+static void test_defaults(void **state)
+{
+    struct config cfg;
+    load_ok(*state, NULL, 0, &cfg);
+    assert_string_equal(cfg.firecracker.binary, "firecracker");
+    assert_string_equal(cfg.firecracker.jailer, "");
+    assert_string_equal(cfg.firecracker.kernel, "/var/lib/crabbox/firecracker/vmlinux");
+    assert_string_equal(cfg.firecracker.rootfs, "/var/lib/crabbox/firecracker/rootfs.ext4");
+    assert_string_equal(cfg.firecracker.user, "crabbox");
+    assert_string_equal(cfg.firecracker.work_root, "/work/crabbox");
+    assert_int_equal(cfg.firecracker.cpus, 4);
+    assert_int_equal(cfg.firecracker.memory_mib, 4096);
+    assert_int_equal(cfg.firecracker.disk_mib, 16384);
+    assert_string_equal(cfg.firecracker.cni_network, "crabbox-firecracker");
+    assert_string_equal(cfg.firecracker.cni_conf_dir, "/etc/cni/conf.d");
+    assert_string_equal(cfg.firecracker.cni_bin_dir, "/opt/cni/bin");
+    assert_int_equal(cfg.firecracker.launch_timeout_ms, 120000);
+    assert_true(cfg.firecracker.delete_on_release);
+    assert_string_equal(cfg.vmm, "firecracker");
+    assert_string_equal(cfg.qemu.accel, "");
+    assert_string_equal(cfg.network.pool, "10.213.0.0/16");
+    assert_int_equal(cfg.lease.ttl_ms, 5400000);
+    assert_int_equal(cfg.lease.idle_timeout_ms, 1800000);
+    assert_int_equal(cfg.lease.stop_timeout_ms, 10000);
+    assert_string_equal(cfg.run.allow_env, "CI,NODE_OPTIONS");
+    assert_string_equal(cfg.run.exclude, "");
+    for (size_t i = 0; i < config_keys_len; i++)
+        assert_string_equal(config_value_source(&cfg, &config_keys[i]), "default");
+    config_free(&cfg);
+}
+
+/* Each layer beats the one before it, and only for the key it sets. */
+static void test_precedence(void **state)
+{
+    struct config_dir *d = *state;
+    const struct config_flag flags[] = {{"firecracker.cpus", "7", "--firecracker-cpus"},
+                                        {"firecracker.cpus", "8", "--cpus"}};
+    struct config cfg;
+    config_dir_write(d, SYS_FILE,
+                     "firecracker: {cpus: 2, memoryMiB: 1GiB, diskMiB: 2GiB, "
+                     "user: sys}\nlease: {ttl: 1h}\n");
+    config_dir_write(d, USER_FILE,
+                     "firecracker: {cpus: 3, memoryMiB: 2GiB, diskMiB: 3GiB, "
+                     "user: usr}\n");
+    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 5\n  memoryMiB: 3GiB\n  diskMiB: 4GiB\n");
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPUS=6");
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_MEMORY_MIB=4GiB");
+    load_ok(d, flags, 2, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 8);
+    assert_int_equal(cfg.firecracker.memory_mib, 4096);
+    assert_int_equal(cfg.firecracker.disk_mib, 4096);
+    assert_string_equal(cfg.firecracker.user, "usr");
+    assert_int_equal(cfg.lease.ttl_ms, 3600000);
+    assert_string_equal(source_of(&cfg, "firecracker.cpus"), "flag:--cpus");
+    assert_string_equal(source_of(&cfg, "firecracker.memoryMiB"),
+                        "env:CRABBOX_FIRECRACKER_MEMORY_MIB");
+    char expect[PATH_MAX];
+    (void)str_format(expect, sizeof expect, "repo:%s:4", config_dir_path(d, REPO_FILE));
+    assert_string_equal(source_of(&cfg, "firecracker.diskMiB"), expect);
+    (void)str_format(expect, sizeof expect, "user:%s:1", config_dir_path(d, USER_FILE));
+    assert_string_equal(source_of(&cfg, "firecracker.user"), expect);
+    (void)str_format(expect, sizeof expect, "system:%s:2", config_dir_path(d, SYS_FILE));
+    assert_string_equal(source_of(&cfg, "lease.ttl"), expect);
+    config_free(&cfg);
+}
+
+/* Every key can be set through its own variable and through its own flag. */
+static void test_every_env_and_flag(void **state)
+{
+    struct config_dir *d = *state;
+    for (size_t i = 0; i < config_keys_len; i++) {
+        const struct config_key *key = &config_keys[i];
+        struct config cfg;
+        const char *value = *key->fallback          ? key->fallback
+                            : key->type == CFG_ENUM ? "tcg"
+                            : key->type == CFG_PATH ? "/x"
+                                                    : "1.1.1.1";
+        const struct config_flag flag = {key->name, value, "--x"};
+        char assignment[256];
+        assert_ptr_equal(config_key_by_flag(key->flag), key);
+        load_ok(d, &flag, 1, &cfg);
+        assert_string_equal(config_value_source(&cfg, key), "flag:--x");
+        config_free(&cfg);
+        (void)str_format(assignment, sizeof assignment, "%s=%s", key->env, value);
+        config_dir_setenv(d, assignment);
+        load_ok(d, NULL, 0, &cfg);
+        (void)str_format(assignment, sizeof assignment, "env:%s", key->env);
+        assert_string_equal(config_value_source(&cfg, key), assignment);
+        config_free(&cfg);
+        free(d->env[--d->n_env]);
+        d->env[d->n_env] = NULL;
+    }
+}
+
+/* The table itself: what the parser, the help and the documents rely on. */
+static void test_table(void **state)
+{
+    (void)state;
+    unsigned crabbox = 0;
+    for (size_t i = 0; i < config_keys_len; i++) {
+        const struct config_key *k = &config_keys[i];
+        bool theirs = str_has_prefix(k->name, "firecracker.");
+        crabbox += theirs;
+        assert_true(str_has_prefix(k->env, theirs ? "CRABBOX_FIRECRACKER_" : "CRABBOX_FC_"));
+        assert_true(!theirs || str_has_prefix(k->flag, "firecracker-"));
+        assert_true(k->help && *k->help);
+        assert_true((k->type == CFG_ENUM) == (k->choices != NULL));
+        assert_true((k->type == CFG_LIST) == (k->separator != 0));
+        assert_true(k->type != CFG_PATH || k->host);
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(k->name, config_keys[j].name);
+            assert_string_not_equal(k->env, config_keys[j].env);
+            assert_string_not_equal(k->flag, config_keys[j].flag);
+            assert_true(k->offset != config_keys[j].offset);
+        }
+    }
+    assert_int_equal(crabbox, 15);
+    assert_null(config_key_by_flag("firecracker-cpu"));
+}
+
+static void test_env_strict(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_setenv(d, "CRABBOX_FC_STATE_DIR=/x");
+    config_dir_setenv(d, "CRABBOX_FC_TEST_ANYTHING=1");
+    config_dir_setenv(d, "CRABBOX_BIN=x");
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPUS=");
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 4);
+    config_free(&cfg);
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPU=3");
+    assert_int_equal(config_dir_refused(d, "unknown variable CRABBOX_FIRECRACKER_CPU; did you mean "
+                                           "CRABBOX_FIRECRACKER_CPUS?"),
+                     ERR_CONFIG);
+}
+
+static void test_env_unknown(void **state)
+{
+    struct config_dir *d = *state;
+    config_dir_setenv(d, "CRABBOX_FC_ABSOLUTELY_UNHEARD_OF=3");
+    assert_int_equal(config_dir_refused(d, "see docs/CONFIG.md"), ERR_CONFIG);
+}
+
+static void test_env_bad_value(void **state)
+{
+    struct config_dir *d = *state;
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPUS=many");
+    assert_int_equal(
+        config_dir_refused(d, "CRABBOX_FIRECRACKER_CPUS: firecracker.cpus is \"many\""),
+        ERR_CONFIG);
+}
+
+static void test_env_relative_path(void **state)
+{
+    struct config_dir *d = *state;
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_KERNEL=vmlinux");
+    assert_int_equal(config_dir_refused(d, "a relative path"), ERR_CONFIG);
+}
+
+static void test_flag_errors(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    struct error err = ERROR_INIT;
+    const struct config_flag bad = {"firecracker.cpus", "99", "--firecracker-cpus"};
+    const struct config_flag unknown = {"firecracker.nope", "99", "--x"};
+    assert_int_equal(config_dir_load(d, &bad, 1, &cfg, &err), -1);
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_string_equal(err.msg, "--firecracker-cpus: firecracker.cpus is 99, more than 32");
+    assert_int_equal(config_dir_load(d, &unknown, 1, &cfg, &err), -1);
+    assert_int_equal(err.kind, ERR_INTERNAL);
+}
+
+/* A flag's relative path is the user's own, from where they stand. */
+static void test_flag_relative(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    const struct config_flag flag = {"firecracker.kernel", "../out/vmlinux", "--x"};
+    load_ok(d, &flag, 1, &cfg);
+    assert_string_equal(cfg.firecracker.kernel, config_dir_path(d, "repo/../out/vmlinux"));
+    config_free(&cfg);
+}
+
+static void test_repo_search(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, "repo/.crabbox-fc.yaml", "firecracker: {cpus: 2}\n");
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "repo/sub/deep"));
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 2);
+    assert_string_equal(config_repo_root(&cfg), config_dir_path(d, "repo"));
+    config_free(&cfg);
+    config_dir_write(d, "repo/sub/.crabbox-fc.yaml", "firecracker: {cpus: 3}\n");
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 3);
+    config_free(&cfg);
+}
+
+/* Above the repository's root, and without a repository above the working directory, nothing
+ * counts. */
+static void test_repo_search_ends(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, ".crabbox-fc.yaml", "firecracker: {cpus: 2}\n");
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 4);
+    config_free(&cfg);
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "out"));
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 4);
+    assert_string_equal(config_repo_root(&cfg), "");
+    config_free(&cfg);
+    (void)str_copy(d->cwd, sizeof d->cwd, d->root);
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 2);
+    config_free(&cfg);
+}
+
+static void test_user_dir(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    char assignment[PATH_MAX + 32];
+    config_dir_write(d, USER_FILE, "firecracker: {cpus: 2}\n");
+    config_dir_write(d, "xdg/crabbox-fc/config.yaml", "firecracker: {cpus: 3}\n");
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 2);
+    config_free(&cfg);
+    (void)str_format(assignment, sizeof assignment, "XDG_CONFIG_HOME=%s",
+                     config_dir_path(d, "xdg"));
+    config_dir_setenv(d, assignment);
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 3);
+    config_free(&cfg);
+}
+
+static void test_xdg_relative(void **state)
+{
+    config_dir_setenv(*state, "XDG_CONFIG_HOME=repo");
+    assert_int_equal(config_dir_refused(*state, "XDG_CONFIG_HOME is not an absolute path"),
+                     ERR_CONFIG);
+}
+
+/* A bad file of any layer stops everything; nothing is applied or left allocated. */
+static void test_bad_files(void **state)
+{
+    struct config_dir *d = *state;
+    static const char *const files[] = {SYS_FILE, USER_FILE, REPO_FILE};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        config_dir_write(d, files[i], "firecracker:\n  cpu: 2\n");
+        assert_int_equal(config_dir_refused(d, ":2:3: unknown key \"cpu\""), ERR_CONFIG);
+        config_dir_write(d, files[i], "");
+    }
+}
+
+static void test_large_file(void **state)
+{
+    struct config_dir *d = *state;
+    _cleanup_free_ char *text = xcalloc(1, (1 << 20) + 2);
+    memset(text, '#', (1 << 20) + 1);
+    config_dir_write(d, USER_FILE, text);
+    (void)config_dir_refused(d, "larger than 1048576 bytes");
+}
+
+/* ---- the floor ---- */
+
+static void test_locked(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    struct error err = ERROR_INIT;
+    const struct config_flag same = {"vmm", "firecracker", "--vmm"};
+    const struct config_flag other = {"vmm", "qemu", "--vmm"};
+    config_dir_write(d, SYS_FILE,
+                     "firecracker: {network: nat}\nfloor:\n"
+                     "  locked: [vmm, firecracker.network]\n");
+    load_ok(d, &same, 1, &cfg);
+    config_free(&cfg);
+    assert_int_equal(config_dir_load(d, &other, 1, &cfg, &err), -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    assert_non_null(strstr(err.msg, "--vmm: vmm is locked to \"firecracker\" by the system"));
+    assert_non_null(strstr(err.msg, "etc/config.yaml:3"));
+    config_dir_write(d, USER_FILE, "firecracker:\n  network: cni\n");
+    assert_int_equal(config_dir_refused(d, "config.yaml:2:3: firecracker.network is locked"),
+                     ERR_TRUST);
+    config_dir_write(d, USER_FILE, "");
+    config_dir_setenv(d, "CRABBOX_FC_VMM=qemu");
+    assert_int_equal(config_dir_refused(d, "CRABBOX_FC_VMM: vmm is locked"), ERR_TRUST);
+}
+
+static void test_ceiling(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, SYS_FILE, "firecracker: {cpus: 2}\nfloor:\n  max: {firecracker.cpus: 3}\n");
+    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 3\n");
+    load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 3);
+    config_free(&cfg);
+    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 4\n");
+    assert_int_equal(config_dir_refused(d, ":2:3: firecracker.cpus is more than 3, the system's"),
+                     ERR_TRUST);
+}
+
+static void test_ceiling_below_default(void **state)
+{
+    struct config_dir *d = *state;
+    config_dir_write(d, SYS_FILE, "floor:\n  max: {firecracker.cpus: 3}\n");
+    assert_int_equal(config_dir_refused(d, "firecracker.cpus is above its ceiling"), ERR_CONFIG);
+}
+
+static void test_image_locked(void **state)
+{
+    struct config_dir *d = *state;
+    config_dir_write(d, SYS_FILE, "floor: {locked: [image.dir]}\n");
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_KERNEL=/k");
+    assert_int_equal(config_dir_refused(d, "image.dir is locked by the system"), ERR_TRUST);
+}
+
+/* ---- what to boot ---- */
+
+static void test_image_choice(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    const struct config_flag dir = {"image.dir", "/i", "--image-dir"};
+    const struct config_flag none = {"image.dir", "", "--image-dir"};
+    load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(cfg.image.dir, "/var/lib/crabbox-fc/images/default");
+    config_free(&cfg);
+    config_dir_write(d, USER_FILE, "image: {dir: /u}\n");
+    config_dir_setenv(d, "CRABBOX_FIRECRACKER_ROOTFS=/r");
+    load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(cfg.image.dir, "");
+    assert_non_null(strstr(source_of(&cfg, "image.dir"), "gives way to env:"));
+    config_free(&cfg);
+    load_ok(d, &dir, 1, &cfg);
+    assert_string_equal(cfg.image.dir, "/i");
+    config_free(&cfg);
+    load_ok(d, &none, 1, &cfg);
+    assert_string_equal(cfg.image.dir, "");
+    config_free(&cfg);
+    config_dir_setenv(d, "CRABBOX_FC_IMAGE_DIR=/e");
+    assert_int_equal(config_dir_refused(d, "both say what to boot"), ERR_CONFIG);
+}
+
+/* ---- show ---- */
+
+static void test_show(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, REPO_FILE, "firecracker: {cpus: 2}\nsync: {exclude: [a, \"b,c\"]}\n");
+    load_ok(d, NULL, 0, &cfg);
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    config_show_text(&cfg, &text);
+    for (size_t i = 0; i < config_keys_len; i++)
+        assert_non_null(strstr(text.buf, config_keys[i].name));
+    struct error err = ERROR_INIT;
+    _cleanup_json_ cJSON *shown = config_show_json(&cfg);
+    _cleanup_free_ char *printed = json_print(shown, true);
+    _cleanup_json_ cJSON *j = json_parse(printed, strlen(printed), "show", &err);
+    assert_non_null(j);
+    const cJSON *keys = cJSON_GetObjectItem(j, "keys");
+    assert_int_equal(cJSON_GetArraySize(keys), config_keys_len);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, keys)
+    {
+        const char *name = json_opt_string(item, "key", "");
+        const cJSON *value = cJSON_GetObjectItem(item, "value");
+        if (str_eq(name, "firecracker.cpus"))
+            assert_int_equal(value->valueint, 2);
+        if (str_eq(name, "firecracker.deleteOnRelease"))
+            assert_true(cJSON_IsTrue(value));
+        if (str_eq(name, "sync.exclude"))
+            assert_string_equal(cJSON_GetArrayItem(value, 1)->valuestring, "b,c");
+        if (str_eq(name, "lease.ttl"))
+            assert_string_equal(value->valuestring, "1h30m");
+        assert_true(*json_opt_string(item, "source", ""));
+        assert_true(*json_opt_string(item, "type", ""));
+    }
+    _cleanup_json_ cJSON *paths = config_paths_json(&cfg);
+    const cJSON *files = cJSON_GetObjectItem(paths, "files");
+    assert_int_equal(cJSON_GetArraySize(files), 3);
+    const cJSON *repo = cJSON_GetArrayItem(files, 2);
+    assert_true(json_opt_bool(repo, "read", false));
+    assert_false(json_opt_bool(repo, "trusted", true));
+    assert_int_equal(strlen(json_opt_string(repo, "sha256", "")), 64);
+    config_free(&cfg);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_defaults),
+        T(test_precedence),
+        T(test_every_env_and_flag),
+        T(test_table),
+        T(test_env_strict),
+        T(test_env_unknown),
+        T(test_env_bad_value),
+        T(test_env_relative_path),
+        T(test_flag_errors),
+        T(test_flag_relative),
+        T(test_repo_search),
+        T(test_repo_search_ends),
+        T(test_user_dir),
+        T(test_xdg_relative),
+        T(test_bad_files),
+        T(test_large_file),
+        T(test_locked),
+        T(test_ceiling),
+        T(test_ceiling_below_default),
+        T(test_image_locked),
+        T(test_image_choice),
+        T(test_show),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

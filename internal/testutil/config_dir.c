@@ -1,0 +1,94 @@
+#include "testutil/config_dir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/file.h"
+
+const char *config_dir_path(const struct config_dir *d, const char *rel)
+{
+    static char buffers[8][PATH_MAX];
+    static unsigned turn;
+    char *out = buffers[turn++ % ARRAY_LEN(buffers)];
+    assert_int_equal(str_format(out, PATH_MAX, "%s/%s", d->root, rel), 0);
+    return out;
+}
+
+void config_dir_setenv(struct config_dir *d, const char *assignment)
+{
+    assert_true(d->n_env < CONFIG_DIR_ENV_MAX);
+    d->env[d->n_env++] = xstrdup(assignment);
+}
+
+void config_dir_make(struct config_dir *d)
+{
+    struct error err = ERROR_INIT;
+    memset(d, 0, sizeof *d);
+    (void)str_copy(d->root, sizeof d->root, "/tmp/crabbox-config-XXXXXX");
+    assert_non_null(mkdtemp(d->root));
+    assert_int_equal(dir_make_all(config_dir_path(d, "repo/.git"), 0755, &err), 0);
+    assert_int_equal(dir_make_all(config_dir_path(d, "repo/sub/deep"), 0755, &err), 0);
+    assert_int_equal(dir_make_all(config_dir_path(d, "out"), 0755, &err), 0);
+    assert_int_equal(dir_make_all(config_dir_path(d, "home/.config/crabbox-fc"), 0755, &err), 0);
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "repo"));
+    char home[PATH_MAX];
+    assert_int_equal(str_format(home, sizeof home, "HOME=%s/home", d->root), 0);
+    config_dir_setenv(d, home);
+    config_dir_setenv(d, "PATH=/usr/bin:/bin");
+}
+
+void config_dir_remove(struct config_dir *d)
+{
+    struct error err = ERROR_INIT;
+    assert_int_equal(dir_remove_tree(AT_FDCWD, d->root, &err), 0);
+    for (size_t i = 0; i < d->n_env; i++)
+        free(d->env[i]);
+}
+
+void config_dir_write(const struct config_dir *d, const char *rel, const char *text)
+{
+    struct error err = ERROR_INIT;
+    const char *path = config_dir_path(d, rel);
+    _cleanup_free_ char *dir = xstrdup(path);
+    *strrchr(dir, '/') = '\0';
+    assert_int_equal(dir_make_all(dir, 0755, &err), 0);
+    (void)unlink(path);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_int_equal(fd_write_all(fd, text, strlen(text), path, &err), 0);
+}
+
+const char *const *config_dir_envp(const struct config_dir *d)
+{
+    return (const char *const *)d->env;
+}
+
+int config_dir_load(const struct config_dir *d, const struct config_flag *flags, size_t n,
+                    struct config *out, struct error *err)
+{
+    const struct config_args args = {.cwd = d->cwd,
+                                     .envp = config_dir_envp(d),
+                                     .flags = flags,
+                                     .n_flags = n,
+                                     .system_file = config_dir_path(d, SYS_FILE)};
+    return config_load(&args, out, err);
+}
+
+enum err_kind config_dir_refused(const struct config_dir *d, const char *part)
+{
+    struct config cfg;
+    struct error err = ERROR_INIT;
+    assert_int_equal(config_dir_load(d, NULL, 0, &cfg, &err), -1);
+    if (!strstr(err.msg, part))
+        fail_msg("\"%s\" is not in: %s", part, err.msg);
+    assert_null(cfg.priv);
+    return err.kind;
+}

@@ -1,0 +1,47 @@
+/* config_dir.h: a throw-away home, repository and system file for tests of the configuration.
+ *
+ * Layout below a fresh directory: etc/config.yaml, home/.config/crabbox-fc/config.yaml, repo/ (with
+ * a .git) and out/. Nothing of the machine's own configuration is read. Every helper ends the test
+ * when it fails itself.
+ */
+#ifndef CRABBOX_TESTUTIL_CONFIG_DIR_H
+#define CRABBOX_TESTUTIL_CONFIG_DIR_H
+
+#include <limits.h>
+#include <stddef.h>
+
+#include "config/config.h"
+
+#define CONFIG_DIR_ENV_MAX 16
+
+#define USER_FILE "home/.config/crabbox-fc/config.yaml"
+#define REPO_FILE "repo/.crabbox-fc.yaml"
+#define SYS_FILE  "etc/config.yaml"
+
+struct config_dir {
+    char root[64];
+    char cwd[PATH_MAX]; /* where loading starts: root/repo */
+    char *env[CONFIG_DIR_ENV_MAX + 1];
+    size_t n_env;
+};
+
+void config_dir_make(struct config_dir *d);
+void config_dir_remove(struct config_dir *d);
+
+/* Absolute path of `rel`, in one of a few static buffers. */
+const char *config_dir_path(const struct config_dir *d, const char *rel);
+/* Writes a file, making its directories; mode 0644. */
+void config_dir_write(const struct config_dir *d, const char *rel, const char *text);
+/* Adds "NAME=value" to the environment. */
+void config_dir_setenv(struct config_dir *d, const char *assignment);
+
+const char *const *config_dir_envp(const struct config_dir *d);
+
+/* config_load with this environment and `n` flags. */
+int config_dir_load(const struct config_dir *d, const struct config_flag *flags, size_t n,
+                    struct config *out, struct error *err);
+
+/* Loads, expects a failure whose message contains `part`, and returns its kind. */
+enum err_kind config_dir_refused(const struct config_dir *d, const char *part);
+
+#endif
