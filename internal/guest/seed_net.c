@@ -54,7 +54,7 @@ static int parse_mac(const char *text, uint8_t mac[6])
         if (!d)
             return -1;
         uint8_t nibble = (uint8_t)(d - digits);
-        mac[i / 3] = i % 3 == 0 ? (uint8_t)(nibble << 4) : (uint8_t)(mac[i / 3] | nibble);
+        mac[i / 3] = (uint8_t)(mac[i / 3] << 4 | nibble); /* the high one moves up */
     }
     return 0;
 }
