@@ -193,13 +193,13 @@ int trust_add(const char *const *envp, const char *path, const char *expected,
         return -1;
     if (!file.found)
         return error_set(err, ERR_NOT_FOUND, 0, "no such file: %s", path);
+    (void)str_copy(out->path, sizeof out->path, path);
+    memcpy(out->sha256, file.sha256, sizeof out->sha256);
     if (expected && !str_eq(expected, file.sha256))
         return error_set(err, ERR_TRUST, 0,
                          "%s has the sha256 %s, not the one you gave; it changed "
                          "since you read it, or you read another",
                          path, file.sha256);
-    (void)str_copy(out->path, sizeof out->path, path);
-    memcpy(out->sha256, file.sha256, sizeof out->sha256);
     if (describe(path, &file, envp, &out->keys, err) < 0 || open_store(envp, &s, err) < 0 ||
         put_entry(&s.store, path, file.sha256, err) < 0)
         return -1;

@@ -68,7 +68,8 @@ struct trust_report {
 int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], struct error *err);
 
 /* Reads the file once, checks that it is a valid configuration, and records the hash of the bytes
- * that were read. With `expected` (64 hex digits), only that content is accepted: ERR_TRUST. */
+ * that were read. With `expected` (64 hex digits), only that content is accepted: ERR_TRUST, and
+ * the report has the file's own. */
 int trust_add(const char *const *envp, const char *path, const char *expected,
               struct trust_report *out, struct error *err);
 
