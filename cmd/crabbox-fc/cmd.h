@@ -49,6 +49,7 @@ struct verb {
     int min_args, max_args;            /* max -1: any number */
     bool stops_at_args; /* what follows the first plain word is the command's, not ours */
     bool uses_config;   /* takes the configuration flags */
+    bool hidden;        /* started by ourselves, not shown in help */
     bool uses_store;    /* ops is open when run is called */
     int (*run)(struct invocation *in, struct error *err);
 };
@@ -111,6 +112,7 @@ int cmd_heartbeat(struct invocation *in, struct error *err);
 int cmd_doctor(struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
+int cmd_keeper(struct invocation *in, struct error *err);
 int cmd_version(struct invocation *in, struct error *err);
 int cmd_help(struct invocation *in, struct error *err);
 

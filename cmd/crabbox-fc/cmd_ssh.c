@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -51,7 +52,10 @@ int cmd_ssh(struct invocation *in, struct error *err)
         strbuf_add_shell_quoted(&sb, config);
         return out_printf(err, "%s %s\n", sb.buf, host);
     }
-    if (ops_touch(&in->ops, l.id, NULL, err) < 0)
+    /* Stays open in ssh, so the lease is in use as long as the session. */
+    int use_fd = ops_use(&in->ops, l.id, err);
+    if (use_fd < 0 || ops_touch(&in->ops, l.id, NULL, err) < 0)
         return -1;
+    (void)fcntl(use_fd, F_SETFD, 0);
     return become_ssh(config, host, in, in->opt.id ? 0 : 1, err);
 }

@@ -9,7 +9,8 @@ void help_all(void)
     printf("crabbox-fc: disposable microVMs over SSH\n\n"
            "usage: crabbox-fc VERB [OPTION]... [ARG]...\n\n");
     for (size_t i = 0; i < verbs_len; i++)
-        printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
+        if (!verbs[i].hidden)
+            printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
     printf("\nA first run on a host without KVM, by emulation:\n"
            "  crabbox-fc run --vmm qemu --accel tcg -- uname -a\n\n"
            "crabbox-fc VERB --help shows options and examples of a verb.\n"

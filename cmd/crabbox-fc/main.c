@@ -102,7 +102,8 @@ static int unknown_verb(const char *name, struct error *err)
     const char *names[64];
     size_t n = 0;
     for (size_t i = 0; i < verbs_len; i++)
-        names[n++] = verbs[i].name;
+        if (!verbs[i].hidden)
+            names[n++] = verbs[i].name;
     const char *near = str_nearest(name, names, n);
     return error_set(err, ERR_USAGE, 0, "unknown verb \"%s\"%s%s%s; next: crabbox-fc help", name,
                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");

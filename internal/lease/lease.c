@@ -107,6 +107,7 @@ static const struct field fields[] = {
     I64_FIELD("lastTouchedAt", last_touched_at),
     I64_FIELD("ttlSecs", ttl_s),
     I64_FIELD("idleTimeoutSecs", idle_timeout_s),
+    I64_FIELD("stopTimeoutMs", stop_timeout_ms),
     I64_FIELD("cpus", cpus),
     I64_FIELD("memoryMiB", memory_mib),
     I64_FIELD("diskMiB", disk_mib),
@@ -150,6 +151,8 @@ cJSON *lease_to_json(const struct lease *l, const struct lease_step_names *steps
     }
     (void)cJSON_AddItemToObject(j, "net", net_lease_to_json(&l->net));
     (void)cJSON_AddItemToObject(j, "vmm", vmm_ref_to_json(&l->vmm));
+    cJSON *keeper = cJSON_AddObjectToObject(j, "keeper");
+    proc_ref_add_json(keeper, &l->keeper);
     (void)cJSON_AddItemToObject(j, "steps", marks_to_json(l, steps));
     return j;
 }
@@ -208,7 +211,7 @@ static int check_ranges(const struct lease *l, struct error *err)
         return error_set(err, ERR_STATE, 0, "\"id\" is not a lease id");
     if (l->created_at < 0 || l->created_at > big || l->last_touched_at < 0 ||
         l->last_touched_at > big || l->ttl_s < 0 || l->ttl_s > big || l->idle_timeout_s < 0 ||
-        l->idle_timeout_s > big)
+        l->idle_timeout_s > big || l->stop_timeout_ms < 0 || l->stop_timeout_ms > big)
         return error_set(err, ERR_STATE, 0, "a time is out of range");
     if (l->ssh_port < 1 || l->ssh_port > 65535)
         return error_set(err, ERR_STATE, 0, "\"sshPort\" is out of range");
@@ -238,6 +241,8 @@ int lease_from_json(const cJSON *j, const struct lease_step_names *steps, struct
         return error_prefix(err, "net");
     if (vmm_ref_from_json(vmm, &l.vmm, err) < 0)
         return error_prefix(err, "vmm");
+    if (proc_ref_from_json(cJSON_GetObjectItemCaseSensitive(j, "keeper"), &l.keeper, err) < 0)
+        return error_prefix(err, "keeper");
     *out = l;
     return 0;
 }

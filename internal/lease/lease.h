@@ -47,6 +47,7 @@ struct lease {
     bool keep;
     int64_t created_at, last_touched_at; /* unix seconds */
     int64_t ttl_s, idle_timeout_s;
+    int64_t stop_timeout_ms; /* grace for the guest's own shutdown */
     int64_t cpus, memory_mib, disk_mib;
     char user[LEASE_USER_SIZE];
     char work_root[LEASE_PATH_SIZE];
@@ -60,6 +61,7 @@ struct lease {
     char disk_how[16]; /* "overlay", "reflink", "sparse", "copy" */
     struct net_lease net;
     struct vmm_ref vmm;
+    struct proc_ref keeper;               /* enforces the expiry; see ops/keeper.h */
     enum plan_mark marks[PLAN_STEPS_MAX]; /* indexed like the table of steps */
     char failure[LEASE_FAILURE_SIZE];
 };

@@ -250,6 +250,7 @@ static void load_entry(struct store *s, const char *name, struct lease_entry *e)
     e->broken = error_is_set(&err);
     (void)str_format(e->reason, sizeof e->reason, "%.500s", err.msg);
     e->locked = h.dirfd >= 0 && lock_is_held(h.dirfd, LOCK, NULL) == 1;
+    e->in_use = h.dirfd >= 0 && lock_is_held(h.dirfd, LEASE_USE, NULL) == 1;
     lease_handle_close(&h);
 }
 

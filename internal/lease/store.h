@@ -20,6 +20,10 @@
 #include "lease/lease.h"
 #include "sys/deadline.h"
 
+/* Lock file in the lease directory that everyone shares who uses the lease: it does not idle out.
+ */
+#define LEASE_USE "use"
+
 #define LEASE_RECORD_MAX (64 * 1024)
 
 struct store {
@@ -89,6 +93,7 @@ struct lease_entry {
     char id[NAME_MAX + 1]; /* directory name */
     bool broken;           /* lease is not filled; reason says why */
     bool locked;           /* somebody works on it right now */
+    bool in_use;           /* a run or a session is open */
     char reason[512];
     struct lease lease;
 };

@@ -16,6 +16,7 @@ int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int
     memset(o, 0, sizeof *o);
     o->cfg = cfg;
     o->cancel_fd = cancel_fd;
+    o->self_exe = "/proc/self/exe";
     o->store = (struct store)STORE_INIT;
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
@@ -81,6 +82,7 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     l->created_at = l->last_touched_at = clock_unix_s();
     l->ttl_s = cfg->lease.ttl_ms / 1000;
     l->idle_timeout_s = cfg->lease.idle_timeout_ms / 1000;
+    l->stop_timeout_ms = cfg->lease.stop_timeout_ms;
     l->cpus = cfg->firecracker.cpus;
     l->memory_mib = cfg->firecracker.memory_mib;
     l->disk_mib = cfg->firecracker.disk_mib;

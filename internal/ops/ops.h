@@ -29,7 +29,8 @@ struct ops_progress {
 struct ops {
     const struct config *cfg; /* borrowed */
     struct store store;
-    int cancel_fd; /* borrowed, -1: none */
+    int cancel_fd;        /* borrowed, -1: none */
+    const char *self_exe; /* what the keeper is started from; tests name the built binary */
     struct ops_progress progress;
 };
 
@@ -73,6 +74,8 @@ int ops_find_ready(struct ops *o, const char *ref, struct lease *out, struct err
 /* Connects to a ready lease with its pinned host key. */
 int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
                 struct ssh_conn **out, struct error *err);
+/* Marks a lease as in use: it does not idle out while the returned descriptor is open. */
+int ops_use(struct ops *o, const char *id, struct error *err);
 /* Extends the idle deadline: last_touched_at = now. */
 int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err);
 

@@ -6,6 +6,7 @@
 #include "ops/access.h"
 #include "ops/ops.h"
 #include "ops/steps.h"
+#include "sys/lock.h"
 
 /* How long a release waits for another process that works on the same lease. */
 #define BUSY_WAIT_MS 10000
@@ -17,7 +18,7 @@ static int undo_lease(struct step_ctx *c, struct error *err)
     struct plan plan = ops_plan(c);
     plan.on_step = NULL;
     /* Only a guest that was once ready can be asked to shut down. */
-    c->grace_ms = c->lease.state == LEASE_READY ? c->ops->cfg->lease.stop_timeout_ms : 0;
+    c->grace_ms = c->lease.state == LEASE_READY ? c->lease.stop_timeout_ms : 0;
     c->lease.state = LEASE_RELEASING;
     /* A full disk must not keep a lease from being removed: the record as it is will do. */
     struct error e = ERROR_INIT;
@@ -82,6 +83,14 @@ int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
         return -1;
     access_target(l, h.dirfd, key, sizeof key, &target);
     return ssh_connect_to(&target, d, out, err);
+}
+
+int ops_use(struct ops *o, const char *id, struct error *err)
+{
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    if (store_open_lease(&o->store, id, NULL, &h, err) < 0)
+        return -1;
+    return lock_share(h.dirfd, LEASE_USE, err);
 }
 
 int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err)

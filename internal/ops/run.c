@@ -17,6 +17,7 @@ struct run_state {
     const struct ops_run *req;
     struct ops_run_result *res;
     struct ssh_conn *conn; /* owned */
+    int use_fd;            /* owned: the lease is in use while it is open */
     int vmm_fd;            /* owned pidfd: a dead VMM is told apart from a failed command */
     char work_dir[LEASE_PATH_SIZE * 2];
     char run_id[20];
@@ -171,7 +172,8 @@ static int execute(struct run_state *s, struct error *err)
 
 static int use_lease(struct run_state *s, struct error *err)
 {
-    s->vmm_fd = proc_open(&s->res->lease.vmm.proc, err);
+    s->use_fd = ops_use(s->ops, s->res->lease.id, err);
+    s->vmm_fd = s->use_fd < 0 ? -1 : proc_open(&s->res->lease.vmm.proc, err);
     if (s->vmm_fd < 0)
         return -1;
     if (!s->req->no_sync && sync_phase(s, err) < 0)
@@ -203,7 +205,7 @@ static int release(struct run_state *s, struct error *err)
 
 int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res, struct error *err)
 {
-    struct run_state s = {.ops = o, .req = req, .res = res, .vmm_fd = -1};
+    struct run_state s = {.ops = o, .req = req, .res = res, .use_fd = -1, .vmm_fd = -1};
     int64_t t0 = clock_boot_us();
     memset(res, 0, sizeof *res);
     int r = open_lease(&s, err);
@@ -212,6 +214,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
         r = use_lease(&s, err);
     ssh_close(s.conn);
     CLOSE_FD(s.vmm_fd);
+    CLOSE_FD(s.use_fd);
     if (must_release(&s, r == 0)) {
         struct error e = ERROR_INIT;
         if (release(&s, &e) < 0) {

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "ops/access.h"
+#include "ops/keeper.h"
 #include "sys/file.h"
 #include "sys/proc.h"
 
@@ -170,6 +171,26 @@ static int seed_undo(void *ctx, struct error *err)
     return file_unlink(c->handle.dirfd, SEED_FILE, err);
 }
 
+/* ---- keeper ---- */
+static int keeper_started(void *ctx, const struct proc_ref *proc, struct error *err)
+{
+    struct step_ctx *c = ctx;
+    c->lease.keeper = *proc;
+    return save(c, true, err);
+}
+
+static int keeper_apply(void *ctx, struct error *err)
+{
+    struct step_ctx *c = ctx;
+    return keeper_start(c->ops, c->lease.id, keeper_started, c, err);
+}
+
+static int keeper_undo(void *ctx, struct error *err)
+{
+    struct step_ctx *c = ctx;
+    return keeper_end(&c->lease.keeper, err);
+}
+
 /* ---- vmm ---- */
 static int vmm_started(void *ctx, const struct proc_ref *proc, struct error *err)
 {
@@ -291,13 +312,15 @@ const struct plan_step ops_steps[] = {
     {"disk", NULL, disk_apply, disk_undo},
     {"net", net_step_prepare, net_step_apply, net_step_undo},
     {"seed", NULL, seed_apply, seed_undo},
+    {"keeper", NULL, keeper_apply, keeper_undo},
     {"vmm", NULL, vmm_apply, vmm_undo},
     {"boot", NULL, boot_apply, NULL},
     {"ready", NULL, ready_apply, NULL},
 };
 const size_t ops_steps_len = ARRAY_LEN(ops_steps);
 
-static const char *const step_names[] = {"slug", "disk", "net", "seed", "vmm", "boot", "ready"};
+static const char *const step_names[] = {"slug",   "disk", "net",  "seed",
+                                         "keeper", "vmm",  "boot", "ready"};
 _Static_assert(ARRAY_LEN(step_names) == ARRAY_LEN(ops_steps), "one name a step");
 _Static_assert(ARRAY_LEN(ops_steps) <= PLAN_STEPS_MAX, "marks fit the record");
 

@@ -29,7 +29,8 @@ enum ops_view_state ops_view(const struct lease_entry *e)
         return e->locked ? VIEW_RELEASING : VIEW_INTERRUPTED;
     if (!proc_alive(&l->vmm.proc))
         return VIEW_DEAD;
-    if (!l->keep && clock_unix_s() >= lease_expires_at(l))
+    int64_t end = e->in_use ? l->created_at + l->ttl_s : lease_expires_at(l);
+    if (!l->keep && clock_unix_s() >= end)
         return VIEW_EXPIRED;
     return VIEW_READY;
 }
@@ -121,6 +122,7 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     (void)cJSON_AddStringToObject(j, "state", state);
     (void)cJSON_AddBoolToObject(j, "keep", l->keep);
     (void)cJSON_AddBoolToObject(j, "busy", e->locked);
+    (void)cJSON_AddBoolToObject(j, "inUse", e->in_use);
     json_add_i64(j, "createdAt", l->created_at);
     json_add_i64(j, "lastTouchedAt", l->last_touched_at);
     json_add_i64(j, "expiresAt", lease_expires_at(l));

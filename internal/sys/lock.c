@@ -118,6 +118,17 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
     return in_time ? error_set(err, ERR_IO, code, "lock %s", name) : -1;
 }
 
+int lock_share(int dirfd, const char *name, struct error *err)
+{
+    _cleanup_close_ int fd = open_lock(dirfd, name, true, err);
+    struct flock fl = whole_file(F_RDLCK);
+    if (fd < 0)
+        return -1;
+    if (fcntl(fd, F_OFD_SETLK, &fl) < 0)
+        return error_set(err, errno == EAGAIN ? ERR_BUSY : ERR_IO, errno, "share lock %s", name);
+    return TAKE_FD(fd);
+}
+
 int lock_is_held(int dirfd, const char *name, struct error *err)
 {
     _cleanup_close_ int fd = open_lock(dirfd, name, false, err);

@@ -19,6 +19,9 @@ int lock_try(int dirfd, const char *name, bool create, struct error *err);
 int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d,
               struct error *err);
 
+/* Takes a shared lock: many may hold it at once, lock_is_held sees them. Without waiting. */
+int lock_share(int dirfd, const char *name, struct error *err);
+
 /* Whether somebody holds the lock now; takes nothing. -1 on error (ENOENT in err->sys). */
 int lock_is_held(int dirfd, const char *name, struct error *err);
 

@@ -105,3 +105,30 @@ int pidfd_wait(int pidfd, const struct deadline *d, struct error *err)
     (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG); /* ECHILD: not ours */
     return 0;
 }
+
+void proc_ref_add_json(cJSON *obj, const struct proc_ref *ref)
+{
+    json_add_i64(obj, "pid", ref->pid);
+    json_add_i64(obj, "start_time", (int64_t)ref->start_time);
+    (void)cJSON_AddStringToObject(obj, "boot_id", ref->boot_id);
+}
+
+int proc_ref_from_json(const cJSON *obj, struct proc_ref *out, struct error *err)
+{
+    struct proc_ref ref = {0};
+    int64_t pid, start;
+    if (!cJSON_IsObject(obj))
+        return error_set(err, ERR_STATE, 0, "a process's record is not an object");
+    if (json_copy_string(obj, "boot_id", ref.boot_id, sizeof ref.boot_id, err) < 0 ||
+        json_get_i64(obj, "pid", &pid, err) < 0 || json_get_i64(obj, "start_time", &start, err) < 0)
+        return -1;
+    /* 1 and below are never ours: a signal to them would hit init, a group or everyone. */
+    if (pid < 0 || pid == 1 || pid > INT32_MAX)
+        return error_set(err, ERR_STATE, 0, "\"pid\" %lld is out of range", (long long)pid);
+    if (start < 0)
+        return error_set(err, ERR_STATE, 0, "\"start_time\" is negative");
+    ref.pid = (pid_t)pid;
+    ref.start_time = (uint64_t)start;
+    *out = ref;
+    return 0;
+}

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "sys/deadline.h"
 
 #define BOOT_ID_SIZE 37 /* UUID text and NUL */
@@ -41,5 +42,9 @@ int pidfd_signal(int pidfd, int sig, struct error *err);
 /* Waits until the process of a pidfd (not necessarily a child) has ended. Reaps it if it is
  * our child. */
 int pidfd_wait(int pidfd, const struct deadline *d, struct error *err);
+
+/* Adds "pid", "start_time" and "boot_id" to an object, and reads them back (ERR_STATE). */
+void proc_ref_add_json(cJSON *obj, const struct proc_ref *ref);
+int proc_ref_from_json(const cJSON *obj, struct proc_ref *out, struct error *err);
 
 #endif

@@ -82,31 +82,20 @@ cJSON *vmm_ref_to_json(const struct vmm_ref *ref)
     (void)cJSON_AddStringToObject(j, "backend", ref->backend);
     (void)cJSON_AddStringToObject(j, "accel", ref->accel);
     (void)cJSON_AddStringToObject(j, "version", ref->version);
-    json_add_i64(j, "pid", ref->proc.pid);
-    json_add_i64(j, "start_time", (int64_t)ref->proc.start_time);
-    (void)cJSON_AddStringToObject(j, "boot_id", ref->proc.boot_id);
+    proc_ref_add_json(j, &ref->proc);
     return j;
 }
 
 int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
 {
     struct vmm_ref ref = {0};
-    int64_t pid, start;
     if (!cJSON_IsObject(j))
         return error_set(err, ERR_STATE, 0, "the VMM's record is not an object");
     if (json_copy_string(j, "backend", ref.backend, sizeof ref.backend, err) < 0 ||
         json_copy_string(j, "accel", ref.accel, sizeof ref.accel, err) < 0 ||
         json_copy_string(j, "version", ref.version, sizeof ref.version, err) < 0 ||
-        json_copy_string(j, "boot_id", ref.proc.boot_id, sizeof ref.proc.boot_id, err) < 0 ||
-        json_get_i64(j, "pid", &pid, err) < 0 || json_get_i64(j, "start_time", &start, err) < 0)
+        proc_ref_from_json(j, &ref.proc, err) < 0)
         return -1;
-    /* 1 and below are never a VMM: a signal to them would hit init, a group or everyone. */
-    if (pid < 0 || pid == 1 || pid > INT32_MAX)
-        return error_set(err, ERR_STATE, 0, "\"pid\" %lld is out of range", (long long)pid);
-    if (start < 0)
-        return error_set(err, ERR_STATE, 0, "\"start_time\" is negative");
-    ref.proc.pid = (pid_t)pid;
-    ref.proc.start_time = (uint64_t)start;
     *out = ref;
     return 0;
 }

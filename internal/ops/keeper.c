@@ -1,0 +1,166 @@
+#include "ops/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/lock.h"
+#include "sys/spawn.h"
+
+int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
+                 struct error *err)
+{
+    _cleanup_free_ char *state = xasprintf("CRABBOX_FC_STATE_DIR=%s", o->store.path);
+    const char *const argv[] = {o->self_exe, "keeper", id, NULL};
+    const char *const envp[] = {state, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct child child;
+    struct proc_ref ref;
+    spec.argv = argv;
+    spec.envp = envp;
+    spec.cwd_fd = root;
+    spec.new_session = true;
+    spec.held = true;
+    if (spawn(&spec, &child, err) < 0)
+        return -1;
+    if (proc_ref_of(child.pid, &ref, err) < 0 || started(ctx, &ref, err) < 0) {
+        child_kill(&child);
+        return -1;
+    }
+    if (spawn_release(&child, "the lease's keeper", err) < 0)
+        return -1;
+    child_release(&child);
+    return 0;
+}
+
+int keeper_end(const struct proc_ref *keeper, struct error *err)
+{
+    struct deadline d = deadline_in_ms(5000);
+    if (keeper->pid == getpid())
+        return 0;
+    _cleanup_close_ int fd = proc_open(keeper, NULL);
+    if (fd < 0)
+        return 0;
+    if (pidfd_signal(fd, SIGKILL, err) < 0 || pidfd_wait(fd, &d, err) < 0)
+        return error_prefix(err, "end the lease's keeper");
+    return 0;
+}
+
+/* ---- the keeper's own process ---- */
+struct keeper {
+    struct ops *ops;
+    const char *id;
+    int dirfd;    /* of the lease */
+    int watch_fd; /* inotify: the record was replaced */
+    int timer_fd; /* wall clock */
+};
+
+enum verdict { KEEP_WAITING, END_IT, IT_IS_GONE };
+
+static void keeper_close(struct keeper *k)
+{
+    CLOSE_FD(k->dirfd);
+    CLOSE_FD(k->watch_fd);
+    CLOSE_FD(k->timer_fd);
+}
+
+static int keeper_open(struct keeper *k, struct error *err)
+{
+    char path[64];
+    k->dirfd = openat(k->ops->store.leases_fd, k->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (k->dirfd < 0)
+        return error_set(err, ERR_NOT_FOUND, errno, "lease %s", k->id);
+    k->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    k->timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    (void)str_format(path, sizeof path, "/proc/self/fd/%d/.", k->dirfd);
+    if (k->watch_fd < 0 || k->timer_fd < 0 ||
+        inotify_add_watch(k->watch_fd, path, IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+        return error_set(err, ERR_ENV, errno, "watch lease %s", k->id);
+    return 0;
+}
+
+/* Waits until whoever works on the lease is done or dead, and says what is left to do. */
+static enum verdict when_unlocked(struct keeper *k)
+{
+    struct lease_handle h;
+    struct deadline never = deadline_never();
+    struct lease l;
+    if (store_open_lease(&k->ops->store, k->id, &never, &h, NULL) < 0)
+        return IT_IS_GONE;
+    int r = store_load(&k->ops->store, &h, &l, NULL);
+    lease_handle_close(&h);
+    if (r < 0)
+        return IT_IS_GONE; /* not a record that anybody may act upon */
+    if (l.state == LEASE_BROKEN)
+        return IT_IS_GONE; /* an undo failed; a person must look first */
+    return l.state == LEASE_READY ? KEEP_WAITING : END_IT;
+}
+
+/* When the lease ends if nothing else happens; INT64_MAX for never. */
+static int64_t end_of(struct keeper *k, const struct lease *l)
+{
+    if (l->keep)
+        return INT64_MAX;
+    int64_t hard = l->created_at + l->ttl_s;
+    int64_t idle = l->last_touched_at + l->idle_timeout_s;
+    if (lock_is_held(k->dirfd, LEASE_USE, NULL) == 1)
+        idle = clock_unix_s() + l->idle_timeout_s;
+    return idle < hard ? idle : hard;
+}
+
+static void set_timer(struct keeper *k, int64_t at)
+{
+    struct itimerspec t = {.it_value = {.tv_sec = at == INT64_MAX ? 0 : (time_t)at}};
+    /* Cancelled when somebody sets the clock: the read fails and the time is judged anew. */
+    (void)timerfd_settime(k->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL);
+}
+
+static void drain(int fd)
+{
+    char buf[4096];
+    while (read(fd, buf, sizeof buf) > 0)
+        ;
+}
+
+/* One look at the record, then a wait for whatever may change it. */
+static enum verdict watch_once(struct keeper *k)
+{
+    struct lease_entry e;
+    if (store_entry(&k->ops->store, k->id, &e, NULL) < 0 || e.broken)
+        return IT_IS_GONE;
+    if (e.lease.state != LEASE_READY)
+        return when_unlocked(k);
+    int64_t end = end_of(k, &e.lease);
+    if (end <= clock_unix_s())
+        return END_IT;
+    set_timer(k, end);
+    struct pollfd p[2] = {{.fd = k->watch_fd, .events = POLLIN},
+                          {.fd = k->timer_fd, .events = POLLIN}};
+    struct deadline never = deadline_never();
+    if (deadline_poll(p, 2, &never, "the lease to end", NULL) < 0)
+        return IT_IS_GONE;
+    drain(k->watch_fd);
+    drain(k->timer_fd);
+    return KEEP_WAITING;
+}
+
+int keeper_main(struct ops *o, const char *id, struct error *err)
+{
+    _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1, -1};
+    struct ops_released released;
+    if (keeper_open(&k, err) < 0)
+        return -1;
+    enum verdict v = when_unlocked(&k);
+    while (v == KEEP_WAITING)
+        v = watch_once(&k);
+    if (v == IT_IS_GONE)
+        return 0;
+    return ops_release(o, id, &released, err);
+}

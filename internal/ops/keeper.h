@@ -1,0 +1,29 @@
+/* keeper.h: the process that ends a lease when its time is over, without a daemon.
+ *
+ * One small process a lease, started before the VMM and gone with the lease. It waits (on events
+ * only) for three things and then undoes the lease by the same path as `stop`:
+ *   - its maker died before the lease was ready: the kernel frees the lease's lock, the keeper gets
+ * it;
+ *   - the lease expired: a timer on the wall clock, set anew when the record or the clock changes;
+ *   - whoever was removing the lease died half-way.
+ * A lease in use (somebody holds LEASE_USE shared) does not idle out; its ttl still holds. A kept
+ * lease never expires. The keeper never signals anything but through the record of its own lease.
+ */
+#ifndef CRABBOX_OPS_KEEPER_H
+#define CRABBOX_OPS_KEEPER_H
+
+#include "ops/ops.h"
+#include "sys/proc.h"
+#include "vmm/vmm.h"
+
+/* Starts it, held until `started` has written it down. */
+int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
+                 struct error *err);
+
+/* Ends it (unless it is this very process); absent is a success. The lease's lock must be held. */
+int keeper_end(const struct proc_ref *keeper, struct error *err);
+
+/* The keeper's own main: returns when the lease is gone. */
+int keeper_main(struct ops *o, const char *id, struct error *err);
+
+#endif
