@@ -280,16 +280,21 @@ check_header_comments() {
 
 # The verdict on one file, kept under a name made of all that could change it.
 tidy_one() {
-    local file=$1 key stamp
+    local file=$1 key stamp checks=()
+    # cmocka's failures do not return, but its header does not say so: the analyzer would follow
+    # each test past its failed assertion. Tests run under the sanitizers instead. They also wait
+    # to be killed, and hold hostile text.
+    [[ $file == *_test.c ]] &&
+        checks=(--checks='-clang-analyzer-*,-bugprone-infinite-loop,-misc-misleading-bidirectional')
     # shellcheck disable=SC2046 # a list of file names without spaces
     key=$({
         clang-tidy --version
-        echo "${CC_FLAGS[*]}"
+        echo "${CC_FLAGS[*]} ${checks[*]}"
         cat .clang-tidy $(gcc "${CC_FLAGS[@]}" -MM -MT x "$file" 2>/dev/null | sed 's/^x://; s/\\$//')
     } | sha256sum | cut -c1-32)
     stamp=$WORK/tidy/$key
     [[ -e $stamp ]] && return 0
-    if clang-tidy --quiet --warnings-as-errors='*' "$file" -- "${CC_FLAGS[@]}" -Wno-unknown-warning-option \
+    if clang-tidy --quiet --warnings-as-errors='*' "${checks[@]}" "$file" -- "${CC_FLAGS[@]}" -Wno-unknown-warning-option \
         2>/dev/null >"$stamp.$$"; then
         mv "$stamp.$$" "$stamp"
         return 0
@@ -307,9 +312,12 @@ check_tidy() {
 
 check_cppcheck() {
     need cppcheck cppcheck || return 1
+    # The one macro of a library that looks like a statement.
+    echo '#define cJSON_ArrayForEach(e, a) for ((e) = (a)->child; (e); (e) = (e)->next)' \
+        >"$WORK/cppcheck.h"
     cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability -j "$JOBS" \
         --std=c11 --inline-suppr --library=posix --library=gnu --cppcheck-build-dir="$WORK/cppcheck" \
-        --suppressions-list=scripts/cppcheck.suppress -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
+        --suppressions-list=scripts/cppcheck.suppress --include="$WORK/cppcheck.h" -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
         -Iinternal internal cmd 2>&1
 }
 

@@ -34,7 +34,12 @@ static void close_fs(ext2_filsys *fs)
 
 static int fs_error(struct error *err, const char *name, const char *what, errcode_t e)
 {
-    return error_set(err, ERR_IO, 0, "make ext4 on %s: %s: %s", name, what, error_message(e));
+    if (e < 1 || e > 4095) /* a code of the library's own */
+        return error_set(err, ERR_IO, 0, "make ext4 on %s: %s: %s", name, what, error_message(e));
+    (void)error_set(err, ERR_IO, (int)e, "make ext4 on %s: %s", name, what);
+    if (e == ENOSPC || e == EDQUOT)
+        return error_append(err, "; free some, or set CRABBOX_FC_STATE_DIR to a larger disk");
+    return -1;
 }
 
 /* What the disk shall be. It lives as long as its lease: no journal (a crash of the guest loses

@@ -175,6 +175,8 @@ static bool child_body(void)
     if (image_make_disk(tiny, "full", 4096, "x", &err) == 0 ||
         faccessat(tiny, "full", F_OK, 0) == 0)
         return false;
+    if (err.sys != ENOSPC || !strstr(err.msg, "CRABBOX_FC_STATE_DIR"))
+        return false;
     close(tiny);
     child_step = "mount by loop";
     error_clear(&err);
