@@ -57,7 +57,6 @@ int keeper_end(const struct proc_ref *keeper, struct error *err)
 struct keeper {
     struct ops *ops;
     const char *id;
-    int dirfd;    /* of the lease */
     int watch_fd; /* inotify: the record was replaced */
     int timer_fd; /* wall clock */
 };
@@ -66,20 +65,18 @@ enum verdict { KEEP_WAITING, END_IT, IT_IS_GONE };
 
 static void keeper_close(struct keeper *k)
 {
-    CLOSE_FD(k->dirfd);
     CLOSE_FD(k->watch_fd);
     CLOSE_FD(k->timer_fd);
 }
 
 static int keeper_open(struct keeper *k, struct error *err)
 {
-    char path[64];
-    k->dirfd = openat(k->ops->store.leases_fd, k->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (k->dirfd < 0)
-        return error_set(err, ERR_NOT_FOUND, errno, "lease %s", k->id);
+    /* No descriptor of the lease's directory is kept: it would keep the directory's inode, and so
+     * the event of its removal would never come. */
+    char path[96];
     k->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     k->timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    (void)str_format(path, sizeof path, "/proc/self/fd/%d/.", k->dirfd);
+    (void)str_format(path, sizeof path, "/proc/self/fd/%d/%s", k->ops->store.leases_fd, k->id);
     if (k->watch_fd < 0 || k->timer_fd < 0 ||
         inotify_add_watch(k->watch_fd, path, IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
         return error_set(err, ERR_ENV, errno, "watch lease %s", k->id);
@@ -110,7 +107,9 @@ static int64_t end_of(struct keeper *k, const struct lease *l)
         return INT64_MAX;
     int64_t hard = l->created_at + l->ttl_s;
     int64_t idle = l->last_touched_at + l->idle_timeout_s;
-    if (lock_is_held(k->dirfd, LEASE_USE, NULL) == 1)
+    char use[64];
+    (void)str_format(use, sizeof use, "%s/" LEASE_USE, k->id);
+    if (lock_is_held(k->ops->store.leases_fd, use, NULL) == 1)
         idle = clock_unix_s() + l->idle_timeout_s;
     return idle < hard ? idle : hard;
 }
@@ -153,7 +152,7 @@ static enum verdict watch_once(struct keeper *k)
 
 int keeper_main(struct ops *o, const char *id, struct error *err)
 {
-    _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1, -1};
+    _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1};
     struct ops_released released;
     if (keeper_open(&k, err) < 0)
         return -1;
