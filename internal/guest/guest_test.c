@@ -107,6 +107,14 @@ static struct seed_user crabbox(void)
     return u;
 }
 
+/* A path below the home directory, in a buffer of its own until the next call. */
+static const char *home(const struct account *a, const char *name)
+{
+    static char path[300];
+    assert_int_equal(str_format(path, sizeof path, "%s/%s", a->home, name), 0);
+    return path;
+}
+
 static void adds_the_user_everywhere(void **state)
 {
     const struct box *b = *state;
@@ -122,12 +130,12 @@ static void adds_the_user_everywhere(void **state)
     assert_holds(b, "/etc/shadow", "\ncrabbox:*:");
     assert_holds(b, "/etc/group", "sudo:x:27:old,crabbox\n");
     assert_holds(b, "/etc/group", "\ncrabbox:x:1002:\n");
-    assert_holds(b, "/home/crabbox/.ssh/authorized_keys", "ssh-ed25519 AAAA\n");
+    assert_holds(b, home(&a, ".ssh/authorized_keys"), "ssh-ed25519 AAAA\n");
     assert_holds(b, "/etc/sudoers.d/90-crabbox-fc", "crabbox ALL=(ALL) NOPASSWD:ALL\n");
-    struct stat st = stat_of(b, "/home/crabbox/.ssh/authorized_keys");
+    struct stat st = stat_of(b, home(&a, ".ssh/authorized_keys"));
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(st.st_uid, 1002);
-    assert_int_equal(stat_of(b, "/home/crabbox/.ssh").st_mode & 07777, 0700);
+    assert_int_equal(stat_of(b, home(&a, ".ssh")).st_mode & 07777, 0700);
     assert_int_equal(stat_of(b, "/etc/shadow").st_mode & 07777, 0640);
     assert_int_equal(stat_of(b, "/etc/sudoers.d/90-crabbox-fc").st_mode & 07777, 0440);
 }

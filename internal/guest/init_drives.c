@@ -67,7 +67,7 @@ int drives_find(struct drives *out, struct error *err)
 {
     unsigned seen = 0;
     *out = (struct drives){.seed_fd = -1};
-    for (char letter = 'a'; letter <= 'z'; letter++) {
+    for (int letter = 'a'; letter <= 'z'; letter++) {
         char path[32];
         (void)str_format(path, sizeof path, "/dev/vd%c", letter);
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
