@@ -7,7 +7,7 @@
 # throw-away git repository into it, compiles and runs a C program there, passes its exit code through
 # and removes everything again. A second run reuses what the first one built.
 #
-# Everything of the network happens in a network namespace of the demo's own: the host's links, rules
+# Everything happens in network and process namespaces of the demo's own: the host's links, rules
 # and forwarding are not touched, and no traffic leaves the machine once the packages are here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,7 +44,7 @@ if [ -z "${CRABBOX_DEMO_INSIDE:-}" ]; then
     say 'guest image'
     scripts/build-image.sh
     say 'a microVM'
-    CRABBOX_DEMO_INSIDE=1 exec unshare --net --mount -- "$0" ${args[@]+"${args[@]}"}
+    CRABBOX_DEMO_INSIDE=1 exec unshare --net --mount --pid --fork --kill-child --mount-proc -- "$0" ${args[@]+"${args[@]}"}
 fi
 
 ip link set lo up
