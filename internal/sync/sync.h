@@ -1,15 +1,20 @@
 /* sync.h: bringing a working tree into the guest.
  *
  * sync_scan asks git (or walks the directory where there is no repository) which files belong to
- * the tree; sync_push streams them as one pax archive over SSH into the guest's tar. Names may hold
- * any byte but NUL; symlinks are sent as symlinks and never followed; sockets, devices and
- * unreadable files are reported, not sent. This module is the only user of libarchive's tar writer.
+ * the tree; sync_push streams them as one tar archive (GNU format: any name, any size) over SSH
+ * into the guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and never
+ * followed; sockets, devices and unreadable files are reported, not sent. This module is the only
+ * user of libarchive's tar writer.
+ *
+ * Order: sync_scan → sync_push → sync_list_free. Nothing is written on the host.
  */
 #ifndef CRABBOX_SYNC_SYNC_H
 #define CRABBOX_SYNC_SYNC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -19,17 +24,23 @@
 struct sync_file {
     char *path; /* relative to the root, owned */
     int64_t size;
+    int64_t mtime_ns;
+    mode_t mode; /* type and permissions: a regular file or a symlink */
 };
 
 struct sync_list {
-    char *root; /* absolute: the repository's top, or the directory itself; owned */
-    char *name; /* last component of root; owned */
-    struct sync_file *files;
+    char *root;   /* absolute: the repository's top, or the directory itself; owned */
+    char *name;   /* last component of root; owned */
+    char *subdir; /* where the scanned directory lies below root, "" if it is the root; owned */
+    bool git;     /* root is a git repository */
+    struct sync_file *files; /* sorted by path */
     size_t n_files;
     int64_t bytes;
-    size_t n_skipped; /* sockets, devices, unreadable */
+    size_t n_skipped;    /* sockets, devices, unreadable */
+    char *first_skipped; /* the first such path, or NULL; owned */
 };
 
+/* Beyond warn_* the scan says so on stderr, beyond max_* it fails. 0: no limit. */
 struct sync_limits {
     size_t warn_files, max_files;
     int64_t warn_bytes, max_bytes;
@@ -39,6 +50,11 @@ struct sync_limits {
         50000, 150000, 5LL << 30, 20LL << 30                                                       \
     }
 
+/* Lists what belongs to the tree at `dir`. `exclude` (may be NULL) holds patterns, one a line,
+ * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
+ * matches a file or one of its directories decides; "!" re-includes, also below an excluded
+ * directory. Never sent: .git. Deleted files and uninitialised submodules are left out.
+ * `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where a repository has no git. */
 int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
 void sync_list_free(struct sync_list *l);
@@ -46,7 +62,9 @@ void sync_list_free(struct sync_list *l);
 /* Called now and then with what was sent so far. May be NULL. */
 typedef void sync_progress_fn(void *ctx, size_t files, int64_t bytes);
 
-/* Creates `remote_dir` and unpacks the tree there. ERR_SYNC, or the connection's own error. */
+/* Creates `remote_dir` and unpacks the tree there. A file that changes while it is read is sent
+ * with the size it had when opened (cut, or filled with zeros) and reported on stderr; one that
+ * has gone is left out. ERR_SYNC with what the guest's tar said, or the connection's own error. */
 int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
               const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err);
 

@@ -1,0 +1,201 @@
+#include "sync/ignore.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+/* "[a-z]" at g against c. Returns the character after the class, NULL if it is not closed. */
+static const char *match_class(const char *g, unsigned char c, bool *hit)
+{
+    const char *p = g + 1;
+    bool inverted = *p == '!' || *p == '^';
+    bool found = false;
+    p += inverted;
+    for (bool first = true; *p && (first || *p != ']'); first = false) {
+        if (*p == '\\' && p[1])
+            p++;
+        unsigned char low = (unsigned char)*p++;
+        unsigned char high = low;
+        if (*p == '-' && p[1] && p[1] != ']') {
+            p++;
+            if (*p == '\\' && p[1])
+                p++;
+            high = (unsigned char)*p++;
+        }
+        found = found || (low <= c && c <= high);
+    }
+    if (!*p)
+        return NULL;
+    *hit = found != inverted && c != '/';
+    return p + 1;
+}
+
+/* One character of the glob against one of the text. Returns the rest of the glob, or NULL. */
+static const char *match_one(const char *g, char c)
+{
+    bool hit = false;
+    if (*g == '?')
+        return c != '/' ? g + 1 : NULL;
+    if (*g == '[') {
+        const char *rest = match_class(g, (unsigned char)c, &hit);
+        if (rest)
+            return hit ? rest : NULL;
+        return c == '[' ? g + 1 : NULL; /* not closed: a plain bracket */
+    }
+    if (*g == '\\' && g[1])
+        g++;
+    return *g && *g == c ? g + 1 : NULL;
+}
+
+/* Where to go on when the text no longer fits: the last `*` (within its component) and the last
+ * `**`. Going back to earlier ones can't help, which is what keeps this cheap. */
+struct retry {
+    const char *glob; /* after the star; NULL: none */
+    const char *text; /* where its next try starts */
+};
+
+static bool is_double_star(const char *g)
+{
+    return g[0] == '*' && g[1] == '*';
+}
+
+bool ignore_glob(const char *glob, const char *text)
+{
+    struct retry star = {NULL, NULL};
+    struct retry deep = {NULL, NULL};
+    const char *g = glob;
+    const char *t = text;
+    while (*t) {
+        if (is_double_star(g)) {
+            while (*g == '*')
+                g++;
+            if (!*g)
+                return true;
+            /* A double star with its slash also stands for no directory at all. */
+            if (*g == '/')
+                g++;
+            deep = (struct retry){g, t};
+            star.glob = NULL;
+            continue;
+        }
+        if (*g == '*') {
+            star = (struct retry){++g, t};
+            continue;
+        }
+        const char *rest = match_one(g, *t);
+        if (rest) {
+            g = rest;
+            t++;
+        } else if (star.glob && *star.text != '/') {
+            g = star.glob;
+            t = ++star.text;
+        } else if (deep.glob) {
+            /* After a slash in the glob only component starts count. */
+            bool component = deep.glob[-1] == '/';
+            do {
+                deep.text++;
+            } while (component && *deep.text && deep.text[-1] != '/');
+            if (!*deep.text)
+                return false;
+            star.glob = NULL;
+            g = deep.glob;
+            t = deep.text;
+        } else {
+            return false;
+        }
+    }
+    while (*g == '*')
+        g++;
+    return !*g;
+}
+
+/* Cuts comments, the newline and unquoted blanks at the end; "" if nothing is left. */
+static size_t line_length(const char *line, size_t len)
+{
+    if (len && line[0] == '#')
+        return 0;
+    while (len && (line[len - 1] == ' ' || line[len - 1] == '\t' || line[len - 1] == '\r')) {
+        if (len > 1 && line[len - 2] == '\\')
+            break;
+        len--;
+    }
+    return len;
+}
+
+static void add_line(struct ignore *ig, const char *line, size_t len)
+{
+    struct ignore_pattern p = {0};
+    len = line_length(line, len);
+    if (len && line[0] == '!') {
+        p.negated = true;
+        line++;
+        len--;
+    }
+    if (len && line[len - 1] == '/') {
+        p.dir_only = true;
+        len--;
+    }
+    p.anchored = memchr(line, '/', len) != NULL;
+    if (len && line[0] == '/') {
+        line++;
+        len--;
+    }
+    if (len == 0)
+        return;
+    p.glob = xasprintf("%.*s", (int)len, line);
+    ig->patterns = xrealloc(ig->patterns, (ig->n + 1) * sizeof p);
+    ig->patterns[ig->n++] = p;
+    ig->has_negated = ig->has_negated || p.negated;
+}
+
+void ignore_add(struct ignore *ig, const char *text)
+{
+    for (const char *line = text; line && *line;) {
+        size_t len = strcspn(line, "\n");
+        add_line(ig, line, len);
+        line += len + (line[len] == '\n');
+    }
+}
+
+void ignore_free(struct ignore *ig)
+{
+    for (size_t i = 0; i < ig->n; i++)
+        free(ig->patterns[i].glob);
+    free(ig->patterns);
+    *ig = (struct ignore)IGNORE_INIT;
+}
+
+/* One pattern against one path, without regard to the path's parents. */
+static bool match_self(const struct ignore_pattern *p, const char *path, bool is_dir)
+{
+    if (p->dir_only && !is_dir)
+        return false;
+    const char *slash = strrchr(path, '/');
+    return ignore_glob(p->glob, p->anchored || !slash ? path : slash + 1);
+}
+
+/* One pattern against a path and each directory above it. `path` is changed and restored. */
+static bool match_any_level(const struct ignore_pattern *p, char *path, bool is_dir)
+{
+    if (match_self(p, path, is_dir))
+        return true;
+    for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        bool hit = match_self(p, path, true);
+        *slash = '/';
+        if (hit)
+            return true;
+    }
+    return false;
+}
+
+bool ignore_match(const struct ignore *ig, const char *path, bool is_dir)
+{
+    if (ig->n == 0)
+        return false;
+    _cleanup_free_ char *copy = xstrdup(path);
+    for (size_t i = ig->n; i-- > 0;)
+        if (match_any_level(&ig->patterns[i], copy, is_dir))
+            return !ig->patterns[i].negated;
+    return false;
+}

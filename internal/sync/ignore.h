@@ -1,0 +1,45 @@
+/* ignore.h: which paths the user does not want to be sent.
+ *
+ * ignore_add the pattern texts in order of rising weight, ask ignore_match for each path, then
+ * ignore_free. Syntax of .gitignore: `#` comments, `!` re-includes, a slash that is not the last
+ * character anchors at the root, a last slash means directories only, `*` `?` `[a-z]` stay within
+ * a component, `**` crosses them, a backslash quotes.
+ *
+ * Unlike git, a pattern that matches a directory also speaks for everything below it, and a later
+ * `!` may bring back a file from there.
+ */
+#ifndef CRABBOX_SYNC_IGNORE_H
+#define CRABBOX_SYNC_IGNORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ignore_pattern {
+    char *glob; /* owned; without "!", leading and last slash */
+    bool negated;
+    bool anchored;
+    bool dir_only;
+};
+
+struct ignore {
+    struct ignore_pattern *patterns; /* owned */
+    size_t n;
+    bool has_negated;
+};
+
+#define IGNORE_INIT                                                                                \
+    {                                                                                              \
+        NULL, 0, false                                                                             \
+    }
+
+/* Adds each line of `text` (NULL is fine). */
+void ignore_add(struct ignore *ig, const char *text);
+void ignore_free(struct ignore *ig);
+
+/* Whether `path` (relative, no leading "./") is left out. */
+bool ignore_match(const struct ignore *ig, const char *path, bool is_dir);
+
+/* The glob alone against a whole string; linear in practice, never exponential. */
+bool ignore_glob(const char *glob, const char *text);
+
+#endif

@@ -1,0 +1,35 @@
+/* list.h: the making of a struct sync_list, for the files of this module only. */
+#ifndef CRABBOX_SYNC_LIST_H
+#define CRABBOX_SYNC_LIST_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "sync/ignore.h"
+#include "sync/sync.h"
+#include "sync/tree.h"
+
+/* One scan: what it fills and what it asks on the way. */
+struct scan {
+    struct sync_list *list;
+    struct tree tree;
+    struct ignore ignore;
+    struct sync_limits limits;
+    const struct deadline *d;
+    size_t alloc; /* of list->files */
+};
+
+/* Asks git for the files of the repository at `prefix` ("" or "sub/") and adds them. */
+int scan_git(struct scan *s, const char *prefix, struct error *err);
+/* Where the repository of `dir` begins, without following environment variables of git. Sets
+ * *top to NULL if `dir` is in none. */
+int git_top(const char *dir, const struct deadline *d, char **top, struct error *err);
+
+/* Adds the files of a directory that is no repository. */
+int scan_walk(struct scan *s, struct error *err);
+
+/* Adds one path if its kind can be sent; checks the limits. */
+int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
+void scan_skip(struct scan *s, const char *path);
+
+#endif

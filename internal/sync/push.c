@@ -1,0 +1,97 @@
+/* push.c: the archive on its way into the guest. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sync/pack.h"
+
+enum { STDERR_MAX = 4096, PROGRESS_MS = 100 };
+
+struct sender {
+    struct pack pack;
+    sync_progress_fn *progress;
+    void *ctx;
+    int64_t told_ms;
+};
+
+static void cleanup_sender(struct sender *s)
+{
+    pack_free(&s->pack);
+}
+
+static void tell(struct sender *s, bool now)
+{
+    int64_t ms = clock_boot_ms();
+    if (!s->progress || (!now && ms - s->told_ms < PROGRESS_MS))
+        return;
+    s->told_ms = ms;
+    s->progress(s->ctx, s->pack.n_files, s->pack.bytes);
+}
+
+static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
+{
+    struct sender *s = ctx;
+    tell(s, false);
+    return pack_read(&s->pack, buf, size, err);
+}
+
+/* Options that GNU, busybox and bsd tar share: -p modes as sent, -o owner is who unpacks. */
+static void unpack_command(struct strbuf *out, const char *dir)
+{
+    strbuf_adds(out, "mkdir -p -- ");
+    strbuf_add_shell_quoted(out, dir);
+    strbuf_adds(out, " && cd -- ");
+    strbuf_add_shell_quoted(out, dir);
+    strbuf_adds(out, " && exec tar -x -p -o -f -");
+}
+
+/* The guest's words in one line that can't steer a terminal. */
+static void flatten(struct strbuf *sb)
+{
+    while (sb->len && sb->buf[sb->len - 1] == '\n')
+        sb->buf[--sb->len] = '\0';
+    for (size_t i = 0; i < sb->len; i++) {
+        unsigned char c = (unsigned char)sb->buf[i];
+        if (c == '\n')
+            sb->buf[i] = ';';
+        else if (c < 0x20 || c > 0x7e)
+            sb->buf[i] = '?';
+    }
+}
+
+static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, const char *dir,
+                         struct error *err)
+{
+    flatten(errout);
+    if (st->signalled)
+        return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s was killed by SIG%s", dir,
+                         st->signal);
+    return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s failed (exit code %d): %.600s",
+                     dir, st->code, errout->len ? errout->buf : "no message");
+}
+
+int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+              const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err)
+{
+    _cleanup_(cleanup_sender) struct sender s = {.progress = progress, .ctx = ctx};
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    if (pack_init(&s.pack, l, err) < 0)
+        return -1;
+    unpack_command(&command, remote_dir);
+    io.source = next_bytes;
+    io.source_ctx = &s;
+    io.errout = &errout;
+    io.out_max = STDERR_MAX;
+    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
+        return error_prefix(err, "sync");
+    if (st.signalled || st.code)
+        return unpack_failed(&st, &errout, remote_dir, err);
+    tell(&s, true);
+    if (s.pack.n_changed)
+        log_warn("sync: %zu files changed or went away while they were sent, first %s",
+                 s.pack.n_changed, s.pack.first_changed);
+    return 0;
+}

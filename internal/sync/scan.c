@@ -1,0 +1,177 @@
+/* scan.c: from a directory to the sorted list of what will be sent. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sync/list.h"
+#include "sys/file.h"
+
+#define IGNORE_FILE     ".crabboxignore"
+#define IGNORE_FILE_MAX (1024 * 1024)
+/* Left out unless the user asks for them with "!". */
+#define BUILT_IN ".DS_Store\n"
+
+static void cleanup_scan(struct scan *s)
+{
+    tree_close(&s->tree);
+    ignore_free(&s->ignore);
+}
+
+static void cleanup_list(struct sync_list *l)
+{
+    sync_list_free(l);
+}
+
+void sync_list_free(struct sync_list *l)
+{
+    for (size_t i = 0; i < l->n_files; i++)
+        free(l->files[i].path);
+    free(l->files);
+    free(l->root);
+    free(l->name);
+    free(l->subdir);
+    free(l->first_skipped);
+    *l = (struct sync_list){0};
+}
+
+void scan_skip(struct scan *s, const char *path)
+{
+    if (!s->list->n_skipped++)
+        s->list->first_skipped = xstrdup(path);
+}
+
+static int check_max(const struct scan *s, struct error *err)
+{
+    const struct sync_list *l = s->list;
+    static const char hint[] = "leave files out with " IGNORE_FILE " or sync.exclude";
+    if (s->limits.max_files && l->n_files > s->limits.max_files)
+        return error_set(err, ERR_SYNC, 0, "%s has more than %zu files to sync: %s", l->root,
+                         s->limits.max_files, hint);
+    if (s->limits.max_bytes && l->bytes > s->limits.max_bytes)
+        return error_set(err, ERR_SYNC, 0, "%s has more than %lld MiB to sync: %s", l->root,
+                         (long long)(s->limits.max_bytes >> 20), hint);
+    return 0;
+}
+
+int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err)
+{
+    struct sync_list *l = s->list;
+    const char *base;
+    if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) {
+        scan_skip(s, path);
+        return 0;
+    }
+    /* root reads everything; asking costs others one call a file */
+    if (S_ISREG(st->st_mode) && geteuid() != 0) {
+        int parent = tree_parent(&s->tree, path, &base);
+        if (parent < 0 || faccessat(parent, base, R_OK, AT_EACCESS) < 0) {
+            scan_skip(s, path);
+            return 0;
+        }
+    }
+    if (l->n_files == s->alloc) {
+        s->alloc = s->alloc ? 2 * s->alloc : 256;
+        l->files = xrealloc(l->files, s->alloc * sizeof *l->files);
+    }
+    l->files[l->n_files++] = (struct sync_file){
+        .path = xstrdup(path),
+        .size = S_ISREG(st->st_mode) ? st->st_size : 0,
+        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .mode = st->st_mode,
+    };
+    l->bytes += l->files[l->n_files - 1].size;
+    return check_max(s, err);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct sync_file *)a)->path, ((const struct sync_file *)b)->path);
+}
+
+/* git lists a file in conflict once for each side. */
+static void sort_unique(struct sync_list *l)
+{
+    size_t kept = 0;
+    if (l->n_files == 0)
+        return;
+    qsort(l->files, l->n_files, sizeof *l->files, by_path);
+    for (size_t i = 1; i < l->n_files; i++) {
+        if (str_eq(l->files[kept].path, l->files[i].path)) {
+            l->bytes -= l->files[i].size;
+            free(l->files[i].path);
+        } else {
+            l->files[++kept] = l->files[i];
+        }
+    }
+    l->n_files = kept + 1;
+}
+
+static int load_ignore(struct scan *s, const char *exclude, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_free_ char *path = xasprintf("%s/%s", s->list->root, IGNORE_FILE);
+    struct error local = ERROR_INIT;
+    ignore_add(&s->ignore, BUILT_IN);
+    ignore_add(&s->ignore, exclude);
+    if (file_read_at(AT_FDCWD, path, IGNORE_FILE_MAX, &text, &local) == 0)
+        ignore_add(&s->ignore, text.buf);
+    else if (local.sys != ENOENT)
+        return error_set(err, ERR_SYNC, 0, "%s", local.msg);
+    return 0;
+}
+
+/* Finds the root and where `dir` lies in it. */
+static int find_root(struct scan *s, const char *dir, struct error *err)
+{
+    struct sync_list *l = s->list;
+    _cleanup_free_ char *real = realpath(dir, NULL);
+    _cleanup_free_ char *top = NULL;
+    if (!real)
+        return error_set(err, ERR_SYNC, errno, "find the working tree %s", dir);
+    if (git_top(real, s->d, &top, err) < 0)
+        return -1;
+    size_t len = top ? strlen(top) : 0;
+    l->git = top != NULL;
+    l->subdir = xstrdup(top && str_has_prefix(real, top) && real[len] == '/' ? real + len + 1 : "");
+    l->root = xstrdup(top ? top : real);
+    l->name = xstrdup(strrchr(l->root, '/') ? strrchr(l->root, '/') + 1 : l->root);
+    return 0;
+}
+
+static void warn_large(const struct scan *s)
+{
+    const struct sync_list *l = s->list;
+    if (s->limits.warn_files && l->n_files > s->limits.warn_files)
+        log_warn("sync: %zu files in %s; " IGNORE_FILE " can leave some out", l->n_files, l->root);
+    if (s->limits.warn_bytes && l->bytes > s->limits.warn_bytes)
+        log_warn("sync: %lld MiB in %s; " IGNORE_FILE " can leave some out",
+                 (long long)(l->bytes >> 20), l->root);
+    if (l->n_skipped)
+        log_warn("sync: %zu sockets, devices or unreadable files are not sent, first %s",
+                 l->n_skipped, l->first_skipped);
+}
+
+int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
+              const struct deadline *d, struct sync_list *out, struct error *err)
+{
+    static const struct sync_limits defaults = SYNC_LIMITS_DEFAULT;
+    _cleanup_(cleanup_list) struct sync_list list = {0};
+    _cleanup_(cleanup_scan) struct scan s = {.list = &list,
+                                             .tree = TREE_INIT,
+                                             .ignore = IGNORE_INIT,
+                                             .limits = limits ? *limits : defaults,
+                                             .d = d};
+    if (find_root(&s, dir, err) < 0 || load_ignore(&s, exclude, err) < 0 ||
+        tree_open(&s.tree, list.root, err) < 0)
+        return -1;
+    if ((list.git ? scan_git(&s, "", err) : scan_walk(&s, err)) < 0)
+        return -1;
+    sort_unique(&list);
+    warn_large(&s);
+    *out = list;
+    list = (struct sync_list){0};
+    return 0;
+}

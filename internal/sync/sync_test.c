@@ -1,0 +1,432 @@
+/* Real git, real tar, real trees; the guest is a dropbear in a namespace of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sync/pack.h"
+#include "sync/sync.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+#include "testutil/sandbox.h"
+#include "testutil/sshserver.h"
+
+enum { PORT = 2401 };
+
+static struct sshserver server;
+static bool entered;
+static char work[64];
+
+static void cleanup_list(struct sync_list *l)
+{
+    sync_list_free(l);
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    log_set_level(LOG_QUIET);
+    entered = sandbox_enter_or_skip();
+    /* The sandbox's /run is a tmpfs of its own: quick, and gone with the process. */
+    (void)str_copy(work, sizeof work, entered ? "/run/sync-XXXXXX" : "/tmp/crabbox-sync-XXXXXX");
+    if (!mkdtemp(work))
+        return -1;
+    (void)setenv("HOME", work, 1);
+    (void)setenv("XDG_CONFIG_HOME", work, 1);
+    if (entered &&
+        (sshserver_prepare(&server, &err) < 0 || sshserver_start(&server, true, PORT, &err) < 0)) {
+        (void)fprintf(stderr, "setup: %s\n", err.msg);
+        return -1;
+    }
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    if (dir_remove_tree(AT_FDCWD, work, &err) < 0)
+        return -1;
+    if (!entered)
+        return 0;
+    sshserver_stop(&server);
+    return sandbox_children_left(5000);
+}
+
+/* Runs a script in `dir`; it must succeed. Its output is appended to `out` (may be NULL). */
+static void sh(const char *dir, const char *script, struct strbuf *out)
+{
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct deadline d = deadline_in_ms(60000);
+    struct exit_status st;
+    struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    _cleanup_close_ int cwd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    spec.argv = (const char *const[]){"/bin/sh", "-euc", script, NULL};
+    spec.cwd_fd = cwd;
+    if (spawn_run(&spec, &d, 16 << 20, out, &errout, &st, &err) < 0)
+        fail_msg("%s", err.msg);
+    if (!st.exited || st.code)
+        fail_msg("%s: %s", script, errout.buf);
+}
+
+/* A fresh directory below the test's own. */
+static char *new_dir(const char *name)
+{
+    char *dir = xasprintf("%s/%s", work, name);
+    assert_int_equal(mkdir(dir, 0755), 0);
+    return dir;
+}
+
+static void scan(const char *dir, const char *exclude, struct sync_list *l)
+{
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    if (sync_scan(dir, exclude, NULL, &d, l, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static void assert_paths(const struct sync_list *l, const char *const *want)
+{
+    size_t n = 0;
+    for (; want[n]; n++) {
+        if (n >= l->n_files)
+            fail_msg("%s is missing at the end", want[n]);
+        assert_string_equal(l->files[n].path, want[n]);
+    }
+    assert_int_equal(l->n_files, n);
+}
+
+#define GIT_INIT                                                                                   \
+    "git init -q -b main; git config user.name t; git config user.email t@example.invalid; "
+
+static void test_git_tree(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("git");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir,
+       GIT_INIT "echo '*.o' > .gitignore; echo a > a.c; echo b > b.c; mkdir sub; echo x > sub/run;"
+                "chmod 755 sub/run; ln -s ../a.c sub/link; ln -s /etc dir-link; git add -A;"
+                "git commit -qm x; rm b.c; echo o > a.o; echo new > 'with space'; touch sub/empty;"
+                "printf x > \"$(printf 'n\\nl')\"",
+       NULL);
+    _cleanup_free_ char *sub = xasprintf("%s/sub", dir);
+    scan(sub, NULL, &l);
+    assert_string_equal(l.root, dir);
+    assert_string_equal(l.name, "git");
+    assert_string_equal(l.subdir, "sub");
+    assert_true(l.git);
+    assert_paths(&l, (const char *const[]){".gitignore", "a.c", "dir-link", "n\nl", "sub/empty",
+                                           "sub/link", "sub/run", "with space", NULL});
+    assert_true(S_ISLNK(l.files[2].mode));
+    assert_int_equal(l.files[6].mode & 0777, 0755);
+    assert_int_equal(l.bytes, 4 + 2 + 1 + 2 + 4);
+    assert_int_equal(l.n_skipped, 0);
+}
+
+/* A tracked directory replaced by a symlink to the outside: nothing behind it is sent. */
+static void test_directory_became_a_symlink(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("swap");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir,
+       GIT_INIT "mkdir d; echo in > d/passwd; git add -A; git commit -qm x; rm -r d; ln -s /etc d",
+       NULL);
+    scan(dir, NULL, &l);
+    assert_paths(&l, (const char *const[]){"d", NULL});
+    assert_true(S_ISLNK(l.files[0].mode));
+}
+
+static void test_submodules_and_nested_repositories(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("modules");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir,
+       "mkdir lib top; cd lib; " GIT_INIT
+       "echo l > l.c; git add -A; git commit -qm l; cd ../top; " GIT_INIT
+       "git -c protocol.file.allow=always submodule add -q ../lib lib 2>/dev/null; "
+       "git -c protocol.file.allow=always submodule add -q ../lib gone 2>/dev/null; "
+       "git commit -qm t; git submodule deinit -q -f gone; echo u > lib/untracked; "
+       "mkdir nested; cd nested; " GIT_INIT "echo n > n.c",
+       NULL);
+    _cleanup_free_ char *top = xasprintf("%s/top", dir);
+    scan(top, NULL, &l);
+    assert_paths(
+        &l, (const char *const[]){".gitmodules", "lib/l.c", "lib/untracked", "nested/n.c", NULL});
+}
+
+/* A hook's environment must not redirect us to another repository. */
+static void test_git_environment_is_ignored(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("env");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir, GIT_INIT "echo a > a", NULL);
+    (void)setenv("GIT_DIR", "/nonexistent", 1);
+    (void)setenv("GIT_INDEX_FILE", "/nonexistent", 1);
+    scan(dir, NULL, &l);
+    (void)unsetenv("GIT_DIR");
+    (void)unsetenv("GIT_INDEX_FILE");
+    assert_paths(&l, (const char *const[]){"a", NULL});
+}
+
+static void test_plain_directory(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("plain");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir,
+       "mkdir -p a/b .git2; echo 1 > a/b/c; echo 2 > z; ln -s nowhere l; mkfifo fifo; echo 3 > "
+       ".DS_Store; mkdir build; echo o > build/x.o; echo k > build/keep; printf 'build/\\n"
+       "!build/keep\\n' > .crabboxignore",
+       NULL);
+    scan(dir, "z", &l);
+    assert_false(l.git);
+    assert_string_equal(l.subdir, "");
+    assert_paths(&l, (const char *const[]){".crabboxignore", "a/b/c", "build/keep", "l", NULL});
+    assert_int_equal(l.n_skipped, 1);
+    assert_string_equal(l.first_skipped, "fifo");
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("limits");
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    struct sync_limits few = {0, 3, 0, 0};
+    struct sync_limits small = {0, 0, 0, 10};
+    struct sync_list l = {0};
+    sh(dir, "for i in 1 2 3 4; do echo 123 > $i; done", NULL);
+    assert_int_equal(sync_scan(dir, NULL, &few, &d, &l, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_non_null(strstr(err.msg, "more than 3 files"));
+    assert_int_equal(sync_scan(dir, NULL, &small, &d, &l, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_int_equal(sync_scan("/nonexistent", NULL, NULL, &d, &l, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_null(l.files);
+}
+
+/* Everything but the directories' own times and modes, as one text. */
+#define DESCRIBE                                                                                   \
+    "find . -name .git -prune -o ! -type d -printf '%P|%y|%m|%s|%Ts|%l\\n' | LC_ALL=C sort; "      \
+    "find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum"
+
+/* A tree with every awkward thing that git can hold. */
+#define AWKWARD                                                                                    \
+    GIT_INIT                                                                                       \
+    "mkdir -p deep/er/still; n=$(printf 'x%.0s' $(seq 1 200)); mkdir -p $n/$n; echo l > $n/$n/f; " \
+    "printf 'bytes\\0\\377' > deep/er/still/bin; printf x > \"$(printf 'bad\\377utf8')\"; "        \
+    "printf y > \"$(printf 'new\\nline')\"; printf z > ' lead'; printf d > ./-dash; "              \
+    "printf b > 'back\\slash'; touch empty; head -c 3000000 /dev/urandom > big; chmod 755 big; "   \
+    "chmod 400 empty; ln -s big link; ln -s /nonexistent dangling; ln -s $n/$n/$n long-link; "     \
+    "touch -d '2001-02-03 04:05:06' ./-dash; git add -A"
+
+static void push(struct ssh_conn *c, const struct sync_list *l, const char *to)
+{
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    if (sync_push(c, l, to, &d, NULL, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static struct ssh_conn *connect_or_skip(void)
+{
+    if (!entered)
+        skip();
+    struct ssh_target t = sshserver_target(&server);
+    struct deadline d = deadline_in_ms(10000);
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    if (ssh_connect_to(&t, &d, &c, &err) < 0)
+        fail_msg("connect: %s", err.msg);
+    return c;
+}
+
+static void test_awkward_tree_arrives_whole(void **state)
+{
+    (void)state;
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
+    _cleanup_free_ char *dir = new_dir("awkward");
+    _cleanup_free_ char *to = xasprintf("%s/it's a 'dir'/$x", work);
+    _cleanup_strbuf_ struct strbuf here = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf there = STRBUF_INIT;
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir, AWKWARD, NULL);
+    scan(dir, NULL, &l);
+    assert_int_equal(l.n_files, 12);
+    push(c, &l, to);
+    push(c, &l, to); /* over itself */
+    sh(dir, DESCRIBE, &here);
+    sh(to, DESCRIBE, &there);
+    assert_string_equal(here.buf, there.buf);
+    assert_true(here.len > 1000);
+}
+
+/* In the guest a symlink stands where the tree has a directory: it is replaced, not followed. */
+static void test_symlink_in_the_guest_is_not_followed(void **state)
+{
+    (void)state;
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
+    _cleanup_free_ char *dir = new_dir("trap");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    sh(dir, "mkdir -p src/d to outside; echo x > src/d/f; ln -s ../outside to/d", NULL);
+    _cleanup_free_ char *src = xasprintf("%s/src", dir);
+    _cleanup_free_ char *to = xasprintf("%s/to", dir);
+    scan(src, NULL, &l);
+    push(c, &l, to);
+    sh(dir, "test ! -L to/d; test -f to/d/f; test ! -e outside/f", NULL);
+}
+
+static void test_failing_tar_is_a_sync_error(void **state)
+{
+    (void)state;
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
+    _cleanup_free_ char *dir = new_dir("fail");
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    struct deadline d = deadline_in_ms(20000);
+    struct error err = ERROR_INIT;
+    sh(dir, "head -c 8000000 /dev/zero > big", NULL);
+    scan(dir, NULL, &l);
+    assert_int_equal(sync_push(c, &l, "/proc/no/such", &d, NULL, NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_non_null(strstr(err.msg, "/proc/no"));
+    error_clear(&err);
+    assert_int_equal(sync_push(c, &l, "/dev/null/x", &d, NULL, NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    /* the connection is still good */
+    _cleanup_free_ char *to = xasprintf("%s/to", dir);
+    push(c, &l, to);
+}
+
+/* Reads the whole archive into a file, with a chance to disturb the tree on the way. */
+static void pack_to(const struct sync_list *l, const char *file, const char *dir,
+                    const char *disturb, size_t *changed)
+{
+    struct pack p;
+    struct error err = ERROR_INIT;
+    char buf[8192];
+    _cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pack_init(&p, l, &err), 0);
+    for (ssize_t n, at = 0; (n = pack_read(&p, buf, sizeof buf, &err)) != 0; at += n) {
+        if (n < 0)
+            fail_msg("%s", err.msg);
+        assert_int_equal(fd_write_all(fd, buf, (size_t)n, file, &err), 0);
+        if (at == 0)
+            sh(dir, disturb, NULL);
+    }
+    *changed = p.n_changed;
+    pack_free(&p);
+}
+
+static void test_files_that_change_meanwhile(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("change");
+    _cleanup_free_ char *src = new_dir("change/src");
+    _cleanup_free_ char *tar = xasprintf("%s/t.tar", dir);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    size_t changed = 0;
+    sh(src,
+       "head -c 1000000 /dev/zero | tr '\\0' a > a; echo b > b; echo c > c; mkdir d; echo d > "
+       "d/f; echo e > e",
+       NULL);
+    scan(src, NULL, &l);
+    /* `a` is open by now: it shrinks. b goes, c becomes a link out, d too, e turns into a FIFO. */
+    pack_to(&l, tar, src,
+            "truncate -s 500000 a; rm b c e; ln -s /etc/passwd c; rm -r d; ln -s /etc d; mkfifo e",
+            &changed);
+    assert_int_equal(changed, 4); /* a, b, d/f and e; the link c is sent as a link */
+    sh(dir, "mkdir out; tar -xf t.tar -C out; cd out; stat -c %s a; ls; readlink c", &out);
+    assert_string_equal(out.buf, "1000000\na\nc\n/etc/passwd\n");
+}
+
+static void test_file_that_grows_meanwhile(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_dir("grow");
+    _cleanup_free_ char *src = new_dir("grow/src");
+    _cleanup_free_ char *tar = xasprintf("%s/t.tar", dir);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    size_t changed = 0;
+    sh(src, "head -c 300000 /dev/zero > a; echo z > z", NULL);
+    scan(src, NULL, &l);
+    pack_to(&l, tar, src, "head -c 300000 /dev/zero >> a", &changed);
+    assert_int_equal(changed, 1);
+    sh(dir, "mkdir out; tar -xf t.tar -C out; stat -c %s out/a; cat out/z", &out);
+    assert_string_equal(out.buf, "300000\nz\n");
+}
+
+struct seen {
+    size_t calls, files;
+    int64_t bytes;
+};
+
+static void on_progress(void *ctx, size_t files, int64_t bytes)
+{
+    struct seen *s = ctx;
+    s->calls++;
+    assert_true(files >= s->files && bytes >= s->bytes);
+    s->files = files;
+    s->bytes = bytes;
+}
+
+static void test_many_files_and_progress(void **state)
+{
+    (void)state;
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
+    _cleanup_free_ char *dir = new_dir("many");
+    _cleanup_free_ char *to = xasprintf("%s/many-copy", work);
+    _cleanup_strbuf_ struct strbuf n = STRBUF_INIT;
+    _cleanup_(cleanup_list) struct sync_list l = {0};
+    struct seen seen = {0};
+    struct deadline d = deadline_in_ms(60000);
+    sh(dir,
+       GIT_INIT "for i in 1 2 3 4 5; do mkdir d$i; (cd d$i; seq 1 1000 | split -l 1 -a 3); done",
+       NULL);
+    scan(dir, NULL, &l);
+    assert_int_equal(l.n_files, 5000);
+    assert_int_equal(sync_push(c, &l, to, &d, on_progress, &seen, NULL), 0);
+    assert_int_equal(seen.files, 5000);
+    assert_true(seen.calls >= 1 && seen.bytes == l.bytes);
+    sh(to, "find . -type f | wc -l", &n);
+    assert_string_equal(n.buf, "5000\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_git_tree),
+        cmocka_unit_test(test_directory_became_a_symlink),
+        cmocka_unit_test(test_submodules_and_nested_repositories),
+        cmocka_unit_test(test_git_environment_is_ignored),
+        cmocka_unit_test(test_plain_directory),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_awkward_tree_arrives_whole),
+        cmocka_unit_test(test_symlink_in_the_guest_is_not_followed),
+        cmocka_unit_test(test_failing_tar_is_a_sync_error),
+        cmocka_unit_test(test_files_that_change_meanwhile),
+        cmocka_unit_test(test_file_that_grows_meanwhile),
+        cmocka_unit_test(test_many_files_and_progress),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

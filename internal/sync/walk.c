@@ -1,0 +1,75 @@
+/* walk.c: the files of a directory that is no repository. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "sync/list.h"
+
+enum { DEPTH_MAX = 100 };
+
+static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, struct error *err);
+
+/* Enters a subdirectory unless it is left out as a whole. */
+static int walk_into(struct scan *s, int parent, const char *name, struct strbuf *path, int depth,
+                     struct error *err)
+{
+    if (!s->ignore.has_negated && ignore_match(&s->ignore, path->buf, true))
+        return 0;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || depth >= DEPTH_MAX) {
+        if (fd >= 0 || errno != ENOENT)
+            scan_skip(s, path->buf);
+        CLOSE_FD(fd);
+        return 0;
+    }
+    return walk_dir(s, fd, path, depth + 1, err);
+}
+
+static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *path, int depth,
+                      struct error *err)
+{
+    struct stat st;
+    if (str_eq(name, ".") || str_eq(name, "..") || str_eq(name, ".git"))
+        return 0;
+    size_t len = path->len;
+    strbuf_addf(path, "%s%s", len ? "/" : "", name);
+    int rc = 0;
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (S_ISDIR(st.st_mode))
+            rc = walk_into(s, fd, name, path, depth, err);
+        else if (!ignore_match(&s->ignore, path->buf, false))
+            rc = scan_add(s, path->buf, &st, err);
+    }
+    path->len = len;
+    if (path->alloc)
+        path->buf[len] = '\0';
+    return rc;
+}
+
+/* Consumes fd. */
+static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, struct error *err)
+{
+    _cleanup_closedir_ DIR *dir = fdopendir(fd);
+    if (!dir) {
+        error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
+        CLOSE_FD(fd);
+        return -1;
+    }
+    if (deadline_passed(s->d))
+        return error_set(err, ERR_TIMEOUT, 0, "timed out while listing %s", s->list->root);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (walk_entry(s, dirfd(dir), e->d_name, path, depth, err) < 0)
+            return -1;
+    return 0;
+}
+
+int scan_walk(struct scan *s, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    int fd = openat(s->tree.root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_SYNC, errno, "list %s", s->list->root);
+    return walk_dir(s, fd, &path, 0, err);
+}
