@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# docs/DOCTOR.md describes every check and every detail that doctor prints, and no other check.
+# The last line is "N passed, N failed".
+set -u -o pipefail
+
+cd "$(dirname "$0")/.." || exit 1
+bin=${CRABBOX_BIN:-${BUILD:-build}/crabbox-fc}
+doc=docs/DOCTOR.md
+passed=0 failed=0
+
+verdict() { # NAME OK?
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $1"
+    fi
+}
+
+# The text below a check's heading, up to the next heading.
+section() {
+    awk -v want="### $1" '/^##/ {on = ($0 == want); next} on' "$doc"
+}
+
+documented=$(awk '/^## / {on = ($0 == "## The checks")} on && /^### / {print $2}' "$doc")
+# Several configurations, so that every branch that prints details has a chance.
+reports=$(
+    "$bin" doctor --provider firecracker --json
+    "$bin" doctor --vmm qemu --qemu-accel tcg --json
+    "$bin" doctor --firecracker-network cni --firecracker-kernel /nonexistent/vmlinux --json
+)
+real=$(jq -r '.checks[].check' <<<"$reports" | awk '!seen[$0]++')
+
+[ -n "$real" ]
+verdict "doctor prints checks" $?
+[ "$documented" = "$real" ]
+verdict "the same checks in the same order: code has $(tr '\n' ' ' <<<"$real"), document has $(tr '\n' ' ' <<<"$documented")" $?
+
+while read -r check key; do
+    case $key in mutation | class | mend) continue ;; esac
+    section "$check" | grep -qF "\`$key\`"
+    verdict "section $check names the detail $key" $?
+done < <(jq -r '.checks[] | .check as $c | .details | keys[] | "\($c) \(.)"' <<<"$reports" | sort -u)
+
+# Details of branches that no report here takes, out of the source.
+for key in $(grep -ohE 'check_detail\(c, "[A-Za-z]+"' internal/ops/doctor*.c | cut -d'"' -f2 | sort -u); do
+    grep -qE "[`.]$key[` ]" "$doc"
+    verdict "the document names the detail $key" $?
+done
+
+for check in $real; do
+    [ "$check" = host ] || section "$check" | tr '\n' ' ' | grep -qiE 'mend'
+    verdict "section $check says what mends it" $?
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
