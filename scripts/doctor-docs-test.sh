@@ -43,10 +43,10 @@ while read -r check key; do
 done < <(jq -r '.checks[] | .check as $c | .details | keys[] | "\($c) \(.)"' <<<"$reports" | sort -u)
 
 # Details of branches that no report here takes, out of the source.
-for key in $(grep -ohE 'check_detail\(c, "[A-Za-z]+"' internal/ops/doctor*.c | cut -d'"' -f2 | sort -u); do
-    grep -qE "[`.]$key[` ]" "$doc"
+while read -r key; do
+    grep -qE "(\`|details\.)$key([\` ]|$)" "$doc"
     verdict "the document names the detail $key" $?
-done
+done < <(grep -ohE 'check_detail\(c, "[A-Za-z]+"' internal/ops/doctor*.c | cut -d'"' -f2 | sort -u)
 
 for check in $real; do
     [ "$check" = host ] || section "$check" | tr '\n' ' ' | grep -qiE 'mend'
