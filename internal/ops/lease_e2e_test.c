@@ -1,4 +1,4 @@
-/* Whole leases through the program, the firecracker backend and the stand-in. */
+/* Whole leases: the program, its firecracker backend, the stand-in VMM, a real SSH server. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/json.h"
+#include "sys/file.h"
 #include "testutil/bed.h"
 
 static struct bed bed;
@@ -26,37 +28,338 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The exit code, with what the program said in the message of a failure. */
-#define assert_code(r, want)                                                                       \
-    do {                                                                                           \
-        if (!(r).st.exited || (r).st.code != (want))                                               \
-            fail_msg("exit code %d (signal %d) instead of %d\nstdout: %s\nstderr: %s", (r).st.code, \
-                     (r).st.signal, (want), (r).out.buf, (r).err.buf);                             \
-    } while (0)
+/* No test leaves a fault, a lease or anything else to the next. */
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
 
-static void test_warmup_run_stop(void **state)
+static void warmup(const char *slug)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
+    bed_assert_code(r, 0);
+}
+
+static void stop(const char *slug)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
+    bed_assert_code(r, 0);
+}
+
+static cJSON *parse(const struct bed_result *r)
+{
+    struct error err = ERROR_INIT;
+    cJSON *j = json_parse(r->out.buf, r->out.len, "stdout", &err);
+    if (!j)
+        fail_msg("%s: %s", err.msg, r->out.buf);
+    return j;
+}
+
+/* `status --json`, or a member of it. */
+static cJSON *status_of(const char *slug)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
+    bed_assert_code(r, 0);
+    return parse(&r);
+}
+
+static int64_t vmm_pid(const char *slug)
+{
+    _cleanup_json_ cJSON *j = status_of(slug);
+    int64_t pid = json_opt_i64(cJSON_GetObjectItem(j, "vmm"), "pid", 0);
+    assert_true(pid > 1);
+    return pid;
+}
+
+/* ---- the plain path ---- */
+
+static void test_warmup_run_stop_is_quick(void **state)
 {
     (void)state;
     _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "first");
-    print_message("%s%s", w.out.buf, w.err.buf);
-    assert_code(w, 0);
-    _cleanup_bed_result_ struct bed_result r =
-        BED_RUN(&bed, "run", "--id", "first", "--no-sync", "--", "sh", "-c", "hostname; exit 3");
-    print_message("%s%s", r.out.buf, r.err.buf);
-    assert_code(r, 3);
+    bed_assert_code(w, 0);
+    bed_assert_has(w.out.buf, "leased cbx_");
+    bed_assert_has(w.out.buf, "slug=first");
+    bed_assert_has(w.out.buf, "ready ssh=crabbox@");
+    bed_assert_has(w.out.buf, "warmup complete total=");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "first", "--no-sync",
+                                                       "--", "cat", "/etc/hostname");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "crabbox-first");
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "first");
-    print_message("%s%s", s.out.buf, s.err.buf);
-    assert_code(s, 0);
-    print_message("%d %d %d ms\n", (int)w.took_ms, (int)r.took_ms, (int)s.took_ms);
-    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
-    if (bed_residue(&bed, &left))
-        fail_msg("left over:\n%s", left.buf);
+    bed_assert_code(s, 0);
+    int64_t total = w.took_ms + r.took_ms + s.took_ms;
+    print_message("warmup %lld, run %lld, stop %lld ms\n", (long long)w.took_ms,
+                  (long long)r.took_ms, (long long)s.took_ms);
+#ifndef __SANITIZE_ADDRESS__
+    assert_in_range(total, 1, 999);
+#else
+    (void)total;
+#endif
+}
+
+static void test_exit_codes_and_streams_pass_through(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        int code;
+    } cases[] = {
+        {"exit 0", 0},
+        {"exit 1", 1},
+        {"exit 3", 3},
+        {"exit 255", 255},
+        {"kill -TERM $$", 128 + SIGTERM},
+        {"kill -KILL $$", 128 + SIGKILL},
+    };
+    warmup("codes");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(
+            &bed, "run", "--id", "codes", "--no-sync", "--", "sh", "-c", cases[i].script);
+        bed_assert_code(r, cases[i].code);
+    }
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "codes", "--no-sync",
+                                                       "-q", "--", "sh", "-c",
+                                                       "echo to-out; echo to-err >&2");
+    bed_assert_code(r, 0);
+    assert_string_equal(r.out.buf, "to-out\n");
+    bed_assert_has(r.err.buf, "to-err\n");
+    stop("codes");
+}
+
+static void test_arguments_arrive_as_they_are(void **state)
+{
+    (void)state;
+    warmup("args");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "args", "--no-sync",
+                                                       "-q", "--", "printf", "<%s>", "a b", "",
+                                                       "$HOME", "it's", "\"q\"", "a\nb", "*", "\\");
+    bed_assert_code(r, 0);
+    assert_string_equal(r.out.buf, "<a b><><$HOME><it's><\"q\"><a\nb><*><\\>");
+    stop("args");
+}
+
+static void test_second_run_sees_what_the_first_left(void **state)
+{
+    (void)state;
+    warmup("again");
+    int64_t pid = vmm_pid("again");
+    _cleanup_bed_result_ struct bed_result a = BED_RUN(&bed, "run", "--id", "again", "--no-sync",
+                                                       "--", "sh", "-c", "echo kept > ~/file");
+    bed_assert_code(a, 0);
+    _cleanup_bed_result_ struct bed_result b = BED_RUN(&bed, "run", "--id", "again", "--no-sync",
+                                                       "-q", "--", "sh", "-c", "cat ~/file");
+    bed_assert_code(b, 0);
+    assert_string_equal(b.out.buf, "kept\n");
+    assert_int_equal(vmm_pid("again"), pid);
+    stop("again");
+}
+
+/* run with no lease makes one and takes it away again, whatever the command's code. */
+static void test_run_without_a_lease(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--no-sync", "--", "sh", "-c",
+                                                       "exit 42");
+    bed_assert_code(r, 42);
+    bed_assert_clean(&bed);
+    _cleanup_bed_result_ struct bed_result k = BED_RUN(&bed, "run", "--no-sync", "--keep", "--slug",
+                                                       "kept", "--", "true");
+    bed_assert_code(k, 0);
+    (void)vmm_pid("kept");
+    stop("kept");
+}
+
+static void test_stop_twice(void **state)
+{
+    (void)state;
+    warmup("twice");
+    stop("twice");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "twice");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "nothing to stop");
+}
+
+static void test_unknown_lease_is_4(void **state)
+{
+    (void)state;
+    static const char *const verbs_with_ref[][4] = {
+        {"status", "nobody", NULL}, {"ssh", "nobody", NULL}, {"logs", "nobody", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(verbs_with_ref); i++) {
+        _cleanup_bed_result_ struct bed_result r = bed_run(&bed, verbs_with_ref[i]);
+        bed_assert_code(r, 4);
+        bed_assert_has(r.err.buf, "nobody");
+    }
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "nobody", "--no-sync",
+                                                       "--", "true");
+    bed_assert_code(r, 4);
+}
+
+static void test_list_and_status(void **state)
+{
+    (void)state;
+    warmup("one");
+    warmup("two");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list", "--json");
+    bed_assert_code(r, 0);
+    _cleanup_json_ cJSON *rows = parse(&r);
+    assert_int_equal(cJSON_GetArraySize(rows), 2);
+    const cJSON *row;
+    cJSON_ArrayForEach(row, rows)
+    {
+        assert_string_equal(json_opt_string(row, "state", ""), "ready");
+        assert_string_equal(json_opt_string(row, "provider", ""), "firecracker");
+        const cJSON *vmm = cJSON_GetObjectItem(row, "vmm");
+        assert_string_equal(json_opt_string(vmm, "backend", ""), "firecracker");
+        assert_string_equal(json_opt_string(vmm, "accel", ""), "kvm");
+        assert_string_equal(json_opt_string(vmm, "version", ""), "1.14.0");
+    }
+    _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "list");
+    bed_assert_code(t, 0);
+    bed_assert_has(t.out.buf, "firecracker/kvm");
+    stop("one");
+    stop("two");
+    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "list", "--json");
+    bed_assert_code(none, 0);
+    _cleanup_json_ cJSON *empty = parse(&none);
+    assert_int_equal(cJSON_GetArraySize(empty), 0);
+}
+
+static void test_slug_taken(void **state)
+{
+    (void)state;
+    warmup("mine");
+    int64_t pid = vmm_pid("mine");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "mine");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "mine");
+    assert_int_equal(vmm_pid("mine"), pid);
+    stop("mine");
+}
+
+/* The stock tools work with the lease's own ssh_config. */
+static void test_stock_openssh(void **state)
+{
+    (void)state;
+    warmup("stock");
+    _cleanup_json_ cJSON *j = status_of("stock");
+    const cJSON *ssh = cJSON_GetObjectItem(j, "ssh");
+    const char *config = json_opt_string(ssh, "config", "");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "ssh", "-F", config, "crabbox-stock",
+                                                        "echo over-ssh; exit 5");
+    bed_assert_code(r, 5);
+    assert_string_equal(r.out.buf, "over-ssh\n");
+    _cleanup_bed_result_ struct bed_result c = BED_EXEC(&bed, "scp", "-q", "-F", config,
+                                                        "/etc/os-release", "crabbox-stock:copied");
+    bed_assert_code(c, 0);
+    _cleanup_bed_result_ struct bed_result d = BED_EXEC(&bed, "ssh", "-F", config, "crabbox-stock",
+                                                        "cmp copied /etc/os-release");
+    bed_assert_code(d, 0);
+    _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, "ssh", "--print", "stock");
+    bed_assert_code(p, 0);
+    bed_assert_has(p.out.buf, config);
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "ssh", "stock", "exit", "6");
+    bed_assert_code(s, 6);
+    stop("stock");
+}
+
+/* ---- sync ---- */
+
+static void shell(const char *script)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", script);
+    bed_assert_code(r, 0);
+}
+
+static void test_sync_of_a_git_tree(void **state)
+{
+    (void)state;
+    shell("rm -rf * .git; git init -q .; printf 'out\\n' > .gitignore; mkdir -p sub out\n"
+          "printf 'int main(void){return 7;}\\n' > sub/seven.c; echo no > out/ignored\n"
+          "printf 'x' > 'a name with spaces'; ln -s sub/seven.c link; chmod +x sub/seven.c\n"
+          "git add . && git -c user.name=t -c user.email=t@t commit -qm t\n"
+          "echo new > untracked");
+    warmup("sync");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, "run", "--id", "sync", "-q", "--", "sh", "-ec",
+        "test -f untracked; test ! -e out/ignored; test -f 'a name with spaces'\n"
+        "test -L link; test -x sub/seven.c; cc -o /tmp/seven sub/seven.c; exec /tmp/seven");
+    bed_assert_code(r, 7);
+    shell("rm untracked; echo changed > 'a name with spaces'");
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "run", "--id", "sync", "-q", "--",
+                                                       "cat", "a name with spaces");
+    bed_assert_code(s, 0);
+    assert_string_equal(s.out.buf, "changed\n");
+    stop("sync");
+    shell("rm -rf .git * .gitignore");
+}
+
+/* ---- many ---- */
+
+static void test_twenty_leases_leave_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--no-sync", "-q", "--",
+                                                           "true");
+        bed_assert_code(r, 0);
+    }
+    bed_assert_clean(&bed);
+}
+
+/* Eight at once: addresses, links and slugs are decided by the kernel, nobody loses. */
+static void test_eight_at_once(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    struct child c[N];
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(60000);
+    struct exit_status st;
+    for (int i = 0; i < N; i++)
+        c[i] = BED_START(&bed, -1, "warmup", "-q");
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(child_wait(&c[i], &d, &st, &err), 0);
+        assert_true(st.exited);
+        assert_int_equal(st.code, 0);
+    }
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list", "--json");
+    _cleanup_json_ cJSON *rows = parse(&r);
+    assert_int_equal(cJSON_GetArraySize(rows), N);
+    for (int i = 0; i < N; i++) {
+        const cJSON *row = cJSON_GetArrayItem(rows, i);
+        const char *host = json_opt_string(cJSON_GetObjectItem(row, "ssh"), "host", "");
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(
+                json_opt_string(cJSON_GetObjectItem(cJSON_GetArrayItem(rows, k), "ssh"), "host",
+                                ""),
+                host);
+        c[i] = BED_START(&bed, -1, "stop", json_opt_string(row, "leaseId", ""));
+    }
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(child_wait(&c[i], &d, &st, &err), 0);
+        assert_int_equal(st.code, 0);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_warmup_run_stop),
+        cmocka_unit_test_teardown(test_warmup_run_stop_is_quick, after_each),
+        cmocka_unit_test_teardown(test_exit_codes_and_streams_pass_through, after_each),
+        cmocka_unit_test_teardown(test_arguments_arrive_as_they_are, after_each),
+        cmocka_unit_test_teardown(test_second_run_sees_what_the_first_left, after_each),
+        cmocka_unit_test_teardown(test_run_without_a_lease, after_each),
+        cmocka_unit_test_teardown(test_stop_twice, after_each),
+        cmocka_unit_test_teardown(test_unknown_lease_is_4, after_each),
+        cmocka_unit_test_teardown(test_list_and_status, after_each),
+        cmocka_unit_test_teardown(test_slug_taken, after_each),
+        cmocka_unit_test_teardown(test_stock_openssh, after_each),
+        cmocka_unit_test_teardown(test_sync_of_a_git_tree, after_each),
+        cmocka_unit_test_teardown(test_twenty_leases_leave_nothing, after_each),
+        cmocka_unit_test_teardown(test_eight_at_once, after_each),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return bed_run_group(tests, setup, teardown);
 }

@@ -30,14 +30,23 @@ static void must(int r, const struct error *err)
         fail_msg("test bed: %s", err->msg);
 }
 
-/* A machine that can't do it: a skip at a desk, a failure in CI. */
-static void lacking(const char *what)
+bool bed_supported(void)
+{
+    if (geteuid() != 0)
+        return false;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWNET | CLONE_NEWNS) < 0);
+    int status = -1;
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+int bed_skip_group(size_t n_tests)
 {
     const char *ci = getenv("CI");
-    if (ci && str_eq(ci, "true"))
-        fail_msg("test bed: %s", what);
-    print_message("skipped: %s\n", what);
-    skip();
+    print_message("[  SKIPPED ] the test bed needs root and namespaces\n");
+    print_message(" %zu SKIPPED TEST(S)\n", n_tests);
+    return ci && str_eq(ci, "true") ? 1 : 0;
 }
 
 static void write_sysctl(const char *path, const char *value)
@@ -50,10 +59,8 @@ static void write_sysctl(const char *path, const char *value)
 pid_t bed_enter_net(void)
 {
     struct error err = ERROR_INIT;
-    if (geteuid() != 0)
-        lacking("network namespaces need root");
     if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-        lacking("namespaces can't be made here");
+        fail_msg("test bed: make namespaces: %s", strerror(errno));
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         fail_msg("test bed: make mounts private: %s", strerror(errno));
     write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
@@ -116,15 +123,13 @@ void bed_setenv(struct bed *b, const char *name, const char *value)
     }
 }
 
-static void make_env(struct bed *b)
+static void set_env(struct bed *b)
 {
     static const char *const passed[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
-    char home[PATH_MAX];
     _cleanup_free_ char *binary = xasprintf("%s/testutil/standin-firecracker", b->build);
     need_program(binary);
-    make_dir(home, b, "home");
     bed_setenv(b, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    bed_setenv(b, "HOME", home);
+    bed_setenv(b, "HOME", b->home);
     bed_setenv(b, "LC_ALL", "C.UTF-8");
     bed_setenv(b, "CRABBOX_FC_STATE_DIR", b->state);
     bed_setenv(b, "CRABBOX_FC_IMAGE_DIR", b->image);
@@ -138,6 +143,15 @@ static void make_env(struct bed *b)
     for (size_t i = 0; i < ARRAY_LEN(passed); i++)
         if (getenv(passed[i]))
             bed_setenv(b, passed[i], getenv(passed[i]));
+}
+
+void bed_clear_faults(struct bed *b)
+{
+    for (size_t i = 0; i < BED_ENV_MAX; i++) {
+        free(b->env[i]);
+        b->env[i] = NULL;
+    }
+    set_env(b);
 }
 
 static int take_residue(const struct bed *b, struct residue *out, struct error *err)
@@ -159,9 +173,12 @@ void bed_open(struct bed *b)
         !mkdtemp(b->dir))
         fail_msg("test bed: make a directory: %s", strerror(errno));
     (void)str_format(b->state, sizeof b->state, "%s/state", b->dir);
+    (void)str_format(b->program, sizeof b->program, "%s/crabbox-fc", b->build);
+    need_program(b->program);
     make_dir(b->image, b, "image");
     make_dir(b->work, b, "work");
-    make_env(b);
+    make_dir(b->home, b, "home");
+    set_env(b);
     must(bed_make_image(b->image, &err), &err);
     must(take_residue(b, &b->before, &err), &err);
 }
@@ -212,23 +229,20 @@ struct bed_result bed_exec(struct bed *b, const char *const *argv)
 }
 
 /* crabbox-fc before the arguments; the caller frees the vector. */
-static const char **with_program(const struct bed *b, const char *const *args, char **program)
+static const char **with_program(const struct bed *b, const char *const *args)
 {
     size_t n = 0;
     while (args[n])
         n++;
     const char **argv = xcalloc(n + 2, sizeof *argv);
-    *program = xasprintf("%s/crabbox-fc", b->build);
-    need_program(*program);
-    argv[0] = *program;
+    argv[0] = b->program;
     memcpy(argv + 1, args, n * sizeof *args);
     return argv;
 }
 
 struct bed_result bed_run(struct bed *b, const char *const *args)
 {
-    _cleanup_free_ char *program = NULL;
-    const char **argv = with_program(b, args, &program);
+    const char **argv = with_program(b, args);
     struct bed_result r = bed_exec(b, argv);
     free(argv);
     return r;
@@ -238,8 +252,7 @@ struct child bed_start(struct bed *b, int stdout_fd, const char *const *args)
 {
     struct error err = ERROR_INIT;
     struct child c;
-    _cleanup_free_ char *program = NULL;
-    const char **argv = with_program(b, args, &program);
+    const char **argv = with_program(b, args);
     _cleanup_close_ int cwd = open(b->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct spawn_spec spec = bed_spec(b, argv, cwd);
     spec.stdout_fd = stdout_fd;
@@ -277,6 +290,56 @@ size_t bed_residue(struct bed *b, struct strbuf *lines)
         }
         let_end(text.buf);
     }
+}
+
+void bed_check_code(const struct bed_result *r, int want, const char *file, int line)
+{
+    if (r->st.exited && r->st.code == want)
+        return;
+    print_error("exit code %d (signal %d) instead of %d\nstdout: %s\nstderr: %s\n", r->st.code,
+                r->st.signal, want, r->out.buf, r->err.buf);
+    _fail(file, line);
+}
+
+void bed_check_has(const char *text, const char *part, const char *file, int line)
+{
+    if (strstr(text, part))
+        return;
+    print_error("\"%s\" is not in: %s\n", part, text);
+    _fail(file, line);
+}
+
+void bed_check_clean(struct bed *b, const char *file, int line)
+{
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    if (bed_residue(b, &lines) == 0)
+        return;
+    print_error("left over:\n%s", lines.buf);
+    _fail(file, line);
+}
+
+/* Stops every lease that is there and takes what is still left as the new baseline. */
+static void remove_leases(struct bed *b)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        b, "sh", "-c",
+        "for l in \"$CRABBOX_FC_STATE_DIR\"/leases/*; do \"$0\" stop \"${l##*/}\"; done; "
+        "rm -rf \"$CRABBOX_FC_STATE_DIR\"",
+        b->program);
+    residue_free(&b->before);
+    must(take_residue(b, &b->before, &err), &err);
+}
+
+void bed_after_each(struct bed *b)
+{
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    bed_clear_faults(b);
+    if (bed_residue(b, &lines) == 0)
+        return;
+    remove_leases(b);
+    print_error("left over:\n%s", lines.buf);
+    _fail(__FILE__, __LINE__);
 }
 
 bool bed_wait_file(const struct bed *b, const char *path, int64_t ms)

@@ -15,8 +15,9 @@
  *     assert_int_equal(bed_residue(&bed, &text), 0);
  *     bed_close(&bed);
  *
- * These helpers are for tests: where the machine can't do it, bed_open() skips the test, or fails
- * it under CI=true; any other failure fails the test at once.
+ * These helpers are for tests: a failure of the bed fails the test at once. A machine that can't do
+ * it (no root, no namespaces) makes bed_run_group() report every test as skipped; under CI=true
+ * that is a failure.
  */
 #ifndef CRABBOX_TESTUTIL_BED_H
 #define CRABBOX_TESTUTIL_BED_H
@@ -39,14 +40,23 @@
 struct bed {
     char dir[64];           /* everything below is in here */
     char build[PATH_MAX];   /* where the programs under test are */
+    char program[PATH_MAX]; /* crabbox-fc */
     char state[PATH_MAX];   /* CRABBOX_FC_STATE_DIR */
     char image[PATH_MAX];   /* CRABBOX_FC_IMAGE_DIR */
     char work[PATH_MAX];    /* an empty directory to run in */
+    char home[PATH_MAX];
     char *env[BED_ENV_MAX]; /* NULL-terminated */
     pid_t outside;          /* the process that is the world */
     struct residue before;  /* what was there when the bed was made */
     int64_t run_timeout_ms; /* of one bed_run; default 60 s */
 };
+
+/* cmocka_run_group_tests() where a bed can be made; the program's exit code. */
+#define bed_run_group(tests, setup, teardown)                                                      \
+    (bed_supported() ? cmocka_run_group_tests((tests), (setup), (teardown))                        \
+                     : bed_skip_group(sizeof(tests) / sizeof((tests)[0])))
+bool bed_supported(void);
+int bed_skip_group(size_t n_tests);
 
 void bed_open(struct bed *b);
 void bed_close(struct bed *b);
@@ -58,6 +68,9 @@ void bed_leave_net(pid_t outside);
 
 /* Sets a variable for the program under test; NULL takes it away. */
 void bed_setenv(struct bed *b, const char *name, const char *value);
+
+/* Takes every CRABBOX_STANDIN_* away and sets the rest of the environment as bed_open() made it. */
+void bed_clear_faults(struct bed *b);
 
 struct bed_result {
     struct exit_status st;
@@ -82,6 +95,20 @@ struct child bed_start(struct bed *b, int stdout_fd, const char *const *args);
 /* What is there beyond bed_open(), after letting processes that are ending end (at most 3 s).
  * Appends the lines and returns their number. */
 size_t bed_residue(struct bed *b, struct strbuf *lines);
+
+/* Fails the test, with what the program said, unless it ended with this exit code. */
+#define bed_assert_code(r, want) bed_check_code(&(r), (want), __FILE__, __LINE__)
+void bed_check_code(const struct bed_result *r, int want, const char *file, int line);
+/* Fails the test unless the text is in it. */
+#define bed_assert_has(text, part) bed_check_has((text), (part), __FILE__, __LINE__)
+void bed_check_has(const char *text, const char *part, const char *file, int line);
+/* Fails the test with the list if anything is left. */
+#define bed_assert_clean(b) bed_check_clean((b), __FILE__, __LINE__)
+void bed_check_clean(struct bed *b, const char *file, int line);
+
+/* For the teardown of every test: takes faults away and fails if anything is left, but removes it
+ * first, so that one failure does not become many. */
+void bed_after_each(struct bed *b);
 
 /* Waits until the file (below b->dir) exists, at most `ms`: by inotify, not by looking again. */
 bool bed_wait_file(const struct bed *b, const char *path, int64_t ms);

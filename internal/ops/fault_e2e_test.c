@@ -1,0 +1,254 @@
+/* What goes wrong, on purpose: each ends within its deadline with a message that names the cause,
+ * keeps the logs that explain it, and leaves nothing else. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "sys/file.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    bed.run_timeout_ms = 20000; /* whatever happens, no command may hang */
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+/* ---- the VMM misbehaves ---- */
+
+struct fault {
+    const char *name, *value; /* CRABBOX_STANDIN_<name>=<value> */
+    int code;
+    const char *says; /* part of the message */
+};
+
+static const struct fault faults[] = {
+    {"EXIT", "1", 1, "exit code 1"},
+    {"EXIT", "148", 1, "148"},
+    {"NO_SOCKET", "1", 5, "timed out"},
+    {"HANG", "GET /version", 5, "timed out"},
+    {"HANG", "PUT /machine-config", 5, "timed out"},
+    {"HANG", "PUT /actions", 5, "timed out"},
+    {"GARBAGE", "PUT /machine-config", 1, ""},
+    {"GARBAGE", "GET /vm/config", 1, ""},
+    {"REFUSE", "PUT /machine-config", 1, "refused because"},
+    {"REFUSE", "PUT /boot-source", 1, "refused because"},
+    {"REFUSE", "PUT /drives/seed", 1, "refused because"},
+    {"REFUSE", "PUT /network-interfaces", 1, "refused because"},
+    {"REFUSE", "PUT /actions", 1, "refused because"},
+    {"DIE", "PUT /drives/seed", 1, "signal 9"},
+    {"DIE", "PUT /actions", 1, "signal 9"},
+    {"ALTER", "machine-config.vcpu_count=7", 1, "vcpu_count"},
+    {"ALTER", "machine-config.mem_size_mib", 1, "mem_size_mib"},
+    {"ALTER", "drives.0.is_read_only=false", 1, "is_read_only"},
+    {"ALTER", "drives.1.path_on_host=\"/etc/passwd\"", 1, "path_on_host"},
+    {"ALTER", "network-interfaces.0.guest_mac=\"06:00:00:00:00:99\"", 1, "guest_mac"},
+    {"ALTER", "boot-source.boot_args=\"\"", 1, "boot_args"},
+    {"GUEST", "silent", 5, "timed out"},
+    {"GUEST", "deaf", 5, "timed out"},
+    {"GUEST", "ignore-seed", 5, "timed out"},
+    {"GUEST", "hostkey", 7, "host key"},
+    {"GUEST", "nonce", 7, "nonce"},
+    {"GUEST", "panic", 1, ""},
+};
+
+static void check_fault(const struct fault *f)
+{
+    _cleanup_free_ char *name = xasprintf("CRABBOX_STANDIN_%s", f->name);
+    bed_setenv(&bed, name, f->value);
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "1500ms");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "faulty");
+    print_message("%s=%s: %d in %lld ms: %s", f->name, f->value, r.st.code, (long long)r.took_ms,
+                  r.err.buf);
+    bed_assert_code(r, f->code);
+    bed_assert_has(r.err.buf, f->says);
+    assert_in_range(r.took_ms, 0, 8000);
+    bed_assert_clean(&bed);
+    /* The message says where the logs are, and they are there. */
+    bed_assert_has(r.err.buf, "logs faulty");
+    bed_clear_faults(&bed);
+    _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs", "faulty");
+    bed_assert_code(l, 0);
+    assert_true(l.out.len > 0);
+}
+
+static void test_vmm_faults(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+        check_fault(&faults[i]);
+}
+
+static void test_a_full_minute_of_console_is_no_trouble(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "chatty");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "chatty");
+    bed_assert_code(w, 0);
+    _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs", "chatty");
+    bed_assert_code(l, 0);
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "chatty");
+    bed_assert_code(s, 0);
+}
+
+static void test_a_guest_that_ignores_the_shutdown_is_killed(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
+    bed_setenv(&bed, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "300ms");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "deaf");
+    bed_assert_code(w, 0);
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "deaf");
+    bed_assert_code(s, 0);
+    bed_assert_has(s.out.buf, "killed");
+    assert_in_range(s.took_ms, 300, 3000);
+}
+
+/* An older Firecracker has no /serial: nothing newer than it may be sent. */
+static void test_an_older_version(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_STANDIN_VERSION", "1.7.0");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "older");
+    bed_assert_code(w, 0);
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "older");
+    bed_assert_code(s, 0);
+}
+
+/* ---- the host lacks something ---- */
+
+static void test_missing_vmm(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_BINARY", "/nonexistent/firecracker");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup");
+    assert_true(r.st.exited && r.st.code != 0);
+    bed_assert_has(r.err.buf, "/nonexistent/firecracker");
+}
+
+static void test_not_a_vmm(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_BINARY", "/bin/true");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup");
+    assert_true(r.st.exited && r.st.code != 0);
+    bed_assert_has(r.err.buf, "/bin/true");
+}
+
+static void test_no_cap_net_admin(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "setpriv", "--inh-caps", "-net_admin",
+                                                        "--bounding-set", "-net_admin", bed.program,
+                                                        "warmup");
+    bed_assert_code(r, 1);
+    bed_assert_has(r.err.buf, "CAP_NET_ADMIN");
+}
+
+/* The state directory on a filesystem that is full: found before anything is made. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    static const char *const sizes[] = {"256k", "1m", "70m"};
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        _cleanup_free_ char *small = xasprintf("%s/small", bed.dir);
+        _cleanup_free_ char *options = xasprintf("size=%s,mode=0700", sizes[i]);
+        (void)mkdir(small, 0700);
+        assert_int_equal(mount("small", small, "tmpfs", 0, options), 0);
+        bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", small);
+        if (i == 2) /* enough at first, full when the console is written */
+            bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "chatty");
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "full");
+        print_message("%s: %d %s\n", sizes[i], r.st.code, r.err.buf);
+        if (i < 2)
+            assert_true(r.st.exited && r.st.code != 0);
+        _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "full");
+        bed_assert_code(s, 0);
+        bed_clear_faults(&bed);
+        assert_int_equal(umount(small), 0);
+        bed_assert_clean(&bed);
+    }
+}
+
+/* ---- bad images ---- */
+
+static void in_image(const char *script)
+{
+    _cleanup_free_ char *full = xasprintf("cd '%s'; %s", bed.image, script);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", full);
+    bed_assert_code(r, 0);
+}
+
+static void test_bad_images(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *harm, *mend, *says;
+    } cases[] = {
+        {"mv vmlinux v", "mv v vmlinux", "vmlinux"},
+        {"mv vmlinux v; : > vmlinux", "mv v vmlinux", "empty"},
+        {"mv vmlinux v; echo text > vmlinux", "mv v vmlinux", "vmlinux"},
+        {"mv vmlinux v; mkfifo vmlinux", "rm vmlinux; mv v vmlinux", "vmlinux"},
+        {"mv rootfs.ext4 r", "mv r rootfs.ext4", "rootfs.ext4"},
+        {"mv rootfs.ext4 r; truncate -s 1M rootfs.ext4", "mv r rootfs.ext4", "filesystem"},
+        {"mv initrd.cpio i; : > initrd.cpio", "mv i initrd.cpio", "initrd"},
+        {"mv image.json j", "mv j image.json", "image.json"},
+        {"mv image.json j; echo '{' > image.json", "mv j image.json", "image.json"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        in_image(cases[i].harm);
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup");
+        print_message("%s: %s", cases[i].harm, r.err.buf);
+        bed_assert_code(r, 2);
+        bed_assert_has(r.err.buf, cases[i].says);
+        in_image(cases[i].mend);
+        bed_assert_clean(&bed);
+    }
+    bed_setenv(&bed, "CRABBOX_FC_IMAGE_DIR", "/nonexistent");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "build-image.sh");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_vmm_faults, after_each),
+        cmocka_unit_test_teardown(test_a_full_minute_of_console_is_no_trouble, after_each),
+        cmocka_unit_test_teardown(test_a_guest_that_ignores_the_shutdown_is_killed, after_each),
+        cmocka_unit_test_teardown(test_an_older_version, after_each),
+        cmocka_unit_test_teardown(test_missing_vmm, after_each),
+        cmocka_unit_test_teardown(test_not_a_vmm, after_each),
+        cmocka_unit_test_teardown(test_no_cap_net_admin, after_each),
+        cmocka_unit_test_teardown(test_full_disk, after_each),
+        cmocka_unit_test_teardown(test_bad_images, after_each),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
