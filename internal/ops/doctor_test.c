@@ -146,7 +146,10 @@ static void json_has_the_shape_that_scripts_read(void **state)
                             (size_t)i < ARRAY_LEN(first) ? "firecracker" : "crabbox-fc");
         assert_true(*json_opt_string(c, "message", "") != '\0');
         assert_string_equal(json_opt_string(details, "mutation", ""), "false");
-        cJSON_ArrayForEach(d, details) assert_true(cJSON_IsString(d));
+        cJSON_ArrayForEach(d, details)
+        {
+            assert_true(cJSON_IsString(d));
+        }
         assert_int_equal(str_eq(status, "failed"), cJSON_HasObjectItem(details, "class"));
         if (str_eq(status, "failed")) {
             ok = false;

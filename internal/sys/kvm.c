@@ -70,14 +70,16 @@ static void put64(uint8_t *mem, size_t at, uint64_t value)
 static void fill_memory(const struct vm *v)
 {
     const uint64_t present_rw = 3, large = 1U << 7;
-    const uint64_t handler = KVM_GUEST_CODE + (uint64_t)(kvm_guest_int3 - kvm_guest_begin);
+    const uint64_t handler = KVM_GUEST_CODE +
+                             ((uintptr_t)kvm_guest_int3 - (uintptr_t)kvm_guest_begin);
     put64(v->mem, KVM_GUEST_PML4, KVM_GUEST_PDPT | present_rw);
     put64(v->mem, KVM_GUEST_PDPT, KVM_GUEST_PD | present_rw);
     put64(v->mem, KVM_GUEST_PD, present_rw | large);
     put64(v->mem, KVM_GUEST_GDT + 8, 0x00af9b000000ffffULL);  /* selector 8: 64-bit code */
     put64(v->mem, KVM_GUEST_GDT + 16, 0x00cf93000000ffffULL); /* selector 16: data */
     put64(v->mem, KVM_GUEST_IDT + 3 * 16, (handler & 0xffff) | 8ULL << 16 | 0x8eULL << 40);
-    memcpy(v->mem + KVM_GUEST_CODE, kvm_guest_begin, (size_t)(kvm_guest_end - kvm_guest_begin));
+    memcpy(v->mem + KVM_GUEST_CODE, kvm_guest_begin,
+           (uintptr_t)kvm_guest_end - (uintptr_t)kvm_guest_begin);
     v->mem[KVM_GUEST_HAS_XSAVE] = v->xsave;
 }
 
