@@ -192,19 +192,20 @@ static void test_rude_servers(void **state)
     need_sandbox();
     static char flood[300000];
     memset(flood, 'x', sizeof flood);
+#define TEXT(s) s, sizeof s - 1
     const struct {
         const char *text;
         size_t len;
         int linger_ms;
     } cases[] = {
-        {"", 0, 0},                                                /* hangs up at once */
-        {"SSH-2.0-x\r\n", 11, 0},                                  /* hangs up after the banner */
-        {"SSH-2.0-x\r\n", 11, 2000},                               /* silent after the banner */
-        {"HTTP/1.0 400 \033[31mno\r\n\r\n", 26, 0},                /* something else */
-        {"SSH-1.0-old\r\n", 13, 0},                                /* another protocol */
-        {"SSH-2.0-x\r\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 27, 0},  /* broken packets */
-        {"SSH-2.0-x\r\n\177\377\377\377garbagegarbage", 29, 2000}, /* an absurd length */
-        {flood, sizeof flood, 0},                                  /* no line end */
+        {"", 0, 0},                                           /* hangs up at once */
+        {TEXT("SSH-2.0-x\r\n"), 0},                           /* hangs up after the banner */
+        {TEXT("SSH-2.0-x\r\n"), 2000},                        /* silent after the banner */
+        {TEXT("HTTP/1.0 400 \033[31mno\r\n\r\n"), 0},         /* something else */
+        {TEXT("SSH-1.0-old\r\n"), 0},                         /* another protocol */
+        {TEXT("SSH-2.0-x\r\n\0\0\0\0\0\0\0\0\0\0\0"), 0},     /* broken packets */
+        {TEXT("SSH-2.0-x\r\n\177\377\377\377garbage"), 2000}, /* an absurd length */
+        {flood, sizeof flood, 0},                             /* no line end */
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         pid_t pid = start_talker(cases[i].text, cases[i].len, cases[i].linger_ms);
