@@ -29,14 +29,16 @@ packages+=,gcc,libc6-dev,make,dropbear-bin,openssh-sftp-server,sudo,procps,iprou
 packages+=${CRABBOX_FC_EXTRA_PACKAGES:+,$CRABBOX_FC_EXTRA_PACKAGES}
 
 # Modules by the stage in which crabbox-init loads them; a kernel may have some built in.
-# "early" runs beside "bus", "net" beside "disk": neither needs the other.
+# "early" runs beside "bus", then "net" beside "disk": a stage may rely only on those named
+# under stage_after.
 declare -A stage_modules=(
-    [early]="overlay net_failover"
+    [early]="overlay"
     [bus]="virtio_pci virtio_mmio"
     [disk]="virtio_blk"
     [net]="virtio_net"
     [late]="button"
 )
+declare -A stage_after=([early]="" [bus]="" [disk]="bus" [net]="bus" [late]="early|bus|disk|net")
 
 usage() {
     sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p;}' "$0"
@@ -207,8 +209,10 @@ cpio_add() {
 
 # Paths of a module and what it needs, in load order; nothing for one that is built in.
 module_paths() {
-    modprobe -d "$work/kernel" -S "$release" --show-depends "$1" 2>/dev/null |
-        awk '$1 == "insmod" {print $2}'
+    local lines
+    lines=$(modprobe -d "$work/kernel" -S "$release" --show-depends "$1" 2>&1) ||
+        die "kernel $release has no module $1 and has it not built in either: $lines"
+    awk '$1 == "insmod" {print $2}' <<<"$lines"
 }
 
 unpack_module() {
@@ -220,19 +224,21 @@ unpack_module() {
     esac
 }
 
-# Collects the modules of all stages, each once, and writes modules.list.
+# Collects the modules of all stages and writes modules.list. One that two concurrent stages
+# need is in the list of both: the kernel loads it once.
 collect_modules() {
-    local stage module path base
+    local stage module path base before
     mkdir -p "$work/modules"
     : >"$work/modules/modules.list"
     for stage in early bus disk net late; do
+        before="$stage${stage_after[$stage]:+|${stage_after[$stage]}}"
         for module in ${stage_modules[$stage]}; do
-            module_paths "$module" >"$work/paths" || true
+            module_paths "$module" >"$work/paths"
             while read -r path; do
                 base=${path##*/}
                 base=${base%%.ko*}.ko
-                [ -e "$work/modules/$base" ] && continue
-                unpack_module "$path" >"$work/modules/$base"
+                grep -qE "^($before) $base\$" "$work/modules/modules.list" && continue
+                [ -e "$work/modules/$base" ] || unpack_module "$path" >"$work/modules/$base"
                 printf '%s %s\n' "$stage" "$base" >>"$work/modules/modules.list"
             done <"$work/paths"
         done
