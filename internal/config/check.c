@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/values.h"
+
 /* The slot of a key that is in the table for certain. */
 static struct config_slot *slot_of(struct config_priv *p, const char *name)
 {
@@ -21,12 +23,13 @@ int check_image_choice(struct config_priv *p, struct error *err)
         return error_set(err, ERR_CONFIG, 0,
                          "image.dir (%s) and %s (%s) both say what to boot; leave one out, or set "
                          "image.dir to \"\"",
-                         dir->origin, stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
-                         stock->origin);
+                         SHOWN(dir->origin),
+                         stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
+                         SHOWN(stock->origin));
     if (dir->locked_by)
         return error_set(err, ERR_TRUST, 0,
                          "image.dir is locked by the system (%s); %s can't replace it",
-                         dir->locked_by, stock->origin);
+                         SHOWN(dir->locked_by), SHOWN(stock->origin));
     free(dir->text);
     dir->text = xstrdup("");
     char *origin = xasprintf("%s (gives way to %s)", dir->origin, stock->origin);
@@ -58,7 +61,7 @@ static int check_program(const struct config_priv *p, const struct config_key *k
             err, ERR_TRUST, 0,
             "%s: PATH finds \"%s\" as %s, in the repository or relative to the working "
             "directory; set %s to an absolute path elsewhere",
-            key->name, name, found, key->name);
+            key->name, SHOWN(name), SHOWN(found), key->name);
     return 0;
 }
 
@@ -79,7 +82,7 @@ int check_host_paths(const struct config_priv *p, const char *const *envp, struc
             return error_set(err, ERR_TRUST, 0,
                              "%s (%s) leads into the repository %s, whose content trust does not "
                              "cover; move it out, or name it with --%s",
-                             key->name, slot->origin, p->repo_root, key->flag);
+                             key->name, SHOWN(slot->origin), SHOWN(p->repo_root), key->flag);
     }
     return 0;
 }

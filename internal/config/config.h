@@ -138,12 +138,12 @@ extern const struct config_key config_keys[];
 extern const size_t config_keys_len;
 const struct config_key *config_key_by_flag(const char *flag); /* NULL if unknown */
 
-/* The value as text and the source that set it ("user:/root/.config/…:12", "env:NAME", "flag:--x",
- * "default"). Both live as long as cfg. */
+/* The value as text and the source that set it ("user:/root/.config/...:12", "env:NAME",
+ * "flag:--x", "default"). Both live as long as cfg. */
 const char *config_value_text(const struct config *cfg, const struct config_key *key);
 const char *config_value_source(const struct config *cfg, const struct config_key *key);
 
-/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}…],"files":[…]}. */
+/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}],"files":[]}. */
 void config_show_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_show_json(const struct config *cfg);
 /* Files that were looked for, with whether they were read: `config path`. */

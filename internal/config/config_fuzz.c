@@ -29,7 +29,7 @@ static void check_entry(const struct config_entry *e, const struct value_ctx *ct
 
 static void parse(const char *text, size_t size, bool with_floor)
 {
-    const struct value_ctx ctx = {.home = "/home/u", .cwd = NULL};
+    const struct value_ctx ctx = {.home = "/h", .cwd = NULL};
     struct config_doc doc;
     struct error err = ERROR_INIT;
     int rc = config_parse_yaml("f.yaml", text, size, with_floor, &ctx, &doc, &err);
@@ -41,7 +41,7 @@ static void parse(const char *text, size_t size, bool with_floor)
     if (rc < 0) {
         require(err.kind == ERR_CONFIG && str_has_prefix(err.msg, "f.yaml"));
         for (const char *s = err.msg; *s; s++)
-            require(*s >= 0x20 && *s < 0x7f);
+            require((unsigned char)*s >= 0x20 && *s != 0x7f);
     }
     config_doc_free(&doc);
 }

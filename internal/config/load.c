@@ -37,12 +37,12 @@ static int check_floor(const struct config_slot *slot, const struct config_key *
     if (slot->locked_by && !str_eq(slot->text, value))
         return error_set(err, ERR_TRUST, 0,
                          "%s: %s is locked to \"%s\" by the system (%s) and can't be changed",
-                         where, key->name, slot->text, slot->locked_by);
+                         where, key->name, SHOWN(slot->text), SHOWN(slot->locked_by));
     if (slot->max_by && value_number(key, value) > slot->max) {
         _cleanup_strbuf_ struct strbuf max = STRBUF_INIT;
         value_format_number(key->type, slot->max, &max);
         return error_set(err, ERR_TRUST, 0, "%s: %s is more than %s, the system's ceiling (%s)",
-                         where, key->name, max.buf, slot->max_by);
+                         where, key->name, max.buf, SHOWN(slot->max_by));
     }
     return 0;
 }
@@ -62,7 +62,7 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
             return error_set(err, ERR_CONFIG, 0,
                              "%s:%zu: %s is above its ceiling in \"floor.max\" already (%s); set a "
                              "lower value in this file",
-                             path, line, config_keys[i].name, slot->origin);
+                             SHOWN(path), line, config_keys[i].name, SHOWN(slot->origin));
         slot->max_by = xasprintf("%s:%zu", path, line);
         slot->max = doc->floor[i].max;
     }
@@ -77,8 +77,8 @@ static int apply_doc(struct config_priv *p, enum config_source src, const char *
 {
     for (size_t i = 0; i < doc->n_entries; i++) {
         const struct config_entry *e = &doc->entries[i];
-        char where[PATH_MAX + 64];
-        (void)str_format(where, sizeof where, "%s:%zu:%zu", path, e->line, e->column);
+        char where[SHOWN_MAX + 64];
+        (void)str_format(where, sizeof where, "%s:%zu:%zu", SHOWN(path), e->line, e->column);
         if (check_floor(&p->slots[config_key_index(e->key)], e->key, e->value, where, err) < 0)
             return -1;
     }
@@ -117,17 +117,19 @@ static int check_repo_trust(const struct config_args *args, const struct config_
         return -1;
     if (entry->trusted)
         return 0;
+    /* The path is only there for the eye: without it the verb finds the same file. */
     _cleanup_strbuf_ struct strbuf quoted = STRBUF_INIT;
-    strbuf_add_shell_quoted(&quoted, entry->path);
+    if (strlen(entry->path) < SHOWN_MAX)
+        strbuf_add_shell_quoted(&quoted, SHOWN(entry->path));
     if (!bad)
         return error_set(err, ERR_TRUST, 0,
                          "%s belongs to another user or can be written by anybody; nothing of it "
                          "was applied. Read it, then run: crabbox-fc trust add %s",
-                         entry->path, quoted.buf);
+                         SHOWN(entry->path), quoted.buf);
     return error_set(err, ERR_TRUST, 0,
                      "%s:%zu:%zu: %s concerns the host and counts only from a trusted source; "
                      "nothing of the file was applied. Read it, then run: crabbox-fc trust add %s",
-                     entry->path, bad->line, bad->column, bad->key->name, quoted.buf);
+                     SHOWN(entry->path), bad->line, bad->column, bad->key->name, quoted.buf);
 }
 
 static void cleanup_source(struct source_file *f)
@@ -217,7 +219,7 @@ static int load_flags(const struct config_args *args, struct config_priv *p, str
 {
     char cwd[PATH_MAX];
     if (!realpath(args->cwd, cwd))
-        return error_set(err, ERR_CONFIG, errno, "working directory %s", args->cwd);
+        return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(args->cwd));
     const struct value_ctx ctx = {.home = env_get(args->envp, "HOME"), .cwd = cwd};
     for (size_t i = 0; i < args->n_flags; i++) {
         const struct config_flag *f = &args->flags[i];

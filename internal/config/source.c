@@ -75,12 +75,12 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     char path[PATH_MAX];
     struct stat st;
     if (str_format(path, sizeof path, "%s/%s", str_eq(dir, "/") ? "" : dir, name) < 0)
-        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", dir, name);
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", SHOWN(dir), name);
     if (lstat(path, &st) == 0)
         return 1;
     if (errno == ENOENT || errno == ENOTDIR)
         return 0;
-    return error_set(err, ERR_CONFIG, errno, "look for %s", path);
+    return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
 int source_find_repo(const char *cwd, struct source_repo *out, struct error *err)
@@ -89,7 +89,7 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
     bool found_here = false;
     out->root[0] = out->file[0] = '\0';
     if (!realpath(cwd, dir))
-        return error_set(err, ERR_CONFIG, errno, "working directory %s", cwd);
+        return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
     for (bool first = true;; first = false) {
         int file = *found ? 0 : has_entry(dir, CONFIG_REPO_NAME, err);
         int git = file < 0 ? -1 : has_entry(dir, ".git", err);
@@ -112,7 +112,7 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
         (void)str_copy(out->root, sizeof out->root, found);
     if (str_format(out->file, sizeof out->file, "%s/%s", str_eq(found, "/") ? "" : found,
                    CONFIG_REPO_NAME) < 0)
-        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", found, CONFIG_REPO_NAME);
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", SHOWN(found), CONFIG_REPO_NAME);
     return 0;
 }
 
@@ -125,15 +125,15 @@ static int check_parents(const char *real, const char *const *envp, struct error
     for (char *slash; (slash = strrchr(dir, '/')) && slash != dir;) {
         *slash = '\0';
         if (lstat(dir, &st) < 0)
-            return error_set(err, ERR_TRUST, errno, "%s", dir);
+            return error_set(err, ERR_TRUST, errno, "%s", SHOWN(dir));
         if (!source_owner_ok(st.st_uid, envp))
             return error_set(err, ERR_TRUST, 0,
-                             "%s leads through %s, which belongs to another user (uid %u)", real,
-                             dir, (unsigned)st.st_uid);
+                             "%s leads through %s, which belongs to another user (uid %u)",
+                             SHOWN(real), SHOWN(dir), (unsigned)st.st_uid);
         if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
             return error_set(err, ERR_TRUST, 0,
                              "%s leads through %s, which others can write to; run: chmod go-w %s",
-                             real, dir, dir);
+                             SHOWN(real), SHOWN(dir), SHOWN(dir));
     }
     return 0;
 }
@@ -146,20 +146,20 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
     (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, real, sizeof real - 1);
     if (n < 0)
-        return error_set(err, ERR_TRUST, errno, "find out where %s leads", path);
+        return error_set(err, ERR_TRUST, errno, "find out where %s leads", SHOWN(path));
     real[n] = '\0';
     if (!source_owner_ok(st->st_uid, envp))
         return error_set(err, ERR_TRUST, 0,
-                         "%s belongs to another user (uid %u); it must be root's or yours", real,
-                         (unsigned)st->st_uid);
+                         "%s belongs to another user (uid %u); it must be root's or yours",
+                         SHOWN(real), (unsigned)st->st_uid);
     if (st->st_mode & (S_IWGRP | S_IWOTH))
-        return error_set(err, ERR_TRUST, 0, "%s can be written by others; run: chmod go-w %s", real,
-                         real);
+        return error_set(err, ERR_TRUST, 0, "%s can be written by others; run: chmod go-w %s",
+                         SHOWN(real), SHOWN(real));
     if (!str_eq(real, path) && source_leads_into(real, repo_root) && !is_below(path, repo_root))
         return error_set(err, ERR_TRUST, 0,
                          "%s leads into the repository %s, whose content anybody may have written; "
                          "replace the link by a copy",
-                         path, repo_root);
+                         SHOWN(path), SHOWN(repo_root));
     return check_parents(real, envp, err);
 }
 
@@ -178,21 +178,22 @@ int source_read(enum config_source src, const char *path, const char *repo_root,
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
         if (lstat(path, &st) == 0)
-            return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere", path);
+            return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere",
+                             SHOWN(path));
         return 0;
     }
     if (fd < 0 && errno == ELOOP && repo)
         return error_set(err, ERR_TRUST, 0,
                          "%s is a symbolic link; a repository's file must be a file of its own",
-                         path);
+                         SHOWN(path));
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_CONFIG, errno, "open %s", path);
+        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
     if (!S_ISREG(st.st_mode))
-        return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", path);
+        return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", SHOWN(path));
     if (!repo && check_trusted_file(fd, &st, path, repo_root, envp, err) < 0)
         return -1;
     out->foreign = !source_owner_ok(st.st_uid, envp) || (st.st_mode & S_IWOTH);
-    if (fd_read_all(fd, CONFIG_FILE_MAX, path, &out->text, err) < 0)
+    if (fd_read_all(fd, CONFIG_FILE_MAX, SHOWN(path), &out->text, err) < 0)
         return -1;
     out->found = true;
     return sha256_bytes(out->text.buf, out->text.len, out->sha256, err);

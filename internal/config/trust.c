@@ -31,13 +31,13 @@ static int read_store(const char *dir, const char *const *envp, struct trust_sto
     char path[PATH_MAX];
     *out = (struct trust_store)TRUST_STORE_INIT;
     if (str_format(path, sizeof path, "%s/" STORE_NAME, dir) < 0)
-        return error_set(err, ERR_TRUST, ENAMETOOLONG, "%s/" STORE_NAME, dir);
+        return error_set(err, ERR_TRUST, ENAMETOOLONG, "%s/" STORE_NAME, SHOWN(dir));
     _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
     if (source_read(SRC_USER, path, "", envp, &file, err) < 0)
         return -1;
     if (!file.found)
         return 0;
-    return trust_store_parse(file.text.buf, file.text.len, path, out, err);
+    return trust_store_parse(file.text.buf, file.text.len, SHOWN(path), out, err);
 }
 
 static int find_store(const char *const *envp, char dir[static PATH_MAX], struct error *err)
@@ -93,7 +93,8 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
         if (source_find_repo(cwd, &repo, err) < 0)
             return -1;
         if (!*repo.file)
-            return error_set(err, ERR_NOT_FOUND, 0, "no " CONFIG_REPO_NAME " here (%s)", cwd);
+            return error_set(err, ERR_NOT_FOUND, 0, "no " CONFIG_REPO_NAME " here (%s)",
+                             SHOWN(cwd));
         (void)str_copy(out, PATH_MAX, repo.file);
         return 0;
     }
@@ -104,7 +105,7 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
     char *slash = strrchr(path, '/');
     if (!is_dir && !str_eq(slash + 1, CONFIG_REPO_NAME))
         return error_set(err, ERR_NOT_FOUND, 0,
-                         "%s: only files named " CONFIG_REPO_NAME " are ever trusted", arg);
+                         "%s: only files named " CONFIG_REPO_NAME " are ever trusted", SHOWN(arg));
     if (!is_dir)
         slash[slash == path ? 1 : 0] = '\0';
     /* A directory that is gone has no real path; it can still be revoked as it was written. */
@@ -139,7 +140,7 @@ static int open_store(const char *const *envp, struct open_store *s, struct erro
         return -1;
     s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->dirfd < 0)
-        return error_set(err, ERR_TRUST, errno, "open %s", dir);
+        return error_set(err, ERR_TRUST, errno, "open %s", SHOWN(dir));
     s->lock = lock_wait(s->dirfd, LOCK_NAME, true, &d, err);
     if (s->lock < 0)
         return -1;
@@ -192,14 +193,14 @@ int trust_add(const char *const *envp, const char *path, const char *expected,
     if (source_read(SRC_REPO, path, "", envp, &file, err) < 0)
         return -1;
     if (!file.found)
-        return error_set(err, ERR_NOT_FOUND, 0, "no such file: %s", path);
+        return error_set(err, ERR_NOT_FOUND, 0, "no such file: %s", SHOWN(path));
     (void)str_copy(out->path, sizeof out->path, path);
     memcpy(out->sha256, file.sha256, sizeof out->sha256);
     if (expected && !str_eq(expected, file.sha256))
         return error_set(err, ERR_TRUST, 0,
                          "%s has the sha256 %s, not the one you gave; it changed "
                          "since you read it, or you read another",
-                         path, file.sha256);
+                         SHOWN(path), file.sha256);
     if (describe(path, &file, envp, &out->keys, err) < 0 || open_store(envp, &s, err) < 0 ||
         put_entry(&s.store, path, file.sha256, err) < 0)
         return -1;

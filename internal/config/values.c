@@ -30,16 +30,6 @@ static int complain_value(char *why, const char *raw, const char *what)
     return complain(why, "is \"%s\", %s", shown, what);
 }
 
-void value_printable(const char *s, char *out, size_t size)
-{
-    size_t n = 0;
-    for (; *s && n + 1 < size; s++)
-        out[n++] = *s >= 0x20 && *s < 0x7f ? *s : '?';
-    out[n] = '\0';
-    if (*s && n >= 3)
-        memset(out + n - 3, '.', 3);
-}
-
 /* Length of the UTF-8 sequence at `s`, its code point in *cp; 0 where invalid (overlong forms,
  * surrogates and values past U+10FFFF included). */
 static size_t utf8_decode(const unsigned char *s, size_t len, uint32_t *cp)
@@ -64,6 +54,53 @@ static bool is_deceptive(uint32_t cp)
 {
     return (cp >= 0x80 && cp < 0xa0) || (cp >= 0x200b && cp <= 0x200f) ||
            (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff;
+}
+
+/* Length of the next character fit for a message at `s`, 0 where the byte is none. */
+static size_t printable_len(const unsigned char *s, size_t len)
+{
+    uint32_t cp = 0;
+    size_t n = utf8_decode(s, len, &cp);
+    return cp < 0x20 || cp == 0x7f || is_deceptive(cp) ? 0 : n;
+}
+
+void value_printable(const char *s, char *out, size_t size)
+{
+    size_t used = 0, fits = 0; /* fits: where "..." can still follow */
+    size_t left = strlen(s);
+    while (left) {
+        size_t n = printable_len((const unsigned char *)s, left);
+        size_t step = n ? n : 1;
+        if (used + step + 1 > size)
+            break;
+        if (n)
+            memcpy(out + used, s, n);
+        else
+            out[used] = '?';
+        used += step;
+        if (used + 4 <= size)
+            fits = used;
+        s += step;
+        left -= step;
+    }
+    out[used] = '\0';
+    if (left && size >= 4)
+        memcpy(out + fits, "...", 4);
+}
+
+struct shown value_shown(const char *path)
+{
+    struct shown out = {"..."};
+    size_t n = strlen(path);
+    if (n < SHOWN_MAX) {
+        value_printable(path, out.text, sizeof out.text);
+        return out;
+    }
+    path += n - (SHOWN_MAX - 4);
+    while (((unsigned char)*path & 0xc0) == 0x80) /* not from the middle of a character */
+        path++;
+    value_printable(path, out.text + 3, sizeof out.text - 3);
+    return out;
 }
 
 bool value_text_ok(const char *s, size_t len, bool lines, size_t *at)

@@ -111,7 +111,7 @@ static const struct row rows[] = {
     {"firecracker.user", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL, "not a user name"},
 
     {"firecracker.workRoot", "/work/crabbox", "/work/crabbox", NULL},
-    {"firecracker.workRoot", "/home/me", "/home/me", NULL},
+    {"firecracker.workRoot", "/home/dev", "/home/dev", NULL},
     {"firecracker.workRoot", "/", NULL, "the root of the guest"},
     {"firecracker.workRoot", "//", NULL, "not normalised"},
     {"firecracker.workRoot", "/etc", NULL, "in a system directory"},
@@ -126,7 +126,7 @@ static const struct row rows[] = {
     {"firecracker.workRoot", "/usrlocal", "/usrlocal", NULL},
 
     {"firecracker.binary", "firecracker", "firecracker", NULL},
-    {"firecracker.binary", "~/bin/fc", "/home/u/bin/fc", NULL},
+    {"firecracker.binary", "~/bin/fc", "/h/bin/fc", NULL},
     {"firecracker.binary", "/opt/fc", "/opt/fc", NULL},
     {"firecracker.binary", "-x", NULL, "not the name of a program"},
     {"firecracker.binary", "..", NULL, "not the name of a program"},
@@ -135,7 +135,7 @@ static const struct row rows[] = {
     {"firecracker.binary", "./fc", NULL, "a relative path"},
     {"firecracker.binary", "", NULL, "is empty"},
     {"firecracker.kernel", "vmlinux", NULL, "a relative path"},
-    {"firecracker.kernel", "~", "/home/u", NULL},
+    {"firecracker.kernel", "~", "/h", NULL},
     {"firecracker.kernel", "~root/vmlinux", NULL, "only ~/ is expanded"},
     {"firecracker.kernel", "/a\x1b[2J", NULL, "control character"},
     {"firecracker.kernel", "/a\xff", NULL, "invalid UTF-8 at byte 3"},
@@ -154,7 +154,7 @@ static const struct row rows[] = {
 static void test_rows(void **state)
 {
     (void)state;
-    const struct value_ctx ctx = {.home = "/home/u", .cwd = NULL};
+    const struct value_ctx ctx = {.home = "/h", .cwd = NULL};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct row *r = &rows[i];
         char why[VALUE_WHY_MAX] = "";
@@ -173,7 +173,7 @@ static void test_rows(void **state)
 static void test_canonical_is_stable(void **state)
 {
     (void)state;
-    const struct value_ctx ctx = {.home = "/home/u", .cwd = NULL};
+    const struct value_ctx ctx = {.home = "/h", .cwd = NULL};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct row *r = &rows[i];
         char why[VALUE_WHY_MAX] = "";
@@ -232,6 +232,31 @@ static void test_printable(void **state)
     assert_string_equal(out, "a?[?");
     value_printable("abcdefghij", out, sizeof out);
     assert_string_equal(out, "abcd...");
+    value_printable("abcdefg", out, sizeof out);
+    assert_string_equal(out, "abcdefg");
+    value_printable("\xc3\xa9\xe2\x80\xae\xc3", out, sizeof out);
+    assert_string_equal(out, "\xc3\xa9????");
+    value_printable("abc\xc3\xa9\xc3\xa9", out, sizeof out); /* 7 bytes: all of it */
+    assert_string_equal(out, "abc\xc3\xa9\xc3\xa9");
+    value_printable("abc\xc3\xa9\xc3\xa9x", out, sizeof out); /* cut between characters */
+    assert_string_equal(out, "abc...");
+}
+
+static void test_shown(void **state)
+{
+    (void)state;
+    char path[1000];
+    memset(path, 'a', sizeof path - 1);
+    memcpy(path + sizeof path - 5, "/end", 5);
+    assert_string_equal(SHOWN("/a/b"), "/a/b");
+    assert_int_equal(strlen(SHOWN(path)), SHOWN_MAX - 1);
+    assert_true(str_has_prefix(SHOWN(path), "...a"));
+    assert_true(str_has_suffix(SHOWN(path), "a/end"));
+    path[sizeof path - 2] = '\0'; /* whole characters of two bytes */
+    for (size_t i = 0; path[i]; i++)
+        path[i] = i % 2 ? '\xa9' : '\xc3';
+    assert_true(str_has_prefix(SHOWN(path), "...\xc3\xa9"));
+    assert_null(strchr(SHOWN(path), '?'));
 }
 
 int main(void)
@@ -239,7 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),      cmocka_unit_test(test_canonical_is_stable),
         cmocka_unit_test(test_home),      cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_printable), cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

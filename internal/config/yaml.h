@@ -37,8 +37,8 @@ struct config_doc {
     } floor[CONFIG_KEYS_MAX];
 };
 
-/* Parses `text`. `name` is the file's name in messages ("name:line:column: …"). `with_floor` allows
- * the floor block. 0, or -1 with ERR_CONFIG. */
+/* Parses `text`. `name` is the file's name in messages ("name:line:column: ..."). `with_floor`
+ * allows the floor block. 0, or -1 with ERR_CONFIG. */
 int config_parse_yaml(const char *name, const char *text, size_t len, bool with_floor,
                       const struct value_ctx *ctx, struct config_doc *out, struct error *err);
 void config_doc_free(struct config_doc *doc);
