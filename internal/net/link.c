@@ -254,8 +254,11 @@ static void fill_route(struct rtnl_route *r, struct route_info *out)
         out->plen = nl_addr_get_prefixlen(dst);
     }
     struct rtnl_nexthop *nh = rtnl_route_get_nnexthops(r) > 0 ? rtnl_route_nexthop_n(r, 0) : NULL;
-    if (nh && !if_indextoname((unsigned)rtnl_route_nh_get_ifindex(nh), out->dev))
+    int index = nh ? rtnl_route_nh_get_ifindex(nh) : 0;
+    if (index && !if_indextoname((unsigned)index, out->dev)) {
         out->dev[0] = '\0';
+        out->gone = true;
+    }
 }
 
 int route_each(struct nl_sock *sk, int (*fn)(const struct route_info *r, void *arg), void *arg,

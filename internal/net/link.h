@@ -64,6 +64,7 @@ struct route_info {
     unsigned plen;
     uint8_t type;          /* RTN_UNICAST … */
     char dev[IF_NAMESIZE]; /* of the first next hop, "" if none */
+    bool gone;             /* the link, and so the route, went away while we looked */
 };
 
 /* Calls fn for every route of every table, and for every link, until it returns non-zero, which is

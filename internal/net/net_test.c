@@ -172,6 +172,11 @@ static void test_host_services_are_closed(void **state)
     }
     assert_true(lab_udp_reaches(w->a.guest.ns, dns, LAB_HOST, 53, OPEN, NULL));
     assert_false(lab_udp_reaches(w->a.guest.ns, dns, w->a.n.host_addr, 53, CLOSED, NULL));
+    assert_true(lab_ping(w->a.guest.ns, LAB_HOST, OPEN));
+    /* Nor is the lease's own namespace a place to knock at. */
+    _cleanup_close_ int inner = lab_socket(w->a.ns, SOCK_DGRAM, "0.0.0.0", PORT);
+    assert_false(lab_udp_reaches(w->a.guest.ns, inner, w->a.n.gateway, PORT, CLOSED, NULL));
+    assert_true(lab_ping(w->a.guest.ns, w->a.n.gateway, OPEN));
 }
 
 static void test_outside_reaches_no_guest(void **state)
@@ -185,7 +190,8 @@ static void test_outside_reaches_no_guest(void **state)
 }
 
 /* An IPv4 UDP frame with no payload but its checksum right, so that only its addresses decide. */
-static size_t make_frame(uint8_t *f, const char *src_mac, const char *src, const char *dst)
+static size_t make_frame(uint8_t *f, const char *src_mac, const char *src, const char *dst,
+                         uint16_t port)
 {
     unsigned m[6];
     uint32_t s, d, sum = 0;
@@ -193,7 +199,8 @@ static size_t make_frame(uint8_t *f, const char *src_mac, const char *src, const
                      6);
     assert_true(net_parse_ipv4(src, &s) == 0 && net_parse_ipv4(dst, &d) == 0);
     const uint8_t head[12] = {0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0};
-    const uint8_t udp[8] = {PORT >> 8, PORT & 255, PORT >> 8, PORT & 255, 0, 8, 0, 0};
+    const uint8_t udp[8] = {
+        (uint8_t)(port >> 8), (uint8_t)port, (uint8_t)(port >> 8), (uint8_t)port, 0, 8, 0, 0};
     const uint32_t addrs[2] = {htonl(s), htonl(d)};
     uint8_t ip[28];
     memcpy(ip, head, 12);
@@ -238,27 +245,27 @@ static void test_spoofed_frames_are_dropped(void **state)
     struct world *w = *state;
     const struct net_lease *n = &w->a.n;
     uint8_t f[64];
-    size_t len = make_frame(f, n->guest_mac, n->guest_addr, LAB_OUTSIDE);
+    size_t len = make_frame(f, n->guest_mac, n->guest_addr, LAB_OUTSIDE, PORT);
     assert_true(frame_passes(w, &w->a, f, len, OPEN));
-    len = make_frame(f, n->guest_mac, "192.0.2.3", LAB_OUTSIDE);
+    len = make_frame(f, n->guest_mac, "192.0.2.3", LAB_OUTSIDE, PORT);
     assert_false(frame_passes(w, &w->a, f, len, CLOSED));
-    len = make_frame(f, n->guest_mac, w->b.n.lease_addr, LAB_OUTSIDE);
+    len = make_frame(f, n->guest_mac, w->b.n.lease_addr, LAB_OUTSIDE, PORT);
     assert_false(frame_passes(w, &w->a, f, len, CLOSED));
-    len = make_frame(f, n->guest_mac, LAB_OUTSIDE, LAB_OUTSIDE);
+    len = make_frame(f, n->guest_mac, LAB_OUTSIDE, LAB_OUTSIDE, PORT);
     assert_false(frame_passes(w, &w->a, f, len, CLOSED));
-    len = make_frame(f, "02:00:00:00:00:99", n->guest_addr, LAB_OUTSIDE);
+    len = make_frame(f, "02:00:00:00:00:99", n->guest_addr, LAB_OUTSIDE, PORT);
     assert_false(frame_passes(w, &w->a, f, len, CLOSED));
-    len = make_frame(f, n->guest_mac, n->guest_addr, LAB_OUTSIDE);
+    len = make_frame(f, n->guest_mac, n->guest_addr, LAB_OUTSIDE, PORT);
     assert_true(frame_passes(w, &w->a, f, len, OPEN));
 }
 
 /* Whether a frame that the lease's namespace itself sends (a VMM that was taken over) gets out. */
 static bool uplink_frame_passes(const struct member *m, const char *src_mac, const char *src,
-                                const char *dst, int server, int wait_ms)
+                                const char *dst, uint16_t port, int server, int wait_ms)
 {
     uint8_t f[64], got[64];
     unsigned mac[6];
-    size_t len = make_frame(f, src_mac, src, dst);
+    size_t len = make_frame(f, src_mac, src, dst, port);
     assert_int_equal(sscanf(m->n.veth_mac, "%x:%x:%x:%x:%x:%x", &mac[0], &mac[1], &mac[2], &mac[3],
                             &mac[4], &mac[5]),
                      6);
@@ -282,22 +289,27 @@ static void test_host_trusts_no_lease_namespace(void **state)
     assert_int_equal(net_view(n, &v, &err), 0);
     net_format_mac(v.uplink_mac, mac);
     _cleanup_close_ int b = lab_socket(w->b.guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
+    _cleanup_close_ int dns = lab_socket(w->lab.here, SOCK_DGRAM, LAB_HOST, 53);
     int out = w->outside_udp;
-    assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_OUTSIDE, out, OPEN));
-    assert_false(uplink_frame_passes(&w->a, mac, w->b.n.lease_addr, LAB_OUTSIDE, out, CLOSED));
-    assert_false(uplink_frame_passes(&w->a, mac, "10.9.9.9", LAB_OUTSIDE, out, CLOSED));
+    assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_OUTSIDE, PORT, out, OPEN));
     assert_false(
-        uplink_frame_passes(&w->a, "02:00:00:00:00:99", n->lease_addr, LAB_OUTSIDE, out, CLOSED));
-    assert_false(uplink_frame_passes(&w->a, mac, n->lease_addr, METADATA, out, CLOSED));
-    assert_false(uplink_frame_passes(&w->a, mac, n->lease_addr, w->b.n.lease_addr, b, CLOSED));
-    assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_OUTSIDE, out, OPEN));
+        uplink_frame_passes(&w->a, mac, w->b.n.lease_addr, LAB_OUTSIDE, PORT, out, CLOSED));
+    assert_false(uplink_frame_passes(&w->a, mac, "10.9.9.9", LAB_OUTSIDE, PORT, out, CLOSED));
+    assert_false(uplink_frame_passes(&w->a, "02:00:00:00:00:99", n->lease_addr, LAB_OUTSIDE, PORT,
+                                     out, CLOSED));
+    assert_false(uplink_frame_passes(&w->a, mac, n->lease_addr, METADATA, PORT, out, CLOSED));
+    assert_false(
+        uplink_frame_passes(&w->a, mac, n->lease_addr, w->b.n.lease_addr, PORT, b, CLOSED));
+    assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_HOST, 53, dns, OPEN));
+    assert_false(uplink_frame_passes(&w->a, mac, "10.9.9.9", LAB_HOST, 53, dns, CLOSED));
+    assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_OUTSIDE, PORT, out, OPEN));
 }
 
 static void test_no_ipv6_way_out(void **state)
 {
     struct world *w = *state;
     uint8_t f[64];
-    size_t len = make_frame(f, w->a.n.guest_mac, w->a.n.guest_addr, LAB_OUTSIDE);
+    size_t len = make_frame(f, w->a.n.guest_mac, w->a.n.guest_addr, LAB_OUTSIDE, PORT);
     /* To all nodes of the link: a namespace with IPv6 would answer or pass it on. */
     const uint8_t to_all[6] = {0x33, 0x33, 0, 0, 0, 1};
     memcpy(f, to_all, sizeof to_all);

@@ -123,7 +123,7 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
  * follows from an address (broadcast, multicast) claim nothing of their own. */
 static bool claims_addresses(const struct route_info *r)
 {
-    return r->plen > 0 && (r->type == RTN_UNICAST || r->type == RTN_LOCAL) &&
+    return r->plen > 0 && !r->gone && (r->type == RTN_UNICAST || r->type == RTN_LOCAL) &&
            !net_is_our_link_name(r->dev);
 }
 

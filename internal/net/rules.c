@@ -165,8 +165,6 @@ void rules_lease_text(const struct net_lease *n, struct strbuf *out)
     strbuf_addf(out,
                 "chain input {\n"
                 "  type filter hook input priority filter; policy drop;\n"
-                "  ct state established,related accept\n"
-                "  iifname \"lo\" accept\n"
                 "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
                 "}\n",
                 tap, n->gateway);
