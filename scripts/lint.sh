@@ -8,7 +8,7 @@
 # clang-tidy's verdict on a file is kept in $BUILD/lint until the file, a header that it includes
 # or the settings change, so a second run is quick.
 set -u -o pipefail
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 BUILD=${BUILD:-build}
 JOBS=${JOBS:-2}
@@ -284,7 +284,7 @@ tidy_one() {
     # cmocka's failures do not return, but its header does not say so: the analyzer would follow
     # each test past its failed assertion. Tests run under the sanitizers instead. They also wait
     # to be killed, and hold hostile text.
-    [[ $file == *_test.c ]] &&
+    [[ $file =~ (_test\.c$|^internal/testutil/) ]] &&
         checks=(--checks='-clang-analyzer-*,-bugprone-infinite-loop,-misc-misleading-bidirectional')
     # shellcheck disable=SC2046 # a list of file names without spaces
     key=$({
@@ -299,7 +299,12 @@ tidy_one() {
         mv "$stamp.$$" "$stamp"
         return 0
     fi
-    cat "$stamp.$$"
+    # Without the analyzer's path: scripts/lint.sh --tidy-one FILE shows it.
+    if [[ ${TIDY_BRIEF:-} == 1 ]]; then
+        sed "s|$PWD/||" "$stamp.$$" | grep -E ': (error|warning):'
+    else
+        cat "$stamp.$$"
+    fi
     rm -f "$stamp.$$"
     return 1
 }
@@ -307,7 +312,7 @@ tidy_one() {
 check_tidy() {
     need clang-tidy clang-tidy || return 1
     printf '%s\0' "${SOURCES[@]}" |
-        xargs -0 -n 1 -P "$JOBS" "$0" --tidy-one
+        TIDY_BRIEF=1 xargs -0 -n 1 -P "$JOBS" scripts/lint.sh --tidy-one
 }
 
 check_cppcheck() {
@@ -337,9 +342,9 @@ check_shell() {
 # Nothing but C, shell, text and data; no path of one developer's machine.
 check_tree() {
     local bad=0
-    git ls-files | grep -E '\.(py|pl|rb|js|go|rs|cc|cpp|o|a|so|img|iso)$' &&
+    git ls-files -- . ':!testdata' | grep -E '\.(py|pl|rb|js|go|rs|cc|cpp|o|a|so|img|iso)$' &&
         { echo 'languages other than C and shell, and binaries, have no place here'; bad=1; }
-    git grep -nE '(^|[^A-Za-z0-9_.])/(work/(main|shared)|tmp/brief|home/[a-z]+)/' -- . \
+    git grep -nE '(^|[^A-Za-z0-9_.])/(work/(main|shared)|tmp/brief|root/[a-z]+)/' -- . \
         ':!scripts/lint.sh' && { echo 'a path of one machine'; bad=1; }
     return $bad
 }

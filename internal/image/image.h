@@ -6,7 +6,7 @@
  *   stock firecracker.kernel and firecracker.rootfs: a writable clone of the root as first drive,
  *         real cloud-init reads the seed.
  *
- * This module is the only user of libext2fs and of libarchive's ISO writer.
+ * This module is the only user of libext2fs.
  */
 #ifndef CRABBOX_IMAGE_IMAGE_H
 #define CRABBOX_IMAGE_IMAGE_H
@@ -78,7 +78,7 @@ struct seed_spec {
 
 #define SEED_NONCE_PATH "/run/crabbox-fc/nonce"
 
-/* Writes a NoCloud drive: ISO9660 with Rock Ridge or Joliet, label cidata, files user-data,
+/* Writes a NoCloud drive: ISO9660 with Rock Ridge names, label cidata, files user-data,
  * meta-data, network-config (JSON, which is YAML). Mode 0600: it holds the host's private key. */
 int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, struct error *err);
 

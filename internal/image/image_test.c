@@ -246,6 +246,7 @@ static void test_manifest(void **state)
         {"\"vmlinux\",", "\"initrd.cpio\",", "same file"},
         {"\"name\":\"default\"", "\"name\":null", "name"},
         {"\"rootfsType\":\"ext4\",", "", "rootfsType"},
+        {"\"schema\":1", "\"schema\":1,\"distribution\":7", "distribution"},
         {"\"vmlinux\":\"0", "\"vmlinux\":\"X", "64 lower-case hex"},
         {"\"vmlinux\":\"01", "\"vmlinux\":\"1", "64 lower-case hex"},
         {"{\"vmlinux\"", "{\"vmlinuz\"", "sha256 of the kernel"},

@@ -101,7 +101,11 @@ static int fill(const cJSON *j, struct manifest *out, struct error *err)
     if (get_name(j, "rootfsType", out->rootfs_type, sizeof out->rootfs_type, err) < 0 ||
         get_name(j, "kernelRelease", out->kernel_release, sizeof out->kernel_release, err) < 0)
         return -1;
-    return get_name(j, "init", out->init, sizeof out->init, err);
+    if (get_name(j, "init", out->init, sizeof out->init, err) < 0)
+        return -1;
+    if (!cJSON_HasObjectItem(j, "distribution"))
+        return 0;
+    return get_name(j, "distribution", out->distribution, sizeof out->distribution, err);
 }
 
 int manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,

@@ -29,6 +29,7 @@ struct manifest {
     char rootfs_type[16];
     char kernel_release[64];
     char init[64];
+    char distribution[64]; /* "debian bookworm"; "" when the manifest does not say */
 };
 
 /* `path` names the source in messages. */

@@ -6,20 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "image/iso_write.h"
 #include "image/seed.h"
+#include "sys/file.h"
 
 #define RUN_DIR "/run/crabbox-fc"
-
-static void free_archive(struct archive **a)
-{
-    if (*a)
-        (void)archive_write_free(*a);
-}
 
 static cJSON *add_string(cJSON *list, const char *text)
 {
@@ -142,60 +135,22 @@ char *seed_network_config(const struct seed_spec *spec)
     return json_print(root, false);
 }
 
-static int iso_error(struct archive *a, const char *name, struct error *err)
-{
-    const char *why = archive_error_string(a);
-    return error_set(err, ERR_IO, 0, "write seed drive %s: %s", name, why ? why : "out of memory");
-}
-
-static int add_iso_file(struct archive *a, const char *name, const char *file, const char *text,
-                        struct error *err)
-{
-    size_t len = strlen(text);
-    struct archive_entry *e = archive_entry_new();
-    if (!e)
-        return error_set(err, ERR_IO, ENOMEM, "write seed drive %s", name);
-    archive_entry_set_pathname(e, file);
-    archive_entry_set_filetype(e, AE_IFREG);
-    archive_entry_set_perm(e, 0600);
-    archive_entry_set_size(e, (la_int64_t)len);
-    int r = archive_write_header(a, e);
-    archive_entry_free(e);
-    if (r != ARCHIVE_OK || archive_write_data(a, text, len) != (la_ssize_t)len)
-        return iso_error(a, name, err);
-    return 0;
-}
-
-/* Rock Ridge and Joliet both, so that any reader finds the long names. */
-static int write_iso(int fd, const char *name, const char *const files[][2], size_t n,
-                     struct error *err)
-{
-    _cleanup_(free_archive) struct archive *a = archive_write_new();
-    if (!a)
-        return error_set(err, ERR_IO, ENOMEM, "write seed drive %s", name);
-    if (archive_write_set_format_iso9660(a) != ARCHIVE_OK ||
-        archive_write_set_options(a, "iso9660:volume-id=cidata,iso9660:rockridge=useful,"
-                                     "iso9660:joliet,iso9660:!pad") != ARCHIVE_OK ||
-        archive_write_open_fd(a, fd) != ARCHIVE_OK)
-        return iso_error(a, name, err);
-    for (size_t i = 0; i < n; i++)
-        if (add_iso_file(a, name, files[i][0], files[i][1], err) < 0)
-            return -1;
-    return archive_write_close(a) == ARCHIVE_OK ? 0 : iso_error(a, name, err);
-}
-
 int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, struct error *err)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     _cleanup_free_ char *user = seed_user_data(spec, &now), *meta = seed_meta_data(spec),
                         *net = seed_network_config(spec);
-    const char *const files[][2] = {
-        {"user-data", user}, {"meta-data", meta}, {"network-config", net}};
+    _cleanup_strbuf_ struct strbuf volume = STRBUF_INIT;
+    const struct iso_file files[] = {{"user-data", user, strlen(user)},
+                                     {"meta-data", meta, strlen(meta)},
+                                     {"network-config", net, strlen(net)}};
+    if (iso_build("cidata", files, ARRAY_LEN(files), now.tv_sec, &volume, err) < 0)
+        return -1;
     _cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "create %s", name);
-    int r = write_iso(fd, name, files, ARRAY_LEN(files), err);
+    int r = fd_write_all(fd, volume.buf, volume.len, name, err);
     if (r < 0)
         (void)unlinkat(dirfd, name, 0);
     return r;

@@ -1,0 +1,34 @@
+/* iso_write.h: a small ISO9660 volume with a few files in its root, made in memory.
+ *
+ * Written here and not with a library because a seed drive holds a private key: libarchive stages
+ * the contents in a temporary file of its own, on whatever disk $TMPDIR is.
+ *
+ * Primary volume descriptor, both path tables, one directory with Rock Ridge names (which every
+ * kernel with isofs reads), contents padded to sectors. The same input gives the same bytes.
+ *
+ * iso_build() appends to a strbuf of the caller's and fails (ERR_INTERNAL) only on what no caller
+ * should ask for: too many files, or too large ones.
+ */
+#ifndef CRABBOX_IMAGE_ISO_WRITE_H
+#define CRABBOX_IMAGE_ISO_WRITE_H
+
+#include <stddef.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define ISO_FILES_MAX 8u
+#define ISO_FILE_MAX  (16u << 20) /* bytes */
+
+struct iso_file {
+    const char *name; /* at most 64 bytes; the first eight must tell it from the others */
+    const void *data;
+    size_t len;
+};
+
+/* `label` has at most 32 bytes. Files belong to root with mode 0400. */
+int iso_build(const char *label, const struct iso_file *files, size_t n, time_t when,
+              struct strbuf *out, struct error *err);
+
+#endif
