@@ -24,6 +24,7 @@ struct exec {
     ssh_event ev;
     struct ssh_channel_callbacks_struct cb;
     struct sink out, errout;
+    bool started;  /* the guest accepted the command */
     bool closed;   /* the guest closed the channel */
     bool in_ended; /* nothing more will come from our side */
     bool eof_sent;
@@ -248,6 +249,26 @@ static int exec_step(struct exec *x, struct error *err)
     return exec_poll(x, wants_input(x), err);
 }
 
+static int exec_run(struct exec *x, const char *command, struct error *err)
+{
+    if (exec_init(x, err) < 0 || exec_open(x, err) < 0 || exec_request(x, command, err) < 0)
+        return -1;
+    x->started = true;
+    while (!exec_done(x))
+        if (exec_step(x, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* We leave before the command does. Asks for no reply, so nothing here can wait. */
+static void exec_abort(struct exec *x)
+{
+    if (!x->io->abort_signal || !x->started || x->closed || lost(x))
+        return;
+    (void)ssh_channel_request_send_signal(x->ch, x->io->abort_signal);
+    exec_flush(x);
+}
+
 int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
              const struct deadline *d, struct ssh_status *st, struct error *err)
 {
@@ -257,11 +278,10 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->io = io;
     x->d = d;
     x->st = st;
-    if (exec_init(x, err) < 0 || exec_open(x, err) < 0 || exec_request(x, command, err) < 0)
+    if (exec_run(x, command, err) < 0) {
+        exec_abort(x);
         return -1;
-    while (!exec_done(x))
-        if (exec_step(x, err) < 0)
-            return -1;
+    }
     if (st->exited || st->signalled)
         return 0;
     if (lost(x))

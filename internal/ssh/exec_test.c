@@ -398,6 +398,26 @@ static void test_cancel_and_dying_vmm(void **state)
     assert_int_equal(err.kind, ERR_VMM);
 }
 
+/* Who interrupts a run takes its command along, also where the lease lives on. */
+static void test_abort_signal_reaches_the_command(void **state)
+{
+    const struct sshserver *s = server_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_fail(s);
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(300);
+    (void)unlink("/run/got-term");
+    io.abort_signal = "TERM";
+    assert_int_equal(
+        ssh_exec(c, "trap 'echo > /run/got-term; exit' TERM; sleep 1 & wait", &io, &d, &st, &err),
+        -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+    for (int i = 0; i < 400 && access("/run/got-term", F_OK) < 0; i++)
+        (void)poll(NULL, 0, 5);
+    assert_int_equal(access("/run/got-term", F_OK), 0);
+}
+
 /* The server's process for this connection is killed by the command itself. */
 static void test_connection_dies_during_a_command(void **state)
 {
@@ -486,6 +506,9 @@ int main(void)
         BOTH(test_reader_that_went_away),
         BOTH(test_deadline_holds_under_a_flood),
         BOTH(test_cancel_and_dying_vmm),
+        /* sshd forwards no signals where the user is root: dropbear only. */
+        {"test_abort_signal_reaches_the_command (dropbear)", test_abort_signal_reaches_the_command,
+         NULL, NULL, &dropbear_server},
         BOTH(test_connection_dies_during_a_command),
         BOTH(test_wrong_host_key),
         BOTH(test_wrong_client_key),

@@ -77,6 +77,10 @@ struct ssh_io {
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);
     void *source_ctx;
     int vmm_fd; /* pidfd to watch, or -1 */
+    /* "INT", "TERM", …: sent to the command when the wait for it ends early (deadline, cancel, an
+     * output that is gone). NULL: none; the command may then live on in the guest. It reaches the
+     * process that `command` became, not its children. */
+    const char *abort_signal;
 };
 #define SSH_IO_INIT                                                                                \
     {                                                                                              \

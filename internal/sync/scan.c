@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "sync/list.h"
 #include "sys/file.h"
 
@@ -141,19 +140,6 @@ static int find_root(struct scan *s, const char *dir, struct error *err)
     return 0;
 }
 
-static void warn_large(const struct scan *s)
-{
-    const struct sync_list *l = s->list;
-    if (s->limits.warn_files && l->n_files > s->limits.warn_files)
-        log_warn("sync: %zu files in %s; " IGNORE_FILE " can leave some out", l->n_files, l->root);
-    if (s->limits.warn_bytes && l->bytes > s->limits.warn_bytes)
-        log_warn("sync: %lld MiB in %s; " IGNORE_FILE " can leave some out",
-                 (long long)(l->bytes >> 20), l->root);
-    if (l->n_skipped)
-        log_warn("sync: %zu sockets, devices or unreadable files are not sent, first %s",
-                 l->n_skipped, l->first_skipped);
-}
-
 int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err)
 {
@@ -170,7 +156,6 @@ int sync_scan(const char *dir, const char *exclude, const struct sync_limits *li
     if ((list.git ? scan_git(&s, "", err) : scan_walk(&s, err)) < 0)
         return -1;
     sort_unique(&list);
-    warn_large(&s);
     *out = list;
     list = (struct sync_list){0};
     return 0;

@@ -40,7 +40,7 @@ struct sync_list {
     char *first_skipped; /* the first such path, or NULL; owned */
 };
 
-/* Beyond warn_* the scan says so on stderr, beyond max_* it fails. 0: no limit. */
+/* Beyond max_* the scan fails (0: no limit); warn_* is for the caller, who has the list. */
 struct sync_limits {
     size_t warn_files, max_files;
     int64_t warn_bytes, max_bytes;
