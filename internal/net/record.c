@@ -1,7 +1,6 @@
 #include "net/record.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <string.h>
 
 static bool all_in(const char *s, const char *set)
@@ -71,10 +70,9 @@ static int bad(struct error *err, const char *field, const char *value)
 
 static int view_addrs(const struct net_lease *n, struct net_view *v, struct error *err)
 {
-    if (net_parse_ipv4(n->host_addr, &v->host_addr) < 0)
+    if (net_parse_ipv4(n->host_addr, &v->host_addr) < 0 || v->host_addr % 2 != 0)
         return bad(err, "host_addr", n->host_addr);
-    if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0 || v->lease_addr != v->host_addr + 1 ||
-        v->host_addr % 2 != 0)
+    if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0 || v->lease_addr != v->host_addr + 1)
         return bad(err, "lease_addr", n->lease_addr);
     if (net_parse_ipv4(n->gateway, &v->gateway) < 0 || v->gateway % 4 != 1)
         return bad(err, "gateway", n->gateway);
@@ -95,8 +93,7 @@ int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
     if (str_format(slot_name, sizeof slot_name, NET_LINK_PREFIX "%u", n->slot) < 0 ||
         strcmp(slot_name, n->veth) != 0)
         return bad(err, "veth", n->veth);
-    if (!all_in(n->tap, "abcdefghijklmnopqrstuvwxyz0123456789") || !isalpha((uint8_t)n->tap[0]) ||
-        str_eq(n->tap, "lo") || str_eq(n->tap, NET_UPLINK))
+    if (!str_has_prefix(n->tap, "tap") || !all_in(n->tap + 3, "0123456789"))
         return bad(err, "tap", n->tap);
     if (!net_is_our_table_name(n->table))
         return bad(err, "table", n->table);
