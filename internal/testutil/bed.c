@@ -353,7 +353,8 @@ bool bed_wait_file(const struct bed *b, const char *path, int64_t ms)
     if (inotify_add_watch(fd, dir, IN_CREATE | IN_MOVED_TO) < 0)
         fail_msg("test bed: watch %s: %s", dir, strerror(errno));
     struct pollfd pfd = {.fd = fd, .events = POLLIN};
-    while (access(full, F_OK) < 0) {
+    struct stat st;
+    while (lstat(full, &st) < 0) {
         char events[4096];
         if (deadline_poll(&pfd, 1, &d, path, &err) < 0)
             return false;

@@ -130,8 +130,10 @@ static bool serve(struct standin *s, struct conn *c)
         if (fault_hits("GARBAGE", &r))
             return send(c->fd, "SPAM/9 hello\r\n\r\n", 16, MSG_NOSIGNAL) < 0;
         c->hung = fault_hits("HANG", &r);
-        if (c->hung)
+        if (c->hung) {
+            fault_mark();
             break;
+        }
         struct reply reply = api_handle(s, &r);
         _cleanup_free_ char *text = reply.body ? json_print(reply.body, false) : NULL;
         cJSON_Delete(reply.body);
@@ -229,8 +231,10 @@ int main(int argc, char **argv)
         open_log(a.log_path);
     logf_stdout(&s, "Running Firecracker stand-in");
     api_init(&s);
-    if (fault_get("NO_SOCKET"))
+    if (fault_get("NO_SOCKET")) {
+        fault_mark();
         for (;;)
             (void)pause();
+    }
     loop(&s, listen_on(a.api_sock));
 }

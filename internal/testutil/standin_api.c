@@ -305,6 +305,7 @@ static int put_action(struct standin *s, const struct route *route, cJSON *body,
         if (check_kernel(s, err) < 0 || standin_guest_start(s, err) < 0)
             return -1;
         s->started = true;
+        fault_mark();
     } else if (str_eq(action, "SendCtrlAltDel")) {
         if (!s->started)
             return refuse(err, "not supported before the microVM has started");

@@ -1,6 +1,8 @@
 #include "testutil/standin_fault.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 
@@ -28,6 +30,14 @@ bool fault_hits(const char *name, const struct request *r)
     size_t n = (size_t)(space - v);
     return strlen(r->method) == n && strncmp(v, r->method, n) == 0 &&
            str_has_prefix(r->path, space + 1);
+}
+
+void fault_mark(void)
+{
+    const char *path = fault_get("MARK");
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 /* One step down: a member of an object, or an element of an array. */

@@ -9,6 +9,8 @@
  *   CRABBOX_STANDIN_DIE='PUT /drives/seed'  die by SIGKILL at that request
  *   CRABBOX_STANDIN_ALTER='machine-config.vcpu_count=7'  a lie in GET /vm/config; without '='
  *                                        the field is left out; numbers in a path index arrays
+ *   CRABBOX_STANDIN_MARK=path            make this file when a HANG or NO_SOCKET is reached, or the
+ *                                        guest runs: a test can wait for it
  *   CRABBOX_STANDIN_IGNORE_SHUTDOWN=1    accept SendCtrlAltDel, do nothing
  *   CRABBOX_STANDIN_GUEST=word           silent: no link; deaf: network but no SSH server;
  *                                        hostkey: another host key; nonce: another nonce;
@@ -32,5 +34,7 @@ bool fault_is(const char *name, const char *value);
 bool fault_hits(const char *name, const struct request *r);
 /* Applies CRABBOX_STANDIN_ALTER to a copy of the configuration. */
 void fault_alter(cJSON *config);
+/* The moment that CRABBOX_STANDIN_MARK waits for is here. */
+void fault_mark(void);
 
 #endif

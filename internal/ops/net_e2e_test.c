@@ -1,0 +1,217 @@
+/* What a guest reaches and what it doesn't, through the whole program. Every refusal has its
+ * counterpart: the same address answers where it may, so nothing passes because nothing is there.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+static char host_of[2][64]; /* addresses of the leases "a" and "b" */
+
+static void read_host(const char *slug, char out[64])
+{
+    struct error err = ERROR_INIT;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
+    bed_assert_code(r, 0);
+    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status", &err);
+    if (!j)
+        fail_msg("%s", err.msg);
+    assert_int_equal(json_copy_string(cJSON_GetObjectItem(j, "ssh"), "host", out, 64, &err), 0);
+}
+
+/* Two leases for all tests of this program. */
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    bed.run_timeout_ms = 30000;
+    for (int i = 0; i < 2; i++) {
+        const char *slug = i ? "b" : "a";
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
+        bed_assert_code(r, 0);
+        read_host(slug, host_of[i]);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a", "b");
+    bed_assert_code(r, 0);
+    bed_assert_clean(&bed);
+    bed_close(&bed);
+    return 0;
+}
+
+/* A line of shell in the guest of lease "a". */
+static struct bed_result in_guest(const char *script)
+{
+    return BED_RUN(&bed, "run", "--id", "a", "--no-sync", "-q", "--", "sh", "-c", script);
+}
+
+#define HTTP "curl -sS -m 2 --noproxy '*' "
+
+/* curl's codes for "can't connect" and "timed out": the ways in which a packet gets no answer. */
+static void assert_unreachable(const struct bed_result *r)
+{
+    if (!r->st.exited || (r->st.code != 7 && r->st.code != 28))
+        fail_msg("exit code %d instead of 7 or 28: %s%s", r->st.code, r->out.buf, r->err.buf);
+}
+
+static void test_guest_reaches_the_outside_as_the_host(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = in_guest(HTTP "http://" BED_OUTSIDE "/");
+    bed_assert_code(r, 0);
+    assert_string_equal(r.out.buf, "peer=" BED_HOST " local=" BED_OUTSIDE "\n");
+}
+
+static void test_names_resolve_without_the_host_s_stub(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = in_guest("getent ahostsv4 " BED_NAME
+                                                        "; cat /etc/resolv.conf");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, BED_OUTSIDE " ");
+    bed_assert_has(r.out.buf, "nameserver " BED_OUTSIDE);
+    assert_null(strstr(r.out.buf, "127.0.0.53"));
+}
+
+static void test_metadata_is_blocked(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result host = BED_EXEC(&bed, "curl", "-sS", "-m", "5",
+                                                           "http://" BED_METADATA "/");
+    bed_assert_code(host, 0);
+    bed_assert_has(host.out.buf, "local=" BED_METADATA);
+    _cleanup_bed_result_ struct bed_result guest = in_guest(HTTP "http://" BED_METADATA "/");
+    assert_unreachable(&guest);
+}
+
+static void test_guest_does_not_reach_another_guest(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *ask = xasprintf("curl -sS -m 2 telnet://%s:22 </dev/null", host_of[1]);
+    _cleanup_bed_result_ struct bed_result host = BED_EXEC(
+        &bed, "bash", "-c", "exec 3<>/dev/tcp/$0/22; read -r -t 5 line <&3; echo \"$line\"",
+        host_of[1]);
+    bed_assert_code(host, 0);
+    bed_assert_has(host.out.buf, "SSH-2.0-");
+    _cleanup_bed_result_ struct bed_result guest = in_guest(ask);
+    assert_unreachable(&guest);
+}
+
+/* A service of the host on every address that the guest could try. */
+static void test_guest_does_not_reach_services_of_the_host(void **state)
+{
+    (void)state;
+    static const char serve[] =
+        "import http.server\n"
+        "http.server.HTTPServer(('0.0.0.0', 8099), http.server.SimpleHTTPRequestHandler)"
+        ".serve_forever()\n";
+    struct error err = ERROR_INIT;
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    _cleanup_(child_kill) struct child c = CHILD_INIT;
+    spec.argv = (const char *const[]){"python3", "-c", serve, NULL};
+    if (spawn(&spec, &c, &err) < 0)
+        fail_msg("%s", err.msg);
+    _cleanup_bed_result_ struct bed_result host = BED_EXEC(
+        &bed, "curl", "-sS", "-o", "/dev/null", "--retry", "50", "--retry-connrefused",
+        "--retry-delay", "0", "--retry-max-time", "10", "http://" BED_HOST ":8099/");
+    bed_assert_code(host, 0);
+    _cleanup_bed_result_ struct bed_result guest = in_guest(HTTP "http://" BED_HOST ":8099/");
+    assert_unreachable(&guest);
+    _cleanup_bed_result_ struct bed_result gateway = in_guest(
+        "gw=$(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'); "
+        "test -n \"$gw\" && " HTTP "http://$gw:8099/");
+    assert_unreachable(&gateway);
+}
+
+/* Runs a line of shell in the outside's namespace. */
+static struct bed_result in_outside(const char *script)
+{
+    _cleanup_free_ char *pid = xasprintf("%d", (int)bed.outside);
+    return BED_EXEC(&bed, "nsenter", "-n", "-t", pid, "sh", "-ec", script);
+}
+
+/* Root of the guest gives itself another address: the outside, which counts, never sees it. The
+ * guest is entered from the host, since not every host has sudo for it to use. */
+static void test_spoofed_sources_are_dropped(void **state)
+{
+    (void)state;
+    static const char enter[] =
+        "nsenter -n -t $(pgrep -P $(\"$0\" status --json a | jq .vmm.pid)) ";
+    _cleanup_free_ char *add = xasprintf("%s ip addr add 203.0.113.77/32 dev eth0", enter);
+    _cleanup_bed_result_ struct bed_result a = BED_EXEC(&bed, "sh", "-ec", add, bed.program);
+    bed_assert_code(a, 0);
+    _cleanup_bed_result_ struct bed_result spy = in_outside(
+        "nft 'table inet spy { chain in { type filter hook prerouting priority -300;"
+        "ip saddr 203.0.113.0/24 counter comment \"spoofed\";"
+        "ip saddr " BED_HOST " counter comment \"honest\"; } }'");
+    bed_assert_code(spy, 0);
+    _cleanup_bed_result_ struct bed_result good = in_guest(HTTP "http://" BED_OUTSIDE "/");
+    bed_assert_code(good, 0);
+    _cleanup_bed_result_ struct bed_result r = in_guest(
+        HTTP "--interface 203.0.113.77 http://" BED_OUTSIDE "/");
+    assert_unreachable(&r);
+    _cleanup_bed_result_ struct bed_result seen = in_outside("nft list table inet spy");
+    bed_assert_code(seen, 0);
+    bed_assert_has(seen.out.buf, "packets 0 bytes 0 comment \"spoofed\"");
+    assert_null(strstr(seen.out.buf, "packets 0 bytes 0 comment \"honest\""));
+}
+
+/* Nobody from the outside opens a connection into a guest. */
+static void test_outside_does_not_reach_a_guest(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *pid = xasprintf("%d", (int)bed.outside);
+    _cleanup_bed_result_ struct bed_result route = BED_EXEC(
+        &bed, "nsenter", "-n", "-t", pid, "ip", "route", "replace", "10.0.0.0/8", "via", BED_HOST);
+    bed_assert_code(route, 0);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "nsenter", "-n", "-t", pid, "curl", "-sS", "-m", "2", "-o", "/dev/null", "--http0.9",
+        "--url", "http://198.51.100.1:22/");
+    assert_true(r.st.code == 7 || r.st.code == 28); /* no SSH server of the host to mix up with */
+    _cleanup_free_ char *url = xasprintf("http://%s:22/", host_of[0]);
+    _cleanup_bed_result_ struct bed_result g = BED_EXEC(&bed, "nsenter", "-n", "-t", pid, "curl",
+                                                        "-sS", "-m", "2", "-o", "/dev/null",
+                                                        "--http0.9", "--url", url);
+    assert_unreachable(&g);
+}
+
+/* Some megabytes each way, through the copying stand-in and the translation, byte by byte. */
+static void test_bulk_data_arrives_whole(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-c",
+        "set -e; head -c 20000000 /dev/urandom > blob; want=$(sha256sum < blob); "
+        "got=$(\"$0\" run --id a --no-sync -q -- sha256sum < blob); "
+        "test \"$want\" = \"$got\"; "
+        "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob",
+        bed.program);
+    bed_assert_code(r, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_guest_reaches_the_outside_as_the_host),
+        cmocka_unit_test(test_names_resolve_without_the_host_s_stub),
+        cmocka_unit_test(test_metadata_is_blocked),
+        cmocka_unit_test(test_guest_does_not_reach_another_guest),
+        cmocka_unit_test(test_guest_does_not_reach_services_of_the_host),
+        cmocka_unit_test(test_spoofed_sources_are_dropped),
+        cmocka_unit_test(test_outside_does_not_reach_a_guest),
+        cmocka_unit_test(test_bulk_data_arrives_whole),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
