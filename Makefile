@@ -141,4 +141,4 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/initobj $(BUILD)/fuzz -type f -name '*.d' 2>/dev/null)
