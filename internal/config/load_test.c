@@ -303,7 +303,7 @@ static void test_large_file(void **state)
     _cleanup_free_ char *text = xcalloc(1, (1 << 20) + 2);
     memset(text, '#', (1 << 20) + 1);
     config_dir_write(d, USER_FILE, text);
-    (void)config_dir_refused(d, "larger than 1048576 bytes");
+    assert_int_equal(config_dir_refused(d, "config.yaml is larger than 1 MiB"), ERR_CONFIG);
 }
 
 /* ---- the floor ---- */

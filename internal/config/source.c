@@ -193,8 +193,11 @@ int source_read(enum config_source src, const char *path, const char *repo_root,
     if (!repo && check_trusted_file(fd, &st, path, repo_root, envp, err) < 0)
         return -1;
     out->foreign = !source_owner_ok(st.st_uid, envp) || (st.st_mode & S_IWOTH);
-    if (fd_read_all(fd, CONFIG_FILE_MAX, SHOWN(path), &out->text, err) < 0)
-        return -1;
+    struct error cause = ERROR_INIT;
+    if (fd_read_all(fd, CONFIG_FILE_MAX, SHOWN(path), &out->text, &cause) < 0)
+        return cause.sys == EFBIG
+                   ? error_set(err, ERR_CONFIG, 0, "%s is larger than 1 MiB", SHOWN(path))
+                   : error_set(err, ERR_CONFIG, 0, "%s", cause.msg);
     out->found = true;
     return sha256_bytes(out->text.buf, out->text.len, out->sha256, err);
 }

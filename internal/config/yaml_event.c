@@ -96,17 +96,38 @@ int reader_want_scalar(struct reader *r, const char *what)
     return 0;
 }
 
-/* Checks the bytes before libyaml sees them. */
-int reader_check_bytes(struct reader *r, const char *text, size_t len)
+/* The place of a byte, in lines and characters. */
+static yaml_mark_t mark_of(const char *text, size_t at)
 {
-    size_t at = 0;
-    if (value_text_ok(text, len, true, &at))
-        return 0;
     yaml_mark_t mark = {.index = at, .line = 0, .column = 0};
     for (size_t i = 0; i < at; i++) {
         mark.column = text[i] == '\n' ? 0 : mark.column + ((text[i] & 0xc0) != 0x80);
         mark.line += text[i] == '\n';
     }
-    return reader_fail(r, mark, "byte 0x%02x: invalid UTF-8, or a control or invisible character",
-                       (unsigned char)text[at]);
+    return mark;
+}
+
+/* Offset of the first line that starts with "%", or len. */
+static size_t find_directive(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '%' && (i == 0 || text[i - 1] == '\n' || text[i - 1] == '\r'))
+            return i;
+    return len;
+}
+
+int reader_check_bytes(struct reader *r, const char *text, size_t len)
+{
+    size_t at = 0;
+    if (!value_text_ok(text, len, true, &at))
+        return reader_fail(r, mark_of(text, at),
+                           "byte 0x%02x: invalid UTF-8, or a control or invisible character",
+                           (unsigned char)text[at]);
+    /* Refused here already: libyaml takes seconds over thousands of them. */
+    at = find_directive(text, len);
+    if (at < len)
+        return reader_fail(r, mark_of(text, at),
+                           "directives (%%YAML, %%TAG) are not allowed, nor a line that starts "
+                           "with %%");
+    return 0;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "config/yaml.h"
+#include "sys/deadline.h"
 
 struct row {
     const char *text;
@@ -109,7 +110,9 @@ static const struct row rows[] = {
     {"vmm: ! qemu\n", "!tags"},
     {"!!map {vmm: qemu}\n", "!tags"},
     {"%YAML 1.1\n---\nvmm: qemu\n", "!directives"},
-    {"%TAG ! tag:x,2000:\n---\nvmm: qemu\n", "!directives"},
+    {"%TAG ! tag:x,2000:\n---\nvmm: qemu\n", "!1:1: directives"},
+    {"# c\n%TAG ! tag:x,2000:\n---\nvmm: qemu\n", "!2:1: directives"},
+    {"# 100%\nvmm: qemu # %\n", "vmm=qemu@2:1 "},
     {"vmm: qemu\n---\nvmm: firecracker\n", "!2:1: a second document"},
     {"vmm: qemu\n...\n---\n", "!a second document"},
     {"---\n---\nvmm: qemu\n", "!a second document"},
@@ -183,6 +186,40 @@ static void test_too_large(void **state)
     assert_int_equal(config_parse_yaml("t", text, CONFIG_FILE_MAX, false, &ctx, &doc, &err), 0);
 }
 
+/* A hostile file costs little time, whatever it is full of: libyaml alone needs seconds for
+ * thousands of directives. */
+static void test_slow(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"%TAG !a%d! b\n",
+                                         "run: {allowEnv: [[[[",
+                                         "- \n",
+                                         "? ",
+                                         "{a: ",
+                                         "k%d: 1\n",
+                                         "&a%d ",
+                                         "\"\\x61",
+                                         "'"};
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+        struct config_doc doc;
+        struct error err = ERROR_INIT;
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        for (int n = 0; text.len < CONFIG_FILE_MAX - 64; n++) {
+            char number[16];
+            (void)str_format(number, sizeof number, "%d", n);
+            const char *d = strstr(pieces[i], "%d");
+            size_t before = d ? (size_t)(d - pieces[i]) : strlen(pieces[i]);
+            strbuf_add(&text, pieces[i], before);
+            strbuf_adds(&text, d ? number : "");
+            strbuf_adds(&text, d ? d + 2 : "");
+        }
+        int64_t start = clock_boot_ms();
+        assert_int_equal(config_parse_yaml("t", text.buf, text.len, false, &ctx, &doc, &err), -1);
+        assert_true(clock_boot_ms() - start < 3000);
+        config_doc_free(&doc);
+    }
+}
+
 /* A name of any length and content gives a message that still ends with the reason. */
 static void test_long_name(void **state)
 {
@@ -254,9 +291,10 @@ static void test_floor_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_nul_byte),
-        cmocka_unit_test(test_too_large), cmocka_unit_test(test_long_name),
-        cmocka_unit_test(test_floor),     cmocka_unit_test(test_floor_errors),
+        cmocka_unit_test(test_rows),         cmocka_unit_test(test_nul_byte),
+        cmocka_unit_test(test_too_large),    cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_slow),         cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_floor_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
