@@ -33,18 +33,21 @@ install_libraries() {
 }
 
 unpack_cloud_init() {
-    [[ -d $unpacked/usr/lib/python3/dist-packages/cloudinit ]] && return 0
+    [[ -d $unpacked/cloudinit ]] && return 0
     local dir
     dir=$(mktemp -d)
     trap 'rm -rf "$dir"' EXIT
     (cd "$dir" && apt-get download -q cloud-init >log 2>&1) ||
         cannot "could not download cloud-init: $(tail -1 "$dir/log")"
+    dpkg-deb -x "$dir"/cloud-init_*.deb "$dir/all"
+    # Its library only: the rest has nothing to do in a build directory.
     rm -rf "$unpacked"
-    dpkg-deb -x "$dir"/cloud-init_*.deb "$unpacked"
+    mkdir -p "$unpacked"
+    mv "$dir/all/usr/lib/python3/dist-packages"/cloud* "$unpacked/"
 }
 
 cloud_init() {
-    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$unpacked/usr/lib/python3/dist-packages \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$unpacked \
         /usr/bin/python3 -m cloudinit.cmd.main "$@"
 }
 
@@ -91,6 +94,6 @@ printf '#cloud-config\n{"write_files":[{"content":"x"}]}\n' >"$tmp/bad"
 if cloud_init schema --config-file "$tmp/bad" >"$tmp/log" 2>&1; then
     fail 'cloud-init schema accepts anything' "$tmp/log"
 fi
-version=$(sed -n 's/^Version: //p' "$unpacked"/usr/lib/python3/dist-packages/cloud_init-*.egg-info/PKG-INFO \
+version=$(sed -n 's/^Version: //p' "$unpacked"/cloud_init-*.egg-info/PKG-INFO \
     2>/dev/null || true)
 echo "check-seed: ok: cloud-init ${version:-of this release} accepts both drives, blkid and isoinfo read them"
