@@ -132,8 +132,9 @@ publish() {
     printf '%s\n' "$2" >"$out/.$1.inputs"
 }
 
+# The inputs of a part: words, and the text of the functions that make it.
 hash_of() {
-    { printf '%s\n' "$@"; cat "$0"; } | sha256sum | cut -d' ' -f1
+    printf '%s\n' "$@" | sha256sum | cut -d' ' -f1
 }
 
 # ---- kernel ---------------------------------------------------------------------------
@@ -337,7 +338,7 @@ make_root() {
     # Generous first, then shrunk to what it needs: writes go to the overlay.
     mke2fs -q -t ext4 -L crabbox-root -m 0 -b 4096 -I 256 \
         -O ^has_journal,^resize_inode,^metadata_csum_seed -E root_owner=0:0 \
-        -d "$root" "$work/rootfs.ext4" "$(($(du -sm "$root" | cut -f1) * 5 / 4 + 128))M" >&2
+        -d "$root" "$work/rootfs.ext4" "$(($(du -sm "$root" | cut -f1) * 5 / 4 + 128))M" >/dev/null
     resize2fs -M "$work/rootfs.ext4" >/dev/null 2>&1 || note "could not shrink it; kept as it is"
     rm -rf "$root" "$work/sources"
 }
@@ -351,9 +352,10 @@ apt-cache show "$kernel_package" >/dev/null 2>&1 || {
 real=$(kernel_real_package "$kernel_package")
 version=$(apt-cache policy "$real" | awk '$1 == "Candidate:" {print $2}')
 [ -n "$version" ] || die "apt knows no kernel package $kernel_package"
-kernel_inputs=$(hash_of kernel "$real" "$version")
-initrd_inputs=$(hash_of initrd "$real" "$version" "$(sha256sum <"$init")")
-root_inputs=$(hash_of root "$suite" "$packages")
+kernel_inputs=$(hash_of "$real" "$version" "$(declare -f fetch_kernel extract_vmlinux)")
+initrd_inputs=$(hash_of "$kernel_inputs" "$(sha256sum <"$init")" \
+    "$(declare -p stage_modules stage_after)" "$(declare -f collect_modules make_initrd cpio_add)")
+root_inputs=$(hash_of "$suite" "$packages" "$(declare -f make_root tidy_root)")
 
 if reuse vmlinux "$kernel_inputs" && reuse initrd.cpio "$initrd_inputs"; then
     say "kernel: unchanged ($real $version)"
