@@ -245,7 +245,7 @@ int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway,
 
 static void fill_route(struct rtnl_route *r, struct route_info *out)
 {
-    *out = (struct route_info){.type = rtnl_route_get_type(r)};
+    *out = (struct route_info){.type = rtnl_route_get_type(r), .table = rtnl_route_get_table(r)};
     struct nl_addr *dst = rtnl_route_get_dst(r);
     if (dst && nl_addr_get_len(dst) == sizeof out->dst) {
         uint32_t be;

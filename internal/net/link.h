@@ -63,6 +63,7 @@ struct route_info {
     uint32_t dst;
     unsigned plen;
     uint8_t type;          /* RTN_UNICAST … */
+    uint32_t table;        /* RT_TABLE_MAIN … */
     char dev[IF_NAMESIZE]; /* of the first next hop, "" if none */
     bool gone;             /* the link, and so the route, went away while we looked */
 };

@@ -1,11 +1,11 @@
 #include "net/net.h"
 
 #include <errno.h>
-#include <linux/rtnetlink.h>
 #include <string.h>
 
 #include "net/link.h"
 #include "net/ns.h"
+#include "net/plan.h"
 #include "net/record.h"
 #include "net/rules.h"
 #include "net/tap.h"
@@ -90,35 +90,20 @@ static int connect_host(struct nl_sock *sk, const struct apply *a, struct error 
     return route_add(sk, a->v.host_addr, 31, 0, index, err);
 }
 
-static int find_uplink(const struct route_info *r, void *arg)
+/* Forwarding is the administrator's setting: it is asked for, never changed. A host without a
+ * default route has nothing to forward to. */
+static int check_forwarding(struct error *err)
 {
-    char *dev = arg;
-    if (r->plen != 0 || r->type != RTN_UNICAST || r->dev[0] == '\0')
-        return 0;
-    (void)str_copy(dev, IF_NAMESIZE, r->dev);
-    return 1;
-}
-
-/* Answers to guests come in on the uplink, and the kernel forwards by the setting of the link a
- * packet came in on. That setting is the administrator's: it is asked for, never changed. A host
- * without a default route has nothing to forward to. */
-static int check_forwarding(struct nl_sock *sk, struct error *err)
-{
-    char dev[IF_NAMESIZE] = "", path[64];
-    long on;
-    int r = route_each(sk, find_uplink, dev, err);
-    if (r <= 0)
-        return r;
-    (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", dev);
-    if (ns_sysctl_read(path, &on, err) < 0)
+    struct plan_uplink up;
+    if (plan_look_at_uplink(&up, err) < 0)
         return -1;
-    if (on)
+    if (up.dev[0] == '\0' || up.forwards)
         return 0;
     return error_set(err, ERR_ENV, 0,
                      "this host does not forward packets, so guests would have no network: run "
                      "`sysctl -w net.ipv4.conf.%s.forwarding=1` (that link only) or `sysctl -w "
                      "net.ipv4.ip_forward=1`",
-                     dev);
+                     up.dev);
 }
 
 /* After the claim: everything here is undone by net_undo. */
@@ -137,7 +122,7 @@ int net_apply(const struct net_lease *n, struct error *err)
     if (net_view(n, &a.v, err) < 0)
         return -1;
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk || check_forwarding(sk, err) < 0)
+    if (!sk || check_forwarding(err) < 0)
         return -1;
     _cleanup_close_ int ns = ns_new(err);
     if (ns < 0 || claim_link(sk, &a, ns, err) < 0)

@@ -60,7 +60,8 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
 
 /* Makes namespace, rules (before any link is up), links, addresses, routes. Returns the
  * namespace's descriptor (caller closes; the VMM is started in it), or -1: ERR_EXISTS when the slot
- * is taken, ERR_ENV when a capability or /dev/net/tun is missing. On error it has undone what it
+ * is taken, ERR_ENV when a capability, /dev/net/tun
+ * or forwarding on the uplink is missing. On error it has undone what it
  * made. */
 int net_apply(const struct net_lease *n, struct error *err);
 
@@ -86,9 +87,10 @@ int net_scan(struct net_found *out, unsigned max, struct error *err);
 
 enum net_check { NET_OK, NET_MISSING, NET_UNKNOWN };
 struct net_host_state {
-    enum net_check cap_net_admin, cap_sys_admin, tun, nft, ip_forward;
-    bool forward_drop;      /* some other base chain on forward has policy drop */
-    char forward_owner[64]; /* its table, "ip filter" */
+    enum net_check cap_net_admin, cap_sys_admin, tun, nft;
+    enum net_check ip_forward; /* of the link of the default route; without one it is not needed */
+    bool forward_drop;         /* some other base chain on forward has policy drop */
+    char forward_owner[64];    /* its table, "ip filter" */
     bool pool_conflict;
     char pool_route[64]; /* the route it overlaps */
 };

@@ -471,9 +471,8 @@ static void test_without_rights(void **state)
 
 int main(void)
 {
-    int r = lab_enter();
-    if (r)
-        return r;
+    if (!lab_enter())
+        return lab_refuse();
 #define T(f) cmocka_unit_test_setup_teardown(f, nothing_left, nothing_left)
     const struct CMUnitTest tests[] = {
         T(test_apply_and_undo),

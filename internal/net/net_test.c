@@ -341,9 +341,8 @@ static void test_watch_sees_only_the_guest(void **state)
 
 int main(void)
 {
-    int r = lab_enter();
-    if (r)
-        return r;
+    if (!lab_enter())
+        return lab_refuse();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guest_to_outside),
         cmocka_unit_test(test_host_to_guest),

@@ -5,6 +5,7 @@
 
 #include "net/dns.h"
 #include "net/link.h"
+#include "net/ns.h"
 #include "net/record.h"
 
 /* Guests live in a documentation network, behind NAT, the same for every lease of a host. The
@@ -156,6 +157,36 @@ int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error 
     /* A host that uses all three only loses sight of four addresses. */
     if (out->guest_net == ARRAY_LEN(guest_nets))
         out->guest_net = 0;
+    return 0;
+}
+
+static int find_uplink(const struct route_info *r, void *arg)
+{
+    struct plan_uplink *up = arg;
+    if (r->plen != 0 || r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || r->dev[0] == '\0')
+        return 0;
+    (void)str_copy(up->dev, sizeof up->dev, r->dev);
+    return 1;
+}
+
+int plan_look_at_uplink(struct plan_uplink *out, struct error *err)
+{
+    struct plan_uplink up = {.forwards = false};
+    char path[64];
+    long on;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk)
+        return -1;
+    int r = route_each(sk, find_uplink, &up, err);
+    if (r < 0)
+        return -1;
+    if (r > 0) {
+        (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", up.dev);
+        if (ns_sysctl_read(path, &on, err) < 0)
+            return -1;
+        up.forwards = on != 0;
+    }
+    *out = up;
     return 0;
 }
 

@@ -2,14 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #include "net/link.h"
 #include "net/net.h"
 #include "net/nft.h"
-#include "net/ns.h"
 #include "net/plan.h"
 #include "net/record.h"
 
@@ -114,21 +112,9 @@ static void look_at_nft(struct net_host_state *s)
     }
 }
 
-static int look_at_forwarding(const struct route_info *r, void *arg)
-{
-    struct net_host_state *s = arg;
-    char path[64];
-    long on;
-    if (r->plen != 0 || r->type != RTN_UNICAST || r->dev[0] == '\0')
-        return 0;
-    (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", r->dev);
-    s->ip_forward = ns_sysctl_read(path, &on, NULL) == 0 && on ? NET_OK : NET_MISSING;
-    return 1;
-}
-
 int net_host_look(const char *pool, struct net_host_state *out, struct error *err)
 {
-    struct net_host_state s = {.ip_forward = NET_OK};
+    struct net_host_state s = {.forward_drop = false};
     struct cidr cidr;
     struct plan_routes routes;
     if (cidr_parse(pool, &cidr, err) < 0 || plan_look_at_routes(cidr, &routes, err) < 0)
@@ -139,9 +125,10 @@ int net_host_look(const char *pool, struct net_host_state *out, struct error *er
     s.cap_sys_admin = have_cap(CAP_SYS_ADMIN);
     s.tun = have_tun();
     look_at_nft(&s);
-    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk || route_each(sk, look_at_forwarding, &s, err) < 0)
+    struct plan_uplink up;
+    if (plan_look_at_uplink(&up, err) < 0)
         return -1;
+    s.ip_forward = up.dev[0] == '\0' || up.forwards ? NET_OK : NET_MISSING;
     *out = s;
     return 0;
 }

@@ -21,9 +21,10 @@
 #define LAB_HOST    "198.18.0.1" /* this process's own address on wan0 */
 #define LAB_OUTSIDE "198.18.0.2"
 
-/* Once, in main, before cmocka: 0, or the exit code of a test that can't run here (77 to skip,
- * 1 where CI is set), having said why on stderr. */
-int lab_enter(void);
+/* Once, in main, before cmocka. False where no namespace can be made: then `return lab_refuse()`,
+ * which reports one skipped test, or a failed one where CI is set. */
+bool lab_enter(void);
+int lab_refuse(void);
 
 #define LAB_REACH_MS 2000 /* for what should arrive: enough on a busy machine */
 #define LAB_BLOCK_MS 150  /* for what should not */
