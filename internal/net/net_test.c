@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "net/nft.h"
 #include "net/record.h"
 #include "testutil/netlab.h"
 
@@ -323,6 +325,97 @@ static void test_no_ipv6_way_out(void **state)
     assert_true(lab_has_ipv6(w->lab.here, "wan0"));
 }
 
+/* An IPv6 frame from the lease's namespace to an address, as UDP to PORT. The checksum covers the
+ * addresses, so it is summed up for real. */
+static void make_frame6(uint8_t *f, const struct net_view *v, const char *src, const char *dst)
+{
+    const uint8_t head[8] = {0x60, 0, 0, 0, 0, 8, 17, 64};
+    const uint8_t udp[8] = {PORT >> 8, PORT & 255, PORT >> 8, PORT & 255, 0, 8, 0, 0};
+    uint32_t sum = 17 + 8;
+    memset(f, 0, 62);
+    memcpy(f, v->veth_mac, 6);
+    memcpy(f + 6, v->uplink_mac, 6);
+    f[12] = ETH_P_IPV6 >> 8;
+    f[13] = ETH_P_IPV6 & 255;
+    memcpy(f + 14, head, sizeof head);
+    assert_int_equal(inet_pton(AF_INET6, src, f + 22), 1);
+    assert_int_equal(inet_pton(AF_INET6, dst, f + 38), 1);
+    memcpy(f + 54, udp, sizeof udp);
+    for (int i = 22; i < 62; i += 2)
+        sum += (uint32_t)f[i] << 8 | f[i + 1];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    f[60] = (uint8_t)(~sum >> 8);
+    f[61] = (uint8_t)~sum;
+}
+
+static bool frame6_passes(const struct member *m, const char *dst, int server, int wait_ms)
+{
+    struct error err = ERROR_INIT;
+    struct net_view v;
+    uint8_t f[64], got[64];
+    assert_int_equal(net_view(&m->n, &v, &err), 0);
+    make_frame6(f, &v, "fd00:213::2", dst);
+    while (recv(server, got, sizeof got, 0) >= 0)
+        continue;
+    _cleanup_close_ int out = lab_packet_socket(m->ns, "up0");
+    assert_int_equal(send(out, f, 62, 0), 62);
+    struct pollfd p = {.fd = server, .events = POLLIN};
+    return poll(&p, 1, wait_ms) == 1;
+}
+
+/* An administrator who turns IPv6 on everywhere, leases included, and forwards it. */
+static void test_ipv6_turned_on_later(void **state)
+{
+    struct world *w = *state;
+    struct error err = ERROR_INIT;
+    char path[64];
+    lab_add_addr6(w->lab.here, "wan0", "fd00:198::1");
+    lab_add_addr6(w->lab.outside, "net0", "fd00:198::2");
+    lab_sysctl(w->lab.here, "net/ipv6/conf/all/forwarding", "1");
+    (void)snprintf(path, sizeof path, "net/ipv6/conf/%s/disable_ipv6", w->a.n.veth);
+    lab_sysctl(w->lab.here, path, "0");
+    _cleanup_close_ int outside = lab_socket6(w->lab.outside, PORT);
+    _cleanup_close_ int here = lab_socket6(w->lab.here, PORT);
+    assert_false(frame6_passes(&w->a, "fd00:198::2", outside, CLOSED));
+    assert_false(frame6_passes(&w->a, "fd00:198::1", here, CLOSED));
+    /* The same frames pass when the rules are away: it is they that hold. */
+    _cleanup_strbuf_ struct strbuf flush = STRBUF_INIT;
+    strbuf_addf(&flush, "add table inet %s { flags dormant; }", w->a.n.table);
+    assert_int_equal(nft_run(flush.buf, "rules asleep", &err), 0);
+    bool passed_out = frame6_passes(&w->a, "fd00:198::2", outside, OPEN);
+    bool passed_in = frame6_passes(&w->a, "fd00:198::1", here, OPEN);
+    strbuf_reset(&flush);
+    strbuf_addf(&flush, "add table inet %s", w->a.n.table);
+    assert_int_equal(nft_run(flush.buf, "rules awake", &err), 0);
+    assert_true(passed_out);
+    assert_true(passed_in);
+    assert_false(frame6_passes(&w->a, "fd00:198::2", outside, CLOSED));
+}
+
+/* A narrower way out: the host says so, and the message finds the guest through both translations.
+ */
+static void test_path_mtu(void **state)
+{
+    struct world *w = *state;
+    static uint8_t big[1460];
+    int df = IP_PMTUDISC_DO;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+    lab_mtu(w->lab.here, "wan0", 1300);
+    _cleanup_close_ int fd = lab_socket(w->a.guest.ns, SOCK_DGRAM, NULL, 0);
+    assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &df, sizeof df), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(send(fd, big, sizeof big, 0), sizeof big);
+    struct pollfd p = {.fd = fd, .events = POLLERR};
+    assert_int_equal(poll(&p, 1, OPEN), 1);
+    int mtu = 0;
+    socklen_t size = sizeof mtu;
+    assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size), 0);
+    assert_int_equal(mtu, 1300);
+    lab_mtu(w->lab.here, "wan0", 1500);
+}
+
 static void test_watch_sees_only_the_guest(void **state)
 {
     struct world *w = *state;
@@ -354,6 +447,8 @@ int main(void)
         cmocka_unit_test(test_spoofed_frames_are_dropped),
         cmocka_unit_test(test_host_trusts_no_lease_namespace),
         cmocka_unit_test(test_no_ipv6_way_out),
+        cmocka_unit_test(test_ipv6_turned_on_later),
+        cmocka_unit_test(test_path_mtu),
         cmocka_unit_test(test_watch_sees_only_the_guest),
     };
     return cmocka_run_group_tests(tests, world_up, world_down);

@@ -397,3 +397,60 @@ bool lab_has_ipv6(int ns, const char *link)
     must(n, &err, link);
     return n > 0;
 }
+
+/* struct in6_ifreq of linux/ipv6.h, which can't be included beside netinet/in.h. */
+struct addr6_request {
+    struct in6_addr addr;
+    uint32_t plen;
+    int ifindex;
+};
+
+static int add_addr6(void *arg, struct error *err)
+{
+    const struct setup *s = arg;
+    struct addr6_request req = {.plen = 64, .ifindex = (int)if_nametoindex(s->link)};
+    char path[64];
+    /* Without duplicate address detection the address serves at once. */
+    (void)str_format(path, sizeof path, "net/ipv6/conf/%s/accept_dad", s->link);
+    if (inet_pton(AF_INET6, s->addr, &req.addr) != 1 || ns_sysctl_write(path, "0", err) < 0)
+        return -1;
+    _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCSIFADDR, &req) < 0)
+        return error_set(err, ERR_NET, errno, "add %s to %s", s->addr, s->link);
+    return 0;
+}
+
+void lab_add_addr6(int ns, const char *link, const char *addr)
+{
+    struct error err = ERROR_INIT;
+    struct setup s = {.link = link, .addr = addr};
+    must(ns_run(ns, add_addr6, &s, &err), &err, addr);
+}
+
+int lab_socket6(int ns, uint16_t port)
+{
+    struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    int only = 1;
+    int fd = socket_in(ns, (struct sock_job){.family = AF_INET6, .type = SOCK_DGRAM});
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) < 0 ||
+        bind(fd, (struct sockaddr *)&sin6, sizeof sin6) < 0)
+        fail_msg("lab: bind to [::]:%u: %s", port, strerror(errno));
+    return fd;
+}
+
+static int set_mtu(void *arg, struct error *err)
+{
+    struct ifreq *ifr = arg;
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCSIFMTU, ifr) < 0)
+        return error_set(err, ERR_NET, errno, "mtu of %s", ifr->ifr_name);
+    return 0;
+}
+
+void lab_mtu(int ns, const char *link, int mtu)
+{
+    struct error err = ERROR_INIT;
+    struct ifreq ifr = {.ifr_mtu = mtu};
+    (void)str_copy(ifr.ifr_name, sizeof ifr.ifr_name, link);
+    must(ns_run(ns, set_mtu, &ifr, &err), &err, link);
+}

@@ -41,6 +41,9 @@ void lab_down(struct lab *lab);
 void lab_add_addr(int ns, const char *link, const char *addr);
 /* Routes dst (/32) by a gateway on a link of a namespace. */
 void lab_add_route(int ns, const char *link, const char *dst, const char *gateway);
+/* Gives a link of a namespace an IPv6 address (/64), or another MTU. */
+void lab_add_addr6(int ns, const char *link, const char *addr);
+void lab_mtu(int ns, const char *link, int mtu);
 /* Whether a link of a namespace has an IPv6 address. */
 bool lab_has_ipv6(int ns, const char *link);
 
@@ -57,6 +60,8 @@ void lab_guest_stop(struct lab_guest *g);
 
 /* A socket of namespace `ns`; bound to addr:port when addr is not NULL. SOCK_STREAM ones listen. */
 int lab_socket(int ns, int type, const char *addr, uint16_t port);
+/* A UDP socket for IPv6, bound to a port. */
+int lab_socket6(int ns, uint16_t port);
 /* A raw packet socket on a link of `ns`, non-blocking. */
 int lab_packet_socket(int ns, const char *link);
 
