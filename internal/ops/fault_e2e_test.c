@@ -64,7 +64,7 @@ static const struct fault faults[] = {
     {"REFUSE", "PUT /network-interfaces", 1, "refused because"},
     {"REFUSE", "PUT /actions", 1, "refused because"},
     {"DIE", "PUT /drives/seed", 1, "signal 9"},
-    {"DIE", "PUT /actions", 1, "signal 9"},
+    {"DIE", "PUT /actions", 1, "Firecracker ended while it was starting"},
     {"ALTER", "machine-config.vcpu_count=7", 1, "vcpu_count"},
     {"ALTER", "machine-config.mem_size_mib", 1, "mem_size_mib"},
     {"ALTER", "drives.0.is_read_only=false", 1, "is_read_only"},
@@ -172,51 +172,82 @@ static void test_no_cap_net_admin(void **state)
     bed_assert_has(r.err.buf, "CAP_NET_ADMIN");
 }
 
-/* A warmup with its state on a small filesystem: it must not leave anything, work or not. Returns
- * whether it worked. */
-static bool warmup_on(const char *options)
+/* State on a small filesystem of its own, b->dir/small. */
+static void small_state(const char *options)
 {
     _cleanup_free_ char *small = xasprintf("%s/small", bed.dir);
     (void)mkdir(small, 0700);
     assert_int_equal(mount("small", small, "tmpfs", 0, options), 0);
     bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", small);
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q", "--slug", "full");
-    print_message("%s: %d %s%s", options, r.st.code, r.err.buf, r.st.code ? "" : "\n");
-    assert_true(r.st.exited);
-    if (r.st.code) {
-        bed_assert_code(r, 1);
-        bed_assert_has(r.err.buf, small);
-    }
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "full");
-    bed_assert_code(s, 0);
+}
+
+static void fill_small(void)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-c", "! cat /dev/zero > \"$CRABBOX_FC_STATE_DIR/ballast\"");
+    bed_assert_code(r, 0);
+}
+
+/* No lease is on it; then it goes. */
+static void end_small_state(void)
+{
+    _cleanup_free_ char *small = xasprintf("%s/small", bed.dir);
+    _cleanup_bed_result_ struct bed_result left = BED_EXEC(
+        &bed, "sh", "-ec", "cd \"$CRABBOX_FC_STATE_DIR\"; ls -A leases slugs | grep -v :");
+    if (left.out.buf[strspn(left.out.buf, "\n")])
+        fail_msg("left in the state directory: %s", left.out.buf);
     bed_clear_faults(&bed);
-    bed_assert_clean(&bed);
     assert_int_equal(umount(small), 0);
-    return r.st.code == 0;
+    bed_assert_clean(&bed);
 }
 
 static void test_full_disk_is_found_before_anything_is_made(void **state)
 {
     (void)state;
-    assert_false(warmup_on("mode=0700,size=256k"));
-    assert_false(warmup_on("mode=0700,size=1m"));
-    assert_true(warmup_on("mode=0700,size=80m"));
+    static const char *const options[] = {"mode=0700,size=256k", "mode=0700,size=1m",
+                                          "mode=0700,size=80m,nr_inodes=10"};
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        small_state(options[i]);
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "full");
+        print_message("%s: %s", options[i], r.err.buf);
+        bed_assert_code(r, 1);
+        bed_assert_has(r.err.buf, "/small");
+        bed_assert_has(r.err.buf, "free");
+        end_small_state();
+    }
 }
 
-/* Too few inodes for every file of a lease, so that each step in turn meets ENOSPC. */
+/* Full while the warmup waits for its guest: the rollback needs no room. */
 static void test_disk_that_fills_up_during_a_warmup(void **state)
 {
     (void)state;
-    int failed = 0, worked = 0;
-    for (int inodes = 5; inodes < 30 && worked < 2; inodes++) {
-        _cleanup_free_ char *options = xasprintf("mode=0700,size=80m,nr_inodes=%d", inodes);
-        if (warmup_on(options))
-            worked++;
-        else
-            failed++;
-    }
-    assert_true(failed > 5);
-    assert_int_equal(worked, 2);
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(10000);
+    _cleanup_free_ char *mark = xasprintf("%s/mark", bed.dir);
+    small_state("mode=0700,size=80m");
+    bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "deaf");
+    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "2s");
+    struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", "full");
+    assert_true(bed_wait_file(&bed, "mark", 5000));
+    fill_small();
+    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
+    assert_true(st.exited);
+    assert_int_equal(st.code, 5);
+    end_small_state();
+}
+
+static void test_stop_on_a_full_disk(void **state)
+{
+    (void)state;
+    small_state("mode=0700,size=80m");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "full");
+    bed_assert_code(w, 0);
+    fill_small();
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "full");
+    bed_assert_code(s, 0);
+    end_small_state();
 }
 
 /* ---- bad images ---- */
@@ -271,6 +302,7 @@ int main(void)
         cmocka_unit_test_teardown(test_no_cap_net_admin, after_each),
         cmocka_unit_test_teardown(test_full_disk_is_found_before_anything_is_made, after_each),
         cmocka_unit_test_teardown(test_disk_that_fills_up_during_a_warmup, after_each),
+        cmocka_unit_test_teardown(test_stop_on_a_full_disk, after_each),
         cmocka_unit_test_teardown(test_bad_images, after_each),
     };
     return bed_run_group(tests, setup, teardown);

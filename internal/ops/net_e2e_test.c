@@ -155,7 +155,7 @@ static void test_spoofed_sources_are_dropped(void **state)
     _cleanup_bed_result_ struct bed_result spy = in_outside(
         "nft 'table inet spy { chain in { type filter hook prerouting priority -300;"
         "ip saddr 203.0.113.0/24 counter comment \"spoofed\";"
-        "ip saddr " BED_HOST " counter comment \"honest\"; } }'");
+        "ip saddr " BED_HOST " counter comment \"honest\"\n}\n}'");
     bed_assert_code(spy, 0);
     _cleanup_bed_result_ struct bed_result good = in_guest(HTTP "http://" BED_OUTSIDE "/");
     bed_assert_code(good, 0);
