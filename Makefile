@@ -49,7 +49,7 @@ TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
 TOOLS := $(patsubst internal/testutil/%_main.c,$(BUILD)/testutil/%,$(TOOL_C))
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
-.PHONY: all help check lint fmt asan bench fuzz install clean tests tools
+.PHONY: all help check crash lint fmt asan bench fuzz install clean tests tools
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -58,6 +58,7 @@ all: $(BIN) $(INIT)
 help:
 	@echo 'make            build $(BIN) and $(INIT)'
 	@echo 'make check      unit and stand-in tests (as root: also the network ones)'
+	@echo 'make crash      the crash matrix: every step times every way to fail there'
 	@echo 'make lint       layers, headers, banned calls, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fmt        clang-format in place'
 	@echo 'make asan       make check under AddressSanitizer and UBSan'
@@ -116,6 +117,9 @@ tools: $(TOOLS)
 
 check: all tests
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(TESTS)
+
+crash: all tools $(BUILD)/test/ops/crash_test
+	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/ops/crash_test
 
 asan:
 	$(Q)$(MAKE) --no-print-directory check BUILD=build/asan OPT='-O1 -g' \

@@ -115,9 +115,13 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
     return 0;
 }
 
+int (*store_test_hook)(const struct lease *l, bool durable, struct error *err);
+
 int store_save(struct store *s, const struct lease_handle *h, const struct lease *l, bool durable,
                struct error *err)
 {
+    if (store_test_hook && store_test_hook(l, durable, err) < 0)
+        return -1;
     _cleanup_json_ cJSON *j = lease_to_json(l, s->steps);
     _cleanup_free_ char *text = json_print(j, true);
     int r = durable ? file_write_atomic(h->dirfd, RECORD, text, strlen(text), 0600, err)
@@ -309,32 +313,37 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
     return 0;
 }
 
+/* Looks into the records: for full names, and for a lease whose claim of its slug was already
+ * undone when undoing the rest failed. */
+static int resolve_by_record(struct store *s, const char *ref, const char *slug,
+                             char id[static LEASE_ID_SIZE], struct error *err)
+{
+    _cleanup_free_ struct lease_entry *all = NULL;
+    size_t n;
+    if (store_list(s, &all, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (!all[i].broken && (str_eq(all[i].lease.slug, slug) || str_eq(all[i].lease.name, ref)))
+            return str_copy(id, LEASE_ID_SIZE, all[i].id);
+    return error_set(err, ERR_NOT_FOUND, 0,
+                     "no lease with id or slug \"%s\"; next: crabbox-fc list", ref);
+}
+
 int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE],
                   struct error *err)
 {
     struct stat st;
-    char slug[LEASE_SLUG_SIZE];
+    char slug[LEASE_SLUG_SIZE] = "";
     char target[64];
     if (lease_id_valid(ref) && fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return str_copy(id, LEASE_ID_SIZE, ref);
-    if (!strchr(ref, '/') && lease_slug_normalise(ref, slug, NULL) == 0) {
+    if (lease_slug_normalise(ref, slug, NULL) == 0) {
         ssize_t n = readlinkat(s->slugs_fd, slug, target, sizeof target - 1);
         target[n > 0 ? n : 0] = '\0';
         if (n > 0 && lease_id_valid(target))
             return str_copy(id, LEASE_ID_SIZE, target);
     }
-    /* The full name, crabbox-<slug>-<8 hex>: its tail is the head of the id. */
-    size_t len = strlen(ref);
-    if (str_has_prefix(ref, "crabbox-") && len > 17 && len < LEASE_NAME_SIZE) {
-        char middle[LEASE_NAME_SIZE];
-        (void)str_format(middle, sizeof middle, "%.*s", (int)(len - 17), ref + 8);
-        ssize_t n = readlinkat(s->slugs_fd, middle, target, sizeof target - 1);
-        target[n > 0 ? n : 0] = '\0';
-        if (n > 0 && lease_id_valid(target) && strncmp(target + 4, ref + len - 8, 8) == 0)
-            return str_copy(id, LEASE_ID_SIZE, target);
-    }
-    return error_set(err, ERR_NOT_FOUND, 0,
-                     "no lease with id or slug \"%s\"; next: crabbox-fc list", ref);
+    return resolve_by_record(s, ref, slug, id, err);
 }
 
 /* ---- logs of failed leases ---- */

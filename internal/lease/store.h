@@ -69,6 +69,10 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
 int store_open_lease(struct store *s, const char *id, const struct deadline *d,
                      struct lease_handle *out, struct error *err);
 
+/* Tests only (NULL in the product): called before each save; -1 with err set makes the save fail.
+ */
+extern int (*store_test_hook)(const struct lease *l, bool durable, struct error *err);
+
 int store_save(struct store *s, const struct lease_handle *h, const struct lease *l, bool durable,
                struct error *err);
 int store_load(struct store *s, const struct lease_handle *h, struct lease *out, struct error *err);

@@ -1,0 +1,321 @@
+/* The crash matrix: every step of making and removing a lease, times every way to fail there.
+ *
+ * The cases are generated from the table of steps: a new step is covered without a new test. Each
+ * case runs a whole acquire (or release) through the stand-in VMM in a child process in which one
+ * fault is armed, then one `crabbox-fc cleanup`, and looks at the host: nothing may be left.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "ops/ops.h"
+#include "ops/steps.h"
+#include "sys/proc.h"
+#include "testutil/bed.h"
+
+enum operation { ACQUIRE, RELEASE };
+
+enum fault {
+    APPLY_FAILS,
+    KILLED_BEFORE_APPLY,
+    KILLED_AFTER_APPLY,
+    KILLED_BEFORE_DONE,
+    UNDO_FAILS,
+    JOURNAL_ENOSPC,
+    JOURNAL_FSYNC,
+    KILLED_BEFORE_UNDO,
+    KILLED_AFTER_UNDO,
+    FAULTS,
+};
+
+static const struct {
+    const char *name;
+    bool acquire, release; /* where it makes sense */
+    bool kills;
+} faults[FAULTS] = {
+    [APPLY_FAILS] = {"apply fails", true, false, false},
+    [KILLED_BEFORE_APPLY] = {"killed before apply", true, false, true},
+    [KILLED_AFTER_APPLY] = {"killed after apply", true, false, true},
+    [KILLED_BEFORE_DONE] = {"killed before the done mark", true, false, true},
+    [UNDO_FAILS] = {"undo fails", true, true, false},
+    [JOURNAL_ENOSPC] = {"ENOSPC in the journal", true, false, false},
+    [JOURNAL_FSYNC] = {"fsync error", true, false, false},
+    [KILLED_BEFORE_UNDO] = {"killed before undo", true, true, true},
+    [KILLED_AFTER_UNDO] = {"killed after undo", true, true, true},
+};
+
+struct crash_case {
+    enum operation op;
+    enum fault fault;
+    size_t step;
+    bool keeper_dies; /* the keeper is killed as well, so that only cleanup is left to help */
+    char name[160];
+};
+
+static struct bed bed;
+
+/* ---- the fault, armed in the child only ---- */
+static const struct crash_case *armed;
+
+static int act(struct error *err, const char *what, int code)
+{
+    if (faults[armed->fault].kills)
+        (void)kill(getpid(), SIGKILL);
+    return error_set(err, ERR_IO, code, "injected: %s", what);
+}
+
+static bool is_last_step(const char *step)
+{
+    return str_eq(step, ops_steps[ops_steps_len - 1].name);
+}
+
+/* What must happen at this point of this step for the armed fault. */
+static int plan_hook(enum plan_point point, const char *step, struct error *err)
+{
+    static const enum plan_point at[FAULTS] = {
+        [APPLY_FAILS] = POINT_BEFORE_APPLY,       [KILLED_BEFORE_APPLY] = POINT_BEFORE_APPLY,
+        [KILLED_AFTER_APPLY] = POINT_AFTER_APPLY, [KILLED_BEFORE_DONE] = POINT_BEFORE_DONE,
+        [UNDO_FAILS] = POINT_BEFORE_UNDO,         [KILLED_BEFORE_UNDO] = POINT_BEFORE_UNDO,
+        [KILLED_AFTER_UNDO] = POINT_AFTER_UNDO,
+    };
+    bool undo_fault = armed->fault == UNDO_FAILS || armed->fault == KILLED_BEFORE_UNDO ||
+                      armed->fault == KILLED_AFTER_UNDO;
+    /* To see an undo within an acquire, its last step has to fail first. */
+    if (armed->op == ACQUIRE && undo_fault && point == POINT_AFTER_APPLY && is_last_step(step))
+        return error_set(err, ERR_IO, 0, "injected: the last step fails");
+    if (armed->fault == JOURNAL_ENOSPC || armed->fault == JOURNAL_FSYNC)
+        return 0;
+    if (point != at[armed->fault] || !str_eq(step, ops_steps[armed->step].name))
+        return 0;
+    return act(err, faults[armed->fault].name, 0);
+}
+
+/* The journal's faults strike when the step's mark is to be written. */
+static int save_hook(const struct lease *l, bool durable, struct error *err)
+{
+    bool at_step = durable && l->marks[armed->step] == MARK_STARTED &&
+                   (armed->step + 1 == ops_steps_len || l->marks[armed->step + 1] == MARK_NONE);
+    if (!at_step || l->state != LEASE_CREATING)
+        return 0;
+    if (armed->fault == JOURNAL_ENOSPC)
+        return act(err, "journal", ENOSPC);
+    if (armed->fault == JOURNAL_FSYNC)
+        return act(err, "journal", EIO);
+    return 0;
+}
+
+/* ---- the child ---- */
+static void enter_bed_environment(void)
+{
+    (void)clearenv();
+    for (char **e = bed.env; *e; e++)
+        (void)putenv(*e);
+    if (chdir(bed.work) < 0)
+        _exit(99);
+}
+
+static int open_ops(struct config *cfg, struct ops *o)
+{
+    struct error err = ERROR_INIT;
+    struct config_args args = {.cwd = bed.work, .envp = (const char *const *)environ};
+    if (config_load(&args, cfg, &err) < 0 || ops_open(o, cfg, NULL, -1, &err) < 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        return -1;
+    }
+    o->self_exe = bed.program;
+    return 0;
+}
+
+/* Exit codes: 0 the operation succeeded, 1 it failed as a whole, 99 the test itself is broken. */
+static void child_main(const struct crash_case *c)
+{
+    struct config cfg;
+    struct ops o;
+    struct error err = ERROR_INIT;
+    enter_bed_environment();
+    if (open_ops(&cfg, &o) < 0)
+        _exit(99);
+    armed = c;
+    plan_test_hook = plan_hook;
+    store_test_hook = save_hook;
+    int r;
+    if (c->op == ACQUIRE) {
+        struct ops_acquire req = {.slug = "crash"};
+        struct lease l;
+        r = ops_acquire(&o, &req, &l, NULL, NULL, &err);
+    } else {
+        struct ops_released released;
+        r = ops_release(&o, "crash", &released, &err);
+    }
+    /* What was injected is what came out: another failure would hide a weakness of this test. */
+    if (r < 0 && !strstr(err.msg, "injected")) {
+        fprintf(stderr, "%s\n", err.msg);
+        _exit(99);
+    }
+    _exit(r < 0 ? 1 : 0);
+}
+
+static int run_child(const struct crash_case *c)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        child_main(c);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* ---- around it ---- */
+/* With nobody else left, cleanup has to find it. A living keeper is at it already: stop waits for
+ * that, where cleanup would only say that the lease is busy. */
+static void recover_once(const struct crash_case *c)
+{
+    _cleanup_bed_result_ struct bed_result r = c->keeper_dies ? BED_RUN(&bed, "cleanup")
+                                                              : BED_RUN(&bed, "stop", "crash");
+    bed_assert_code(r, 0);
+}
+
+/* All entries of the state directory, through the module that reads it. */
+static size_t list_leases(struct lease_entry **all)
+{
+    struct store s;
+    size_t n = 0;
+    struct error err = ERROR_INIT;
+    if (store_open(&s, bed.state, ops_step_names(), &err) < 0 || store_list(&s, all, &n, &err) < 0)
+        fail_msg("%s", err.msg);
+    store_close(&s);
+    return n;
+}
+
+static void kill_keeper(void)
+{
+    struct lease_entry *all = NULL;
+    size_t n = list_leases(&all);
+    for (size_t i = 0; i < n; i++) {
+        int fd = all[i].broken ? -1 : proc_open(&all[i].lease.keeper, NULL);
+        struct deadline d = deadline_in_ms(5000);
+        if (fd < 0)
+            continue;
+        assert_int_equal(pidfd_signal(fd, SIGKILL, NULL), 0);
+        assert_int_equal(pidfd_wait(fd, &d, NULL), 0);
+        (void)close(fd);
+    }
+    free(all);
+}
+
+static void check_child(const struct crash_case *c, int status)
+{
+    if (faults[c->fault].kills) {
+        /* An undo that is no function, or a point that is never reached, would pass unseen. */
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        return;
+    }
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+}
+
+/* An undo that failed is on record as broken, with what is left and what to do. */
+static void check_broken(void)
+{
+    struct lease_entry *all = NULL;
+    size_t n = list_leases(&all);
+    assert_int_equal(n, 1);
+    assert_int_equal(ops_view(&all[0]), VIEW_BROKEN);
+    bed_assert_has(all[0].lease.failure, "injected: undo fails");
+    free(all);
+}
+
+static void run_case(void **state)
+{
+    const struct crash_case *c = *state;
+    if (c->op == RELEASE) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "crash");
+        bed_assert_code(r, 0);
+    }
+    if (c->op == RELEASE && c->keeper_dies)
+        kill_keeper();
+    check_child(c, run_child(c));
+    if (c->keeper_dies)
+        kill_keeper();
+    if (c->fault == UNDO_FAILS)
+        check_broken();
+    recover_once(c);
+    struct lease_entry *all = NULL;
+    size_t n = list_leases(&all);
+    free(all);
+    assert_int_equal(n, 0);
+    bed_assert_clean(&bed);
+}
+
+/* ---- the matrix ---- */
+/* Steps without an undo have nothing that could fail there: the engine's points still exist. */
+static bool applies(enum operation op, enum fault f)
+{
+    return op == ACQUIRE ? faults[f].acquire : faults[f].release;
+}
+
+static size_t make_cases(struct crash_case *out)
+{
+    size_t n = 0;
+    for (int op = ACQUIRE; op <= RELEASE; op++)
+        for (int f = 0; f < FAULTS; f++)
+            for (size_t step = 0; step < ops_steps_len && applies(op, f); step++)
+                for (int k = 0; k <= 1; k++) {
+                    struct crash_case *c = &out[n++];
+                    *c = (struct crash_case){op, f, step, k, ""};
+                    (void)str_format(c->name, sizeof c->name, "%s: step %s: %s%s",
+                                     op == ACQUIRE ? "acquire" : "release", ops_steps[step].name,
+                                     faults[f].name, k ? ", keeper killed too" : "");
+                }
+    return n;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+int main(void)
+{
+    static struct crash_case cases[2 * FAULTS * PLAN_STEPS_MAX * 2];
+    static struct CMUnitTest tests[ARRAY_LEN(cases)];
+    size_t n = make_cases(cases);
+    for (size_t i = 0; i < n; i++)
+        tests[i] = (struct CMUnitTest){.name = cases[i].name,
+                                       .test_func = run_case,
+                                       .teardown_func = after_each,
+                                       .initial_state = &cases[i]};
+    if (!bed_supported())
+        return bed_skip_group(n);
+    return _cmocka_run_group_tests("crash matrix", tests, n, setup, teardown);
+}
