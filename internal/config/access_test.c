@@ -228,9 +228,10 @@ static void test_path_relative(void **state)
 {
     struct config_dir *d = *state;
     _cleanup_free_ char *before = getcwd(NULL, 0);
-    config_dir_write(d, "repo/firecracker", "#!/bin/sh\n");
-    assert_int_equal(chmod(config_dir_path(d, "repo/firecracker"), 0755), 0);
-    assert_int_equal(chdir(config_dir_path(d, "repo")), 0);
+    config_dir_write(d, "out/firecracker", "#!/bin/sh\n");
+    assert_int_equal(chmod(config_dir_path(d, "out/firecracker"), 0755), 0);
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "out")); /* and no repository */
+    assert_int_equal(chdir(d->cwd), 0);
     free(d->env[1]);
     d->env[1] = xstrdup("PATH=:/nonexistent");
     enum err_kind kind = config_dir_refused(d, "relative to the working directory");

@@ -1,6 +1,7 @@
 #include "config/check.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/values.h"
@@ -41,10 +42,11 @@ int check_image_choice(struct config_priv *p, struct error *err)
 /* The first match for `name` in PATH, as the C library would find it. False if there is none. */
 static bool find_in_path(const char *path, const char *name, char out[static PATH_MAX])
 {
+    struct stat st;
     _cleanup_free_ char *copy = xstrdup(path);
     for (char *rest = copy, *dir; (dir = strsep(&rest, ":"));)
         if (str_format(out, PATH_MAX, "%s/%s", *dir ? dir : ".", name) == 0 &&
-            access(out, X_OK) == 0)
+            stat(out, &st) == 0 && S_ISREG(st.st_mode) && access(out, X_OK) == 0)
             return true;
     return false;
 }

@@ -161,6 +161,8 @@ static void test_tightening(void **state)
     load_ok(d, &cfg);
     assert_string_equal(cfg.run.allow_env, "");
     config_free(&cfg);
+    config_dir_write(d, REPO_FILE, "run: {allowEnv: [CI, AB]}\n"); /* as long as CI */
+    assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
     config_dir_write(d, REPO_FILE, "run: {allowEnv: [NODE_OPTION]}\n");
     assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
 }
