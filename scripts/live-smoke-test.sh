@@ -67,7 +67,11 @@ cat >"$work/bin/nft" <<'FAKE'
 #!/bin/sh
 [ -z "${FAKE_NFT_FAILS:-}" ] && cat "$FAKE_DIR/tables"
 FAKE
-chmod +x "$work/bin/crabbox-fc" "$work/bin/nft"
+cat >"$work/bin/lscpu" <<'FAKE'
+#!/bin/sh
+echo "Model name:          ${FAKE_CPU:-Some Real CPU}"
+FAKE
+chmod +x "$work/bin/crabbox-fc" "$work/bin/nft" "$work/bin/lscpu"
 
 check_row() {
     printf '{"status":"%s","check":"%s","provider":"%s","message":"m","details":{"mutation":"false"%s}}' \
@@ -183,7 +187,7 @@ holds "readiness: no lease was tried" not called warmup
 
 # ---- the proof ----
 
-try "live" 0 "classification=live_passed provider=firecracker mutation=true vmm=firecracker accel=kvm guest_kernel=6.1.0-fake host_kernel=* residue=0 transcript=$work/transcript" --
+try "live" 0 "classification=live_passed provider=firecracker mutation=true vmm=firecracker accel=kvm host_cpu=real guest_kernel=6.1.0-fake host_kernel=* residue=0 transcript=$work/transcript" --
 holds "readiness is said first" grep -q '^classification=readiness_passed' "$work/out"
 holds "stop is asked twice" test "$(grep -c '^stop smoke-' "$work/calls")" -eq 2
 holds "live: nothing left" nothing_left
@@ -195,6 +199,8 @@ echo "$ready_emulated" >"$work/doctor.json"
 try "emulated" 0 "classification=emulated_passed provider=firecracker mutation=true vmm=qemu accel=tcg *residue=0 *" -- --vmm qemu
 holds "emulation is never live" not grep -q live_passed "$work/out" "$work/transcript"
 echo "$ready" >"$work/doctor.json"
+try "KVM on an emulated CPU is not live" 0 "classification=emulated_passed *accel=kvm host_cpu=emulated *" \
+    "FAKE_CPU=QEMU TCG CPU version 2.5+" --
 try "asked for KVM, got emulation" 1 "*reason=wrong_vmm asked=qemu/kvm *" FAKE_ACCEL=tcg -- --vmm qemu --accel kvm
 holds "its lease is stopped" called "stop smoke-"
 

@@ -11,7 +11,7 @@
 #include "sys/kvm.h"
 #include "vmm/vmm.h"
 
-#define PROBE_MS       2000  /* for a program to say its version */
+#define PROBE_MS       5000  /* for a program to say its version, libraries from a cold disk too */
 #define SLOW_CREATE_US 30000 /* of KVM_CREATE_VM: hosts without favordynmods, or nx_huge_pages */
 
 #define USE_EMULATION "--vmm qemu --qemu-accel tcg"
