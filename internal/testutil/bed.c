@@ -163,7 +163,7 @@ static int take_residue(const struct bed *b, struct residue *out, struct error *
 void bed_open(struct bed *b)
 {
     struct error err = ERROR_INIT;
-    *b = (struct bed){.run_timeout_ms = 60000};
+    *b = (struct bed){.run_timeout_ms = 60000, .settle_ms = 3000};
     const char *tmp = getenv("TMPDIR");
     find_build(b);
     b->outside = bed_enter_net();
@@ -278,7 +278,7 @@ static void let_end(const char *lines)
 size_t bed_residue(struct bed *b, struct strbuf *lines)
 {
     struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(3000);
+    struct deadline d = deadline_in_ms(b->settle_ms);
     for (;;) {
         _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
         _cleanup_residue_ struct residue now = {0};

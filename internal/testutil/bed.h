@@ -49,6 +49,7 @@ struct bed {
     pid_t outside;          /* the process that is the world */
     struct residue before;  /* what was there when the bed was made */
     int64_t run_timeout_ms; /* of one bed_run; default 60 s */
+    int64_t settle_ms;      /* how long bed_residue() lets things end; default 3 s */
 };
 
 /* cmocka_run_group_tests() where a bed can be made; the program's exit code. */
@@ -92,7 +93,7 @@ struct bed_result bed_exec(struct bed *b, const char *const *argv);
 struct child bed_start(struct bed *b, int stdout_fd, const char *const *args);
 #define BED_START(b, fd, ...) bed_start((b), (fd), (const char *const[]){__VA_ARGS__, NULL})
 
-/* What is there beyond bed_open(), after letting processes that are ending end (at most 3 s).
+/* What is there beyond bed_open(), after letting what is ending end (settle_ms).
  * Appends the lines and returns their number. */
 size_t bed_residue(struct bed *b, struct strbuf *lines);
 

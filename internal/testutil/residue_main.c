@@ -4,8 +4,9 @@
  *   residue [--state-dir DIR] [--baseline FILE]    print what is there beyond it, and residue=N
  *
  * Without a baseline only things that bear our marks count: links cbx*, nft tables crabbox_fc*,
- * mounts below the state directory, and processes that mention it. Exit code 0 when nothing is
- * left, 1 when something is, 2 when looking failed.
+ * mounts below the state directory, and processes that mention it. A neighbour in a pipeline
+ * mentions it too, by its environment: write to a file instead. Exit code 0 when nothing is left, 1
+ * when something is, 2 when looking failed.
  */
 #include <fcntl.h>
 #include <getopt.h>
