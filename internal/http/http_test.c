@@ -330,7 +330,6 @@ static void reconnects_after_hang_up(void **state)
     int status = 0;
     start(f, &s);
     for (int i = 0; i < 2; i++) {
-        status = 0;
         if (http_json(f->c, "PUT", "/x", NULL, &f->d, &status, NULL, &err) < 0)
             fail_msg("%s", err.msg);
         assert_int_equal(status, 204);

@@ -268,8 +268,13 @@ static int action(int dirfd, const char *type, const struct deadline *d, struct 
 
 static int boot(const struct vmm_ref *ref, int dirfd, const struct deadline *d, struct error *err)
 {
-    (void)ref;
-    return action(dirfd, "InstanceStart", d, err);
+    struct error why = ERROR_INIT;
+    if (action(dirfd, "InstanceStart", d, &why) == 0)
+        return 0;
+    (void)vmm_process_explain_boot(ref, dirfd, "Firecracker", exit_words, &why);
+    if (err)
+        *err = why;
+    return -1;
 }
 
 static int shutdown_guest(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
@@ -290,8 +295,8 @@ static const char *state_word(const char *state)
     return "unknown";
 }
 
-static int status(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
-                  struct vmm_status *out, struct error *err)
+static int query_status(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
+                        struct vmm_status *out, struct error *err)
 {
     _cleanup_json_ cJSON *reply = NULL;
     *out = (struct vmm_status){.process_alive = proc_alive(&ref->proc), .state = "gone"};
@@ -310,7 +315,7 @@ const struct vmm_backend vmm_firecracker = {
     .launch = launch,
     .boot = boot,
     .shutdown = shutdown_guest,
-    .status = status,
+    .status = query_status,
     /* A power-off leaves Firecracker running on x86; a reset ends it. */
     .off_words = "crabbox.off=reboot",
 };

@@ -144,6 +144,32 @@ static void death_in_the_middle_is_explained(void **state)
     expect_failure(*state, ERR_VMM, "killed by signal 9");
 }
 
+static void death_at_boot_is_explained(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    (void)setenv("CRABBOX_STANDIN_DIE", "PUT /actions", 1);
+    launch_ok(f);
+    assert_int_equal(vmm_firecracker.boot(&f->ref, f->dirfd, &f->d, &err), -1);
+    assert_int_equal(err.kind, ERR_VMM);
+    if (!strstr(err.msg, "Firecracker ended while it was starting the guest: killed by signal 9"))
+        fail_msg("%s", err.msg);
+    end_it(f);
+}
+
+static void refused_boot_keeps_its_reason(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    (void)setenv("CRABBOX_STANDIN_REFUSE", "PUT /actions", 1);
+    launch_ok(f);
+    assert_int_equal(vmm_firecracker.boot(&f->ref, f->dirfd, &f->d, &err), -1);
+    if (!strstr(err.msg, "refused PUT /actions with status 400"))
+        fail_msg("%s", err.msg);
+    assert_true(proc_alive(&f->ref.proc));
+    end_it(f);
+}
+
 static void lies_are_found(void **state)
 {
     (void)setenv("CRABBOX_STANDIN_ALTER", "machine-config.vcpu_count=7", 1);
@@ -221,6 +247,8 @@ int main(void)
         T(silence_ends_at_the_deadline),
         T(garbage_is_an_error),
         T(death_in_the_middle_is_explained),
+        T(death_at_boot_is_explained),
+        T(refused_boot_keeps_its_reason),
         T(lies_are_found),
         T(missing_files_are_named),
         T(emulation_is_refused),

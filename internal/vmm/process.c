@@ -3,7 +3,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "sys/file.h"
@@ -50,27 +52,69 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     return spawn_release(child, spec->binary, err);
 }
 
+/* The message for a process that has ended. */
+static int say_ended(const char *name, const char *doing, const struct exit_status *st,
+                     vmm_exit_words_fn *words, int dirfd, struct error *err)
+{
+    char text[128] = "";
+    _cleanup_strbuf_ struct strbuf tail = STRBUF_INIT;
+    const char *meaning = st && st->exited && words ? words(st->code) : NULL;
+    vmm_log_tail(dirfd, TAIL_MAX, &tail);
+    if (st)
+        (void)exit_status_text(st, text, sizeof text);
+    error_clear(err);
+    return error_set(err, ERR_VMM, 0, "%s ended while it was %s%s%s%s%s%s%s%s", name, doing,
+                     st ? ": " : "", text, meaning ? " (" : "", meaning ? meaning : "",
+                     meaning ? ")" : "", tail.len ? "\n" : "; its logs are empty", tail.buf);
+}
+
+/* How long an end is waited for: not at all where the failure already has another reason. */
+static struct deadline death_wait(const struct error *err)
+{
+    bool other = err->kind == ERR_TIMEOUT || err->kind == ERR_CONFIG;
+    return deadline_in_ms(other ? 0 : DEATH_MS);
+}
+
 int vmm_process_explain(struct child *child, const struct vmm_spec *spec, const char *name,
                         vmm_exit_words_fn *words, struct error *err)
 {
     struct exit_status st;
-    struct deadline soon = deadline_in_ms(DEATH_MS);
-    char text[128];
-    _cleanup_strbuf_ struct strbuf tail = STRBUF_INIT;
-    /* Neither the user's interrupt nor a refusal is explained by the process's end. */
+    struct deadline soon = death_wait(err);
+    /* The user's interrupt is not explained by the process's end. */
     if (err->kind == ERR_CANCELLED || child->pid == 0)
         return -1;
-    if (err->kind == ERR_TIMEOUT || err->kind == ERR_CONFIG)
-        soon = deadline_in_ms(0);
     if (child_wait(child, &soon, &st, NULL) < 0)
         return -1;
-    (void)exit_status_text(&st, text, sizeof text);
-    const char *meaning = st.exited && words ? words(st.code) : NULL;
-    vmm_log_tail(spec->dirfd, TAIL_MAX, &tail);
-    error_clear(err);
-    return error_set(err, ERR_VMM, 0, "%s ended while it was being configured: %s%s%s%s%s%s", name,
-                     text, meaning ? " (" : "", meaning ? meaning : "", meaning ? ")" : "",
-                     tail.len ? "\n" : "; its logs are empty", tail.buf);
+    return say_ended(name, "being configured", &st, words, spec->dirfd, err);
+}
+
+/* How a dead child ended; false where it is no child of ours, or was collected before. It stays
+ * to be collected. */
+static bool peek_status(pid_t pid, struct exit_status *st)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != pid)
+        return false;
+    *st = (struct exit_status){.exited = info.si_code == CLD_EXITED,
+                               .signalled = info.si_code != CLD_EXITED,
+                               .code = info.si_code == CLD_EXITED ? info.si_status : 0,
+                               .signal = info.si_code == CLD_EXITED ? 0 : info.si_status};
+    return true;
+}
+
+int vmm_process_explain_boot(const struct vmm_ref *ref, int dirfd, const char *name,
+                             vmm_exit_words_fn *words, struct error *err)
+{
+    struct exit_status st;
+    if (!err || err->kind == ERR_CANCELLED)
+        return -1;
+    struct deadline soon = death_wait(err);
+    _cleanup_close_ int pidfd = proc_open(&ref->proc, NULL);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    if (pidfd >= 0 && deadline_poll(&p, 1, &soon, name, NULL) < 0)
+        return -1; /* it lives: the message stands as it is */
+    bool known = peek_status(ref->proc.pid, &st);
+    return say_ended(name, "starting the guest", known ? &st : NULL, words, dirfd, err);
 }
 
 /* The word after `prefix` on the first line, without a trailing '(' comment. */

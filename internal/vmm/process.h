@@ -3,7 +3,8 @@
  * vmm_process_start   logs and stale socket prepared; the program held until `started` has put
  *                     its name on disk, then released into exec
  * vmm_process_explain after any failure: was it the process that ended? Then the message becomes
- *                     how it ended and the tail of its logs
+ *                     how it ended and the tail of its logs; _explain_boot for one that is known
+ *                     by its reference only
  *
  * The child belongs to the caller: child_kill() on error, child_release() on success.
  */
@@ -25,6 +26,10 @@ typedef const char *vmm_exit_words_fn(int code);
 /* Returns -1 always, for `return vmm_process_explain(...)`. */
 int vmm_process_explain(struct child *child, const struct vmm_spec *spec, const char *name,
                         vmm_exit_words_fn *words, struct error *err);
+
+/* The same for a failed boot, where the process may or may not be a child of ours. */
+int vmm_process_explain_boot(const struct vmm_ref *ref, int dirfd, const char *name,
+                             vmm_exit_words_fn *words, struct error *err);
 
 /* First line of `<binary> --version`, which must start with `prefix`; the version word after it
  * is copied out. ERR_ENV if the program is missing or another one. */

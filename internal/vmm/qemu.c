@@ -102,8 +102,13 @@ static int simple_command(int dirfd, const char *command, const struct deadline 
 
 static int boot(const struct vmm_ref *ref, int dirfd, const struct deadline *d, struct error *err)
 {
-    (void)ref;
-    return simple_command(dirfd, "cont", d, err);
+    struct error why = ERROR_INIT;
+    if (simple_command(dirfd, "cont", d, &why) == 0)
+        return 0;
+    (void)vmm_process_explain_boot(ref, dirfd, "QEMU", exit_words, &why);
+    if (err)
+        *err = why;
+    return -1;
 }
 
 static int shutdown_guest(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
@@ -113,8 +118,8 @@ static int shutdown_guest(const struct vmm_ref *ref, int dirfd, const struct dea
     return simple_command(dirfd, "system_powerdown", d, err);
 }
 
-static int status(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
-                  struct vmm_status *out, struct error *err)
+static int query_status(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
+                        struct vmm_status *out, struct error *err)
 {
     _cleanup_(qmp_close) struct qmp q = QMP_INIT;
     _cleanup_json_ cJSON *reply = NULL;
@@ -135,6 +140,6 @@ const struct vmm_backend vmm_qemu = {
     .launch = launch,
     .boot = boot,
     .shutdown = shutdown_guest,
-    .status = status,
+    .status = query_status,
     .off_words = "",
 };

@@ -77,9 +77,10 @@ static void serve(int listener, const char *const *texts, size_t n, bool hang_up
         while (i + 1 < n && c != '\n' && len < sizeof line && read(fd, &c, 1) == 1)
             line[len++] = c;
     }
-    while (!hang_up)
+    if (hang_up)
+        _exit(0);
+    for (;;)
         (void)pause();
-    _exit(0);
 }
 
 static void start(struct fixture *f, const char *const *texts, size_t n, bool hang_up)

@@ -72,11 +72,11 @@ static void record_survives(void **state)
 {
     (void)state;
     struct error err = ERROR_INIT;
-    struct vmm_ref out,
-        ref = {.backend = "qemu",
-               .accel = "tcg",
-               .version = "7.2.22",
-               .proc = {4242, 123456789012, "c0ffee00-0000-4000-8000-000000000001"}};
+    struct vmm_ref out = {0};
+    struct vmm_ref ref = {.backend = "qemu",
+                          .accel = "tcg",
+                          .version = "7.2.22",
+                          .proc = {4242, 123456789012, "c0ffee00-0000-4000-8000-000000000001"}};
     _cleanup_json_ cJSON *j = vmm_ref_to_json(&ref);
     _cleanup_free_ char *text = json_print(j, true);
     _cleanup_json_ cJSON *back = json_parse(text, strlen(text), "test", &err);
