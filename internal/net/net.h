@@ -2,7 +2,7 @@
  *
  *   host namespace                       lease namespace (no name: it lives as long as the VMM
  *                                        or the descriptor of the process that makes it)
- *   cbx<slot> 10.213.a.b/31 ── veth ──  up0 10.213.a.b+1/31,  tap0 192.0.2.1/30 ── guest 192.0.2.2
+ *   cbx<slot> 10.213.a.b/31 -- veth --  up0 10.213.a.b+1/31,  tap0 192.0.2.1/30 -- guest 192.0.2.2
  *
  * The guest has the same addresses in every lease; one-to-one NAT in the lease namespace maps
  * them to the lease's own address (the inner end of the veth), which is where SSH connects.
@@ -10,8 +10,12 @@
  * (ERR_EXISTS: try the next slot). The outer end's MAC is derived from the lease id, so undo never
  * removes a link of another lease that won a race for the same slot.
  *
- * Order: net_plan (names only) → record → net_apply → … → net_undo (from the record alone; absent
- * is success). No other module uses libnl or libnftables.
+ * Order: net_plan (names only) -> record -> net_apply -> ... -> net_undo (from the record alone;
+ * absent is success). No other module uses libnl or libnftables.
+ *
+ * Undo finds the outer link and the nft table; everything inside the lease namespace goes with its
+ * last holder. What the rules promise stands in rules.h, for users in docs/NETWORK.md. The guest
+ * has IPv4 only for now; IPv6 is closed at the tap, in the namespace and at the host.
  */
 #ifndef CRABBOX_NET_NET_H
 #define CRABBOX_NET_NET_H

@@ -195,7 +195,7 @@ static void test_outside_reaches_no_guest(void **state)
 static size_t make_frame(uint8_t *f, const char *src_mac, const char *src, const char *dst,
                          uint16_t port)
 {
-    unsigned m[6];
+    unsigned m[6] = {0};
     uint32_t s, d, sum = 0;
     assert_int_equal(sscanf(src_mac, "%x:%x:%x:%x:%x:%x", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]),
                      6);
@@ -375,6 +375,7 @@ static void test_ipv6_turned_on_later(void **state)
     lab_sysctl(w->lab.here, "net/ipv6/conf/all/forwarding", "1");
     (void)snprintf(path, sizeof path, "net/ipv6/conf/%s/disable_ipv6", w->a.n.veth);
     lab_sysctl(w->lab.here, path, "0");
+    lab_add_addr6(w->lab.here, w->a.n.veth, "fd00:213::1"); /* so that the way back exists */
     _cleanup_close_ int outside = lab_socket6(w->lab.outside, PORT);
     _cleanup_close_ int here = lab_socket6(w->lab.here, PORT);
     assert_false(frame6_passes(&w->a, "fd00:198::2", outside, CLOSED));

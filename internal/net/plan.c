@@ -7,6 +7,7 @@
 #include "net/link.h"
 #include "net/ns.h"
 #include "net/record.h"
+#include "net/rules.h"
 
 /* Guests live in a documentation network, behind NAT, the same for every lease of a host. The
  * second and third serve hosts that use the first one themselves. */
@@ -23,10 +24,10 @@ static uint32_t prefix_mask(unsigned plen)
     return plen == 0 ? 0 : UINT32_MAX << (32 - plen);
 }
 
-/* FNV-1a: spreads, needs no secret. */
-static uint32_t hash32(const char *s)
+/* FNV-1a: spreads, needs no secret. Starts at HASH_START, or goes on from an earlier one. */
+#define HASH_START UINT32_C(2166136261)
+static uint32_t hash32(uint32_t h, const char *s)
 {
-    uint32_t h = 2166136261u;
     for (; *s; s++)
         h = (h ^ (uint8_t)*s) * 16777619u;
     return h;
@@ -74,7 +75,7 @@ uint32_t pool_slots(struct cidr pool)
 
 uint32_t pool_slot(struct cidr pool, const char *lease_id, unsigned attempt)
 {
-    uint64_t start = hash32(lease_id);
+    uint64_t start = hash32(HASH_START, lease_id);
     return 1 + (uint32_t)((start + attempt) % pool_slots(pool));
 }
 
@@ -112,7 +113,7 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
     net_format_ipv4(pool.base + 2 * out->slot, out->host_addr);
     net_format_ipv4(pool.base + 2 * out->slot + 1, out->lease_addr);
     /* The hash is also the group of the table's links, where 0 would mean every other link. */
-    uint32_t table = hash32(req->state_dir) & 0x7fffffff;
+    uint32_t table = hash32(hash32(HASH_START, RULES_VERSION " "), req->state_dir) & 0x7fffffff;
     if (str_format(out->veth, sizeof out->veth, NET_LINK_PREFIX "%u", out->slot) < 0 ||
         str_copy(out->tap, sizeof out->tap, "tap0") < 0 ||
         str_format(out->table, sizeof out->table, NET_TABLE_PREFIX "%08x", table ? table : 1) < 0)

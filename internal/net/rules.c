@@ -80,21 +80,26 @@ void rules_host_text(const struct net_lease *n, const struct net_view *v, struct
 int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf join = STRBUF_INIT, all = STRBUF_INIT;
+    struct error e;
     add_membership(n, v, &join);
     rules_host_text(n, v, &all);
-    /* Each round somebody else made or removed the table meanwhile; rounds are few. */
-    for (int i = 0;; i++) {
-        struct error e = ERROR_INIT;
+    /* Each round more means that somebody made or removed the table meanwhile; rounds are few. */
+    for (int i = 0; i < 100; i++) {
+        e = (struct error)ERROR_INIT;
         if (nft_run(join.buf, "join the nftables table", &e) == 0)
             return 0;
-        if (e.sys == ENOENT && nft_run(all.buf, "make the nftables table", &e) == 0)
+        if (e.sys != ENOENT)
+            break;
+        if (nft_run(all.buf, "make the nftables table", &e) == 0)
             return 0;
-        if (i < 100 && (e.sys == EEXIST || e.sys == ENOENT))
-            continue;
-        if (err)
-            *err = e;
-        return error_prefix(err, "table %s", n->table);
+        if (e.sys == ENOENT || e.sys == EOPNOTSUPP)
+            (void)error_append(&e, " (modprobe nft_ct nft_fib_inet nft_nat nft_masq)");
+        if (e.sys != EEXIST)
+            break;
     }
+    if (err)
+        *err = e;
+    return error_prefix(err, "table %s", n->table);
 }
 
 /* Who is in the table now: whether this lease is, and how many others. -1 with ENOENT: no table. */

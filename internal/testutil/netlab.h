@@ -1,6 +1,6 @@
 /* netlab.h: a network to try a lease's network in, without a VMM.
  *
- *   outside namespace 198.18.0.2 ── veth ── 198.18.0.1 wan0, this process ── lease ── guest
+ *   outside namespace 198.18.0.2 -- veth -- 198.18.0.1 wan0, this process -- lease -- guest
  *
  * lab_enter() moves the whole test process into a namespace of its own, so nothing touches the
  * machine's network and everything goes when the test ends. A guest is the kernel's own network
