@@ -4,13 +4,14 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sync/pack.h"
+#include "sync/push.h"
+#include "sync/survey.h"
 
 enum { STDERR_MAX = 4096, PROGRESS_MS = 100 };
 
 struct sender {
     struct pack pack;
-    sync_progress_fn *progress;
-    void *ctx;
+    const struct push_progress *progress;
     int64_t told_ms;
 };
 
@@ -22,10 +23,10 @@ static void cleanup_sender(struct sender *s)
 static void tell(struct sender *s, bool now)
 {
     int64_t ms = clock_boot_ms();
-    if (!s->progress || (!now && ms - s->told_ms < PROGRESS_MS))
+    if (!s->progress->fn || (!now && ms - s->told_ms < PROGRESS_MS))
         return;
     s->told_ms = ms;
-    s->progress(s->ctx, s->pack.n_files, s->pack.bytes);
+    s->progress->fn(s->progress->ctx, s->pack.n_files, s->pack.bytes);
 }
 
 static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
@@ -36,13 +37,19 @@ static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
 }
 
 /* Options that GNU, busybox and bsd tar share: -p modes as sent, -o owner is who unpacks. */
-static void unpack_command(struct strbuf *out, const char *dir)
+static void unpack_command(struct strbuf *out, const char *dir, const char *marker_id)
 {
     strbuf_adds(out, "mkdir -p -- ");
     strbuf_add_shell_quoted(out, dir);
     strbuf_adds(out, " && cd -- ");
     strbuf_add_shell_quoted(out, dir);
-    strbuf_adds(out, " && exec tar -x -p -o -f -");
+    strbuf_adds(out, " && tar -x -p -o -f -");
+    if (!marker_id)
+        return;
+    _cleanup_strbuf_ struct strbuf marker = STRBUF_INIT;
+    survey_marker(&marker, dir);
+    strbuf_addf(out, " && printf %s > ", marker_id);
+    strbuf_add_shell_quoted(out, marker.buf);
 }
 
 /* The guest's words in one line that can't steer a terminal. */
@@ -70,17 +77,18 @@ static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, con
                      dir, st->code, errout->len ? errout->buf : "no message");
 }
 
-int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
-              const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err)
+int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+               const char *marker_id, const struct deadline *d,
+               const struct push_progress *progress, struct sync_result *res, struct error *err)
 {
-    _cleanup_(cleanup_sender) struct sender s = {.progress = progress, .ctx = ctx};
+    _cleanup_(cleanup_sender) struct sender s = {.progress = progress};
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     if (pack_init(&s.pack, l, err) < 0)
         return -1;
-    unpack_command(&command, remote_dir);
+    unpack_command(&command, remote_dir, marker_id);
     io.source = next_bytes;
     io.source_ctx = &s;
     io.errout = &errout;
@@ -93,5 +101,15 @@ int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",
                  s.pack.n_changed, s.pack.first_changed);
+    res->n_sent = s.pack.n_files;
+    res->bytes_sent = s.pack.bytes;
     return 0;
+}
+
+int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+              const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err)
+{
+    struct push_progress p = {progress, ctx};
+    struct sync_result unused = {0};
+    return push_files(c, l, remote_dir, NULL, d, &p, &unused, err);
 }

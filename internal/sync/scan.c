@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "sync/list.h"
@@ -55,6 +56,11 @@ static int check_max(const struct scan *s, struct error *err)
     return 0;
 }
 
+static int64_t time_ns(const struct timespec *t)
+{
+    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err)
 {
     struct sync_list *l = s->list;
@@ -78,7 +84,8 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
     l->files[l->n_files++] = (struct sync_file){
         .path = xstrdup(path),
         .size = S_ISREG(st->st_mode) ? st->st_size : 0,
-        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .mtime_ns = time_ns(&st->st_mtim),
+        .ctime_ns = time_ns(&st->st_ctim),
         .mode = st->st_mode,
     };
     l->bytes += l->files[l->n_files - 1].size;
@@ -150,6 +157,9 @@ int sync_scan(const char *dir, const char *exclude, const struct sync_limits *li
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
                                              .d = d};
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    list.scanned_ns = time_ns(&now);
     if (find_root(&s, dir, err) < 0 || load_ignore(&s, exclude, err) < 0 ||
         tree_open(&s.tree, list.root, err) < 0)
         return -1;

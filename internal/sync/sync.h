@@ -6,7 +6,10 @@
  * followed; sockets, devices and unreadable files are reported, not sent. This module is the only
  * user of libarchive's tar writer.
  *
- * Order: sync_scan → sync_push → sync_list_free. Nothing is written on the host.
+ * sync_update does the same again and again: it keeps a manifest of what it has put into the guest,
+ * sends only what has changed on either side since, and deletes only what it had put there.
+ *
+ * Order: sync_scan → sync_push or sync_update → sync_list_free.
  */
 #ifndef CRABBOX_SYNC_SYNC_H
 #define CRABBOX_SYNC_SYNC_H
@@ -24,7 +27,7 @@
 struct sync_file {
     char *path; /* relative to the root, owned */
     int64_t size;
-    int64_t mtime_ns;
+    int64_t mtime_ns, ctime_ns;
     mode_t mode; /* type and permissions: a regular file or a symlink */
 };
 
@@ -33,6 +36,7 @@ struct sync_list {
     char *name;   /* last component of root; owned */
     char *subdir; /* where the scanned directory lies below root, "" if it is the root; owned */
     bool git;     /* root is a git repository */
+    int64_t scanned_ns;      /* unix time when the scan began */
     struct sync_file *files; /* sorted by path */
     size_t n_files;
     int64_t bytes;
@@ -44,10 +48,11 @@ struct sync_list {
 struct sync_limits {
     size_t warn_files, max_files;
     int64_t warn_bytes, max_bytes;
+    size_t max_deletes; /* sync_update refuses this many deletions or more */
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
-        50000, 150000, 5LL << 30, 20LL << 30                                                       \
+        50000, 150000, 5LL << 30, 20LL << 30, 200                                                  \
     }
 
 /* Lists what belongs to the tree at `dir`. `exclude` (may be NULL) holds patterns, one a line,
@@ -67,5 +72,28 @@ typedef void sync_progress_fn(void *ctx, size_t files, int64_t bytes);
  * has gone is left out. ERR_SYNC with what the guest's tar said, or the connection's own error. */
 int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
               const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err);
+
+/* Where sync_update keeps what it knows about one (lease, root): files `name` and `name`.lock
+ * below dirfd (borrowed), a directory of the host that only we write to. */
+struct sync_store {
+    int dirfd;
+    const char *name;
+};
+
+struct sync_result {
+    size_t n_sent, n_deleted;
+    int64_t bytes_sent;
+    bool full; /* nothing was known about the guest: everything was sent */
+};
+
+/* Brings `remote_dir` up to date. Sent is what is new or changed here (size, times, mode) and what
+ * the guest itself has changed or removed since the last sync; deleted is what an earlier sync put
+ * there and the tree no longer has. What the guest made on its own stays. An interrupted update is
+ * finished by the next one. A guest whose record of the last sync is gone gets everything.
+ * ERR_SYNC also when more than limits->max_deletes files would go (0: no limit). */
+int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+                const struct sync_store *store, const struct sync_limits *limits,
+                const struct deadline *d, sync_progress_fn *progress, void *ctx,
+                struct sync_result *res, struct error *err);
 
 #endif

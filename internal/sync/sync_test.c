@@ -5,97 +5,28 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "sync/pack.h"
 #include "sync/sync.h"
 #include "sys/file.h"
-#include "sys/spawn.h"
-#include "testutil/sandbox.h"
-#include "testutil/sshserver.h"
+#include "testutil/synckit.h"
 
-enum { PORT = 2401 };
-
-static struct sshserver server;
-static bool entered;
-static char work[64];
-
-static void cleanup_list(struct sync_list *l)
-{
-    sync_list_free(l);
-}
+static struct synckit kit;
 
 static int group_setup(void **state)
 {
     (void)state;
-    struct error err = ERROR_INIT;
-    log_set_level(LOG_QUIET);
-    entered = sandbox_enter_or_skip();
-    /* The sandbox's /run is a tmpfs of its own: quick, and gone with the process. */
-    (void)str_copy(work, sizeof work, entered ? "/run/sync-XXXXXX" : "/tmp/crabbox-sync-XXXXXX");
-    if (!mkdtemp(work))
-        return -1;
-    (void)setenv("HOME", work, 1);
-    (void)setenv("XDG_CONFIG_HOME", work, 1);
-    if (entered &&
-        (sshserver_prepare(&server, &err) < 0 || sshserver_start(&server, true, PORT, &err) < 0)) {
-        (void)fprintf(stderr, "setup: %s\n", err.msg);
-        return -1;
-    }
-    return 0;
+    return synckit_open(&kit, 2401);
 }
 
 static int group_teardown(void **state)
 {
     (void)state;
-    struct error err = ERROR_INIT;
-    if (dir_remove_tree(AT_FDCWD, work, &err) < 0)
-        return -1;
-    if (!entered)
-        return 0;
-    sshserver_stop(&server);
-    return sandbox_children_left(5000);
-}
-
-/* Runs a script in `dir`; it must succeed. Its output is appended to `out` (may be NULL). */
-static void sh(const char *dir, const char *script, struct strbuf *out)
-{
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    struct deadline d = deadline_in_ms(60000);
-    struct exit_status st;
-    struct error err = ERROR_INIT;
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
-    _cleanup_close_ int cwd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    spec.argv = (const char *const[]){"/bin/sh", "-euc", script, NULL};
-    spec.cwd_fd = cwd;
-    if (spawn_run(&spec, &d, 16 << 20, out, &errout, &st, &err) < 0)
-        fail_msg("%s", err.msg);
-    if (!st.exited || st.code)
-        fail_msg("%s: %s", script, errout.buf);
-}
-
-/* A fresh directory below the test's own. */
-static char *new_dir(const char *name)
-{
-    char *dir = xasprintf("%s/%s", work, name);
-    assert_int_equal(mkdir(dir, 0755), 0);
-    return dir;
-}
-
-static void scan(const char *dir, const char *exclude, struct sync_list *l)
-{
-    struct deadline d = deadline_in_ms(60000);
-    struct error err = ERROR_INIT;
-    if (sync_scan(dir, exclude, NULL, &d, l, &err) < 0)
-        fail_msg("%s", err.msg);
+    return synckit_close(&kit);
 }
 
 static void assert_paths(const struct sync_list *l, const char *const *want)
@@ -115,16 +46,17 @@ static void assert_paths(const struct sync_list *l, const char *const *want)
 static void test_git_tree(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("git");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir,
-       GIT_INIT "echo '*.o' > .gitignore; echo a > a.c; echo b > b.c; mkdir sub; echo x > sub/run;"
-                "chmod 755 sub/run; ln -s ../a.c sub/link; ln -s /etc dir-link; git add -A;"
-                "git commit -qm x; rm b.c; echo o > a.o; echo new > 'with space'; touch sub/empty;"
-                "printf x > \"$(printf 'n\\nl')\"",
-       NULL);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "git");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(dir,
+               GIT_INIT
+               "echo '*.o' > .gitignore; echo a > a.c; echo b > b.c; mkdir sub; echo x > sub/run;"
+               "chmod 755 sub/run; ln -s ../a.c sub/link; ln -s /etc dir-link; git add -A;"
+               "git commit -qm x; rm b.c; echo o > a.o; echo new > 'with space'; touch sub/empty;"
+               "printf x > \"$(printf 'n\\nl')\"",
+               NULL);
     _cleanup_free_ char *sub = xasprintf("%s/sub", dir);
-    scan(sub, NULL, &l);
+    synckit_scan(sub, NULL, &l);
     assert_string_equal(l.root, dir);
     assert_string_equal(l.name, "git");
     assert_string_equal(l.subdir, "sub");
@@ -141,12 +73,13 @@ static void test_git_tree(void **state)
 static void test_directory_became_a_symlink(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("swap");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir,
-       GIT_INIT "mkdir d; echo in > d/passwd; git add -A; git commit -qm x; rm -r d; ln -s /etc d",
-       NULL);
-    scan(dir, NULL, &l);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "swap");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(dir,
+               GIT_INIT
+               "mkdir d; echo in > d/passwd; git add -A; git commit -qm x; rm -r d; ln -s /etc d",
+               NULL);
+    synckit_scan(dir, NULL, &l);
     assert_paths(&l, (const char *const[]){"d", NULL});
     assert_true(S_ISLNK(l.files[0].mode));
 }
@@ -154,18 +87,18 @@ static void test_directory_became_a_symlink(void **state)
 static void test_submodules_and_nested_repositories(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("modules");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir,
-       "mkdir lib top; cd lib; " GIT_INIT
-       "echo l > l.c; git add -A; git commit -qm l; cd ../top; " GIT_INIT
-       "git -c protocol.file.allow=always submodule add -q ../lib lib 2>/dev/null; "
-       "git -c protocol.file.allow=always submodule add -q ../lib gone 2>/dev/null; "
-       "git commit -qm t; git submodule deinit -q -f gone; echo u > lib/untracked; "
-       "mkdir nested; cd nested; " GIT_INIT "echo n > n.c",
-       NULL);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "modules");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(dir,
+               "mkdir lib top; cd lib; " GIT_INIT
+               "echo l > l.c; git add -A; git commit -qm l; cd ../top; " GIT_INIT
+               "git -c protocol.file.allow=always submodule add -q ../lib lib 2>/dev/null; "
+               "git -c protocol.file.allow=always submodule add -q ../lib gone 2>/dev/null; "
+               "git commit -qm t; git submodule deinit -q -f gone; echo u > lib/untracked; "
+               "mkdir nested; cd nested; " GIT_INIT "echo n > n.c",
+               NULL);
     _cleanup_free_ char *top = xasprintf("%s/top", dir);
-    scan(top, NULL, &l);
+    synckit_scan(top, NULL, &l);
     assert_paths(
         &l, (const char *const[]){".gitmodules", "lib/l.c", "lib/untracked", "nested/n.c", NULL});
 }
@@ -174,12 +107,12 @@ static void test_submodules_and_nested_repositories(void **state)
 static void test_git_environment_is_ignored(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("env");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir, GIT_INIT "echo a > a", NULL);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "env");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(dir, GIT_INIT "echo a > a", NULL);
     (void)setenv("GIT_DIR", "/nonexistent", 1);
     (void)setenv("GIT_INDEX_FILE", "/nonexistent", 1);
-    scan(dir, NULL, &l);
+    synckit_scan(dir, NULL, &l);
     (void)unsetenv("GIT_DIR");
     (void)unsetenv("GIT_INDEX_FILE");
     assert_paths(&l, (const char *const[]){"a", NULL});
@@ -188,14 +121,15 @@ static void test_git_environment_is_ignored(void **state)
 static void test_plain_directory(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("plain");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir,
-       "mkdir -p a/b .git2; echo 1 > a/b/c; echo 2 > z; ln -s nowhere l; mkfifo fifo; echo 3 > "
-       ".DS_Store; mkdir build; echo o > build/x.o; echo k > build/keep; printf 'build/\\n"
-       "!build/keep\\n' > .crabboxignore",
-       NULL);
-    scan(dir, "z", &l);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "plain");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(
+        dir,
+        "mkdir -p a/b .git2; echo 1 > a/b/c; echo 2 > z; ln -s nowhere l; mkfifo fifo; echo 3 > "
+        ".DS_Store; mkdir build; echo o > build/x.o; echo k > build/keep; printf 'build/\\n"
+        "!build/keep\\n' > .crabboxignore",
+        NULL);
+    synckit_scan(dir, "z", &l);
     assert_false(l.git);
     assert_string_equal(l.subdir, "");
     assert_paths(&l, (const char *const[]){".crabboxignore", "a/b/c", "build/keep", "l", NULL});
@@ -206,13 +140,13 @@ static void test_plain_directory(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("limits");
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "limits");
     struct deadline d = deadline_in_ms(60000);
     struct error err = ERROR_INIT;
-    struct sync_limits few = {0, 3, 0, 0};
-    struct sync_limits small = {0, 0, 0, 10};
+    struct sync_limits few = {.max_files = 3};
+    struct sync_limits small = {.max_bytes = 10};
     struct sync_list l = {0};
-    sh(dir, "for i in 1 2 3 4; do echo 123 > $i; done", NULL);
+    synckit_sh(dir, "for i in 1 2 3 4; do echo 123 > $i; done", NULL);
     assert_int_equal(sync_scan(dir, NULL, &few, &d, &l, &err), -1);
     assert_int_equal(err.kind, ERR_SYNC);
     assert_non_null(strstr(err.msg, "more than 3 files"));
@@ -246,35 +180,22 @@ static void push(struct ssh_conn *c, const struct sync_list *l, const char *to)
         fail_msg("%s", err.msg);
 }
 
-static struct ssh_conn *connect_or_skip(void)
-{
-    if (!entered)
-        skip();
-    struct ssh_target t = sshserver_target(&server);
-    struct deadline d = deadline_in_ms(10000);
-    struct ssh_conn *c = NULL;
-    struct error err = ERROR_INIT;
-    if (ssh_connect_to(&t, &d, &c, &err) < 0)
-        fail_msg("connect: %s", err.msg);
-    return c;
-}
-
 static void test_awkward_tree_arrives_whole(void **state)
 {
     (void)state;
-    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
-    _cleanup_free_ char *dir = new_dir("awkward");
-    _cleanup_free_ char *to = xasprintf("%s/it's a 'dir'/$x", work);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "awkward");
+    _cleanup_free_ char *to = xasprintf("%s/it's a 'dir'/$x", kit.dir);
     _cleanup_strbuf_ struct strbuf here = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf there = STRBUF_INIT;
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir, AWKWARD, NULL);
-    scan(dir, NULL, &l);
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(dir, AWKWARD, NULL);
+    synckit_scan(dir, NULL, &l);
     assert_int_equal(l.n_files, 12);
     push(c, &l, to);
     push(c, &l, to); /* over itself */
-    sh(dir, DESCRIBE, &here);
-    sh(to, DESCRIBE, &there);
+    synckit_sh(dir, DESCRIBE, &here);
+    synckit_sh(to, DESCRIBE, &there);
     assert_string_equal(here.buf, there.buf);
     assert_true(here.len > 1000);
 }
@@ -283,27 +204,27 @@ static void test_awkward_tree_arrives_whole(void **state)
 static void test_symlink_in_the_guest_is_not_followed(void **state)
 {
     (void)state;
-    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
-    _cleanup_free_ char *dir = new_dir("trap");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
-    sh(dir, "mkdir -p src/d to outside; echo x > src/d/f; ln -s ../outside to/d", NULL);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "trap");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_sh(dir, "mkdir -p src/d to outside; echo x > src/d/f; ln -s ../outside to/d", NULL);
     _cleanup_free_ char *src = xasprintf("%s/src", dir);
     _cleanup_free_ char *to = xasprintf("%s/to", dir);
-    scan(src, NULL, &l);
+    synckit_scan(src, NULL, &l);
     push(c, &l, to);
-    sh(dir, "test ! -L to/d; test -f to/d/f; test ! -e outside/f", NULL);
+    synckit_sh(dir, "test ! -L to/d; test -f to/d/f; test ! -e outside/f", NULL);
 }
 
 static void test_failing_tar_is_a_sync_error(void **state)
 {
     (void)state;
-    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
-    _cleanup_free_ char *dir = new_dir("fail");
-    _cleanup_(cleanup_list) struct sync_list l = {0};
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "fail");
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
     struct deadline d = deadline_in_ms(20000);
     struct error err = ERROR_INIT;
-    sh(dir, "head -c 8000000 /dev/zero > big", NULL);
-    scan(dir, NULL, &l);
+    synckit_sh(dir, "head -c 8000000 /dev/zero > big", NULL);
+    synckit_scan(dir, NULL, &l);
     assert_int_equal(sync_push(c, &l, "/proc/no/such", &d, NULL, NULL, &err), -1);
     assert_int_equal(err.kind, ERR_SYNC);
     assert_non_null(strstr(err.msg, "/proc/no"));
@@ -330,7 +251,7 @@ static void pack_to(const struct sync_list *l, const char *file, const char *dir
             fail_msg("%s", err.msg);
         assert_int_equal(fd_write_all(fd, buf, (size_t)n, file, &err), 0);
         if (at == 0)
-            sh(dir, disturb, NULL);
+            synckit_sh(dir, disturb, NULL);
     }
     *changed = p.n_changed;
     pack_free(&p);
@@ -339,40 +260,41 @@ static void pack_to(const struct sync_list *l, const char *file, const char *dir
 static void test_files_that_change_meanwhile(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("change");
-    _cleanup_free_ char *src = new_dir("change/src");
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "change");
+    _cleanup_free_ char *src = synckit_new_dir(&kit, "change/src");
     _cleanup_free_ char *tar = xasprintf("%s/t.tar", dir);
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    _cleanup_(cleanup_list) struct sync_list l = {0};
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
     size_t changed = 0;
-    sh(src,
-       "head -c 1000000 /dev/zero | tr '\\0' a > a; echo b > b; echo c > c; mkdir d; echo d > "
-       "d/f; echo e > e",
-       NULL);
-    scan(src, NULL, &l);
+    synckit_sh(
+        src,
+        "head -c 1000000 /dev/zero | tr '\\0' a > a; echo b > b; echo c > c; mkdir d; echo d > "
+        "d/f; echo e > e",
+        NULL);
+    synckit_scan(src, NULL, &l);
     /* `a` is open by now: it shrinks. b goes, c becomes a link out, d too, e turns into a FIFO. */
     pack_to(&l, tar, src,
             "truncate -s 500000 a; rm b c e; ln -s /etc/passwd c; rm -r d; ln -s /etc d; mkfifo e",
             &changed);
     assert_int_equal(changed, 4); /* a, b, d/f and e; the link c is sent as a link */
-    sh(dir, "mkdir out; tar -xf t.tar -C out; cd out; stat -c %s a; ls; readlink c", &out);
+    synckit_sh(dir, "mkdir out; tar -xf t.tar -C out; cd out; stat -c %s a; ls; readlink c", &out);
     assert_string_equal(out.buf, "1000000\na\nc\n/etc/passwd\n");
 }
 
 static void test_file_that_grows_meanwhile(void **state)
 {
     (void)state;
-    _cleanup_free_ char *dir = new_dir("grow");
-    _cleanup_free_ char *src = new_dir("grow/src");
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "grow");
+    _cleanup_free_ char *src = synckit_new_dir(&kit, "grow/src");
     _cleanup_free_ char *tar = xasprintf("%s/t.tar", dir);
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    _cleanup_(cleanup_list) struct sync_list l = {0};
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
     size_t changed = 0;
-    sh(src, "head -c 300000 /dev/zero > a; echo z > z", NULL);
-    scan(src, NULL, &l);
+    synckit_sh(src, "head -c 300000 /dev/zero > a; echo z > z", NULL);
+    synckit_scan(src, NULL, &l);
     pack_to(&l, tar, src, "head -c 300000 /dev/zero >> a", &changed);
     assert_int_equal(changed, 1);
-    sh(dir, "mkdir out; tar -xf t.tar -C out; stat -c %s out/a; cat out/z", &out);
+    synckit_sh(dir, "mkdir out; tar -xf t.tar -C out; stat -c %s out/a; cat out/z", &out);
     assert_string_equal(out.buf, "300000\nz\n");
 }
 
@@ -393,22 +315,23 @@ static void on_progress(void *ctx, size_t files, int64_t bytes)
 static void test_many_files_and_progress(void **state)
 {
     (void)state;
-    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = connect_or_skip();
-    _cleanup_free_ char *dir = new_dir("many");
-    _cleanup_free_ char *to = xasprintf("%s/many-copy", work);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "many");
+    _cleanup_free_ char *to = xasprintf("%s/many-copy", kit.dir);
     _cleanup_strbuf_ struct strbuf n = STRBUF_INIT;
-    _cleanup_(cleanup_list) struct sync_list l = {0};
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
     struct seen seen = {0};
     struct deadline d = deadline_in_ms(60000);
-    sh(dir,
-       GIT_INIT "for i in 1 2 3 4 5; do mkdir d$i; (cd d$i; seq 1 1000 | split -l 1 -a 3); done",
-       NULL);
-    scan(dir, NULL, &l);
+    synckit_sh(dir,
+               GIT_INIT
+               "for i in 1 2 3 4 5; do mkdir d$i; (cd d$i; seq 1 1000 | split -l 1 -a 3); done",
+               NULL);
+    synckit_scan(dir, NULL, &l);
     assert_int_equal(l.n_files, 5000);
     assert_int_equal(sync_push(c, &l, to, &d, on_progress, &seen, NULL), 0);
     assert_int_equal(seen.files, 5000);
     assert_true(seen.calls >= 1 && seen.bytes == l.bytes);
-    sh(to, "find . -type f | wc -l", &n);
+    synckit_sh(to, "find . -type f | wc -l", &n);
     assert_string_equal(n.buf, "5000\n");
 }
 

@@ -1,0 +1,173 @@
+/* manifest.c: the file is a sequence of NUL-terminated strings, as paths may hold anything else:
+ * magic, root, remote, id, then for each entry "mode size mtime ctime dirty" and its path.
+ */
+#include "sync/manifest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "sys/file.h"
+
+#define MAGIC        "crabbox-fc sync manifest 1"
+#define MANIFEST_MAX (256 * 1024 * 1024)
+
+void manifest_free(struct manifest *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        free(m->entries[i].file.path);
+    free(m->entries);
+    free(m->root);
+    free(m->remote);
+    *m = (struct manifest){0};
+}
+
+void manifest_append(struct manifest *m, const struct sync_file *f, bool dirty)
+{
+    if (m->n == m->alloc) {
+        m->alloc = m->alloc ? 2 * m->alloc : 256;
+        m->entries = xrealloc(m->entries, m->alloc * sizeof *m->entries);
+    }
+    m->entries[m->n] = (struct manifest_entry){.file = *f, .dirty = dirty};
+    m->entries[m->n++].file.path = xstrdup(f->path);
+}
+
+static int compare(const void *key, const void *entry)
+{
+    return strcmp(key, ((const struct manifest_entry *)entry)->file.path);
+}
+
+struct manifest_entry *manifest_find(const struct manifest *m, const char *path)
+{
+    return m->n ? bsearch(path, m->entries, m->n, sizeof *m->entries, compare) : NULL;
+}
+
+/* The next string of the buffer, or NULL where none ends. */
+static const char *next_string(const char **at, const char *end)
+{
+    const char *s = *at;
+    const char *nul = s < end ? memchr(s, '\0', (size_t)(end - s)) : NULL;
+    if (!nul)
+        return NULL;
+    *at = nul + 1;
+    return s;
+}
+
+/* One decimal number and the blank or end behind it. */
+static int next_number(const char **at, int64_t *out)
+{
+    char *end;
+    errno = 0;
+    if (**at != '-' && (**at < '0' || **at > '9'))
+        return -1;
+    *out = strtoll(*at, &end, 10);
+    if (errno || end == *at || (*end && *end != ' '))
+        return -1;
+    *at = end + (*end == ' ');
+    return 0;
+}
+
+static int parse_entry(const char *numbers, struct sync_file *f, bool *dirty)
+{
+    int64_t mode;
+    int64_t flag;
+    if (next_number(&numbers, &mode) < 0 || next_number(&numbers, &f->size) < 0 ||
+        next_number(&numbers, &f->mtime_ns) < 0 || next_number(&numbers, &f->ctime_ns) < 0 ||
+        next_number(&numbers, &flag) < 0 || *numbers)
+        return -1;
+    if (mode < 0 || mode > 0177777 || f->size < 0 || flag < 0 || flag > 1)
+        return -1;
+    f->mode = (mode_t)mode;
+    *dirty = flag;
+    return 0;
+}
+
+/* What may be deleted in the guest by this name: nothing above or beside the work directory. */
+static bool path_is_safe(const char *path)
+{
+    if (!*path || *path == '/')
+        return false;
+    for (const char *p = path; *p;) {
+        size_t len = strcspn(p, "/");
+        if (len == 0 || (len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        p += len;
+        if (*p == '/' && !*++p)
+            return false;
+    }
+    return true;
+}
+
+static bool id_is_hex(const char *id)
+{
+    return strlen(id) == MANIFEST_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == strlen(id);
+}
+
+int manifest_parse(struct manifest *m, const char *text, size_t len)
+{
+    const char *at = text;
+    const char *end = text + len;
+    const char *magic = next_string(&at, end);
+    const char *root = next_string(&at, end);
+    const char *remote = next_string(&at, end);
+    const char *id = next_string(&at, end);
+    *m = (struct manifest){0};
+    if (!id || !str_eq(magic, MAGIC) || !id_is_hex(id))
+        return -1;
+    m->root = xstrdup(root);
+    m->remote = xstrdup(remote);
+    (void)str_copy(m->id, sizeof m->id, id);
+    while (at < end) {
+        struct sync_file f = {0};
+        bool dirty = true;
+        const char *numbers = next_string(&at, end);
+        const char *path = next_string(&at, end);
+        if (!path || parse_entry(numbers, &f, &dirty) < 0 || !path_is_safe(path))
+            return -1;
+        if (m->n && strcmp(m->entries[m->n - 1].file.path, path) >= 0)
+            return -1;
+        union {
+            const char *in;
+            char *out;
+        } borrowed = {.in = path};
+        f.path = borrowed.out; /* copied */
+        manifest_append(m, &f, dirty);
+    }
+    return 0;
+}
+
+bool manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
+                   const char *remote)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    uint8_t raw[(MANIFEST_ID_SIZE - 1) / 2];
+    *m = (struct manifest){0};
+    if (file_read_at(store->dirfd, store->name, MANIFEST_MAX, &text, NULL) == 0 &&
+        manifest_parse(m, text.buf, text.len) == 0 && str_eq(m->root, root) &&
+        str_eq(m->remote, remote))
+        return true;
+    manifest_free(m);
+    m->root = xstrdup(root);
+    m->remote = xstrdup(remote);
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, m->id);
+    return false;
+}
+
+int manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    const char *const head[] = {MAGIC, m->root, m->remote, m->id};
+    for (size_t i = 0; i < ARRAY_LEN(head); i++)
+        strbuf_add(&out, head[i], strlen(head[i]) + 1);
+    for (size_t i = 0; i < m->n; i++) {
+        const struct sync_file *f = &m->entries[i].file;
+        strbuf_addf(&out, "%u %lld %lld %lld %d", (unsigned)f->mode, (long long)f->size,
+                    (long long)f->mtime_ns, (long long)f->ctime_ns, m->entries[i].dirty);
+        strbuf_addc(&out, '\0');
+        strbuf_add(&out, f->path, strlen(f->path) + 1);
+    }
+    return file_write_new(store->dirfd, store->name, out.buf, out.len, 0600, err);
+}

@@ -1,0 +1,156 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "sync/manifest.h"
+#include "sync/survey.h"
+#include "sys/file.h"
+
+#define MAGIC "crabbox-fc sync manifest 1"
+#define ID    "0123456789abcdef0123456789abcdef"
+#define HEAD  MAGIC "\0/root\0/remote\0" ID "\0"
+
+static int parse(const char *text, size_t len)
+{
+    struct manifest m;
+    int r = manifest_parse(&m, text, len);
+    manifest_free(&m);
+    return r;
+}
+#define PARSE(s) parse(s, sizeof(s) - 1)
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/crabbox-manifest-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    struct sync_store store = {open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), "m"};
+    struct manifest m;
+    struct manifest back;
+    struct error err = ERROR_INIT;
+    char path_a[] = "a\nb";
+    char path_b[] = "d/\377";
+    struct sync_file a = {path_a, 5, 1700000000123456789, -5, S_IFREG | 0644};
+    struct sync_file b = {path_b, 0, 0, 7, S_IFLNK | 0777};
+    assert_false(manifest_load(&m, &store, "/r", "/g"));
+    manifest_append(&m, &a, false);
+    manifest_append(&m, &b, true);
+    assert_int_equal(manifest_save(&m, &store, &err), 0);
+    assert_true(manifest_load(&back, &store, "/r", "/g"));
+    assert_string_equal(back.id, m.id);
+    assert_int_equal(back.n, 2);
+    const struct manifest_entry *e = manifest_find(&back, "a\nb");
+    assert_non_null(e);
+    assert_int_equal(e->file.mtime_ns, a.mtime_ns);
+    assert_int_equal(e->file.ctime_ns, a.ctime_ns);
+    assert_int_equal(e->file.mode, a.mode);
+    assert_false(e->dirty);
+    assert_true(manifest_find(&back, "d/\377")->dirty);
+    assert_null(manifest_find(&back, "c"));
+    manifest_free(&back);
+    assert_false(manifest_load(&back, &store, "/other", "/g"));
+    assert_string_not_equal(back.id, m.id);
+    manifest_free(&back);
+    manifest_free(&m);
+    (void)close(store.dirfd);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
+}
+
+static void test_bad_manifests_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(HEAD), 0);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a\0"
+                                "33188 1 2 3 0\0b\0"),
+                     0);
+    assert_int_equal(PARSE(""), -1);
+    assert_int_equal(PARSE(MAGIC "\0/root\0/remote\0short\0"), -1);
+    assert_int_equal(PARSE(MAGIC "\0/root\0/remote\0"
+                                 "0123456789abcdef0123456789abcde;\0"),
+                     -1);
+    assert_int_equal(PARSE("other\0/root\0/remote\0" ID "\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3\0a\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 2\0a\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0 0\0a\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 99999999999999999999 2 3 0\0a\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0b\0"
+                                "33188 1 2 3 0\0a\0"),
+                     -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a\0"
+                                "33188 1 2 3 0\0a\0"),
+                     -1);
+}
+
+/* Names that would reach beyond the work directory. */
+static void test_unsafe_paths_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0/a\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0../a\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a/../b\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a/..\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a/./b\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a//b\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0a/\0"), -1);
+    assert_int_equal(PARSE(HEAD "33188 1 2 3 0\0..a/...\0"), 0);
+}
+
+/* Entries a, d/e/x, d/y: which are dirty after an answer of the guest. */
+static void survey(const char *answer, size_t len, const char *dirty)
+{
+    static char paths[][8] = {"a", "d/e/x", "d/y"};
+    struct manifest m = {0};
+    char got[4] = "";
+    for (size_t i = 0; i < 3; i++)
+        manifest_append(&m, &(struct sync_file){.path = paths[i]}, false);
+    survey_apply(&m, answer, len);
+    for (size_t i = 0; i < 3; i++)
+        got[i] = m.entries[i].dirty ? '1' : '0';
+    manifest_free(&m);
+    assert_string_equal(got, dirty);
+}
+#define SURVEY(answer, dirty) survey(answer, sizeof(answer) - 1, dirty)
+
+static void test_survey(void **state)
+{
+    (void)state;
+    SURVEY("", "000");
+    SURVEY("\0\0", "000");
+    SURVEY("./a\0\0\0", "100");
+    SURVEY("./d/e/x\0./other\0\0\0", "010");
+    /* the top changed, all is still there */
+    SURVEY(".\0\0./a\0./d\0./new\0\0", "000");
+    /* a has gone; d has gone with all below it */
+    SURVEY(".\0\0./d\0\0", "100");
+    SURVEY(".\0\0./a\0\0", "011");
+    /* d changed: e has gone, then y has gone, then both stay */
+    SURVEY("./d\0\0./d/y\0\0", "010");
+    SURVEY("./d\0\0./d/e\0\0", "001");
+    SURVEY("./d\0\0./d/e\0./d/y\0\0", "000");
+    /* d became a symlink: nothing is listed in it */
+    SURVEY(".\0./d\0\0./a\0./d\0\0", "011");
+    /* cut off */
+    SURVEY("./a", "000");
+    SURVEY("./d\0\0./d/e", "011");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_bad_manifests_are_refused),
+        cmocka_unit_test(test_unsafe_paths_are_refused),
+        cmocka_unit_test(test_survey),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

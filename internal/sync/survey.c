@@ -1,0 +1,133 @@
+#include "sync/survey.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+enum { ANSWER_MAX = 64 * 1024 * 1024, ANSWER_LARGE = 64 * 1024 };
+
+void survey_marker(struct strbuf *out, const char *remote)
+{
+    const char *slash = strrchr(remote, '/');
+    const char *name = slash ? slash + 1 : remote;
+    strbuf_add(out, remote, (size_t)(name - remote));
+    strbuf_addf(out, ".crabbox-sync-%s", name);
+}
+
+/* Two lists of names, each ended by an empty one: what changed, and what is in the directories
+ * that changed. No marker of ours, or a find without -cnewer: nothing is known. */
+static void survey_command(struct strbuf *out, const struct manifest *m)
+{
+    _cleanup_strbuf_ struct strbuf marker = STRBUF_INIT;
+    survey_marker(&marker, m->remote);
+    strbuf_adds(out, "m=");
+    strbuf_add_shell_quoted(out, marker.buf);
+    strbuf_addf(out, "; [ \"$(cat \"$m\" 2>/dev/null)\" = %s ] && cd -- ", m->id);
+    strbuf_add_shell_quoted(out, m->remote);
+    strbuf_adds(out, " && find \"$m\" -cnewer \"$m\" >/dev/null 2>&1 || exit 1; "
+                     "{ find . -cnewer \"$m\" -print0; printf '\\0'; "
+                     "find . -type d -cnewer \"$m\" -exec sh -c 'exec find \"$@\" -mindepth 1 "
+                     "-maxdepth 1 -print0' sh {} +; printf '\\0'; } 2>/dev/null");
+}
+
+/* Sorted names of one list, borrowed from the answer. */
+struct names {
+    const char **v;
+    size_t n;
+};
+
+static void cleanup_names(struct names *s)
+{
+    free(s->v);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool names_have(const struct names *s, const char *name)
+{
+    return s->n && bsearch(&name, s->v, s->n, sizeof *s->v, by_name);
+}
+
+/* Takes the names up to the empty one. "." is the work directory itself: "". */
+static void names_read(struct names *s, const char **at, const char *end)
+{
+    size_t alloc = 0;
+    while (*at < end) {
+        const char *name = *at;
+        size_t len = strnlen(name, (size_t)(end - name));
+        *at = name + len + 1;
+        if (len == 0 || name + len == end)
+            break;
+        if (str_has_prefix(name, "./"))
+            name += 2;
+        else if (str_eq(name, "."))
+            name += 1;
+        if (s->n == alloc) {
+            alloc = alloc ? 2 * alloc : 64;
+            s->v = xrealloc(s->v, alloc * sizeof *s->v);
+        }
+        s->v[s->n++] = name;
+    }
+    if (s->n)
+        qsort(s->v, s->n, sizeof *s->v, by_name);
+}
+
+/* Whether the path, or a directory on the way to it, has gone from a directory that changed. `path`
+ * is cut up and restored. */
+static bool is_missing(const struct names *changed, const struct names *present, char *path)
+{
+    for (size_t above = 0;;) {
+        char *slash = strchr(path + above + (above != 0), '/');
+        char saved = path[above];
+        path[above] = '\0';
+        bool above_changed = names_have(changed, path);
+        path[above] = saved;
+        if (slash)
+            *slash = '\0';
+        bool gone = above_changed && !names_have(present, path);
+        if (slash)
+            *slash = '/';
+        if (gone || !slash)
+            return gone;
+        above = (size_t)(slash - path);
+    }
+}
+
+void survey_apply(struct manifest *m, const char *answer, size_t len)
+{
+    _cleanup_(cleanup_names) struct names changed = {0};
+    _cleanup_(cleanup_names) struct names present = {0};
+    const char *at = answer;
+    names_read(&changed, &at, answer + len);
+    names_read(&present, &at, answer + len);
+    if (!changed.n)
+        return;
+    for (size_t i = 0; i < m->n; i++) {
+        struct manifest_entry *e = &m->entries[i];
+        if (!e->dirty)
+            e->dirty = names_have(&changed, e->file.path) ||
+                       is_missing(&changed, &present, e->file.path);
+    }
+}
+
+int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *d,
+                 struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    survey_command(&command, m);
+    io.out = &answer;
+    io.out_max = ANSWER_MAX;
+    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
+        return error_prefix(err, "sync");
+    if (!st.exited || st.code || answer.len >= ANSWER_MAX)
+        return SURVEY_LOST;
+    survey_apply(m, answer.buf, answer.len);
+    return answer.len >= ANSWER_LARGE ? SURVEY_LARGE : SURVEY_DONE;
+}

@@ -1,0 +1,29 @@
+/* survey.h: what the guest itself has done to its work directory since the last sync.
+ *
+ * The last sync left a marker file beside the work directory. Whatever has a later change time
+ * than that was touched by the guest; of directories so touched the guest also lists the names, by
+ * which removals are noticed. All of this only ever makes entries dirty: a lying guest harms
+ * itself.
+ */
+#ifndef CRABBOX_SYNC_SURVEY_H
+#define CRABBOX_SYNC_SURVEY_H
+
+#include "sync/manifest.h"
+
+enum survey {
+    SURVEY_DONE,  /* entries that need it are dirty now */
+    SURVEY_LOST,  /* no marker of ours there: nothing is known */
+    SURVEY_LARGE, /* done; much has changed there, a new marker would save work */
+};
+
+/* Asks the guest. -1, or one of the above. */
+int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *d,
+                 struct error *err);
+
+/* Reads the guest's answer and marks entries. */
+void survey_apply(struct manifest *m, const char *answer, size_t len);
+
+/* "/work/id/.crabbox-sync-name" for "/work/id/name" */
+void survey_marker(struct strbuf *out, const char *remote);
+
+#endif

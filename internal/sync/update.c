@@ -1,0 +1,174 @@
+/* update.c: sync_update: compare, write down what is about to change, change it, write that down.
+ *
+ * The manifest is saved with the affected entries dirty before the guest is touched: if we die in
+ * the middle, the next update repeats exactly those.
+ */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "sync/manifest.h"
+#include "sync/push.h"
+#include "sync/survey.h"
+#include "sys/lock.h"
+
+/* File systems tick coarsely: what changed this shortly before the scan may change again without
+ * getting another time. */
+enum { TICK_NS = 50 * 1000 * 1000 };
+#define COARSE_TICK_NS 2000000000LL
+#define SECOND_NS      1000000000LL
+
+struct update {
+    const struct sync_list *list;
+    struct manifest known; /* owned */
+    struct manifest next;  /* owned */
+    struct sync_list send; /* borrows paths; owns the array */
+    const char **deletes;  /* owned array, borrows paths of `known` */
+    size_t n_deletes;
+    bool refresh; /* worth a new marker though nothing is to be sent */
+};
+
+static void cleanup_update(struct update *u)
+{
+    manifest_free(&u->known);
+    manifest_free(&u->next);
+    free(u->send.files);
+    free(u->deletes);
+}
+
+static bool is_racy(const struct sync_file *f, int64_t scanned_ns)
+{
+    int64_t tick = f->ctime_ns % SECOND_NS ? TICK_NS : COARSE_TICK_NS;
+    return f->ctime_ns > scanned_ns - tick;
+}
+
+static bool same(const struct sync_file *a, const struct sync_file *b)
+{
+    return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns &&
+           a->mode == b->mode;
+}
+
+static void all_dirty(struct manifest *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        m->entries[i].dirty = true;
+}
+
+static void add_send(struct update *u, const struct sync_file *f)
+{
+    u->send.files[u->send.n_files++] = *f;
+    u->send.bytes += f->size;
+}
+
+/* Merges the two sorted lists into `next`, `send` and `deletes`. */
+static void compare(struct update *u)
+{
+    const struct sync_list *l = u->list;
+    const struct manifest *known = &u->known;
+    size_t i = 0;
+    size_t k = 0;
+    u->send.files = xcalloc(l->n_files + 1, sizeof *u->send.files);
+    u->deletes = xcalloc(known->n + 1, sizeof *u->deletes);
+    while (i < l->n_files || k < known->n) {
+        int order = i == l->n_files ? 1
+                    : k == known->n ? -1
+                                    : strcmp(l->files[i].path, known->entries[k].file.path);
+        if (order > 0) {
+            /* stays in the manifest, dirty, until it is really gone */
+            manifest_append(&u->next, &known->entries[k].file, true);
+            u->deletes[u->n_deletes++] = known->entries[k++].file.path;
+            continue;
+        }
+        bool current = order == 0 && !known->entries[k].dirty &&
+                       same(&l->files[i], &known->entries[k].file);
+        if (!current)
+            add_send(u, &l->files[i]);
+        manifest_append(&u->next, &l->files[i], !current);
+        i++;
+        k += order == 0;
+    }
+}
+
+static int check_deletes(const struct update *u, const struct sync_limits *limits,
+                         struct error *err)
+{
+    if (!limits->max_deletes || u->n_deletes < limits->max_deletes)
+        return 0;
+    return error_set(err, ERR_SYNC, 0,
+                     "%s: %zu files that were synced before are gone here, %s first; deleting so "
+                     "many in the guest is refused: if it is meant, use a new lease",
+                     u->list->root, u->n_deletes, u->deletes[0]);
+}
+
+/* After success: what was sent is known, what was deleted is forgotten. */
+static void settle(struct update *u)
+{
+    size_t kept = 0;
+    for (size_t i = 0, k = 0; i < u->next.n; i++) {
+        struct manifest_entry *e = &u->next.entries[i];
+        if (k < u->n_deletes && str_eq(e->file.path, u->deletes[k])) {
+            free(e->file.path);
+            k++;
+            continue;
+        }
+        e->dirty = e->dirty && is_racy(&e->file, u->list->scanned_ns);
+        u->next.entries[kept++] = *e;
+    }
+    u->next.n = kept;
+}
+
+static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
+                const struct sync_store *store, const struct deadline *d, struct sync_result *res,
+                struct error *err)
+{
+    int survey = SURVEY_LOST;
+    if (manifest_load(&u->known, store, u->list->root, remote_dir)) {
+        survey = survey_guest(c, &u->known, d, err);
+        if (survey < 0)
+            return -1;
+    }
+    if (survey == SURVEY_LOST)
+        all_dirty(&u->known);
+    u->refresh = survey != SURVEY_DONE;
+    res->full = survey == SURVEY_LOST;
+    u->next.root = xstrdup(u->known.root);
+    u->next.remote = xstrdup(u->known.remote);
+    memcpy(u->next.id, u->known.id, sizeof u->next.id);
+    u->send.root = u->list->root;
+    return 0;
+}
+
+static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
+                  const struct sync_store *store, const struct deadline *d,
+                  const struct push_progress *progress, struct sync_result *res, struct error *err)
+{
+    if (manifest_save(&u->next, store, err) < 0)
+        return -1;
+    if (u->n_deletes && push_deletes(c, remote_dir, u->deletes, u->n_deletes, d, err) < 0)
+        return -1;
+    res->n_deleted = u->n_deletes;
+    if (push_files(c, &u->send, remote_dir, u->next.id, d, progress, res, err) < 0)
+        return -1;
+    settle(u);
+    return manifest_save(&u->next, store, err);
+}
+
+int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+                const struct sync_store *store, const struct sync_limits *limits,
+                const struct deadline *d, sync_progress_fn *progress, void *ctx,
+                struct sync_result *res, struct error *err)
+{
+    static const struct sync_limits defaults = SYNC_LIMITS_DEFAULT;
+    struct push_progress p = {progress, ctx};
+    _cleanup_(cleanup_update) struct update u = {.list = l};
+    _cleanup_free_ char *lock_name = xasprintf("%s.lock", store->name);
+    *res = (struct sync_result){0};
+    _cleanup_close_ int lock = lock_wait(store->dirfd, lock_name, true, d, err);
+    if (lock < 0 || look(&u, c, remote_dir, store, d, res, err) < 0)
+        return -1;
+    compare(&u);
+    if (check_deletes(&u, limits ? limits : &defaults, err) < 0)
+        return -1;
+    if (!u.send.n_files && !u.n_deletes && !u.refresh)
+        return 0;
+    return change(&u, c, remote_dir, store, d, &p, res, err);
+}

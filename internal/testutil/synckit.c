@@ -1,0 +1,92 @@
+#include "testutil/synckit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+#include "testutil/sandbox.h"
+#include "testutil/sshserver.h"
+
+static struct sshserver server;
+
+int synckit_open(struct synckit *k, uint16_t port)
+{
+    struct error err = ERROR_INIT;
+    log_set_level(LOG_QUIET);
+    k->entered = sandbox_enter_or_skip();
+    /* The sandbox's /run is a tmpfs of its own: quick, and gone with the process. */
+    (void)str_copy(k->dir, sizeof k->dir, k->entered ? "/run/sync-XXXXXX" : "/tmp/sync-XXXXXX");
+    if (!mkdtemp(k->dir))
+        return -1;
+    (void)setenv("HOME", k->dir, 1);
+    (void)setenv("XDG_CONFIG_HOME", k->dir, 1);
+    if (!k->entered ||
+        (sshserver_prepare(&server, &err) == 0 && sshserver_start(&server, true, port, &err) == 0))
+        return 0;
+    (void)fprintf(stderr, "setup: %s\n", err.msg);
+    return -1;
+}
+
+int synckit_close(struct synckit *k)
+{
+    struct error err = ERROR_INIT;
+    if (dir_remove_tree(AT_FDCWD, k->dir, &err) < 0)
+        return -1;
+    if (!k->entered)
+        return 0;
+    sshserver_stop(&server);
+    return sandbox_children_left(5000);
+}
+
+struct ssh_conn *synckit_connect(const struct synckit *k)
+{
+    if (!k->entered)
+        skip();
+    struct ssh_target t = sshserver_target(&server);
+    struct deadline d = deadline_in_ms(10000);
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    if (ssh_connect_to(&t, &d, &c, &err) < 0)
+        fail_msg("connect: %s", err.msg);
+    return c;
+}
+
+char *synckit_new_dir(const struct synckit *k, const char *name)
+{
+    char *dir = xasprintf("%s/%s", k->dir, name);
+    assert_int_equal(mkdir(dir, 0755), 0);
+    return dir;
+}
+
+void synckit_sh(const char *dir, const char *script, struct strbuf *out)
+{
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct deadline d = deadline_in_ms(60000);
+    struct exit_status st;
+    struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    _cleanup_close_ int cwd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    spec.argv = (const char *const[]){"/bin/sh", "-euc", script, NULL};
+    spec.cwd_fd = cwd;
+    if (spawn_run(&spec, &d, 16 << 20, out, &errout, &st, &err) < 0)
+        fail_msg("%s", err.msg);
+    if (!st.exited || st.code)
+        fail_msg("%s: %s", script, errout.buf);
+}
+
+void synckit_scan(const char *dir, const char *exclude, struct sync_list *l)
+{
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    if (sync_scan(dir, exclude, NULL, &d, l, &err) < 0)
+        fail_msg("%s", err.msg);
+}

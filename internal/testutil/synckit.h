@@ -1,0 +1,37 @@
+/* synckit.h: a guest to sync into, for the tests of sync.
+ *
+ * synckit_open in the group's setup (sandbox and dropbear; `dir` is a fresh directory on the
+ * sandbox's tmpfs), synckit_close in its teardown. The helpers fail the running test by cmocka.
+ */
+#ifndef CRABBOX_TESTUTIL_SYNCKIT_H
+#define CRABBOX_TESTUTIL_SYNCKIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "ssh/ssh.h"
+#include "sync/sync.h"
+
+struct synckit {
+    bool entered; /* false: not root; only what needs no guest can run */
+    char dir[64];
+};
+
+int synckit_open(struct synckit *k, uint16_t port);
+int synckit_close(struct synckit *k);
+
+/* A connection to the guest; skips the test without one. */
+struct ssh_conn *synckit_connect(const struct synckit *k);
+/* A fresh directory below the kit's; the caller frees the path. */
+char *synckit_new_dir(const struct synckit *k, const char *name);
+/* Runs a script in `dir`; it must succeed. Its output is appended to `out` (may be NULL). */
+void synckit_sh(const char *dir, const char *script, struct strbuf *out);
+void synckit_scan(const char *dir, const char *exclude, struct sync_list *l);
+
+static inline void cleanup_sync_list(struct sync_list *l)
+{
+    sync_list_free(l);
+}
+
+#endif
