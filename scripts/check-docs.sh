@@ -1,84 +1,301 @@
 #!/bin/bash
-# Every command line of crabbox-fc that the documents show is one that the program understands:
-# verb, options and arguments are parsed by the program itself (nothing is executed), and every file
-# of this repository that a document names is there.
+# The documents say what is: every command that they, the help and our own messages name is read by
+# the real program; every link and path leads to something; every configuration key, variable,
+# option and verb exists; the transcript in README.md is what really happens, by emulation.
 #
-#   BUILD=build scripts/check-docs.sh
+#   scripts/check-docs.sh              everything
+#   scripts/check-docs.sh --quick      without the transcript
 #
-# The last line is "N passed, N failed".
+# BUILD is where crabbox-fc is (default: build). The transcript needs root, QEMU and the image that
+# scripts/build-image.sh makes (CRABBOX_FC_IMAGE_DIR); without them it is skipped, and failed under
+# CI=true. The last line is "N passed, N failed".
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
-fc=$PWD/${BUILD:-build}/crabbox-fc
-passed=0 failed=0
+top=$PWD
+fc=$(realpath "${CRABBOX_BIN:-${BUILD:-build}/crabbox-fc}")
+image=${CRABBOX_FC_IMAGE_DIR:-/var/lib/crabbox-fc/images/default}
+[ -x "$fc" ] || { echo "check-docs: $fc is missing: run make"; exit 1; }
+mapfile -t docs < <(git ls-files -- '*.md')
+passed=0 failed=0 skipped=0
 
-if [ ! -x "$fc" ]; then
-    echo "check-docs: $fc is missing: run make first"
-    exit 2
+if [ "${1:-}" = --inside ]; then # in namespaces of its own, see replay
+    work=$2
+else
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
 fi
-docs=()
-for doc in README.md docs/*.md config.example.yaml; do
-    [ -e "$doc" ] && docs+=("$doc")
-done
+mkdir -p "$work/empty" "$work/home"
 
-# Commands in fenced blocks (after a prompt, if any) and in inline code, as "file:line<TAB>command".
-# What has a placeholder in it (<…>, […], …) is a synopsis, not a command.
-commands() {
+pass() { passed=$((passed + 1)); }
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL $*"
+}
+
+# No file and no variable of this machine has a say in how a command line is read.
+clean() { (cd "$work/empty" && env -i PATH="$PATH" HOME="$work/home" "$@"); }
+
+# ---- commands ----
+
+# The words of a shell command into the array `words`, up to what isn't ours any more: a pipe, a
+# redirection, a list, a comment.
+split() {
+    local text=$1 i c quote='' word='' has=0
+    words=()
+    for ((i = 0; i < ${#text}; i++)); do
+        c=${text:i:1}
+        if [ -n "$quote" ]; then
+            if [ "$c" = "$quote" ]; then quote=''; else word+=$c; fi
+            continue
+        fi
+        case $c in
+        "'" | '"') quote=$c has=1 ;;
+        ' ')
+            [ "$has" = 1 ] && words+=("$word")
+            word='' has=0
+            ;;
+        '|' | '>' | '<' | ';' | '&') break ;;
+        '#')
+            [ "$has" = 1 ] || break
+            word+=$c
+            ;;
+        *) word+=$c has=1 ;;
+        esac
+    done
+    [ "$has" = 1 ] && words+=("$word")
+    [ -z "$quote" ]
+}
+
+check_command() { # check_command WHERE TEXT
+    local out
+    split "$2" || { fail "$1: a quote without end: $2"; return; }
+    if out=$(clean "$fc" parse -- "${words[@]:1}" 2>&1); then
+        pass
+    else
+        fail "$1: $2: $out"
+    fi
+}
+
+# Fenced lines that begin with the program, with or without a prompt, and `spans` that do.
+commands_in() {
     awk '
-        function emit(text) {
-            sub(/^[ \t]*[$#] +/, "", text)
-            sub(/^[ \t]*(sudo +)?/, "", text)
-            sub(/^\.\/build\//, "", text)
-            sub(/^build\//, "", text)
-            if (text !~ /^crabbox-fc +[a-z]/ || text ~ /[<>\[…]|\.\.\.|\$\(/) return
-            sub(/ +(\||&&|;|#) .*$/, "", text)
-            print FILENAME ":" FNR "\t" text
-        }
-        /^[ \t]*```/ { fenced = !fenced; next }
-        fenced { emit($0); next }
-        {
-            n = split($0, parts, "`")
-            for (i = 2; i <= n; i += 2) emit(parts[i])
-        }
-    ' "$@"
+    /^```/ { fenced = !fenced; next }
+    fenced && match($0, /^(\$ |# )?(sudo )?crabbox-fc [a-z]/) {
+        sub(/^[$#] /, ""); sub(/^sudo /, ""); print FNR ":" $0; next }
+    fenced { next }
+    {
+        n = split($0, part, "`")
+        for (i = 2; i <= n; i += 2)
+            if (part[i] ~ /^crabbox-fc [a-z]/)
+                print FNR ":" part[i]
+    }' "$1"
 }
 
-# The program reads the whole line, sees --help and executes nothing.
-understands() {
-    local words
-    mapfile -t words < <(printf '%s\n' "$1" | xargs -n 1 printf '%s\n' 2>/dev/null)
-    [ "${#words[@]}" -ge 2 ] || return 1
-    "$fc" "${words[1]}" --help "${words[@]:2}" >/dev/null
+verbs=$("$fc" help | awk '/^  [a-z]/ && $1 != "crabbox-fc" {print $1}')
+[ "$(wc -w <<<"$verbs")" -ge 10 ] || fail "help lists hardly any verb"
+
+check_commands() {
+    local doc line verb before=$passed
+    for doc in "${docs[@]}"; do
+        while IFS= read -r line; do
+            check_command "$doc:${line%%:*}" "${line#*:}"
+        done < <(commands_in "$doc")
+    done
+    for verb in $verbs; do
+        while IFS= read -r line; do
+            check_command "crabbox-fc $verb --help" "$line"
+        done < <(clean "$fc" "$verb" --help | sed -n '/^examples:/,$ s/^  crabbox-fc/crabbox-fc/p')
+    done
+    [ $((passed + failed - before)) -ge 40 ] || fail "hardly any command was found to check"
 }
 
-verdict() { # verdict CODE WHERE WHAT
-    if [ "$1" -eq 0 ]; then
-        passed=$((passed + 1))
+# What our messages tell people to type next, as far as the verb.
+check_hints() {
+    local where verb n=0
+    while read -r where verb; do
+        n=$((n + 1))
+        if grep -qx "$verb" <<<"$verbs"; then pass; else fail "$where: no verb $verb"; fi
+    done < <(grep -noE '(next: |, |or )crabbox-fc [a-z][a-z-]+' -r cmd internal --include='*.c' |
+        grep -v _test.c | sed -E 's/^([^:]*:[0-9]+):.*crabbox-fc /\1 /')
+    [ "$n" -ge 10 ] || fail "hardly any hint was found to check"
+}
+
+# ---- links and paths ----
+
+anchors() { # as the forges make them of headings
+    awk '/^```/ {fenced = !fenced} !fenced && /^#+ / {
+        sub(/^#+ /, ""); s = tolower($0); gsub(/[^a-z0-9 _-]/, "", s); gsub(/ /, "-", s); print s }' "$1"
+}
+
+check_links() {
+    local doc line link file anchor
+    for doc in "${docs[@]}"; do
+        while IFS= read -r line; do
+            link=${line#*:}
+            link=${link#](} link=${link%)}
+            case $link in http://* | https://*) continue ;; esac
+            file=${link%%#*} anchor=
+            case $link in *'#'*) anchor=${link#*#} ;; esac
+            if [ -n "$file" ]; then file=$(dirname "$doc")/$file; else file=$doc; fi
+            if [ ! -e "$file" ]; then
+                fail "$doc:${line%%:*}: nothing at $link"
+            elif [ -n "$anchor" ] && ! anchors "$file" | grep -qxF "$anchor"; then
+                fail "$doc:${line%%:*}: no heading #$anchor in $file"
+            else
+                pass
+            fi
+        done < <(grep -noE '\]\([^)]+\)' "$doc")
+    done
+}
+
+# Files of this repository that a text names.
+check_paths() {
+    local doc line
+    for doc in "${docs[@]}"; do
+        while IFS= read -r line; do
+            if [ -e "${line#*:}" ]; then pass; else fail "$doc:${line%%:*}: no ${line#*:}"; fi
+        done < <(grep -noE '(^|[ `(/"])(scripts|docs|internal|cmd|testdata)/[A-Za-z0-9_./-]*[A-Za-z0-9_]' \
+            "$doc" | sed -E 's/^([0-9]+:)[^a-z]/\1/')
+    done
+}
+
+# ---- names ----
+
+spans() { # every `span` of the text outside fences, as line:span
+    awk '/^```/ {fenced = !fenced; next} !fenced {
+        n = split($0, part, "`"); for (i = 2; i <= n; i += 2) print FNR ":" part[i] }' "$1"
+}
+
+known() { # known LIST WORD WHERE WHAT
+    if grep -qxF -- "$2" <<<"$1"; then pass; else fail "$3: there is no $4 $2"; fi
+}
+
+check_names() {
+    local keys options blocks doc line where word
+    keys=$(clean "$fc" config show --json | jq -r '.keys[].key')
+    options=$({
+        clean "$fc" help config-flags | grep -oE -- '^  --[a-z-]+'
+        for verb in $verbs; do clean "$fc" "$verb" --help; done |
+            grep -oE -- '^  (-[a-zA-Z], |    )--[a-z-]+'
+        grep -ohE -- '^ +--[a-z-]+\)' scripts/*.sh # the options of our scripts
+    } | grep -oE -- '--[a-z-]+' | sort -u)
+    blocks=$(sed -n 's/\..*//p' <<<"$keys" | sort -u | paste -sd'|')
+    for doc in "${docs[@]}"; do
+        while IFS= read -r line; do
+            where=$doc:${line%%:*}
+            while IFS= read -r word; do
+                case $word in *.json | *.yaml) continue ;; esac
+                known "$keys" "$word" "$where" key
+            done < <(grep -oE "^($blocks)\.[a-z][A-Za-z]+" <<<"${line#*:}")
+            while IFS= read -r word; do
+                known "$options" "$word" "$where" option
+            done < <(grep -oE -- '^--[a-z][a-z-]+' <<<"${line#*:}")
+        done < <(spans "$doc")
+    done
+}
+
+# A variable is known to the program, which refuses others, or to a script of ours.
+check_variables() {
+    local doc line name
+    for doc in "${docs[@]}"; do
+        while IFS= read -r line; do
+            name=${line#*:}
+            case $name in *_ | CRABBOX_FC_TEST*) continue ;; esac
+            if (cd "$work/empty" && env -i "$name=x" "$fc" config show 2>&1 |
+                grep -q 'unknown variable') && ! grep -qF "$name" scripts/*.sh; then
+                fail "$doc:${line%%:*}: there is no variable $name"
+            else
+                pass
+            fi
+        done < <(grep -noE 'CRABBOX_(FC|FIRECRACKER)_[A-Z_]+' "$doc")
+    done
+}
+
+# README's table of verbs and the program's agree.
+check_verbs() {
+    local table verb
+    table=$(sed -n '/^| `/ s/^| \([^|]*\).*/\1/p' README.md | tr -d '`,' | xargs -n 1)
+    for verb in $verbs; do
+        case $verb in help | version) continue ;; esac
+        known "$table" "$verb" README.md "row for the verb"
+    done
+    for verb in $table; do
+        known "$verbs" "$verb" README.md "verb"
+    done
+}
+
+# ---- the transcript ----
+
+# What differs from run to run and from host to host.
+same_each_time() {
+    sed -E -e 's/cbx_[0-9a-f]{12}/cbx_ID/g' -e 's/([0-9]+\.){3}[0-9]+/ADDRESS/g' \
+        -e 's/\b[0-9]+ms\b/TIME/g' -e 's/^[0-9]+\.[0-9]+\.[0-9]+-[0-9]+-cloud-amd64$/KERNEL/'
+}
+
+transcript() {
+    awk '/<!-- transcript: begin -->/ {on = 1} /<!-- transcript: end -->/ {on = 0}
+        on && !/^```/ && !/^<!--/' README.md
+}
+
+# The commands of the transcript with their standard output, as it came.
+play() {
+    local line code=0
+    while IFS= read -r line <&3; do
+        case $line in '$ '*) ;; *) continue ;; esac
+        printf '%s\n' "$line"
+        (exit "$code") # so that the next command finds it in $?
+        eval "${line#??}"
+        code=$?
+    done 3< <(transcript) </dev/null 2>>"$work/transcript.err"
+}
+
+if [ "${1:-}" = --inside ]; then
+    ip link set lo up
+    echo 1 >/proc/sys/net/ipv4/ip_forward
+    mkdir -p "$work/bin"
+    ln -s "$fc" "$work/bin/crabbox-fc"
+    export PATH=$work/bin:$PATH HOME=$work/home CRABBOX_FC_STATE_DIR=$work/state
+    export CRABBOX_FC_IMAGE_DIR=$image CRABBOX_FC_VMM=qemu CRABBOX_FC_QEMU_ACCEL=tcg
+    export CRABBOX_FC_NETWORK_DNS=192.0.2.53 CRABBOX_FIRECRACKER_CPUS=2
+    export CRABBOX_FIRECRACKER_MEMORY_MIB=512 CRABBOX_FIRECRACKER_DISK_MIB=1024
+    export CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT=4m
+    play
+    crabbox-fc stop demo >/dev/null 2>&1 # after a failure half-way
+    exit 0
+fi
+
+replay() {
+    local why=
+    [ "$(id -u)" -eq 0 ] || why="needs root"
+    [ -s "$image/image.json" ] || why="no image in $image: run scripts/build-image.sh"
+    command -v qemu-system-x86_64 >/dev/null || why="qemu-system-x86_64 is not installed"
+    if [ -n "$why" ]; then
+        skipped=1
+        echo "transcript: $why"
+        [ "${CI:-}" = true ] && fail "the transcript could not be replayed"
+        return
+    fi
+    transcript | same_each_time >"$work/written"
+    [ "$(grep -c '^\$ crabbox-fc' "$work/written")" -ge 3 ] || fail "README.md has no transcript"
+    unshare --net --mount --pid --fork --kill-child --mount-proc \
+        "$top/scripts/check-docs.sh" --inside "$work" | same_each_time >"$work/happened"
+    if diff -u "$work/written" "$work/happened" >"$work/diff"; then
+        pass
     else
-        failed=$((failed + 1))
-        echo "FAIL $2: $3"
+        fail "README.md's transcript (-) is not what happens (+):"
+        sed 's/^/    /' "$work/diff"
+        tail -n 20 "$work/transcript.err" | sed 's/^/    stderr: /'
     fi
 }
 
-while IFS=$'\t' read -r where command; do
-    why=$(understands "$command" 2>&1)
-    verdict $? "$where" "$command: $why"
-done < <(commands "${docs[@]}")
-[ "$passed" -gt 0 ] || [ "$failed" -gt 0 ] || verdict 1 README.md "no command was found to check"
+check_commands
+check_hints
+check_links
+check_paths
+check_names
+check_variables
+check_verbs
+[ "${1:-}" = --quick ] || replay
 
-# Files and folders of the repository, as `scripts/x.sh` or a link to docs/X.md.
-while IFS=$'\t' read -r where path; do
-    if [ -e "$path" ] || [ -e "$(dirname "${where%%:*}")/$path" ]; then
-        verdict 0 "$where" "$path"
-    else
-        verdict 1 "$where" "names $path, which is not there"
-    fi
-done < <(awk '{
-        text = $0
-        while (match(text, /[`(](\.\/)?(scripts|docs|internal|cmd|testdata)\/[A-Za-z0-9_.\/-]*[A-Za-z0-9_]/)) {
-            print FILENAME ":" FNR "\t" substr(text, RSTART + 1, RLENGTH - 1)
-            text = substr(text, RSTART + RLENGTH)
-        }
-    }' "${docs[@]}")
-
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", 1 skipped")"
 [ "$failed" -eq 0 ]

@@ -47,6 +47,8 @@ struct verb {
     const char *examples;              /* one a line */
     const struct option_spec *options; /* ends with a row without name */
     int min_args, max_args;            /* max -1: any number */
+    const char *takes;  /* what the arguments are: "LEASE", "COMMAND", "FILE", "VERB", or the words
+                         * that the first may be: "show|path"; NULL: nothing that can be completed */
     bool stops_at_args; /* what follows the first plain word is the command's, not ours */
     bool uses_config;   /* takes the configuration flags */
     bool hidden;        /* started by ourselves, not shown in help */
@@ -79,6 +81,8 @@ struct parsed {
 };
 int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,
                   struct error *err);
+/* The configuration with these flags on top, as it is from the working directory. */
+int config_for(const struct parsed *p, struct config *cfg, struct error *err);
 
 /* Shorter spellings of common configuration flags ("cpus" for "firecracker.cpus"). */
 struct flag_alias {
@@ -113,6 +117,7 @@ int cmd_doctor(struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
 int cmd_keeper(struct invocation *in, struct error *err);
+int cmd_parse(struct invocation *in, struct error *err);
 int cmd_version(struct invocation *in, struct error *err);
 int cmd_help(struct invocation *in, struct error *err);
 

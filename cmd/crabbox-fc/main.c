@@ -41,7 +41,7 @@ static int cancel_open(struct error *err)
     return fd < 0 ? error_set(err, ERR_INTERNAL, errno, "signalfd") : fd;
 }
 
-static int load_config(const struct parsed *p, struct config *cfg, struct error *err)
+int config_for(const struct parsed *p, struct config *cfg, struct error *err)
 {
     _cleanup_free_ char *cwd = getcwd(NULL, 0);
     struct config_args args = {
@@ -56,7 +56,7 @@ static int load_config(const struct parsed *p, struct config *cfg, struct error 
 static int run_verb(struct invocation *in, const struct parsed *p, struct error *err)
 {
     const struct verb *v = in->verb;
-    if (v->uses_config && load_config(p, &in->cfg, err) < 0)
+    if (v->uses_config && config_for(p, &in->cfg, err) < 0)
         return -1;
     if (v->uses_store && ops_open(&in->ops, &in->cfg, NULL, in->cancel_fd, err) < 0) {
         config_free(&in->cfg);

@@ -136,6 +136,16 @@ static void add_key_options(struct parsed *p)
                                                           rows[i].spelling};
 }
 
+/* Whether "a|b|c" has this word. */
+static bool among(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *p = words; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (strncmp(p, word, len) == 0 && (p[len] == '|' || !p[len]))
+            return true;
+    return false;
+}
+
 static int check_count(const struct verb *v, const struct parsed *p, struct error *err)
 {
     if (p->opt.help)
@@ -146,6 +156,9 @@ static int check_count(const struct verb *v, const struct parsed *p, struct erro
     if (v->max_args >= 0 && p->n_args > v->max_args)
         return error_set(err, ERR_USAGE, 0, "%s: unexpected argument \"%s\"", v->name,
                          p->args[v->max_args]);
+    if (p->n_args && v->takes && strchr(v->takes, '|') && !among(v->takes, p->args[0]))
+        return error_set(err, ERR_USAGE, 0, "%s: unknown word \"%s\"; there are: %s", v->name,
+                         p->args[0], v->takes);
     return 0;
 }
 
