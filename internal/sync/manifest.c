@@ -14,7 +14,7 @@
 #define MAGIC        "crabbox-fc sync manifest 1"
 #define MANIFEST_MAX (256 * 1024 * 1024)
 
-void manifest_free(struct manifest *m)
+void sync_manifest_free(struct manifest *m)
 {
     for (size_t i = 0; i < m->n; i++)
         free(m->entries[i].file.path);
@@ -24,7 +24,7 @@ void manifest_free(struct manifest *m)
     *m = (struct manifest){0};
 }
 
-void manifest_append(struct manifest *m, const struct sync_file *f, bool dirty)
+void sync_manifest_append(struct manifest *m, const struct sync_file *f, bool dirty)
 {
     if (m->n == m->alloc) {
         m->alloc = m->alloc ? 2 * m->alloc : 256;
@@ -39,7 +39,7 @@ static int compare(const void *key, const void *entry)
     return strcmp(key, ((const struct manifest_entry *)entry)->file.path);
 }
 
-struct manifest_entry *manifest_find(const struct manifest *m, const char *path)
+struct manifest_entry *sync_manifest_find(const struct manifest *m, const char *path)
 {
     return m->n ? bsearch(path, m->entries, m->n, sizeof *m->entries, compare) : NULL;
 }
@@ -105,7 +105,7 @@ static bool id_is_hex(const char *id)
     return strlen(id) == MANIFEST_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == strlen(id);
 }
 
-int manifest_parse(struct manifest *m, const char *text, size_t len)
+int sync_manifest_parse(struct manifest *m, const char *text, size_t len)
 {
     const char *at = text;
     const char *end = text + len;
@@ -133,22 +133,22 @@ int manifest_parse(struct manifest *m, const char *text, size_t len)
             char *out;
         } borrowed = {.in = path};
         f.path = borrowed.out; /* copied */
-        manifest_append(m, &f, dirty);
+        sync_manifest_append(m, &f, dirty);
     }
     return 0;
 }
 
-bool manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
-                   const char *remote)
+bool sync_manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
+                        const char *remote)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     uint8_t raw[(MANIFEST_ID_SIZE - 1) / 2];
     *m = (struct manifest){0};
     if (file_read_at(store->dirfd, store->name, MANIFEST_MAX, &text, NULL) == 0 &&
-        manifest_parse(m, text.buf, text.len) == 0 && str_eq(m->root, root) &&
+        sync_manifest_parse(m, text.buf, text.len) == 0 && str_eq(m->root, root) &&
         str_eq(m->remote, remote))
         return true;
-    manifest_free(m);
+    sync_manifest_free(m);
     m->root = xstrdup(root);
     m->remote = xstrdup(remote);
     random_bytes(raw, sizeof raw);
@@ -156,7 +156,7 @@ bool manifest_load(struct manifest *m, const struct sync_store *store, const cha
     return false;
 }
 
-int manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err)
+int sync_manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     const char *const head[] = {MAGIC, m->root, m->remote, m->id};

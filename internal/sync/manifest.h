@@ -1,9 +1,9 @@
 /* manifest.h: what earlier syncs have put into a guest, as a file of the host.
  *
- * manifest_load (an absent or unreadable file is an empty manifest: everything is sent again),
- * manifest_find and manifest_set while comparing, manifest_save before and after the guest is
- * changed, manifest_free. An entry is dirty while the guest's side of it is not known: it is sent
- * or deleted again.
+ * sync_manifest_load (an absent or unreadable file is an empty manifest: everything is sent again),
+ * sync_manifest_find and manifest_set while comparing, sync_manifest_save before and after the
+ * guest is changed, sync_manifest_free. An entry is dirty while the guest's side of it is not
+ * known: it is sent or deleted again.
  */
 #ifndef CRABBOX_SYNC_MANIFEST_H
 #define CRABBOX_SYNC_MANIFEST_H
@@ -29,21 +29,21 @@ struct manifest {
     size_t n, alloc;
 };
 
-void manifest_free(struct manifest *m);
+void sync_manifest_free(struct manifest *m);
 
 /* Reads the manifest of this root and remote directory; an empty one with a new id otherwise.
  * Returns whether something was known. */
-bool manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
-                   const char *remote);
-int manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err);
+bool sync_manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
+                        const char *remote);
+int sync_manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err);
 
 /* The parser alone: 0 and a filled `m`, or -1 (then `m` is to be freed all the same). */
-int manifest_parse(struct manifest *m, const char *text, size_t len);
+int sync_manifest_parse(struct manifest *m, const char *text, size_t len);
 
 /* Entry of a path, or NULL. */
-struct manifest_entry *manifest_find(const struct manifest *m, const char *path);
+struct manifest_entry *sync_manifest_find(const struct manifest *m, const char *path);
 
 /* Adds a copy at the end: paths must come in rising order. */
-void manifest_append(struct manifest *m, const struct sync_file *f, bool dirty);
+void sync_manifest_append(struct manifest *m, const struct sync_file *f, bool dirty);
 
 #endif

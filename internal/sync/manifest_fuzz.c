@@ -15,8 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct manifest m;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     strbuf_add(&text, data, size);
-    if (manifest_parse(&m, text.buf, text.len) == 0)
+    if (sync_manifest_parse(&m, text.buf, text.len) == 0)
         survey_apply(&m, text.buf, text.len);
-    manifest_free(&m);
+    sync_manifest_free(&m);
     return 0;
 }

@@ -20,8 +20,8 @@
 static int parse(const char *text, size_t len)
 {
     struct manifest m;
-    int r = manifest_parse(&m, text, len);
-    manifest_free(&m);
+    int r = sync_manifest_parse(&m, text, len);
+    sync_manifest_free(&m);
     return r;
 }
 #define PARSE(s) parse(s, sizeof(s) - 1)
@@ -39,26 +39,26 @@ static void test_round_trip(void **state)
     char path_b[] = "d/\377";
     struct sync_file a = {path_a, 5, 1700000000123456789, -5, S_IFREG | 0644};
     struct sync_file b = {path_b, 0, 0, 7, S_IFLNK | 0777};
-    assert_false(manifest_load(&m, &store, "/r", "/g"));
-    manifest_append(&m, &a, false);
-    manifest_append(&m, &b, true);
-    assert_int_equal(manifest_save(&m, &store, &err), 0);
-    assert_true(manifest_load(&back, &store, "/r", "/g"));
+    assert_false(sync_manifest_load(&m, &store, "/r", "/g"));
+    sync_manifest_append(&m, &a, false);
+    sync_manifest_append(&m, &b, true);
+    assert_int_equal(sync_manifest_save(&m, &store, &err), 0);
+    assert_true(sync_manifest_load(&back, &store, "/r", "/g"));
     assert_string_equal(back.id, m.id);
     assert_int_equal(back.n, 2);
-    const struct manifest_entry *e = manifest_find(&back, "a\nb");
+    const struct manifest_entry *e = sync_manifest_find(&back, "a\nb");
     assert_non_null(e);
     assert_int_equal(e->file.mtime_ns, a.mtime_ns);
     assert_int_equal(e->file.ctime_ns, a.ctime_ns);
     assert_int_equal(e->file.mode, a.mode);
     assert_false(e->dirty);
-    assert_true(manifest_find(&back, "d/\377")->dirty);
-    assert_null(manifest_find(&back, "c"));
-    manifest_free(&back);
-    assert_false(manifest_load(&back, &store, "/other", "/g"));
+    assert_true(sync_manifest_find(&back, "d/\377")->dirty);
+    assert_null(sync_manifest_find(&back, "c"));
+    sync_manifest_free(&back);
+    assert_false(sync_manifest_load(&back, &store, "/other", "/g"));
     assert_string_not_equal(back.id, m.id);
-    manifest_free(&back);
-    manifest_free(&m);
+    sync_manifest_free(&back);
+    sync_manifest_free(&m);
     (void)close(store.dirfd);
     assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
 }
@@ -112,11 +112,11 @@ static void survey(const char *answer, size_t len, const char *dirty)
     struct manifest m = {0};
     char got[4] = "";
     for (size_t i = 0; i < 3; i++)
-        manifest_append(&m, &(struct sync_file){.path = paths[i]}, false);
+        sync_manifest_append(&m, &(struct sync_file){.path = paths[i]}, false);
     survey_apply(&m, answer, len);
     for (size_t i = 0; i < 3; i++)
         got[i] = m.entries[i].dirty ? '1' : '0';
-    manifest_free(&m);
+    sync_manifest_free(&m);
     assert_string_equal(got, dirty);
 }
 #define SURVEY(answer, dirty) survey(answer, sizeof(answer) - 1, dirty)

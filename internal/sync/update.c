@@ -29,8 +29,8 @@ struct update {
 
 static void cleanup_update(struct update *u)
 {
-    manifest_free(&u->known);
-    manifest_free(&u->next);
+    sync_manifest_free(&u->known);
+    sync_manifest_free(&u->next);
     free(u->send.files);
     free(u->deletes);
 }
@@ -74,7 +74,7 @@ static void compare(struct update *u)
                                     : strcmp(l->files[i].path, known->entries[k].file.path);
         if (order > 0) {
             /* stays in the manifest, dirty, until it is really gone */
-            manifest_append(&u->next, &known->entries[k].file, true);
+            sync_manifest_append(&u->next, &known->entries[k].file, true);
             u->deletes[u->n_deletes++] = known->entries[k++].file.path;
             continue;
         }
@@ -82,7 +82,7 @@ static void compare(struct update *u)
                        same(&l->files[i], &known->entries[k].file);
         if (!current)
             add_send(u, &l->files[i]);
-        manifest_append(&u->next, &l->files[i], !current);
+        sync_manifest_append(&u->next, &l->files[i], !current);
         i++;
         k += order == 0;
     }
@@ -121,7 +121,7 @@ static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
                 struct error *err)
 {
     int survey = SURVEY_LOST;
-    if (manifest_load(&u->known, store, u->list->root, remote_dir)) {
+    if (sync_manifest_load(&u->known, store, u->list->root, remote_dir)) {
         survey = survey_guest(c, &u->known, d, err);
         if (survey < 0)
             return -1;
@@ -141,7 +141,7 @@ static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
                   const struct sync_store *store, const struct deadline *d,
                   const struct push_progress *progress, struct sync_result *res, struct error *err)
 {
-    if (manifest_save(&u->next, store, err) < 0)
+    if (sync_manifest_save(&u->next, store, err) < 0)
         return -1;
     if (u->n_deletes && push_deletes(c, remote_dir, u->deletes, u->n_deletes, d, err) < 0)
         return -1;
@@ -149,7 +149,7 @@ static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
     if (push_files(c, &u->send, remote_dir, u->next.id, d, progress, res, err) < 0)
         return -1;
     settle(u);
-    return manifest_save(&u->next, store, err);
+    return sync_manifest_save(&u->next, store, err);
 }
 
 int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
