@@ -110,8 +110,7 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
 {
     h->dirfd = openat(s->leases_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (h->dirfd < 0)
-        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open lease %s",
-                         name);
+        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", h->path);
     return 0;
 }
 

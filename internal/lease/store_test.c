@@ -136,6 +136,8 @@ static void a_slug_has_one_holder(void **state)
     assert_int_equal(store_drop_slug(&f->store, "demo", "cbx_0123456789ab", NULL), 0);
     assert_int_equal(store_resolve(&f->store, "demo", id, NULL), 0); /* not the other's to drop */
     assert_int_equal(store_drop_slug(&f->store, "demo", a.id, NULL), 0);
+    assert_int_equal(store_resolve(&f->store, "demo", id, NULL), 0); /* its record still says so */
+    assert_int_equal(store_remove(&f->store, a.id, NULL), 0);
     assert_int_equal(store_resolve(&f->store, "demo", id, &e), -1);
     assert_int_equal(e.kind, ERR_NOT_FOUND);
 }
