@@ -72,9 +72,12 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The linker takes the first of two functions of one name in an archive, and says nothing.
 $(LIB): $(call obj,$(LIB_C))
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)twice=$$(nm -g --defined-only $@ | awk 'NF == 3 {print $$3}' | sort | uniq -d); \
+		[ -z "$$twice" ] || { echo "$@: defined twice: $$twice"; exit 1; }
 
 $(TESTLIB): $(call obj,$(TESTUTIL_C) $(GUEST_C))
 	$(say) AR $@

@@ -88,7 +88,7 @@ static int read_manifest(const char *dir, struct manifest *m, struct error *err)
             err->kind = ERR_CONFIG;
         return error_prefix(err, "image directory %s", dir);
     }
-    return manifest_parse(text.buf, text.len, path, m, err);
+    return image_manifest_parse(text.buf, text.len, path, m, err);
 }
 
 static int join(char dst[static PATH_MAX], const char *dir, const char *name, struct error *err)

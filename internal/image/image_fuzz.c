@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     switch (data[0]) {
     case 'm':
-        check(manifest_parse((const char *)data + 1, size - 1, "image.json", &m, &err), &err);
+        check(image_manifest_parse((const char *)data + 1, size - 1, "image.json", &m, &err), &err);
         break;
     case 'k':
         fill(data + 1, size - 1);

@@ -256,7 +256,7 @@ static void test_manifest(void **state)
     };
     struct manifest m;
     struct error err = ERROR_INIT;
-    must(manifest_parse(GOOD, strlen(GOOD), "image.json", &m, &err), &err);
+    must(image_manifest_parse(GOOD, strlen(GOOD), "image.json", &m, &err), &err);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
         const char *at = strstr(GOOD, cases[i].from);
@@ -265,14 +265,14 @@ static void test_manifest(void **state)
         strbuf_adds(&text, cases[i].to);
         strbuf_adds(&text, at + strlen(cases[i].from));
         error_clear(&err);
-        assert_int_equal(manifest_parse(text.buf, text.len, "/i/image.json", &m, &err), -1);
+        assert_int_equal(image_manifest_parse(text.buf, text.len, "/i/image.json", &m, &err), -1);
         assert_int_equal(err.kind, ERR_CONFIG);
         if (!strstr(err.msg, cases[i].words) || !strstr(err.msg, "/i/image.json"))
             fail_msg("case %zu: \"%s\" does not say \"%s\"", i, err.msg, cases[i].words);
     }
     error_clear(&err);
-    assert_int_equal(manifest_parse("[]", 2, "image.json", &m, &err), -1);
-    assert_int_equal(manifest_parse("", 0, "image.json", &m, &err), -1);
+    assert_int_equal(image_manifest_parse("[]", 2, "image.json", &m, &err), -1);
+    assert_int_equal(image_manifest_parse("", 0, "image.json", &m, &err), -1);
 }
 
 int main(void)

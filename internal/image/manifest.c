@@ -108,8 +108,8 @@ static int fill(const cJSON *j, struct manifest *out, struct error *err)
     return get_name(j, "distribution", out->distribution, sizeof out->distribution, err);
 }
 
-int manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,
-                   struct error *err)
+int image_manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,
+                         struct error *err)
 {
     struct error local = ERROR_INIT;
     *out = (struct manifest){0};

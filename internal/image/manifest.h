@@ -33,7 +33,7 @@ struct manifest {
 };
 
 /* `path` names the source in messages. */
-int manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,
-                   struct error *err);
+int image_manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,
+                         struct error *err);
 
 #endif

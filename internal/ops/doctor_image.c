@@ -35,7 +35,7 @@ static int locate(struct doctor_ctx *ctx, struct error *err)
     if (str_format(path, sizeof path, "%s/" MANIFEST_NAME, cfg->image.dir) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image.dir");
     if (file_read_at(AT_FDCWD, path, MANIFEST_MAX, &text, err) < 0 ||
-        manifest_parse(text.buf, text.len, path, &m, err) < 0)
+        image_manifest_parse(text.buf, text.len, path, &m, err) < 0)
         return -1;
     if (str_format(ctx->kernel, sizeof ctx->kernel, "%s/%s", cfg->image.dir, m.kernel.name) < 0 ||
         str_format(ctx->rootfs, sizeof ctx->rootfs, "%s/%s", cfg->image.dir, m.rootfs.name) < 0)
