@@ -262,38 +262,48 @@ make_initrd() {
 
 # ---- root -----------------------------------------------------------------------------
 
-# This host's apt sources, reduced to the distribution's own suites of component main.
+# This host's apt sources, reduced to the distribution's own suites of component main, with
+# universe on Ubuntu (dropbear is there).
 host_sources() {
-    local file
+    local file parts=main
+    [ "$ID" = ubuntu ] && parts="main|universe"
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ -f "$file" ] && awk -v suite="$suite" '
+        [ -f "$file" ] && awk -v suite="$suite" -v parts_wanted="$parts" '
             $1 == "deb" {
                 line = $0
                 sub(/^deb[ \t]+(\[[^]]*\][ \t]*)?/, "", line)
                 n = split(line, f, /[ \t]+/)
-                for (i = 3; i <= n; i++)
-                    if (f[i] == "main" && f[2] ~ "^" suite "(-updates|-security)?/?$") { print; next }
+                if (f[2] !~ "^" suite "(-updates|-security)?/?$") next
+                parts = ""
+                for (i = 3; i <= n; i++) if (f[i] ~ "^(" parts_wanted ")$") parts = parts " " f[i]
+                if (parts !~ / main/) next
+                options = match($0, /\[[^]]*\]/) ? substr($0, RSTART, RLENGTH) " " : ""
+                print "deb " options f[1] " " f[2] parts
             }' "$file"
     done
     for file in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$file" ] && awk -v suite="$suite" 'BEGIN { RS = ""; FS = "\n" } {
-            types = uris = suites = keys = ""; main = 0; enabled = 1
+        [ -f "$file" ] && awk -v suite="$suite" -v parts_wanted="$parts" 'BEGIN { RS = ""; FS = "\n" } {
+            types = uris = suites = keys = parts = ""; enabled = 1
             for (i = 1; i <= NF; i++) {
                 key = tolower($i); sub(/:.*/, "", key)
                 value = $i; sub(/^[^:]*:[ \t]*/, "", value)
                 if (key == "types") types = value
                 if (key == "uris") uris = value
                 if (key == "suites") suites = value
-                if (key == "components" && (" " value " ") ~ / main /) main = 1
+                if (key == "components") {
+                    n = split(value, c, /[ \t]+/)
+                    for (j = 1; j <= n; j++)
+                        if (c[j] ~ "^(" parts_wanted ")$") parts = parts " " c[j]
+                }
                 if (key == "signed-by" && value ~ /^\//) keys = "[signed-by=" value "] "
                 if (key == "enabled" && tolower(value) == "no") enabled = 0
             }
-            if (!main || !enabled || (" " types " ") !~ / deb /) next
+            if (parts !~ / main/ || !enabled || (" " types " ") !~ / deb /) next
             n = split(suites, s, /[ \t]+/); m = split(uris, u, /[ \t]+/)
             for (j = 1; j <= m; j++)
                 for (i = 1; i <= n; i++)
                     if (s[i] ~ "^" suite "(-updates|-security)?$")
-                        print "deb " keys u[j] " " s[i] " main"
+                        print "deb " keys u[j] " " s[i] parts
         }' "$file"
     done
     return 0
