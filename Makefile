@@ -73,11 +73,12 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # The linker takes the first of two functions of one name in an archive, and says nothing.
+refuse_twice = twice=$$(nm -g --defined-only $(1) | awk 'NF == 3 {print $$3}' | grep -v "^__" | sort | uniq -d); \
+	[ -z "$$twice" ] || { echo "$(1): defined twice: $$twice"; exit 1; }
 $(LIB): $(call obj,$(LIB_C))
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-	$(Q)twice=$$(nm -g --defined-only $@ | awk 'NF == 3 {print $$3}' | sort | uniq -d); \
-		[ -z "$$twice" ] || { echo "$@: defined twice: $$twice"; exit 1; }
+	$(Q)$(call refuse_twice,$@)
 
 $(TESTLIB): $(call obj,$(TESTUTIL_C) $(GUEST_C))
 	$(say) AR $@
@@ -108,12 +109,23 @@ $(BUILD)/testutil/%: $(BUILD)/obj/internal/testutil/%_main.o $(TESTLIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS)
 
-FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -O1 -g
-$(BUILD)/fuzz/%: internal/%.c $(LIB_C) $(GUEST_C)
+FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined -O1 -g
+FUZZ_LIB := $(BUILD)/libfuzz.a
+$(BUILD)/fuzzobj/%.o: %.c Makefile
+	$(say) FUZZCC $<
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(BASE_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Compiled once for all fuzzers; the program and the guest have to agree on their names here too.
+$(FUZZ_LIB): $(patsubst %.c,$(BUILD)/fuzzobj/%.o,$(LIB_C) $(GUEST_C))
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)$(call refuse_twice,$@)
+
+$(BUILD)/fuzz/%: $(BUILD)/fuzzobj/internal/%.o $(FUZZ_LIB)
 	$(say) FUZZ $@
 	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) $(BASE_CFLAGS) $(FUZZ_FLAGS) $(PKG_CFLAGS) -MMD -MP -MF $@.d -o $@ \
-		$< $(LIB_C) $(GUEST_C) $(PKG_LIBS)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(PKG_LIBS)
 
 tests: $(TESTS) $(TOOLS)
 tools: $(TOOLS)
@@ -148,4 +160,4 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD)/obj $(BUILD)/initobj $(BUILD)/fuzz -type f -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/initobj $(BUILD)/fuzzobj -type f -name '*.d' 2>/dev/null)
