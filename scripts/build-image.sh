@@ -36,7 +36,7 @@ declare -A stage_modules=(
     [bus]="virtio_pci virtio_mmio"
     [disk]="virtio_blk"
     [net]="virtio_net"
-    [late]="button"
+    [late]="button virtio_rng"
 )
 declare -A stage_after=([early]="" [bus]="" [disk]="bus" [net]="bus" [late]="early|bus|disk|net")
 
