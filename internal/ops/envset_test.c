@@ -1,0 +1,122 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "ops/envset.h"
+
+static const char *const envp[] = {"HOME=/root", "CI=true", "EMPTY=", "TOKEN=s3cret", NULL};
+
+/* A file and what comes of it: "NAME=VALUE|NAME=VALUE", or "!part of the message". */
+static const struct {
+    const char *text;
+    size_t len; /* 0: strlen */
+    const char *want;
+} files[] = {
+    {"", 0, ""},
+    {"\n\n# only a comment\n  # indented\n", 0, ""},
+    {"A=1\nB=two words # no comment\n", 0, "A=1|B=two words # no comment"},
+    {"A=1", 0, "A=1"},
+    {"A=\n", 0, "A="},
+    {"A= x \n", 0, "A= x "},
+    {"A=1\r\nB=2\r\n", 0, "A=1|B=2"},
+    {"export A=1\n  export B='2'\n", 0, "A=1|B=2"},
+    {"A=a=b\n", 0, "A=a=b"},
+    {"A=it's\n", 0, "A=it's"},
+    {"A='$x \"q\" \\n'\n", 0, "A=$x \"q\" \\n"},
+    {"A='one\ntwo'\nB=3\n", 0, "A=one\ntwo|B=3"},
+    {"A=\"a\\nb\\t\\\"\\\\\\$\"\nB=1", 0, "A=a\nb\t\"\\$|B=1"},
+    {"A=''\n", 0, "A="},
+    {"A='x' \t\r\n", 0, "A=x"},
+    {"A=1\nA=2\n", 0, "A=2"},
+    {"HOME\nEMPTY\n", 0, "HOME=/root|EMPTY="},
+    {"A=1\0B=x\ny\0C='q'\0", 15, "A=1|B=x\ny|C='q'"},
+    {"A=1\0HOME\0", 9, "!not set here"},
+    {"A='x\ny\n", 0, "!f:1: a quote without end"},
+    {"\nA=\"x\\q\"\n", 0, "!f:2: after \\"},
+    {"A='x'y\n", 0, "!f:1: text behind"},
+    {"NOBODY\n", 0, "!f:1: NOBODY is not set here"},
+    {"A=1\n1B=2\n", 0, "!f:2: not NAME=VALUE"},
+    {"=x\n", 0, "!not NAME=VALUE"},
+    {"A B=x\n", 0, "!not NAME=VALUE"},
+    {"A\xc3\xa4=x\n", 0, "!not NAME=VALUE"},
+    {"UID=0\n", 0, "!belongs to the shell"},
+    {"UID='0'\n", 0, "!belongs to the shell"},
+    {"CRABBOX_RUN_ID=x\n", 0, "!set by each run"},
+};
+
+static void join(const struct env_set *s, struct strbuf *out)
+{
+    for (size_t i = 0; i < s->n; i++)
+        strbuf_addf(out, "%s%s", i ? "|" : "", s->entries[i]);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        struct env_set s = ENV_SET_INIT;
+        struct error err = ERROR_INIT;
+        _cleanup_strbuf_ struct strbuf got = STRBUF_INIT;
+        size_t len = files[i].len ? files[i].len : strlen(files[i].text);
+        const char *want = files[i].want;
+        int r = env_set_parse(&s, files[i].text, len, "f", envp, &err);
+        if (r == 0)
+            join(&s, &got);
+        if (*want == '!' ? r == 0 || !strstr(err.msg, want + 1) : r < 0 || !str_eq(got.buf, want))
+            fail_msg("file %zu: got \"%s\" \"%s\", want \"%s\"", i, got.buf, err.msg, want);
+        env_set_free(&s);
+    }
+}
+
+/* A message about a bad entry shows no value. */
+static void test_messages_keep_values_to_themselves(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"1BAD=s3cret\n", "UID=s3cret\n", "A='s3cret\n",
+                                        "A='s3cret'x\n", "B AD=s3cret\n"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct env_set s = ENV_SET_INIT;
+        struct error err = ERROR_INIT;
+        assert_int_equal(env_set_parse(&s, texts[i], strlen(texts[i]), "f", envp, &err), -1);
+        assert_int_equal(err.kind, ERR_USAGE);
+        assert_null(strstr(err.msg, "s3cret"));
+        env_set_free(&s);
+    }
+}
+
+static void test_later_is_stronger(void **state)
+{
+    (void)state;
+    struct env_set s = ENV_SET_INIT;
+    struct error err = ERROR_INIT;
+    assert_int_equal(env_set_allow(&s, "CI,NODE_OPTIONS,TOKEN", envp, &err), 0);
+    assert_string_equal(env_set_get(&s, "CI"), "true");
+    assert_null(env_set_get(&s, "NODE_OPTIONS"));
+    assert_null(env_set_get(&s, "HOME"));
+    assert_int_equal(env_set_parse(&s, "CI=file\nX=1\n", 12, "f", envp, &err), 0);
+    assert_int_equal(env_set_option(&s, "X=2", envp, &err), 0);
+    assert_int_equal(env_set_option(&s, "HOME", envp, &err), 0);
+    assert_int_equal(env_set_option(&s, "NOBODY", envp, &err), -1);
+    assert_int_equal(err.kind, ERR_USAGE);
+    _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
+    env_set_script(&s, &script);
+    assert_string_equal(script.buf, "export CI='file'\nexport TOKEN='s3cret'\nexport X='2'\n"
+                                    "export HOME='/root'\n");
+    env_set_free(&s);
+    assert_int_equal(s.n, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_messages_keep_values_to_themselves),
+        cmocka_unit_test(test_later_is_stronger),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
