@@ -12,6 +12,8 @@
 #include "testutil/standin_fault.h"
 #include "testutil/standin_schema.h"
 
+#define CMDLINE_SIZE 2048 /* with the closing zero */
+
 enum when { BEFORE = 1, AFTER = 2, ANY = BEFORE | AFTER };
 
 struct route {
@@ -141,12 +143,23 @@ static int open_file(const char *path, int flags, const char *what, int *fd, str
     return 0;
 }
 
+/* Printable ASCII, and room for it with the closing zero. */
+static int check_cmdline(const char *args, const char *more, struct error *err)
+{
+    for (const char *p = args; *p; p++)
+        if (*p < ' ' || *p > '~')
+            return refuse(err, "the kernel command line has characters that are not ASCII");
+    if (strlen(args) + strlen(more) >= CMDLINE_SIZE)
+        return refuse(err, "the kernel command line is too long");
+    return 0;
+}
+
 static int put_boot(struct standin *s, const struct route *route, cJSON *body, struct reply *out,
                     struct error *err)
 {
     const char *initrd = json_opt_string(body, "initrd_path", NULL);
-    if (strlen(json_opt_string(body, "boot_args", "")) >= 2048)
-        return refuse(err, "the kernel command line is longer than 2047 bytes");
+    if (check_cmdline(json_opt_string(body, "boot_args", ""), "", err) < 0)
+        return -1;
     if (open_file(json_opt_string(body, "kernel_image_path", ""), O_RDONLY, "kernel", &s->kernel_fd,
                   err) < 0)
         return -1;
@@ -291,7 +304,12 @@ static int check_kernel(const struct standin *s, struct error *err)
     if (pread(s->kernel_fd, &h, sizeof h, 0) != (ssize_t)sizeof h ||
         memcmp(h.e_ident, ELFMAG, SELFMAG) != 0)
         return refuse(err, "the kernel is not an uncompressed ELF file");
-    return 0;
+    /* What the real one adds when it starts. */
+    return check_cmdline(
+        json_opt_string(cJSON_GetObjectItem(s->config, "boot-source"), "boot_args", ""),
+        other_root(cJSON_GetObjectItem(s->config, "drives"), "") ? " pci=off root=/dev/vda ro"
+                                                                 : " pci=off",
+        err);
 }
 
 static int put_action(struct standin *s, const struct route *route, cJSON *body, struct reply *out,
@@ -306,9 +324,9 @@ static int put_action(struct standin *s, const struct route *route, cJSON *body,
             return -1;
         s->started = true;
         fault_mark();
+    } else if (!s->started) {
+        return refuse(err, "not supported before the microVM has started");
     } else if (str_eq(action, "SendCtrlAltDel")) {
-        if (!s->started)
-            return refuse(err, "not supported before the microVM has started");
         if (!fault_get("IGNORE_SHUTDOWN"))
             standin_guest_ctrl_alt_del(s);
     }

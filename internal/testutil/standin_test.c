@@ -160,8 +160,11 @@ static const struct call before_start[] = {
     {"PUT", "/actions", "{\"action_type\":\"Reboot\"}", 400, "action_type"},
     {"PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", 400, "before"},
     {"PUT", "/actions", "{\"action_type\":\"InstanceStart\"}", 400, "kernel"},
+    {"PUT", "/actions", "{\"action_type\":\"FlushMetrics\"}", 400, "before"},
     {"PATCH", "/vm", "{\"state\":\"Paused\"}", 400, "before"},
     {"PUT", "/boot-source", "{\"kernel_image_path\":\"none\"}", 400, "none"},
+    {"PUT", "/boot-source", "{\"kernel_image_path\":\"disk\",\"boot_args\":\"a\\tb\"}", 400,
+     "ASCII"},
     {"PUT", "/boot-source", "{\"kernel_image_path\":\"disk\"}", 204, NULL},
     {"PUT", "/actions", "{\"action_type\":\"InstanceStart\"}", 400, "ELF"},
 };
@@ -176,6 +179,25 @@ static void test_refuses_what_the_real_one_refuses(void **state)
     _cleanup_close_ int fd = dial();
     for (size_t i = 0; i < ARRAY_LEN(before_start); i++)
         check(fd, &before_start[i]);
+}
+
+/* What the client may say is shorter than what fits: at the start words are added. */
+static void test_the_command_line_has_room_for_the_words_of_the_vmm(void **state)
+{
+    (void)state;
+    static const struct {
+        int len, put, start;
+    } table[] = {{2048, 400, 0}, {2047, 204, 400}, {2040, 204, 400}};
+    _cleanup_close_ int fd = dial();
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        _cleanup_free_ char *body = xasprintf(
+            "{\"kernel_image_path\":\"%s/testutil/standin-firecracker\",\"boot_args\":\"%0*d\"}",
+            bed.build, table[i].len, 0);
+        check(fd, &(struct call){"PUT", "/boot-source", body, table[i].put, NULL});
+        if (table[i].start)
+            check(fd, &(struct call){"PUT", "/actions", "{\"action_type\":\"InstanceStart\"}",
+                                     table[i].start, "too long"});
+    }
 }
 
 static void test_reads_requests_in_pieces_and_pipelined(void **state)
@@ -248,6 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_refuses_what_the_real_one_refuses, before_each,
                                         after_each),
+        cmocka_unit_test_setup_teardown(test_the_command_line_has_room_for_the_words_of_the_vmm,
+                                        before_each, after_each),
         cmocka_unit_test_setup_teardown(test_reads_requests_in_pieces_and_pipelined, before_each,
                                         after_each),
         cmocka_unit_test_setup_teardown(test_refuses_bodies_beyond_the_limit, before_each,

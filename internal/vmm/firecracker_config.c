@@ -57,10 +57,10 @@ static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct er
     if (!initrd)
         strbuf_adds(&args, " nomodule");
     strbuf_addf(&args, "%s%s", more ? " " : "", more ? spec->cmdline : "");
-    if (args.len > FC_BOOT_ARGS_MAX)
+    if (args.len > (size_t)FC_BOOT_ARGS_MAX)
         return error_set(err, ERR_CONFIG, 0,
-                         "the kernel command line is %zu bytes; Firecracker takes %d", args.len,
-                         FC_BOOT_ARGS_MAX);
+                         "the kernel command line is %zu bytes; Firecracker has room for %d",
+                         args.len, FC_BOOT_ARGS_MAX);
     add_string(boot, "kernel_image_path", spec->kernel);
     if (initrd)
         add_string(boot, "initrd_path", spec->initrd);
