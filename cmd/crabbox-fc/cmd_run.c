@@ -31,6 +31,9 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     json_add_i64(j, "totalMs", r->total_us / 1000);
     json_add_i64(j, "syncFiles", (int64_t)r->files);
     json_add_i64(j, "syncBytes", r->bytes);
+    json_add_i64(j, "syncFilesSent", (int64_t)r->files_sent);
+    json_add_i64(j, "syncFilesDeleted", (int64_t)r->files_deleted);
+    json_add_i64(j, "syncBytesSent", r->bytes_sent);
     json_add_i64(j, "exitCode", code);
     (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
     (void)cJSON_AddStringToObject(j, "errorKind", error_is_set(e) ? error_kind_name(e->kind) : "");
@@ -45,13 +48,13 @@ static void print_summary(const struct ops_run_result *r)
         (void)str_format(how, sizeof how, "signal=%s", r->status.signal);
     else
         (void)str_format(how, sizeof how, "exit=%d", r->status.code);
-    log_info("run complete %s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu files) "
-             "command=%lldms stop=%lldms total=%lldms",
-             how, r->lease.slug, r->lease.vmm.backend, r->lease.vmm.accel,
-             str_eq(r->lease.vmm.accel, "tcg") ? " (emulated)" : "",
-             (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files,
-             (long long)(r->command_us / 1000), (long long)(r->stop_us / 1000),
-             (long long)(r->total_us / 1000));
+    log_info(
+        "run complete %s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu of %zu files) "
+        "command=%lldms stop=%lldms total=%lldms",
+        how, r->lease.slug, r->lease.vmm.backend, r->lease.vmm.accel,
+        str_eq(r->lease.vmm.accel, "tcg") ? " (emulated)" : "", (long long)(r->lease_us / 1000),
+        (long long)(r->sync_us / 1000), r->files_sent, r->files, (long long)(r->command_us / 1000),
+        (long long)(r->stop_us / 1000), (long long)(r->total_us / 1000));
     if (r->acquired && !r->released)
         log_info(
             "the lease is kept; next: crabbox-fc run --id %s -- COMMAND, or crabbox-fc stop %s",

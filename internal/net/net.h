@@ -58,6 +58,9 @@ struct net_request {
     unsigned attempt;      /* 0, 1, 2 …: which candidate slot */
 };
 
+/* Whether this process may make a lease's network at all: ERR_ENV names the capability it lacks. */
+int net_check_rights(struct error *err);
+
 /* Chooses names and addresses; touches nothing. Fails on a bad pool, one that overlaps a route of
  * the host (other than our own links), no usable DNS server, or when attempt exceeds the pool. */
 int net_plan(const struct net_request *req, struct net_lease *out, struct error *err);

@@ -76,6 +76,20 @@ static enum net_check have_cap(unsigned cap)
     return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap) ? NET_OK : NET_MISSING;
 }
 
+int net_check_rights(struct error *err)
+{
+    static const struct {
+        unsigned cap;
+        const char *name;
+    } needed[] = {{CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}};
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+        if (have_cap(needed[i].cap) == NET_MISSING)
+            return error_set(err, ERR_ENV, 0,
+                             "a lease's network can't be made without %s; next: run as root",
+                             needed[i].name);
+    return 0;
+}
+
 static enum net_check have_tun(void)
 {
     _cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);

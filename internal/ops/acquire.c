@@ -102,7 +102,7 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
 {
     const struct config *cfg = c->ops->cfg;
     if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
-        image_load(cfg, &c->image, err) < 0 ||
+        net_check_rights(err) < 0 || image_load(cfg, &c->image, err) < 0 ||
         image_check_space(c->ops->store.fd, LEASE_MIN_FREE_MIB, err) < 0)
         return -1;
     return describe(c, req, err);

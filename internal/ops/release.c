@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 #include "ops/steps.h"
 #include "sys/lock.h"
+#include "sys/proc.h"
 
 /* How long a release waits for another process that works on the same lease. */
 #define BUSY_WAIT_MS 10000
@@ -81,8 +82,17 @@ int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
     struct ssh_target target;
     if (store_open_lease(&o->store, l->id, NULL, &h, err) < 0)
         return -1;
+    _cleanup_close_ int vmm_fd = proc_open(&l->vmm.proc, err);
+    if (vmm_fd < 0)
+        return error_prefix(err, "lease %s", l->slug);
     access_target(l, h.dirfd, key, sizeof key, &target);
-    return ssh_connect_to(&target, d, out, err);
+    struct ssh_wait wait = {.guest_fd = -1, .vmm_fd = vmm_fd};
+    struct ssh_ready_times times;
+    if (ssh_wait_ready(&target, &wait, d, out, &times, err) == 0)
+        return 0;
+    if (err->kind == ERR_VMM) /* it was ready once: now it is not running */
+        err->kind = ERR_NOT_RUNNING;
+    return error_prefix(err, "lease %s", l->slug);
 }
 
 int ops_use(struct ops *o, const char *id, struct error *err)

@@ -1,6 +1,7 @@
 #include "ops/run.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,6 +85,25 @@ static int open_lease(struct run_state *s, struct error *err)
     return 0;
 }
 
+/* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
+static int update_tree(struct run_state *s, const struct sync_list *list,
+                       const struct sync_limits *limits, const struct deadline *d,
+                       struct error *err)
+{
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    char name[160];
+    struct sync_result result = {0};
+    if (store_open_lease(&s->ops->store, s->res->lease.id, NULL, &h, err) < 0)
+        return -1;
+    (void)snprintf(name, sizeof name, "sync-%.120s", list->name);
+    struct sync_store store = {.dirfd = h.dirfd, .name = name};
+    int r = sync_update(s->conn, list, s->work_dir, &store, limits, d, NULL, NULL, &result, err);
+    s->res->files_sent = result.n_sent;
+    s->res->files_deleted = result.n_deleted;
+    s->res->bytes_sent = result.bytes_sent;
+    return r;
+}
+
 static int sync_tree(struct run_state *s, struct error *err)
 {
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
@@ -102,7 +122,7 @@ static int sync_tree(struct run_state *s, struct error *err)
                    s->res->lease.id, list.name) < 0)
         r = error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
     if (r == 0)
-        r = sync_push(s->conn, &list, s->work_dir, &d, NULL, NULL, err);
+        r = update_tree(s, &list, &limits, &d, err);
     s->res->files = list.n_files;
     s->res->bytes = list.bytes;
     sync_list_free(&list);
@@ -161,6 +181,7 @@ static int execute(struct run_state *s, struct error *err)
     io.stdout_fd = s->req->stdout_fd;
     io.stderr_fd = s->req->stderr_fd;
     io.vmm_fd = s->vmm_fd;
+    io.abort_signal = "TERM"; /* Ctrl-C here does not leave the command running there */
     int64_t t0 = clock_boot_us();
     phase_begin(s->ops, "run");
     int r = ssh_exec(s->conn, command.buf, &io, &d, &s->res->status, err);

@@ -24,6 +24,8 @@ struct ops_run_result {
     struct ssh_status status; /* how it ended */
     size_t files;
     int64_t bytes;
+    size_t files_sent, files_deleted; /* of them this time */
+    int64_t bytes_sent;
     int64_t lease_us, sync_us, command_us, stop_us, total_us;
     struct ops_timing timing; /* of the acquire */
 };

@@ -245,7 +245,7 @@ static int vmm_apply(void *ctx, struct error *err)
     };
     spec_drives(&spec, c);
     if (backend->launch(&spec, &c->lease.vmm, vmm_started, c, &c->deadline, err) < 0)
-        return -1;
+        return strstr(err->msg, spec.binary) ? -1 : error_prefix(err, "%s", spec.binary);
     c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
     return c->vmm_fd < 0 ? -1 : 0;
 }
