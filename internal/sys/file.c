@@ -149,6 +149,8 @@ int file_unlink(int dirfd, const char *name, struct error *err)
     return 0;
 }
 
+#define REMOVE_TRIES 100
+
 static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err);
 
 /* Removes one entry of a directory, descending where it is a directory of the same device. */
@@ -160,23 +162,32 @@ static int remove_entry(int dirfd, const char *name, dev_t dev, unsigned depth, 
     if (errno != EISDIR && errno != EPERM)
         return error_set(err, ERR_IO, errno, "remove %s", name);
     _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0; /* somebody else removes it too */
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "open %s", name);
     if (st.st_dev != dev)
         return error_set(err, ERR_IO, EXDEV, "%s is a mount point: unmount it, then try again",
                          name);
-    if (remove_children(fd, dev, depth + 1, err) < 0)
-        return -1;
-    if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return error_set(err, ERR_IO, errno, "remove directory %s", name);
-    return 0;
+    for (int tries = 1;; tries++) {
+        if (remove_children(fd, dev, depth + 1, err) < 0)
+            return -1;
+        if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return 0;
+        /* Whoever opened it before may have made a file in it meanwhile (a lock). */
+        if (errno != ENOTEMPTY || tries == REMOVE_TRIES)
+            return error_set(err, ERR_IO, errno, "remove directory %s", name);
+    }
 }
 
 static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err)
 {
     if (depth > 64)
         return error_set(err, ERR_IO, ELOOP, "remove a tree deeper than 64 directories");
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    /* A description of its own, read from its beginning at each try. */
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (copy < 0 && errno == ENOENT)
+        return 0;
     _cleanup_closedir_ DIR *d = copy < 0 ? NULL : fdopendir(copy);
     if (!d)
         return error_set(err, ERR_IO, errno, "read a directory to remove");

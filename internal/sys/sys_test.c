@@ -131,6 +131,69 @@ static void remove_tree_stays_inside(void **state)
     assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0); /* absent is a success */
 }
 
+/* A sweep and an owner, or two sweeps, at once. */
+static void two_may_remove_one_tree(void **state)
+{
+    struct fixture *f = *state;
+    for (int round = 0; round < 20; round++) {
+        int status;
+        assert_int_equal(mkdirat(f->fd, "t", 0700), 0);
+        for (int i = 0; i < 40; i++) {
+            char name[32];
+            (void)str_format(name, sizeof name, "t/%d", i);
+            assert_int_equal(mkdirat(f->fd, name, 0700), 0);
+        }
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(dir_remove_tree(f->fd, "t", NULL) == 0 ? 0 : 1);
+        assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(count_entries(f->fd), 0);
+}
+
+/* Makes files in the directory that it has open, as a late locker does, until it is gone. */
+static void make_files_until_gone(int fd, int ready_fd)
+{
+    for (int i = 0; i < 3000; i++) {
+        char name[32];
+        (void)str_format(name, sizeof name, "%d", i);
+        int file = openat(fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        if (file < 0)
+            _exit(errno == ENOENT ? 0 : 1);
+        (void)close(file);
+        if (i == 10)
+            (void)!write(ready_fd, "x", 1);
+        struct pollfd none = {.fd = -1};
+        (void)poll(&none, 1, i > 10 && i % 50 == 0 ? 1 : 0);
+    }
+    _exit(0);
+}
+
+static void a_tree_in_which_files_appear_is_removed(void **state)
+{
+    struct fixture *f = *state;
+    for (int round = 0; round < 20; round++) {
+        int ready[2];
+        char byte;
+        struct error e = ERROR_INIT;
+        assert_int_equal(mkdirat(f->fd, "t", 0700), 0);
+        assert_int_equal(pipe(ready), 0);
+        pid_t pid = fork();
+        if (pid == 0)
+            make_files_until_gone(openat(f->fd, "t", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ready[1]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        int r = dir_remove_tree(f->fd, "t", &e);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        if (r < 0)
+            fail_msg("%s", e.msg);
+        assert_int_equal(count_entries(f->fd), 0);
+        (void)close(ready[0]);
+        (void)close(ready[1]);
+    }
+}
+
 static void private_directories_are_checked(void **state)
 {
     struct fixture *f = *state;
@@ -361,6 +424,8 @@ int main(void)
         T(atomic_write_leaves_old_or_new_and_nothing_else),
         T(reading_is_capped_and_picky),
         T(remove_tree_stays_inside),
+        T(two_may_remove_one_tree),
+        T(a_tree_in_which_files_appear_is_removed),
         T(private_directories_are_checked),
         T(locks_exclude_and_die_with_their_holder),
         T(a_waiter_gets_the_lock_when_the_holder_dies),
