@@ -49,7 +49,7 @@ TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
 TOOLS := $(patsubst internal/testutil/%_main.c,$(BUILD)/testutil/%,$(TOOL_C))
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
-.PHONY: all help check crash lint fmt asan bench fuzz install clean tests tools
+.PHONY: all help man check crash lint fmt asan bench fuzz install clean tests tools
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -64,6 +64,7 @@ help:
 	@echo 'make asan       make check under AddressSanitizer and UBSan'
 	@echo 'make fuzz       every fuzzer over its corpus, FUZZ_SECONDS=10 each'
 	@echo 'make bench      side-by-side measurements, printed as a table'
+	@echo 'make man        docs/crabbox-fc.1 again, from the tables of verbs, options and keys'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make clean      remove $(BUILD)/'
 
@@ -152,10 +153,17 @@ fmt:
 bench: all tools
 	$(Q)BUILD=$(BUILD) scripts/bench.sh
 
+man: $(BIN)
+	$(Q)$(BIN) man >docs/crabbox-fc.1
+
 install: all
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/crabbox-fc
 	install -D -m 0755 $(INIT) $(DESTDIR)$(PREFIX)/lib/crabbox-fc/crabbox-init
 	install -D -m 0644 config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/crabbox-fc/config.example.yaml
+	install -D -m 0644 docs/crabbox-fc.1 $(DESTDIR)$(PREFIX)/share/man/man1/crabbox-fc.1
+	$(BIN) completion bash | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/crabbox-fc
+	$(BIN) completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_crabbox-fc
+	$(BIN) completion fish | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/crabbox-fc.fish
 
 clean:
 	rm -rf $(BUILD)

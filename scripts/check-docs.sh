@@ -211,6 +211,25 @@ check_variables() {
     done
 }
 
+# The manual page is what the program prints, and in order.
+check_man() {
+    if [ ! -e docs/crabbox-fc.1 ] || ! clean "$fc" man | cmp -s - docs/crabbox-fc.1; then
+        fail "docs/crabbox-fc.1 is not what crabbox-fc man prints; run: make man"
+    else
+        pass
+    fi
+    if ! command -v mandoc >/dev/null; then
+        [ "${CI:-}" = true ] && fail "mandoc is not installed"
+        return
+    fi
+    # It has no date: it changes with the tables, not with the day.
+    if mandoc -T lint -W warning docs/crabbox-fc.1 | grep -v 'missing date' >"$work/man"; then
+        fail "docs/crabbox-fc.1: $(cat "$work/man")"
+    else
+        pass
+    fi
+}
+
 # README's table of verbs and the program's agree.
 check_verbs() {
     local table verb
@@ -295,6 +314,7 @@ check_paths
 check_names
 check_variables
 check_verbs
+check_man
 [ "${1:-}" = --quick ] || replay
 
 echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", 1 skipped")"

@@ -47,8 +47,9 @@ struct verb {
     const char *examples;              /* one a line */
     const struct option_spec *options; /* ends with a row without name */
     int min_args, max_args;            /* max -1: any number */
-    const char *takes;  /* what the arguments are: "LEASE", "COMMAND", "FILE", "VERB", or the words
-                         * that the first may be: "show|path"; NULL: nothing that can be completed */
+    /* What the arguments are: "LEASE", "COMMAND", "FILE", "VERB", "PLACE" (a file or LEASE:PATH),
+     * or the words that the first may be: "show|path". NULL: nothing that can be completed. */
+    const char *takes;
     bool stops_at_args; /* what follows the first plain word is the command's, not ours */
     bool uses_config;   /* takes the configuration flags */
     bool hidden;        /* started by ourselves, not shown in help */
@@ -91,6 +92,13 @@ struct flag_alias {
 extern const struct flag_alias flag_aliases[];
 extern const size_t flag_aliases_len;
 
+/* What our own exit codes mean; ends with a row without meaning. */
+struct exit_code {
+    int code;
+    const char *meaning;
+};
+extern const struct exit_code exit_codes[];
+
 void help_verb(const struct verb *verb);
 void help_all(void);
 void help_config_flags(void);
@@ -117,6 +125,9 @@ int cmd_doctor(struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
 int cmd_keeper(struct invocation *in, struct error *err);
+int cmd_complete(struct invocation *in, struct error *err);
+int cmd_completion(struct invocation *in, struct error *err);
+int cmd_man(struct invocation *in, struct error *err);
 int cmd_parse(struct invocation *in, struct error *err);
 int cmd_version(struct invocation *in, struct error *err);
 int cmd_help(struct invocation *in, struct error *err);

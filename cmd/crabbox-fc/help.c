@@ -4,6 +4,17 @@
 #include "base/str.h"
 #include "cmd.h"
 
+const struct exit_code exit_codes[] = {
+    {0, "success"},
+    {1, "failure, or not ready"},
+    {2, "usage, configuration or trust"},
+    {4, "no such lease, or an ambiguous name"},
+    {5, "timeout, or not running"},
+    {6, "the working tree could not be synced"},
+    {7, "SSH or the transfer of files failed"},
+    {0, NULL},
+};
+
 void help_all(void)
 {
     printf("crabbox-fc: disposable microVMs over SSH\n\n"
@@ -15,8 +26,9 @@ void help_all(void)
            "  crabbox-fc run --vmm qemu --accel tcg -- uname -a\n\n"
            "crabbox-fc VERB --help shows options and examples of a verb.\n"
            "crabbox-fc help config-flags lists the flags that set configuration keys.\n\n"
-           "exit codes: 0 success, 1 failure or not ready, 2 usage or configuration, 4 not found,\n"
-           "5 timeout or not running, 6 sync, 7 ssh; run passes on the command's own code\n");
+           "exit codes, of run the command's own besides:\n");
+    for (const struct exit_code *e = exit_codes; e->meaning; e++)
+        printf("  %-10d %s\n", e->code, e->meaning);
 }
 
 static void print_indented(const char *text)

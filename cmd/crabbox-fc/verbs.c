@@ -19,7 +19,7 @@
 #define JSON     FLAG("json", 0, json, "print JSON with the fields of docs/STATE.md")
 #define LEASE_ID VALUE("id", "LEASE", id, "lease by id, slug or name")
 #define SLUG     VALUE("slug", "NAME", slug, "slug of the lease; made up when absent")
-#define TIMING   FLAG("timing-json", 0, timing_json, "print the time of each phase as JSON on stderr")
+#define TIMING   FLAG("timing-json", 0, timing_json, "time of each phase as JSON on stderr")
 
 static const struct option_spec warmup_options[] = {
     SLUG,
@@ -38,7 +38,7 @@ static const struct option_spec run_options[] = {
     FLAG("shell", 0, shell, "join the words and let bash read them"),
     FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
     FLAG("sync-only", 0, sync_only, "copy the working tree, run nothing"),
-    VALUE("dir", "PATH", dir, "the working tree; default: the current directory"),
+    VALUE("dir", "DIR", dir, "the working tree; default: the current directory"),
     VALUE("ttl", "TIME", ttl, "lifetime of a new lease (lease.ttl)"),
     VALUE("idle-timeout", "TIME", idle_timeout, "lifetime without use (lease.idleTimeout)"),
     TIMING,
@@ -240,6 +240,25 @@ const struct verb verbs[] = {
      .hidden = true,
      .uses_store = true,
      .run = cmd_keeper},
+    {.name = "complete",
+     .args = "-- [WORD]... UNFINISHED",
+     .summary = "say what could come next (asked by the shells)",
+     .details = "",
+     .examples = "",
+     .options = plain_options,
+     .max_args = -1,
+     .stops_at_args = true,
+     .hidden = true,
+     .run = cmd_complete},
+    {.name = "man",
+     .args = "",
+     .summary = "print the manual page",
+     .details = "",
+     .examples = "",
+     .options = plain_options,
+     .max_args = 0,
+     .hidden = true,
+     .run = cmd_man},
     {.name = "parse",
      .args = "-- VERB [ARG]...",
      .summary = "read a command line and do nothing (for tests of the documents)",
@@ -251,6 +270,20 @@ const struct verb verbs[] = {
      .stops_at_args = true,
      .hidden = true,
      .run = cmd_parse},
+    {.name = "completion",
+     .args = "bash|zsh|fish",
+     .summary = "print completion for a shell",
+     .details =
+         "Completes verbs, options, values and the names of leases. Bash: source <(crabbox-fc "
+         "completion bash).\nzsh: the same with zsh, after compinit. fish: crabbox-fc "
+         "completion fish | source.",
+     .examples =
+         "crabbox-fc completion bash\ncrabbox-fc completion zsh\ncrabbox-fc completion fish",
+     .options = plain_options,
+     .min_args = 1,
+     .max_args = 1,
+     .takes = "bash|zsh|fish",
+     .run = cmd_completion},
     {.name = "version",
      .args = "",
      .summary = "print the version",
