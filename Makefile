@@ -49,7 +49,7 @@ TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
 TOOLS := $(patsubst internal/testutil/%_main.c,$(BUILD)/testutil/%,$(TOOL_C))
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
-.PHONY: all help man check crash lint fmt asan bench fuzz install clean tests tools
+.PHONY: all help man check crash torture lint fmt asan bench fuzz install clean tests tools
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -59,6 +59,7 @@ help:
 	@echo 'make            build $(BIN) and $(INIT)'
 	@echo 'make check      unit and stand-in tests (as root: also the network ones)'
 	@echo 'make crash      the crash matrix: every step times every way to fail there'
+	@echo 'make torture    LEASES=1000 under random kills; SEED= repeats one'
 	@echo 'make lint       layers, headers, banned calls, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fmt        clang-format in place'
 	@echo 'make asan       make check under AddressSanitizer and UBSan'
@@ -136,6 +137,10 @@ check: all tests
 
 crash: all tools $(BUILD)/test/ops/crash_test
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/ops/crash_test
+
+# Directly, not through run-tests.sh: it takes minutes and its last lines are the result.
+torture: all tools $(BUILD)/test/ops/torture_test
+	$(Q)LEASES=$${LEASES:-1000} $(BUILD)/test/ops/torture_test
 
 asan:
 	$(Q)$(MAKE) --no-print-directory check BUILD=build/asan OPT='-O1 -g' \
