@@ -304,12 +304,21 @@ static int check_kernel(const struct standin *s, struct error *err)
     if (pread(s->kernel_fd, &h, sizeof h, 0) != (ssize_t)sizeof h ||
         memcmp(h.e_ident, ELFMAG, SELFMAG) != 0)
         return refuse(err, "the kernel is not an uncompressed ELF file");
-    /* What the real one adds when it starts. */
-    return check_cmdline(
-        json_opt_string(cJSON_GetObjectItem(s->config, "boot-source"), "boot_args", ""),
-        other_root(cJSON_GetObjectItem(s->config, "drives"), "") ? " pci=off root=/dev/vda ro"
-                                                                 : " pci=off",
-        err);
+    return 0;
+}
+
+/* The words that the real one adds when it starts: they too must fit. */
+static int check_full_cmdline(const struct standin *s, struct error *err)
+{
+    const cJSON *drives = cJSON_GetObjectItem(s->config, "drives");
+    const cJSON *nets = cJSON_GetObjectItem(s->config, "network-interfaces");
+    int devices = cJSON_GetArraySize(drives) + cJSON_GetArraySize(nets);
+    _cleanup_strbuf_ struct strbuf more = STRBUF_INIT;
+    strbuf_adds(&more, other_root(drives, "") ? " pci=off root=/dev/vda ro" : " pci=off");
+    for (int i = 0; i < devices; i++)
+        strbuf_addf(&more, " virtio_mmio.device=4K@0xc000%d000:%d", i + 1, i + 5);
+    const cJSON *boot = cJSON_GetObjectItem(s->config, "boot-source");
+    return check_cmdline(json_opt_string(boot, "boot_args", ""), more.buf, err);
 }
 
 static int put_action(struct standin *s, const struct route *route, cJSON *body, struct reply *out,
@@ -320,7 +329,8 @@ static int put_action(struct standin *s, const struct route *route, cJSON *body,
     if (str_eq(action, "InstanceStart")) {
         if (s->started)
             return refuse(err, "not supported after the microVM has started");
-        if (check_kernel(s, err) < 0 || standin_guest_start(s, err) < 0)
+        if (check_kernel(s, err) < 0 || check_full_cmdline(s, err) < 0 ||
+            standin_guest_start(s, err) < 0)
             return -1;
         s->started = true;
         fault_mark();

@@ -46,6 +46,17 @@ static void add_string(cJSON *obj, const char *key, const char *value)
     (void)cJSON_AddStringToObject(obj, key, value);
 }
 
+static bool has_net(const struct vmm_spec *spec)
+{
+    return spec->tap && *spec->tap;
+}
+
+static size_t boot_args_room(const struct vmm_spec *spec)
+{
+    size_t devices = spec->n_drives + (has_net(spec) ? 1 : 0);
+    return FC_CMDLINE_SIZE - sizeof FC_OWN_WORDS - devices * strlen(FC_DEVICE_WORD);
+}
+
 static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct error *err)
 {
     cJSON *boot = cJSON_AddObjectToObject(intent, "boot-source");
@@ -57,10 +68,10 @@ static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct er
     if (!initrd)
         strbuf_adds(&args, " nomodule");
     strbuf_addf(&args, "%s%s", more ? " " : "", more ? spec->cmdline : "");
-    if (args.len > (size_t)FC_BOOT_ARGS_MAX)
+    if (args.len > boot_args_room(spec))
         return error_set(err, ERR_CONFIG, 0,
-                         "the kernel command line is %zu bytes; Firecracker has room for %d",
-                         args.len, FC_BOOT_ARGS_MAX);
+                         "the kernel command line is %zu bytes; Firecracker has room for %zu",
+                         args.len, boot_args_room(spec));
     add_string(boot, "kernel_image_path", spec->kernel);
     if (initrd)
         add_string(boot, "initrd_path", spec->initrd);
@@ -85,7 +96,7 @@ static void add_network(cJSON *intent, const struct vmm_spec *spec)
 {
     cJSON *list = cJSON_AddArrayToObject(intent, "network-interfaces");
     char mac[32] = "";
-    if (!spec->tap || !*spec->tap)
+    if (!has_net(spec))
         return;
     cJSON *n = cJSON_CreateObject();
     add_string(n, "iface_id", "eth0");

@@ -11,11 +11,11 @@
 #include "base/json.h"
 #include "vmm/vmm.h"
 
-/* What Firecracker keeps room for on x86 is 2048 bytes with the closing zero; at the start it adds
- * these words of its own, so that too long a line would be refused only then. */
-#define FC_CMDLINE_SIZE  2048
-#define FC_OWN_WORDS     " pci=off root=/dev/vda ro"
-#define FC_BOOT_ARGS_MAX ((int)(FC_CMDLINE_SIZE - sizeof FC_OWN_WORDS))
+/* What Firecracker keeps room for on x86, with the closing zero; at the start it adds words of its
+ * own, a fixed few and one for each device, and too long a line would be refused only then. */
+#define FC_CMDLINE_SIZE 2048
+#define FC_OWN_WORDS    " pci=off root=/dev/vda ro"
+#define FC_DEVICE_WORD  " virtio_mmio.device=4K@0xc0001000:10"
 
 struct fc_version {
     unsigned major, minor;
