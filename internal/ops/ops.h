@@ -1,6 +1,6 @@
 /* ops.h: the use cases: acquire, use, release and reap a lease.
  *
- * ops_open → any of the calls below → ops_close. The caller (cmd/) parses and prints; nothing here
+ * ops_open → any call below → ops_close. The caller (cmd/) parses and prints; nothing here
  * writes to the terminal: progress goes through `struct ops_progress`. One cancel descriptor (the
  * user's Ctrl-C) reaches every wait through the deadlines made here; undoing ignores it.
  */

@@ -8,68 +8,56 @@
 #define TEXT(x)  TEXT_(x)
 #define STEP(n)  "    movb $" TEXT(n) ", " TEXT(KVM_GUEST_STEP) "\n"
 
-/* clang-format off: one instruction a line */
+/* One instruction a line. */
+/* clang-format off */
 __asm__(
     ".pushsection .rodata\n"
     ".globl kvm_guest_begin, kvm_guest_int3, kvm_guest_end\n"
     ".hidden kvm_guest_begin, kvm_guest_int3, kvm_guest_end\n"
-    "kvm_guest_begin:\n" STEP(KVM_GUEST_STEP_BOOTED)
+    "kvm_guest_begin:\n"
+    STEP(KVM_GUEST_STEP_BOOTED)
 
     /* Swap 16 zero bytes for a pattern, and look whether it arrived. */
     "    xorl %eax, %eax\n"
     "    xorl %edx, %edx\n"
     "    movl $0x11111111, %ebx\n"
     "    movl $0x22222222, %ecx\n"
-    "    lock cmpxchg16b " TEXT(
-        KVM_GUEST_WIDE) "\n"
-                        "    jnz 9f\n"
-                        "    cmpq %rbx, " TEXT(
-                            KVM_GUEST_WIDE) "\n"
-                                            "    jne 9f\n"
-                                            "    cmpq %rcx, " TEXT(
-                                                KVM_GUEST_WIDE) "+8\n"
-                                                                "    jne 9f\n" STEP(
-                                                                    KVM_GUEST_STEP_CMPXCHG16B)
+    "    lock cmpxchg16b " TEXT(KVM_GUEST_WIDE) "\n"
+    "    jnz 9f\n"
+    "    cmpq %rbx, " TEXT(KVM_GUEST_WIDE) "\n"
+    "    jne 9f\n"
+    "    cmpq %rcx, " TEXT(KVM_GUEST_WIDE) "+8\n"
+    "    jne 9f\n"
+    STEP(KVM_GUEST_STEP_CMPXCHG16B)
 
     /* A trap into the handler below and back. */
     "    int3\n"
     "    cmpb $1, " TEXT(KVM_GUEST_TRAPS) "\n"
-                                          "    jne 9f\n" STEP(KVM_GUEST_STEP_INT3)
+    "    jne 9f\n"
+    STEP(KVM_GUEST_STEP_INT3)
 
     /* XCR0 = x87 and SSE, then restore both from an area that says: initial state. */
-    "    cmpb $0, " TEXT(
-        KVM_GUEST_HAS_XSAVE) "\n"
-                             "    je 1f\n"
-                             "    xorl %ecx, %ecx\n"
-                             "    xorl %edx, %edx\n"
-                             "    movl $3, %eax\n"
-                             "    xsetbv\n"
-                             "    xrstor " TEXT(
-                                 KVM_GUEST_XAREA) "\n"
-                                                  "1:\n" STEP(KVM_GUEST_STEP_XRSTOR)
-
-                                                      "    movb $" TEXT(
-                                                          KVM_GUEST_PASS) ", %al\n"
-                                                                          "    outb %al, $" TEXT(
-                                                                              KVM_GUEST_PORT) "\n"
-                                                                                              "    "
-                                                                                              "hlt"
-                                                                                              "\n"
-                                                                                              "9:\n"
-                                                                                              "    "
-                                                                                              "movb"
-                                                                                              " "
-                                                                                              "$" TEXT(
-                                                                                                  KVM_GUEST_FAIL) ", %al\n"
-                                                                                                                  "    outb %al, $" TEXT(
-                                                                                                                      KVM_GUEST_PORT) "\n"
-                                                                                                                                      "    hlt\n"
-                                                                                                                                      "kvm_guest_int3:\n"
-                                                                                                                                      "    incb " TEXT(
-                                                                                                                                          KVM_GUEST_TRAPS) "\n"
-                                                                                                                                                           "    iretq\n"
-                                                                                                                                                           "kvm_guest_end:\n"
-                                                                                                                                                           ".popsection\n");
+    "    cmpb $0, " TEXT(KVM_GUEST_HAS_XSAVE) "\n"
+    "    je 1f\n"
+    "    xorl %ecx, %ecx\n"
+    "    xorl %edx, %edx\n"
+    "    movl $3, %eax\n"
+    "    xsetbv\n"
+    "    xrstor " TEXT(KVM_GUEST_XAREA) "\n"
+    "1:\n"
+    STEP(KVM_GUEST_STEP_XRSTOR)
+    "    movb $" TEXT(KVM_GUEST_PASS) ", %al\n"
+    "    outb %al, $" TEXT(KVM_GUEST_PORT) "\n"
+    "    hlt\n"
+    "9:\n"
+    "    movb $" TEXT(KVM_GUEST_FAIL) ", %al\n"
+    "    outb %al, $" TEXT(KVM_GUEST_PORT) "\n"
+    "    hlt\n"
+    "kvm_guest_int3:\n"
+    "    incb " TEXT(KVM_GUEST_TRAPS) "\n"
+    "    iretq\n"
+    "kvm_guest_end:\n"
+    ".popsection\n");
 /* clang-format on */
 
 #endif
