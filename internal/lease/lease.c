@@ -52,6 +52,24 @@ static void make_slug(char out[static LEASE_SLUG_SIZE])
                      lease_nouns[r[1] % lease_nouns_len]);
 }
 
+/* crabbox-<slug>-<8 hex of the id> */
+static void name_by_slug(struct lease *l)
+{
+    (void)str_format(l->name, sizeof l->name, "crabbox-%s-%.8s", l->slug, l->id + 4);
+}
+
+void lease_slug_again(struct lease *l)
+{
+    char words[LEASE_SLUG_SIZE];
+    uint8_t raw[2];
+    char hex[5];
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, hex);
+    make_slug(words);
+    (void)str_format(l->slug, sizeof l->slug, "%.30s-%s", words, hex);
+    name_by_slug(l);
+}
+
 int lease_identify(struct lease *l, const char *slug, struct error *err)
 {
     uint8_t raw[6];
@@ -65,7 +83,7 @@ int lease_identify(struct lease *l, const char *slug, struct error *err)
         make_slug(l->slug);
     }
     (void)str_format(l->id, sizeof l->id, "cbx_%s", hex);
-    (void)str_format(l->name, sizeof l->name, "crabbox-%s-%.8s", l->slug, hex);
+    name_by_slug(l);
     return 0;
 }
 

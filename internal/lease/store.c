@@ -437,6 +437,38 @@ static bool is_rubbish(struct store *s, const char *name)
     return fd >= 0 && lock_is_held(fd, LOCK, NULL) != 1;
 }
 
+/* A claim whose lease has no directory. The lease drops its claim before its directory goes, so
+ * once the directory is gone nobody but a sweep changes that link; hence the second look at its
+ * text. */
+static bool is_stale_claim(struct store *s, const char *slug)
+{
+    char holder[64], again[64];
+    ssize_t n = readlinkat(s->slugs_fd, slug, holder, sizeof holder - 1);
+    holder[n > 0 ? n : 0] = '\0';
+    if (n <= 0 || !lease_id_valid(holder) ||
+        faccessat(s->leases_fd, holder, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+        return false;
+    n = readlinkat(s->slugs_fd, slug, again, sizeof again - 1);
+    again[n > 0 ? n : 0] = '\0';
+    return str_eq(holder, again);
+}
+
+static int sweep_slugs(struct store *s, bool dry_run, struct error *err)
+{
+    _cleanup_closedir_ DIR *d = reopen_dir(s->slugs_fd);
+    int count = 0;
+    if (!d)
+        return error_set(err, ERR_IO, errno, "read %s/slugs", s->path);
+    for (struct dirent *de; (de = readdir(d));) {
+        if (de->d_name[0] == '.' || !is_stale_claim(s, de->d_name))
+            continue;
+        count++;
+        if (!dry_run && file_unlink(s->slugs_fd, de->d_name, err) < 0)
+            return -1;
+    }
+    return count;
+}
+
 int store_sweep(struct store *s, bool dry_run, struct error *err)
 {
     struct deadline deadline = deadline_in_ms(10000);
@@ -454,5 +486,6 @@ int store_sweep(struct store *s, bool dry_run, struct error *err)
         if (!dry_run && dir_remove_tree(s->leases_fd, de->d_name, err) < 0)
             return -1;
     }
-    return count;
+    int slugs = sweep_slugs(s, dry_run, err);
+    return slugs < 0 ? -1 : count + slugs;
 }

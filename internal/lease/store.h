@@ -113,7 +113,8 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
 int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE],
                   struct error *err);
 
-/* Removes directories that a crash left half made or half removed. Returns how many. */
+/* Removes directories that a crash left half made or half removed, and claims of slugs by leases
+ * that are no more. Returns how many. */
 int store_sweep(struct store *s, bool dry_run, struct error *err);
 
 #endif

@@ -215,6 +215,23 @@ static void sweep_takes_only_what_a_crash_left(void **state)
     lease_handle_close(&h);
 }
 
+/* Somebody removed a lease's directory by hand: its slug is free again after a sweep. */
+static void sweep_frees_slugs_of_leases_that_are_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo");
+    create(f, &l);
+    assert_int_equal(store_claim_slug(&f->store, "demo", l.id, NULL), 0);
+    assert_int_equal(store_claim_slug(&f->store, "gone", "cbx_0123456789ab", NULL), 0);
+    assert_int_equal(symlinkat("/etc/passwd", f->store.slugs_fd, "foreign"), 0);
+    assert_int_equal(store_sweep(&f->store, true, NULL), 1);
+    assert_int_equal(store_sweep(&f->store, false, NULL), 1);
+    assert_int_equal(store_sweep(&f->store, false, NULL), 0);
+    assert_int_equal(store_claim_slug(&f->store, "gone", l.id, NULL), 0);
+    assert_int_equal(store_claim_slug(&f->store, "demo", "cbx_0123456789ab", NULL), -1);
+    assert_int_equal(faccessat(f->store.slugs_fd, "foreign", F_OK, AT_SYMLINK_NOFOLLOW), 0);
+}
+
 static void removal_is_whole_and_repeatable(void **state)
 {
     struct fixture *f = *state;
@@ -288,6 +305,7 @@ int main(void)
         T(one_bad_record_hides_no_other),
         T(a_copied_record_is_not_another_lease),
         T(sweep_takes_only_what_a_crash_left),
+        T(sweep_frees_slugs_of_leases_that_are_gone),
         T(removal_is_whole_and_repeatable),
         T(logs_of_a_failed_lease_are_found_by_either_name),
         cmocka_unit_test(slugs_are_normalised),

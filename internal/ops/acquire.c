@@ -76,6 +76,7 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     uint8_t nonce[16];
     if (lease_identify(l, req->slug, err) < 0)
         return -1;
+    c->slug_made_up = !req->slug || !*req->slug;
     random_bytes(nonce, sizeof nonce);
     str_hex(nonce, sizeof nonce, l->nonce);
     l->keep = req->keep;

@@ -40,10 +40,25 @@ static int save(struct step_ctx *c, bool durable, struct error *err)
 }
 
 /* ---- slug ---- */
+#define SLUG_TRIES 8
+
+/* A slug that was asked for is this one or none. A made-up one that another lease has is replaced,
+ * and written down before it is claimed. */
 static int slug_apply(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    return store_claim_slug(&c->ops->store, c->lease.slug, c->lease.id, err);
+    for (int tries = 1;; tries++) {
+        struct error e = ERROR_INIT;
+        if (store_claim_slug(&c->ops->store, c->lease.slug, c->lease.id, &e) == 0)
+            return 0;
+        if (e.kind != ERR_EXISTS || !c->slug_made_up || tries == SLUG_TRIES) {
+            *err = e;
+            return -1;
+        }
+        lease_slug_again(&c->lease);
+        if (save(c, true, err) < 0)
+            return -1;
+    }
 }
 
 static int slug_undo(void *ctx, struct error *err)

@@ -13,6 +13,7 @@ struct step_ctx {
     struct lease_handle handle;
     struct deadline deadline;
     /* acquire only */
+    bool slug_made_up; /* by us: another will do as well */
     struct image image;
     int netns_fd; /* owned */
     int guest_fd; /* owned: packet socket, readable at the guest's first frame */

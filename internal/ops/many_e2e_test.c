@@ -1,0 +1,214 @@
+/* Many at once: claims are decided by the kernel, nobody waits for another's lease. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "lease/words.h"
+#include "ops/ops.h"
+#include "testutil/bed.h"
+
+#define MANY 64
+
+static struct bed bed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+static size_t list(struct lease_entry **all)
+{
+    struct store s;
+    size_t n = 0;
+    struct error err = ERROR_INIT;
+    if (store_open(&s, bed.state, ops_step_names(), &err) < 0 || store_list(&s, all, &n, &err) < 0)
+        fail_msg("%s", err.msg);
+    store_close(&s);
+    return n;
+}
+
+/* Waits for all; each has to succeed. */
+static void all_succeed(struct child *c, size_t n)
+{
+    struct deadline d = deadline_in_ms(200000);
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    size_t failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (child_wait(&c[i], &d, &st, &err) < 0)
+            fail_msg("%s", err.msg);
+        failed += !st.exited || st.code != 0;
+    }
+    assert_int_equal(failed, 0);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void assert_distinct(const char **texts, size_t n)
+{
+    qsort(texts, n, sizeof *texts, by_text);
+    for (size_t i = 1; i < n; i++)
+        if (str_eq(texts[i - 1], texts[i]))
+            fail_msg("%s was given twice", texts[i]);
+}
+
+static void check_claims(const struct lease_entry *all, size_t n)
+{
+    const char *slugs[MANY], *addrs[MANY], *links[MANY];
+    assert_int_equal(n, MANY);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(ops_view(&all[i]), VIEW_READY);
+        slugs[i] = all[i].lease.slug;
+        addrs[i] = all[i].lease.net.lease_addr;
+        links[i] = all[i].lease.net.veth;
+    }
+    assert_distinct(slugs, n);
+    assert_distinct(addrs, n);
+    assert_distinct(links, n);
+}
+
+static void test_sixty_four_at_once(void **state)
+{
+    struct child c[MANY];
+    struct lease_entry *all = NULL;
+    int64_t slowest = 0, start = clock_boot_ms();
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "180s");
+    for (size_t i = 0; i < MANY; i++)
+        c[i] = BED_START(&bed, -1, "warmup", "-q");
+    for (int i = 0; i < 5; i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list", "--json");
+        bed_assert_code(r, 0);
+        assert_null(strstr(r.out.buf, "\"broken\""));
+        slowest = r.took_ms > slowest ? r.took_ms : slowest;
+    }
+    all_succeed(c, MANY);
+    print_message("%d warmups in %lld ms; list meanwhile at most %lld ms\n", MANY,
+                  (long long)(clock_boot_ms() - start), (long long)slowest);
+    size_t n = list(&all);
+    check_claims(all, n);
+    for (size_t i = 0; i < n; i++)
+        c[i] = BED_START(&bed, -1, "stop", all[i].id);
+    all_succeed(c, n);
+    free(all);
+    bed_assert_clean(&bed);
+}
+
+/* 64 that want one slug: one gets it, the others are told who has it. */
+static void test_one_slug_has_one_winner(void **state)
+{
+    enum { N = 16 };
+    struct child c[N];
+    struct deadline d = deadline_in_ms(100000);
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    int won = 0;
+    (void)state;
+    for (int i = 0; i < N; i++)
+        c[i] = BED_START(&bed, -1, "warmup", "-q", "--slug", "wanted");
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(child_wait(&c[i], &d, &st, &err), 0);
+        assert_true(st.exited && (st.code == 0 || st.code == 2));
+        won += st.code == 0;
+    }
+    assert_int_equal(won, 1);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "wanted");
+    bed_assert_code(r, 0);
+    bed_assert_clean(&bed);
+}
+
+/* All pairs of words are taken: a made-up slug gets digits, nobody is bothered with the clash. */
+static void test_made_up_slugs_never_clash(void **state)
+{
+    struct lease_entry *all = NULL;
+    (void)state;
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q");
+    bed_assert_code(w, 0);
+    _cleanup_free_ char *dir = xasprintf("%s/slugs", bed.state);
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(list(&all), 1);
+    for (size_t i = 0; i < lease_adjectives_len; i++)
+        for (size_t k = 0; k < lease_nouns_len; k++) {
+            char slug[LEASE_SLUG_SIZE];
+            (void)str_format(slug, sizeof slug, "%s-%s", lease_adjectives[i], lease_nouns[k]);
+            (void)!symlinkat(all[0].id, fd, slug);
+        }
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q");
+    bed_assert_code(r, 0);
+    for (size_t n = list(&all), i = 0; i < n; i++) {
+        _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", all[i].id);
+        bed_assert_code(s, 0);
+    }
+    free(all);
+    _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "cleanup"); /* the claims are stale */
+    bed_assert_code(t, 0);
+    bed_assert_clean(&bed);
+}
+
+/* A warmup that hangs holds its lease's lock; those who only look do not wait for it. */
+static void test_looking_waits_for_nobody(void **state)
+{
+    struct exit_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(30000);
+    static const char *const looks[][4] = {
+        {"list", NULL}, {"list", "--json", NULL}, {"status", "hangs", NULL}, {"logs", "hangs"}};
+    (void)state;
+    _cleanup_free_ char *mark = xasprintf("%s/mark", bed.dir);
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", "PUT /actions");
+    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
+    struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", "hangs");
+    assert_true(bed_wait_file(&bed, "mark", 20000));
+    for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+        _cleanup_bed_result_ struct bed_result r = bed_run(&bed, looks[i]);
+        print_message("%s: %lld ms\n", looks[i][0], (long long)r.took_ms);
+        assert_in_range(r.took_ms, 0, 999);
+        if (i < 2)
+            bed_assert_has(r.out.buf, "creating");
+    }
+    assert_int_equal(child_signal(&c, SIGTERM, &err), 0);
+    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
+    assert_true(st.exited && st.code == 130);
+    bed_assert_clean(&bed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_sixty_four_at_once, after_each),
+        cmocka_unit_test_teardown(test_one_slug_has_one_winner, after_each),
+        cmocka_unit_test_teardown(test_made_up_slugs_never_clash, after_each),
+        cmocka_unit_test_teardown(test_looking_waits_for_nobody, after_each),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
