@@ -16,21 +16,33 @@
 #include "config/config.h"
 #include "ops/ops.h"
 
+/* What a repeatable option was given, in order; the words are owned by struct parsed. */
+struct option_list {
+    char **items;
+    size_t n;
+};
+
 /* Every option of every verb; a verb's table says which of them it takes. */
 struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, shell, dry_run, print, timing_json, console,
-        wait;
+        wait, script_stdin, terminal;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
-        *dir;
+        *dir, *script, *timeout;
+    struct option_list env, env_file;
 };
 
-enum option_kind { OPT_BOOL, OPT_STRING };
+enum option_kind {
+    OPT_BOOL,
+    OPT_STRING,
+    OPT_LIST,   /* may be given again and again */
+    OPT_SECRETS /* the same, and what follows "=" is wiped from our own argument vector */
+};
 
 struct option_spec {
     const char *name;    /* long name, without the dashes */
     char letter;         /* or 0 */
-    const char *metavar; /* OPT_STRING: "NAME" */
+    const char *metavar; /* but OPT_BOOL: "NAME" */
     enum option_kind kind;
     size_t offset; /* in struct options */
     const char *help;
@@ -82,6 +94,7 @@ struct parsed {
 };
 int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,
                   struct error *err);
+void options_free(struct parsed *p);
 /* The configuration with these flags on top, as it is from the working directory. */
 int config_for(const struct parsed *p, struct config *cfg, struct error *err);
 

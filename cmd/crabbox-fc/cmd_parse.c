@@ -30,7 +30,7 @@ int cmd_parse(struct invocation *in, struct error *err)
     for (int i = 1; i < in->n_args; i++)
         argv[i - 1] = xstrdup(in->args[i]);
     int r = parse_line(v, in->n_args - 1, argv, &p, err);
-    free(p.args);
+    options_free(&p);
     for (int i = 1; i < in->n_args; i++)
         free(argv[i - 1]);
     return r;

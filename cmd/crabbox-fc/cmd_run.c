@@ -1,4 +1,8 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -6,11 +10,16 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/run.h"
+#include "sys/file.h"
+
+enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
 
 static const char *run_status(const struct ops_run_result *r)
 {
     if (!r->ran)
         return "failed";
+    if (r->timed_out)
+        return "timeout";
     return r->status.signalled ? "signalled" : "exited";
 }
 
@@ -21,6 +30,7 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     (void)cJSON_AddStringToObject(j, "provider", "firecracker");
     (void)cJSON_AddStringToObject(j, "leaseId", r->lease.id);
     (void)cJSON_AddStringToObject(j, "slug", r->lease.slug);
+    (void)cJSON_AddStringToObject(j, "runId", r->run_id);
     (void)cJSON_AddStringToObject(j, "vmm", r->lease.vmm.backend);
     (void)cJSON_AddStringToObject(j, "accel", r->lease.vmm.accel);
     json_add_i64(j, "leaseMs", r->lease_us / 1000);
@@ -36,7 +46,8 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     json_add_i64(j, "syncBytesSent", r->bytes_sent);
     json_add_i64(j, "exitCode", code);
     (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
-    (void)cJSON_AddStringToObject(j, "errorKind", error_is_set(e) ? error_kind_name(e->kind) : "");
+    const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
+    (void)cJSON_AddStringToObject(j, "errorKind", kind);
     _cleanup_free_ char *text = json_print(j, false);
     fprintf(stderr, "%s\n", text);
 }
@@ -44,7 +55,9 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
 static void print_summary(const struct ops_run_result *r)
 {
     char how[64];
-    if (r->status.signalled)
+    if (r->timed_out)
+        (void)str_format(how, sizeof how, "timeout");
+    else if (r->status.signalled)
         (void)str_format(how, sizeof how, "signal=%s", r->status.signal);
     else
         (void)str_format(how, sizeof how, "exit=%d", r->status.code);
@@ -72,33 +85,151 @@ static const char *existing(struct invocation *in)
     return NULL;
 }
 
-int cmd_run(struct invocation *in, struct error *err)
+/* What has to be there, or not, together. */
+static int check_options(const struct invocation *in, struct error *err)
 {
-    struct ops_run_result res;
-    if (!in->n_args && !in->opt.sync_only)
+    const struct options *o = &in->opt;
+    bool script = o->script || o->script_stdin;
+    if (!in->n_args && !o->sync_only && !script)
         return error_set(err, ERR_USAGE, 0,
                          "run needs a command; next: crabbox-fc run -- COMMAND [ARG]...");
-    if (in->opt.sync_only && in->opt.no_sync)
-        return error_set(err, ERR_USAGE, 0, "--sync-only and --no-sync exclude each other");
-    struct ops_run req = {
-        .ref = existing(in),
-        .slug = in->opt.slug,
-        .keep = in->opt.keep || in->opt.sync_only,
-        .keep_on_failure = in->opt.keep_on_failure,
-        .argv = in->args,
-        .shell = in->opt.shell,
-        .no_sync = in->opt.no_sync,
-        .sync_only = in->opt.sync_only,
-        .dir = in->opt.dir ? in->opt.dir : ".",
-        .stdin_fd = STDIN_FILENO,
-        .stdout_fd = STDOUT_FILENO,
-        .stderr_fd = STDERR_FILENO,
+    const struct {
+        bool both;
+        const char *what;
+    } pairs[] = {
+        {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
+        {o->script && o->script_stdin, "--script and --script-stdin"},
+        {script && o->shell, "--shell and a script"},
+        {script && o->sync_only, "--sync-only and a script"},
+        {o->script_stdin && o->terminal, "--script-stdin and --terminal"},
+        {o->keep && o->stop_after, "--keep and --stop-after"},
+        {o->keep_on_failure && o->stop_after, "--keep-on-failure and --stop-after"},
     };
-    int r = ops_run(&in->ops, &req, &res, err);
-    int code = r < 0 ? error_exit_code(err->kind) : res.ran ? ops_exit_code(&res.status) : 0;
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
+        if (pairs[i].both)
+            return error_set(err, ERR_USAGE, 0, "%s exclude each other", pairs[i].what);
+    if (o->terminal && !isatty(STDIN_FILENO))
+        return error_set(err, ERR_USAGE, 0,
+                         "--terminal needs a terminal on standard input, and there is none");
+    return 0;
+}
+
+static int take_time(const char *option, const char *text, int64_t *ms, struct error *err)
+{
+    if (text && (config_duration(text, ms) < 0 || *ms <= 0))
+        return error_set(err, ERR_USAGE, 0, "--%s: \"%s\" is not a time such as 90s, 10m or 1h30m",
+                         option, text);
+    return 0;
+}
+
+static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)
+{
+    static const char *const words[] = {[STOP_SUCCESS] = "success",
+                                        [STOP_FAILURE] = "failure",
+                                        [STOP_ALWAYS] = "always",
+                                        [STOP_NEVER] = "never"};
+    *out = STOP_AS_MADE;
+    for (size_t i = STOP_SUCCESS; text && i < ARRAY_LEN(words); i++)
+        if (str_eq(words[i], text))
+            *out = (enum ops_stop_after)i;
+    if (text && *out == STOP_AS_MADE)
+        return error_set(err, ERR_USAGE, 0,
+                         "--stop-after: \"%s\" is none of success, always, failure, never", text);
+    return 0;
+}
+
+/* What the host's variables, the files and the options come to. */
+static int take_env(const struct invocation *in, struct env_set *env, struct error *err)
+{
+    const char *const *envp = (const char *const *)environ;
+    const struct options *o = &in->opt;
+    if (env_set_allow(env, in->cfg.run.allow_env, envp, err) < 0)
+        return -1;
+    for (size_t i = 0; i < o->env_file.n; i++)
+        if (env_set_file(env, o->env_file.items[i], envp, err) < 0)
+            return -1;
+    for (size_t i = 0; i < o->env.n; i++)
+        if (env_set_option(env, o->env.items[i], envp, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int take_script(const struct options *o, struct strbuf *text, struct error *err)
+{
+    const char *name = o->script ? o->script : "standard input";
+    if (!o->script && !o->script_stdin)
+        return 0;
+    _cleanup_close_ int fd = o->script ? open(o->script, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+    if (o->script && fd < 0)
+        return error_set(err, ERR_IO, errno, "open script %s", name);
+    if (fd_read_all(o->script ? fd : STDIN_FILENO, SCRIPT_MAX, name, text, err) < 0)
+        return error_prefix(err, "read the script");
+    if (!text->len)
+        return error_set(err, ERR_USAGE, 0, "the script of %s is empty", name);
+    return 0;
+}
+
+/* What kind of terminal ours is; only what such a name can hold goes to the guest. */
+static const char *term_name(void)
+{
+    const char *term = getenv("TERM");
+    size_t len = term ? strspn(term, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789+-._")
+                      : 0;
+    return len && len < 64 && !term[len] ? term : "xterm";
+}
+
+static int exit_code(const struct ops_run_result *r)
+{
+    if (r->timed_out)
+        return OPS_EXIT_TIMEOUT;
+    return r->ran ? ops_exit_code(&r->status) : 0;
+}
+
+static int run_request(struct invocation *in, const struct ops_run *req, struct error *err)
+{
+    struct ops_run_result res;
+    int r = ops_run(&in->ops, req, &res, err);
+    int code = r < 0 ? error_exit_code(err->kind) : exit_code(&res);
+    if (r == 0 && res.timed_out)
+        log_warn("the command was ended because its time was over (--timeout %s)", in->opt.timeout);
     if (r == 0 && res.ran)
         print_summary(&res);
     if (in->opt.timing_json)
         print_timing(&res, code, err);
     return r < 0 ? -1 : code;
+}
+
+int cmd_run(struct invocation *in, struct error *err)
+{
+    const struct options *o = &in->opt;
+    _cleanup_(env_set_free) struct env_set env = ENV_SET_INIT;
+    _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
+    struct ops_run req = {
+        .slug = o->slug,
+        .keep = o->keep || (o->sync_only && !o->stop_after),
+        .keep_on_failure = o->keep_on_failure,
+        .argv = in->args,
+        .shell = o->shell,
+        .env = &env,
+        .term = o->terminal ? term_name() : NULL,
+        .wait_ms = o->wait ? DEFAULT_WAIT_MS : 0,
+        .no_sync = o->no_sync,
+        .sync_only = o->sync_only,
+        .dir = o->dir ? o->dir : ".",
+        .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
+        .stdout_fd = STDOUT_FILENO,
+        .stderr_fd = STDERR_FILENO,
+    };
+    if (check_options(in, err) < 0 || take_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        take_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
+        take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
+        take_script(o, &script, err) < 0)
+        return -1;
+    if (script.len) {
+        req.script = script.buf;
+        req.script_len = script.len;
+    }
+    req.ref = existing(in);
+    return run_request(in, &req, err);
 }

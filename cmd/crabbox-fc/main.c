@@ -93,7 +93,7 @@ static int invoke(const struct verb *v, int argc, char **argv, struct error *err
         code = run_verb(&in, &p, err);
     CLOSE_FD(in.cancel_fd);
 out:
-    free(p.args);
+    options_free(&p);
     return code;
 }
 

@@ -72,6 +72,29 @@ static int take_value(struct cursor *c, const char *inline_value, const char *na
     return 0;
 }
 
+/* Our argument vector is there for every user of the host to read: the value goes out of it. */
+static void wipe_value(char *word)
+{
+    char *eq = strchr(word, '=');
+    if (eq)
+        explicit_bzero(eq + 1, strlen(eq + 1));
+}
+
+/* Adds the value of a repeatable option. `c` may stand at the option or, afterwards, at its value;
+ * either way the value is the end of that word. */
+static int add_to_list(const struct option_spec *o, struct cursor *c, const char *inline_value,
+                       struct option_list *list, struct error *err)
+{
+    const char *value;
+    if (take_value(c, inline_value, o->name, &value, err) < 0)
+        return -1;
+    list->items = xrealloc(list->items, (list->n + 1) * sizeof *list->items);
+    list->items[list->n++] = xstrdup(value);
+    if (o->kind == OPT_SECRETS)
+        wipe_value(c->argv[c->i] + (value - c->argv[c->i]));
+    return 0;
+}
+
 static int store_option(const struct option_spec *o, struct cursor *c, const char *inline_value,
                         struct parsed *p, struct error *err)
 {
@@ -82,6 +105,9 @@ static int store_option(const struct option_spec *o, struct cursor *c, const cha
         *(bool *)(void *)(base + o->offset) = true;
         return 0;
     }
+    if (o->kind == OPT_LIST || o->kind == OPT_SECRETS)
+        return add_to_list(o, c, inline_value, (struct option_list *)(void *)(base + o->offset),
+                           err);
     return take_value(c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
 }
 
@@ -160,6 +186,24 @@ static int check_count(const struct verb *v, const struct parsed *p, struct erro
         return error_set(err, ERR_USAGE, 0, "%s: unknown word \"%s\"; there are: %s", v->name,
                          p->args[0], v->takes);
     return 0;
+}
+
+static void list_free(struct option_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        explicit_bzero(list->items[i], strlen(list->items[i]));
+        free(list->items[i]);
+    }
+    free(list->items);
+    *list = (struct option_list){0};
+}
+
+void options_free(struct parsed *p)
+{
+    list_free(&p->opt.env);
+    list_free(&p->opt.env_file);
+    free(p->args);
+    p->args = NULL;
 }
 
 int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,

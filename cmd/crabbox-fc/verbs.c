@@ -10,6 +10,10 @@
     {                                                                                              \
         n, 0, mv, OPT_STRING, offsetof(struct options, m), h                                       \
     }
+#define LIST(n, mv, k, m, h)                                                                       \
+    {                                                                                              \
+        n, 0, mv, k, offsetof(struct options, m), h                                                \
+    }
 #define COMMON                                                                                     \
     FLAG("help", 'h', help, "show this help"), FLAG("quiet", 'q', quiet, "no progress"),           \
         FLAG("verbose", 'v', verbose, "more chatter on stderr"),                                   \
@@ -35,7 +39,18 @@ static const struct option_spec run_options[] = {
     VALUE("slug", "NAME", slug, "use the lease of this slug if there is one, else make it"),
     FLAG("keep", 0, keep, "keep the lease afterwards"),
     FLAG("keep-on-failure", 0, keep_on_failure, "keep the lease if the command fails"),
+    VALUE("stop-after", "success|always|failure|never", stop_after,
+          "when to stop the lease, also one of --id"),
+    FLAG("wait", 0, wait, "wait while another run has the lease"),
+    VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 10m"),
     FLAG("shell", 0, shell, "join the words and let bash read them"),
+    VALUE("script", "FILE", script, "run this file of the host; the words are its arguments"),
+    FLAG("script-stdin", 0, script_stdin, "the same with what comes on standard input"),
+    FLAG("terminal", 't', terminal, "give the command a terminal"),
+    VALUE("timeout", "TIME", timeout,
+          "end the command and all its processes after this; exit code 124"),
+    LIST("env", "NAME[=VALUE]", OPT_SECRETS, env, "set a variable, or pass ours on; repeatable"),
+    LIST("env-file", "FILE", OPT_LIST, env_file, "variables, NAME=VALUE a line; repeatable"),
     FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
     FLAG("sync-only", 0, sync_only, "copy the working tree, run nothing"),
     VALUE("dir", "DIR", dir, "the working tree; default: the current directory"),
@@ -100,11 +115,17 @@ const struct verb verbs[] = {
      .details =
          "Makes a lease (or uses the one of --id or --slug), copies the files that git knows, "
          "runs the\ncommand and exits with its code. A lease that was made for the run goes "
-         "away with it.",
+         "away with it.\nOf our variables only those of run.allowEnv go along "
+         "(default: CI and NODE_OPTIONS), and what --env\nand --env-file name. Values travel "
+         "over SSH into a file that only the guest's user can read; no\nargument vector and no "
+         "log shows them.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
-                 "crabbox-fc run --id demo --no-sync -- uname -r",
+                 "crabbox-fc run --id demo --no-sync -- uname -r\n"
+                 "crabbox-fc run -t --id demo -- bash\n"
+                 "crabbox-fc run --env TOKEN --env MODE=ci --timeout 20m -- make test\n"
+                 "crabbox-fc run --script tools/build.sh -- release",
      .options = run_options,
      .max_args = -1,
      .stops_at_args = true,

@@ -143,6 +143,9 @@ const struct config_key *config_key_by_flag(const char *flag); /* NULL if unknow
 const char *config_value_text(const struct config *cfg, const struct config_key *key);
 const char *config_value_source(const struct config *cfg, const struct config_key *key);
 
+/* "90m", "1h30m", "10s", "500ms" → milliseconds; -1 if it is not of this form. */
+int config_duration(const char *text, int64_t *ms);
+
 /* `config show`: text table or JSON {"keys":[{"key","value","source","type"}],"files":[]}. */
 void config_show_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_show_json(const struct config *cfg);

@@ -249,17 +249,24 @@ static bool take_duration(const char **s, int64_t *ms)
     return false;
 }
 
+int config_duration(const char *text, int64_t *ms)
+{
+    *ms = 0;
+    if (strlen(text) > 64)
+        return -1;
+    do {
+        if (!take_duration(&text, ms))
+            return -1;
+    } while (*text);
+    return 0;
+}
+
 static int parse_duration(const struct config_key *key, const char *raw, struct strbuf *out,
                           char *why)
 {
-    const char *s = raw;
-    int64_t ms = 0;
-    if (strlen(raw) > 64)
+    int64_t ms;
+    if (config_duration(raw, &ms) < 0)
         return complain_value(why, raw, "not a duration such as 90m, 1h30m, 10s or 500ms");
-    do {
-        if (!take_duration(&s, &ms))
-            return complain_value(why, raw, "not a duration such as 90m, 1h30m, 10s or 500ms");
-    } while (*s);
     if (check_range(key, ms, raw, why) < 0)
         return -1;
     format_duration(ms, out);

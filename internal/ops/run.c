@@ -8,9 +8,13 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ops/execute.h"
 #include "sync/sync.h"
+#include "sys/lock.h"
 
 #define CONNECT_MS 30000
+/* Lock file in the lease's directory: whose turn it is to run something. */
+#define TURN "run"
 
 /* What one run carries from phase to phase. */
 struct run_state {
@@ -18,10 +22,10 @@ struct run_state {
     const struct ops_run *req;
     struct ops_run_result *res;
     struct ssh_conn *conn; /* owned */
+    int turn_fd;           /* owned: no other run has the lease while it is open */
     int use_fd;            /* owned: the lease is in use while it is open */
     int vmm_fd;            /* owned pidfd: a dead VMM is told apart from a failed command */
     char work_dir[LEASE_PATH_SIZE * 2];
-    char run_id[20];
 };
 
 static void phase_begin(struct ops *o, const char *phase)
@@ -62,13 +66,68 @@ int ops_exit_code(const struct ssh_status *st)
     return st->code;
 }
 
+/* Whether the lease goes away with this run, given that all of it went well or not. */
+static bool must_release(const struct run_state *s, bool ok)
+{
+    const struct ops_run *req = s->req;
+    const struct ops_run_result *res = s->res;
+    if (s->turn_fd < 0 && !res->acquired)
+        return false; /* not ours to take away */
+    bool good = ok && !res->timed_out &&
+                (!res->ran || (res->status.exited && res->status.code == 0));
+    switch (req->stop_after) {
+    case STOP_ALWAYS:
+        return true;
+    case STOP_SUCCESS:
+        return good;
+    case STOP_FAILURE:
+        return !good;
+    case STOP_NEVER:
+        return false;
+    case STOP_AS_MADE:
+        break;
+    }
+    return res->acquired && !req->keep && s->ops->cfg->firecracker.delete_on_release &&
+           (good || !req->keep_on_failure);
+}
+
+/* One run at a time has a lease: two would sync and build in the same tree. */
+static int take_turn(struct run_state *s, struct error *err)
+{
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    const struct lease *l = &s->res->lease;
+    struct deadline d = ops_deadline(s->ops, s->req->wait_ms);
+    struct error busy = ERROR_INIT;
+    if (store_open_lease(&s->ops->store, l->id, NULL, &h, err) < 0)
+        return -1;
+    s->turn_fd = lock_try(h.dirfd, TURN, true, &busy);
+    if (s->turn_fd >= 0)
+        return 0;
+    if (busy.kind == ERR_BUSY && s->req->wait_ms > 0) {
+        log_info("waiting for another run on lease %s...", l->slug);
+        s->turn_fd = lock_wait(h.dirfd, TURN, true, &d, err);
+        return s->turn_fd < 0 ? -1 : 0;
+    }
+    if (busy.kind == ERR_BUSY)
+        return error_set(err, ERR_BUSY, 0,
+                         "another run is using lease %s; wait for it with --wait, or use another",
+                         l->slug);
+    *err = busy;
+    return -1;
+}
+
 static int open_lease(struct run_state *s, struct error *err)
 {
     const struct ops_run *req = s->req;
     if (req->ref) {
-        struct deadline d = ops_deadline(s->ops, CONNECT_MS);
-        if (ops_find_ready(s->ops, req->ref, &s->res->lease, err) < 0)
+        char id[LEASE_ID_SIZE];
+        if (ops_find_ready(s->ops, req->ref, &s->res->lease, err) < 0 || take_turn(s, err) < 0)
             return -1;
+        /* The run that had the lease before may have taken it away. */
+        (void)str_copy(id, sizeof id, s->res->lease.id);
+        if (ops_find_ready(s->ops, id, &s->res->lease, err) < 0)
+            return -1;
+        struct deadline d = ops_deadline(s->ops, CONNECT_MS);
         /* A use: best effort, the lease may be busy for a moment. */
         if (ops_touch(s->ops, s->res->lease.id, NULL, err) < 0)
             return -1;
@@ -82,7 +141,7 @@ static int open_lease(struct run_state *s, struct error *err)
     if (ops_acquire(s->ops, &acquire, &s->res->lease, &s->conn, &s->res->timing, err) < 0)
         return -1;
     s->res->acquired = true;
-    return 0;
+    return take_turn(s, err);
 }
 
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
@@ -139,55 +198,22 @@ static int sync_phase(struct run_state *s, struct error *err)
     return r;
 }
 
-/* One string for the guest's login shell: go to the work directory, set the names that every run
- * has, become bash with the user's words as exact arguments. */
-static void build_command(const struct run_state *s, struct strbuf *out)
-{
-    const struct lease *l = &s->res->lease;
-    strbuf_adds(out, "mkdir -p ");
-    strbuf_add_shell_quoted(out, s->work_dir);
-    strbuf_adds(out, " && cd ");
-    strbuf_add_shell_quoted(out, s->work_dir);
-    strbuf_addf(out, " && export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s && ", l->id,
-                l->slug, s->run_id);
-    if (!s->req->shell) {
-        strbuf_adds(out, "exec bash -lc 'exec \"$@\"' bash ");
-        ssh_quote_argv(out, s->req->argv);
-        return;
-    }
-    _cleanup_strbuf_ struct strbuf joined = STRBUF_INIT;
-    for (const char *const *a = s->req->argv; *a; a++)
-        strbuf_addf(&joined, "%s%s", a == s->req->argv ? "" : " ", *a);
-    strbuf_adds(out, "exec bash -lc ");
-    strbuf_add_shell_quoted(out, joined.buf);
-}
-
+/* The command, in the tree that was synced or else in the lease's own directory. */
 static int execute(struct run_state *s, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    struct deadline d = deadline_never();
-    struct ssh_io io = SSH_IO_INIT;
-    uint8_t raw[6];
-    char hex[13];
-    d.cancel_fd = s->ops->cancel_fd;
-    random_bytes(raw, sizeof raw);
-    str_hex(raw, sizeof raw, hex);
-    (void)str_format(s->run_id, sizeof s->run_id, "run_%s", hex);
+    struct execution x = {
+        .ops = s->ops,
+        .conn = s->conn,
+        .vmm_fd = s->vmm_fd,
+        .work_dir = s->work_dir,
+        .lease_ends = must_release(s, false),
+    };
     if (!*s->work_dir)
         (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
                          s->res->lease.id);
-    build_command(s, &command);
-    io.stdin_fd = s->req->stdin_fd;
-    io.stdout_fd = s->req->stdout_fd;
-    io.stderr_fd = s->req->stderr_fd;
-    io.vmm_fd = s->vmm_fd;
-    io.abort_signal = "TERM"; /* Ctrl-C here does not leave the command running there */
-    int64_t t0 = clock_boot_us();
     phase_begin(s->ops, "run");
-    int r = ssh_exec(s->conn, command.buf, &io, &d, &s->res->status, err);
-    s->res->command_us = clock_boot_us() - t0;
+    int r = execute_run(&x, s->req, s->res, err);
     phase_end(s->ops, "run", s->res->command_us, r == 0);
-    s->res->ran = r == 0;
     return r;
 }
 
@@ -200,15 +226,6 @@ static int use_lease(struct run_state *s, struct error *err)
     if (!s->req->no_sync && sync_phase(s, err) < 0)
         return -1;
     return s->req->sync_only ? 0 : execute(s, err);
-}
-
-/* Whether the lease that was made for this run goes away with it. */
-static bool must_release(const struct run_state *s, bool ok)
-{
-    const struct ops_run *req = s->req;
-    bool good = ok && (!s->res->ran || (s->res->status.exited && s->res->status.code == 0));
-    return s->res->acquired && !req->keep && s->ops->cfg->firecracker.delete_on_release &&
-           (good || !req->keep_on_failure);
 }
 
 /* The release's own failure is told, but the command's result stays the result. */
@@ -226,7 +243,8 @@ static int release(struct run_state *s, struct error *err)
 
 int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res, struct error *err)
 {
-    struct run_state s = {.ops = o, .req = req, .res = res, .use_fd = -1, .vmm_fd = -1};
+    struct run_state s = {
+        .ops = o, .req = req, .res = res, .turn_fd = -1, .use_fd = -1, .vmm_fd = -1};
     int64_t t0 = clock_boot_us();
     memset(res, 0, sizeof *res);
     int r = open_lease(&s, err);
@@ -248,6 +266,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
     } else if (res->acquired || req->ref) {
         (void)ops_touch(o, res->lease.id, NULL, NULL);
     }
+    CLOSE_FD(s.turn_fd);
     res->total_us = clock_boot_us() - t0;
     return r;
 }

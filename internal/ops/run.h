@@ -2,8 +2,18 @@
 #ifndef CRABBOX_OPS_RUN_H
 #define CRABBOX_OPS_RUN_H
 
+#include "ops/envset.h"
 #include "ops/ops.h"
 #include "ssh/ssh.h"
+
+/* After what outcome of the command the lease is stopped. */
+enum ops_stop_after {
+    STOP_AS_MADE, /* one that was made for the run, unless it is kept; never another */
+    STOP_SUCCESS,
+    STOP_FAILURE,
+    STOP_ALWAYS,
+    STOP_NEVER,
+};
 
 struct ops_run {
     const char *ref;  /* an existing lease, or NULL: make one for this run */
@@ -12,6 +22,13 @@ struct ops_run {
     bool keep_on_failure;
     const char *const *argv; /* NULL-terminated; NULL with sync_only */
     bool shell;              /* argv is joined and read by bash */
+    const char *script;      /* what runs instead, with argv as its arguments; or NULL */
+    size_t script_len;
+    const struct env_set *env; /* for the command; NULL: nothing but what each run sets */
+    const char *term;          /* a terminal of this kind, stdin_fd being one; NULL: none */
+    int64_t timeout_ms;        /* for the command; 0: none */
+    int64_t wait_ms;           /* for another run on the lease; 0: refuse at once */
+    enum ops_stop_after stop_after;
     bool no_sync, sync_only;
     const char *dir;                    /* the working tree */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
@@ -22,6 +39,8 @@ struct ops_run_result {
     bool acquired, released;
     bool ran;                 /* the command was started; status is valid */
     struct ssh_status status; /* how it ended */
+    bool timed_out;           /* ended by us when its time was over; status says nothing then */
+    char run_id[24];
     size_t files;
     int64_t bytes;
     size_t files_sent, files_deleted; /* of them this time */
@@ -34,6 +53,9 @@ struct ops_run_result {
  * filled as far as it came in both cases, and a lease made for the run is released unless kept. */
 int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res,
             struct error *err);
+
+/* A command whose time was over, as of timeout(1). */
+#define OPS_EXIT_TIMEOUT 124
 
 /* The exit code of a shell for this status: the code, or 128 + signal number. */
 int ops_exit_code(const struct ssh_status *st);

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "ssh/conn.h"
 #include "ssh/sink.h"
+#include "sys/tty.h"
 
 enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64 };
 
@@ -124,6 +125,30 @@ static int exec_open(struct exec *x, struct error *err)
     return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "open a channel to", err);
 }
 
+/* A terminal of the size of ours. */
+static int exec_terminal(struct exec *x, struct error *err)
+{
+    const struct ssh_tty *tty = x->io->tty;
+    int rc, columns, rows;
+    if (!tty)
+        return 0;
+    tty_size(tty->fd, &columns, &rows);
+    while ((rc = ssh_channel_request_pty_size(x->ch, tty->term, columns, rows)) == SSH_AGAIN)
+        if (conn_wait(x->c, x->io->vmm_fd, x->d, "a terminal in the guest", err) < 0)
+            return -1;
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "open a terminal on", err);
+}
+
+/* Asks for no reply, so nothing here can wait. */
+static void exec_resize(struct exec *x)
+{
+    int columns, rows;
+    tty_resize_take(x->io->tty->resize_fd);
+    tty_size(x->io->tty->fd, &columns, &rows);
+    if (!x->closed)
+        (void)ssh_channel_change_pty_size(x->ch, columns, rows);
+}
+
 static int exec_request(struct exec *x, const char *command, struct error *err)
 {
     int rc;
@@ -220,11 +245,14 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = sink_empty(&x->out) ? -1 : x->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&x->errout) ? -1 : x->errout.fd, .events = POLLOUT},
         {.fd = x->io->vmm_fd, .events = POLLIN},
+        {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
     /* A flood keeps something ready at all times: the deadline holds all the same. */
     unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
     if (deadline_poll(fds, n, x->d, "the command to end", err) < 0)
         return -1;
+    if (fds[5].revents)
+        exec_resize(x);
     bool others = fds[0].revents || fds[1].revents || fds[2].revents || fds[3].revents;
     if (fds[4].revents && !others)
         return error_set(err, ERR_VMM, 0, "the VMM ended while a command was running");
@@ -251,7 +279,8 @@ static int exec_step(struct exec *x, struct error *err)
 
 static int exec_run(struct exec *x, const char *command, struct error *err)
 {
-    if (exec_init(x, err) < 0 || exec_open(x, err) < 0 || exec_request(x, command, err) < 0)
+    if (exec_init(x, err) < 0 || exec_open(x, err) < 0 || exec_terminal(x, err) < 0 ||
+        exec_request(x, command, err) < 0)
         return -1;
     x->started = true;
     while (!exec_done(x))

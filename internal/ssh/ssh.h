@@ -64,6 +64,13 @@ struct ssh_status {
     char signal[16]; /* "KILL", as in the protocol */
 };
 
+/* A terminal in the guest for the command; its output is one stream then, stdout. */
+struct ssh_tty {
+    const char *term; /* "xterm-256color" */
+    int fd;           /* the local terminal, whose size is taken */
+    int resize_fd;    /* readable when that has changed (tty_resize_open); -1: never */
+};
+
 /* Where a command's streams go. Descriptors are borrowed. */
 struct ssh_io {
     int stdin_fd;          /* -1: end of file at once */
@@ -76,7 +83,8 @@ struct ssh_io {
      * number of bytes, 0 at the end, -1 with err set to abort. */
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);
     void *source_ctx;
-    int vmm_fd; /* pidfd to watch, or -1 */
+    int vmm_fd;                /* pidfd to watch, or -1 */
+    const struct ssh_tty *tty; /* borrowed; NULL: no terminal */
     /* "INT", "TERM", …: sent to the command when the wait for it ends early (deadline, cancel, an
      * output that is gone). NULL: none; the command may then live on in the guest. It reaches the
      * process that `command` became, not its children. */
