@@ -183,11 +183,25 @@ void bed_open(struct bed *b)
     must(take_residue(b, &b->before, &err), &err);
 }
 
+/* SIGKILLs every process that is there beyond the baseline: they are all descendants of ours. */
+static void kill_left(const char *lines)
+{
+    for (const char *p = lines; (p = strstr(p, "process ")); p++) {
+        int pid = 0;
+        if (sscanf(p, "process %d", &pid) == 1 && pid > 1)
+            (void)kill(pid, SIGKILL);
+    }
+}
+
 void bed_close(struct bed *b)
 {
     struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     if (!*b->dir)
         return;
+    /* After a failed test: what it left must not outlive the program. */
+    if (bed_residue(b, &lines))
+        kill_left(lines.buf);
     bed_leave_net(b->outside);
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
@@ -327,6 +341,9 @@ static void remove_leases(struct bed *b)
         "for l in \"$CRABBOX_FC_STATE_DIR\"/leases/*; do \"$0\" stop \"${l##*/}\"; done; "
         "rm -rf \"$CRABBOX_FC_STATE_DIR\"",
         b->program);
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    (void)bed_residue(b, &lines);
+    kill_left(lines.buf);
     residue_free(&b->before);
     must(take_residue(b, &b->before, &err), &err);
 }
