@@ -15,7 +15,7 @@ JOBS=${JOBS:-2}
 WORK=$BUILD/lint
 mkdir -p "$WORK/tidy" "$WORK/cppcheck"
 
-PKGS='libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive
+PKGS='libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive expat
 libnftables ext2fs libseccomp'
 # shellcheck disable=SC2086 # a list of words
 read -r -a PKG_FLAGS <<<"$(pkg-config --cflags $PKGS)"
@@ -42,12 +42,13 @@ check_layers() {
     awk '
     BEGIN {
         split("base 0 sys 1 config 2 http 2 net 2 ssh 2 image 2 sync 2 " \
-              "lease 3 plan 3 vmm 3 ops 4 cmd 5", t)
+              "fetch 2 junit 2 lease 3 plan 3 vmm 3 ops 4 cmd 5", t)
         for (i = 1; i in t; i += 2)
             layer[t[i]] = t[i + 1]
         # Sideways, with the reason:
         also["image config"] # an image is found from the configuration
         also["sync ssh"]     # files travel over the SSH session
+        also["fetch ssh"]    # so do files of the guest
         also["lease plan"]   # the record holds the marks of the steps
         also["lease vmm"]    # the record holds the reference to its VM
     }
@@ -93,7 +94,8 @@ check_third_party() {
         own("netlink/", "net")
         own("nftables/", "net")
         own("libssh/", "ssh")
-        own("archive(_entry)?\\.h", "image sync")
+        own("archive(_entry)?\\.h", "image sync fetch")
+        own("expat\\.h", "junit")
         own("ext2fs/", "image")
         own("et/com_err\\.h", "image")
         own("openssl/", "sys")

@@ -1,0 +1,159 @@
+/* fetch.c: the guest's tar at one end of a pipe, the reader of its archive at the other. */
+#include "fetch/fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "fetch/name.h"
+
+enum { STDERR_MAX = 4096, TAIL_MAX = 1024 * 1024 };
+
+/* What the reading thread works on; the other thread looks at it after joining. */
+struct reader {
+    int fd; /* owned by the thread */
+    const struct fetch_rules *rules;
+    struct fetch_result *res;
+    struct error err;
+    int rc;
+};
+
+/* The zeros that tar ends with. A reader that is content does not break the pipe over them. */
+static void drain(int fd)
+{
+    char buf[4096];
+    for (size_t n = 0; n < TAIL_MAX; n += sizeof buf)
+        if (read(fd, buf, sizeof buf) <= 0)
+            return;
+}
+
+static void *read_archive(void *ctx)
+{
+    struct reader *r = ctx;
+    r->rc = fetch_unpack(r->fd, r->rules, r->res, &r->err);
+    if (r->rc == 0)
+        drain(r->fd);
+    CLOSE_FD(r->fd);
+    return NULL;
+}
+
+static int guest_failed(const struct ssh_status *st, const struct strbuf *errout, struct error *err)
+{
+    char said[400];
+    name_printable(errout->buf, said, sizeof said);
+    if (st->signalled)
+        return error_set(err, ERR_SSH, 0, "the guest's tar was killed by SIG%s", st->signal);
+    return error_set(err, ERR_SSH, 0, "the guest can't send it (exit code %d): %s", st->code,
+                     *said ? said : "no message");
+}
+
+/* Runs `command`, whose output is an archive. The reader's verdict comes first, except where it
+ * only saw the archive end too soon because the guest or the connection failed. */
+static int transfer(struct ssh_conn *c, const char *command, const struct fetch_rules *rules,
+                    const struct deadline *d, struct fetch_result *res, struct error *err)
+{
+    struct reader reader = {.rules = rules, .res = res, .err = ERROR_INIT};
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct error ssh_err = ERROR_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    pthread_t thread;
+    int pipefd[2];
+    *res = (struct fetch_result){0};
+    if (pipe2(pipefd, O_CLOEXEC) < 0)
+        return error_set(err, ERR_IO, errno, "make a pipe");
+    reader.fd = pipefd[0];
+    io.stdout_fd = pipefd[1];
+    io.errout = &errout;
+    io.out_max = STDERR_MAX;
+    io.abort_signal = "TERM";
+    int rc = pthread_create(&thread, NULL, read_archive, &reader);
+    if (rc) {
+        CLOSE_FD(pipefd[0]);
+        CLOSE_FD(pipefd[1]);
+        return error_set(err, ERR_INTERNAL, rc, "start a thread");
+    }
+    rc = ssh_exec(c, command, &io, d, &st, &ssh_err);
+    CLOSE_FD(pipefd[1]);
+    (void)pthread_join(thread, NULL);
+    if (rc < 0 && !(ssh_err.sys == EPIPE && reader.rc < 0)) {
+        *err = ssh_err;
+        return -1;
+    }
+    if (rc == 0 && (st.signalled || st.code))
+        return guest_failed(&st, &errout, err);
+    if (reader.rc < 0)
+        *err = reader.err;
+    return reader.rc;
+}
+
+/* dirname and basename of a path that may end in slashes. */
+static void split(const char *path, struct strbuf *dir, struct strbuf *base)
+{
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    size_t start = len;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    strbuf_add(dir, path, start);
+    if (!dir->len)
+        strbuf_adds(dir, ".");
+    strbuf_add(base, path + start, len - start);
+}
+
+/* A directory is sent as what is in it, so its name there plays no part; a file alone, and the file
+ * itself where the name is a symlink's. */
+int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
+               const struct fetch_rules *rules, const struct deadline *d, struct fetch_result *res,
+               struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf base = STRBUF_INIT;
+    split(remote, &dir, &base);
+    if (from) {
+        strbuf_adds(&command, "cd -- ");
+        strbuf_add_shell_quoted(&command, from);
+        strbuf_adds(&command, " && ");
+    }
+    strbuf_adds(&command, "if [ -d ");
+    strbuf_add_shell_quoted(&command, remote);
+    strbuf_adds(&command, " ]; then cd -- ");
+    strbuf_add_shell_quoted(&command, remote);
+    strbuf_adds(&command, " && exec tar -c -f - .; else cd -- ");
+    strbuf_add_shell_quoted(&command, dir.buf);
+    strbuf_adds(&command, " && exec tar -c -h -f - ./");
+    strbuf_add_shell_quoted(&command, base.buf);
+    strbuf_adds(&command, "; fi");
+    if (transfer(c, command.buf, rules, d, res, err) < 0)
+        return error_prefix(err, "fetch %s", remote);
+    if (res->n_skipped && !res->n_files && !res->bytes && str_eq(res->first_skipped, base.buf))
+        return error_set(err, ERR_SSH, 0, "fetch %s: it is no regular file", remote);
+    return 0;
+}
+
+/* With IFS empty a word of the shell is expanded as a pattern and split nowhere. */
+static const char glob_script[] =
+    "shopt -s nullglob globstar; IFS=\n"
+    "for g do for f in $g; do [ -f \"$f\" ] && printf './%s\\0' \"$f\"; done; done |\n"
+    "    sort -zu | tar -c -h -f - --null -T -";
+
+int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
+                const struct deadline *d, struct fetch_result *res, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    strbuf_adds(&command, "cd -- ");
+    strbuf_add_shell_quoted(&command, from);
+    strbuf_adds(&command, " && exec bash -c ");
+    strbuf_add_shell_quoted(&command, glob_script);
+    strbuf_adds(&command, " bash ");
+    ssh_quote_argv(&command, rules->globs);
+    if (transfer(c, command.buf, rules, d, res, err) < 0)
+        return error_prefix(err, "fetch by pattern");
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* fetch.h: bringing files out of the guest, which chooses no path on the host.
+ *
+ * The guest's tar writes an archive over SSH; libarchive reads it here while it comes. Where things
+ * go is decided by the caller: one name below one directory, or names that match the globs that
+ * were asked for. Only regular files and directories are taken, links and devices are counted and
+ * left out; a name that would lead elsewhere ends the transfer; no symlink of the host is followed
+ * below the directory; number and bytes are capped; of the mode only the permissions count. A file
+ * is replaced in one step when it is complete.
+ *
+ * fetch_path and fetch_globs use a connection; fetch_unpack is the part that reads the archive.
+ * Errors: ERR_SSH for what the guest did, ERR_IO for what the host refused.
+ */
+#ifndef CRABBOX_FETCH_FETCH_H
+#define CRABBOX_FETCH_FETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "ssh/ssh.h"
+#include "sys/deadline.h"
+
+struct fetch_limits {
+    size_t max_entries;
+    int64_t max_bytes;
+};
+#define FETCH_LIMITS_DEFAULT                                                                       \
+    {                                                                                              \
+        100000, 20LL << 30                                                                         \
+    }
+
+struct fetch_result {
+    size_t n_files;
+    int64_t bytes;
+    size_t n_skipped;        /* links, devices, names with control characters */
+    char first_skipped[128]; /* printable */
+};
+
+/* Called now and then, from another thread while the transfer runs. May be NULL. */
+typedef void fetch_progress_fn(void *ctx, size_t files, int64_t bytes);
+
+/* Where things go. */
+struct fetch_rules {
+    int dirfd;                /* borrowed */
+    const char *name;         /* what the file or directory becomes below dirfd; or NULL and: */
+    const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
+    struct fetch_limits limits;
+    fetch_progress_fn *progress;
+    void *ctx;
+};
+
+/* The guest's file or directory `remote` (relative: to `from`, or to the home directory where that
+ * is NULL) becomes rules->name. `from` is the guest's directory. */
+int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
+               const struct fetch_rules *rules, const struct deadline *d, struct fetch_result *res,
+               struct error *err);
+
+/* The files below the guest's directory `from` that match rules->globs; none is a success. */
+int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
+                const struct deadline *d, struct fetch_result *res, struct error *err);
+
+/* Reads an archive from `fd` (borrowed) to its end. */
+int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
+                 struct error *err);
+
+/* A glob that is relative and stays below where it starts; says why not. */
+int fetch_check_glob(const char *glob, struct error *err);
+/* "*" and "?" match within one component, "**" any number of them. */
+bool fetch_glob_match(const char *glob, const char *path);
+
+#endif

@@ -1,0 +1,368 @@
+/* What a guest may send, and what becomes of it here. Archives are made by libarchive, as an honest
+ * and as a hostile tar would. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fetch/fetch.h"
+#include "fetch/name.h"
+#include "sys/file.h"
+
+/* A directory with one inside, into which things are fetched: what must not appear would appear
+ * beside it. */
+struct place {
+    char top[64];
+    int top_fd, fd;
+};
+
+static int setup(void **state)
+{
+    struct place *p = xcalloc(1, sizeof *p);
+    (void)str_copy(p->top, sizeof p->top, "/tmp/fetch-test-XXXXXX");
+    assert_non_null(mkdtemp(p->top));
+    p->top_fd = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_return_code(mkdirat(p->top_fd, "in", 0700), errno);
+    p->fd = openat(p->top_fd, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(p->fd >= 0);
+    (void)umask(022);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    struct error err = ERROR_INIT;
+    assert_int_equal(dir_remove_tree(AT_FDCWD, p->top, &err), 0);
+    CLOSE_FD(p->fd);
+    CLOSE_FD(p->top_fd);
+    free(p);
+    return 0;
+}
+
+struct item {
+    const char *name;
+    mode_t mode; /* with type */
+    const char *text;
+    const char *link;     /* symlink's target */
+    const char *hardlink; /* a hard link's */
+};
+
+static int archive_of(const struct item *items, size_t n)
+{
+    int fd = memfd_create("archive", MFD_CLOEXEC);
+    struct archive *a = archive_write_new();
+    assert_true(fd >= 0 && a);
+    assert_int_equal(archive_write_set_format_gnutar(a), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_fd(a, fd), ARCHIVE_OK);
+    for (size_t i = 0; i < n; i++) {
+        struct archive_entry *e = archive_entry_new();
+        size_t len = items[i].text ? strlen(items[i].text) : 0;
+        archive_entry_set_pathname(e, items[i].name);
+        archive_entry_set_mode(e, items[i].mode);
+        archive_entry_set_size(e, (la_int64_t)len);
+        if (items[i].link)
+            archive_entry_set_symlink(e, items[i].link);
+        if (items[i].hardlink)
+            archive_entry_set_hardlink(e, items[i].hardlink);
+        if (S_ISCHR(items[i].mode))
+            archive_entry_set_rdev(e, 0x103);
+        assert_true(archive_write_header(a, e) >= ARCHIVE_WARN);
+        if (len)
+            assert_int_equal(archive_write_data(a, items[i].text, len), len);
+        archive_entry_free(e);
+    }
+    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    return fd;
+}
+
+static int unpack(const struct fetch_rules *rules, const struct item *items, size_t n,
+                  struct fetch_result *res, struct error *err)
+{
+    _cleanup_close_ int fd = archive_of(items, n);
+    return fetch_unpack(fd, rules, res, err);
+}
+
+static void assert_text(int dirfd, const char *path, const char *want)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct error err = ERROR_INIT;
+    if (file_read_at(dirfd, path, 1 << 20, &text, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_string_equal(text.buf, want);
+}
+
+static bool exists(int dirfd, const char *path)
+{
+    struct stat st;
+    return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static mode_t mode_of(int dirfd, const char *path)
+{
+    struct stat st;
+    assert_return_code(fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW), errno);
+    return st.st_mode & 07777;
+}
+
+static struct fetch_rules named(const struct place *p)
+{
+    return (struct fetch_rules){.dirfd = p->fd, .name = "got", .limits = {100, 1 << 20}};
+}
+
+static void test_directory(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {
+        {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"./a", S_IFREG | 0644, "alpha", NULL, NULL},
+        {"./sub/", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"./sub/run", S_IFREG | 06755, "#!/bin/sh\n", NULL, NULL},
+        {"./sub/private", S_IFREG | 0400, "", NULL, NULL},
+        {"./deep/er/b c", S_IFREG | 0666, "beta", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(unpack(&rules, items, 6, &res, &err), 0);
+    assert_int_equal(res.n_files, 4);
+    assert_int_equal(res.bytes, 5 + 10 + 4);
+    assert_int_equal(res.n_skipped, 0);
+    assert_text(p->fd, "got/a", "alpha");
+    assert_text(p->fd, "got/deep/er/b c", "beta");
+    assert_int_equal(mode_of(p->fd, "got/sub/run"), 0755);
+    assert_int_equal(mode_of(p->fd, "got/sub/private"), 0600);
+    assert_int_equal(mode_of(p->fd, "got/deep/er/b c"), 0644);
+}
+
+/* A single file becomes what was asked for, whatever the guest calls it, and only one comes. */
+static void test_single_file(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {
+        {"./report", S_IFREG | 0644, "new", NULL, NULL},
+        {"./second", S_IFREG | 0644, "more", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(file_write_new(p->fd, "got", "old old old", 11, 0600, &err), 0);
+    assert_int_equal(unpack(&rules, items, 1, &res, &err), 0);
+    assert_text(p->fd, "got", "new");
+    assert_int_equal(unpack(&rules, items, 2, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    assert_non_null(strstr(err.msg, "second"));
+    assert_false(exists(p->fd, "second"));
+}
+
+/* Names that lead elsewhere end it, and nothing appears. */
+static void test_hostile_names(void **state)
+{
+    struct place *p = *state;
+    static const char *const names[] = {
+        "../out", "/tmp/fetch-test-absolute", "a/../../out", "..", "sub/..", "./../out", "//x",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const struct item items[] = {
+            {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+            {names[i], S_IFREG | 0644, "bad", NULL, NULL},
+        };
+        struct fetch_rules rules = named(p);
+        struct fetch_result res;
+        struct error err = ERROR_INIT;
+        assert_int_equal(unpack(&rules, items, 2, &res, &err), -1);
+        assert_int_equal(err.kind, ERR_SSH);
+        assert_int_equal(res.n_files, 0);
+        assert_false(exists(p->top_fd, "out"));
+        assert_false(exists(AT_FDCWD, "/tmp/fetch-test-absolute"));
+    }
+}
+
+/* A symlink that the guest sends is left out, so nothing can go through it. */
+static void test_links_and_devices(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {
+        {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"./way", S_IFLNK | 0777, NULL, "..", NULL},
+        {"./way/out", S_IFREG | 0644, "stays inside", NULL, NULL},
+        {"./hard", S_IFREG | 0644, NULL, NULL, "./way/out"},
+        {"./null", S_IFCHR | 0666, NULL, NULL, NULL},
+        {"./pipe", S_IFIFO | 0666, NULL, NULL, NULL},
+        {"./odd\033[2Jname", S_IFREG | 0644, "x", NULL, NULL},
+        {"./last", S_IFREG | 0644, "fine", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(unpack(&rules, items, ARRAY_LEN(items), &res, &err), 0);
+    assert_int_equal(res.n_skipped, 5);
+    assert_string_equal(res.first_skipped, "way");
+    assert_int_equal(res.n_files, 2);
+    assert_text(p->fd, "got/way/out", "stays inside");
+    assert_text(p->fd, "got/last", "fine");
+    assert_false(exists(p->top_fd, "out"));
+    assert_false(exists(p->fd, "got/null"));
+    assert_false(exists(p->fd, "got/hard"));
+}
+
+/* Symlinks that are on the host already: none is followed, and none of them is written through. */
+static void test_symlinks_of_the_host(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {
+        {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"./file", S_IFREG | 0644, "new", NULL, NULL},
+        {"./dir/x", S_IFREG | 0644, "bad", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(file_write_new(p->top_fd, "target", "old", 3, 0600, &err), 0);
+    assert_return_code(mkdirat(p->fd, "got", 0700), errno);
+    assert_return_code(symlinkat("../../target", p->fd, "got/file"), errno);
+    assert_return_code(symlinkat("../..", p->fd, "got/dir"), errno);
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_IO);
+    assert_text(p->top_fd, "target", "old");
+    assert_text(p->fd, "got/file", "new");
+    assert_false(exists(p->top_fd, "x"));
+}
+
+static void test_special_target_stays(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {{"f", S_IFREG | 0644, "x", NULL, NULL}};
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_return_code(mkfifoat(p->fd, "got", 0600), errno);
+    assert_int_equal(unpack(&rules, items, 1, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_IO);
+    assert_true(exists(p->fd, "got"));
+}
+
+static void test_limits(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {
+        {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"./a", S_IFREG | 0644, "12345", NULL, NULL},
+        {"./b", S_IFREG | 0644, "12345", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    rules.limits.max_entries = 2;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), -1);
+    assert_non_null(strstr(err.msg, "more than 2 files"));
+    rules.limits.max_entries = 3;
+    rules.limits.max_bytes = 9;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), -1);
+    assert_non_null(strstr(err.msg, "more than 0 MiB"));
+    rules.limits.max_bytes = 10;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), 0);
+}
+
+/* With globs the names are kept, and one that was not asked for ends it. */
+static void test_globs(void **state)
+{
+    struct place *p = *state;
+    static const char *const globs[] = {"out/*.xml", "**/*.log", NULL};
+    static const struct item good[] = {
+        {"./out/a.xml", S_IFREG | 0644, "a", NULL, NULL},
+        {"./x/y/z.log", S_IFREG | 0644, "z", NULL, NULL},
+        {"top.log", S_IFREG | 0644, "t", NULL, NULL},
+    };
+    static const struct item bad[] = {{"./.bashrc", S_IFREG | 0644, "bad", NULL, NULL}};
+    struct fetch_rules rules = {.dirfd = p->fd, .globs = globs, .limits = {10, 1 << 20}};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(unpack(&rules, good, 3, &res, &err), 0);
+    assert_int_equal(res.n_files, 3);
+    assert_text(p->fd, "out/a.xml", "a");
+    assert_text(p->fd, "x/y/z.log", "z");
+    assert_int_equal(unpack(&rules, bad, 1, &res, &err), -1);
+    assert_false(exists(p->fd, ".bashrc"));
+    assert_int_equal(unpack(&rules, NULL, 0, &res, &err), 0);
+    assert_int_equal(res.n_files, 0);
+}
+
+static void test_cut_and_no_archive(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {{"f", S_IFREG | 0644, "0123456789", NULL, NULL}};
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = archive_of(items, 1);
+    assert_return_code(ftruncate(fd, 515), errno);
+    assert_int_equal(fetch_unpack(fd, &rules, &res, &err), -1);
+    assert_false(exists(p->fd, "got"));
+    _cleanup_close_ int text = memfd_create("text", MFD_CLOEXEC);
+    assert_int_equal(fd_write_all(text, "motd: hello\nno tar\n", 19, "text", &err), 0);
+    assert_int_equal(lseek(text, 0, SEEK_SET), 0);
+    assert_int_equal(fetch_unpack(text, &rules, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    /* No half file is left beside either. */
+    assert_return_code(unlinkat(p->top_fd, "in", AT_REMOVEDIR), errno);
+}
+
+static void test_glob_match(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *glob, *path;
+        bool want;
+    } cases[] = {
+        {"*.xml", "a.xml", true},        {"*.xml", "d/a.xml", false}, {"**/*.xml", "a.xml", true},
+        {"**/*.xml", "d/e/a.xml", true}, {"d/**/x", "d/x", true},     {"d/**/x", "d/e/f/x", true},
+        {"d/**/x", "e/x", false},        {"d/**", "d/e/f", true},     {"./out/?", "out/a", true},
+        {"out/?", "out/ab", false},      {"out/[ab]", "out/b", true}, {"out", "out/a", false},
+        {"out/*", "out", false},         {"a//b", "a/b", true},       {"**", "x/y", true},
+        {"d/*/x", "d/e/f/x", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (fetch_glob_match(cases[i].glob, cases[i].path) != cases[i].want)
+            fail_msg("%s and %s", cases[i].glob, cases[i].path);
+    struct error err = ERROR_INIT;
+    assert_int_equal(fetch_check_glob("out/*.xml", &err), 0);
+    assert_int_equal(fetch_check_glob("/etc/*", &err), -1);
+    assert_int_equal(fetch_check_glob("../*", &err), -1);
+    assert_int_equal(fetch_check_glob("", &err), -1);
+    assert_int_equal(fetch_check_glob(".", &err), -1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_directory),
+        TEST(test_single_file),
+        TEST(test_hostile_names),
+        TEST(test_links_and_devices),
+        TEST(test_symlinks_of_the_host),
+        TEST(test_special_target_stays),
+        TEST(test_limits),
+        TEST(test_globs),
+        TEST(test_cut_and_no_archive),
+        cmocka_unit_test(test_glob_match),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

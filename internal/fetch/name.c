@@ -1,0 +1,95 @@
+#include "fetch/name.h"
+
+#include <fnmatch.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "fetch/fetch.h"
+
+enum { DEPTH_MAX = 64 };
+
+enum name_verdict name_clean(const char *name, char *out, size_t size)
+{
+    size_t n = 0;
+    int depth = 0;
+    bool odd = false;
+    out[0] = '\0';
+    if (!name || !*name || *name == '/')
+        return NAME_HOSTILE;
+    for (const char *p = name; *p;) {
+        size_t len = strcspn(p, "/");
+        bool dot = len == 0 || (len == 1 && p[0] == '.');
+        if ((len == 2 && p[0] == '.' && p[1] == '.') || len > NAME_MAX || ++depth > DEPTH_MAX)
+            return NAME_HOSTILE;
+        if (!dot && n + len + 2 > size)
+            return NAME_HOSTILE;
+        for (size_t i = 0; i < len; i++)
+            odd = odd || (unsigned char)p[i] < 0x20 || p[i] == 0x7f;
+        if (!dot) {
+            if (n)
+                out[n++] = '/';
+            memcpy(out + n, p, len);
+            n += len;
+        }
+        p += len;
+        p += *p == '/';
+    }
+    out[n] = '\0';
+    return odd ? NAME_ODD : NAME_OK;
+}
+
+void name_printable(const char *name, char *out, size_t size)
+{
+    size_t n = 0;
+    for (; name[n] && n + 1 < size; n++)
+        out[n] = (unsigned char)name[n] < 0x20 || (unsigned char)name[n] > 0x7e ? '?' : name[n];
+    out[n] = '\0';
+}
+
+int fetch_check_glob(const char *glob, struct error *err)
+{
+    char clean[PATH_MAX];
+    if (name_clean(glob, clean, sizeof clean) != NAME_OK || !*clean)
+        return error_set(
+            err, ERR_USAGE, 0,
+            "the pattern \"%s\" must be relative to the work directory, without \"..\"", glob);
+    return 0;
+}
+
+/* One component against one of a glob. */
+static bool match_component(const char *glob, size_t glob_len, const char *name, size_t name_len)
+{
+    char g[NAME_MAX + 1];
+    char n[NAME_MAX + 1];
+    if (str_format(g, sizeof g, "%.*s", (int)glob_len, glob) < 0 ||
+        str_format(n, sizeof n, "%.*s", (int)name_len, name) < 0)
+        return false;
+    return fnmatch(g, n, 0) == 0;
+}
+
+/* Where what follows the component begins: the next component, or the end. */
+static const char *after(const char *p, size_t len)
+{
+    return p + len + (p[len] == '/');
+}
+
+static bool match(const char *glob, const char *path)
+{
+    if (!*glob || !*path)
+        return !*glob && !*path;
+    size_t g = strcspn(glob, "/");
+    size_t p = strcspn(path, "/");
+    if (g == 2 && memcmp(glob, "**", 2) == 0) {
+        if (!glob[g])
+            return true;
+        return match(after(glob, g), path) || match(glob, after(path, p));
+    }
+    return match_component(glob, g, path, p) && match(after(glob, g), after(path, p));
+}
+
+bool fetch_glob_match(const char *glob, const char *path)
+{
+    char clean[PATH_MAX];
+    return name_clean(glob, clean, sizeof clean) == NAME_OK && match(clean, path);
+}

@@ -1,0 +1,280 @@
+/* unpack.c: an archive from the guest becomes files below one directory. */
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "fetch/fetch.h"
+#include "fetch/name.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+
+enum { READ_SIZE = 64 * 1024, PROGRESS_MS = 100 };
+
+/* What was asked for turns out with the first entry. */
+enum shape { SHAPE_UNKNOWN, SHAPE_FILE, SHAPE_DIR };
+
+struct unpack {
+    const struct fetch_rules *rules;
+    struct fetch_result *res;
+    struct archive *reader;
+    enum shape shape;
+    size_t n_entries;
+    int64_t promised; /* bytes of all files so far, by their headers */
+    int64_t told_ms;
+};
+
+static void cleanup_reader(struct archive **a)
+{
+    if (*a)
+        (void)archive_read_free(*a);
+}
+
+static void skip(struct unpack *u, const char *name)
+{
+    if (u->res->n_skipped++ == 0)
+        name_printable(name, u->res->first_skipped, sizeof u->res->first_skipped);
+}
+
+static void tell(struct unpack *u)
+{
+    int64_t now = clock_boot_ms();
+    if (!u->rules->progress || now - u->told_ms < PROGRESS_MS)
+        return;
+    u->told_ms = now;
+    u->rules->progress(u->rules->ctx, u->res->n_files, u->res->bytes);
+}
+
+/* ---- places on the host ---- */
+
+/* Opens the directory that `path` is in, making what is missing. Each step is a real directory:
+ * a symlink on the way is refused. *base gets the last component. */
+static int open_parent(const struct unpack *u, const char *path, const char **base,
+                       struct error *err)
+{
+    int fd = fcntl(u->rules->dirfd, F_DUPFD_CLOEXEC, 3);
+    const char *p = path;
+    for (const char *slash; fd >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
+        char part[NAME_MAX + 1];
+        if (str_format(part, sizeof part, "%.*s", (int)(slash - p), p) < 0)
+            break;
+        if (mkdirat(fd, part, 0777) < 0 && errno != EEXIST)
+            break;
+        int next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int saved = errno;
+        CLOSE_FD(fd);
+        fd = next;
+        errno = saved;
+    }
+    *base = p;
+    if (fd >= 0 && !strchr(p, '/'))
+        return fd;
+    int saved = errno;
+    CLOSE_FD(fd);
+    return error_set(err, ERR_IO, saved, "make the way to %s (no symlink is followed)", path);
+}
+
+static int make_dir(const struct unpack *u, const char *path, struct error *err)
+{
+    const char *base;
+    struct stat st;
+    _cleanup_close_ int fd = open_parent(u, path, &base, err);
+    if (fd < 0)
+        return -1;
+    if (mkdirat(fd, base, 0777) == 0)
+        return 0;
+    if (errno == EEXIST && fstatat(fd, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+        return 0;
+    return error_set(err, ERR_IO, errno, "make directory %s", path);
+}
+
+/* What is there may be replaced only if it is a file or a symlink (which is not followed). */
+static int may_replace(int dirfd, const char *base, struct error *err)
+{
+    struct stat st;
+    if (fstatat(dirfd, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "look at %s", base);
+    if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
+        return 0;
+    return error_set(err, ERR_IO, 0, "%s exists and is no regular file: it is not replaced", base);
+}
+
+static int archive_failed(struct unpack *u, struct error *err)
+{
+    char why[200];
+    const char *text = archive_error_string(u->reader);
+    name_printable(text ? text : "unknown error", why, sizeof why);
+    return error_set(err, ERR_SSH, 0, "the guest's archive can't be read: %s", why);
+}
+
+/* The content, at the offsets that the archive names, which stay below the promised size. */
+static int write_content(struct unpack *u, int fd, int64_t size, struct error *err)
+{
+    const void *data;
+    size_t len;
+    la_int64_t off;
+    for (;;) {
+        int r = archive_read_data_block(u->reader, &data, &len, &off);
+        if (r == ARCHIVE_EOF)
+            break;
+        if (r != ARCHIVE_OK)
+            return archive_failed(u, err);
+        if (off < 0 || off > size || (int64_t)len > size - off)
+            return error_set(err, ERR_SSH, 0, "the guest sent more of a file than it had promised");
+        if (lseek(fd, off, SEEK_SET) < 0)
+            return error_set(err, ERR_IO, errno, "write a file of the guest");
+        if (fd_write_all(fd, data, len, "a file of the guest", err) < 0)
+            return -1;
+        u->res->bytes += (int64_t)len;
+        tell(u);
+    }
+    if (ftruncate(fd, size) < 0)
+        return error_set(err, ERR_IO, errno, "write a file of the guest");
+    return 0;
+}
+
+/* Complete under a name of its own first, so that nobody sees half a file. */
+static int write_file(struct unpack *u, const char *path, struct archive_entry *e,
+                      struct error *err)
+{
+    const char *base;
+    char tmp[32];
+    char hex[17];
+    uint8_t raw[8];
+    mode_t mode = (archive_entry_perm(e) & 0777) | 0600;
+    _cleanup_close_ int dirfd = open_parent(u, path, &base, err);
+    if (dirfd < 0 || may_replace(dirfd, base, err) < 0)
+        return -1;
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, hex);
+    (void)str_format(tmp, sizeof tmp, ".crabbox-%s", hex);
+    _cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "make a file beside %s", path);
+    int r = write_content(u, fd, archive_entry_size(e), err);
+    if (r == 0 && renameat(dirfd, tmp, dirfd, base) < 0)
+        r = error_set(err, ERR_IO, errno, "replace %s", path);
+    if (r < 0)
+        (void)unlinkat(dirfd, tmp, 0);
+    else
+        u->res->n_files++;
+    return r;
+}
+
+/* ---- what may come ---- */
+
+static int count(struct unpack *u, struct archive_entry *e, struct error *err)
+{
+    const struct fetch_limits *l = &u->rules->limits;
+    if (++u->n_entries > l->max_entries)
+        return error_set(err, ERR_SSH, 0, "the guest sends more than %zu files: given up",
+                         l->max_entries);
+    if (archive_entry_filetype(e) != AE_IFREG)
+        return 0;
+    int64_t size = archive_entry_size_is_set(e) ? archive_entry_size(e) : -1;
+    if (size < 0)
+        return error_set(err, ERR_SSH, 0, "the guest sent a file without a size");
+    if (size > l->max_bytes || u->promised > l->max_bytes - size)
+        return error_set(err, ERR_SSH, 0, "the guest sends more than %lld MiB: given up",
+                         (long long)(l->max_bytes >> 20));
+    u->promised += size;
+    return 0;
+}
+
+static int unexpected(const char *name, struct error *err)
+{
+    char shown[128];
+    name_printable(name, shown, sizeof shown);
+    return error_set(err, ERR_SSH, 0, "the guest sent \"%s\", which was not asked for", shown);
+}
+
+static bool matches_any(const char *const *globs, const char *name)
+{
+    for (; *globs; globs++)
+        if (fetch_glob_match(*globs, name))
+            return true;
+    return false;
+}
+
+/* Where an entry goes below dirfd. */
+static int place(struct unpack *u, const char *name, bool is_dir, char *out, size_t size,
+                 struct error *err)
+{
+    const struct fetch_rules *r = u->rules;
+    if (!r->name) {
+        if (!*name || is_dir || !matches_any(r->globs, name))
+            return unexpected(name, err);
+        return str_copy(out, size, name) < 0 ? unexpected(name, err) : 0;
+    }
+    if (u->shape == SHAPE_UNKNOWN)
+        u->shape = !*name && is_dir ? SHAPE_DIR : SHAPE_FILE;
+    else if (u->shape == SHAPE_FILE)
+        return unexpected(name, err);
+    /* One file: whatever the guest calls it, it becomes the name that was asked for. */
+    if (u->shape == SHAPE_FILE || !*name) {
+        if (u->shape == SHAPE_FILE && is_dir)
+            return unexpected(name, err);
+        return str_copy(out, size, r->name) < 0 ? unexpected(name, err) : 0;
+    }
+    return str_format(out, size, "%s/%s", r->name, name) < 0 ? unexpected(name, err) : 0;
+}
+
+static int take(struct unpack *u, struct archive_entry *e, struct error *err)
+{
+    char name[PATH_MAX];
+    char path[PATH_MAX];
+    const char *raw = archive_entry_pathname(e);
+    bool is_dir = archive_entry_filetype(e) == AE_IFDIR;
+    if (!raw)
+        raw = archive_entry_pathname_utf8(e);
+    switch (name_clean(raw, name, sizeof name)) {
+    case NAME_HOSTILE:
+        return unexpected(raw ? raw : "", err);
+    case NAME_ODD:
+        skip(u, raw);
+        return count(u, e, err);
+    case NAME_OK:
+        break;
+    }
+    if (count(u, e, err) < 0)
+        return -1;
+    if ((!is_dir && archive_entry_filetype(e) != AE_IFREG) || archive_entry_hardlink(e)) {
+        skip(u, name);
+        return 0;
+    }
+    if (place(u, name, is_dir, path, sizeof path, err) < 0)
+        return -1;
+    return is_dir ? make_dir(u, path, err) : write_file(u, path, e, err);
+}
+
+int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
+                 struct error *err)
+{
+    struct unpack u = {.rules = rules, .res = res};
+    _cleanup_(cleanup_reader) struct archive *a = archive_read_new();
+    struct archive_entry *e;
+    int r;
+    *res = (struct fetch_result){0};
+    u.reader = a;
+    /* Of all that libarchive knows only tar, not compressed. */
+    if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK ||
+        archive_read_support_format_empty(a) != ARCHIVE_OK)
+        return error_set(err, ERR_INTERNAL, ENOMEM, "read an archive");
+    if (archive_read_open_fd(a, fd, READ_SIZE) != ARCHIVE_OK)
+        return archive_failed(&u, err);
+    while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN)
+        if (take(&u, e, err) < 0)
+            return -1;
+    if (r != ARCHIVE_EOF)
+        return archive_failed(&u, err);
+    if (rules->progress)
+        rules->progress(rules->ctx, res->n_files, res->bytes);
+    return 0;
+}

@@ -1,0 +1,129 @@
+#include "junit/junit.h"
+
+#include <expat.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+enum { DEPTH_MAX = 64 };
+
+enum verdict { PASSED, SKIPPED, FAILED, BROKEN };
+
+struct parse {
+    XML_Parser parser;
+    struct junit sum;
+    int depth;
+    int case_depth; /* of the open <testcase>, or 0 */
+    enum verdict verdict;
+    char name[160];
+    bool seen_root;
+    const char *refused; /* why we stopped ourselves */
+};
+
+static void cleanup_parser(XML_Parser *p)
+{
+    if (*p)
+        XML_ParserFree(*p);
+}
+
+static void refuse(struct parse *p, const char *why)
+{
+    p->refused = why;
+    (void)XML_StopParser(p->parser, XML_FALSE);
+}
+
+static void on_doctype(void *ctx, const XML_Char *name, const XML_Char *sysid,
+                       const XML_Char *pubid, int internal)
+{
+    (void)name;
+    (void)sysid;
+    (void)pubid;
+    (void)internal;
+    refuse(ctx, "it has a document type");
+}
+
+/* "class.name" with nothing that could steer a terminal. */
+static void take_name(struct parse *p, const XML_Char **attrs)
+{
+    const char *class = "";
+    const char *name = "?";
+    for (; attrs[0]; attrs += 2) {
+        if (str_eq(attrs[0], "classname"))
+            class = attrs[1];
+        else if (str_eq(attrs[0], "name"))
+            name = attrs[1];
+    }
+    (void)snprintf(p->name, sizeof p->name, "%s%s%s", class, *class ? "." : "", name);
+    for (char *c = p->name; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            *c = '?';
+}
+
+static void on_start(void *ctx, const XML_Char *element, const XML_Char **attrs)
+{
+    struct parse *p = ctx;
+    if (++p->depth > DEPTH_MAX) {
+        refuse(p, "its elements are nested too deeply");
+        return;
+    }
+    if (!p->seen_root && !str_eq(element, "testsuites") && !str_eq(element, "testsuite")) {
+        refuse(p, "it is no JUnit report");
+        return;
+    }
+    p->seen_root = true;
+    if (str_eq(element, "testcase") && !p->case_depth) {
+        p->case_depth = p->depth;
+        p->verdict = PASSED;
+        take_name(p, attrs);
+    } else if (p->case_depth) {
+        enum verdict v = str_eq(element, "error")     ? BROKEN
+                         : str_eq(element, "failure") ? FAILED
+                         : str_eq(element, "skipped") ? SKIPPED
+                                                      : PASSED;
+        p->verdict = v > p->verdict ? v : p->verdict;
+    }
+}
+
+static void on_end(void *ctx, const XML_Char *element)
+{
+    struct parse *p = ctx;
+    (void)element;
+    if (p->case_depth && p->depth == p->case_depth) {
+        p->case_depth = 0;
+        p->sum.tests++;
+        p->sum.skipped += p->verdict == SKIPPED;
+        p->sum.failures += p->verdict == FAILED;
+        p->sum.errors += p->verdict == BROKEN;
+        if (p->verdict >= FAILED && p->sum.n_names < JUNIT_NAMES_MAX)
+            (void)str_copy(p->sum.names[p->sum.n_names++], sizeof p->sum.names[0], p->name);
+    }
+    p->depth--;
+}
+
+int junit_parse(const char *text, size_t len, const char *what, struct junit *sum,
+                struct error *err)
+{
+    _cleanup_(cleanup_parser) XML_Parser parser = XML_ParserCreate(NULL);
+    struct parse p = {.parser = parser, .sum = *sum};
+    if (!parser)
+        return error_set(err, ERR_INTERNAL, 0, "read %s: no memory", what);
+    if (len > JUNIT_MAX_BYTES)
+        return error_set(err, ERR_SSH, 0, "%s is larger than %d MiB", what, JUNIT_MAX_BYTES >> 20);
+    XML_SetUserData(parser, &p);
+    XML_SetElementHandler(parser, on_start, on_end);
+    XML_SetStartDoctypeDeclHandler(parser, on_doctype);
+    enum XML_Status st = XML_Parse(parser, text, (int)len, 1);
+    if (p.refused)
+        return error_set(err, ERR_SSH, 0, "%s: %s", what, p.refused);
+    if (st != XML_STATUS_OK)
+        return error_set(err, ERR_SSH, 0, "%s:%lu: %s", what,
+                         (unsigned long)XML_GetCurrentLineNumber(parser),
+                         XML_ErrorString(XML_GetErrorCode(parser)));
+    if (p.sum.tests == sum->tests)
+        return error_set(err, ERR_SSH, 0, "%s has no test in it", what);
+    p.sum.n_reports++;
+    *sum = p.sum;
+    return 0;
+}

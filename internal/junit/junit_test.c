@@ -1,0 +1,112 @@
+/* Reports of tests: what counts, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "junit/junit.h"
+
+static void test_counts_by_what_is_there(void **state)
+{
+    (void)state;
+    /* The attributes of the suite lie; the cases count. */
+    static const char text[] =
+        "<?xml version=\"1.0\"?>\n<testsuites><testsuite tests=\"99\" failures=\"0\">\n"
+        "<testcase classname=\"a\" name=\"one\"/>\n"
+        "<testcase name=\"two\"><failure message=\"&lt;no&gt;\">x</failure></testcase>\n"
+        "<testcase classname=\"a\" name=\"three\"><failure/><error/></testcase>\n"
+        "<testcase name=\"four\"><skipped/></testcase>\n"
+        "<testcase name=\"f\xc3\xa9\x20&#10;\"><error/><system-out>hi</system-out></testcase>\n"
+        "</testsuite></testsuites>\n";
+    struct junit sum = {0};
+    struct error err = ERROR_INIT;
+    assert_int_equal(junit_parse(text, strlen(text), "r", &sum, &err), 0);
+    assert_int_equal(sum.n_reports, 1);
+    assert_int_equal(sum.tests, 5);
+    assert_int_equal(sum.failures, 1);
+    assert_int_equal(sum.errors, 2);
+    assert_int_equal(sum.skipped, 1);
+    assert_int_equal(sum.n_names, 3);
+    assert_string_equal(sum.names[0], "two");
+    assert_string_equal(sum.names[1], "a.three");
+    assert_string_equal(sum.names[2], "f?? ?");
+    static const char more[] = "<testsuite><testcase name=\"x\"/></testsuite>";
+    assert_int_equal(junit_parse(more, strlen(more), "r", &sum, &err), 0);
+    assert_int_equal(sum.n_reports, 2);
+    assert_int_equal(sum.tests, 6);
+}
+
+static void refused(const char *text, const char *why)
+{
+    struct junit sum = {.tests = 3, .n_reports = 1};
+    struct error err = ERROR_INIT;
+    assert_int_equal(junit_parse(text, strlen(text), "report.xml", &sum, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    if (!strstr(err.msg, why) || !strstr(err.msg, "report.xml"))
+        fail_msg("\"%s\" instead of \"%s\"", err.msg, why);
+    assert_int_equal(sum.tests, 3);
+    assert_int_equal(sum.n_reports, 1);
+}
+
+static void test_refuses(void **state)
+{
+    (void)state;
+    refused("", "no element");
+    refused("tests passed", "syntax");
+    refused("<html><testcase/></html>", "no JUnit report");
+    refused("<testsuites/>", "no test");
+    refused("<testsuite><testcase name=\"a\"/>", "no element");
+    refused("<testsuite><testcase name=\"a\"></testsuite>", "mismatched");
+    refused("<!DOCTYPE t [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]>\n"
+            "<testsuite><testcase name=\"&b;\"/></testsuite>",
+            "document type");
+    refused("<!DOCTYPE t SYSTEM \"file:///etc/passwd\"><testsuite><testcase/></testsuite>",
+            "document type");
+}
+
+static void test_deep_and_large(void **state)
+{
+    (void)state;
+    _cleanup_strbuf_ struct strbuf deep = STRBUF_INIT;
+    for (int i = 0; i < 100000; i++)
+        strbuf_adds(&deep, "<testsuite>");
+    refused(deep.buf, "nested too deeply");
+    _cleanup_strbuf_ struct strbuf large = STRBUF_INIT;
+    _cleanup_free_ char *fill = xcalloc(1, JUNIT_MAX_BYTES + 1);
+    memset(fill, ' ', JUNIT_MAX_BYTES);
+    strbuf_adds(&large, fill);
+    strbuf_adds(&large, "<testsuite><testcase/></testsuite>");
+    refused(large.buf, "larger than");
+}
+
+/* However many fail, the names kept are few. */
+static void test_many_failures(void **state)
+{
+    (void)state;
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct junit sum = {0};
+    struct error err = ERROR_INIT;
+    strbuf_adds(&text, "<testsuite>");
+    for (int i = 0; i < 1000; i++)
+        strbuf_addf(&text, "<testcase name=\"%0200d\"><failure/></testcase>", i);
+    strbuf_adds(&text, "</testsuite>");
+    assert_int_equal(junit_parse(text.buf, text.len, "r", &sum, &err), 0);
+    assert_int_equal(sum.failures, 1000);
+    assert_int_equal(sum.n_names, JUNIT_NAMES_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts_by_what_is_there),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_deep_and_large),
+        cmocka_unit_test(test_many_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
