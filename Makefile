@@ -86,7 +86,8 @@ $(TESTLIB): $(call obj,$(TESTUTIL_C) $(GUEST_C))
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(BIN): $(call obj,$(CMD_C)) $(LIB)
+# Objects, not the archive: a name that two modules define is an error of the linker.
+$(BIN): $(call obj,$(CMD_C) $(LIB_C))
 	$(say) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 

@@ -94,15 +94,20 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
     if (fd < 0 && errno == ENXIO) /* a socket, or a device without a driver */
         return error_set(err, ERR_CONFIG, 0, "%s %s is a socket or a dead device, not a file", what,
                          path);
-    if (fd < 0)
-        return error_set(err, ERR_CONFIG, errno, "open %s %s", what, path);
+    if (fd < 0) {
+        bool absent = errno == ENOENT;
+        (void)error_set(err, ERR_CONFIG, errno, "open %s %s", what, path);
+        return absent ? error_append(err, "; next: scripts/build-image.sh makes an image") : -1;
+    }
     if (fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "stat %s %s", what, path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s %s is %s, not a regular file", what, path,
                          type_name(st.st_mode));
     if (st.st_size == 0)
-        return error_set(err, ERR_CONFIG, 0, "%s %s is empty", what, path);
+        return error_set(err, ERR_CONFIG, 0,
+                         "%s %s is empty; next: make it again (scripts/build-image.sh)", what,
+                         path);
     *size = st.st_size;
     return TAKE_FD(fd);
 }
