@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "http/curl_load.h"
 
 #define REPLY_MAX (1024 * 1024)
 
@@ -63,6 +64,8 @@ static void set_fixed_options(struct http_client *c)
 struct http_client *http_open(int dirfd, const char *socket_name, struct error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (curl_load(err) < 0)
+        return NULL;
     (void)pthread_once(&once, global_init);
     _cleanup_(cleanup_http_client) struct http_client *c = xcalloc(1, sizeof *c);
     c->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);

@@ -1,0 +1,26 @@
+#include "sys/lib.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int lib_load(struct lib *l, struct error *err)
+{
+    if (!l->handle)
+        l->handle = dlopen(l->soname, RTLD_NOW | RTLD_LOCAL);
+    if (l->handle)
+        return 0;
+    const char *why = dlerror();
+    return error_set(err, ERR_ENV, 0, "load %s: %s; next: install the package %s", l->soname,
+                     why ? why : "no reason given", l->package);
+}
+
+void *lib_symbol(struct lib *l, const char *name)
+{
+    struct error err = ERROR_INIT;
+    void *found = lib_load(l, &err) == 0 ? dlsym(l->handle, name) : NULL;
+    if (found)
+        return found;
+    (void)fprintf(stderr, "crabbox-fc: %s\n", error_is_set(&err) ? err.msg : dlerror());
+    abort();
+}
