@@ -111,6 +111,17 @@ static int listen_on(const char *path)
     return fd;
 }
 
+/* A request that is not even HTTP as it reads it: no fault_message, and an end of line in a string,
+ * which JSON does not allow. */
+static void refuse_unread(struct conn *c, const char *why)
+{
+    char json[256];
+    (void)str_format(json, sizeof json,
+                     "{ \"error\": \"%s\nAll previous unanswered requests will be dropped.\" }",
+                     why);
+    (void)http_reply(c, 400, json);
+}
+
 /* Answers what has come in; false when the connection is done with. */
 static bool serve(struct standin *s, struct conn *c)
 {
@@ -119,10 +130,8 @@ static bool serve(struct standin *s, struct conn *c)
     if (!http_fill(c))
         return false;
     for (int n; !c->hung && (n = http_next(c, &r, &why)) != 0;) {
-        if (n < 0) {
-            char json[256];
-            (void)str_format(json, sizeof json, "{\"fault_message\":\"%s\"}", why);
-            (void)http_reply(c, 400, json);
+        if (n < 0 || fault_hits("UNREADABLE", &r)) {
+            refuse_unread(c, n < 0 ? why : "told to by CRABBOX_STANDIN_UNREADABLE");
             return false;
         }
         if (fault_hits("DIE", &r))

@@ -120,6 +120,16 @@ static int put_section(struct standin *s, const struct route *route, cJSON *body
     return 0;
 }
 
+static int put_entropy(struct standin *s, const struct route *route, cJSON *body, struct reply *out,
+                       struct error *err)
+{
+    (void)route, (void)out, (void)err;
+    cJSON *entropy = defaults("{\"rate_limiter\":null}");
+    store(entropy, body);
+    cJSON_ReplaceItemInObject(s->config, "entropy", entropy);
+    return 0;
+}
+
 static int put_machine(struct standin *s, const struct route *route, cJSON *body, struct reply *out,
                        struct error *err)
 {
@@ -143,12 +153,8 @@ static int open_file(const char *path, int flags, const char *what, int *fd, str
     return 0;
 }
 
-/* Printable ASCII, and room for it with the closing zero. */
 static int check_cmdline(const char *args, const char *more, struct error *err)
 {
-    for (const char *p = args; *p; p++)
-        if (*p < ' ' || *p > '~')
-            return refuse(err, "the kernel command line has characters that are not ASCII");
     if (strlen(args) + strlen(more) >= CMDLINE_SIZE)
         return refuse(err, "the kernel command line is too long");
     return 0;
@@ -312,7 +318,8 @@ static int check_full_cmdline(const struct standin *s, struct error *err)
 {
     const cJSON *drives = cJSON_GetObjectItem(s->config, "drives");
     const cJSON *nets = cJSON_GetObjectItem(s->config, "network-interfaces");
-    int devices = cJSON_GetArraySize(drives) + cJSON_GetArraySize(nets);
+    int devices = cJSON_GetArraySize(drives) + cJSON_GetArraySize(nets) +
+                  cJSON_IsObject(cJSON_GetObjectItem(s->config, "entropy"));
     _cleanup_strbuf_ struct strbuf more = STRBUF_INIT;
     strbuf_adds(&more, other_root(drives, "") ? " pci=off root=/dev/vda ro" : " pci=off");
     for (int i = 0; i < devices; i++)
@@ -371,7 +378,7 @@ static const struct route routes[] = {
     {"PUT", "/metrics", BEFORE, schema_metrics, NULL, 0, put_section, "metrics"},
     {"PUT", "/serial", BEFORE, schema_serial, NULL, 14, put_serial, NULL},
     {"PUT", "/balloon", BEFORE, schema_balloon, NULL, 0, put_section, "balloon"},
-    {"PUT", "/entropy", BEFORE, schema_entropy, NULL, 0, put_section, "entropy"},
+    {"PUT", "/entropy", BEFORE, schema_entropy, NULL, 0, put_entropy, NULL},
     {"PUT", "/cpu-config", BEFORE, schema_any, NULL, 0, put_section, "cpu-config"},
     {"PUT", "/mmds/config", BEFORE, schema_mmds_config, NULL, 0, put_section, "mmds-config"},
     {"PUT", "/mmds", ANY, schema_any, NULL, 0, accept_body, NULL},

@@ -5,6 +5,7 @@
  *   CRABBOX_STANDIN_NO_SOCKET=1          live on, but never make the API socket
  *   CRABBOX_STANDIN_HANG='PUT /actions'  read that request, never answer
  *   CRABBOX_STANDIN_REFUSE='PUT /drives/seed'  answer 400
+ *   CRABBOX_STANDIN_UNREADABLE='PUT /serial'  answer 400 as to a request that is not HTTP
  *   CRABBOX_STANDIN_GARBAGE='GET /'      answer with bytes that are no HTTP
  *   CRABBOX_STANDIN_DIE='PUT /drives/seed'  die by SIGKILL at that request
  *   CRABBOX_STANDIN_ALTER='machine-config.vcpu_count=7'  a lie in GET /vm/config; without '='

@@ -40,6 +40,14 @@ static int probe(const char *binary, const struct deadline *d, char *version, si
     return vmm_process_probe(binary, "Firecracker ", d, version, size, err);
 }
 
+/* Why it refused: a request that it understood and one that it could not read are answered in two
+ * ways. */
+static const char *refusal(const cJSON *answer)
+{
+    const char *why = json_opt_string(answer, "fault_message", NULL);
+    return why ? why : json_opt_string(answer, "error", "no reason given");
+}
+
 /* One request whose status must be 2xx. The reply (may be NULL) is the caller's. */
 static int call(struct http_client *c, const char *method, const char *path, const cJSON *body,
                 const struct deadline *d, cJSON **reply, struct error *err)
@@ -50,8 +58,7 @@ static int call(struct http_client *c, const char *method, const char *path, con
         return -1;
     if (status < 200 || status > 299)
         return error_set(err, ERR_VMM, 0, "Firecracker refused %s %s with status %d: %.600s",
-                         method, path, status,
-                         json_opt_string(answer, "fault_message", "no reason given"));
+                         method, path, status, refusal(answer));
     if (reply)
         *reply = TAKE_PTR(answer);
     return 0;
@@ -201,7 +208,8 @@ static int configure(struct http_client *c, const struct vmm_spec *spec, struct 
     if (put_object(c, intent, "machine-config", d, err) < 0 ||
         put_object(c, intent, "boot-source", d, err) < 0 ||
         put_list(c, intent, "drives", "drive_id", d, err) < 0 ||
-        put_list(c, intent, "network-interfaces", "iface_id", d, err) < 0)
+        put_list(c, intent, "network-interfaces", "iface_id", d, err) < 0 ||
+        put_object(c, intent, "entropy", d, err) < 0)
         return -1;
     if (call(c, "GET", "/vm/config", NULL, d, &actual, err) < 0)
         return -1;

@@ -53,7 +53,7 @@ static bool has_net(const struct vmm_spec *spec)
 
 static size_t boot_args_room(const struct vmm_spec *spec)
 {
-    size_t devices = spec->n_drives + (has_net(spec) ? 1 : 0);
+    size_t devices = spec->n_drives + (has_net(spec) ? 1 : 0) + 1; /* the last gives entropy */
     return FC_CMDLINE_SIZE - sizeof FC_OWN_WORDS - devices * strlen(FC_DEVICE_WORD);
 }
 
@@ -120,6 +120,8 @@ cJSON *fc_intent(const struct vmm_spec *spec, struct error *err)
         return NULL;
     add_drives(intent, spec);
     add_network(intent, spec);
+    /* Nothing to say about it but that it is wanted, as QEMU's guests have it. */
+    (void)cJSON_AddObjectToObject(intent, "entropy");
     return TAKE_PTR(intent);
 }
 

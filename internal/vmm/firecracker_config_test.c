@@ -55,6 +55,7 @@ static void intent_has_everything(void **state)
                            "\"is_read_only\":true}"));
     assert_non_null(strstr(text, "{\"iface_id\":\"eth0\",\"host_dev_name\":\"tap0\",\"guest_mac\":"
                                  "\"02:ab:00:00:00:01\"}"));
+    assert_non_null(strstr(text, "\"entropy\":{}"));
     assert_true(str_has_suffix(boot_args(j), " a=1"));
     assert_true(str_has_prefix(boot_args(j), "reboot=k panic=1 "));
 }
@@ -80,13 +81,13 @@ static void long_command_line_is_refused(void **state)
     char words[FC_CMDLINE_SIZE];
     _cleanup_json_ cJSON *short_one = intent_of(&spec);
     size_t room = FC_CMDLINE_SIZE - 1 - strlen(" pci=off root=/dev/vda rw") -
-                  3 * strlen(" virtio_mmio.device=4K@0xc0003000:10") -
+                  4 * strlen(" virtio_mmio.device=4K@0xc0003000:10") -
                   strlen(boot_args(short_one)) + strlen(spec.cmdline);
     memset(words, 'x', sizeof words);
     words[room] = '\0';
     spec.cmdline = words;
     _cleanup_json_ cJSON *fits = intent_of(&spec);
-    assert_int_equal(strlen(boot_args(fits)), 2048 - 26 - 3 * 36);
+    assert_int_equal(strlen(boot_args(fits)), 2048 - 26 - 4 * 36);
     words[room] = 'x';
     words[room + 1] = '\0';
     assert_null(fc_intent(&spec, &err));
@@ -97,7 +98,8 @@ static void long_command_line_is_refused(void **state)
 #define ACTUAL(vcpus, drives, nets)                                                                \
     "{\"balloon\":null,\"drives\":[" drives "],\"boot-source\":{\"kernel_image_path\":\"/k\","     \
     "\"initrd_path\":\"/i\",\"boot_args\":\"x\"},\"machine-config\":{\"vcpu_count\":" vcpus        \
-    ",\"mem_size_mib\":512,\"smt\":false},\"network-interfaces\":[" nets "]}"
+    ",\"mem_size_mib\":512,\"smt\":false},\"network-interfaces\":[" nets                           \
+    "],\"entropy\":{\"rate_limiter\":null}}"
 #define SEED                                                                                       \
     "{\"drive_id\":\"seed\",\"partuuid\":null,\"is_root_device\":false,\"is_read_only\":true,"     \
     "\"path_on_host\":\"seed.iso\",\"io_engine\":\"Sync\"}"

@@ -27,7 +27,7 @@ static int setup(void **state)
 static const char *const faults[] = {
     "CRABBOX_STANDIN_VERSION", "CRABBOX_STANDIN_EXIT",   "CRABBOX_STANDIN_NO_SOCKET",
     "CRABBOX_STANDIN_HANG",    "CRABBOX_STANDIN_REFUSE", "CRABBOX_STANDIN_GARBAGE",
-    "CRABBOX_STANDIN_DIE",     "CRABBOX_STANDIN_ALTER",
+    "CRABBOX_STANDIN_DIE",     "CRABBOX_STANDIN_ALTER",  "CRABBOX_STANDIN_UNREADABLE",
 };
 
 static int teardown(void **state)
@@ -122,6 +122,13 @@ static void refusal_is_told(void **state)
 {
     (void)setenv("CRABBOX_STANDIN_REFUSE", "PUT /drives/upper", 1);
     expect_failure(*state, ERR_VMM, "refused PUT /drives/upper with status 400");
+}
+
+/* Firecracker's HTTP server has words of its own, and its JSON is none. */
+static void unread_request_is_told(void **state)
+{
+    (void)setenv("CRABBOX_STANDIN_UNREADABLE", "PUT /machine-config", 1);
+    expect_failure(*state, ERR_VMM, "with status 400: told to by CRABBOX_STANDIN_UNREADABLE");
 }
 
 static void silence_ends_at_the_deadline(void **state)
@@ -244,6 +251,7 @@ int main(void)
         T(exit_at_once_is_explained),
         T(no_socket_ends_at_the_deadline),
         T(refusal_is_told),
+        T(unread_request_is_told),
         T(silence_ends_at_the_deadline),
         T(garbage_is_an_error),
         T(death_in_the_middle_is_explained),
