@@ -165,6 +165,7 @@ static void test_made_up_slugs_never_clash(void **state)
         }
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q");
     bed_assert_code(r, 0);
+    free(all);
     for (size_t n = list(&all), i = 0; i < n; i++) {
         _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", all[i].id);
         bed_assert_code(s, 0);
