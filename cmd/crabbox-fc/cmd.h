@@ -18,7 +18,7 @@
 
 /* What a repeatable option was given, in order; the words are owned by struct parsed. */
 struct option_list {
-    char **items;
+    char **items; /* ends with NULL; NULL when there is none */
     size_t n;
 };
 
@@ -26,10 +26,10 @@ struct option_list {
 struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, shell, dry_run, print, timing_json, console,
-        wait, script_stdin, terminal;
+        wait, script_stdin, terminal, fail_on_test_failures;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
-        *dir, *script, *timeout;
-    struct option_list env, env_file;
+        *dir, *script, *timeout, *artifact_dir, *capture_stdout, *capture_stderr;
+    struct option_list env, env_file, download, artifact_glob, junit, local_forward, remote_forward;
 };
 
 enum option_kind {
@@ -138,6 +138,8 @@ int cmd_doctor(struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
 int cmd_keeper(struct invocation *in, struct error *err);
+int cmd_cp(struct invocation *in, struct error *err);
+int cmd_tunnel(struct invocation *in, struct error *err);
 int cmd_complete(struct invocation *in, struct error *err);
 int cmd_completion(struct invocation *in, struct error *err);
 int cmd_man(struct invocation *in, struct error *err);

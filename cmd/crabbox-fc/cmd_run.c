@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/run.h"
+#include "run_results.h"
 #include "sys/file.h"
 
 enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
@@ -44,6 +45,7 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     json_add_i64(j, "syncFilesSent", (int64_t)r->files_sent);
     json_add_i64(j, "syncFilesDeleted", (int64_t)r->files_deleted);
     json_add_i64(j, "syncBytesSent", r->bytes_sent);
+    results_json(j, &r->collected);
     json_add_i64(j, "exitCode", code);
     (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
     const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
@@ -183,7 +185,8 @@ static int exit_code(const struct ops_run_result *r)
 {
     if (r->timed_out)
         return OPS_EXIT_TIMEOUT;
-    return r->ran ? ops_exit_code(&r->status) : 0;
+    int code = r->ran ? ops_exit_code(&r->status) : 0;
+    return code == 0 && r->collected.tests_failed ? 1 : code;
 }
 
 static int run_request(struct invocation *in, const struct ops_run *req, struct error *err)
@@ -193,6 +196,7 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
     int code = r < 0 ? error_exit_code(err->kind) : exit_code(&res);
     if (r == 0 && res.timed_out)
         log_warn("the command was ended because its time was over (--timeout %s)", in->opt.timeout);
+    results_print(&res.collected);
     if (r == 0 && res.ran)
         print_summary(&res);
     if (in->opt.timing_json)
@@ -204,8 +208,12 @@ int cmd_run(struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     _cleanup_(env_set_free) struct env_set env = ENV_SET_INIT;
+    _cleanup_close_ int capture_out = -1;
+    _cleanup_close_ int capture_err = -1;
+    struct ops_collect collect;
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     struct ops_run req = {
+        .collect = &collect,
         .slug = o->slug,
         .keep = o->keep || (o->sync_only && !o->stop_after),
         .keep_on_failure = o->keep_on_failure,
@@ -224,12 +232,18 @@ int cmd_run(struct invocation *in, struct error *err)
     if (check_options(in, err) < 0 || take_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         take_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
-        take_script(o, &script, err) < 0)
+        results_request(o, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
+        capture_open("capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||
+        capture_open("capture-stderr", o->capture_stderr, &capture_err, err) < 0)
         return -1;
     if (script.len) {
         req.script = script.buf;
         req.script_len = script.len;
     }
+    if (capture_out >= 0)
+        req.stdout_fd = capture_out;
+    if (capture_err >= 0)
+        req.stderr_fd = capture_err;
     req.ref = existing(in);
     return run_request(in, &req, err);
 }

@@ -88,8 +88,9 @@ static int add_to_list(const struct option_spec *o, struct cursor *c, const char
     const char *value;
     if (take_value(c, inline_value, o->name, &value, err) < 0)
         return -1;
-    list->items = xrealloc(list->items, (list->n + 1) * sizeof *list->items);
+    list->items = xrealloc(list->items, (list->n + 2) * sizeof *list->items);
     list->items[list->n++] = xstrdup(value);
+    list->items[list->n] = NULL;
     if (o->kind == OPT_SECRETS)
         wipe_value(c->argv[c->i] + (value - c->argv[c->i]));
     return 0;
@@ -200,8 +201,12 @@ static void list_free(struct option_list *list)
 
 void options_free(struct parsed *p)
 {
-    list_free(&p->opt.env);
-    list_free(&p->opt.env_file);
+    struct options *o = &p->opt;
+    struct option_list *lists[] = {&o->env,           &o->env_file, &o->download,
+                                   &o->artifact_glob, &o->junit,    &o->local_forward,
+                                   &o->remote_forward};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        list_free(lists[i]);
     free(p->args);
     p->args = NULL;
 }

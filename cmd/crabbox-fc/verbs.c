@@ -54,6 +54,16 @@ static const struct option_spec run_options[] = {
     FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
     FLAG("sync-only", 0, sync_only, "copy the working tree, run nothing"),
     VALUE("dir", "DIR", dir, "the working tree; default: the current directory"),
+    LIST("download", "REMOTE=LOCAL", OPT_LIST, download,
+         "bring a file or directory back afterwards; repeatable"),
+    LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
+         "bring back what matches, as out/**/*.log; repeatable"),
+    VALUE("artifact-dir", "DIR", artifact_dir, "where to; default: artifacts/<run id>"),
+    LIST("junit", "GLOB", OPT_LIST, junit, "sum up these test reports; repeatable"),
+    FLAG("fail-on-test-failures", 0, fail_on_test_failures,
+         "exit code 1 if a report has a failed test and the command said 0"),
+    VALUE("capture-stdout", "FILE", capture_stdout, "standard output goes into this file instead"),
+    VALUE("capture-stderr", "FILE", capture_stderr, "standard error does"),
     VALUE("ttl", "TIME", ttl, "lifetime of a new lease (lease.ttl)"),
     VALUE("idle-timeout", "TIME", idle_timeout, "lifetime without use (lease.idleTimeout)"),
     TIMING,
@@ -117,15 +127,18 @@ const struct verb verbs[] = {
          "runs the\ncommand and exits with its code. A lease that was made for the run goes "
          "away with it.\nOf our variables only those of run.allowEnv go along "
          "(default: CI and NODE_OPTIONS), and what --env\nand --env-file name. Values travel "
-         "over SSH into a file that only the guest's user can read; no\nargument vector and no "
-         "log shows them.",
+         "over SSH into a file that only the guest's user can read; no argument vector and no "
+         "log shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
+         "after a failure; paths of the\nguest are relative to the work directory, and links in it "
+         "are not followed.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
                  "crabbox-fc run --id demo --no-sync -- uname -r\n"
                  "crabbox-fc run -t --id demo -- bash\n"
                  "crabbox-fc run --env TOKEN --env MODE=ci --timeout 20m -- make test\n"
-                 "crabbox-fc run --script tools/build.sh -- release",
+                 "crabbox-fc run --script tools/build.sh -- release\n"
+                 "crabbox-fc run --download out/report.txt=. --junit 'out/*.xml' -- make test",
      .options = run_options,
      .max_args = -1,
      .stops_at_args = true,

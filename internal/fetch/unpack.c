@@ -161,11 +161,14 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
     int r = write_content(u, fd, archive_entry_size(e), err);
     if (r == 0 && renameat(dirfd, tmp, dirfd, base) < 0)
         r = error_set(err, ERR_IO, errno, "replace %s", path);
-    if (r < 0)
+    if (r < 0) {
         (void)unlinkat(dirfd, tmp, 0);
-    else
-        u->res->n_files++;
-    return r;
+        return -1;
+    }
+    u->res->n_files++;
+    if (u->rules->names)
+        strbuf_add(u->rules->names, path, strlen(path) + 1);
+    return 0;
 }
 
 /* ---- what may come ---- */

@@ -19,10 +19,12 @@
 #include "ssh/ssh.h"
 #include "sys/deadline.h"
 
-/* Both callbacks may be NULL. */
+/* Each callback may be NULL. */
 struct ops_progress {
     void (*begin)(void *ctx, const char *phase);
     void (*end)(void *ctx, const char *phase, int64_t us, bool ok);
+    /* How far a phase that moves files has come; may come from another thread. */
+    void (*update)(void *ctx, const char *phase, size_t files, int64_t bytes);
     void *ctx;
 };
 

@@ -73,7 +73,7 @@ static bool must_release(const struct run_state *s, bool ok)
     const struct ops_run_result *res = s->res;
     if (s->turn_fd < 0 && !res->acquired)
         return false; /* not ours to take away */
-    bool good = ok && !res->timed_out &&
+    bool good = ok && !res->timed_out && !res->collected.tests_failed &&
                 (!res->ran || (res->status.exited && res->status.code == 0));
     switch (req->stop_after) {
     case STOP_ALWAYS:
@@ -217,6 +217,25 @@ static int execute(struct run_state *s, struct error *err)
     return r;
 }
 
+/* A command that failed is the news: that its results could not be had is then only told. */
+static int collect(struct run_state *s, struct error *err)
+{
+    struct ops_run_result *res = s->res;
+    struct error e = ERROR_INIT;
+    phase_begin(s->ops, "collect");
+    int r = collect_results(s->ops, s->conn, s->work_dir, res->run_id, s->req->collect,
+                            &res->collected, &e);
+    phase_end(s->ops, "collect", res->collected.us, r == 0);
+    if (r == 0)
+        return 0;
+    if (res->timed_out || !res->status.exited || res->status.code != 0) {
+        log_warn("%s", e.msg);
+        return 0;
+    }
+    *err = e;
+    return -1;
+}
+
 static int use_lease(struct run_state *s, struct error *err)
 {
     s->use_fd = ops_use(s->ops, s->res->lease.id, err);
@@ -225,7 +244,11 @@ static int use_lease(struct run_state *s, struct error *err)
         return -1;
     if (!s->req->no_sync && sync_phase(s, err) < 0)
         return -1;
-    return s->req->sync_only ? 0 : execute(s, err);
+    if (s->req->sync_only)
+        return 0;
+    if (execute(s, err) < 0)
+        return -1;
+    return collect_wanted(s->req->collect) ? collect(s, err) : 0;
 }
 
 /* The release's own failure is told, but the command's result stays the result. */

@@ -2,6 +2,7 @@
 #ifndef CRABBOX_OPS_RUN_H
 #define CRABBOX_OPS_RUN_H
 
+#include "ops/collect.h"
 #include "ops/envset.h"
 #include "ops/ops.h"
 #include "ssh/ssh.h"
@@ -29,6 +30,7 @@ struct ops_run {
     int64_t timeout_ms;        /* for the command; 0: none */
     int64_t wait_ms;           /* for another run on the lease; 0: refuse at once */
     enum ops_stop_after stop_after;
+    const struct ops_collect *collect; /* what to bring back; NULL: nothing */
     bool no_sync, sync_only;
     const char *dir;                    /* the working tree */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
@@ -46,6 +48,7 @@ struct ops_run_result {
     size_t files_sent, files_deleted; /* of them this time */
     int64_t bytes_sent;
     int64_t lease_us, sync_us, command_us, stop_us, total_us;
+    struct ops_collected collected;
     struct ops_timing timing; /* of the acquire */
 };
 

@@ -17,6 +17,7 @@ struct scan {
     struct sync_limits limits;
     const struct deadline *d;
     size_t alloc; /* of list->files */
+    bool all;     /* .git too */
 };
 
 /* Asks git for the files of the repository at `prefix` ("" or "sub/") and adds them. */

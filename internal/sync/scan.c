@@ -170,3 +170,27 @@ int sync_scan(const char *dir, const char *exclude, const struct sync_limits *li
     list = (struct sync_list){0};
     return 0;
 }
+
+int sync_walk(const char *dir, const struct sync_limits *limits, const struct deadline *d,
+              struct sync_list *out, struct error *err)
+{
+    static const struct sync_limits defaults = SYNC_LIMITS_DEFAULT;
+    _cleanup_(cleanup_list) struct sync_list list = {0};
+    _cleanup_(cleanup_scan) struct scan s = {.list = &list,
+                                             .tree = TREE_INIT,
+                                             .ignore = IGNORE_INIT,
+                                             .limits = limits ? *limits : defaults,
+                                             .d = d,
+                                             .all = true};
+    list.root = realpath(dir, NULL);
+    if (!list.root)
+        return error_set(err, ERR_SYNC, errno, "find %s", dir);
+    list.name = xstrdup(strrchr(list.root, '/') + 1);
+    list.subdir = xstrdup("");
+    if (tree_open(&s.tree, list.root, err) < 0 || scan_walk(&s, err) < 0)
+        return -1;
+    sort_unique(&list);
+    *out = list;
+    list = (struct sync_list){0};
+    return 0;
+}

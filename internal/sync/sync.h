@@ -62,6 +62,9 @@ struct sync_limits {
  * `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where a repository has no git. */
 int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
+/* Lists every file below `dir`, whatever git or .crabboxignore say. */
+int sync_walk(const char *dir, const struct sync_limits *limits, const struct deadline *d,
+              struct sync_list *out, struct error *err);
 void sync_list_free(struct sync_list *l);
 
 /* Called now and then with what was sent so far. May be NULL. */

@@ -31,7 +31,7 @@ static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *p
                       struct error *err)
 {
     struct stat st;
-    if (str_eq(name, ".") || str_eq(name, "..") || str_eq(name, ".git"))
+    if (str_eq(name, ".") || str_eq(name, "..") || (str_eq(name, ".git") && !s->all))
         return 0;
     size_t len = path->len;
     strbuf_addf(path, "%s%s", len ? "/" : "", name);

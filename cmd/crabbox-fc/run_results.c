@@ -1,0 +1,69 @@
+#include "run_results.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+static const char *const *words(const struct option_list *l)
+{
+    return (const char *const *)l->items;
+}
+
+int results_request(const struct options *o, struct ops_collect *c, struct error *err)
+{
+    *c = (struct ops_collect){
+        .downloads = words(&o->download),
+        .artifacts = words(&o->artifact_glob),
+        .reports = words(&o->junit),
+        .artifact_dir = o->artifact_dir,
+        .fail_on_test_failures = o->fail_on_test_failures,
+    };
+    if (o->sync_only && (collect_wanted(c) || o->capture_stdout || o->capture_stderr))
+        return error_set(err, ERR_USAGE, 0, "--sync-only runs nothing that could have results");
+    if (o->terminal && (o->capture_stdout || o->capture_stderr))
+        return error_set(err, ERR_USAGE, 0, "--terminal and --capture-* exclude each other");
+    return collect_check(c, err);
+}
+
+int capture_open(const char *option, const char *path, int *fd, struct error *err)
+{
+    if (!path)
+        return 0;
+    *fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    return *fd < 0 ? error_set(err, ERR_IO, errno, "--%s: open %s", option, path) : 0;
+}
+
+void results_print(const struct ops_collected *r)
+{
+    const struct junit *t = &r->junit;
+    if (r->n_files)
+        log_info("%zu files, %lld bytes brought back%s%s", r->n_files, (long long)r->bytes,
+                 *r->artifact_dir ? "; artifacts in " : "", r->artifact_dir);
+    if (!t->n_reports)
+        return;
+    log_info("tests: %zu run, %zu failed, %zu errors, %zu skipped (%zu reports)", t->tests,
+             t->failures, t->errors, t->skipped, t->n_reports);
+    for (size_t i = 0; i < t->n_names; i++)
+        log_info("  failed: %s", t->names[i]);
+    if (t->failures + t->errors > t->n_names)
+        log_info("  and %zu more", t->failures + t->errors - t->n_names);
+}
+
+void results_json(cJSON *j, const struct ops_collected *r)
+{
+    json_add_i64(j, "collectMs", r->us / 1000);
+    json_add_i64(j, "collectFiles", (int64_t)r->n_files);
+    json_add_i64(j, "collectBytes", r->bytes);
+    if (*r->artifact_dir)
+        (void)cJSON_AddStringToObject(j, "artifactDir", r->artifact_dir);
+    if (!r->junit.n_reports)
+        return;
+    cJSON *t = cJSON_AddObjectToObject(j, "junit");
+    json_add_i64(t, "reports", (int64_t)r->junit.n_reports);
+    json_add_i64(t, "tests", (int64_t)r->junit.tests);
+    json_add_i64(t, "failures", (int64_t)r->junit.failures);
+    json_add_i64(t, "errors", (int64_t)r->junit.errors);
+    json_add_i64(t, "skipped", (int64_t)r->junit.skipped);
+}

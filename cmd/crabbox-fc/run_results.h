@@ -1,0 +1,17 @@
+/* run_results.h: the options of run that say what comes back, and what is printed about it. */
+#ifndef CRABBOX_CMD_RUN_RESULTS_H
+#define CRABBOX_CMD_RUN_RESULTS_H
+
+#include "cmd.h"
+#include "ops/collect.h"
+
+/* Fills `c` with what borrows from the options, and checks it. */
+int results_request(const struct options *o, struct ops_collect *c, struct error *err);
+
+/* Opens a file to capture a stream in; -1 and no error when `path` is NULL. */
+int capture_open(const char *option, const char *path, int *fd, struct error *err);
+
+void results_print(const struct ops_collected *r);
+void results_json(cJSON *j, const struct ops_collected *r);
+
+#endif

@@ -1,0 +1,205 @@
+#include "ops/collect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "fetch/fetch.h"
+#include "ops/place.h"
+#include "sys/file.h"
+
+#define ARTIFACTS "artifacts"
+enum { REPORTS_MAX = 1000 };
+#define REPORTS_MAX_BYTES (256LL << 20)
+
+static bool any(const char *const *list)
+{
+    return list && *list;
+}
+
+bool collect_wanted(const struct ops_collect *c)
+{
+    return c && (any(c->downloads) || any(c->artifacts) || any(c->reports));
+}
+
+static int check_globs(const char *const *globs, struct error *err)
+{
+    for (; any(globs); globs++)
+        if (fetch_check_glob(*globs, err) < 0)
+            return -1;
+    return 0;
+}
+
+int collect_check(const struct ops_collect *c, struct error *err)
+{
+    for (const char *const *d = c->downloads; any(d); d++) {
+        const char *eq = strchr(*d, '=');
+        if (!eq || eq == *d || !eq[1])
+            return error_set(err, ERR_USAGE, 0,
+                             "--download \"%s\" is not REMOTE=LOCAL, as in out/report.txt=.", *d);
+    }
+    if (c->artifact_dir && !any(c->artifacts))
+        return error_set(err, ERR_USAGE, 0, "--artifact-dir needs --artifact-glob");
+    if (c->fail_on_test_failures && !any(c->reports))
+        return error_set(err, ERR_USAGE, 0, "--fail-on-test-failures needs --junit");
+    if (check_globs(c->artifacts, err) < 0 || check_globs(c->reports, err) < 0)
+        return -1;
+    return 0;
+}
+
+/* One collecting, with what it needs everywhere. */
+struct collect {
+    struct ops *ops;
+    struct ssh_conn *conn;
+    const char *work_dir, *run_id;
+    const struct ops_collect *req;
+    struct ops_collected *out;
+    struct deadline d;
+};
+
+static void on_progress(void *ctx, size_t files, int64_t bytes)
+{
+    struct collect *c = ctx;
+    const struct ops_progress *p = &c->ops->progress;
+    if (p->update)
+        p->update(p->ctx, "collect", c->out->n_files + files, c->out->bytes + bytes);
+}
+
+static void add(struct collect *c, const struct fetch_result *res)
+{
+    c->out->n_files += res->n_files;
+    c->out->bytes += res->bytes;
+    if (res->n_skipped)
+        log_warn("%zu links or special files were left out, first %s", res->n_skipped,
+                 res->first_skipped);
+}
+
+static int download(struct collect *c, const char *spec, struct error *err)
+{
+    const char *eq = strchr(spec, '=');
+    _cleanup_free_ char *remote = xasprintf("%.*s", (int)(eq - spec), spec);
+    struct fetch_result res;
+    struct place place;
+    if (place_open(eq + 1, remote, &place, err) < 0)
+        return -1;
+    struct fetch_rules rules = {.dirfd = place.dirfd,
+                                .name = place.name,
+                                .limits = FETCH_LIMITS_DEFAULT,
+                                .progress = on_progress,
+                                .ctx = c};
+    int r = fetch_path(c->conn, c->work_dir, remote, &rules, &c->d, &res, err);
+    if (r == 0)
+        add(c, &res);
+    place_close(&place);
+    return r;
+}
+
+/* ---- artifacts ---- */
+
+/* The default directory lies in the working tree: git, and so the next sync, need not see it. */
+static int hide_from_git(int dirfd, struct error *err)
+{
+    return file_write_new(dirfd, ".gitignore", "*\n", 2, 0644, err);
+}
+
+static int artifacts(struct collect *c, struct error *err)
+{
+    char *dir = c->out->artifact_dir;
+    struct fetch_result res;
+    int n = c->req->artifact_dir ? str_format(dir, PATH_MAX, "%s", c->req->artifact_dir)
+                                 : str_format(dir, PATH_MAX, ARTIFACTS "/%s", c->run_id);
+    if (n < 0)
+        return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
+    if (dir_make_all(dir, 0777, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open %s", dir);
+    struct fetch_rules rules = {.dirfd = fd,
+                                .globs = c->req->artifacts,
+                                .limits = FETCH_LIMITS_DEFAULT,
+                                .progress = on_progress,
+                                .ctx = c};
+    int r = fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err);
+    if (r == 0 && res.n_files && !c->req->artifact_dir)
+        r = hide_from_git(fd, err);
+    if (r == 0)
+        add(c, &res);
+    if (r == 0 && !res.n_files) {
+        log_warn("no file matches --artifact-glob");
+        (void)rmdir(dir);
+        if (!c->req->artifact_dir)
+            (void)rmdir(ARTIFACTS);
+        *dir = '\0';
+    }
+    return r;
+}
+
+/* ---- reports ---- */
+
+static int read_reports(int dirfd, const struct strbuf *names, struct junit *sum, struct error *err)
+{
+    for (size_t at = 0; at < names->len; at += strlen(names->buf + at) + 1) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        const char *name = names->buf + at;
+        if (file_read_at(dirfd, name, JUNIT_MAX_BYTES, &text, err) < 0 ||
+            junit_parse(text.buf, text.len, name, sum, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int reports_into(struct collect *c, int dirfd, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    struct fetch_result res;
+    struct fetch_rules rules = {.dirfd = dirfd,
+                                .globs = c->req->reports,
+                                .limits = {REPORTS_MAX, REPORTS_MAX_BYTES},
+                                .names = &names};
+    if (fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
+        return -1;
+    if (!res.n_files)
+        return error_set(err, ERR_SSH, 0, "no file matches --junit: there is no report of tests");
+    struct junit *sum = &c->out->junit;
+    if (read_reports(dirfd, &names, sum, err) < 0)
+        return -1;
+    c->out->tests_failed = c->req->fail_on_test_failures && sum->failures + sum->errors > 0;
+    return 0;
+}
+
+/* Reports are only read: they go into a directory that goes away again. */
+static int reports(struct collect *c, struct error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char path[PATH_MAX];
+    if (str_format(path, sizeof path, "%s/crabbox-fc-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0 ||
+        !mkdtemp(path))
+        return error_set(err, ERR_IO, errno, "make a directory in %s", tmp && *tmp ? tmp : "/tmp");
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "open %s", path) : reports_into(c, fd, err);
+    (void)dir_remove_tree(AT_FDCWD, path, NULL);
+    return r;
+}
+
+int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, const char *run_id,
+                    const struct ops_collect *req, struct ops_collected *out, struct error *err)
+{
+    struct collect c = {o, conn, work_dir, run_id, req, out, deadline_never()};
+    int64_t t0 = clock_boot_us();
+    int r = 0;
+    c.d.cancel_fd = o->cancel_fd;
+    for (const char *const *d = req->downloads; r == 0 && any(d); d++)
+        r = download(&c, *d, err);
+    if (r == 0 && any(req->artifacts))
+        r = artifacts(&c, err);
+    if (r == 0 && any(req->reports))
+        r = reports(&c, err);
+    out->us = clock_boot_us() - t0;
+    return r;
+}

@@ -1,0 +1,202 @@
+/* What comes back from a run: files, artifacts, reports and streams, through the stand-in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "sys/file.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "box");
+    bed_assert_code(r, 0);
+    bed_result_free(&r);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    struct bed_result r = BED_RUN(&bed, "stop", "box");
+    bed_assert_code(r, 0);
+    bed_result_free(&r);
+    bed_assert_clean(&bed);
+    bed_close(&bed);
+    return 0;
+}
+
+static void shell(const char *script)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", script);
+    bed_assert_code(r, 0);
+}
+
+/* An empty work directory here and there. */
+static int fresh(void **state)
+{
+    (void)state;
+    shell("rm -rf ./* .[!.]*; umask 022");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "box", "--no-sync",
+                                                       "-q", "--", "sh", "-c", "rm -rf ./* .[!.]*");
+    bed_assert_code(r, 0);
+    return 0;
+}
+
+#define RUN "run", "--id", "box", "--no-sync"
+
+static void test_download(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN, "--download", "out/a.txt=.", "--download", "out=got/tree", "--download",
+        "out/a.txt=renamed", "--", "sh", "-ec",
+        "mkdir -p out/sub; echo alpha > out/a.txt; echo beta > 'out/sub/b c'\n"
+        "chmod 4755 'out/sub/b c'; ln -s /etc/passwd out/way; ln -s . out/loop; mkfifo out/pipe");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "left out");
+    shell(
+        "test \"$(cat a.txt renamed got/tree/a.txt)\" = \"$(printf 'alpha\\nalpha\\nalpha')\"\n"
+        "test \"$(cat 'got/tree/sub/b c')\" = beta\n"
+        "test -x 'got/tree/sub/b c' -a ! -u 'got/tree/sub/b c'\n"
+        "test ! -e got/tree/way -a ! -L got/tree/way -a ! -e got/tree/pipe -a ! -L got/tree/loop");
+}
+
+/* What can't be had is an error only where the command itself was fine. */
+static void test_missing_download(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--download", "none=.", "--",
+                                                       "true");
+    bed_assert_code(r, 7);
+    bed_assert_has(r.err.buf, "fetch none");
+    bed_assert_has(r.err.buf, "No such file");
+    _cleanup_bed_result_ struct bed_result f = BED_RUN(&bed, RUN, "--download", "none=.", "--",
+                                                       "sh", "-c", "exit 9");
+    bed_assert_code(f, 9);
+    bed_assert_has(f.err.buf, "fetch none");
+    _cleanup_bed_result_ struct bed_result u = BED_RUN(&bed, RUN, "--download", "none", "--",
+                                                       "true");
+    bed_assert_code(u, 2);
+    _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, RUN, "--download", "pipe=.", "--",
+                                                       "mkfifo", "pipe");
+    bed_assert_code(p, 7);
+    bed_assert_has(p.err.buf, "no regular file");
+    shell("test -z \"$(ls -A)\"");
+}
+
+/* The guest's tar is what the guest likes: here one that packs its own idea. */
+static void test_hostile_guest(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkdir -p ~/bin x; echo bad > x/evil; echo fine > file; cat > ~/bin/tar <<'END'\n"
+        "#!/bin/sh\nexec /usr/bin/tar -c -f - -P --transform 's,^x/,../../,' x/evil\nEND\n"
+        "chmod +x ~/bin/tar; echo 'PATH=~/bin:$PATH' > ~/.bashrc; cp ~/.bashrc ~/.profile\n"
+        "cp ~/bin/tar /tmp/hostile-tar";
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--", "bash", "-ec", script);
+    bed_assert_code(r, 0);
+    /* The same bytes, from a guest whose tar was replaced. */
+    _cleanup_bed_result_ struct bed_result h = BED_RUN(
+        &bed, RUN, "--download", "file=got", "--", "sh", "-ec",
+        "test -x ~/bin/tar; /tmp/hostile-tar > /dev/null");
+    shell("test ! -e ../evil -a ! -e ../../evil -a ! -e evil");
+    bed_assert_code(h, 7);
+    bed_assert_has(h.err.buf, "was not asked for");
+    _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, RUN, "--", "sh", "-c",
+                                                       "rm -rf ~/bin ~/.bashrc ~/.profile");
+    bed_assert_code(c, 0);
+}
+
+static void test_artifacts(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN, "--timing-json", "--artifact-glob", "logs/**/*.log", "--artifact-glob", "*.txt",
+        "--", "sh", "-ec",
+        "mkdir -p logs/deep/er; echo 1 > logs/one.log; echo 2 > logs/deep/er/two.log; echo 3 > "
+        "a.txt\n"
+        "echo no > logs/no; echo no > .hidden; echo 4 > 'b $(touch x) c.txt'; exit 3");
+    bed_assert_code(r, 3);
+    bed_assert_has(r.err.buf, "\"collectFiles\":4");
+    bed_assert_has(r.err.buf, "\"artifactDir\":\"artifacts/run_");
+    shell("cd artifacts/run_*; test \"$(find . -type f | LC_ALL=C sort | tr '\\n' ' ')\" = "
+          "'./.gitignore ./a.txt ./b $(touch x) c.txt ./logs/deep/er/two.log ./logs/one.log '");
+    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--artifact-glob", "none*", "--",
+                                                       "true");
+    bed_assert_code(n, 0);
+    bed_assert_has(n.err.buf, "no file matches");
+    _cleanup_bed_result_ struct bed_result d = BED_RUN(
+        &bed, RUN, "--artifact-dir", "there", "--artifact-glob", "*.txt", "-q", "--", "true");
+    bed_assert_code(d, 0);
+    shell("test \"$(ls -A there)\" = \"$(printf 'a.txt\\nb $(touch x) c.txt')\"");
+    _cleanup_bed_result_ struct bed_result o = BED_RUN(&bed, RUN, "--artifact-glob", "../*", "--",
+                                                       "true");
+    bed_assert_code(o, 2);
+}
+
+static const char report[] =
+    "mkdir -p out; cat > out/r.xml <<END\n"
+    "<testsuite><testcase classname=\"c\" name=\"good\"/><testcase classname=\"c\" name=\"bad\">"
+    "<failure/></testcase><testcase name=\"later\"><skipped/></testcase></testsuite>\n"
+    "END\n";
+
+static void test_junit(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--junit", "out/*.xml",
+                                                       "--timing-json", "--", "sh", "-ec", report);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "tests: 3 run, 1 failed, 0 errors, 1 skipped (1 reports)");
+    bed_assert_has(r.err.buf, "failed: c.bad");
+    bed_assert_has(r.err.buf, "\"junit\":{\"reports\":1,\"tests\":3,\"failures\":1,");
+    _cleanup_bed_result_ struct bed_result f = BED_RUN(
+        &bed, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
+    bed_assert_code(f, 1);
+    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--junit", "none.xml", "--",
+                                                       "true");
+    bed_assert_code(n, 7);
+    bed_assert_has(n.err.buf, "no file matches --junit");
+    _cleanup_bed_result_ struct bed_result b = BED_RUN(&bed, RUN, "--junit", "bad.xml", "--", "sh",
+                                                       "-c", "echo '<!DOCTYPE a><a/>' > bad.xml");
+    bed_assert_code(b, 7);
+    bed_assert_has(b.err.buf, "document type");
+    shell("test -z \"$(ls -A)\""); /* reports leave nothing here */
+}
+
+static void test_capture(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN, "-q", "--capture-stdout", "o", "--capture-stderr", "e", "--", "sh", "-c",
+        "head -c 3000000 /dev/zero | tr '\\0' x; echo words >&2; exit 4");
+    bed_assert_code(r, 4);
+    assert_string_equal(r.out.buf, "");
+    shell("test \"$(wc -c < o)\" -eq 3000000; test \"$(cat e)\" = words");
+    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--capture-stdout", "no/o", "--",
+                                                       "touch", "ran");
+    bed_assert_code(n, 1);
+    bed_assert_has(n.err.buf, "capture-stdout");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_download, fresh),
+        cmocka_unit_test_setup(test_missing_download, fresh),
+        cmocka_unit_test_setup(test_hostile_guest, fresh),
+        cmocka_unit_test_setup(test_artifacts, fresh),
+        cmocka_unit_test_setup(test_junit, fresh),
+        cmocka_unit_test_setup(test_capture, fresh),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
