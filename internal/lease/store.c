@@ -158,7 +158,7 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
     char tmp[64];
     (void)str_format(tmp, sizeof tmp, NEW_DIR "%s", l->id);
     *out = (struct lease_handle)LEASE_HANDLE_INIT;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     /* Keeps a sweep from taking the directory away before its own lock is held. */
     _cleanup_close_ int guard = lock_wait(s->fd, LOCK, true, &d, err);
     if (guard < 0)

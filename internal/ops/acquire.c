@@ -3,11 +3,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "ops/admission.h"
 #include "ops/ops.h"
 #include "ops/steps.h"
-
-/* Room that a lease takes at once: seed, keys, logs, the first blocks of its disk. */
-#define LEASE_MIN_FREE_MIB 64
 
 int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
              struct error *err)
@@ -104,9 +102,13 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
     const struct config *cfg = c->ops->cfg;
     if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
         net_check_rights(err) < 0 || image_load(cfg, &c->image, err) < 0 ||
-        image_check_space(c->ops->store.fd, LEASE_MIN_FREE_MIB, err) < 0)
+        describe(c, req, err) < 0)
         return -1;
-    return describe(c, req, err);
+    const struct admission need = {.memory_mib = c->lease.memory_mib,
+                                   .cpus = c->lease.cpus,
+                                   .emulated = str_eq(c->lease.vmm.accel, "tcg")};
+    c->reservation_fd = admission_reserve(&c->ops->store, &need, NULL, &c->deadline, err);
+    return c->reservation_fd < 0 ? -1 : 0;
 }
 
 /* Undoes a lease that did not become ready. What can't be undone stays recorded as broken. */

@@ -54,7 +54,7 @@ static size_t list(struct lease_entry **all)
     return n;
 }
 
-/* Waits for all; each has to succeed. */
+/* Waits for all; each has to succeed.. */
 static void all_succeed(struct child *c, size_t n)
 {
     struct deadline d = deadline_in_ms(200000);
@@ -104,6 +104,7 @@ static void test_sixty_four_at_once(void **state)
     int64_t slowest = 0, start = clock_boot_ms();
     (void)state;
     bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "180s");
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_MEMORY_MIB", "64"); /* 64 of them fit small hosts */
     for (size_t i = 0; i < MANY; i++)
         c[i] = BED_START(&bed, -1, "warmup", "-q");
     for (int i = 0; i < 5; i++) {
@@ -203,12 +204,34 @@ static void test_looking_waits_for_nobody(void **state)
     bed_assert_clean(&bed);
 }
 
+/* More than the host has: refused with figures before a record or anything else is made. */
+static void test_refused_before_anything_is_touched(void **state)
+{
+    static const char *const scripts[] = {
+        "exec \"$0\" warmup -q --memory 1048576",
+        "ulimit -n 36; exec \"$0\" warmup -q",
+    };
+    static const char *const words[] = {"1048624 MiB", "ulimit -n"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", scripts[i],
+                                                            bed.program);
+        bed_assert_code(r, 1);
+        bed_assert_has(r.err.buf, words[i]);
+        bed_assert_has(r.err.buf, "next: ");
+        bed_assert_clean(&bed);
+        _cleanup_free_ char *logs = xasprintf("%s/logs", bed.state);
+        assert_int_equal(rmdir(logs), 0); /* empty: there never was a lease */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_sixty_four_at_once, after_each),
         cmocka_unit_test_teardown(test_one_slug_has_one_winner, after_each),
         cmocka_unit_test_teardown(test_made_up_slugs_never_clash, after_each),
+        cmocka_unit_test_teardown(test_refused_before_anything_is_touched, after_each),
         cmocka_unit_test_teardown(test_looking_waits_for_nobody, after_each),
     };
     return bed_run_group(tests, setup, teardown);

@@ -21,7 +21,7 @@ void step_ctx_init(struct step_ctx *c, struct ops *o)
     memset(c, 0, sizeof *c);
     c->ops = o;
     c->handle = (struct lease_handle)LEASE_HANDLE_INIT;
-    c->netns_fd = c->guest_fd = c->vmm_fd = -1;
+    c->reservation_fd = c->netns_fd = c->guest_fd = c->vmm_fd = -1;
 }
 
 void step_ctx_close(struct step_ctx *c)
@@ -31,6 +31,7 @@ void step_ctx_close(struct step_ctx *c)
     CLOSE_FD(c->netns_fd);
     CLOSE_FD(c->guest_fd);
     CLOSE_FD(c->vmm_fd);
+    CLOSE_FD(c->reservation_fd);
     lease_handle_close(&c->handle);
 }
 

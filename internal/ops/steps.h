@@ -15,9 +15,10 @@ struct step_ctx {
     /* acquire only */
     bool slug_made_up; /* by us: another will do as well */
     struct image image;
-    int netns_fd; /* owned */
-    int guest_fd; /* owned: packet socket, readable at the guest's first frame */
-    int vmm_fd;   /* owned: pidfd */
+    int reservation_fd; /* owned; see admission.h */
+    int netns_fd;       /* owned */
+    int guest_fd;       /* owned: packet socket, readable at the guest's first frame */
+    int vmm_fd;         /* owned: pidfd */
     struct ssh_conn *conn;
     struct ssh_ready_times ready;
     int64_t boot_us; /* when the guest began to run */

@@ -270,6 +270,7 @@ struct child bed_start(struct bed *b, int stdout_fd, const char *const *args)
     _cleanup_close_ int cwd = open(b->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct spawn_spec spec = bed_spec(b, argv, cwd);
     spec.stdout_fd = stdout_fd;
+    spec.stderr_fd = STDERR_FILENO;
     must(spawn(&spec, &c, &err), &err);
     free(argv);
     return c;

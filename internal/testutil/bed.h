@@ -89,7 +89,8 @@ struct bed_result bed_run(struct bed *b, const char *const *args);
 struct bed_result bed_exec(struct bed *b, const char *const *argv);
 #define BED_EXEC(b, ...) bed_exec((b), (const char *const[]){__VA_ARGS__, NULL})
 
-/* Starts crabbox-fc and returns; stdout goes to `stdout_fd` (-1: /dev/null). */
+/* Starts crabbox-fc and returns; stdout goes to `stdout_fd` (-1: /dev/null), stderr to the test's.
+ */
 struct child bed_start(struct bed *b, int stdout_fd, const char *const *args);
 #define BED_START(b, fd, ...) bed_start((b), (fd), (const char *const[]){__VA_ARGS__, NULL})
 

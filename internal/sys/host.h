@@ -1,0 +1,32 @@
+/* host.h: how much of what runs out the host has left: memory, processes, open files, disk.
+ *
+ * Everything is the least of all limits that apply here: the host's own, those of the control
+ * groups (version 2) that this process is in, and its resource limits. What can't be found out
+ * counts as unlimited (HOST_NO_LIMIT), never as none. Nothing is kept open.
+ */
+#ifndef CRABBOX_SYS_HOST_H
+#define CRABBOX_SYS_HOST_H
+
+#include <stdint.h>
+
+#define HOST_NO_LIMIT INT64_MAX
+
+struct host_room {
+    int64_t memory_mib; /* that programs can get without swapping */
+    int64_t tasks;      /* processes and threads */
+    int64_t files;      /* open files of the whole host */
+    int64_t own_fds;    /* descriptors of this process */
+    int64_t disk_mib;   /* of the filesystem of `dirfd`, for users that are not root */
+    int64_t inodes;
+};
+
+/* Where to look; tests have their own. */
+struct host_paths {
+    const char *proc;   /* "/proc" */
+    const char *cgroup; /* "/sys/fs/cgroup" */
+};
+extern const struct host_paths host_paths_default;
+
+void host_room(const struct host_paths *paths, int dirfd, struct host_room *out);
+
+#endif
