@@ -1,0 +1,239 @@
+/* run -t: the user's terminal and the one in the guest, through the whole program and the stand-in.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "sys/deadline.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+static void warmup(const char *slug)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q", "--slug", slug);
+    bed_assert_code(r, 0);
+}
+
+static void stop(const char *slug)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
+    bed_assert_code(r, 0);
+}
+
+static int64_t vmm_pid(const char *slug)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
+    bed_assert_code(r, 0);
+    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status", &err);
+    return json_opt_i64(cJSON_GetObjectItem(j, "vmm"), "pid", 0);
+}
+
+/* The exit code as a shell has it: 128 + number of the signal. */
+static int end_child(struct child *c)
+{
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(30000);
+    struct exit_status st;
+    if (child_wait(c, &d, &st, &err) < 0)
+        fail_msg("%s", err.msg);
+    return st.exited ? st.code : 128 + st.signal;
+}
+
+/* A pseudo-terminal with the program on it, as a session of its own. */
+struct terminal {
+    int master, slave;
+    struct child child;
+    struct termios before;
+    struct strbuf said;
+};
+
+static void terminal_start(struct terminal *t, const char *slug, const char *script)
+{
+    struct error err = ERROR_INIT;
+    struct winsize size = {.ws_row = 33, .ws_col = 101};
+    const char *const argv[] = {"setsid", "--ctty", "--wait", bed.program, "run",
+                                "-q",     "-t",     "--id",   slug,        "--no-sync",
+                                "--",     "bash",   "-c",     script,      NULL};
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    *t = (struct terminal){.said = STRBUF_INIT, .child = CHILD_INIT};
+    t->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(t->master >= 0);
+    assert_int_equal(grantpt(t->master), 0);
+    assert_int_equal(unlockpt(t->master), 0);
+    t->slave = open(ptsname(t->master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(t->slave >= 0);
+    assert_int_equal(ioctl(t->slave, TIOCSWINSZ, &size), 0);
+    assert_int_equal(tcgetattr(t->slave, &t->before), 0);
+    spec.argv = argv;
+    spec.envp = (const char *const *)bed.env;
+    spec.stdin_fd = spec.stdout_fd = spec.stderr_fd = t->slave;
+    if (spawn(&spec, &t->child, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+/* Reads until the terminal has shown this. */
+static void terminal_expect(struct terminal *t, const char *what)
+{
+    struct deadline d = deadline_in_ms(20000);
+    struct pollfd p = {.fd = t->master, .events = POLLIN};
+    struct error err = ERROR_INIT;
+    while (!strstr(t->said.buf, what)) {
+        char text[4096];
+        if (deadline_poll(&p, 1, &d, what, &err) < 0)
+            fail_msg("%s; it showed: %s", err.msg, t->said.buf);
+        ssize_t n = read(t->master, text, sizeof text);
+        if (n <= 0)
+            fail_msg("no \"%s\"; it showed: %s", what, t->said.buf);
+        strbuf_add(&t->said, text, (size_t)n);
+    }
+    const char *rest = strstr(t->said.buf, what) + strlen(what);
+    _cleanup_free_ char *kept = xstrdup(rest);
+    strbuf_reset(&t->said);
+    strbuf_adds(&t->said, kept);
+}
+
+static void terminal_type(struct terminal *t, const char *keys)
+{
+    assert_int_equal(write(t->master, keys, strlen(keys)), strlen(keys));
+}
+
+static bool is_raw(const struct terminal *t)
+{
+    struct termios now;
+    assert_int_equal(tcgetattr(t->slave, &now), 0);
+    return !(now.c_lflag & ICANON);
+}
+
+/* The exit code; and the terminal is as it was. */
+static int terminal_end(struct terminal *t)
+{
+    struct termios now = {0};
+    int code = end_child(&t->child);
+    assert_int_equal(tcgetattr(t->slave, &now), 0);
+    assert_memory_equal(&now, &t->before, sizeof now);
+    (void)close(t->master);
+    (void)close(t->slave);
+    strbuf_free(&t->said);
+    return code;
+}
+
+/* Waits until a process of the guest has these words. */
+static void wait_for(const char *words)
+{
+    struct deadline d = deadline_in_ms(10000);
+    for (;;) {
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "pgrep", "-fx", words);
+        if (r.st.exited && r.st.code == 0)
+            return;
+        assert_false(deadline_passed(&d));
+        (void)poll(NULL, 0, 20);
+    }
+}
+
+static void test_terminal(void **state)
+{
+    (void)state;
+    struct terminal t;
+    struct winsize size = {.ws_row = 17, .ws_col = 43};
+    bed_setenv(&bed, "TERM", "vt220");
+    warmup("term");
+    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "run", "--id", "term", "-t", "--",
+                                                          "true");
+    bed_assert_code(none, 2);
+    bed_assert_has(none.err.buf, "needs a terminal");
+    /* Size, kind, resize, Ctrl-C and keys. */
+    terminal_start(&t, "term",
+                   "trap i=1 INT; trap 'w=$(stty size)' WINCH; tty; echo $TERM ready\n"
+                   "until [ \"$w\" ]; do sleep 0.05; done; echo now $w\n"
+                   "until [ \"$i\" ]; do sleep 0.05; done; echo int\n"
+                   "read -r x; echo got $x; exit 9");
+    terminal_expect(&t, "/dev/pts/");
+    terminal_expect(&t, "vt220 ready");
+    assert_true(is_raw(&t));
+    assert_int_equal(ioctl(t.master, TIOCSWINSZ, &size), 0);
+    terminal_expect(&t, "now 17 43");
+    terminal_type(&t, "\003");
+    terminal_expect(&t, "int");
+    terminal_type(&t, "words\r");
+    terminal_expect(&t, "got words");
+    assert_int_equal(terminal_end(&t), 9);
+    /* Job control within: Ctrl-Z stops the foreground job, the shell goes on. */
+    terminal_start(&t, "term", "set -m; stty size; sleep 4441; echo stopped $?; kill %1; exit 3");
+    terminal_expect(&t, "33 101");
+    wait_for("sleep 4441");
+    terminal_type(&t, "\032");
+    terminal_expect(&t, "stopped 148");
+    assert_int_equal(terminal_end(&t), 3);
+    stop("term");
+}
+
+/* The terminal is itself again however the program ends. */
+static void test_terminal_is_restored(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGHUP, SIGQUIT, SIGSEGV};
+    struct terminal t;
+    warmup("raw");
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+        terminal_start(&t, "raw", "echo up; sleep 3331");
+        terminal_expect(&t, "up");
+        assert_true(is_raw(&t));
+        /* setsid has become the program. */
+        assert_int_equal(kill(t.child.pid, signals[i]), 0);
+        int code = terminal_end(&t);
+        if (i < 2)
+            assert_int_equal(code, 130);
+        else
+            assert_int_equal(code, 128 + signals[i]);
+    }
+    /* And when the VMM dies under it. */
+    terminal_start(&t, "raw", "echo up; sleep 3331");
+    terminal_expect(&t, "up");
+    assert_int_equal(kill((pid_t)vmm_pid("raw"), SIGKILL), 0);
+    assert_int_equal(terminal_end(&t), 1);
+    stop("raw");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_terminal, after_each),
+        cmocka_unit_test_teardown(test_terminal_is_restored, after_each),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
