@@ -229,12 +229,13 @@ holds "uncountable: no lease was tried" not called warmup
 # ---- transcript and interruption ----
 
 key="AAAAC3NzaC1lZDI1NTE5AAAAIMadeUp"
-secret=$(printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\nssh-ed25519 %s root@%s %s 02:00:5e:00:53:01\n' \
-    "$key" "$(uname -n)" "$work/home/x")
+secret=$(printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\nssh-ed25519 %s root@%s %s 02:00:5e:00:53:01 %s %s\n' \
+    "$key" "$(uname -n)" "$work/home/x" "$work/home:$work/home." "$work/homestead of$work/home")
 try "with secrets" 0 "classification=live_passed *" FAKE_STDERR="$secret" --
-for word in "$key" c2VjcmV0 "$work/home" 02:00:5e:00:53:01 "@$(uname -n)" 11111111-2222; do
+for word in "$key" c2VjcmV0 "$work/home/" "$work/home:" "$work/home." 02:00:5e:00:53:01 "@$(uname -n)" 11111111-2222; do
     holds "transcript hides $word" not grep -qF -- "$word" "$work/transcript"
 done
+holds "transcript leaves alike paths" grep -qF -- " $work/homestead of$work/home" "$work/transcript"
 holds "transcript shows the commands" grep -q '^\$ .* doctor --provider firecracker --json' "$work/transcript"
 
 : >"$work/calls"

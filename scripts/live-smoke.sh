@@ -133,12 +133,14 @@ note() {
     printf '%s\n' "$*" >>"$raw"
 }
 
-# Nothing in it names this host, its user or a key; the lease's own addresses may stay.
+# Nothing in it names this host, its user or a key; the lease's own addresses may stay. The
+# home directory only where it stands as a path of its own: /root is in .../rootfs.ext4 too.
 redact() {
     local host
     host=$(uname -n)
     sed -E \
-        -e "s|$work|<work>|g" -e "s|$root|<checkout>|g" -e "s|${HOME:-/nonexistent}|<home>|g" \
+        -e "s|$work|<work>|g" -e "s|$root|<checkout>|g" \
+        -e "s|\\B${HOME:-/nonexistent}\\b|<home>|g" \
         -e "s|(^\|[^A-Za-z0-9.-])${host//./\\.}([^A-Za-z0-9-]\|\$)|\1<host>\2|g" \
         -e 's#ssh-ed25519 [A-Za-z0-9+/=]+#ssh-ed25519 <key>#g' \
         -e 's#(SHA256:)[A-Za-z0-9+/=]+#\1<fingerprint>#g' \
