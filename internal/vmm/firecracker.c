@@ -221,11 +221,11 @@ static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *re
                                  struct error *err)
 {
     struct fc_version v;
-    if (wait_socket(watch, child, spec->dirfd, d, err) < 0)
-        return -1;
+    /* Opened first: what that costs passes while Firecracker starts. */
     _cleanup_(cleanup_http_client) struct http_client *c = http_open(spec->dirfd, VMM_API_SOCK,
                                                                      err);
-    if (!c || read_version(c, child, d, ref, &v, err) < 0)
+    if (!c || wait_socket(watch, child, spec->dirfd, d, err) < 0 ||
+        read_version(c, child, d, ref, &v, err) < 0)
         return -1;
     return configure(c, spec, v, d, err);
 }
