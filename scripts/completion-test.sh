@@ -38,6 +38,8 @@ questions() { # questions FUNCTION
     verdict "$1: a word" "$("$1" trust rev)" revoke
     verdict "$1: a verb for help" "$("$1" help heart)" heartbeat
     verdict "$1: a lease" "$("$1" stop cbx_)" cbx_0123456789ab
+    verdict "$1: a lease behind another option" "$("$1" tunnel -L 80 cbx_)" cbx_0123456789ab
+    verdict "$1: a place in a lease" "$("$1" cp cbx_)" cbx_0123456789ab:
     verdict "$1: a lease as a value" "$("$1" run --id cbx_)" cbx_0123456789ab
     verdict "$1: a file of the command" "$("$1" run -- cat alpha-f)" alpha-file
     verdict "$1: options end at the command" "$("$1" run cat --keep-o)" ""
@@ -59,7 +61,11 @@ in_zsh() {
     zsh -f -c '
         source <(crabbox-fc completion zsh)
         prefix=${@[-1]}
-        _files() { if [[ ${1:-} == -/ ]]; then print -rl -- $prefix*(N/); else print -rl -- $prefix*(N); fi }
+        _files() {
+            local m=($prefix*(N))
+            [[ ${1:-} == -/ ]] && m=($prefix*(N/))
+            (( ${#m} )) && print -rl -- $m
+        }
         _describe() { local f; for f in $found; do print -r -- ${f%%:*}; done }
         compadd() { shift 3; print -rl -- "$@" }
         words=(crabbox-fc "$@") CURRENT=$(($# + 1))

@@ -8,6 +8,7 @@
 #ifndef CRABBOX_CMD_CMD_H
 #define CRABBOX_CMD_CMD_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -124,6 +125,18 @@ __attribute__((format(printf, 2, 3))) int out_printf(struct error *err, const ch
 
 /* Progress of phases on stderr: a rewritten line on a terminal, plain lines otherwise. */
 void progress_attach(struct invocation *in);
+
+/* ---- the stock ssh ---- */
+struct stock_ssh {
+    char id[LEASE_ID_SIZE];
+    char host[LEASE_NAME_SIZE];
+    char config[PATH_MAX];
+};
+int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out,
+                   struct error *err);
+/* Becomes ssh with these arguments; the lease is in use until it ends. Returns only on error. */
+int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
+                     struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 int cmd_run(struct invocation *in, struct error *err);

@@ -113,6 +113,14 @@ static bool takes_value(const struct verb *v, const char *name)
     return o ? o->kind != OPT_BOOL : find_key(v, name) != NULL;
 }
 
+static bool letter_takes_value(const struct verb *v, char letter)
+{
+    for (const struct option_spec *o = v->options; o->name; o++)
+        if (o->letter == letter)
+            return o->kind != OPT_BOOL;
+    return false;
+}
+
 static void offer_values(const struct line *l)
 {
     const struct option_spec *o = find_option(l->verb, l->option);
@@ -155,6 +163,8 @@ static void read_words(struct line *l, const char *const *words, int n)
         if (l->only_args || w[0] != '-' || !w[1]) {
             l->n_args++;
             l->only_args = l->only_args || l->verb->stops_at_args;
+        } else if (w[1] != '-' && !w[2] && letter_takes_value(l->verb, w[1])) {
+            i++;
         } else if (str_eq(w, "--")) {
             l->only_args = true;
         } else if (w[1] == '-' && !strchr(w, '=') && takes_value(l->verb, w + 2)) {

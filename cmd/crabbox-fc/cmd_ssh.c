@@ -9,23 +9,33 @@
 #include "cmd.h"
 #include "ops/access.h"
 
-/* Becomes the stock ssh: sessions, terminals and forwards are its trade. */
-static int become_ssh(const char *config, const char *host, const struct invocation *in,
-                      int first_arg, struct error *err)
+int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out, struct error *err)
 {
-    size_t n = 0;
-    _cleanup_free_ const char **argv = xcalloc((size_t)in->n_args + 8, sizeof *argv);
+    struct lease l;
+    if (ops_find_ready(&in->ops, ref, &l, err) < 0)
+        return -1;
+    access_host(&l, out->host, sizeof out->host);
+    (void)str_copy(out->id, sizeof out->id, l.id);
+    return str_format(out->config, sizeof out->config, "%s/leases/%s/" ACCESS_SSH_CONFIG,
+                      in->ops.store.path, l.id) < 0
+               ? error_set(err, ERR_STATE, ENAMETOOLONG, "%s", in->ops.store.path)
+               : 0;
+}
+
+/* Sessions, terminals and forwards are the stock ssh's trade. */
+int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
+                     struct error *err)
+{
     sigset_t none;
-    argv[n++] = "ssh";
-    argv[n++] = "-F";
-    argv[n++] = config;
-    argv[n++] = host;
-    for (int i = first_arg; i < in->n_args; i++)
-        argv[n++] = in->args[i];
     union {
         const char **in;
         char **out;
     } u = {.in = argv};
+    /* Stays open in ssh, so the lease is in use as long as the session. */
+    int use_fd = ops_use(&in->ops, s->id, err);
+    if (use_fd < 0 || ops_touch(&in->ops, s->id, NULL, err) < 0)
+        return -1;
+    (void)fcntl(use_fd, F_SETFD, 0);
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
@@ -37,25 +47,24 @@ static int become_ssh(const char *config, const char *host, const struct invocat
 int cmd_ssh(struct invocation *in, struct error *err)
 {
     const char *ref = in->opt.id ? in->opt.id : in->n_args ? in->args[0] : NULL;
-    char host[LEASE_NAME_SIZE];
-    struct lease l;
+    struct stock_ssh s;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "ssh needs a lease; next: crabbox-fc list");
-    if (ops_find_ready(&in->ops, ref, &l, err) < 0)
+    if (stock_ssh_find(in, ref, &s, err) < 0)
         return -1;
-    access_host(&l, host, sizeof host);
-    _cleanup_free_ char *config = xasprintf("%s/leases/%s/" ACCESS_SSH_CONFIG, in->ops.store.path,
-                                            l.id);
     if (in->opt.print) {
         _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
         strbuf_adds(&sb, "ssh -F ");
-        strbuf_add_shell_quoted(&sb, config);
-        return out_printf(err, "%s %s\n", sb.buf, host);
+        strbuf_add_shell_quoted(&sb, s.config);
+        return out_printf(err, "%s %s\n", sb.buf, s.host);
     }
-    /* Stays open in ssh, so the lease is in use as long as the session. */
-    int use_fd = ops_use(&in->ops, l.id, err);
-    if (use_fd < 0 || ops_touch(&in->ops, l.id, NULL, err) < 0)
-        return -1;
-    (void)fcntl(use_fd, F_SETFD, 0);
-    return become_ssh(config, host, in, in->opt.id ? 0 : 1, err);
+    size_t n = 0;
+    _cleanup_free_ const char **argv = xcalloc((size_t)in->n_args + 8, sizeof *argv);
+    argv[n++] = "ssh";
+    argv[n++] = "-F";
+    argv[n++] = s.config;
+    argv[n++] = s.host;
+    for (int i = in->opt.id ? 0 : 1; i < in->n_args; i++)
+        argv[n++] = in->args[i];
+    return stock_ssh_become(in, &s, argv, err);
 }

@@ -88,6 +88,14 @@ static const struct option_spec ssh_options[] = {
     FLAG("print", 0, print, "print the ssh command instead of running it"),
     COMMON,
 };
+static const struct option_spec tunnel_options[] = {
+    LEASE_ID,
+    {"local", 'L', "[[ADDRESS:]PORT:[HOST:]]PORT", OPT_LIST,
+     offsetof(struct options, local_forward), "a port here leads to one of the lease; repeatable"},
+    {"remote", 'R', "[[ADDRESS:]PORT:[HOST:]]PORT", OPT_LIST,
+     offsetof(struct options, remote_forward), "a port of the lease leads to one here; repeatable"},
+    COMMON,
+};
 static const struct option_spec logs_options[] = {
     LEASE_ID,
     FLAG("console", 0, console, "the guest's console only, without headings"),
@@ -194,6 +202,37 @@ const struct verb verbs[] = {
      .uses_store = true,
      .takes = "LEASE",
      .run = cmd_ssh},
+    {.name = "cp",
+     .args = "[OPTION]... LEASE:PATH LOCAL | LOCAL LEASE:PATH",
+     .summary = "copy files and directories into a lease or out of it",
+     .details = "A directory that exists takes the source under its own name; else the "
+                "destination is the new name.\nPaths of the guest are relative to the home "
+                "directory. Out of the guest only "
+                "files and directories\ncome, and nothing is written outside the destination.",
+     .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
+                 "crabbox-fc cp -q tools demo:/tmp/tools",
+     .options = json_options,
+     .min_args = 2,
+     .max_args = 2,
+     .uses_config = true,
+     .uses_store = true,
+     .takes = "PLACE",
+     .run = cmd_cp},
+    {.name = "tunnel",
+     .args = "[OPTION]... LEASE",
+     .summary = "forward ports to a lease or back, until Ctrl-C",
+     .details =
+         "Ports listen on 127.0.0.1 unless an address is given. 8080 is short for "
+         "8080:localhost:8080. Uses the\nstock ssh with the lease's key and pinned host key.",
+     .examples =
+         "crabbox-fc tunnel -L 8080 demo\ncrabbox-fc tunnel -L 5433:5432 -L 9000:10.0.0.7:80 demo\n"
+         "crabbox-fc tunnel -R 3128:proxy.example:3128 demo",
+     .options = tunnel_options,
+     .max_args = 1,
+     .uses_config = true,
+     .uses_store = true,
+     .takes = "LEASE",
+     .run = cmd_tunnel},
     {.name = "logs",
      .args = "[OPTION]... LEASE",
      .summary = "show the guest's console and the VMM's log",

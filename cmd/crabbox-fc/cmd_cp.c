@@ -1,0 +1,55 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cmd.h"
+#include "ops/copy.h"
+
+/* "lease:path": a colon before any slash, as scp has it. Returns the lease's part (to be freed) or
+ * NULL for a path of the host. */
+static char *split_place(const char *word, const char **path)
+{
+    const char *colon = strchr(word, ':');
+    const char *slash = strchr(word, '/');
+    *path = word;
+    if (!colon || colon == word || (slash && slash < colon))
+        return NULL;
+    *path = colon + 1;
+    return xasprintf("%.*s", (int)(colon - word), word);
+}
+
+static int print(struct invocation *in, const struct ops_copied *c, struct error *err)
+{
+    if (c->n_skipped)
+        log_warn("%zu links or special files were left out, first %s", c->n_skipped,
+                 c->first_skipped);
+    if (!in->opt.json) {
+        log_info("copied %zu files, %lld bytes in %lldms", c->n_files, (long long)c->bytes,
+                 (long long)(c->us / 1000));
+        return 0;
+    }
+    _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    json_add_i64(j, "files", (int64_t)c->n_files);
+    json_add_i64(j, "bytes", c->bytes);
+    json_add_i64(j, "skipped", (int64_t)c->n_skipped);
+    json_add_i64(j, "copyMs", c->us / 1000);
+    return out_json(j, err);
+}
+
+int cmd_cp(struct invocation *in, struct error *err)
+{
+    const char *from;
+    const char *to;
+    struct ops_copied copied;
+    _cleanup_free_ char *from_lease = split_place(in->args[0], &from);
+    _cleanup_free_ char *to_lease = split_place(in->args[1], &to);
+    if (!from_lease == !to_lease)
+        return error_set(err, ERR_USAGE, 0,
+                         "cp: exactly one of \"%s\" and \"%s\" must be LEASE:PATH", in->args[0],
+                         in->args[1]);
+    int r = from_lease ? ops_copy_out(&in->ops, from_lease, from, to, &copied, err)
+                       : ops_copy_in(&in->ops, from, to_lease, to, &copied, err);
+    return r < 0 ? -1 : print(in, &copied, err);
+}
