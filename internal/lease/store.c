@@ -136,6 +136,11 @@ int store_load(struct store *s, const struct lease_handle *h, struct lease *out,
     _cleanup_json_ cJSON *j = json_parse(sb.buf, sb.len, RECORD, err);
     if (!j || lease_from_json(j, s->steps, out, err) < 0)
         return error_prefix(err, "%s/" RECORD, h->path);
+    /* A copied directory must not act for the lease that it was copied from. */
+    const char *name = strrchr(h->path, '/');
+    if (!name || !str_eq(name + 1, out->id))
+        return error_set(err, ERR_STATE, 0, "%s: the record inside is of lease %s", h->path,
+                         out->id);
     return 0;
 }
 
@@ -246,10 +251,8 @@ static void load_entry(struct store *s, const char *name, struct lease_entry *e)
     (void)str_format(h.path, sizeof h.path, "%.3900s/leases/%.100s", s->path, name);
     if (!lease_id_valid(name))
         (void)error_set(&err, ERR_STATE, 0, "%s: not a lease directory", h.path);
-    else if (open_dir(s, name, &h, &err) == 0 && store_load(s, &h, &e->lease, &err) == 0 &&
-             !str_eq(e->lease.id, name))
-        (void)error_set(&err, ERR_STATE, 0, "%s: the record inside is of lease %s", h.path,
-                        e->lease.id);
+    else if (open_dir(s, name, &h, &err) == 0)
+        (void)store_load(s, &h, &e->lease, &err);
     e->broken = error_is_set(&err);
     (void)str_format(e->reason, sizeof e->reason, "%.500s", err.msg);
     e->locked = h.dirfd >= 0 && lock_is_held(h.dirfd, LOCK, NULL) == 1;
@@ -434,7 +437,9 @@ static bool is_rubbish(struct store *s, const char *name)
         return false;
     _cleanup_close_ int fd = openat(s->leases_fd, name,
                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 && lock_is_held(fd, LOCK, NULL) != 1;
+    if (fd < 0) /* of that name, but no directory: nobody makes a lease there */
+        return errno == ENOTDIR || errno == ELOOP;
+    return lock_is_held(fd, LOCK, NULL) != 1;
 }
 
 /* A claim whose lease has no directory. The lease drops its claim before its directory goes, so

@@ -187,8 +187,15 @@ static void a_copied_record_is_not_another_lease(void **state)
     (void)str_format(from, sizeof from, "%s/lease.json", b.id);
     assert_int_equal(file_write_new(f->store.leases_fd, from, sb.buf, sb.len, 0600, NULL), 0);
     struct lease_entry e;
+    struct lease_handle h;
+    struct lease l;
+    struct deadline d = deadline_in_ms(1000);
     assert_int_equal(store_entry(&f->store, b.id, &e, NULL), 0);
     assert_true(e.broken);
+    /* Nor can anybody who would change or remove it load it. */
+    assert_int_equal(store_open_lease(&f->store, b.id, &d, &h, NULL), 0);
+    assert_int_equal(store_load(&f->store, &h, &l, NULL), -1);
+    lease_handle_close(&h);
 }
 
 static void sweep_takes_only_what_a_crash_left(void **state)
