@@ -260,8 +260,13 @@ static int vmm_apply(void *ctx, struct error *err)
         .guest_mac = c->lease.net.guest_mac,
     };
     spec_drives(&spec, c);
-    if (backend->launch(&spec, &c->lease.vmm, vmm_started, c, &c->deadline, err) < 0)
-        return strstr(err->msg, spec.binary) ? -1 : error_prefix(err, "%s", spec.binary);
+    if (backend->launch(&spec, &c->lease.vmm, vmm_started, c, &c->deadline, err) < 0) {
+        if (!strstr(err->msg, spec.binary))
+            (void)error_prefix(err, "%s", spec.binary);
+        if (err->kind == ERR_ENV)
+            (void)error_append(err, "; next: crabbox-fc doctor");
+        return -1;
+    }
     c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
     return c->vmm_fd < 0 ? -1 : 0;
 }
