@@ -101,7 +101,7 @@ bench_emulated() {
 }
 
 "$residue" --snapshot --state-dir "$work/state" >"$work/baseline"
-printf 'crabbox-fc %s%s, %s\n' "$("$build/crabbox-fc" version | head -n 1)" \
+printf '%s%s, %s\n' "$("$build/crabbox-fc" version | head -n 1)" \
     "$(git describe --always --dirty 2>/dev/null | sed 's/^/, commit /')" "$(date -u +%Y-%m-%d)"
 printf 'host: %s cores, %s, %s MiB, kernel %s, load before: %s\n\n' "$(nproc)" \
     "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
