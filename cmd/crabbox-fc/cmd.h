@@ -125,6 +125,8 @@ __attribute__((format(printf, 2, 3))) int out_printf(struct error *err, const ch
 
 /* Progress of phases on stderr: a rewritten line on a terminal, plain lines otherwise. */
 void progress_attach(struct invocation *in);
+/* The line is gone and nothing of ours draws any more. */
+void progress_detach(void);
 
 /* ---- the stock ssh ---- */
 struct stock_ssh {

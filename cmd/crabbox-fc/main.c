@@ -65,6 +65,7 @@ static int run_verb(struct invocation *in, const struct parsed *p, struct error 
     if (v->uses_store)
         progress_attach(in);
     int code = v->run(in, err);
+    progress_detach();
     if (v->uses_store)
         ops_close(&in->ops);
     if (v->uses_config)

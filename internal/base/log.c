@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 static enum log_level current = LOG_INFO;
+static void (*before_line)(void);
+static void (*after_line)(void);
 
 void log_set_level(enum log_level level)
 {
@@ -14,6 +16,12 @@ void log_set_level(enum log_level level)
 enum log_level log_get_level(void)
 {
     return current;
+}
+
+void log_set_around(void (*before)(void), void (*after)(void))
+{
+    before_line = before;
+    after_line = after;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
@@ -33,5 +41,9 @@ void log_line(enum log_level level, const char *fmt, ...)
     if (len > sizeof line - 2)
         len = sizeof line - 2;
     line[len++] = '\n';
+    if (before_line)
+        before_line();
     (void)!write(STDERR_FILENO, line, len);
+    if (after_line)
+        after_line();
 }

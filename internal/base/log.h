@@ -12,6 +12,9 @@ enum log_level { LOG_QUIET, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 
+/* Called right before and after each line is written, for whoever draws on the terminal too. */
+void log_set_around(void (*before)(void), void (*after)(void));
+
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)

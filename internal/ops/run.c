@@ -144,6 +144,13 @@ static int open_lease(struct run_state *s, struct error *err)
     return take_turn(s, err);
 }
 
+static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
+{
+    const struct ops_progress *p = &((struct run_state *)ctx)->ops->progress;
+    if (p->update)
+        p->update(p->ctx, "sync", files, bytes);
+}
+
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
 static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
@@ -156,7 +163,8 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
         return -1;
     (void)snprintf(name, sizeof name, "sync-%.120s", list->name);
     struct sync_store store = {.dirfd = h.dirfd, .name = name};
-    int r = sync_update(s->conn, list, s->work_dir, &store, limits, d, NULL, NULL, &result, err);
+    int r = sync_update(s->conn, list, s->work_dir, &store, limits, d, on_sync_progress, s, &result,
+                        err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;

@@ -1,0 +1,123 @@
+/* What is seen on a terminal and in a pipe while a lease is made and used, through the stand-in.
+ * script(1) gives the program a terminal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+/* Runs a shell command on a terminal; what appears there is in r.out. */
+static struct bed_result on_terminal(const char *command)
+{
+    return BED_EXEC(&bed, "script", "-qec", command, "/dev/null");
+}
+
+static void assert_lacks(const char *text, const char *part)
+{
+    if (strstr(text, part))
+        fail_msg("\"%s\" is in: %s", part, text);
+}
+
+#define COMMAND "stty cols 80; echo x > f; \"$P\" run -- sh -c 'echo from-the-guest'"
+
+static void test_terminal(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "P", bed.program);
+    bed_setenv(&bed, "TERM", "xterm");
+    _cleanup_bed_result_ struct bed_result r = on_terminal(COMMAND);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "\r\033[K\033[2mwaiting for SSH...");
+    bed_assert_has(r.out.buf, "\r\033[K\033[2msyncing files...");
+    bed_assert_has(r.out.buf, "\r\033[Kfrom-the-guest\r\n");
+    bed_assert_has(r.out.buf, "run complete exit=0");
+    bed_setenv(&bed, "NO_COLOR", "1");
+    _cleanup_bed_result_ struct bed_result n = on_terminal(COMMAND);
+    bed_assert_code(n, 0);
+    bed_assert_has(n.out.buf, "\r\033[Kwaiting for SSH...");
+    assert_lacks(n.out.buf, "\033[2m");
+    _cleanup_bed_result_ struct bed_result q = on_terminal(COMMAND
+                                                           " --quiet; \"$P\" run -q -- true");
+    bed_assert_code(q, 0);
+    bed_setenv(&bed, "NO_COLOR", NULL);
+}
+
+static void test_quiet_and_dumb(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "P", bed.program);
+    bed_setenv(&bed, "TERM", "xterm");
+    _cleanup_bed_result_ struct bed_result q = on_terminal("\"$P\" run -q -- echo only-this");
+    bed_assert_code(q, 0);
+    assert_string_equal(q.out.buf, "only-this\r\n");
+    bed_setenv(&bed, "TERM", "dumb");
+    _cleanup_bed_result_ struct bed_result d = on_terminal(COMMAND);
+    bed_assert_code(d, 0);
+    bed_assert_has(d.out.buf, "waiting for SSH...\r\n");
+    assert_lacks(d.out.buf, "\033");
+}
+
+/* The time goes on while nothing else happens: here while a guest keeps us waiting. */
+static void test_time_passes(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "P", bed.program);
+    bed_setenv(&bed, "TERM", "xterm");
+    bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "deaf");
+    _cleanup_bed_result_ struct bed_result r = on_terminal("\"$P\" warmup --launch-timeout 2s");
+    bed_assert_code(r, 5);
+    bed_assert_has(r.out.buf, "waiting for SSH... 0.");
+    bed_assert_has(r.out.buf, "waiting for SSH... 1.");
+    bed_assert_has(r.out.buf, "\r\033[Kcrabbox-fc: ");
+}
+
+static void test_pipe(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--", "echo", "out");
+    bed_assert_code(r, 0);
+    assert_string_equal(r.out.buf, "out\n");
+    assert_lacks(r.err.buf, "\033");
+    bed_assert_has(r.err.buf, "waiting for SSH...\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_terminal, after_each),
+        cmocka_unit_test_teardown(test_quiet_and_dumb, after_each),
+        cmocka_unit_test_teardown(test_time_passes, after_each),
+        cmocka_unit_test_teardown(test_pipe, after_each),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
