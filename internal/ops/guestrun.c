@@ -104,13 +104,13 @@ static void add_joined(struct strbuf *out, const char *const *argv)
 void guest_run_start_text(const struct guest_run *g, const struct guest_command *c,
                           struct strbuf *out)
 {
-    add_quoted(out, "rm -f -- ", g->dir, "/start");
-    if (!c->script)
-        add_quoted(out, "\nrmdir -- ", g->dir, "");
-    strbuf_adds(out, "\nBASH_ARGV0=crabbox-fc\n");
-    add_quoted(out, "mkdir -p -- ", c->work_dir, "");
-    add_quoted(out, " && cd -- ", c->work_dir, "");
-    strbuf_adds(out, " || exit\n");
+    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
+    strbuf_add_shell_quoted(&dir, c->work_dir);
+    add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
+    strbuf_addf(out,
+                "\nBASH_ARGV0=crabbox-fc\n"
+                "cd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n",
+                dir.buf, dir.buf, dir.buf);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);
@@ -132,10 +132,8 @@ int guest_run_put(struct guest_run *g, const struct guest_command *c, const stru
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     struct strbuf text = STRBUF_INIT;
-    _cleanup_free_ char *base = xasprintf("%s/%s", c->lease->work_root, c->lease->id);
-    add_quoted(&command, "mkdir -p -- ", base, "");
-    add_quoted(&command, " && umask 077 && mkdir -- ", g->dir, "");
-    add_quoted(&command, " && cat > ", g->dir, "/start");
+    add_quoted(&command, "mkdir -p -m 0700 -- ", g->dir, "");
+    add_quoted(&command, " && umask 077 && cat > ", g->dir, "/start");
     guest_run_start_text(g, c, &text);
     g->placed = true;
     int r = helper(g, command.buf, text.buf, text.len, d, "put the command into the guest", err);
@@ -161,8 +159,10 @@ void guest_run_command(const struct guest_run *g, struct strbuf *out)
 
 /* ---- the end ---- */
 
-/* Runs under bash with the run's mark as $1. Only builtins, as there may be no process to be had.
- * Frozen processes can't fork, so a pass that finds nobody new has them all. */
+/* Runs under bash with the run's mark as $1. Only builtins, as there may be no process to
+ * be had; a terminal that nobody types on is what it sleeps with. Frozen processes can't fork, so a
+ * pass that finds nobody new has them all. PF_KTHREAD is 0x200000. Only what is left at last, of
+ * another user then, is sudo asked for. */
 static const char end_script[] =
     "mark=$1\n"
     "find_all() {\n"
@@ -170,14 +170,13 @@ static const char end_script[] =
     "    local p s v changed=1\n"
     "    for p in /proc/[0-9]*; do\n"
     "        p=${p#/proc/}\n"
-    "        [ $p = $$ ] && continue\n"
     "        s=() v=()\n"
     "        { mapfile -d '' s; } 2>/dev/null </proc/$p/stat\n"
-    "        { mapfile -d '' -t v; } 2>/dev/null </proc/$p/environ\n"
-    "        s=${s[0]##*) }\n"
-    "        set -- $s\n"
+    "        set -- ${s[0]##*) }\n"
     "        case $1 in Z | X | '') continue ;; esac\n"
+    "        (($7 & 0x200000 || p == $$)) && continue\n"
     "        parent[$p]=$2\n"
+    "        { mapfile -d '' -t v; } 2>/dev/null </proc/$p/environ\n"
     "        for s in \"${v[@]}\"; do\n"
     "            [ \"$s\" = \"$mark\" ] && hit[$p]=$p && break\n"
     "        done\n"
@@ -192,18 +191,22 @@ static const char end_script[] =
     "}\n"
     "find_all || exit 0\n"
     "kill -TERM ${hit[@]} 2>/dev/null\n"
-    "for i in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19; do\n"
+    "{ exec 9<>/dev/ptmx; } 2>/dev/null\n"
+    "end=$((SECONDS + 2))\n"
+    "while ((SECONDS <= end)); do\n"
     "    find_all || exit 0\n"
-    "    sleep 0.1\n"
+    "    read -r -t 0.1 -u 9 p 2>/dev/null\n"
+    "    [ $? -gt 128 ] || sleep 0.1\n"
     "done\n"
-    "for i in 0 1 2 3 4 5 6 7 8 9; do\n"
+    "for i in 0 1 2 3; do\n"
     "    n=-1\n"
     "    while find_all && [ ${#hit[@]} != $n ]; do\n"
     "        n=${#hit[@]}\n"
     "        kill -STOP ${hit[@]} 2>/dev/null\n"
     "    done\n"
     "    [ ${#hit[@]} = 0 ] && exit 0\n"
-    "    kill -KILL ${hit[@]} 2>/dev/null || sudo -n kill -KILL ${hit[@]} 2>/dev/null\n"
+    "    kill -KILL ${hit[@]} 2>/dev/null\n"
+    "    [ $i = 0 ] || sudo -n kill -KILL ${hit[@]} 2>/dev/null\n"
     "done\n"
     "find_all || exit 0\n"
     "echo \"processes that can't be ended: ${hit[*]}\" >&2\n"

@@ -374,7 +374,7 @@ static void test_two_runs_on_one_lease(void **state)
     warmup("turns");
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     struct child c = BED_START(&bed, fds[1], "run", "--id", "turns", "--no-sync", "-q", "--", "sh",
-                               "-c", "echo on; sleep 1.5; echo first > turn");
+                               "-c", "echo on; sleep 4; echo first > turn");
     (void)close(fds[1]);
     assert_true(read(fds[0], text, sizeof text) > 0);
     (void)close(fds[0]);
