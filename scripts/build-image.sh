@@ -24,7 +24,7 @@ init=$repo/build/crabbox-init
 name=default
 force=0
 
-packages=bash,coreutils,git,rsync,tar,gzip,xz-utils,curl,ca-certificates,python3-minimal
+packages=bash,coreutils,git,rsync,tar,gzip,xz-utils,curl,ca-certificates,python3
 packages+=,gcc,libc6-dev,make,dropbear-bin,openssh-sftp-server,sudo,procps,iproute2,less
 packages+=${CRABBOX_FC_EXTRA_PACKAGES:+,$CRABBOX_FC_EXTRA_PACKAGES}
 
