@@ -142,9 +142,12 @@ static int exec_terminal(struct exec *x, struct error *err)
 /* Asks for no reply, so nothing here can wait. */
 static void exec_resize(struct exec *x)
 {
+    const struct ssh_tty *tty = x->io->tty;
     int columns, rows;
-    tty_resize_take(x->io->tty->resize_fd);
-    tty_size(x->io->tty->fd, &columns, &rows);
+    if (!tty)
+        return;
+    tty_resize_take(tty->resize_fd);
+    tty_size(tty->fd, &columns, &rows);
     if (!x->closed)
         (void)ssh_channel_change_pty_size(x->ch, columns, rows);
 }
