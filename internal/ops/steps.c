@@ -320,8 +320,10 @@ static int ready_apply(void *ctx, struct error *err)
     struct ssh_target target;
     struct ssh_wait wait = {.guest_fd = c->guest_fd, .vmm_fd = c->vmm_fd};
     access_target(&c->lease, c->handle.dirfd, key, sizeof key, &target);
-    if (ssh_wait_ready(&target, &wait, &c->deadline, &c->conn, &c->ready, err) < 0 ||
-        check_nonce(c, err) < 0)
+    if (ssh_wait_ready(&target, &wait, &c->deadline, &c->conn, &c->ready, err) < 0)
+        return -1;
+    fd_close_aside(&c->guest_fd); /* no more needed, and slow to close */
+    if (check_nonce(c, err) < 0)
         return -1;
     c->lease.last_touched_at = clock_unix_s();
     c->lease.state = LEASE_READY;

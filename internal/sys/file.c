@@ -3,8 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -208,4 +211,28 @@ int dir_remove_tree(int dirfd, const char *name, struct error *err)
     if (r < 0)
         return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "remove %s", name);
     return remove_entry(dirfd, name, parent.st_dev, 0, err);
+}
+
+static int close_thread(void *fd)
+{
+    (void)close((int)(intptr_t)fd);
+    return 0;
+}
+
+void fd_close_aside(int *fd)
+{
+    sigset_t all, old;
+    thrd_t thread;
+    if (*fd < 0)
+        return;
+    /* Signals stay with the thread that waits for them. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool started = thrd_create(&thread, close_thread, (void *)(intptr_t)*fd) == thrd_success;
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (started)
+        (void)thrd_detach(thread);
+    else
+        (void)close(*fd);
+    *fd = -1;
 }

@@ -45,4 +45,9 @@ int file_unlink(int dirfd, const char *name, struct error *err);
 
 int dir_sync(int dirfd, const char *what, struct error *err);
 
+/* Closes in a thread of its own and disarms: for descriptors whose close waits for all processors
+ * to have noticed, 10 ms and more (inotify with a watch, packet sockets). Where no thread can be
+ * had it closes at once. */
+void fd_close_aside(int *fd);
+
 #endif

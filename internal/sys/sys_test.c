@@ -194,6 +194,19 @@ static void a_tree_in_which_files_appear_is_removed(void **state)
     }
 }
 
+static void closing_aside_closes(void **state)
+{
+    int p[2], none = -1;
+    char byte;
+    (void)state;
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    fd_close_aside(&p[1]);
+    assert_int_equal(p[1], -1);
+    assert_int_equal(read(p[0], &byte, 1), 0); /* the end of the pipe: it is closed */
+    (void)close(p[0]);
+    fd_close_aside(&none);
+}
+
 static void private_directories_are_checked(void **state)
 {
     struct fixture *f = *state;
@@ -426,6 +439,7 @@ int main(void)
         T(remove_tree_stays_inside),
         T(two_may_remove_one_tree),
         T(a_tree_in_which_files_appear_is_removed),
+        T(closing_aside_closes),
         T(private_directories_are_checked),
         T(locks_exclude_and_die_with_their_holder),
         T(a_waiter_gets_the_lock_when_the_holder_dies),

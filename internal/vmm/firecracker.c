@@ -246,7 +246,7 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
     _cleanup_json_ cJSON *intent = fc_intent(spec, err);
     if (!intent || file_unlink(spec->dirfd, VMM_API_SOCK, err) < 0)
         return -1;
-    _cleanup_close_ int watch = watch_directory(spec->dirfd, err);
+    _cleanup_(fd_close_aside) int watch = watch_directory(spec->dirfd, err);
     if (watch < 0)
         return -1;
     *ref = (struct vmm_ref){.backend = "firecracker", .accel = "kvm"};
