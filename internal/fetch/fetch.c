@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -16,11 +20,60 @@ enum { STDERR_MAX = 4096, TAIL_MAX = 1024 * 1024 };
 /* What the reading thread works on; the other thread looks at it after joining. */
 struct reader {
     int fd; /* owned by the thread */
-    const struct fetch_rules *rules;
+    const struct fetch_rules *asked;
+    struct fetch_rules rules; /* as asked, but progress comes through here */
     struct fetch_result *res;
+    int alarm_fd; /* owned: a timer that wakes the other thread; each progress winds it up again */
+    int wake_fd;  /* owned: what the other thread watches, the alarm and the user's cancelling */
+    atomic_bool failed; /* by itself, not because the transfer was broken off */
     struct error err;
     int rc;
 };
+
+/* ms 0: now. */
+static void wind_up(const struct reader *r, int64_t ms)
+{
+    struct itimerspec t = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 + 1}};
+    (void)timerfd_settime(r->alarm_fd, 0, &t, NULL);
+}
+
+static void on_progress(void *ctx, size_t files, int64_t bytes)
+{
+    struct reader *r = ctx;
+    wind_up(r, r->asked->limits.idle_ms);
+    if (r->asked->progress)
+        r->asked->progress(r->asked->ctx, files, bytes);
+}
+
+static int watch(int epoll_fd, int fd)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    return fd < 0 ? 0 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static void reader_close(struct reader *r)
+{
+    CLOSE_FD(r->alarm_fd);
+    CLOSE_FD(r->wake_fd);
+}
+
+static int reader_init(struct reader *r, const struct fetch_rules *rules, int cancel_fd,
+                       struct fetch_result *res, struct error *err)
+{
+    *r = (struct reader){.asked = rules, .rules = *rules, .res = res, .fd = -1};
+    r->rules.progress = on_progress;
+    r->rules.ctx = r;
+    r->alarm_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    r->wake_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (r->alarm_fd >= 0 && r->wake_fd >= 0 && watch(r->wake_fd, r->alarm_fd) == 0 &&
+        watch(r->wake_fd, cancel_fd) == 0) {
+        wind_up(r, rules->limits.idle_ms);
+        return 0;
+    }
+    error_fill(err, ERR_IO, errno, "watch a transfer");
+    reader_close(r);
+    return -1;
+}
 
 /* The zeros that tar ends with. A reader that is content does not break the pipe over them. */
 static void drain(int fd)
@@ -34,9 +87,13 @@ static void drain(int fd)
 static void *read_archive(void *ctx)
 {
     struct reader *r = ctx;
-    r->rc = fetch_unpack(r->fd, r->rules, r->res, &r->err);
+    r->rc = fetch_unpack(r->fd, &r->rules, r->res, &r->err);
     if (r->rc == 0)
         drain(r->fd);
+    if (r->rc < 0) { /* the guest may have nothing more to say, and wait */
+        atomic_store(&r->failed, true);
+        wind_up(r, 0);
+    }
     CLOSE_FD(r->fd);
     return NULL;
 }
@@ -51,21 +108,41 @@ static int guest_failed(const struct ssh_status *st, const struct strbuf *errout
                      *said ? said : "no message");
 }
 
+/* The transfer was broken off: by the reader, who has the reason; by the user; for lack of
+ * progress; or with the connection, and then the reader only saw the archive end too soon. */
+static int why_ended(const struct reader *r, bool reader_first, const struct deadline *d,
+                     const struct error *ssh_err, struct error *err)
+{
+    struct pollfd user = {.fd = d ? d->cancel_fd : -1, .events = POLLIN};
+    bool woken = ssh_err->kind == ERR_CANCELLED && poll(&user, 1, 0) <= 0;
+    if (woken && !reader_first)
+        return error_set(err, ERR_TIMEOUT, 0, "nothing came from the guest for %lld s",
+                         (long long)(r->asked->limits.idle_ms / 1000));
+    *err = reader_first && (woken || ssh_err->sys == EPIPE) ? r->err : *ssh_err;
+    return -1;
+}
+
 /* Runs `command`, whose output is an archive. The reader's verdict comes first, except where it
  * only saw the archive end too soon because the guest or the connection failed. */
 static int transfer(struct ssh_conn *c, const char *command, const struct fetch_rules *rules,
                     const struct deadline *d, struct fetch_result *res, struct error *err)
 {
-    struct reader reader = {.rules = rules, .res = res, .err = ERROR_INIT};
+    struct reader reader;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct error ssh_err = ERROR_INIT;
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
+    struct deadline watched = d ? *d : deadline_never();
     pthread_t thread;
     int pipefd[2];
     *res = (struct fetch_result){0};
-    if (pipe2(pipefd, O_CLOEXEC) < 0)
+    if (reader_init(&reader, rules, d ? d->cancel_fd : -1, res, err) < 0)
+        return -1;
+    if (pipe2(pipefd, O_CLOEXEC) < 0) {
+        reader_close(&reader);
         return error_set(err, ERR_IO, errno, "make a pipe");
+    }
+    watched.cancel_fd = reader.wake_fd;
     reader.fd = pipefd[0];
     io.stdout_fd = pipefd[1];
     io.errout = &errout;
@@ -75,16 +152,17 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     if (rc) {
         CLOSE_FD(pipefd[0]);
         CLOSE_FD(pipefd[1]);
+        reader_close(&reader);
         return error_set(err, ERR_INTERNAL, rc, "start a thread");
     }
-    rc = ssh_exec(c, command, &io, d, &st, &ssh_err);
+    rc = ssh_exec(c, command, &io, &watched, &st, &ssh_err);
+    bool reader_first = atomic_load(&reader.failed);
     CLOSE_FD(pipefd[1]);
     (void)pthread_join(thread, NULL);
-    if (rc < 0 && !(ssh_err.sys == EPIPE && reader.rc < 0)) {
-        *err = ssh_err;
-        return -1;
-    }
-    if (rc == 0 && (st.signalled || st.code))
+    reader_close(&reader);
+    if (rc < 0)
+        return why_ended(&reader, reader_first, d, &ssh_err, err);
+    if (st.signalled || st.code)
         return guest_failed(&st, &errout, err);
     if (reader.rc < 0)
         *err = reader.err;

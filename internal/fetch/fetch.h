@@ -24,10 +24,11 @@
 struct fetch_limits {
     size_t max_entries;
     int64_t max_bytes;
+    int64_t idle_ms; /* given up when nothing comes for so long */
 };
 #define FETCH_LIMITS_DEFAULT                                                                       \
     {                                                                                              \
-        100000, 20LL << 30                                                                         \
+        100000, 20LL << 30, 300000                                                                 \
     }
 
 struct fetch_result {

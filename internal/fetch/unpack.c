@@ -246,6 +246,7 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     case NAME_OK:
         break;
     }
+    tell(u);
     if (count(u, e, err) < 0)
         return -1;
     if ((!is_dir && archive_entry_filetype(e) != AE_IFREG) || archive_entry_hardlink(e)) {
@@ -277,6 +278,8 @@ int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *r
             return -1;
     if (r != ARCHIVE_EOF)
         return archive_failed(&u, err);
+    if (rules->name && u.n_entries == 0)
+        return error_set(err, ERR_SSH, 0, "the guest sent an empty archive");
     if (rules->progress)
         rules->progress(rules->ctx, res->n_files, res->bytes);
     return 0;

@@ -14,7 +14,7 @@
 #include "sys/file.h"
 
 #define ARTIFACTS "artifacts"
-enum { REPORTS_MAX = 1000 };
+enum { REPORTS_MAX = 1000, REPORTS_IDLE_MS = 300000 };
 #define REPORTS_MAX_BYTES (256LL << 20)
 
 static bool any(const char *const *list)
@@ -160,7 +160,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
     struct fetch_result res;
     struct fetch_rules rules = {.dirfd = dirfd,
                                 .globs = c->req->reports,
-                                .limits = {REPORTS_MAX, REPORTS_MAX_BYTES},
+                                .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, REPORTS_IDLE_MS},
                                 .names = &names};
     if (fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
