@@ -135,8 +135,8 @@ const struct verb verbs[] = {
          "runs the\ncommand and exits with its code. A lease that was made for the run goes "
          "away with it.\nOf our variables only those of run.allowEnv go along "
          "(default: CI and NODE_OPTIONS), and what --env\nand --env-file name. Values travel "
-         "over SSH into a file that only the guest's user can read; no argument vector and no "
-         "log shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
+         "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
+         "shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
          "after a failure; paths of the\nguest are relative to the work directory, and links in it "
          "are not followed.",
      .examples = "crabbox-fc run -- make test\n"

@@ -11,7 +11,9 @@
  * guest_run_end finds what belongs to the run by CRABBOX_RUN_ID in its environment and by descent:
  * leaving the session or the process group does not help a process, nor does forking on while it
  * looks. What does escape: a process that was started with that variable taken away and whose
- * parents have all ended. SIGTERM first, SIGKILL two seconds later.
+ * parents had all ended before. SIGTERM first, SIGKILL two seconds later; processes of other users
+ * by sudo, where the guest allows it. A guest too busy for all that has every process of its user
+ * ended, and the caller is told.
  *
  * The connection is borrowed. Errors: ERR_SSH with what the guest said, and those of ssh_exec.
  */
