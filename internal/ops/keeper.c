@@ -40,17 +40,25 @@ int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *c
     return 0;
 }
 
-int keeper_end(const struct proc_ref *keeper, struct error *err)
+int keeper_end(const struct proc_ref *keeper, int *fd, struct error *err)
 {
-    struct deadline d = deadline_in_ms(5000);
     if (keeper->pid == getpid())
         return 0;
-    _cleanup_close_ int fd = proc_open(keeper, NULL);
-    if (fd < 0)
-        return 0;
-    if (pidfd_signal(fd, SIGKILL, err) < 0 || pidfd_wait(fd, &d, err) < 0)
+    CLOSE_FD(*fd);
+    *fd = proc_open(keeper, NULL);
+    if (*fd >= 0 && pidfd_signal(*fd, SIGKILL, err) < 0)
         return error_prefix(err, "end the lease's keeper");
     return 0;
+}
+
+int keeper_ended(int *fd, struct error *err)
+{
+    struct deadline d = deadline_in_ms(5000);
+    if (*fd < 0)
+        return 0;
+    int r = pidfd_wait(*fd, &d, err);
+    CLOSE_FD(*fd);
+    return r < 0 ? error_prefix(err, "end the lease's keeper") : 0;
 }
 
 /* ---- the keeper's own process ---- */

@@ -20,8 +20,11 @@
 int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
                  struct error *err);
 
-/* Ends it (unless it is this very process); absent is a success. The lease's lock must be held. */
-int keeper_end(const struct proc_ref *keeper, struct error *err);
+/* Kills it (unless it is this very process); absent is a success. The lease's lock must be held.
+ * Its end takes the kernel 15 ms, so it is waited for apart: `fd` (the caller's, -1 before) gets a
+ * descriptor for keeper_ended, which closes it and does nothing at -1. */
+int keeper_end(const struct proc_ref *keeper, int *fd, struct error *err);
+int keeper_ended(int *fd, struct error *err);
 
 /* The keeper's own main: returns when the lease is gone. */
 int keeper_main(struct ops *o, const char *id, struct error *err);

@@ -21,7 +21,7 @@ void step_ctx_init(struct step_ctx *c, struct ops *o)
     memset(c, 0, sizeof *c);
     c->ops = o;
     c->handle = (struct lease_handle)LEASE_HANDLE_INIT;
-    c->reservation_fd = c->netns_fd = c->guest_fd = c->vmm_fd = -1;
+    c->keeper_fd = c->reservation_fd = c->netns_fd = c->guest_fd = c->vmm_fd = -1;
 }
 
 void step_ctx_close(struct step_ctx *c)
@@ -32,6 +32,7 @@ void step_ctx_close(struct step_ctx *c)
     CLOSE_FD(c->guest_fd);
     CLOSE_FD(c->vmm_fd);
     CLOSE_FD(c->reservation_fd);
+    CLOSE_FD(c->keeper_fd);
     lease_handle_close(&c->handle);
 }
 
@@ -62,9 +63,12 @@ static int slug_apply(void *ctx, struct error *err)
     }
 }
 
+/* The last to be undone: by now the keeper, killed some steps before, has had its time to end. */
 static int slug_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
+    if (keeper_ended(&c->keeper_fd, err) < 0)
+        return -1;
     return store_drop_slug(&c->ops->store, c->lease.slug, c->lease.id, err);
 }
 
@@ -204,7 +208,7 @@ static int keeper_apply(void *ctx, struct error *err)
 static int keeper_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    return keeper_end(&c->lease.keeper, err);
+    return keeper_end(&c->lease.keeper, &c->keeper_fd, err);
 }
 
 /* ---- vmm ---- */

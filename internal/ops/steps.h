@@ -25,7 +25,8 @@ struct step_ctx {
     size_t current;  /* step that runs, for progress */
     int64_t current_since_us;
     struct ops_timing *timing;
-    /* release only */
+    /* undo only */
+    int keeper_fd; /* owned: pidfd of a keeper that was killed */
     int64_t grace_ms;
     bool graceful;
 };
