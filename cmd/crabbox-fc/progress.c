@@ -83,8 +83,11 @@ static void draw(void)
     if (ms >= SHOW_TIME_AFTER_MS)
         (void)str_format(time, sizeof time, " %lld.%llds", (long long)(ms / 1000),
                          (long long)(ms / 100 % 10));
-    if (line.files || line.bytes)
-        (void)str_format(moved, sizeof moved, " %zu files, %.1f MiB", line.files,
+    if (line.files)
+        (void)str_format(moved, sizeof moved, " %zu files,", line.files);
+    size_t len = strlen(moved);
+    if (line.bytes)
+        (void)str_format(moved + len, sizeof moved - len, " %.1f MiB",
                          (double)line.bytes / (1 << 20));
     (void)str_format(text, sizeof text, "%s...%s%s", phase_text(line.phase), time, moved);
     (void)str_format(whole, sizeof whole, "\r\033[K%s%.*s%s", line.colours ? "\033[2m" : "",

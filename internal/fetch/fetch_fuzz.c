@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     int dirfd = openat(top_fd, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd = archive_fd(data + 1, size - 1);
-    struct fetch_rules rules = {.dirfd = dirfd, .limits = {64, 1 << 20}};
+    struct fetch_rules rules = {.dirfd = dirfd, .limits = {64, 1 << 20, 0}};
     if (data[0] & 1)
         rules.name = "wanted";
     else
