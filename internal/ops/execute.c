@@ -57,7 +57,6 @@ static int exec_command(const struct execution *x, const struct ops_run *req, st
     io.stdout_fd = req->stdout_fd;
     io.stderr_fd = req->stderr_fd;
     io.vmm_fd = x->vmm_fd;
-    io.abort_signal = "TERM";
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->conn, command.buf, &io, d, st, err);
 }

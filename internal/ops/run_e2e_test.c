@@ -515,7 +515,7 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
     static const char script[] =
         "\"$0\" run --id lost --no-sync -q --timing-json -- sh -c 'echo on; sleep 5551; true' "
         "2>err >out & run=$!\n"
-        "while ! grep -q on out; do sleep 0.02; done\n"
+        "while ! grep -qs on out; do sleep 0.02; done\n"
         "for p in /proc/[0-9]*; do\n"
         "    grep -qsF 'sleep 5551' $p/cmdline || continue\n"
         "    read -r _ _ _ ppid _ <$p/stat && read -r comm </proc/$ppid/comm\n"
@@ -527,9 +527,10 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
     assert_string_equal(json_opt_string(j, "errorKind", ""), "ssh");
     assert_string_equal(json_opt_string(j, "runStatus", ""), "failed");
     _cleanup_free_ char *die = xasprintf(
-        "\"$0\" run --id lost --no-sync -q --timing-json -- sh -c 'echo on; sleep 5552' "
+        "rm -f out err; \"$0\" run --id lost --no-sync -q --timing-json -- sh -c 'echo on; sleep "
+        "5552' "
         "2>err >out & run=$!\n"
-        "while ! grep -q on out; do sleep 0.02; done\n"
+        "while ! grep -qs on out; do sleep 0.02; done\n"
         "kill -9 %lld; wait $run; code=$?; cat err >&2; exit $code",
         (long long)vmm_pid("lost"));
     _cleanup_bed_result_ struct bed_result v = BED_EXEC(&bed, "sh", "-c", die, bed.program);
