@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/run.h"
+#include "run_plan.h"
 #include "run_results.h"
 #include "sys/file.h"
 
@@ -92,7 +93,7 @@ static int check_options(const struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     bool script = o->script || o->script_stdin;
-    if (!in->n_args && !o->sync_only && !script)
+    if (!in->n_args && !o->sync_only && !o->sync_plan && !script)
         return error_set(err, ERR_USAGE, 0,
                          "run needs a command; next: crabbox-fc run -- COMMAND [ARG]...");
     const struct {
@@ -100,6 +101,7 @@ static int check_options(const struct invocation *in, struct error *err)
         const char *what;
     } pairs[] = {
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
+        {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
@@ -229,6 +231,8 @@ int cmd_run(struct invocation *in, struct error *err)
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
+    if (o->sync_plan)
+        return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
     if (check_options(in, err) < 0 || take_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         take_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||

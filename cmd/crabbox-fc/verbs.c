@@ -53,6 +53,7 @@ static const struct option_spec run_options[] = {
     LIST("env-file", "FILE", OPT_LIST, env_file, "variables, NAME=VALUE a line; repeatable"),
     FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
     FLAG("sync-only", 0, sync_only, "copy the working tree, run nothing"),
+    FLAG("sync-plan", 0, sync_plan, "print what would be copied; makes no lease, runs nothing"),
     VALUE("dir", "DIR", dir, "the working tree; default: the current directory"),
     LIST("download", "REMOTE=LOCAL", OPT_LIST, download,
          "bring a file or directory back afterwards; repeatable"),

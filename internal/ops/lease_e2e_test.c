@@ -305,6 +305,24 @@ static void test_sync_of_a_git_tree(void **state)
     shell("rm -rf .git * .gitignore");
 }
 
+/* The plan names exactly what a sync would take, and makes no lease. */
+static void test_sync_plan(void **state)
+{
+    (void)state;
+    shell("rm -rf * .git; git init -q .; printf 'out\\n' > .gitignore; mkdir out\n"
+          "echo no > out/ignored; printf 'abc' > three; printf x > \"$(printf 'bell\\007')\"");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--sync-plan");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "           4 .gitignore\n");
+    bed_assert_has(r.out.buf, "           3 three\n");
+    bed_assert_has(r.out.buf, "           1 bell.\n");
+    assert_null(strstr(r.out.buf, "ignored\n"));
+    bed_assert_has(r.err.buf, "3 files, 8 bytes");
+    _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
+    bed_assert_has(l.out.buf, "no leases");
+    shell("rm -rf .git * .gitignore");
+}
+
 /* ---- many ---- */
 
 static void test_twenty_leases_leave_nothing(void **state)
@@ -367,6 +385,7 @@ int main(void)
         cmocka_unit_test_teardown(test_slug_taken, after_each),
         cmocka_unit_test_teardown(test_stock_openssh, after_each),
         cmocka_unit_test_teardown(test_sync_of_a_git_tree, after_each),
+        cmocka_unit_test_teardown(test_sync_plan, after_each),
         cmocka_unit_test_teardown(test_twenty_leases_leave_nothing, after_each),
         cmocka_unit_test_teardown(test_eight_at_once, after_each),
     };

@@ -1,0 +1,10 @@
+/* run_plan.h: run --sync-plan: what a sync would take along, without a lease. */
+#ifndef CRABBOX_CMD_RUN_PLAN_H
+#define CRABBOX_CMD_RUN_PLAN_H
+
+#include "cmd.h"
+
+/* Prints one line a file on stdout, "<bytes> <path>", and a summary on stderr. Touches nothing. */
+int run_plan_print(struct invocation *in, const char *dir, struct error *err);
+
+#endif
