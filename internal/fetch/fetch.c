@@ -166,6 +166,9 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
         return guest_failed(&st, &errout, err);
     if (reader.rc < 0)
         *err = reader.err;
+    else if (rules->name && res->empty)
+        /* Judged only now: a tar that fails sends an empty archive before it says why. */
+        return error_set(err, ERR_SSH, 0, "the guest sent an empty archive");
     return reader.rc;
 }
 

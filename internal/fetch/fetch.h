@@ -36,6 +36,7 @@ struct fetch_result {
     int64_t bytes;
     size_t n_skipped;        /* links, devices, names with control characters */
     char first_skipped[128]; /* printable */
+    bool empty;              /* the archive ended well and had nothing in it */
 };
 
 /* Called now and then, from another thread while the transfer runs. May be NULL. */
