@@ -16,7 +16,7 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-PKGS := libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive expat libnftables ext2fs com_err libcrypto com_err
+PKGS := libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive expat libnftables ext2fs com_err libcrypto
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
 

@@ -15,8 +15,7 @@ JOBS=${JOBS:-2}
 WORK=$BUILD/lint
 mkdir -p "$WORK/tidy" "$WORK/cppcheck"
 
-PKGS='libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive expat
-libnftables ext2fs libseccomp'
+PKGS=$(sed -n 's/^PKGS := //p' Makefile)
 # shellcheck disable=SC2086 # a list of words
 read -r -a PKG_FLAGS <<<"$(pkg-config --cflags $PKGS)"
 CC_FLAGS=(-std=c17 -D_GNU_SOURCE -Iinternal -include base/banned.h '-DCRABBOX_FC_VERSION="lint"'
