@@ -16,6 +16,12 @@ another_kernel() {
     [ ${#boot} -eq 36 ] && [ "$boot" != "$(cat /proc/sys/kernel/random/boot_id)" ]
 }
 
+disk_is_clean() { # no journal, so only a clean unmount leaves it so
+    dumpe2fs -h "$1" 2>/dev/null | grep -q '^Filesystem state: *clean$' || return
+    [ "$(dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Mount count: *//p')" -ge 1 ] || return
+    e2fsck -fn "$1"
+}
+
 shown_as_emulated() {
     "$fc" status --json "$1" | jq -e '.vmm.backend == "qemu" and .vmm.accel == "tcg" and
         .vmm.emulated == true and .state == "ready"'
@@ -40,9 +46,13 @@ for n in 1 2 3; do
     ok "lease $n: words and streams arrive as they are" says 'a  b|$HOME' \
         "$fc" run --id "$slug" -q --no-sync -- printf '%s|%s' 'a  b' '$HOME'
     ok "lease $n: the console is kept" says 1 sh -c "'$fc' logs --console '$slug' | grep -c 'crabbox-init: start'"
+    # A second name for the disk keeps it when the lease is gone.
+    ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/disk.img" \
+        "$work/disk-$n.img"
     ok "lease $n: stop ends the guest by itself" \
         sh -c "'$fc' stop --json '$slug' | jq -e '.[0].result == \"stopped\" and .[0].graceful'"
     ok "lease $n: nothing is left" nothing_left
+    ok "lease $n: its disk was used and is clean" disk_is_clean "$work/disk-$n.img"
 done
 
 echo "$passed passed, $failed failed"
