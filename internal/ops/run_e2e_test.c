@@ -375,7 +375,9 @@ static void test_two_runs_on_one_lease(void **state)
     warmup("turns");
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     struct child c = BED_START(&bed, fds[1], "run", "--id", "turns", "--no-sync", "-q", "--", "sh",
-                               "-c", "echo on; sleep 4; echo first > turn");
+                               "-c",
+                               "echo on; until [ -e /tmp/go ]; do sleep .1; done; "
+                               "echo first > turn");
     (void)close(fds[1]);
     assert_true(read(fds[0], text, sizeof text) > 0);
     (void)close(fds[0]);
@@ -386,8 +388,12 @@ static void test_two_runs_on_one_lease(void **state)
     _cleanup_bed_result_ struct bed_result s = RUN_IN("turns", "--wait-timeout", "100ms", "--",
                                                       "true");
     bed_assert_code(s, 5);
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "run", "--id", "turns", "--no-sync",
-                                                       "--wait", "--", "cat", "turn");
+    /* The first ends only when told to, and is told so while the other waits. */
+    _cleanup_bed_result_ struct bed_result w = BED_EXEC(
+        &bed, "sh", "-c",
+        "\"$0\" ssh turns 'sleep 3; touch /tmp/go' >/dev/null 2>&1 &\n"
+        "\"$0\" run --id turns --no-sync --wait -- cat turn; code=$?; wait; exit $code",
+        bed.program);
     bed_assert_code(w, 0);
     assert_string_equal(w.out.buf, "first\n");
     bed_assert_has(w.err.buf, "waiting for another run");
