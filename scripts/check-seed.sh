@@ -72,9 +72,9 @@ check_drive() {
         fail "cloud-init schema refuses the user-data of $drive" "$tmp/log"
     rm -rf "$tmp/net"
     cloud_init devel net-convert -p "$tmp/network-config" -k yaml -d "$tmp/net" -D debian \
-        -O networkd >"$tmp/log" 2>&1 ||
+        -O eni >"$tmp/log" 2>&1 ||
         fail "cloud-init can't render the network-config of $drive" "$tmp/log"
-    grep -rqE '^Address=192\.0\.2\.2/30$' "$tmp/net" || fail "the rendered network" "$tmp/log"
+    grep -rqE '^ +address 192\.0\.2\.2/30$' "$tmp/net" || fail "the rendered network" "$tmp/log"
 }
 
 mkdir -p "$BUILD"
