@@ -107,7 +107,7 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
     bool in_time = deadline_poll(&p, 1, d, name, err) > 0;
     if (!in_time && !atomic_flag_test_and_set(&w->settled)) {
         /* The thread's from here on, which may sit in the kernel until the process ends. */
-        static struct waiter *volatile given_up;
+        static struct waiter *volatile given_up __attribute__((used));
         given_up = w; /* so that a leak checker still finds an owner */
         return error_prefix(err, "another process works on this lease");
     }
