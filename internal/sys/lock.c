@@ -73,6 +73,10 @@ static int wait_thread(void *arg)
     return 0;
 }
 
+/* A waiter that was given up is its thread's, which may sit in the kernel until the process ends.
+ * Here it stays reachable, so that a leak checker finds an owner. */
+static struct waiter *volatile given_up;
+
 static struct waiter *waiter_start(int dirfd, const char *name, bool create, struct error *err)
 {
     struct waiter *w = xcalloc(1, sizeof *w);
@@ -106,9 +110,7 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
     struct pollfd p = {.fd = w->done_fd, .events = POLLIN};
     bool in_time = deadline_poll(&p, 1, d, name, err) > 0;
     if (!in_time && !atomic_flag_test_and_set(&w->settled)) {
-        /* The thread's from here on, which may sit in the kernel until the process ends. */
-        static struct waiter *volatile given_up __attribute__((used));
-        given_up = w; /* so that a leak checker still finds an owner */
+        given_up = w;
         return error_prefix(err, "another process works on this lease");
     }
     /* The thread has settled: after its report it touches the struct no more. */
