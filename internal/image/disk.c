@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -24,7 +23,6 @@
 #define DISK_MAX_MIB    (INT64_C(16) << 20) /* 16 TiB */
 #define BLOCK_LOG       2                   /* 4 KiB */
 #define BYTES_PER_INODE 16384
-#define INODES_FREE_MIN 64u
 
 static void close_fs(ext2_filsys *fs)
 {
@@ -160,26 +158,4 @@ int image_make_disk(int dirfd, const char *name, int64_t size_mib, const char *l
     if (r < 0)
         (void)unlinkat(dirfd, name, 0);
     return r;
-}
-
-int image_check_space(int dirfd, int64_t need_mib, struct error *err)
-{
-    struct statvfs vfs;
-    char dir[PATH_MAX] = "the state directory", link[32];
-    if (fstatvfs(dirfd, &vfs) < 0)
-        return error_set(err, ERR_IO, errno, "ask for free space");
-    (void)str_format(link, sizeof link, "/proc/self/fd/%d", dirfd);
-    ssize_t n = readlink(link, dir, sizeof dir - 1);
-    if (n > 0)
-        dir[n] = '\0';
-    uint64_t free_mib = (uint64_t)vfs.f_bavail * vfs.f_frsize / (uint64_t)MIB;
-    if (need_mib > 0 && free_mib < (uint64_t)need_mib)
-        return error_set(err, ERR_IO, 0,
-                         "a lease needs %" PRId64 " MiB, but %s has %" PRIu64
-                         " MiB free: free some, or set CRABBOX_FC_STATE_DIR to a larger disk",
-                         need_mib, dir, free_mib);
-    if (vfs.f_files > 0 && vfs.f_favail < INODES_FREE_MIN)
-        return error_set(err, ERR_IO, 0, "%s has only %llu inodes free: remove some files", dir,
-                         (unsigned long long)vfs.f_favail);
-    return 0;
 }

@@ -143,17 +143,6 @@ static void test_refusals(void **state)
     assert_int_equal(st.st_size, 1);
 }
 
-static void test_space(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    must(image_check_space(dir_fd, 1, &err), &err);
-    assert_int_equal(image_check_space(dir_fd, INT64_C(1) << 40, &err), -1);
-    assert_int_equal(err.kind, ERR_IO);
-    assert_non_null(strstr(err.msg, dir));
-    assert_non_null(strstr(err.msg, "CRABBOX_FC_STATE_DIR"));
-}
-
 static const char *child_step = "";
 
 /* In the child's mount namespace: a disk that does not fit leaves nothing behind; the kernel
@@ -232,7 +221,6 @@ int main(void)
         cmocka_unit_test(test_costs_little),
         cmocka_unit_test(test_label),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_space),
         cmocka_unit_test(test_kernel_uses_it),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

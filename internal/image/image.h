@@ -55,9 +55,6 @@ int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *
 int image_make_disk(int dirfd, const char *name, int64_t size_mib, const char *label,
                     struct error *err);
 
-/* Room for a lease: fails with figures when the filesystem of dirfd lacks `need_mib` free MiB. */
-int image_check_space(int dirfd, int64_t need_mib, struct error *err);
-
 /* Everything that the seed drive says. Strings are borrowed. */
 struct seed_spec {
     const char *lease_id;
