@@ -41,7 +41,7 @@ check_layers() {
     awk '
     BEGIN {
         split("base 0 sys 1 config 2 http 2 net 2 ssh 2 image 2 sync 2 " \
-              "fetch 2 junit 2 lease 3 plan 3 vmm 3 ops 4 cmd 5", t)
+              "fetch 2 junit 2 cni 2 lease 3 plan 3 vmm 3 ops 4 cmd 5", t)
         for (i = 1; i in t; i += 2)
             layer[t[i]] = t[i + 1]
         # Sideways, with the reason:

@@ -58,6 +58,7 @@ struct config {
     struct {
         const char *pool; /* network.pool = 10.213.0.0/16: leases get /31 links out of it */
         const char *dns;  /* network.dns: comma-separated addresses; "" = the host's */
+        bool peers;       /* network.peers = false: with cni, the guest's own subnet is closed */
     } network;
     struct {
         int64_t ttl_ms;          /* lease.ttl = 90m */

@@ -42,9 +42,9 @@ const struct config_key config_keys[] = {
      .fallback = "16384", AT(firecracker.disk_mib),
      .help = "size of the guest's disk; sparse, so it costs what is written"},
     {CRABBOX("network", "NETWORK", "network"), .type = CFG_ENUM, .choices = "nat|cni", .host = true,
-     .fallback = "nat", AT(firecracker.network),
-     .help = "how the guest is connected: nat (own namespace and NAT) or cni (the host's plugin "
-             "chain). Crabbox's default is cni; it isn't built yet, warmup refuses it"},
+     .fallback = "cni", AT(firecracker.network),
+     .help = "how the guest is connected: cni (the host's own plugin chain) or nat (links and rules "
+             "of our own, no plugins)"},
     {CRABBOX("cniNetwork", "CNI_NETWORK", "cni-network"), .type = CFG_STRING, .rule = RULE_WORD,
      .host = true, .fallback = "crabbox-firecracker", AT(firecracker.cni_network),
      .help = "name of the CNI network list, for network: cni"},
@@ -80,6 +80,9 @@ const struct config_key config_keys[] = {
     {OURS("network.dns", "NETWORK_DNS", "network-dns"), .type = CFG_LIST, .rule = RULE_ADDRESSES,
      .separator = ',', .host = true, .fallback = "", .may_be_empty = true, AT(network.dns),
      .help = "DNS servers of the guest, at most 3; empty: those of the host"},
+    {OURS("network.peers", "NETWORK_PEERS", "network-peers"), .type = CFG_BOOL, .host = true,
+     .fallback = "false", AT(network.peers),
+     .help = "let a guest reach the other addresses of its CNI subnet; for network: cni"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,

@@ -171,6 +171,8 @@ cJSON *lease_to_json(const struct lease *l, const struct lease_step_names *steps
     (void)cJSON_AddItemToObject(j, "vmm", vmm_ref_to_json(&l->vmm));
     cJSON *keeper = cJSON_AddObjectToObject(j, "keeper");
     proc_ref_add_json(keeper, &l->keeper);
+    if (l->plugin.pid > 0)
+        proc_ref_add_json(cJSON_AddObjectToObject(j, "plugin"), &l->plugin);
     (void)cJSON_AddItemToObject(j, "steps", marks_to_json(l, steps));
     return j;
 }
@@ -261,6 +263,9 @@ int lease_from_json(const cJSON *j, const struct lease_step_names *steps, struct
         return error_prefix(err, "vmm");
     if (proc_ref_from_json(cJSON_GetObjectItemCaseSensitive(j, "keeper"), &l.keeper, err) < 0)
         return error_prefix(err, "keeper");
+    const cJSON *plugin = cJSON_GetObjectItemCaseSensitive(j, "plugin");
+    if (plugin && proc_ref_from_json(plugin, &l.plugin, err) < 0)
+        return error_prefix(err, "plugin");
     *out = l;
     return 0;
 }

@@ -62,6 +62,7 @@ struct lease {
     struct net_lease net;
     struct vmm_ref vmm;
     struct proc_ref keeper;               /* enforces the expiry; see ops/keeper.h */
+    struct proc_ref plugin;               /* the CNI plugin that was started last, if any */
     enum plan_mark marks[PLAN_STEPS_MAX]; /* indexed like the table of steps */
     char failure[LEASE_FAILURE_SIZE];
 };

@@ -101,6 +101,12 @@ int link_add_veth(struct nl_sock *sk, const struct veth_spec *spec, struct error
     return r < 0 ? nl_error(err, r, "create link", spec->name) : 0;
 }
 
+int link_index(const char *name, unsigned *out, struct error *err)
+{
+    *out = if_nametoindex(name);
+    return *out ? 0 : error_set(err, ERR_NET, errno, "find link %s", name);
+}
+
 static void fill_link(struct rtnl_link *l, struct link_info *out)
 {
     *out = (struct link_info){.index = (unsigned)rtnl_link_get_ifindex(l),
@@ -182,24 +188,57 @@ static const char *addr_text(uint32_t addr, unsigned plen, char *buf, size_t siz
     return buf;
 }
 
+/* Takes nothing over. */
+static int add_addr(struct nl_sock *sk, unsigned index, struct nl_addr *a, unsigned flags)
+{
+    struct rtnl_addr *ra = rtnl_addr_alloc();
+    if (!ra || !a) {
+        rtnl_addr_put(ra);
+        return -NLE_NOMEM;
+    }
+    rtnl_addr_set_ifindex(ra, (int)index);
+    int r = rtnl_addr_set_local(ra, a);
+    rtnl_addr_set_flags(ra, flags);
+    if (r == 0)
+        r = rtnl_addr_add(sk, ra, NLM_F_CREATE | NLM_F_EXCL);
+    rtnl_addr_put(ra);
+    return r;
+}
+
 int addr_add(struct nl_sock *sk, unsigned index, uint32_t addr, unsigned plen, bool own_route,
              struct error *err)
 {
     char text[32];
-    struct rtnl_addr *ra = rtnl_addr_alloc();
     _cleanup_addr_ struct nl_addr *a = build_addr(addr, plen);
-    if (!ra || !a) {
-        rtnl_addr_put(ra);
-        return out_of_memory(err);
-    }
-    rtnl_addr_set_ifindex(ra, (int)index);
-    int r = rtnl_addr_set_local(ra, a);
-    if (!own_route)
-        rtnl_addr_set_flags(ra, IFA_F_NOPREFIXROUTE);
-    if (r == 0)
-        r = rtnl_addr_add(sk, ra, NLM_F_CREATE | NLM_F_EXCL);
-    rtnl_addr_put(ra);
+    int r = add_addr(sk, index, a, own_route ? 0 : IFA_F_NOPREFIXROUTE);
     return r < 0 ? nl_error(err, r, "add address", addr_text(addr, plen, text, sizeof text)) : 0;
+}
+
+int addr_add_text(struct nl_sock *sk, unsigned index, const char *text, struct error *err)
+{
+    _cleanup_addr_ struct nl_addr *a = NULL;
+    int r = nl_addr_parse(text, AF_UNSPEC, &a);
+    if (r == 0)
+        r = add_addr(sk, index, a, IFA_F_NOPREFIXROUTE);
+    return r < 0 && r != -NLE_EXIST ? nl_error(err, r, "add address", text) : 0;
+}
+
+int addr_has(struct nl_sock *sk, unsigned index, uint32_t addr, struct error *err)
+{
+    _cleanup_cache_ struct nl_cache *cache = NULL;
+    _cleanup_addr_ struct nl_addr *want = build_addr(addr, 32);
+    int r = rtnl_addr_alloc_cache(sk, &cache);
+    if (r < 0)
+        return nl_error(err, r, "list", "addresses");
+    for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
+        struct rtnl_addr *ra = (struct rtnl_addr *)o;
+        const struct nl_addr *local = rtnl_addr_get_local(ra);
+        if (rtnl_addr_get_ifindex(ra) == (int)index && local && want &&
+            nl_addr_get_len(local) == sizeof addr &&
+            memcmp(nl_addr_get_binary_addr(local), nl_addr_get_binary_addr(want), sizeof addr) == 0)
+            return 1;
+    }
+    return 0;
 }
 
 /* The next hop and its gateway; owned by the route once added. */

@@ -1,7 +1,7 @@
 /* link.h: links, addresses and routes over netlink. The only file behind it that knows libnl.
  *
  * A struct nl_sock speaks to the namespace of the thread that opened it: open, use and close it
- * on one thread (_cleanup_rt_). Everything is IPv4; addresses are in host byte order.
+ * on one thread (_cleanup_rt_). Everything is IPv4 unless said; addresses are in host byte order.
  */
 #ifndef CRABBOX_NET_LINK_H
 #define CRABBOX_NET_LINK_H
@@ -40,6 +40,9 @@ struct link_info {
     uint32_t group;
 };
 
+/* The index of a link that must be there, in the calling thread's namespace. */
+int link_index(const char *name, unsigned *out, struct error *err);
+
 /* 1 found, 0 absent, -1 error. */
 int link_find(struct nl_sock *sk, const char *name, struct link_info *out, struct error *err);
 
@@ -54,6 +57,12 @@ int link_up_mac(struct nl_sock *sk, unsigned index, const char *name, const uint
 /* Adds addr/plen. Without `own_route` the kernel makes no route for the prefix. */
 int addr_add(struct nl_sock *sk, unsigned index, uint32_t addr, unsigned plen, bool own_route,
              struct error *err);
+
+/* The same for "10.88.0.2/24" or an IPv6 address, checked before; one that is there is a success. */
+int addr_add_text(struct nl_sock *sk, unsigned index, const char *text, struct error *err);
+
+/* Whether the link has this IPv4 address: 1, 0, or -1 on error. */
+int addr_has(struct nl_sock *sk, unsigned index, uint32_t addr, struct error *err);
 
 /* Adds dst/plen by gateway (0: on the link). ERR_EXISTS when the table has that prefix. */
 int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway, unsigned index,

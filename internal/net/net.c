@@ -15,33 +15,14 @@ struct apply {
     struct net_view v;
 };
 
-/* A kernel without IPv6 has no such setting, and then nothing to close. */
-static int no_ipv6(const char *dev, struct error *err)
-{
-    char path[64];
-    struct error e = ERROR_INIT;
-    (void)str_format(path, sizeof path, "net/ipv6/conf/%s/disable_ipv6", dev);
-    if (ns_sysctl_write(path, "1", &e) == 0 || e.sys == ENOENT)
-        return 0;
-    if (err)
-        *err = e;
-    return -1;
-}
-
 /* Inside the new namespace, before anything is up: settings, the tap, the rules. */
 static int prepare_lease_ns(void *arg, struct error *err)
 {
     const struct apply *a = arg;
-    if (no_ipv6("all", err) < 0 || no_ipv6("default", err) < 0 ||
+    if (ns_no_ipv6("all", err) < 0 || ns_no_ipv6("default", err) < 0 ||
         ns_sysctl_write("net/ipv4/ip_forward", "1", err) < 0 || tap_create(a->n->tap, err) < 0)
         return -1;
     return rules_add_lease(a->n, err);
-}
-
-static int index_of(const char *dev, unsigned *out, struct error *err)
-{
-    *out = if_nametoindex(dev);
-    return *out ? 0 : error_set(err, ERR_NET, errno, "find link %s", dev);
 }
 
 /* Inside, with the rules in place: addresses, links up, the default route. */
@@ -50,15 +31,13 @@ static int connect_lease_ns(void *arg, struct error *err)
     const struct apply *a = arg;
     const char *tap = a->n->tap;
     unsigned lo, tap_index, uplink;
-    /* The same MAC in every lease: a guest that was saved with its ARP table runs in another. */
-    static const uint8_t tap_mac[MAC_LEN] = {0x06, 0xfc, 0x00, 0x00, 0x00, 0x01};
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk || index_of("lo", &lo, err) < 0 || index_of(tap, &tap_index, err) < 0 ||
-        index_of(NET_UPLINK, &uplink, err) < 0)
+    if (!sk || link_index("lo", &lo, err) < 0 || link_index(tap, &tap_index, err) < 0 ||
+        link_index(NET_UPLINK, &uplink, err) < 0)
         return -1;
     if (addr_add(sk, tap_index, a->v.gateway, 30, true, err) < 0 ||
         addr_add(sk, uplink, a->v.lease_addr, 31, true, err) < 0 ||
-        link_up(sk, lo, "lo", err) < 0 || link_up_mac(sk, tap_index, tap, tap_mac, err) < 0 ||
+        link_up(sk, lo, "lo", err) < 0 || link_up_mac(sk, tap_index, tap, NET_TAP_MAC, err) < 0 ||
         link_up(sk, uplink, NET_UPLINK, err) < 0)
         return -1;
     return route_add(sk, 0, 0, a->v.host_addr, uplink, err);
@@ -82,8 +61,8 @@ static int connect_host(struct nl_sock *sk, const struct apply *a, struct error 
     unsigned index;
     char path[64];
     (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", veth);
-    if (no_ipv6(veth, err) < 0 || ns_sysctl_write(path, "1", err) < 0 ||
-        index_of(veth, &index, err) < 0 ||
+    if (ns_no_ipv6(veth, err) < 0 || ns_sysctl_write(path, "1", err) < 0 ||
+        link_index(veth, &index, err) < 0 ||
         addr_add(sk, index, a->v.host_addr, 31, false, err) < 0 ||
         link_up(sk, index, veth, err) < 0)
         return -1;
@@ -146,10 +125,12 @@ int net_undo(const struct net_lease *n, struct error *err)
 {
     struct net_view v;
     struct link_info link;
-    if (n->veth[0] == '\0')
+    if (!net_is_planned(n))
         return 0;
     if (net_view(n, &v, err) < 0)
         return -1;
+    if (n->mode == NET_CNI)
+        return rules_remove_host(n, &v, err);
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
     if (!sk)
         return -1;

@@ -10,6 +10,9 @@
  * (ERR_EXISTS: try the next slot). The outer end's MAC is derived from the lease id, so undo never
  * removes a link of another lease that won a race for the same slot.
  *
+ * With the host's CNI plugin chain the inside is the same, but the chain makes the link: eth0 stands
+ * where up0 does, with the address that the chain gave the lease (see chain.h).
+ *
  * Order: net_plan (names only) -> record -> net_apply -> ... -> net_undo (from the record alone;
  * absent is success). No other module uses libnl or libnftables.
  *
@@ -34,14 +37,23 @@
 #define NET_MAC_SIZE   18
 #define NET_TABLE_SIZE 32
 
-/* Every host fact of a lease's network, by value: it is part of the lease record. */
+enum net_mode {
+    NET_NAT, /* our own veth pair and host rules */
+    NET_CNI, /* a link that the host's plugin chain made */
+};
+
+/* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI there
+ * is no slot and no veth of ours, and the addresses are empty until the chain has given them. */
 struct net_lease {
+    enum net_mode mode;
+    bool peers;                  /* NET_CNI: the guest may reach its own subnet */
+    unsigned lease_plen;         /* NET_CNI: of lease_addr */
     uint32_t slot;               /* index of the /31 in the pool */
     char veth[IF_NAMESIZE];      /* outer end, "cbx" + slot: the claim */
     char veth_mac[NET_MAC_SIZE]; /* derived from the lease id: proof of ownership */
     char tap[IF_NAMESIZE];       /* inside the lease namespace */
     char guest_mac[NET_MAC_SIZE];
-    char host_addr[NET_ADDR_SIZE];  /* outer end of the veth */
+    char host_addr[NET_ADDR_SIZE];  /* outer end of the veth; NET_CNI: the gateway, or "" */
     char lease_addr[NET_ADDR_SIZE]; /* inner end: where SSH connects */
     char guest_addr[NET_ADDR_SIZE]; /* inside the guest */
     char gateway[NET_ADDR_SIZE];    /* the tap's address */
@@ -72,12 +84,14 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
  * made. */
 int net_apply(const struct net_lease *n, struct error *err);
 
-/* Removes what net_apply made, from the record alone. */
+/* Removes what net_apply or net_chain_join made, from the record alone. */
 int net_undo(const struct net_lease *n, struct error *err);
 
 /* A packet socket in the lease namespace that turns readable when the guest sends its first
  * frames: the event that readiness waits on. Caller closes. */
 int net_watch_guest(int netns_fd, const struct net_lease *n, struct error *err);
+
+const char *net_mode_name(enum net_mode mode); /* "nat", "cni" */
 
 /* The record's JSON object. */
 cJSON *net_lease_to_json(const struct net_lease *n);

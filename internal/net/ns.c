@@ -105,6 +105,19 @@ int ns_sysctl_write(const char *path, const char *value, struct error *err)
     return 0;
 }
 
+/* A kernel without IPv6 has no such setting, and then nothing to close. */
+int ns_no_ipv6(const char *dev, struct error *err)
+{
+    char path[64];
+    struct error e = ERROR_INIT;
+    (void)str_format(path, sizeof path, "net/ipv6/conf/%s/disable_ipv6", dev);
+    if (ns_sysctl_write(path, "1", &e) == 0 || e.sys == ENOENT)
+        return 0;
+    if (err)
+        *err = e;
+    return -1;
+}
+
 int ns_sysctl_read(const char *path, long *out, struct error *err)
 {
     _cleanup_close_ int fd = sysctl_open(path, O_RDONLY, err);

@@ -40,6 +40,9 @@ int ns_join(struct ns_task *t, struct error *err);
  * ERR_ENV with errno in err->sys. */
 int ns_sysctl_write(const char *path, const char *value, struct error *err);
 
+/* No IPv6 on a link ("all", "default" too) of the calling thread's namespace. */
+int ns_no_ipv6(const char *dev, struct error *err);
+
 /* Reads a one-number setting into *out. */
 int ns_sysctl_read(const char *path, long *out, struct error *err);
 

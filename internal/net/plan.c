@@ -109,15 +109,24 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
         return -1;
     out->slot = pool_slot(pool, req->lease_id, req->attempt);
     net_format_mac(mac, out->veth_mac);
-    net_format_mac(guest_mac, out->guest_mac);
     net_format_ipv4(pool.base + 2 * out->slot, out->host_addr);
     net_format_ipv4(pool.base + 2 * out->slot + 1, out->lease_addr);
-    /* The hash is also the group of the table's links, where 0 would mean every other link. */
-    uint32_t table = hash32(hash32(HASH_START, RULES_VERSION " "), req->state_dir) & 0x7fffffff;
-    if (str_format(out->veth, sizeof out->veth, NET_LINK_PREFIX "%u", out->slot) < 0 ||
-        str_copy(out->tap, sizeof out->tap, "tap0") < 0 ||
-        str_format(out->table, sizeof out->table, NET_TABLE_PREFIX "%08x", table ? table : 1) < 0)
+    if (str_format(out->veth, sizeof out->veth, NET_LINK_PREFIX "%u", out->slot) < 0)
         return error_set(err, ERR_INTERNAL, 0, "names of slot %u", out->slot);
+    return plan_common(req, out, err);
+}
+
+int plan_common(const struct net_request *req, struct net_lease *out, struct error *err)
+{
+    uint32_t table = hash32(HASH_START, RULES_VERSION " ");
+    if (out->mode == NET_CNI)
+        table = hash32(table, "cni ");
+    /* The hash is also the group of the table's links, where 0 would mean every other link. */
+    table = hash32(table, req->state_dir) & 0x7fffffff;
+    net_format_mac(guest_mac, out->guest_mac);
+    if (str_copy(out->tap, sizeof out->tap, "tap0") < 0 ||
+        str_format(out->table, sizeof out->table, NET_TABLE_PREFIX "%08x", table ? table : 1) < 0)
+        return error_set(err, ERR_INTERNAL, 0, "names of a lease's network");
     return 0;
 }
 
@@ -150,6 +159,9 @@ static int look_at_route(const struct route_info *r, void *arg)
 int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error *err)
 {
     *out = (struct plan_routes){.pool = pool};
+    for (unsigned i = 0; i < ARRAY_LEN(guest_nets); i++)
+        if (cidr_overlaps(pool, guest_nets[i]))
+            out->guest_net_taken |= 1u << i;
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
     if (!sk || route_each(sk, look_at_route, out, err) < 0)
         return -1;
@@ -191,6 +203,15 @@ int plan_look_at_uplink(struct plan_uplink *out, struct error *err)
     return 0;
 }
 
+void plan_guest(const struct plan_routes *routes, const struct dns_list *dns, struct net_lease *out)
+{
+    const struct cidr *net = &guest_nets[routes->guest_net];
+    net_format_ipv4(net->base + 1, out->gateway);
+    net_format_ipv4(net->base + 2, out->guest_addr);
+    memcpy(out->dns, dns->addr, sizeof out->dns);
+    out->n_dns = dns->n;
+}
+
 int net_plan(const struct net_request *req, struct net_lease *out, struct error *err)
 {
     struct net_lease n = {.slot = 0};
@@ -207,11 +228,7 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
                          req->pool, routes.conflict);
     if (dns_choose(req->dns, &dns, err) < 0)
         return -1;
-    const struct cidr *guest_net = &guest_nets[routes.guest_net];
-    net_format_ipv4(guest_net->base + 1, n.gateway);
-    net_format_ipv4(guest_net->base + 2, n.guest_addr);
-    memcpy(n.dns, dns.addr, sizeof n.dns);
-    n.n_dns = dns.n;
+    plan_guest(&routes, &dns, &n);
     *out = n;
     return 0;
 }

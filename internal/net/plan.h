@@ -2,6 +2,7 @@
 #ifndef CRABBOX_NET_PLAN_H
 #define CRABBOX_NET_PLAN_H
 
+#include "net/dns.h"
 #include "net/net.h"
 
 struct cidr {
@@ -23,15 +24,22 @@ uint32_t pool_slot(struct cidr pool, const char *lease_id, unsigned attempt);
 int plan_names(const struct net_request *req, struct cidr pool, struct net_lease *out,
                struct error *err);
 
+/* The names that both modes have; out->mode is set. */
+int plan_common(const struct net_request *req, struct net_lease *out, struct error *err);
+
 /* What of the host the pool would hide: `text` is the route ("10.0.0.0/8 dev tun0"), empty if
  * none. Routes of our own links don't count. */
 struct plan_routes {
     struct cidr pool;
     char conflict[64];
     unsigned guest_net;       /* index of the first guest subnet that no route overlaps */
-    unsigned guest_net_taken; /* bit i: subnet i overlaps a route */
+    unsigned guest_net_taken; /* bit i: subnet i overlaps a route or the pool */
 };
 int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error *err);
+
+/* Fills the guest's own subnet and its DNS servers. */
+void plan_guest(const struct plan_routes *routes, const struct dns_list *dns,
+                struct net_lease *out);
 
 /* The link of the default route ("" without one) and whether it forwards what comes in on it.
  * Answers to guests come in there, and the kernel forwards by the setting of that link. */

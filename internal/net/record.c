@@ -68,12 +68,50 @@ static int bad(struct error *err, const char *field, const char *value)
     return error_set(err, ERR_STATE, 0, "network record: %s is \"%.40s\"", field, value);
 }
 
-static int view_addrs(const struct net_lease *n, struct net_view *v, struct error *err)
+bool net_is_planned(const struct net_lease *n)
 {
+    return n->mode == NET_CNI ? n->lease_addr[0] != '\0' : n->veth[0] != '\0';
+}
+
+const char *net_uplink(const struct net_lease *n)
+{
+    return n->mode == NET_CNI ? NET_CHAIN_UPLINK : NET_UPLINK;
+}
+
+/* The two ends of our veth pair. */
+static int view_pair(const struct net_lease *n, struct net_view *v, struct error *err)
+{
+    char slot_name[IF_NAMESIZE];
+    if (str_format(slot_name, sizeof slot_name, NET_LINK_PREFIX "%u", n->slot) < 0 ||
+        strcmp(slot_name, n->veth) != 0)
+        return bad(err, "veth", n->veth);
+    if (parse_mac(n->veth_mac, v->veth_mac) < 0)
+        return bad(err, "veth_mac", n->veth_mac);
+    memcpy(v->uplink_mac, v->veth_mac, sizeof v->uplink_mac);
+    v->uplink_mac[0] ^= 4;
     if (net_parse_ipv4(n->host_addr, &v->host_addr) < 0 || v->host_addr % 2 != 0)
         return bad(err, "host_addr", n->host_addr);
     if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0 || v->lease_addr != v->host_addr + 1)
         return bad(err, "lease_addr", n->lease_addr);
+    return 0;
+}
+
+/* What a chain gave: any address, and perhaps a gateway. */
+static int view_chain(const struct net_lease *n, struct net_view *v, struct error *err)
+{
+    if (n->veth[0] != '\0')
+        return bad(err, "veth", n->veth);
+    if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0)
+        return bad(err, "lease_addr", n->lease_addr);
+    if (n->host_addr[0] && net_parse_ipv4(n->host_addr, &v->host_addr) < 0)
+        return bad(err, "host_addr", n->host_addr);
+    if (n->lease_plen < 1 || n->lease_plen > 32)
+        return error_set(err, ERR_STATE, 0, "network record: lease_plen is %u", n->lease_plen);
+    return 0;
+}
+
+static int view_guest(const struct net_lease *n, struct net_view *v, struct error *err)
+{
     if (net_parse_ipv4(n->gateway, &v->gateway) < 0 || v->gateway % 4 != 1)
         return bad(err, "gateway", n->gateway);
     if (net_parse_ipv4(n->guest_addr, &v->guest_addr) < 0 || v->guest_addr != v->gateway + 1)
@@ -89,23 +127,17 @@ static int view_addrs(const struct net_lease *n, struct net_view *v, struct erro
 int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
 {
     struct net_view v = {.group = 0};
-    char slot_name[IF_NAMESIZE];
-    if (str_format(slot_name, sizeof slot_name, NET_LINK_PREFIX "%u", n->slot) < 0 ||
-        strcmp(slot_name, n->veth) != 0)
-        return bad(err, "veth", n->veth);
+    if ((n->mode == NET_CNI ? view_chain : view_pair)(n, &v, err) < 0)
+        return -1;
     if (!str_has_prefix(n->tap, "tap") || !all_in(n->tap + 3, "0123456789"))
         return bad(err, "tap", n->tap);
     if (!net_is_our_table_name(n->table))
         return bad(err, "table", n->table);
     for (const char *p = n->table + strlen(NET_TABLE_PREFIX); *p; p++)
         v.group = v.group << 4 | (uint32_t)hex_digit(*p);
-    if (parse_mac(n->veth_mac, v.veth_mac) < 0)
-        return bad(err, "veth_mac", n->veth_mac);
     if (parse_mac(n->guest_mac, v.guest_mac) < 0)
         return bad(err, "guest_mac", n->guest_mac);
-    memcpy(v.uplink_mac, v.veth_mac, sizeof v.uplink_mac);
-    v.uplink_mac[0] ^= 4;
-    if (view_addrs(n, &v, err) < 0)
+    if (view_guest(n, &v, err) < 0)
         return -1;
     *out = v;
     return 0;
@@ -114,6 +146,11 @@ int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
 cJSON *net_lease_to_json(const struct net_lease *n)
 {
     cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "mode", net_mode_name(n->mode));
+    if (n->mode == NET_CNI) {
+        (void)cJSON_AddBoolToObject(j, "peers", n->peers);
+        json_add_i64(j, "lease_plen", n->lease_plen);
+    }
     json_add_i64(j, "slot", n->slot);
     (void)cJSON_AddStringToObject(j, "veth", n->veth);
     (void)cJSON_AddStringToObject(j, "veth_mac", n->veth_mac);
@@ -147,11 +184,35 @@ static int dns_from_json(const cJSON *j, struct net_lease *n, struct error *err)
     return 0;
 }
 
+const char *net_mode_name(enum net_mode mode)
+{
+    return mode == NET_CNI ? "cni" : "nat";
+}
+
+/* Records without a mode are older than the choice. */
+static int mode_from_json(const cJSON *j, struct net_lease *n, struct error *err)
+{
+    int64_t plen;
+    const char *mode = json_opt_string(j, "mode", "nat");
+    if (str_eq(mode, net_mode_name(NET_NAT)))
+        return 0;
+    if (!str_eq(mode, net_mode_name(NET_CNI)))
+        return bad(err, "mode", mode);
+    n->mode = NET_CNI;
+    if (json_get_bool(j, "peers", &n->peers, err) < 0 ||
+        json_get_i64(j, "lease_plen", &plen, err) < 0)
+        return -1;
+    if (plen < 0 || plen > 32)
+        return error_set(err, ERR_STATE, 0, "\"lease_plen\" is out of range");
+    n->lease_plen = (unsigned)plen;
+    return 0;
+}
+
 int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err)
 {
     struct net_lease n = {.n_dns = 0};
     int64_t slot;
-    if (json_get_i64(j, "slot", &slot, err) < 0)
+    if (mode_from_json(j, &n, err) < 0 || json_get_i64(j, "slot", &slot, err) < 0)
         return -1;
     if (slot < 0 || slot > UINT32_MAX)
         return error_set(err, ERR_STATE, 0, "\"slot\" is out of range");
@@ -177,7 +238,7 @@ int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err
     if (dns_from_json(j, &n, err) < 0)
         return -1;
     struct net_view unused;
-    if (n.veth[0] != '\0' && net_view(&n, &unused, err) < 0)
+    if (net_is_planned(&n) && net_view(&n, &unused, err) < 0)
         return -1;
     *out = n;
     return 0;

@@ -1,7 +1,7 @@
 /* record.h: the record of a lease's network, checked and in binary.
  *
  * A record comes from disk and its strings go into rules and link names, so each is checked for
- * its exact shape before anything uses it. A record that was never planned has an empty `veth`.
+ * its exact shape before anything uses it.
  */
 #ifndef CRABBOX_NET_RECORD_H
 #define CRABBOX_NET_RECORD_H
@@ -10,7 +10,11 @@
 
 #define NET_TABLE_PREFIX "crabbox_fc_"
 #define NET_LINK_PREFIX  "cbx"
-#define NET_UPLINK       "up0" /* inner end of the veth */
+#define NET_UPLINK       "up0"  /* inner end of the veth */
+#define NET_CHAIN_UPLINK "eth0" /* what a plugin chain makes instead */
+
+/* Of the tap, the same in every lease: a guest that was saved with its ARP table runs in another. */
+#define NET_TAP_MAC ((const uint8_t[6]){0x06, 0xfc, 0x00, 0x00, 0x00, 0x01})
 
 struct net_view {
     uint32_t host_addr, lease_addr, guest_addr, gateway; /* host byte order */
@@ -20,6 +24,13 @@ struct net_view {
     uint8_t guest_mac[6];
     uint32_t group; /* link group of the table's leases, from its name */
 };
+
+/* Whether there may be anything on the host: a name was chosen, or a chain's address written down.
+ * Only then can net_view() succeed. */
+bool net_is_planned(const struct net_lease *n);
+
+/* The link in the lease's namespace that leads out. */
+const char *net_uplink(const struct net_lease *n);
 
 /* ERR_STATE names the field that is wrong. */
 int net_view(const struct net_lease *n, struct net_view *out, struct error *err);

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     _cleanup_json_ cJSON *j = json_parse(text, size, "fuzz", &err);
     if (!j || net_lease_from_json(j, &n, &err) < 0)
         return 0;
-    if (n.veth[0])
+    if (net_is_planned(&n))
         check_rules(&n);
     _cleanup_json_ cJSON *out = net_lease_to_json(&n);
     _cleanup_free_ char *written = json_print(out, false);

@@ -8,14 +8,28 @@
 /* Where clouds serve credentials to whoever asks: link-local (most), Alibaba, Oracle. */
 #define METADATA "{ 169.254.0.0/16, 100.100.100.200, 192.0.0.192 }"
 
-/* A frame of one lease, as the host sees it: by the kernel's link and the inner end's MAC. */
-static void add_element(const char *verb, const struct net_lease *n, const struct net_view *v,
-                        const char *verdict, struct strbuf *out)
+#define KEY_SIZE 64
+
+/* A lease as the host knows its packets: by the kernel's link and the inner end's MAC, or on a chain
+ * by the address. The map's key, as nftables prints it too. */
+static void key_of(const struct net_lease *n, const struct net_view *v, char out[static KEY_SIZE])
 {
     char mac[NET_MAC_SIZE];
     net_format_mac(v->uplink_mac, mac);
-    strbuf_addf(out, "%s element inet %s leases { \"%s\" . %s%s }\n", verb, n->table, n->veth, mac,
-                verdict);
+    if (n->mode == NET_CNI)
+        net_format_ipv4(v->lease_addr, out);
+    else
+        (void)str_format(out, KEY_SIZE, "\"%s\" . %s", n->veth, mac);
+}
+
+static void add_element(const char *verb, const struct net_lease *n, const struct net_view *v,
+                        const char *verdict, struct strbuf *out)
+{
+    char key[KEY_SIZE];
+    key_of(n, v, key);
+    strbuf_addf(out, "%s element inet %s leases { %s%s }\n", verb, n->table, key, verdict);
+    if (n->mode == NET_CNI && !n->peers)
+        strbuf_addf(out, "%s element inet %s closed { %s }\n", verb, n->table, key);
 }
 
 /* DNS servers that are addresses of the host, or metadata addresses, are let through for DNS. The
@@ -32,7 +46,33 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
     add_element("add", n, v, " : goto lease", out);
 }
 
-void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
+/* What a lease may of the host itself. */
+#define TO_HOST                                                                                    \
+    "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 accept\n"                               \
+    "  icmp type echo-request accept\n"                                                            \
+    "  drop\n"
+
+static void host_text_chain(const struct net_lease *n, struct strbuf *out)
+{
+    const char *t = n->table;
+    strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
+    strbuf_adds(out, "set dns { type ipv4_addr; }\n"
+                     "set closed { type ipv4_addr; }\n"
+                     "chain lease {\n"
+                     "  ct state established,related accept\n" TO_HOST "}\n"
+                     "map leases { type ipv4_addr : verdict; }\n"
+                     "chain forward {\n"
+                     "  type filter hook forward priority filter; policy accept;\n"
+                     "  ip daddr @closed ct state != { established, related } drop\n"
+                     "}\n"
+                     "chain input {\n"
+                     "  type filter hook input priority filter; policy accept;\n"
+                     "  ip saddr vmap @leases\n"
+                     "}\n"
+                     "}\n");
+}
+
+static void host_text_pair(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
 {
     const char *t = n->table;
     uint32_t g = v->group;
@@ -63,17 +103,21 @@ void rules_host_text(const struct net_lease *n, const struct net_view *v, struct
                 "  iifgroup != %u accept\n"
                 "  meta nfproto ipv6 drop\n"
                 "  ct state established,related accept\n"
-                "  fib saddr . iif oif missing drop\n"
-                "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 accept\n"
-                "  icmp type echo-request accept\n"
-                "  drop\n"
-                "}\n"
+                "  fib saddr . iif oif missing drop\n" TO_HOST "}\n"
                 "chain postrouting {\n"
                 "  type nat hook postrouting priority srcnat; policy accept;\n"
                 "  iifgroup %u masquerade\n"
                 "}\n"
                 "}\n",
                 g, g);
+}
+
+void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
+{
+    if (n->mode == NET_CNI)
+        host_text_chain(n, out);
+    else
+        host_text_pair(n, v, out);
     add_membership(n, v, out);
 }
 
@@ -106,14 +150,17 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
 static int look_at_members(const struct net_lease *n, const struct net_view *v, bool *in,
                            unsigned *others, struct error *err)
 {
-    char command[64], mac[NET_MAC_SIZE], own[64];
+    char command[64], key[KEY_SIZE], own[KEY_SIZE + 4];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     (void)str_format(command, sizeof command, "list map inet %s leases", n->table);
     if (nft_list(command, NFT_TEXT, &text, err) < 0)
         return -1;
-    net_format_mac(v->uplink_mac, mac);
-    (void)str_format(own, sizeof own, "\"%s\" . %s :", n->veth, mac);
-    *in = strstr(text.buf, own) != NULL;
+    key_of(n, v, key);
+    (void)str_format(own, sizeof own, "%s :", key);
+    const char *at = strstr(text.buf, own);
+    while (at && at > text.buf && strchr("0123456789", at[-1])) /* the end of a longer address */
+        at = strstr(at + 1, own);
+    *in = at != NULL;
     unsigned all = 0;
     for (const char *p = text.buf; (p = strstr(p, ": goto lease")); p++)
         all++;
@@ -153,40 +200,59 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
     }
 }
 
+/* A chain's bridge joins leases, and whatever else is on it. Of the own subnet only the gateway
+ * counts: through it everything else is reached, itself answers a ping, and the host comes from it. */
+static void keep_from_subnet(const struct net_lease *n, struct strbuf *out)
+{
+    if (n->host_addr[0])
+        strbuf_addf(out, "  ip daddr %s icmp type echo-request accept\n", n->host_addr);
+    strbuf_addf(out, "  ip daddr %s/%u drop\n", n->lease_addr, n->lease_plen);
+}
+
+static void keep_subnet_out(const struct net_lease *n, struct strbuf *out)
+{
+    if (n->host_addr[0])
+        strbuf_addf(out, "  iifname \"%s\" ip saddr %s/%u ip saddr != %s drop\n", net_uplink(n),
+                    n->lease_addr, n->lease_plen, n->host_addr);
+}
+
 void rules_lease_text(const struct net_lease *n, struct strbuf *out)
 {
-    const char *tap = n->tap, *guest = n->guest_addr;
+    const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
     strbuf_addf(out,
                 "table inet crabbox {\n"
                 "chain prerouting {\n"
                 "  type nat hook prerouting priority dstnat; policy accept;\n"
-                "  iifname \"" NET_UPLINK "\" ip daddr %s dnat ip to %s\n"
+                "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
                 "}\n"
                 "chain postrouting {\n"
                 "  type nat hook postrouting priority srcnat; policy accept;\n"
-                "  oifname \"" NET_UPLINK "\" ip saddr %s snat ip to %s\n"
+                "  oifname \"%s\" ip saddr %s snat ip to %s\n"
                 "}\n",
-                n->lease_addr, guest, guest, n->lease_addr);
+                up, n->lease_addr, guest, up, guest, n->lease_addr);
     strbuf_addf(out,
                 "chain input {\n"
                 "  type filter hook input priority filter; policy drop;\n"
                 "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
                 "}\n",
                 tap, n->gateway);
-    strbuf_addf(out,
-                "chain forward {\n"
-                "  type filter hook forward priority filter; policy drop;\n"
-                "  ct state established,related accept\n"
-                "  iifname \"" NET_UPLINK "\" oifname \"%s\" ct status dnat accept\n",
-                tap);
+    strbuf_adds(out, "chain forward {\n"
+                     "  type filter hook forward priority filter; policy drop;\n"
+                     "  ct state established,related accept\n");
+    bool closed = n->mode == NET_CNI && !n->peers;
+    if (closed)
+        keep_subnet_out(n, out);
+    strbuf_addf(out, "  iifname \"%s\" oifname \"%s\" ct status dnat accept\n", up, tap);
     for (unsigned i = 0; i < n->n_dns; i++)
         strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
+    strbuf_adds(out, "  ip daddr " METADATA " drop\n");
+    if (closed)
+        keep_from_subnet(n, out);
     strbuf_addf(out,
-                "  ip daddr " METADATA " drop\n"
-                "  iifname \"%s\" oifname \"" NET_UPLINK "\" ip saddr %s accept\n"
+                "  iifname \"%s\" oifname \"%s\" ip saddr %s accept\n"
                 "}\n"
                 "}\n",
-                tap, guest);
+                tap, up, guest);
     strbuf_addf(out,
                 "table netdev crabbox {\n"
                 "chain tap {\n"

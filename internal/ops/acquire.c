@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "ops/admission.h"
 #include "ops/ops.h"
-#include "ops/steps.h"
+#include "ops/step_net.h"
 
 int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
              struct error *err)
@@ -41,11 +41,6 @@ static int check_supported(const struct config *cfg, struct error *err)
                          "firecracker.jailer is set to \"%s\", but jailed launch is not built yet; "
                          "next: unset it to run without the jailer",
                          cfg->firecracker.jailer);
-    if (!str_eq(cfg->firecracker.network, "nat"))
-        return error_set(err, ERR_CONFIG, 0,
-                         "firecracker.network is \"%s\", which is not built yet; next: set it to "
-                         "\"nat\" (--firecracker-network nat)",
-                         cfg->firecracker.network);
     return 0;
 }
 
@@ -101,7 +96,7 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
 {
     const struct config *cfg = c->ops->cfg;
     if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
-        net_check_rights(err) < 0 || image_load(cfg, &c->image, err) < 0 ||
+        net_check_rights(err) < 0 || step_net_check(c, err) < 0 || image_load(cfg, &c->image, err) < 0 ||
         describe(c, req, err) < 0)
         return -1;
     const struct admission need = {.memory_mib = c->lease.memory_mib,

@@ -1,5 +1,6 @@
-/* What a guest reaches and what it doesn't, through the whole program. Every refusal has its
- * counterpart: the same address answers where it may, so nothing passes because nothing is there.
+/* What a guest reaches and what it doesn't, through the whole program: with links of our own, on a
+ * bridge and on a routed link that the host's CNI plugins make. Every refusal has its counterpart:
+ * the same address answers where it may, so nothing passes because nothing is there.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,12 +27,9 @@ static void read_host(const char *slug, char out[64])
     assert_int_equal(json_copy_string(cJSON_GetObjectItem(j, "ssh"), "host", out, 64, &err), 0);
 }
 
-/* Two leases for all tests of this program. */
-static int setup(void **state)
+/* Two leases for all tests of a group. */
+static int make_leases(void)
 {
-    (void)state;
-    bed_open(&bed);
-    bed.run_timeout_ms = 30000;
     for (int i = 0; i < 2; i++) {
         const char *slug = i ? "b" : "a";
         _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
@@ -39,6 +37,37 @@ static int setup(void **state)
         read_host(slug, host_of[i]);
     }
     return 0;
+}
+
+static int setup_nat(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    bed.run_timeout_ms = 30000;
+    return make_leases();
+}
+
+static int setup_cni(const char *list)
+{
+    const char *dir = bed_cni_dir();
+    if (!dir)
+        return -1;
+    bed_open(&bed);
+    bed.run_timeout_ms = 30000;
+    bed_use_cni(&bed, dir, list);
+    return make_leases();
+}
+
+static int setup_bridge(void **state)
+{
+    (void)state;
+    return setup_cni(BED_CNI_BRIDGE);
+}
+
+static int setup_ptp(void **state)
+{
+    (void)state;
+    return setup_cni(BED_CNI_PTP);
 }
 
 static int teardown(void **state)
@@ -49,6 +78,20 @@ static int teardown(void **state)
     bed_assert_clean(&bed);
     bed_close(&bed);
     return 0;
+}
+
+/* The bridge stays, as its plugin has it; the rest does not. */
+static int teardown_cni(void **state)
+{
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a", "b");
+    bed_assert_code(r, 0);
+    if (bed_cni_left(&bed, &left) > 0)
+        fail_msg("the chain has not given back: %s", left.buf);
+    _cleanup_bed_result_ struct bed_result br = BED_EXEC(
+        &bed, "sh", "-c", "ip link del boxbr; nft delete table ip nat; :");
+    bed_assert_code(br, 0);
+    return teardown(state);
 }
 
 /* A line of shell in the guest of lease "a". */
@@ -213,5 +256,8 @@ int main(void)
         cmocka_unit_test(test_outside_does_not_reach_a_guest),
         cmocka_unit_test(test_bulk_data_arrives_whole),
     };
-    return bed_run_group(tests, setup, teardown);
+    int failed = bed_run_group(tests, setup_nat, teardown);
+    failed += bed_run_group(tests, setup_bridge, teardown_cni);
+    failed += bed_run_group(tests, setup_ptp, teardown_cni);
+    return failed;
 }

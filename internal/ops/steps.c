@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "ops/access.h"
 #include "ops/keeper.h"
+#include "ops/step_net.h"
 #include "sys/file.h"
 #include "sys/proc.h"
 
@@ -28,6 +29,7 @@ void step_ctx_close(struct step_ctx *c)
 {
     ssh_close(c->conn);
     c->conn = NULL;
+    cni_chain_free(&c->chain);
     CLOSE_FD(c->netns_fd);
     CLOSE_FD(c->guest_fd);
     CLOSE_FD(c->vmm_fd);
@@ -36,7 +38,7 @@ void step_ctx_close(struct step_ctx *c)
     lease_handle_close(&c->handle);
 }
 
-static int save(struct step_ctx *c, bool durable, struct error *err)
+int step_save(struct step_ctx *c, bool durable, struct error *err)
 {
     return store_save(&c->ops->store, &c->handle, &c->lease, durable, err);
 }
@@ -58,7 +60,7 @@ static int slug_apply(void *ctx, struct error *err)
             return -1;
         }
         lease_slug_again(&c->lease);
-        if (save(c, true, err) < 0)
+        if (step_save(c, true, err) < 0)
             return -1;
     }
 }
@@ -90,50 +92,6 @@ static int disk_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
     return file_unlink(c->handle.dirfd, DISK_FILE, err);
-}
-
-/* ---- net ---- */
-static int net_choose(struct step_ctx *c, unsigned attempt, struct error *err)
-{
-    struct net_request req = {
-        .lease_id = c->lease.id,
-        .pool = c->ops->cfg->network.pool,
-        .dns = c->ops->cfg->network.dns,
-        .state_dir = c->ops->store.path,
-        .attempt = attempt,
-    };
-    return net_plan(&req, &c->lease.net, err);
-}
-
-static int net_step_prepare(void *ctx, struct error *err)
-{
-    return net_choose(ctx, 0, err);
-}
-
-/* The kernel decides who gets a slot: on a clash the next one is written down, then tried. */
-static int net_step_apply(void *ctx, struct error *err)
-{
-    struct step_ctx *c = ctx;
-    for (unsigned attempt = 1;; attempt++) {
-        struct error e = ERROR_INIT;
-        c->netns_fd = net_apply(&c->lease.net, &e);
-        if (c->netns_fd >= 0)
-            return 0;
-        if (e.kind != ERR_EXISTS) {
-            *err = e;
-            return -1;
-        }
-        if (net_choose(c, attempt, err) < 0 || save(c, true, err) < 0)
-            return -1;
-    }
-}
-
-static int net_step_undo(void *ctx, struct error *err)
-{
-    struct step_ctx *c = ctx;
-    CLOSE_FD(c->netns_fd);
-    CLOSE_FD(c->guest_fd);
-    return net_undo(&c->lease.net, err);
 }
 
 /* ---- keys: the client's and the guest's, ssh_config, and the seed that carries them ---- */
@@ -196,7 +154,7 @@ static int keeper_started(void *ctx, const struct proc_ref *proc, struct error *
 {
     struct step_ctx *c = ctx;
     c->lease.keeper = *proc;
-    return save(c, true, err);
+    return step_save(c, true, err);
 }
 
 static int keeper_apply(void *ctx, struct error *err)
@@ -216,7 +174,7 @@ static int vmm_started(void *ctx, const struct proc_ref *proc, struct error *err
 {
     struct step_ctx *c = ctx;
     c->lease.vmm.proc = *proc;
-    return save(c, true, err);
+    return step_save(c, true, err);
 }
 
 static void spec_drives(struct vmm_spec *spec, const struct step_ctx *c)
@@ -279,6 +237,7 @@ static int vmm_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
     struct deadline d = deadline_in_ms(c->grace_ms + 10000);
+    step_net_hold(c);
     if (vmm_end(&c->lease.vmm, c->handle.dirfd, c->grace_ms, &d, &c->graceful, err) < 0)
         return -1;
     return file_unlink(c->handle.dirfd, VMM_API_SOCK, err);
@@ -337,7 +296,7 @@ static int ready_apply(void *ctx, struct error *err)
 const struct plan_step ops_steps[] = {
     {"slug", NULL, slug_apply, slug_undo},
     {"disk", NULL, disk_apply, disk_undo},
-    {"net", net_step_prepare, net_step_apply, net_step_undo},
+    {"net", step_net_prepare, step_net_apply, step_net_undo},
     {"seed", NULL, seed_apply, seed_undo},
     {"keeper", NULL, keeper_apply, keeper_undo},
     {"vmm", NULL, vmm_apply, vmm_undo},
@@ -359,7 +318,7 @@ const struct lease_step_names *ops_step_names(void)
 
 static int journal(void *ctx, bool durable, struct error *err)
 {
-    return save(ctx, durable, err);
+    return step_save(ctx, durable, err);
 }
 
 static void on_step(void *ctx, size_t step)

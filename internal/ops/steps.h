@@ -2,6 +2,7 @@
 #ifndef CRABBOX_OPS_STEPS_H
 #define CRABBOX_OPS_STEPS_H
 
+#include "cni/chain.h"
 #include "image/image.h"
 #include "ops/ops.h"
 #include "plan/plan.h"
@@ -15,8 +16,9 @@ struct step_ctx {
     /* acquire only */
     bool slug_made_up; /* by us: another will do as well */
     struct image image;
+    struct cni_chain chain; /* owned; of firecracker.network cni */
     int reservation_fd; /* owned; see admission.h */
-    int netns_fd;       /* owned */
+    int netns_fd;       /* owned; undo: the VMM's, where one is needed */
     int guest_fd;       /* owned: packet socket, readable at the guest's first frame */
     int vmm_fd;         /* owned: pidfd */
     struct ssh_conn *conn;
@@ -36,6 +38,9 @@ void step_ctx_close(struct step_ctx *c);
 
 extern const struct plan_step ops_steps[];
 extern const size_t ops_steps_len;
+
+/* Writes the record; durable: with fsync. */
+int step_save(struct step_ctx *c, bool durable, struct error *err);
 
 /* The plan over a context: marks are the lease's, the journal is its record. */
 struct plan ops_plan(struct step_ctx *c);

@@ -64,7 +64,7 @@ static cJSON *labels_json(const struct lease *l, const char *state)
     (void)cJSON_AddStringToObject(j, "ssh_user", l->user);
     add_label_i64(j, "ssh_port", l->ssh_port);
     (void)cJSON_AddStringToObject(j, "work_root", l->work_root);
-    (void)cJSON_AddStringToObject(j, "network", "nat");
+    (void)cJSON_AddStringToObject(j, "network", net_mode_name(l->net.mode));
     return j;
 }
 

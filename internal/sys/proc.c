@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,6 +90,26 @@ bool proc_alive(const struct proc_ref *ref)
     return true;
 }
 
+/* The two links name one namespace; also when that can't be told. */
+static bool same_netns(int fd)
+{
+    struct stat own, other;
+    return stat("/proc/self/ns/net", &own) < 0 || fstat(fd, &other) < 0 ||
+           (own.st_dev == other.st_dev && own.st_ino == other.st_ino);
+}
+
+int proc_open_netns(const struct proc_ref *ref)
+{
+    char path[64];
+    (void)str_format(path, sizeof path, "/proc/%d/ns/net", (int)ref->pid);
+    _cleanup_close_ int process = proc_open(ref, NULL);
+    _cleanup_close_ int fd = process < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    /* Alive after the open: until then the number was its own. */
+    if (fd < 0 || !proc_alive(ref) || same_netns(fd))
+        return -1;
+    return TAKE_FD(fd);
+}
+
 int pidfd_signal(int pidfd, int sig, struct error *err)
 {
     if (syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 && errno != ESRCH)
@@ -100,7 +121,7 @@ int pidfd_wait(int pidfd, const struct deadline *d, struct error *err)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     siginfo_t info;
-    if (deadline_poll(&p, 1, d, "the VMM process to end", err) < 0)
+    if (deadline_poll(&p, 1, d, "a process to end", err) < 0)
         return -1;
     (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG); /* ECHILD: not ours */
     return 0;

@@ -134,6 +134,7 @@ static void set_env(struct bed *b)
     bed_setenv(b, "CRABBOX_FC_STATE_DIR", b->state);
     bed_setenv(b, "CRABBOX_FC_IMAGE_DIR", b->image);
     bed_setenv(b, "CRABBOX_FC_NETWORK_DNS", BED_OUTSIDE);
+    bed_setenv(b, "CRABBOX_FIRECRACKER_NETWORK", "nat");
     bed_setenv(b, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "5s");
     bed_setenv(b, "CRABBOX_FIRECRACKER_BINARY", binary);
     bed_setenv(b, "CRABBOX_FIRECRACKER_CPUS", "1");
@@ -333,10 +334,16 @@ void bed_check_clean(struct bed *b, const char *file, int line)
     _fail(file, line);
 }
 
+void bed_rebase(struct bed *b)
+{
+    struct error err = ERROR_INIT;
+    residue_free(&b->before);
+    must(take_residue(b, &b->before, &err), &err);
+}
+
 /* Stops every lease that is there and takes what is still left as the new baseline. */
 static void remove_leases(struct bed *b)
 {
-    struct error err = ERROR_INIT;
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         b, "sh", "-c",
         "for l in \"$CRABBOX_FC_STATE_DIR\"/leases/*; do \"$0\" stop \"${l##*/}\"; done; "
@@ -345,8 +352,7 @@ static void remove_leases(struct bed *b)
     _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     (void)bed_residue(b, &lines);
     kill_left(lines.buf);
-    residue_free(&b->before);
-    must(take_residue(b, &b->before, &err), &err);
+    bed_rebase(b);
 }
 
 void bed_after_each(struct bed *b)

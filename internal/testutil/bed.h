@@ -62,10 +62,35 @@ int bed_skip_group(size_t n_tests);
 void bed_open(struct bed *b);
 void bed_close(struct bed *b);
 
+/* Takes what is there now for the baseline: for what a test's own preparations leave on purpose. */
+void bed_rebase(struct bed *b);
+
 /* Only the namespaces and the outside, for tests of one module. Returns the outside's pid, which
  * bed_leave_net() ends. */
 pid_t bed_enter_net(void);
 void bed_leave_net(pid_t outside);
+
+/* ---- bed_cni.c: leases on a chain of the host's own CNI plugins ---- */
+
+/* Lists for the network "box", DATA_DIR being where address plugins keep their files. */
+#define BED_CNI_SUBNET "10.88.0.0/24"
+#define BED_CNI_IPAM                                                                               \
+    "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"DATA_DIR\","                                     \
+    "\"ranges\":[[{\"subnet\":\"" BED_CNI_SUBNET "\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}"
+#define BED_CNI_LIST(plugins)                                                                      \
+    "{\"cniVersion\":\"1.0.0\",\"name\":\"box\",\"plugins\":[" plugins "]}"
+#define BED_CNI_BRIDGE                                                                             \
+    BED_CNI_LIST("{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"isGateway\":true,\"ipMasq\":true,"         \
+                 BED_CNI_IPAM "}")
+#define BED_CNI_PTP BED_CNI_LIST("{\"type\":\"ptp\",\"ipMasq\":true," BED_CNI_IPAM "}")
+
+/* Where the plugins are; NULL where they are not installed (fails the test under CI=true). */
+const char *bed_cni_dir(void);
+/* Leases are connected through this list from now on, until bed_clear_faults(). */
+void bed_use_cni(struct bed *b, const char *bin_dir, const char *list);
+/* What a chain has not given back: addresses, and iptables chains of plugins. Appends a line each
+ * and returns their number. */
+size_t bed_cni_left(struct bed *b, struct strbuf *lines);
 
 /* Sets a variable for the program under test; NULL takes it away. */
 void bed_setenv(struct bed *b, const char *name, const char *value);

@@ -1,0 +1,307 @@
+#include "cni/chain.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cni/plugin.h"
+#include "sys/file.h"
+
+#define LIST_MAX (256u * 1024) /* bytes of one file */
+
+#define USE_NAT "or use --firecracker-network nat, which needs no plugins"
+
+static const char *const versions[] = {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
+
+void cni_chain_free(struct cni_chain *c)
+{
+    cJSON_Delete(c->list);
+    c->list = NULL;
+}
+
+static cJSON *plugins_of(const cJSON *list)
+{
+    return cJSON_GetObjectItemCaseSensitive(list, "plugins");
+}
+
+size_t cni_chain_len(const struct cni_chain *c)
+{
+    return (size_t)cJSON_GetArraySize(plugins_of(c->list));
+}
+
+const char *cni_chain_type(const struct cni_chain *c, size_t i)
+{
+    return json_opt_string(cJSON_GetArrayItem(plugins_of(c->list), (int)i), "type", "");
+}
+
+bool cni_chain_speaks(const struct cni_chain *c, int major, int minor)
+{
+    const char *v = json_opt_string(c->list, "cniVersion", "");
+    int has = v[0] - '0'; /* one of `versions`: one digit each */
+    return has > major || (has == major && v[2] - '0' >= minor);
+}
+
+/* ---- is it sound ---- */
+
+/* What is joined to the directory of plugins, or stands in a message. */
+static bool is_plain_name(const char *s)
+{
+    return *s && strlen(s) < CNI_NAME_SIZE && s[0] != '.' && s[0] != '-' &&
+           !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")];
+}
+
+static int check_version(const cJSON *list, struct error *err)
+{
+    const char *v = json_opt_string(list, "cniVersion", "");
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+        if (str_eq(v, versions[i]))
+            return 0;
+    const char *near = str_nearest(v, versions, ARRAY_LEN(versions));
+    if (!*v)
+        return error_set(err, ERR_CONFIG, 0, "\"cniVersion\" is missing; next: set it to \"1.0.0\"");
+    return error_set(err, ERR_CONFIG, 0,
+                     "cniVersion \"%.20s\" is not one of 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0%s%s%s",
+                     v, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static int check_plugin(const cJSON *plugin, int n, struct error *err)
+{
+    const char *type = json_opt_string(plugin, "type", "");
+    const cJSON *ipam = cJSON_GetObjectItemCaseSensitive(plugin, "ipam");
+    const cJSON *ipam_type = cJSON_GetObjectItemCaseSensitive(ipam, "type");
+    if (!cJSON_IsObject(plugin) || !is_plain_name(type))
+        return error_set(err, ERR_CONFIG, 0, "plugin %d has no \"type\" that is the name of a program",
+                         n);
+    if (ipam_type && (!cJSON_IsString(ipam_type) || !is_plain_name(ipam_type->valuestring)))
+        return error_set(err, ERR_CONFIG, 0,
+                         "plugin %d (%s): \"ipam\".\"type\" is not the name of a program", n, type);
+    return 0;
+}
+
+/* Takes entries out whose work is done by us. */
+static bool leave_out_redirect(cJSON *plugins)
+{
+    bool left_out = false;
+    for (int i = cJSON_GetArraySize(plugins) - 1; i >= 0; i--) {
+        const cJSON *p = cJSON_GetArrayItem(plugins, i);
+        if (str_eq(json_opt_string(p, "type", ""), "tc-redirect-tap")) {
+            cJSON_DeleteItemFromArray(plugins, i);
+            left_out = true;
+        }
+    }
+    return left_out;
+}
+
+int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, struct error *err)
+{
+    *out = (struct cni_chain){.list = list};
+    cJSON *plugins = plugins_of(list);
+    const char *name = json_opt_string(list, "name", "");
+    int n = 0;
+    if (str_copy(out->bin_dir, sizeof out->bin_dir, bin_dir) < 0 || !is_plain_name(name) ||
+        str_copy(out->network, sizeof out->network, name) < 0)
+        return error_set(err, ERR_CONFIG, 0, "\"name\" is not a name (letters, digits, . _ and -)");
+    if (check_version(list, err) < 0)
+        return -1;
+    if (!cJSON_IsArray(plugins))
+        return error_set(err, ERR_CONFIG, 0, "\"plugins\" is missing or not a list");
+    out->redirect_left_out = leave_out_redirect(plugins);
+    const cJSON *p;
+    cJSON_ArrayForEach(p, plugins) if (check_plugin(p, ++n, err) < 0) return -1;
+    if (n < 1 || n > CNI_PLUGINS_MAX)
+        return error_set(err, ERR_CONFIG, 0, "\"plugins\" names %s plugins%s", n ? "too many" : "no",
+                         out->redirect_left_out ? " that make a link" : "");
+    return 0;
+}
+
+/* ---- finding it ---- */
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_list(const struct dirent *de)
+{
+    return str_has_suffix(de->d_name, ".conflist");
+}
+
+static int is_single(const struct dirent *de)
+{
+    return str_has_suffix(de->d_name, ".conf") || str_has_suffix(de->d_name, ".json");
+}
+
+/* A single plugin's file as the list that it stands for. */
+static cJSON *list_of_single(cJSON *plugin)
+{
+    cJSON *list = cJSON_CreateObject();
+    cJSON *plugins = cJSON_CreateArray();
+    (void)cJSON_AddStringToObject(list, "cniVersion", json_opt_string(plugin, "cniVersion", ""));
+    (void)cJSON_AddStringToObject(list, "name", json_opt_string(plugin, "name", ""));
+    (void)cJSON_AddItemToArray(plugins, plugin);
+    (void)cJSON_AddItemToObject(list, "plugins", plugins);
+    return list;
+}
+
+static cJSON *read_list(int dirfd, const char *name, bool single, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct stat st;
+    /* Links are followed: other programs put their lists here that way. */
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_null(err, ERR_CONFIG, errno, "open %s", name);
+    if (!S_ISREG(st.st_mode))
+        return error_null(err, ERR_CONFIG, 0, "%s is not a file", name);
+    if (fd_read_all(fd, LIST_MAX, name, &text, err) < 0)
+        return NULL;
+    cJSON *j = json_parse(text.buf, text.len, name, err);
+    if (j && !cJSON_IsObject(j)) {
+        cJSON_Delete(j);
+        return error_null(err, ERR_CONFIG, 0, "%s: not a JSON object", name);
+    }
+    return j && single ? list_of_single(j) : j;
+}
+
+/* Every file is read: two lists of one name would be decided by their files' names alone. */
+static int find_in(int dirfd, int (*filter)(const struct dirent *), const char *network,
+                   struct cni_chain *c, struct error *err)
+{
+    struct dirent **files = NULL;
+    int r = 0, n = scandirat(dirfd, ".", &files, filter, by_name);
+    for (int i = 0; i < n; i++) {
+        const char *name = files[i]->d_name;
+        cJSON *j = r == 0 ? read_list(dirfd, name, filter == is_single, err) : NULL;
+        if (r == 0 && !j)
+            r = -1;
+        if (!j || !str_eq(json_opt_string(j, "name", ""), network)) {
+            cJSON_Delete(j);
+        } else if (c->list) {
+            cJSON_Delete(j);
+            r = error_set(err, ERR_CONFIG, 0,
+                          "%s and %s both name the network \"%s\"; next: remove one", c->file, name,
+                          network);
+        } else {
+            c->list = j;
+            (void)str_copy(c->file, sizeof c->file, name);
+        }
+    }
+    for (int i = 0; i < n; i++)
+        free(files[i]);
+    free(files);
+    if (n < 0)
+        return error_set(err, ERR_ENV, errno, "read the directory");
+    return r;
+}
+
+/* Since CNI 1.1 a list may have further plugins in a folder of its name. Running without them would
+ * be less than was asked for. */
+static int refuse_folder(int dirfd, const struct cni_chain *c, struct error *err)
+{
+    struct stat st;
+    if (json_opt_bool(c->list, "loadOnlyInlinedPlugins", false) ||
+        fstatat(dirfd, c->network, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    return error_set(err, ERR_CONFIG, 0,
+                     "plugins from the folder %s are not built yet; next: write them into %s and set "
+                     "\"loadOnlyInlinedPlugins\": true",
+                     c->network, c->file);
+}
+
+static int load_from(int dirfd, const char *bin_dir, const char *network, struct cni_chain *c,
+                     struct error *err)
+{
+    char file[sizeof c->file];
+    if (find_in(dirfd, is_list, network, c, err) < 0 ||
+        (!c->list && find_in(dirfd, is_single, network, c, err) < 0))
+        return -1;
+    if (!c->list)
+        return error_set(err, ERR_CONFIG, 0,
+                         "no CNI network list is named \"%s\"; next: put one there, set "
+                         "firecracker.cniNetwork, " USE_NAT,
+                         network);
+    memcpy(file, c->file, sizeof file);
+    if (cni_chain_take(TAKE_PTR(c->list), bin_dir, c, err) < 0)
+        return error_prefix(err, "%s", file);
+    memcpy(c->file, file, sizeof file);
+    return refuse_folder(dirfd, c, err);
+}
+
+int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *network,
+                   struct cni_chain *out, struct error *err)
+{
+    *out = (struct cni_chain){.list = NULL};
+    _cleanup_close_ int dirfd = open(conf_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0)
+        return error_set(err, ERR_ENV, errno,
+                         "firecracker.cniConfDir %s; next: make it and put a CNI network list "
+                         "there, " USE_NAT ": open",
+                         conf_dir);
+    if (load_from(dirfd, bin_dir, network, out, err) == 0)
+        return 0;
+    cni_chain_free(out);
+    if (err && err->kind == ERR_STATE) /* what is no JSON is configuration here */
+        err->kind = ERR_CONFIG;
+    return error_prefix(err, "CNI lists in %s", conf_dir);
+}
+
+/* ---- what it needs ---- */
+
+static void need(const char *dir, const char *name, struct strbuf *all, struct strbuf *missing,
+                 size_t *n)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    bool there = str_format(path, sizeof path, "%s/%s", dir, name) == 0 && stat(path, &st) == 0 &&
+                 S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+    strbuf_addf(all, "%s%s", all->len ? "," : "", name);
+    if (there)
+        return;
+    strbuf_addf(missing, "%s%s", missing->len ? ", " : "", name);
+    ++*n;
+}
+
+/* Plugins that call iptables, always or where they are to masquerade. */
+static bool wants_iptables(const cJSON *plugin)
+{
+    const char *type = json_opt_string(plugin, "type", "");
+    return str_eq(type, "portmap") || json_opt_bool(plugin, "ipMasq", false) ||
+           (str_eq(type, "firewall") && !str_eq(json_opt_string(plugin, "backend", ""), "firewalld"));
+}
+
+static bool have_iptables(void)
+{
+    static const char dirs[] = CNI_PATH_OF_PLUGINS;
+    char path[64];
+    for (const char *p = dirs; *p; p += strcspn(p, ":"), p += *p == ':')
+        if (str_format(path, sizeof path, "%.*s/iptables", (int)strcspn(p, ":"), p) == 0 &&
+            access(path, X_OK) == 0)
+            return true;
+    return false;
+}
+
+size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing)
+{
+    size_t n = 0;
+    bool iptables = false;
+    const cJSON *p;
+    cJSON_ArrayForEach(p, plugins_of(c->list))
+    {
+        const cJSON *ipam = cJSON_GetObjectItemCaseSensitive(p, "ipam");
+        need(c->bin_dir, json_opt_string(p, "type", ""), all, missing, &n);
+        if (*json_opt_string(ipam, "type", ""))
+            need(c->bin_dir, json_opt_string(ipam, "type", ""), all, missing, &n);
+        iptables = iptables || wants_iptables(p);
+    }
+    if (!iptables)
+        return n;
+    strbuf_adds(all, ",iptables");
+    if (!have_iptables()) {
+        strbuf_addf(missing, "%siptables", missing->len ? ", " : "");
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,55 @@
+/* chain.h: a CNI network list of the host: found, checked, and ready to be run.
+ *
+ *   cni_chain_load → cni_chain_missing (optional) → plugin.h, or cni.h for a lease → cni_chain_free
+ *
+ * Lists are looked for as CNI's own library does: *.conflist in the order of their names, then
+ * single plugins in *.conf and *.json. Stricter than it: two lists of one name, a file that can't
+ * be read, a plugin type with a path in it, and what this program would have to leave out
+ * (plugins from a folder, versions it does not speak) are errors, never passed over.
+ *
+ * An entry "tc-redirect-tap", which Firecracker's Go SDK and Crabbox need last in the list, is left
+ * out and reported: its job, joining the tap, is done by net/chain.h.
+ *
+ * Source: the CNI specification 1.1.0.
+ */
+#ifndef CRABBOX_CNI_CHAIN_H
+#define CRABBOX_CNI_CHAIN_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#define CNI_PLUGINS_MAX 16
+#define CNI_NAME_SIZE   256
+
+struct cni_chain {
+    char network[CNI_NAME_SIZE];
+    char file[NAME_MAX + 1]; /* in the directory of lists, for messages */
+    char bin_dir[PATH_MAX];
+    cJSON *list; /* owned; "plugins" is an array of 1 to CNI_PLUGINS_MAX objects with a "type" */
+    bool redirect_left_out;
+};
+
+/* ERR_ENV: the directory can't be read; ERR_CONFIG: no such list, or it is not sound. Both say what
+ * to do. */
+int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *network,
+                   struct cni_chain *out, struct error *err);
+void cni_chain_free(struct cni_chain *c);
+#define _cleanup_chain_ _cleanup_(cni_chain_free)
+
+/* Checks a list that was read before (from a lease's directory) and takes it over, also on error. */
+int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, struct error *err);
+
+/* The programs that the list runs, comma-separated, address plugins included; and which of them
+ * (iptables among them where a plugin calls it) are not there. Returns the number missing. */
+size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing);
+
+size_t cni_chain_len(const struct cni_chain *c);
+const char *cni_chain_type(const struct cni_chain *c, size_t i);
+/* The list's version is at least major.minor. */
+bool cni_chain_speaks(const struct cni_chain *c, int major, int minor);
+
+#endif

@@ -1,0 +1,142 @@
+#include "net/chain.h"
+
+#include <string.h>
+
+#include "net/link.h"
+#include "net/ns.h"
+#include "net/plan.h"
+#include "net/record.h"
+#include "net/rules.h"
+#include "net/tap.h"
+
+int net_chain_plan(const struct net_request *req, bool peers, struct net_lease *out,
+                   struct error *err)
+{
+    struct net_lease n = {.mode = NET_CNI, .peers = peers};
+    if (plan_common(req, &n, err) < 0)
+        return -1;
+    *out = n;
+    return 0;
+}
+
+static int prepare(void *arg, struct error *err)
+{
+    const struct net_lease *n = arg;
+    /* A new namespace takes this setting from the host's. */
+    if (ns_sysctl_write("net/ipv4/ip_forward", "0", err) < 0 || tap_create(n->tap, err) < 0)
+        return -1;
+    return ns_no_ipv6(n->tap, err);
+}
+
+int net_chain_ns(const struct net_lease *n, struct error *err)
+{
+    struct net_lease copy = *n;
+    _cleanup_close_ int ns = ns_new(err);
+    if (ns < 0 || ns_run(ns, prepare, &copy, err) < 0)
+        return -1;
+    return TAKE_FD(ns);
+}
+
+static int choose_dns(const struct net_chain_link *link, const char *configured,
+                      struct dns_list *out, struct error *err)
+{
+    if ((configured && *configured) || link->n_dns == 0)
+        return dns_choose(configured, out, err);
+    *out = (struct dns_list){.n = 0};
+    for (size_t i = 0; i < link->n_dns && i < NET_DNS_MAX; i++)
+        memcpy(out->addr[out->n++], link->dns[i], NET_ADDR_SIZE);
+    return 0;
+}
+
+int net_chain_address(const struct net_chain_link *link, const char *dns, struct net_lease *n,
+                      struct error *err)
+{
+    struct cidr subnet = {.plen = link->plen};
+    struct plan_routes routes;
+    struct dns_list servers;
+    struct net_view unused;
+    if (net_parse_ipv4(link->addr, &subnet.base) < 0 ||
+        str_copy(n->lease_addr, sizeof n->lease_addr, link->addr) < 0 ||
+        str_copy(n->host_addr, sizeof n->host_addr, link->gateway) < 0)
+        return error_set(err, ERR_NET, 0, "the CNI chain gave no usable address");
+    n->lease_plen = link->plen;
+    if (choose_dns(link, dns, &servers, err) < 0 || plan_look_at_routes(subnet, &routes, err) < 0)
+        return -1;
+    plan_guest(&routes, &servers, n);
+    return net_view(n, &unused, err);
+}
+
+struct join {
+    const struct net_lease *n;
+    struct net_view v;
+};
+
+/* What the chain said is believed once it is seen. */
+static int see_link(struct nl_sock *sk, const struct join *j, struct error *err)
+{
+    unsigned uplink;
+    if (link_index(NET_CHAIN_UPLINK, &uplink, err) < 0)
+        return error_prefix(err, "after the CNI chain");
+    int has = addr_has(sk, uplink, j->v.lease_addr, err);
+    if (has == 0)
+        return error_set(err, ERR_NET, 0,
+                         "the CNI chain says that " NET_CHAIN_UPLINK " has the address %s, but it "
+                         "has not",
+                         j->n->lease_addr);
+    return has < 0 ? -1 : 0;
+}
+
+static int join_inside(void *arg, struct error *err)
+{
+    const struct join *j = arg;
+    const char *tap = j->n->tap;
+    unsigned lo, tap_index;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || see_link(sk, j, err) < 0 || rules_add_lease(j->n, err) < 0 ||
+        link_index("lo", &lo, err) < 0 || link_index(tap, &tap_index, err) < 0 ||
+        addr_add(sk, tap_index, j->v.gateway, 30, true, err) < 0 ||
+        link_up(sk, lo, "lo", err) < 0 ||
+        link_up_mac(sk, tap_index, tap, NET_TAP_MAC, err) < 0)
+        return -1;
+    return ns_sysctl_write("net/ipv4/ip_forward", "1", err);
+}
+
+int net_chain_join(int netns_fd, const struct net_lease *n, struct error *err)
+{
+    struct join j = {.n = n};
+    if (net_view(n, &j.v, err) < 0)
+        return -1;
+    if (rules_add_host(n, &j.v, err) == 0 && ns_run(netns_fd, join_inside, &j, err) == 0)
+        return 0;
+    struct error undo = ERROR_INIT;
+    if (net_undo(n, &undo) < 0)
+        (void)error_append(err, "; and then: %s", undo.msg);
+    return -1;
+}
+
+struct scene {
+    const char *const *addrs;
+    size_t n;
+};
+
+static int set_scene(void *arg, struct error *err)
+{
+    const struct scene *s = arg;
+    unsigned index;
+    if (tap_create(NET_CHAIN_UPLINK, err) < 0 || link_index(NET_CHAIN_UPLINK, &index, err) < 0)
+        return -1;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    for (size_t i = 0; sk && i < s->n; i++)
+        if (addr_add_text(sk, index, s->addrs[i], err) < 0)
+            return -1;
+    return sk ? 0 : -1;
+}
+
+int net_scene(const char *const *addrs, size_t n, struct error *err)
+{
+    struct scene s = {.addrs = addrs, .n = n};
+    _cleanup_close_ int ns = ns_new(err);
+    if (ns < 0 || ns_run(ns, set_scene, &s, err) < 0)
+        return -1;
+    return TAKE_FD(ns);
+}
