@@ -77,7 +77,7 @@ else
 fi
 accel=${accel:-tcg}
 printf 'demo: vmm=%s accel=%s: %s\n' "$vmm" "$accel" "$why"
-flags=(--vmm "$vmm" --cpus 2 --memory 1024 --disk 4096 --network-dns 192.0.2.53)
+flags=(--vmm "$vmm" --firecracker-network nat --cpus 2 --memory 1024 --disk 4096 --network-dns 192.0.2.53)
 [ "$vmm" = qemu ] && flags+=(--accel "$accel")
 
 # ---- a small real job ----

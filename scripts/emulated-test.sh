@@ -1,6 +1,7 @@
 #!/bin/bash
-# Three leases in a row through QEMU without KVM: a real kernel and the real image, driven by the
-# program as a user drives it. Slow and true: what the stand-in can't show.
+# Three leases in a row through QEMU without KVM, and one on the CNI plugins of Debian: a real kernel
+# and the real image, driven by the program as a user drives it. Slow and true: what the stand-in
+# can't show.
 #
 #   BUILD=build scripts/emulated-test.sh
 #
@@ -54,6 +55,43 @@ for n in 1 2 3; do
     ok "lease $n: nothing is left" nothing_left
     ok "lease $n: its disk was used and is clean" disk_is_clean "$work/disk-$n.img"
 done
+
+# ---- the host's own CNI plugins ----
+use_cni() { # the list that docs/NETWORK.md shows, with a directory of the test's for addresses
+    local dir
+    for dir in /usr/lib/cni /opt/cni/bin none; do
+        [ -x "$dir/ptp" ] && break
+    done
+    [ "$dir" = none ] && { echo 'no CNI plugins: apt-get install containernetworking-plugins'; return 1; }
+    mkdir "$work/cni"
+    # shellcheck disable=SC2016 # the backticks are Markdown's
+    sed -n '/^```json$/,/^```$/{/^```/d;p;}' docs/NETWORK.md |
+        jq ".plugins[0].ipam.dataDir = \"$work/cni-data\"" >"$work/cni/10-box.conflist"
+    export CRABBOX_FIRECRACKER_NETWORK=cni CRABBOX_FIRECRACKER_CNI_CONF_DIR=$work/cni
+    export CRABBOX_FIRECRACKER_CNI_BIN_DIR=$dir
+    # iptables keeps its table once it has made one.
+    iptables -t nat -A POSTROUTING -j RETURN && iptables -t nat -D POSTROUTING -j RETURN &&
+        "$residue" --snapshot --state-dir "$CRABBOX_FC_STATE_DIR" >"$work/baseline"
+}
+
+on_the_chain() {
+    "$fc" status --json cni | jq -e '.labels.network == "cni" and (.ssh.host | startswith("10.88."))'
+}
+
+chain_gave_back() {
+    [ -z "$(find "$work/cni-data" -type f -name '[0-9]*')" ] && ! iptables-save -t nat | grep CNI-
+}
+
+use_cni >"$work/out" 2>&1 || { cat "$work/out"; failed=$((failed + 1)); }
+ok 'cni: doctor finds list and plugins' \
+    sh -c "'$fc' doctor --json | jq -e '.checks[] | select(.check == \"network\") | .status == \"ok\"'"
+ok 'cni: warmup boots a kernel to SSH' "$fc" warmup --slug cni
+ok 'cni: its address is the chain'\''s' on_the_chain
+ok 'cni: it is another kernel than the host'\''s' another_kernel cni
+ok 'cni: stop ends the guest by itself' \
+    sh -c "'$fc' stop --json cni | jq -e '.[0].result == \"stopped\" and .[0].graceful'"
+ok 'cni: nothing is left' nothing_left
+ok 'cni: the chain has given everything back' chain_gave_back
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

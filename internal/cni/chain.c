@@ -61,10 +61,12 @@ static int check_version(const cJSON *list, struct error *err)
             return 0;
     const char *near = str_nearest(v, versions, ARRAY_LEN(versions));
     if (!*v)
-        return error_set(err, ERR_CONFIG, 0, "\"cniVersion\" is missing; next: set it to \"1.0.0\"");
-    return error_set(err, ERR_CONFIG, 0,
-                     "cniVersion \"%.20s\" is not one of 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0%s%s%s",
-                     v, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        return error_set(err, ERR_CONFIG, 0,
+                         "\"cniVersion\" is missing; next: set it to \"1.0.0\"");
+    return error_set(
+        err, ERR_CONFIG, 0,
+        "cniVersion \"%.20s\" is not one of 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0%s%s%s", v,
+        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 static int check_plugin(const cJSON *plugin, int n, struct error *err)
@@ -73,8 +75,8 @@ static int check_plugin(const cJSON *plugin, int n, struct error *err)
     const cJSON *ipam = cJSON_GetObjectItemCaseSensitive(plugin, "ipam");
     const cJSON *ipam_type = cJSON_GetObjectItemCaseSensitive(ipam, "type");
     if (!cJSON_IsObject(plugin) || !is_plain_name(type))
-        return error_set(err, ERR_CONFIG, 0, "plugin %d has no \"type\" that is the name of a program",
-                         n);
+        return error_set(err, ERR_CONFIG, 0,
+                         "plugin %d has no \"type\" that is the name of a program", n);
     if (ipam_type && (!cJSON_IsString(ipam_type) || !is_plain_name(ipam_type->valuestring)))
         return error_set(err, ERR_CONFIG, 0,
                          "plugin %d (%s): \"ipam\".\"type\" is not the name of a program", n, type);
@@ -112,8 +114,8 @@ int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, stru
     const cJSON *p;
     cJSON_ArrayForEach(p, plugins) if (check_plugin(p, ++n, err) < 0) return -1;
     if (n < 1 || n > CNI_PLUGINS_MAX)
-        return error_set(err, ERR_CONFIG, 0, "\"plugins\" names %s plugins%s", n ? "too many" : "no",
-                         out->redirect_left_out ? " that make a link" : "");
+        return error_set(err, ERR_CONFIG, 0, "\"plugins\" names %s plugins%s",
+                         n ? "too many" : "no", out->redirect_left_out ? " that make a link" : "");
     return 0;
 }
 
@@ -205,10 +207,11 @@ static int refuse_folder(int dirfd, const struct cni_chain *c, struct error *err
     if (json_opt_bool(c->list, "loadOnlyInlinedPlugins", false) ||
         fstatat(dirfd, c->network, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
         return 0;
-    return error_set(err, ERR_CONFIG, 0,
-                     "plugins from the folder %s are not built yet; next: write them into %s and set "
-                     "\"loadOnlyInlinedPlugins\": true",
-                     c->network, c->file);
+    return error_set(
+        err, ERR_CONFIG, 0,
+        "plugins from the folder %s are not built yet; next: write them into %s and set "
+        "\"loadOnlyInlinedPlugins\": true",
+        c->network, c->file);
 }
 
 static int load_from(int dirfd, const char *bin_dir, const char *network, struct cni_chain *c,
@@ -269,7 +272,8 @@ static bool wants_iptables(const cJSON *plugin)
 {
     const char *type = json_opt_string(plugin, "type", "");
     return str_eq(type, "portmap") || json_opt_bool(plugin, "ipMasq", false) ||
-           (str_eq(type, "firewall") && !str_eq(json_opt_string(plugin, "backend", ""), "firewalld"));
+           (str_eq(type, "firewall") &&
+            !str_eq(json_opt_string(plugin, "backend", ""), "firewalld"));
 }
 
 static bool have_iptables(void)

@@ -1,6 +1,6 @@
 /* chain.h: a CNI network list of the host: found, checked, and ready to be run.
  *
- *   cni_chain_load → cni_chain_missing (optional) → plugin.h, or cni.h for a lease → cni_chain_free
+ *   cni_chain_load → cni_chain_programs → cni_add and the rest of cni.h → cni_chain_free
  *
  * Lists are looked for as CNI's own library does: *.conflist in the order of their names, then
  * single plugins in *.conf and *.json. Stricter than it: two lists of one name, a file that can't
@@ -40,7 +40,8 @@ int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *networ
 void cni_chain_free(struct cni_chain *c);
 #define _cleanup_chain_ _cleanup_(cni_chain_free)
 
-/* Checks a list that was read before (from a lease's directory) and takes it over, also on error. */
+/* Checks a list that was read before (from a lease's directory) and takes it over, also on error.
+ */
 int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, struct error *err);
 
 /* The programs that the list runs, comma-separated, address plugins included; and which of them

@@ -160,7 +160,8 @@ int cni_saved_load(int dirfd, struct cni_saved *out, struct error *err)
     return 1;
 }
 
-/* All of them, whatever one says: each has things of its own to remove. The first failure is told. */
+/* All of them, whatever one says: each has things of its own to remove. The first failure is told.
+ */
 static int del_each(const struct cni_job *job, const cJSON *result, struct error *err)
 {
     const cJSON *prev = cni_chain_speaks(job->chain, 0, 4) ? result : NULL;

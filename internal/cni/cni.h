@@ -4,8 +4,8 @@
  *   … later, by any process: cni_saved_load → cni_settle → cni_del → cni_forget
  *
  * What DEL needs is in the lease's directory before ADD runs: the list as it was (a host may change
- * its files meanwhile) and where its plugins are. Each plugin writes its result straight into a file
- * there, so a result outlives a killed crabbox-fc as the plugin itself does.
+ * its files meanwhile) and where its plugins are. Each plugin writes its result straight into a
+ * file there, so a result outlives a killed crabbox-fc as the plugin itself does.
  */
 #ifndef CRABBOX_CNI_CNI_H
 #define CRABBOX_CNI_CNI_H
@@ -23,8 +23,8 @@ int cni_save(const struct cni_chain *c, int dirfd, struct error *err);
  * things. ERR_NET also for a chain that gave no IPv4 address. */
 int cni_add(const struct cni_job *job, struct cni_result *out, struct error *err);
 
-/* Whether things are as ADD left them, by the plugins' own CHECK; a success where the list's version
- * has none or it is switched off in the list. */
+/* Whether things are as ADD left them, by the plugins' own CHECK; a success where the list's
+ * version has none or it is switched off in the list. */
 int cni_check(const struct cni_job *job, struct error *err);
 
 struct cni_saved {

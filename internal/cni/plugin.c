@@ -10,7 +10,7 @@
 #include "sys/file.h"
 #include "sys/spawn.h"
 
-#define ENV_MAX   8
+#define ENV_MAX    8
 #define ERRORS_MAX 4096
 
 /* ---- what a plugin is given ---- */
@@ -89,8 +89,8 @@ static int start(const struct cni_job *job, const struct spawn_spec *spec, struc
 }
 
 /* A failed plugin prints {"code", "msg", "details"}; one that crashed leaves text on stderr. */
-static int say_failure(const struct cni_job *job, const char *verb, size_t i, int out_fd, int err_fd,
-                       const struct exit_status *st, struct error *err)
+static int say_failure(const struct cni_job *job, const char *verb, size_t i, int out_fd,
+                       int err_fd, const struct exit_status *st, struct error *err)
 {
     char how[64], said[600] = "";
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT, errors = STRBUF_INIT;
@@ -99,10 +99,9 @@ static int say_failure(const struct cni_job *job, const char *verb, size_t i, in
     _cleanup_json_ cJSON *j = json_parse(out.buf, out.len, "a plugin", NULL);
     const char *msg = json_opt_string(j, "msg", "");
     if (*msg) {
-        (void)snprintf(said, sizeof said, "code %lld: %.400s%s%.160s",
-                       (long long)json_opt_i64(j, "code", 0), msg,
-                       *json_opt_string(j, "details", "") ? ": " : "",
-                       json_opt_string(j, "details", ""));
+        (void)snprintf(
+            said, sizeof said, "code %lld: %.400s%s%.160s", (long long)json_opt_i64(j, "code", 0),
+            msg, *json_opt_string(j, "details", "") ? ": " : "", json_opt_string(j, "details", ""));
     } else if (lseek(err_fd, 0, SEEK_SET) == 0) {
         (void)fd_read_all(err_fd, ERRORS_MAX, "a plugin", &errors, NULL);
         (void)snprintf(said, sizeof said, "%.500s", errors.buf);
@@ -116,8 +115,8 @@ static int say_failure(const struct cni_job *job, const char *verb, size_t i, in
                      said);
 }
 
-static int run(const struct cni_job *job, const char *verb, size_t i, const char *config, int out_fd,
-               struct error *err)
+static int run(const struct cni_job *job, const char *verb, size_t i, const char *config,
+               int out_fd, struct error *err)
 {
     _cleanup_free_ char *path = xasprintf("%s/%s", job->chain->bin_dir,
                                           cni_chain_type(job->chain, i));
@@ -174,10 +173,11 @@ static int check_spoken(const struct cni_chain *chain, size_t i, int fd, struct 
         if (cJSON_IsString(v) && str_eq(v->valuestring, want))
             return 0;
     }
-    return error_set(err, ERR_CONFIG, 0,
-                     "CNI plugin %s does not speak the list's cniVersion %s; next: set a version that "
-                     "it speaks (%s < /dev/null with CNI_COMMAND=VERSION lists them)",
-                     type, want, type);
+    return error_set(
+        err, ERR_CONFIG, 0,
+        "CNI plugin %s does not speak the list's cniVersion %s; next: set a version that "
+        "it speaks (%s < /dev/null with CNI_COMMAND=VERSION lists them)",
+        type, want, type);
 }
 
 int cni_plugins_ask(const struct cni_chain *chain, const struct deadline *d, struct error *err)

@@ -21,17 +21,17 @@ typedef int cni_started_fn(void *ctx, const struct proc_ref *proc, struct error 
 /* What all calls for one lease share. Everything is borrowed. */
 struct cni_job {
     const struct cni_chain *chain;
-    int dirfd;       /* the lease's directory, where the results are kept */
-    const char *id;  /* CNI_CONTAINERID */
-    int netns_fd;    /* the lease's namespace; -1: it is gone (only DEL may say so) */
+    int dirfd;      /* the lease's directory, where the results are kept */
+    const char *id; /* CNI_CONTAINERID */
+    int netns_fd;   /* the lease's namespace; -1: it is gone (only DEL may say so) */
     const struct deadline *deadline;
     cni_started_fn *started; /* may be NULL: nobody will have to wait for it */
     void *ctx;
 };
 
-/* Runs plugin `i` with CNI_COMMAND=`verb`. `prev` (may be NULL) is the result so far. What it prints
- * goes to `out_fd` (-1: nowhere). ERR_NET with the plugin's own code and message; ERR_ENV when it
- * can't be run; ERR_TIMEOUT and ERR_CANCELLED after it was killed. */
+/* Runs plugin `i` with CNI_COMMAND=`verb`. `prev` (may be NULL) is the result so far. What it
+ * prints goes to `out_fd` (-1: nowhere). ERR_NET with the plugin's own code and message; ERR_ENV
+ * when it can't be run; ERR_TIMEOUT and ERR_CANCELLED after it was killed. */
 int cni_plugin_run(const struct cni_job *job, const char *verb, size_t i, const cJSON *prev,
                    int out_fd, struct error *err);
 

@@ -6,7 +6,8 @@
 #include "base/str.h"
 
 /* "10.88.0.2/24" → address and prefix, family AF_INET or AF_INET6; -1 if it is neither. */
-static int split_cidr(const char *text, char addr[static CNI_ADDR_SIZE], unsigned *plen, int *family)
+static int split_cidr(const char *text, char addr[static CNI_ADDR_SIZE], unsigned *plen,
+                      int *family)
 {
     unsigned char bin[16];
     uint64_t n;

@@ -43,8 +43,9 @@ const struct config_key config_keys[] = {
      .help = "size of the guest's disk; sparse, so it costs what is written"},
     {CRABBOX("network", "NETWORK", "network"), .type = CFG_ENUM, .choices = "nat|cni", .host = true,
      .fallback = "cni", AT(firecracker.network),
-     .help = "how the guest is connected: cni (the host's own plugin chain) or nat (links and rules "
-             "of our own, no plugins)"},
+     .help =
+         "how the guest is connected: cni (the host's own plugin chain) or nat (links and rules "
+         "of our own, no plugins)"},
     {CRABBOX("cniNetwork", "CNI_NETWORK", "cni-network"), .type = CFG_STRING, .rule = RULE_WORD,
      .host = true, .fallback = "crabbox-firecracker", AT(firecracker.cni_network),
      .help = "name of the CNI network list, for network: cni"},

@@ -95,8 +95,7 @@ static int join_inside(void *arg, struct error *err)
     if (!sk || see_link(sk, j, err) < 0 || rules_add_lease(j->n, err) < 0 ||
         link_index("lo", &lo, err) < 0 || link_index(tap, &tap_index, err) < 0 ||
         addr_add(sk, tap_index, j->v.gateway, 30, true, err) < 0 ||
-        link_up(sk, lo, "lo", err) < 0 ||
-        link_up_mac(sk, tap_index, tap, NET_TAP_MAC, err) < 0)
+        link_up(sk, lo, "lo", err) < 0 || link_up_mac(sk, tap_index, tap, NET_TAP_MAC, err) < 0)
         return -1;
     return ns_sysctl_write("net/ipv4/ip_forward", "1", err);
 }

@@ -40,12 +40,13 @@ struct net_chain_link {
 int net_chain_address(const struct net_chain_link *link, const char *dns, struct net_lease *n,
                       struct error *err);
 
-/* Rules, then the tap up, then forwarding. ERR_NET when the chain's link is not there or has not the
- * address that it said. On error it has undone what it made. */
+/* Rules, then the tap up, then forwarding. ERR_NET when the chain's link is not there or has not
+ * the address that it said. On error it has undone what it made. */
 int net_chain_join(int netns_fd, const struct net_lease *n, struct error *err);
 
-/* A namespace with nothing but a link of the chain's name that has these addresses ("10.88.0.2/24"):
- * what a plugin's DEL looks for where the real one went with its VMM. Caller closes. */
+/* A namespace with nothing but a link of the chain's name that has these addresses
+ * ("10.88.0.2/24"): what a plugin's DEL looks for where the real one went with its VMM. Caller
+ * closes. */
 int net_scene(const char *const *addrs, size_t n, struct error *err);
 
 #endif

@@ -58,7 +58,8 @@ int link_up_mac(struct nl_sock *sk, unsigned index, const char *name, const uint
 int addr_add(struct nl_sock *sk, unsigned index, uint32_t addr, unsigned plen, bool own_route,
              struct error *err);
 
-/* The same for "10.88.0.2/24" or an IPv6 address, checked before; one that is there is a success. */
+/* The same for "10.88.0.2/24" or an IPv6 address, checked before; one that is there is a success.
+ */
 int addr_add_text(struct nl_sock *sk, unsigned index, const char *text, struct error *err);
 
 /* Whether the link has this IPv4 address: 1, 0, or -1 on error. */

@@ -10,8 +10,8 @@
  * (ERR_EXISTS: try the next slot). The outer end's MAC is derived from the lease id, so undo never
  * removes a link of another lease that won a race for the same slot.
  *
- * With the host's CNI plugin chain the inside is the same, but the chain makes the link: eth0 stands
- * where up0 does, with the address that the chain gave the lease (see chain.h).
+ * With the host's CNI plugin chain the inside is the same, but the chain makes the link: eth0
+ * stands where up0 does, with the address that the chain gave the lease (see chain.h).
  *
  * Order: net_plan (names only) -> record -> net_apply -> ... -> net_undo (from the record alone;
  * absent is success). No other module uses libnl or libnftables.
@@ -42,8 +42,9 @@ enum net_mode {
     NET_CNI, /* a link that the host's plugin chain made */
 };
 
-/* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI there
- * is no slot and no veth of ours, and the addresses are empty until the chain has given them. */
+/* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI
+ * there is no slot and no veth of ours, and the addresses are empty until the chain has given them.
+ */
 struct net_lease {
     enum net_mode mode;
     bool peers;                  /* NET_CNI: the guest may reach its own subnet */

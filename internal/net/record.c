@@ -146,8 +146,8 @@ int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
 cJSON *net_lease_to_json(const struct net_lease *n)
 {
     cJSON *j = cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(j, "mode", net_mode_name(n->mode));
     if (n->mode == NET_CNI) {
+        (void)cJSON_AddStringToObject(j, "mode", net_mode_name(n->mode));
         (void)cJSON_AddBoolToObject(j, "peers", n->peers);
         json_add_i64(j, "lease_plen", n->lease_plen);
     }
@@ -189,7 +189,7 @@ const char *net_mode_name(enum net_mode mode)
     return mode == NET_CNI ? "cni" : "nat";
 }
 
-/* Records without a mode are older than the choice. */
+/* A record without a mode is of our own links, as all were before there was a choice. */
 static int mode_from_json(const cJSON *j, struct net_lease *n, struct error *err)
 {
     int64_t plen;

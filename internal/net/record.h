@@ -13,7 +13,8 @@
 #define NET_UPLINK       "up0"  /* inner end of the veth */
 #define NET_CHAIN_UPLINK "eth0" /* what a plugin chain makes instead */
 
-/* Of the tap, the same in every lease: a guest that was saved with its ARP table runs in another. */
+/* Of the tap, the same in every lease: a guest that was saved with its ARP table runs in another.
+ */
 #define NET_TAP_MAC ((const uint8_t[6]){0x06, 0xfc, 0x00, 0x00, 0x00, 0x01})
 
 struct net_view {

@@ -21,6 +21,18 @@ static const struct net_lease good = {
     .n_dns = 2,
 };
 
+static const struct net_lease chain = {
+    .mode = NET_CNI,
+    .lease_plen = 24,
+    .tap = "tap0",
+    .guest_mac = "06:fc:00:00:00:02",
+    .host_addr = "10.88.0.1",
+    .lease_addr = "10.88.0.2",
+    .guest_addr = "192.0.2.2",
+    .gateway = "192.0.2.1",
+    .table = "crabbox_fc_0a1b2c3d",
+};
+
 /* As it comes back from disk: json_add_i64 writes text that only a parser reads. */
 static cJSON *to_parsed_json(const struct net_lease *n)
 {
@@ -46,6 +58,44 @@ static void test_round_trip(void **state)
     _cleanup_json_ cJSON *e = to_parsed_json(&empty);
     assert_int_equal(net_lease_from_json(e, &back, &err), 0);
     assert_memory_equal(&back, &empty, sizeof empty);
+}
+
+/* A lease on a chain: with all of it, and while the chain has not given an address yet. */
+static void test_round_trip_of_a_chain(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct net_lease back, planned = {.mode = NET_CNI, .peers = true, .tap = "tap0"};
+    _cleanup_json_ cJSON *j = to_parsed_json(&chain);
+    assert_int_equal(net_lease_from_json(j, &back, &err), 0);
+    assert_memory_equal(&back, &chain, sizeof chain);
+    assert_true(net_is_planned(&back));
+    _cleanup_json_ cJSON *p = to_parsed_json(&planned);
+    assert_int_equal(net_lease_from_json(p, &back, &err), 0);
+    assert_memory_equal(&back, &planned, sizeof planned);
+    assert_false(net_is_planned(&back));
+}
+
+static void test_wrong_fields_of_a_chain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value;
+    } bad[] = {
+        {"mode", "bridge"},        {"veth", "cbx7"},       {"lease_addr", "10.88.0.2 drop"},
+        {"lease_addr", "fd00::2"}, {"host_addr", "gw"},    {"guest_addr", "192.0.2.3"},
+        {"table", "filter"},       {"guest_mac", "06:fc"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct error err = ERROR_INIT;
+        struct net_lease back;
+        _cleanup_json_ cJSON *j = to_parsed_json(&chain);
+        (void)cJSON_ReplaceItemInObjectCaseSensitive(j, bad[i].key,
+                                                     cJSON_CreateString(bad[i].value));
+        if (net_lease_from_json(j, &back, &err) == 0)
+            fail_msg("%s accepted as \"%s\"", bad[i].key, bad[i].value);
+        assert_int_equal(err.kind, ERR_STATE);
+    }
 }
 
 static void test_view(void **state)
@@ -140,6 +190,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_round_trip_of_a_chain),
+        cmocka_unit_test(test_wrong_fields_of_a_chain),
         cmocka_unit_test(test_view),
         cmocka_unit_test(test_wrong_fields),
         cmocka_unit_test(test_wrong_types),

@@ -10,8 +10,8 @@
 
 #define KEY_SIZE 64
 
-/* A lease as the host knows its packets: by the kernel's link and the inner end's MAC, or on a chain
- * by the address. The map's key, as nftables prints it too. */
+/* A lease as the host knows its packets: by the kernel's link and the inner end's MAC, or on a
+ * chain by the address. The map's key, as nftables prints it too. */
 static void key_of(const struct net_lease *n, const struct net_view *v, char out[static KEY_SIZE])
 {
     char mac[NET_MAC_SIZE];
@@ -201,7 +201,8 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
 }
 
 /* A chain's bridge joins leases, and whatever else is on it. Of the own subnet only the gateway
- * counts: through it everything else is reached, itself answers a ping, and the host comes from it. */
+ * counts: through it everything else is reached, itself answers a ping, and the host comes from it.
+ */
 static void keep_from_subnet(const struct net_lease *n, struct strbuf *out)
 {
     if (n->host_addr[0])

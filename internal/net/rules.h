@@ -14,10 +14,11 @@
  *   metadata (link-local and other well-known addresses)  nothing but DNS where configured
  *   IPv6                                                  nothing: no way around the rules
  *
- * Leases on a CNI chain have a table of their own kind: they are known by their addresses, which the
- * rules of their namespaces let nobody else use. It keeps them from the host itself, and what is
- * forwarded to them down to answers. That a lease and its own subnet do not reach each other is said
- * in its namespace. Both but for the host's own protection fall away where the lease may have peers.
+ * Leases on a CNI chain have a table of their own kind: they are known by their addresses, which
+ * the rules of their namespaces let nobody else use. It keeps them from the host itself, and what
+ * is forwarded to them down to answers. That a lease and its own subnet do not reach each other is
+ * said in its namespace. Both but for the host's own protection fall away where the lease may have
+ * peers.
  *
  * In the lease's namespace a table for NAT and a filter on the tap that lets through ARP and IPv4
  * only, and only from the guest's own MAC and address.

@@ -96,8 +96,8 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
 {
     const struct config *cfg = c->ops->cfg;
     if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
-        net_check_rights(err) < 0 || step_net_check(c, err) < 0 || image_load(cfg, &c->image, err) < 0 ||
-        describe(c, req, err) < 0)
+        net_check_rights(err) < 0 || step_net_check(c, err) < 0 ||
+        image_load(cfg, &c->image, err) < 0 || describe(c, req, err) < 0)
         return -1;
     const struct admission need = {.memory_mib = c->lease.memory_mib,
                                    .cpus = c->lease.cpus,

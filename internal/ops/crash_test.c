@@ -1,8 +1,9 @@
 /* The crash matrix: every step of making and removing a lease, times every way to fail there.
  *
- * The cases are generated from the table of steps: a new step is covered without a new test. Each
- * case runs a whole acquire (or release) through the stand-in VMM in a child process in which one
- * fault is armed, then one `crabbox-fc cleanup`, and looks at the host: nothing may be left.
+ * The cases are generated from the table of steps: a new step is covered without a new test. They
+ * run with links of our own, then with a chain of real CNI plugins. Each case runs a whole acquire
+ * (or release) through the stand-in VMM in a child process in which one fault is armed, then one
+ * `crabbox-fc cleanup`, and looks at the host: nothing may be left.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,6 +67,7 @@ struct crash_case {
 };
 
 static struct bed bed;
+static const char *plugins; /* where they are, for leases on a chain; NULL: our own links */
 
 /* ---- the fault, armed in the child only ---- */
 static const struct crash_case *armed;
@@ -239,9 +241,18 @@ static void check_broken(void)
     free(all);
 }
 
+static void check_chain_clean(void)
+{
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    if (bed_cni_left(&bed, &left) > 0)
+        fail_msg("the chain has not given back: %s", left.buf);
+}
+
 static void run_case(void **state)
 {
     const struct crash_case *c = *state;
+    if (plugins)
+        bed_use_cni(&bed, plugins, BED_CNI_PTP);
     if (c->op == RELEASE) {
         _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "crash");
         bed_assert_code(r, 0);
@@ -259,6 +270,8 @@ static void run_case(void **state)
     free(all);
     assert_int_equal(n, 0);
     bed_assert_clean(&bed);
+    if (plugins)
+        check_chain_clean();
 }
 
 /* ---- the matrix ---- */
@@ -291,6 +304,21 @@ static int setup(void **state)
     return 0;
 }
 
+/* iptables makes its tables with the first rule and keeps them. */
+static int setup_cni(void **state)
+{
+    plugins = bed_cni_dir();
+    if (!plugins)
+        return -1;
+    (void)setup(state);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "iptables -t nat -A POSTROUTING -j RETURN; iptables -t nat -D POSTROUTING -j RETURN");
+    bed_assert_code(r, 0);
+    bed_rebase(&bed);
+    return 0;
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -317,5 +345,6 @@ int main(void)
                                        .initial_state = &cases[i]};
     if (!bed_supported())
         return bed_skip_group(n);
-    return _cmocka_run_group_tests("crash matrix", tests, n, setup, teardown);
+    int failed = _cmocka_run_group_tests("crash matrix", tests, n, setup, teardown);
+    return failed + _cmocka_run_group_tests("crash matrix, CNI", tests, n, setup_cni, teardown);
 }

@@ -1,18 +1,10 @@
 /* doctor's checks of the network: what a lease's links and rules need of the host. */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "cni/plugin.h"
 #include "net/net.h"
 #include "ops/doctor_check.h"
-#include "sys/file.h"
-
-#define CONFLIST_MAX  (256u * 1024) /* bytes of one CNI file */
-#define CONFLISTS_MAX 128           /* files that are looked at */
 
 /* ---- network: nat ---- */
 
@@ -22,6 +14,19 @@ struct need {
     const char *lack; /* message when missing */
     const char *mend;
 };
+
+#define NEED_CAPABILITIES(s)                                                                       \
+    {"capNetAdmin", (s).cap_net_admin, "no CAP_NET_ADMIN: links and rules can't be made",          \
+     "run crabbox-fc as root"},                                                                    \
+    {                                                                                              \
+        "capSysAdmin", (s).cap_sys_admin, "no CAP_SYS_ADMIN: network namespaces can't be made",    \
+            "run crabbox-fc as root"                                                               \
+    }
+#define NEED_TUN_AND_NFT(s)                                                                        \
+    {"tun", (s).tun, "/dev/net/tun does not open", "modprobe tun"},                                \
+    {                                                                                              \
+        "nft", (s).nft, "nftables does not answer", "modprobe nf_tables nft_nat nft_masq"          \
+    }
 
 /* The first need that is not met becomes the verdict; all are in the details. */
 static bool needs_met(struct doctor_check *c, const struct need *needs, size_t n)
@@ -55,12 +60,8 @@ static void check_nat(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     const struct need needs[] = {
-        {"capNetAdmin", s.cap_net_admin, "no CAP_NET_ADMIN: links and rules can't be made",
-         "run crabbox-fc as root"},
-        {"capSysAdmin", s.cap_sys_admin, "no CAP_SYS_ADMIN: network namespaces can't be made",
-         "run crabbox-fc as root"},
-        {"tun", s.tun, "/dev/net/tun does not open", "modprobe tun"},
-        {"nft", s.nft, "nftables does not answer", "modprobe nf_tables nft_nat nft_masq"},
+        NEED_CAPABILITIES(s),
+        NEED_TUN_AND_NFT(s),
         {"ipForward", s.ip_forward, "the host does not forward IPv4",
          "sysctl -w net.ipv4.ip_forward=1"},
     };
@@ -79,122 +80,80 @@ static void check_nat(struct doctor_ctx *ctx, struct doctor_check *c)
 
 /* ---- network: cni ---- */
 
-/* Loads one file of the configuration directory; NULL when it is no JSON object. */
-static cJSON *load_conf(int dirfd, const char *name)
+#define PLUGIN_MS 5000 /* for all plugins to say their versions, from a cold disk too */
+
+/* An error's "; next: …" is the mend. */
+static void fail_with(struct doctor_check *c, const struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (file_read_at(dirfd, name, CONFLIST_MAX, &text, NULL) < 0)
-        return NULL;
-    return json_parse(text.buf, text.len, name, NULL);
+    static const char mark[] = "; next: ";
+    const char *next = strstr(err->msg, mark);
+    size_t len = next ? (size_t)(next - err->msg) : strlen(err->msg);
+    check_fail(c, err->kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len, err->msg);
+    check_mend(c, "%s", next ? next + sizeof mark - 1 : "see docs/NETWORK.md");
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
+/* What we add to the chain's link: the tap, the namespace, the rules. */
+static bool host_can_join(struct doctor_ctx *ctx, struct doctor_check *c)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int is_conf(const struct dirent *de)
-{
-    return str_has_suffix(de->d_name, ".conflist") || str_has_suffix(de->d_name, ".conf");
-}
-
-/* The list whose "name" is `network`, the first in the order of file names as CNI takes it. */
-static cJSON *find_network(int dirfd, const char *network, struct doctor_check *c)
-{
-    struct dirent **files = NULL;
-    cJSON *found = NULL;
-    int n = scandirat(dirfd, ".", &files, is_conf, by_name);
-    for (int i = 0; i < n; i++) {
-        if (!found && i < CONFLISTS_MAX) {
-            cJSON *j = load_conf(dirfd, files[i]->d_name);
-            if (j && str_eq(json_opt_string(j, "name", ""), network)) {
-                check_detail(c, "cniFile", "%s", files[i]->d_name);
-                found = TAKE_PTR(j);
-            }
-            cJSON_Delete(j);
-        }
-        free(files[i]);
-    }
-    free(files);
-    return found;
-}
-
-static bool plugin_there(const char *bin_dir, const char *type)
-{
-    char path[PATH_MAX];
-    return *type && !strchr(type, '/') && type[0] != '.' &&
-           str_format(path, sizeof path, "%s/%s", bin_dir, type) == 0 &&
-           find_program(path, path, sizeof path);
-}
-
-/* Every plugin of the chain, and the address plugin that it names in turn. */
-static bool plugins_there(const cJSON *list, const char *bin_dir, struct doctor_check *c)
-{
-    const cJSON *plugins = cJSON_GetObjectItemCaseSensitive(list, "plugins");
-    const cJSON *p;
-    _cleanup_strbuf_ struct strbuf missing = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf all = STRBUF_INIT;
-    cJSON_ArrayForEach(p, plugins)
-    {
-        const char *types[] = {
-            json_opt_string(p, "type", "(no type)"),
-            json_opt_string(cJSON_GetObjectItemCaseSensitive(p, "ipam"), "type", ""),
-        };
-        for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-            if (i > 0 && !*types[i])
-                continue;
-            strbuf_addf(&all, "%s%.64s", all.len ? "," : "", types[i]);
-            if (!plugin_there(bin_dir, types[i]))
-                strbuf_addf(&missing, "%s%.64s", missing.len ? ", " : "", types[i]);
-        }
-    }
-    check_detail(c, "cniPlugins", "%s", all.buf);
-    if (all.len == 0) {
-        check_fail(c, CLASS_CONFIG, "CNI network list names no plugins");
-        check_mend(c, "add \"plugins\" to the list in firecracker.cniConfDir");
+    struct net_host_state s;
+    struct error err = ERROR_INIT;
+    if (net_host_look(ctx->cfg->network.pool, &s, &err) < 0) {
+        fail_with(c, &err);
         return false;
     }
-    if (missing.len == 0)
+    const struct need needs[] = {NEED_CAPABILITIES(s), NEED_TUN_AND_NFT(s)};
+    return needs_met(c, needs, ARRAY_LEN(needs));
+}
+
+static bool programs_there(const struct cni_chain *chain, struct doctor_check *c)
+{
+    _cleanup_strbuf_ struct strbuf all = STRBUF_INIT, missing = STRBUF_INIT;
+    size_t n = cni_chain_programs(chain, &all, &missing);
+    check_detail(c, "cniPlugins", "%s", all.buf);
+    if (n == 0)
         return true;
-    check_fail(c, CLASS_ENV, "CNI plugins are missing in %s: %s", bin_dir, missing.buf);
+    check_fail(c, CLASS_ENV, "CNI network \"%s\" needs programs that are not there: %s",
+               chain->network, missing.buf);
     check_mend(c,
-               "apt-get install containernetworking-plugins and set firecracker.cniBinDir to "
-               "/usr/lib/cni, or put the plugins into %s",
-               bin_dir);
+               "apt-get install containernetworking-plugins iptables and set firecracker.cniBinDir "
+               "to /usr/lib/cni, or put the plugins into %s",
+               chain->bin_dir);
     return false;
+}
+
+static void judge_chain(struct doctor_ctx *ctx, const struct cni_chain *chain,
+                        struct doctor_check *c)
+{
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_sub(&ctx->deadline, PLUGIN_MS);
+    check_detail(c, "cniFile", "%s", chain->file);
+    if (chain->redirect_left_out)
+        check_detail(c, "leftOut", "tc-redirect-tap (what it does is built in)");
+    if (!programs_there(chain, c))
+        return;
+    if (cni_plugins_ask(chain, &d, &err) < 0) {
+        fail_with(c, &err);
+        return;
+    }
+    if (host_can_join(ctx, c))
+        check_ok(c,
+                 "cni network \"%s\" of %s: list, plugins, capabilities, tun and nftables are "
+                 "there",
+                 chain->network, chain->file);
 }
 
 static void check_cni(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct config_firecracker *f = &ctx->cfg->firecracker;
+    _cleanup_chain_ struct cni_chain chain = {.list = NULL};
+    struct error err = ERROR_INIT;
     check_detail(c, "cniNetwork", "%s", f->cni_network);
     check_detail(c, "cniConfDir", "%s", f->cni_conf_dir);
     check_detail(c, "cniBinDir", "%s", f->cni_bin_dir);
-    if (!*f->cni_network) {
-        check_fail(c, CLASS_CONFIG, "firecracker.cniNetwork is blank");
-        check_mend(c, "set firecracker.cniNetwork to the name of a CNI network list");
-        return;
-    }
-    _cleanup_close_ int dirfd = open(f->cni_conf_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dirfd < 0) {
-        check_fail(c, CLASS_ENV, "firecracker.cniConfDir %s: %s", f->cni_conf_dir, strerror(errno));
-        check_mend(c, "mkdir -p %s and put a CNI network list there", f->cni_conf_dir);
-        return;
-    }
-    _cleanup_json_ cJSON *list = find_network(dirfd, f->cni_network, c);
-    if (!list) {
-        check_fail(c, CLASS_CONFIG, "no CNI network list in %s is named \"%s\"", f->cni_conf_dir,
-                   f->cni_network);
-        check_mend(c, "put a list of that name there, or set firecracker.cniNetwork");
-        return;
-    }
-    if (!plugins_there(list, f->cni_bin_dir, c))
-        return;
-    /* True to what warmup does: the list is sound, but nothing runs it yet. */
-    check_fail(c, CLASS_CONFIG,
-               "CNI network \"%s\" is sound, but launching with network: cni isn't built yet",
-               f->cni_network);
-    check_mend(c, "set firecracker.network to nat");
+    if (cni_chain_load(f->cni_conf_dir, f->cni_bin_dir, f->cni_network, &chain, &err) < 0)
+        fail_with(c, &err);
+    else
+        judge_chain(ctx, &chain, c);
 }
 
 void doctor_network(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -207,7 +166,7 @@ void doctor_network(struct doctor_ctx *ctx, struct doctor_check *c)
         check_nat(ctx, c);
     else {
         check_fail(c, CLASS_CONFIG, "firecracker.network \"%s\" is neither nat nor cni", mode);
-        check_mend(c, "set firecracker.network to nat");
+        check_mend(c, "set firecracker.network to nat or cni");
     }
 }
 

@@ -80,9 +80,11 @@ static struct doctor_report judge(const char *yaml, const char *provider)
     return r;
 }
 
-#define SOUND "firecracker:\n  binary: %/bin/firecracker\n  memoryMiB: 256\n  diskMiB: 256\n"
-#define IMG   "image:\n  dir: %/img\n"
-#define QEMU  "vmm: qemu\nqemu:\n  binary: %/bin/qemu\n  accel: tcg\n"
+#define SOUND                                                                                      \
+    "firecracker:\n  network: nat\n  binary: %/bin/firecracker\n  memoryMiB: 256\n  diskMiB: "     \
+    "256\n"
+#define IMG  "image:\n  dir: %/img\n"
+#define QEMU "vmm: qemu\nqemu:\n  binary: %/bin/qemu\n  accel: tcg\n"
 
 static const struct doctor_check *find(const struct doctor_report *r, const char *name)
 {
@@ -349,25 +351,37 @@ static void foreign_drop_policy_is_a_warning(void **state)
 #define CNI(extra)                                                                                 \
     "firecracker:\n  network: cni\n  cniNetwork: box\n  cniConfDir: %/cni\n" extra IMG
 
+#define BIN CNI("  cniBinDir: %/cnibin\n")
+
+static void write_list(const char *plugins)
+{
+    _cleanup_free_ char *text = xasprintf(
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"box\",\"plugins\":[%s]}", plugins);
+    config_dir_write(&dir, "cni/20-box.conflist", text);
+}
+
 static void cni_list_and_plugins_are_looked_up(void **state)
 {
     (void)state;
     expect("firecracker:\n  network: cni\n  cniConfDir: %/absent\n" IMG, "network", DOCTOR_FAILED,
            ENV, "cniConfDir");
-    config_dir_write(&dir, "cni/00-broken.conflist", "{");
     config_dir_write(&dir, "cni/10-other.conflist", "{\"name\":\"other\",\"plugins\":[]}");
-    expect(CNI("  cniBinDir: %/cnibin\n"), "network", DOCTOR_FAILED, CONFIG, "\"box\"");
-    config_dir_write(&dir, "cni/20-box.conflist", "{\"name\":\"box\",\"plugins\":[]}");
-    expect(CNI("  cniBinDir: %/cnibin\n"), "network", DOCTOR_FAILED, CONFIG, "no plugins");
-    config_dir_write(&dir, "cni/20-box.conflist",
-                     "{\"name\":\"box\",\"plugins\":[{\"type\":\"bridge\",\"ipam\":{\"type\":"
-                     "\"host-local\"}},{\"type\":\"../bridge\"}]}");
+    expect(BIN, "network", DOCTOR_FAILED, CONFIG, "\"box\"");
+    write_list("");
+    expect(BIN, "network", DOCTOR_FAILED, CONFIG, "no plugins");
+    write_list("{\"type\":\"bridge\"},{\"type\":\"../bridge\"}");
+    expect(BIN, "network", DOCTOR_FAILED, CONFIG, "plugin 2 has no \"type\"");
+    write_list("{\"type\":\"bridge\",\"ipam\":{\"type\":\"host-local\"}},{\"type\":\"ptp\"}");
     write_program("cnibin/bridge", "#!/bin/sh\n");
-    expect(CNI("  cniBinDir: %/cnibin\n"), "network", DOCTOR_FAILED, ENV, "host-local, ../bridge");
-    config_dir_write(&dir, "cni/20-box.conflist",
-                     "{\"name\":\"box\",\"plugins\":[{\"type\":\"bridge\"}]}");
-    expect(CNI("  cniBinDir: %/cnibin\n"), "network", DOCTOR_FAILED, CONFIG, "isn't built yet");
-    expect(CNI("  cniBinDir: %/cnibin\n"), "forwarding", DOCTOR_SKIP, "", "cni");
+    expect(BIN, "network", DOCTOR_FAILED, ENV, "host-local, ptp");
+    write_list("{\"type\":\"bridge\"}");
+    expect(BIN, "network", DOCTOR_FAILED, ENV, "bridge");
+    write_program("cnibin/bridge", "#!/bin/sh\necho '{\"supportedVersions\":[\"0.4.0\"]}'\n");
+    expect(BIN, "network", DOCTOR_FAILED, CONFIG, "does not speak");
+    write_program("cnibin/bridge", "#!/bin/sh\n[ \"$CNI_COMMAND\" = VERSION ] || exit 9\n"
+                                   "echo '{\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}'\n");
+    expect(BIN, "network", DOCTOR_OK, "", "box");
+    expect(BIN, "forwarding", DOCTOR_SKIP, "", "cni");
 }
 
 static void links_without_an_owner_are_listed(void **state)

@@ -8,7 +8,7 @@
 #include "net/chain.h"
 #include "sys/proc.h"
 
-#define SETTLE_MS 10000 /* for a plugin that an earlier process left running */
+#define SETTLE_MS 5000  /* for a plugin that an earlier process left running */
 #define DEL_MS    30000 /* for a chain to take back what it made */
 
 static bool by_chain(const struct step_ctx *c)
@@ -87,11 +87,8 @@ static int take_address(struct step_ctx *c, const struct cni_result *r, struct e
     char dns[CNI_DNS_MAX][NET_ADDR_SIZE];
     for (size_t i = 0; i < r->n_dns; i++)
         (void)str_copy(dns[i], sizeof dns[i], r->dns[i]);
-    const struct net_chain_link link = {.addr = r->addr,
-                                        .plen = r->plen,
-                                        .gateway = r->gateway,
-                                        .dns = dns,
-                                        .n_dns = r->n_dns};
+    const struct net_chain_link link = {
+        .addr = r->addr, .plen = r->plen, .gateway = r->gateway, .dns = dns, .n_dns = r->n_dns};
     return net_chain_address(&link, c->ops->cfg->network.dns, &c->lease.net, err);
 }
 
@@ -129,9 +126,9 @@ static int chain_scene(const struct step_ctx *c, const struct cni_saved *s, int 
 
 static int chain_del(struct step_ctx *c, const struct cni_saved *s, struct error *err)
 {
-    struct deadline settle = deadline_in_ms(SETTLE_MS), d = deadline_in_ms(SETTLE_MS + DEL_MS);
+    struct deadline d = deadline_in_ms(DEL_MS);
     _cleanup_close_ int made = -1;
-    if (cni_settle(&c->lease.plugin, &settle, err) < 0 || chain_scene(c, s, &made, err) < 0)
+    if (chain_scene(c, s, &made, err) < 0)
         return -1;
     struct cni_job job = job_of(c, &s->chain, made >= 0 ? made : c->netns_fd, &d);
     return cni_del(&job, s, err);
@@ -140,8 +137,11 @@ static int chain_del(struct step_ctx *c, const struct cni_saved *s, struct error
 static int chain_undo(struct step_ctx *c, struct error *err)
 {
     _cleanup_saved_ struct cni_saved saved = {.result = NULL};
-    int r = net_undo(&c->lease.net, err);
-    int found = r < 0 ? -1 : cni_saved_load(c->handle.dirfd, &saved, err);
+    struct deadline settle = deadline_in_ms(SETTLE_MS);
+    /* A plugin that is still at it may yet give the answer that its DEL needs. */
+    if (cni_settle(&c->lease.plugin, &settle, err) < 0 || net_undo(&c->lease.net, err) < 0)
+        return -1;
+    int found = cni_saved_load(c->handle.dirfd, &saved, err);
     if (found > 0 && chain_del(c, &saved, err) < 0)
         found = -1;
     CLOSE_FD(c->netns_fd);

@@ -17,10 +17,10 @@ struct step_ctx {
     bool slug_made_up; /* by us: another will do as well */
     struct image image;
     struct cni_chain chain; /* owned; of firecracker.network cni */
-    int reservation_fd; /* owned; see admission.h */
-    int netns_fd;       /* owned; undo: the VMM's, where one is needed */
-    int guest_fd;       /* owned: packet socket, readable at the guest's first frame */
-    int vmm_fd;         /* owned: pidfd */
+    int reservation_fd;     /* owned; see admission.h */
+    int netns_fd;           /* owned; undo: the VMM's, where one is needed */
+    int guest_fd;           /* owned: packet socket, readable at the guest's first frame */
+    int vmm_fd;             /* owned: pidfd */
     struct ssh_conn *conn;
     struct ssh_ready_times ready;
     int64_t boot_us; /* when the guest began to run */

@@ -36,8 +36,8 @@ int proc_open(const struct proc_ref *ref, struct error *err);
 /* True while the process that `ref` names runs (zombies do not). */
 bool proc_alive(const struct proc_ref *ref);
 
-/* The network namespace of the process that `ref` names: a descriptor (caller closes), or -1 when the
- * process is gone, or is in the namespace of the caller. */
+/* The network namespace of the process that `ref` names: a descriptor (caller closes), or -1 when
+ * the process is gone, or is in the namespace of the caller. */
 int proc_open_netns(const struct proc_ref *ref);
 
 /* Sends a signal by pidfd; a process that is gone is a success. */

@@ -75,13 +75,13 @@ void bed_leave_net(pid_t outside);
 /* Lists for the network "box", DATA_DIR being where address plugins keep their files. */
 #define BED_CNI_SUBNET "10.88.0.0/24"
 #define BED_CNI_IPAM                                                                               \
-    "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"DATA_DIR\","                                     \
+    "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"DATA_DIR\","                                  \
     "\"ranges\":[[{\"subnet\":\"" BED_CNI_SUBNET "\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}"
 #define BED_CNI_LIST(plugins)                                                                      \
     "{\"cniVersion\":\"1.0.0\",\"name\":\"box\",\"plugins\":[" plugins "]}"
 #define BED_CNI_BRIDGE                                                                             \
-    BED_CNI_LIST("{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"isGateway\":true,\"ipMasq\":true,"         \
-                 BED_CNI_IPAM "}")
+    BED_CNI_LIST("{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"isGateway\":true,\"ipMasq\":"        \
+                 "true," BED_CNI_IPAM "}")
 #define BED_CNI_PTP BED_CNI_LIST("{\"type\":\"ptp\",\"ipMasq\":true," BED_CNI_IPAM "}")
 
 /* Where the plugins are; NULL where they are not installed (fails the test under CI=true). */

@@ -181,6 +181,7 @@ int bench_emulated(struct bench *b, struct error *err)
     (void)setenv("CRABBOX_FC_STATE_DIR", b->state, 1);
     (void)setenv("CRABBOX_FC_VMM", "qemu", 1);
     (void)setenv("CRABBOX_FC_QEMU_ACCEL", "tcg", 1);
+    (void)setenv("CRABBOX_FIRECRACKER_NETWORK", "nat", 1);
     (void)setenv("CRABBOX_FIRECRACKER_CPUS", "2", 1);
     (void)setenv("CRABBOX_FIRECRACKER_MEMORY_MIB", "1024", 1);
     (void)setenv("CRABBOX_FIRECRACKER_DISK_MIB", "1024", 1);

@@ -160,6 +160,7 @@ int bench_use_standin(struct bench *b, struct error *err)
     set("CRABBOX_FC_IMAGE_DIR", path);
     set("CRABBOX_FC_STATE_DIR", b->state);
     set("CRABBOX_FC_VMM", "firecracker");
+    set("CRABBOX_FIRECRACKER_NETWORK", "nat");
     set("CRABBOX_FIRECRACKER_CPUS", "1");
     set("CRABBOX_FIRECRACKER_MEMORY_MIB", "128");
     set("CRABBOX_FIRECRACKER_DISK_MIB", "64");

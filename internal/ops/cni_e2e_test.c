@@ -1,0 +1,460 @@
+/* Leases on the host's CNI plugins when something goes wrong: plugins that fail, hang, lie or are
+ * killed, crashes in the middle of one, lists that change. The plugins are Debian's own; where one
+ * has to misbehave, a script stands before it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "sys/file.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+static const char *plugins;
+static char bin[PATH_MAX]; /* the plugins again, and those of the test */
+
+static int setup(void **state)
+{
+    (void)state;
+    plugins = bed_cni_dir();
+    if (!plugins)
+        return -1;
+    bed_open(&bed);
+    bed.run_timeout_ms = 30000;
+    (void)str_format(bin, sizeof bin, "%s/bin", bed.dir);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "mkdir \"$1\"; ln -s \"$0\"/* \"$1\"; ip link add boxbr type bridge; "
+        "iptables -t nat -A POSTROUTING -j RETURN; iptables -t nat -D POSTROUTING -j RETURN",
+        plugins, bin);
+    bed_assert_code(r, 0);
+    bed_rebase(&bed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static void assert_chain_clean(void)
+{
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    if (bed_cni_left(&bed, &left) > 0)
+        fail_msg("the chain has not given back: %s", left.buf);
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+/* A plugin of the test's own: a shell script that has the real plugin in $real. */
+static void write_plugin(const char *name, const char *real, const char *script)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int dirfd = open(bin, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_free_ char *text = xasprintf("#!/bin/sh\nreal=%s/%s\ndir=%s\n%s\n", plugins, real,
+                                          bed.dir, script);
+    if (file_write_new(dirfd, name, text, strlen(text), 0700, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+#define PTP  "{\"type\":\"ptp\",\"ipMasq\":true," BED_CNI_IPAM "}"
+#define ODD  "{\"type\":\"odd\"}"
+#define ODD1 "{\"type\":\"odd\",\"ipMasq\":true," BED_CNI_IPAM "}"
+
+/* A chained plugin hands on what it got; this says so for scripts. */
+#define HAND_ON "jq -c .prevResult"
+
+static struct bed_result warmup(void)
+{
+    return BED_RUN(&bed, "warmup", "--slug", "a");
+}
+
+static void warmup_ok(void)
+{
+    _cleanup_bed_result_ struct bed_result r = warmup();
+    bed_assert_code(r, 0);
+}
+
+static void stop_ok(void)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(r, 0);
+    bed_assert_clean(&bed);
+    assert_chain_clean();
+}
+
+/* The warmup fails with this in its message, and leaves nothing. */
+static void warmup_fails(int code, const char *message)
+{
+    _cleanup_bed_result_ struct bed_result r = warmup();
+    bed_assert_code(r, code);
+    bed_assert_has(r.err.buf, message);
+    bed_assert_clean(&bed);
+    assert_chain_clean();
+}
+
+static void test_status_says_cni(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, BED_CNI_BRIDGE);
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec", "\"$0\" status a --json | jq -r '.labels.network, .ssh.host'",
+        bed.program);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "cni\n10.88.0.");
+    stop_ok();
+}
+
+static void test_a_failed_plugin_is_undone_with_those_before_it(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "[ \"$CNI_COMMAND\" = ADD ] || exit 0\n"
+                 "echo '{\"cniVersion\":\"1.0.0\",\"code\":77,\"msg\":\"out of luck\"}'; exit 1");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    warmup_fails(1, "CNI network box: plugin odd, ADD: code 77: out of luck");
+}
+
+static void test_a_crashed_plugin_is_told_with_its_stderr(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "[ \"$CNI_COMMAND\" = ADD ] || exit 0\n"
+                 "printf 'panic:\\tno map' >&2; kill -SEGV $$");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    warmup_fails(1, "plugin odd, ADD: killed by signal 11 (Segmentation fault): panic: no map");
+}
+
+static void test_nonsense_of_a_plugin_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer, *message;
+    } cases[] = {
+        {"", "not valid JSON"},
+        {"{}{}", "text after the JSON value"},
+        {"[1]", "not a result of CNI"},
+        {"{\"ips\":[{\"address\":\"10.88.0.300/24\"}]}", "is not an address"},
+        {"{\"ips\":[{\"address\":\"10.88.0.9/24\",\"interface\":4}]}", "not listed"},
+        {"{\"ips\":[]}", "gave the lease no IPv4 address"},
+        {"{\"ips\":[{\"address\":\"fd00::2/64\"}]}", "gave the lease no IPv4 address"},
+        /* Well said, but not so: what is not seen is not believed. */
+        {"{\"ips\":[{\"address\":\"10.88.0.99/24\",\"gateway\":\"10.88.0.1\"}]}",
+         "says that eth0 has the address 10.88.0.99, but it has not"},
+    };
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *script = xasprintf("[ $CNI_COMMAND = ADD ] && echo '%s'; exit 0",
+                                                cases[i].answer);
+        write_plugin("odd", "tuning", script);
+        warmup_fails(1, cases[i].message);
+    }
+}
+
+static void test_a_plugin_that_floods_is_cut(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "[ $CNI_COMMAND = ADD ] && head -c 3000000 /dev/zero | tr '\\0' ' '; exit 0");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    warmup_fails(1, "the answer of plugin odd");
+}
+
+static void test_a_hanging_plugin_ends_with_the_launch_timeout(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning", "[ $CNI_COMMAND = ADD ] && sleep 1000; exit 0");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "1s");
+    warmup_fails(5, "plugin odd, ADD: timed out");
+}
+
+static void test_ctrl_c_ends_a_hanging_plugin(void **state)
+{
+    (void)state;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(20000);
+    struct error err = ERROR_INIT;
+    write_plugin("odd", "tuning",
+                 "[ $CNI_COMMAND = ADD ] && { : > \"$dir/hangs\"; sleep 1000; }; exit 0");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    _cleanup_(child_kill) struct child c = BED_START(&bed, -1, "warmup", "--slug", "a");
+    assert_true(bed_wait_file(&bed, "hangs", 20000));
+    assert_int_equal(child_signal(&c, SIGINT, &err), 0);
+    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
+    assert_int_equal(st.code, 130);
+    bed_assert_clean(&bed);
+    assert_chain_clean();
+}
+
+/* Starts a warmup, kills it when the plugin says where it is, and cleans up. */
+static void kill_warmup_at(const char *file)
+{
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(20000);
+    _cleanup_(child_kill) struct child c = BED_START(&bed, -1, "warmup", "--slug", "a");
+    assert_true(bed_wait_file(&bed, file, 20000));
+    assert_int_equal(child_signal(&c, SIGKILL, &err), 0);
+    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cleanup");
+    bed_assert_code(r, 0);
+    bed_assert_clean(&bed);
+    assert_chain_clean();
+}
+
+/* The plugin has made everything but not answered yet: its answer, in a file by then, is what its
+ * DEL needs to find the address's rules. */
+static void test_kill_while_a_plugin_is_about_to_answer(void **state)
+{
+    (void)state;
+    write_plugin("odd", "ptp",
+                 "[ $CNI_COMMAND = ADD ] || exec \"$real\"\n"
+                 "out=$(\"$real\") || exit 1\n: > \"$dir/made\"; sleep 0.5; echo \"$out\"");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(ODD1));
+    kill_warmup_at("made");
+}
+
+static void test_kill_while_a_plugin_hangs_for_ever(void **state)
+{
+    (void)state;
+    write_plugin("odd", "ptp", "[ $CNI_COMMAND = ADD ] || exit 0\n: > \"$dir/stuck\"; sleep 1000");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    kill_warmup_at("stuck");
+}
+
+static void test_the_list_and_its_file_may_change_meanwhile(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, BED_CNI_PTP);
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec",
+                                                        "rm \"$0\"/cni/10-box.conflist", bed.dir);
+    bed_assert_code(r, 0);
+    stop_ok();
+}
+
+/* The namespace goes with the VMM; DEL finds one that looks like it. */
+static void test_stop_after_the_vmm_was_killed(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, BED_CNI_PTP);
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "pid=$(\"$0\" status a --json | jq .vmm.pid); kill -9 $pid; "
+        "while [ -e /proc/$pid ] && ! grep -q '^State:.[ZX]' /proc/$pid/status; do :; done; "
+        "iptables -t nat -S | grep -q CNI-",
+        bed.program);
+    bed_assert_code(r, 0);
+    stop_ok();
+}
+
+static void test_after_a_reboot_plugins_get_no_namespace(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "[ $CNI_COMMAND = DEL ] && echo \"netns=$CNI_NETNS.\" >> "
+                 "\"$dir/del\"; [ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "id=$(\"$0\" status a --json | jq -r .leaseId); kill -9 $(\"$0\" status a --json | "
+        "jq .vmm.pid); cd \"$CRABBOX_FC_STATE_DIR\"/leases/$id; "
+        "boot=$(jq -r .bootId cni.json); sed -i \"s/$boot/00000000-0000-0000-0000-000000000000/\" "
+        "cni.json lease.json; \"$0\" stop a; cat \"$1\"/del; "
+        /* This kernel was not rebooted, so its rules are still there. */
+        "iptables -t nat -F; iptables -t nat -X",
+        bed.program, bed.dir);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "netns=.\n");
+    bed_assert_clean(&bed);
+    assert_chain_clean();
+}
+
+static void test_a_failed_del_is_kept_and_tried_again(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "case $CNI_COMMAND in ADD) " HAND_ON " ;; DEL) [ ! -e \"$dir/broken\" ] || "
+                 "{ echo '{\"code\":11,\"msg\":\"not today\"}'; exit 1; } ;; esac");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result mark = BED_EXEC(&bed, "touch", "../broken");
+    bed_assert_code(mark, 0);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(r, 1);
+    bed_assert_has(r.err.buf, "plugin odd, DEL: code 11: not today");
+    _cleanup_bed_result_ struct bed_result list = BED_RUN(&bed, "list");
+    bed_assert_has(list.out.buf, "broken");
+    assert_chain_clean(); /* the other plugin had its turn all the same */
+    _cleanup_bed_result_ struct bed_result mend = BED_EXEC(&bed, "rm", "../broken");
+    bed_assert_code(mend, 0);
+    stop_ok();
+}
+
+/* What an interrupted stop had already removed makes a plugin fail the second time, as Debian's do
+ * for the rules of an address: then it has to do without the namespace. */
+static void test_a_del_that_was_interrupted_converges(void **state)
+{
+    (void)state;
+    write_plugin("odd", "ptp",
+                 "[ $CNI_COMMAND = DEL ] || exec \"$real\"\n"
+                 "\"$real\" || exit\n[ -e \"$dir/once\" ] && exit\n: > \"$dir/once\"; exit 1");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(ODD1));
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(r, 1);
+    stop_ok();
+}
+
+static void test_check_is_heeded(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "case $CNI_COMMAND in ADD) " HAND_ON " ;; CHECK) jq -e .prevResult.ips >/dev/null "
+                 "&& echo '{\"code\":3,\"msg\":\"eth0 is not as it was\"}'; exit 1 ;; esac");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    warmup_fails(1, "plugin odd, CHECK: code 3: eth0 is not as it was");
+}
+
+/* Nothing of our environment, and nothing of our descriptors. */
+static void test_a_plugin_sees_only_what_is_its_own(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "[ $CNI_COMMAND = ADD ] && { env | sort; ls /proc/self/fd; } > \"$dir/seen\"\n"
+                 "[ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    bed_setenv(&bed, "SECRET_TOKEN", "hunter2");
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-c",
+        "grep -v -e ^PWD= -e ^OLDPWD= -e ^_= -e ^SHLVL= ../seen | sed 's/=.*//' "
+        "| tr '\\n' ' '");
+    assert_string_equal(r.out.buf, "CNI_COMMAND CNI_CONTAINERID CNI_IFNAME CNI_NETNS CNI_PATH PATH "
+                                   "0 1 2 3 "); /* 3 is of ls */
+    stop_ok();
+}
+
+static void test_entries_for_the_tap_are_not_needed(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"tc-redirect-tap\"}"));
+    warmup_ok();
+    stop_ok();
+}
+
+static void test_peers_are_reached_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, BED_CNI_BRIDGE);
+    bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", "true");
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "\"$0\" warmup --slug b; host=$(\"$0\" status b --json | jq -r .ssh.host); "
+        "\"$0\" run --id a --no-sync -q -- bash -c "
+        "\"exec 3<>/dev/tcp/$host/22; read -r -t 5 line <&3; echo \\$line\"; \"$0\" stop b",
+        bed.program);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "SSH-2.0-");
+    stop_ok();
+}
+
+static void test_peers_have_no_meaning_without_a_chain(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", "true");
+    _cleanup_bed_result_ struct bed_result r = warmup();
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "network.peers has a meaning with firecracker.network cni only");
+}
+
+/* A link with a smaller MTU than the guest's: its packets still arrive, in both directions. */
+static void test_a_smaller_mtu_is_found_out(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin,
+                BED_CNI_LIST("{\"type\":\"ptp\",\"mtu\":1300,\"ipMasq\":true," BED_CNI_IPAM "}"));
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "head -c 3000000 /dev/urandom > blob; "
+        "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob",
+        bed.program);
+    bed_assert_code(r, 0);
+    stop_ok();
+}
+
+static void test_lists_that_can_not_be_run(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list, *message;
+    } cases[] = {
+        {"{", "not valid JSON"},
+        {"{\"name\":\"other\",\"cniVersion\":\"1.0.0\",\"plugins\":[]}", "is named \"box\""},
+        {"{\"name\":\"box\",\"plugins\":[" PTP "]}", "\"cniVersion\" is missing"},
+        {"{\"name\":\"box\",\"cniVersion\":\"0.2.0\",\"plugins\":[" PTP "]}", "did you mean"},
+        {BED_CNI_LIST(""), "\"plugins\" names no plugins"},
+        {BED_CNI_LIST("{\"type\":\"tc-redirect-tap\"}"), "no plugins that make a link"},
+        {BED_CNI_LIST("{\"type\":\"../odd\"}"), "plugin 1 has no \"type\""},
+        {BED_CNI_LIST("{\"type\":\"absent\"}"), "absent; next: crabbox-fc doctor"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bed_use_cni(&bed, bin, cases[i].list);
+        _cleanup_bed_result_ struct bed_result r = warmup();
+        assert_int_not_equal(r.st.code, 0);
+        bed_assert_has(r.err.buf, cases[i].message);
+    }
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_teardown(f, after_each)
+    const struct CMUnitTest tests[] = {
+        T(test_status_says_cni),
+        T(test_a_failed_plugin_is_undone_with_those_before_it),
+        T(test_a_crashed_plugin_is_told_with_its_stderr),
+        T(test_nonsense_of_a_plugin_is_refused),
+        T(test_a_plugin_that_floods_is_cut),
+        T(test_a_hanging_plugin_ends_with_the_launch_timeout),
+        T(test_ctrl_c_ends_a_hanging_plugin),
+        T(test_kill_while_a_plugin_is_about_to_answer),
+        T(test_kill_while_a_plugin_hangs_for_ever),
+        T(test_the_list_and_its_file_may_change_meanwhile),
+        T(test_stop_after_the_vmm_was_killed),
+        T(test_after_a_reboot_plugins_get_no_namespace),
+        T(test_a_failed_del_is_kept_and_tried_again),
+        T(test_a_del_that_was_interrupted_converges),
+        T(test_check_is_heeded),
+        T(test_a_plugin_sees_only_what_is_its_own),
+        T(test_entries_for_the_tap_are_not_needed),
+        T(test_peers_are_reached_where_that_is_asked_for),
+        T(test_peers_have_no_meaning_without_a_chain),
+        T(test_a_smaller_mtu_is_found_out),
+        T(test_lists_that_can_not_be_run),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
