@@ -407,6 +407,35 @@ static void test_a_smaller_mtu_is_found_out(void **state)
     stop_ok();
 }
 
+/* As Docker sets the host up: what doctor says of it is so, and so is its mend. */
+static void test_a_host_that_drops_what_is_forwarded(void **state)
+{
+    (void)state;
+    static const char ask[] =
+        "\"$0\" run --id a --no-sync -q -- curl -sS -m 2 --noproxy '*' http://" BED_OUTSIDE "/";
+    _cleanup_bed_result_ struct bed_result drop = BED_EXEC(&bed, "iptables", "-P", "FORWARD",
+                                                           "DROP");
+    bed_assert_code(drop, 0);
+    bed_use_cni(&bed, bin, BED_CNI_PTP);
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result no = BED_EXEC(&bed, "sh", "-c", ask, bed.program);
+    bed_assert_code(no, 28);
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(s, 0);
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"firewall\"}"));
+    warmup_ok();
+    _cleanup_bed_result_ struct bed_result yes = BED_EXEC(&bed, "sh", "-c", ask, bed.program);
+    bed_assert_code(yes, 0);
+    bed_assert_has(yes.out.buf, "peer=" BED_HOST);
+    _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(t, 0);
+    _cleanup_bed_result_ struct bed_result undo = BED_EXEC(
+        &bed, "sh", "-ec", "! iptables-save | grep 10.88.0.; nft delete table ip filter");
+    bed_assert_code(undo, 0);
+    bed_assert_clean(&bed);
+    assert_chain_clean();
+}
+
 static void test_lists_that_can_not_be_run(void **state)
 {
     (void)state;
@@ -454,6 +483,7 @@ int main(void)
         T(test_peers_are_reached_where_that_is_asked_for),
         T(test_peers_have_no_meaning_without_a_chain),
         T(test_a_smaller_mtu_is_found_out),
+        T(test_a_host_that_drops_what_is_forwarded),
         T(test_lists_that_can_not_be_run),
     };
     return bed_run_group(tests, setup, teardown);

@@ -172,14 +172,24 @@ void doctor_network(struct doctor_ctx *ctx, struct doctor_check *c)
 
 /* ---- forwarding ---- */
 
+/* Whether the chain itself sees to it that what its links forward is let through. */
+static bool chain_opens_firewall(const struct config_firecracker *f)
+{
+    _cleanup_chain_ struct cni_chain chain = {.list = NULL};
+    if (cni_chain_load(f->cni_conf_dir, f->cni_bin_dir, f->cni_network, &chain, NULL) < 0)
+        return false;
+    for (size_t i = 0; i < cni_chain_len(&chain); i++)
+        if (str_eq(cni_chain_type(&chain, i), "firewall"))
+            return true;
+    return false;
+}
+
 void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
 {
+    const struct config_firecracker *f = &ctx->cfg->firecracker;
+    bool cni = str_eq(f->network, net_mode_name(NET_CNI));
     struct net_host_state s;
     struct error err = ERROR_INIT;
-    if (!str_eq(ctx->cfg->firecracker.network, "nat")) {
-        check_skip(c, "not needed: firecracker.network is %s", ctx->cfg->firecracker.network);
-        return;
-    }
     if (net_host_look(ctx->cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {
         check_fail(c, CLASS_ENV, "the host's firewall could not be read%s%s",
                    error_is_set(&err) ? ": " : "", err.msg);
@@ -190,11 +200,20 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
         check_ok(c, "no other table drops what is forwarded");
         return;
     }
-    /* SSH to a guest is not forwarded by the host, so a lease works; its way out does not. */
     check_detail(c, "owner", "%s", s.forward_owner);
+    if (cni && chain_opens_firewall(f)) {
+        check_ok(c,
+                 "table %s drops forwarded packets, and the chain's firewall plugin lets the "
+                 "leases' through",
+                 s.forward_owner);
+        return;
+    }
+    /* SSH to a guest is not forwarded by the host, so a lease works; its way out does not. */
     check_warn(c, "table %s drops forwarded packets: guests would not reach the outside",
                s.forward_owner);
-    check_mend(c,
-               "let cbx* through there, with Docker for example: iptables -I DOCKER-USER -i cbx+ "
-               "-j ACCEPT; iptables -I DOCKER-USER -o cbx+ -j ACCEPT");
+    if (cni)
+        check_mend(c, "add {\"type\": \"firewall\"} to the plugins of the CNI network list");
+    else
+        check_mend(c, "let cbx* through there, with Docker for example: iptables -I DOCKER-USER -i "
+                      "cbx+ -j ACCEPT; iptables -I DOCKER-USER -o cbx+ -j ACCEPT");
 }

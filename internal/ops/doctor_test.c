@@ -338,11 +338,14 @@ static void run_tool(const char *const *argv)
 }
 #define TOOL(...) run_tool((const char *const[]){__VA_ARGS__, NULL})
 
+#define DROPS_FORWARDED                                                                            \
+    "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; "     \
+    "policy drop; }"
+
 static void foreign_drop_policy_is_a_warning(void **state)
 {
     (void)state;
-    TOOL("nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward "
-                "priority 0; policy drop; }");
+    TOOL("nft", DROPS_FORWARDED);
     expect(SOUND IMG, "forwarding", DOCTOR_WARNING, "", "ip filter");
     TOOL("nft", "delete table ip filter");
     expect(SOUND IMG, "forwarding", DOCTOR_OK, "", "");
@@ -381,7 +384,12 @@ static void cni_list_and_plugins_are_looked_up(void **state)
     write_program("cnibin/bridge", "#!/bin/sh\n[ \"$CNI_COMMAND\" = VERSION ] || exit 9\n"
                                    "echo '{\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}'\n");
     expect(BIN, "network", DOCTOR_OK, "", "box");
-    expect(BIN, "forwarding", DOCTOR_SKIP, "", "cni");
+    expect(BIN, "forwarding", DOCTOR_OK, "", "no other table");
+    TOOL("nft", DROPS_FORWARDED);
+    expect(BIN, "forwarding", DOCTOR_WARNING, "", "ip filter");
+    write_list("{\"type\":\"bridge\"},{\"type\":\"firewall\"}");
+    expect(BIN, "forwarding", DOCTOR_OK, "", "firewall plugin");
+    TOOL("nft", "delete table ip filter");
 }
 
 static void links_without_an_owner_are_listed(void **state)
