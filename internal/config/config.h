@@ -61,6 +61,12 @@ struct config {
         bool peers;       /* network.peers = false: with cni, the guest's own subnet is closed */
     } network;
     struct {
+        const char *kernel; /* pin.kernel: sha256 as hex; "" = none beyond image.json's */
+        const char *initrd;
+        const char *rootfs;
+        const char *vmm; /* of the program that qemu.binary or firecracker.binary names */
+    } pin;
+    struct {
         int64_t ttl_ms;          /* lease.ttl = 90m */
         int64_t idle_timeout_ms; /* lease.idleTimeout = 30m */
         int64_t stop_timeout_ms; /* lease.stopTimeout = 10s: graceful shutdown, then SIGKILL */
@@ -116,6 +122,7 @@ enum config_rule {
     RULE_ENV_NAMES,  /* names of environment variables */
     RULE_ADDRESSES,  /* at most 3 IP addresses */
     RULE_PATTERNS,   /* exclude patterns */
+    RULE_SHA256,     /* 64 lower-case hex digits */
     RULE_WORD        /* letters, digits, ".", "_", "-" */
 };
 

@@ -14,6 +14,9 @@
 #define CRABBOX(key, var, opt)                                                                     \
     .name = "firecracker." key, .env = "CRABBOX_FIRECRACKER_" var, .flag = "firecracker-" opt
 #define OURS(key, var, opt) .name = key, .env = "CRABBOX_FC_" var, .flag = opt
+#define PIN(file, var)                                                                             \
+    OURS("pin." file, "PIN_" var, "pin-" file), .type = CFG_STRING, .rule = RULE_SHA256,           \
+                                                .host = true, .fallback = "", .may_be_empty = true
 
 const struct config_key config_keys[] = {
     {CRABBOX("binary", "BINARY", "binary"), .type = CFG_PATH, .rule = RULE_PROGRAM, .host = true,
@@ -84,6 +87,11 @@ const struct config_key config_keys[] = {
     {OURS("network.peers", "NETWORK_PEERS", "network-peers"), .type = CFG_BOOL, .host = true,
      .fallback = "false", AT(network.peers),
      .help = "let a guest reach the other addresses of its CNI subnet; for network: cni"},
+    {PIN("kernel", "KERNEL"), AT(pin.kernel), .help = "sha256 that the guest's kernel must have"},
+    {PIN("initrd", "INITRD"), AT(pin.initrd), .help = "the same for the initrd"},
+    {PIN("rootfs", "ROOTFS"), AT(pin.rootfs), .help = "the same for the root filesystem"},
+    {PIN("vmm", "VMM"), AT(pin.vmm),
+     .help = "the same for the program that qemu.binary or firecracker.binary names"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,

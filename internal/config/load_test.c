@@ -111,10 +111,7 @@ static void test_every_env_and_flag(void **state)
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         struct config cfg;
-        const char *value = *key->fallback          ? key->fallback
-                            : key->type == CFG_ENUM ? "tcg"
-                            : key->type == CFG_PATH ? "/x"
-                                                    : "1.1.1.1";
+        const char *value = config_dir_sample(key);
         const struct config_flag flag = {key->name, value, "--x"};
         char assignment[256];
         assert_ptr_equal(config_key_by_flag(key->flag), key);

@@ -92,6 +92,13 @@ static const char *check_word(const char *s)
     return NULL;
 }
 
+static const char *check_sha256(const char *s)
+{
+    if (strlen(s) != 64 || !all_of(s, DIGITS "abcdef"))
+        return "not a SHA-256 (64 lower-case hex digits, as sha256sum prints them)";
+    return NULL;
+}
+
 const char *rule_check(enum config_rule rule, const char *text, unsigned index)
 {
     switch (rule) {
@@ -105,6 +112,8 @@ const char *rule_check(enum config_rule rule, const char *text, unsigned index)
         return check_env_name(text);
     case RULE_ADDRESSES:
         return check_address(text, index);
+    case RULE_SHA256:
+        return check_sha256(text);
     case RULE_WORD:
         return check_word(text);
     case RULE_PATTERNS:

@@ -125,12 +125,7 @@ static void test_every_key(void **state)
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         const char *dot = strchr(key->name, '.');
-        const char *value = key->type == CFG_PATH ? "/x"
-                            : key->type == CFG_ENUM
-                                ? (str_has_prefix(key->choices, "kvm") ? "tcg" : key->fallback)
-                            : key->rule == RULE_ENV_NAMES ? "SECRET"
-                            : *key->fallback              ? key->fallback
-                                                          : "1.1.1.1";
+        const char *value = config_dir_sample(key);
         char text[256];
         if (dot)
             (void)str_format(text, sizeof text, "%.*s:\n  %s: %s\n", (int)(dot - key->name),

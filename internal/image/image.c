@@ -98,9 +98,65 @@ static int join(char dst[static PATH_MAX], const char *dir, const char *name, st
     return 0;
 }
 
-static int load_ours(const char *dir, struct image *img, struct error *err)
+static const char *const file_words[IMAGE_FILES] = {"kernel", "initrd", "root filesystem"};
+
+/* Both the manifest and the configuration may pin a file: then they must agree. */
+static int set_pin(struct image *img, enum image_file f, const char *manifest, const char *config,
+                   struct error *err)
+{
+    struct pinned *p = &img->pins[f];
+    static const char *const keys[IMAGE_FILES] = {"pin.kernel", "pin.initrd", "pin.rootfs"};
+    const char *pin = *config ? config : manifest;
+    p->what = file_words[f];
+    if (*manifest && *config && !str_eq(manifest, config))
+        return error_set(err, ERR_CONFIG, 0,
+                         "%s is %s, but %s/" MANIFEST_NAME
+                         " pins the %s as %s; next: take the image "
+                         "that was meant, or set %s anew",
+                         keys[f], config, img->dir, p->what, manifest, keys[f]);
+    if (*pin && !*image_path(img, f))
+        return error_set(err, ERR_CONFIG, 0, "%s is set, but the image has no %s", keys[f],
+                         p->what);
+    return str_copy(p->sha256, sizeof p->sha256, pin);
+}
+
+static int set_pins(struct image *img, const struct manifest *m, const struct config *cfg,
+                    struct error *err)
+{
+    const struct manifest none = {0};
+    m = m ? m : &none;
+    if (set_pin(img, IMAGE_KERNEL, m->kernel.sha256, cfg->pin.kernel, err) < 0 ||
+        set_pin(img, IMAGE_INITRD, m->initrd.sha256, cfg->pin.initrd, err) < 0)
+        return -1;
+    return set_pin(img, IMAGE_ROOTFS, m->rootfs.sha256, cfg->pin.rootfs, err);
+}
+
+const char *image_path(const struct image *img, enum image_file f)
+{
+    return f == IMAGE_KERNEL ? img->kernel : f == IMAGE_INITRD ? img->initrd : img->rootfs;
+}
+
+int image_check_pins(struct image *img, int cache_fd, const struct deadline *d, struct error *err)
+{
+    for (int f = 0; f < IMAGE_FILES; f++)
+        if (*image_path(img, f) &&
+            pinned_check(&img->pins[f], image_path(img, f), cache_fd, d, err) < 0)
+            return -1;
+    return 0;
+}
+
+int image_unchanged(const struct image *img, struct error *err)
+{
+    for (int f = 0; f < IMAGE_FILES; f++)
+        if (*image_path(img, f) && pinned_unchanged(&img->pins[f], image_path(img, f), err) < 0)
+            return -1;
+    return 0;
+}
+
+static int load_ours(const struct config *cfg, struct image *img, struct error *err)
 {
     struct manifest m;
+    const char *dir = cfg->image.dir;
     img->kind = IMAGE_OURS;
     if (read_manifest(dir, &m, err) < 0)
         return -1;
@@ -116,11 +172,12 @@ static int load_ours(const char *dir, struct image *img, struct error *err)
                          "%s holds %s, but " MANIFEST_NAME " says %s: build the image again",
                          img->rootfs, img->rootfs_type, m.rootfs_type);
     (void)str_copy(img->kernel_release, sizeof img->kernel_release, m.kernel_release);
-    return str_format(img->pin, sizeof img->pin, "sha256:%s", m.rootfs.sha256);
+    return set_pins(img, &m, cfg, err);
 }
 
-static int load_stock(const struct config_firecracker *fc, struct image *img, struct error *err)
+static int load_stock(const struct config *cfg, struct image *img, struct error *err)
 {
+    const struct config_firecracker *fc = &cfg->firecracker;
     img->kind = IMAGE_STOCK;
     if (!*fc->kernel && !*fc->rootfs)
         return error_set(err, ERR_CONFIG, 0,
@@ -138,14 +195,14 @@ static int load_stock(const struct config_firecracker *fc, struct image *img, st
         return error_append(err, " (firecracker.kernel)");
     if (check_rootfs(img, err) < 0)
         return error_append(err, " (firecracker.rootfs)");
-    return str_copy(img->pin, sizeof img->pin, "none");
+    return set_pins(img, NULL, cfg, err);
 }
 
 int image_load(const struct config *cfg, struct image *out, struct error *err)
 {
     struct image img = {0};
-    const char *dir = cfg->image.dir ? cfg->image.dir : "";
-    int r = *dir ? load_ours(dir, &img, err) : load_stock(&cfg->firecracker, &img, err);
+    bool ours = cfg->image.dir && *cfg->image.dir;
+    int r = ours ? load_ours(cfg, &img, err) : load_stock(cfg, &img, err);
     if (r == 0)
         *out = img;
     return r;

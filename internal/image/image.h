@@ -18,8 +18,10 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "sys/pinned.h"
 
 enum image_kind { IMAGE_OURS, IMAGE_STOCK };
+enum image_file { IMAGE_KERNEL, IMAGE_INITRD, IMAGE_ROOTFS, IMAGE_FILES };
 
 struct image {
     enum image_kind kind;
@@ -30,13 +32,24 @@ struct image {
     char rootfs[PATH_MAX];
     char rootfs_type[16];    /* "ext4", "squashfs", "erofs", "xfs", "btrfs" from the magic */
     char kernel_release[64]; /* "" when unknown */
-    char pin[72];            /* "sha256:…" of rootfs from the manifest, or "none" */
+    /* What image.json and the configuration pin, by enum image_file. */
+    struct pinned pins[IMAGE_FILES];
 };
 
 /* Finds and checks the files: present, regular, not empty, kernel an ELF vmlinux (or arm64 Image),
  * root a filesystem we know, manifest strict. ERR_CONFIG names the file, the reason and what to do
  * (build the image with scripts/build-image.sh, set firecracker.kernel …). Reads headers only. */
 int image_load(const struct config *cfg, struct image *out, struct error *err);
+
+/* The path of a file; "" where the image has none. */
+const char *image_path(const struct image *img, enum image_file f);
+
+/* Compares every pinned file with its pin (pinned.h: whole files are read, or remembered in the
+ * directory `cache_fd`) and notes which inodes were seen. */
+int image_check_pins(struct image *img, int cache_fd, const struct deadline *d, struct error *err);
+
+/* After the VMM has opened the files: they are those that image_check_pins saw. */
+int image_unchanged(const struct image *img, struct error *err);
 
 /* How a file was duplicated; shown to the user. */
 enum clone_how { CLONE_REFLINK, CLONE_SPARSE, CLONE_COPY };

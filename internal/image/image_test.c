@@ -94,6 +94,7 @@ static struct config config_of(const char *image_dir, const char *k, const char 
     cfg.image.dir = image_dir;
     cfg.firecracker.kernel = k;
     cfg.firecracker.rootfs = r;
+    cfg.pin.kernel = cfg.pin.initrd = cfg.pin.rootfs = "";
     return cfg;
 }
 
@@ -128,7 +129,8 @@ static void test_ours(void **state)
     assert_true(str_has_suffix(img.initrd, "/initrd.cpio"));
     assert_string_equal(img.rootfs_type, "ext4");
     assert_string_equal(img.kernel_release, "6.1.0-test");
-    assert_string_equal(img.pin, "sha256:" HASH);
+    assert_string_equal(img.pins[IMAGE_KERNEL].sha256, HASH);
+    assert_string_equal(img.pins[IMAGE_ROOTFS].sha256, HASH);
     assert_false(img.kernel_pvh);
 }
 
@@ -141,8 +143,40 @@ static void test_stock(void **state)
     must(image_load(&cfg, &img, &err), &err);
     assert_int_equal(img.kind, IMAGE_STOCK);
     assert_string_equal(img.initrd, "");
-    assert_string_equal(img.pin, "none");
+    assert_string_equal(img.pins[IMAGE_ROOTFS].sha256, "");
     assert_string_equal(img.rootfs_type, "ext4");
+}
+
+#define OTHER "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+
+/* The configuration pins a stock image, and may repeat what a manifest says, but not contradict. */
+static void test_pins_of_the_configuration(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct config cfg = config_of("", kernel, rootfs);
+    struct image img;
+    cfg.pin.kernel = OTHER;
+    must(image_load(&cfg, &img, &err), &err);
+    assert_string_equal(img.pins[IMAGE_KERNEL].sha256, OTHER);
+    assert_int_equal(image_check_pins(&img, -1, NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_non_null(strstr(err.msg, "the pin says " OTHER));
+
+    error_clear(&err);
+    cfg = config_of("", kernel, rootfs);
+    cfg.pin.initrd = OTHER;
+    assert_int_equal(image_load(&cfg, &img, &err), -1);
+    assert_non_null(strstr(err.msg, "pin.initrd is set, but the image has no initrd"));
+
+    error_clear(&err);
+    cfg = config_of(dir, "", "");
+    cfg.pin.rootfs = HASH;
+    must(image_load(&cfg, &img, &err), &err);
+    cfg.pin.rootfs = OTHER;
+    assert_int_equal(image_load(&cfg, &img, &err), -1);
+    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_non_null(strstr(err.msg, "pin.rootfs is " OTHER));
 }
 
 static void test_stock_broken(void **state)
@@ -280,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ours, fresh, drop),
         cmocka_unit_test_setup_teardown(test_stock, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_pins_of_the_configuration, fresh, drop),
         cmocka_unit_test_setup_teardown(test_stock_broken, fresh, drop),
         cmocka_unit_test_setup_teardown(test_directory_broken, fresh, drop),
         cmocka_unit_test_setup_teardown(test_files_broken, fresh, drop),

@@ -69,7 +69,8 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
         (s->slugs_fd = open_below(s, "slugs", create, err)) < 0 ||
         (s->logs_fd = open_below(s, "logs", create, err)) < 0)
         return -1;
-    return 0;
+    s->verified_fd = open_below(s, "verified", create, create ? err : NULL);
+    return s->verified_fd < 0 && create ? -1 : 0;
 }
 
 int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
@@ -98,6 +99,7 @@ void store_close(struct store *s)
     CLOSE_FD(s->leases_fd);
     CLOSE_FD(s->slugs_fd);
     CLOSE_FD(s->logs_fd);
+    CLOSE_FD(s->verified_fd);
 }
 
 void lease_handle_close(struct lease_handle *h)

@@ -3,6 +3,7 @@
  *   <state>/leases/<id>/lease.json, lock, keys, seed, disk, logs, sockets
  *   <state>/slugs/<slug>            symlink whose text is the lease id: the claim of the slug
  *   <state>/logs/<time>-<slug>-<id>/ console.log, vmm.log, error.txt of a lease that failed
+ *   <state>/verified/<dev>-<ino>     what a pinned file's hash was: see sys/pinned.h
  *   <state>/lock                    held for a moment while a lease directory is made or swept
  *
  * The lock of a lease (store_create returns it taken) is held for as long as somebody changes the
@@ -29,11 +30,12 @@
 struct store {
     char path[PATH_MAX];
     int fd, leases_fd, slugs_fd, logs_fd; /* owned */
+    int verified_fd;                      /* owned; -1 where it is not there yet and we only look */
     const struct lease_step_names *steps; /* borrowed; see lease.h */
 };
 #define STORE_INIT                                                                                 \
     {                                                                                              \
-        .fd = -1, .leases_fd = -1, .slugs_fd = -1, .logs_fd = -1                                   \
+        .fd = -1, .leases_fd = -1, .slugs_fd = -1, .logs_fd = -1, .verified_fd = -1                \
     }
 
 /* $CRABBOX_FC_STATE_DIR, else $XDG_STATE_HOME/crabbox-fc, else ~/.local/state/crabbox-fc.

@@ -6,6 +6,7 @@
 #include "ops/admission.h"
 #include "ops/ops.h"
 #include "ops/step_net.h"
+#include "sys/spawn.h"
 
 int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
              struct error *err)
@@ -84,7 +85,8 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     (void)str_copy(l->image_kind, sizeof l->image_kind,
                    c->image.kind == IMAGE_OURS ? "ours" : "stock");
     (void)str_copy(l->kernel_release, sizeof l->kernel_release, c->image.kernel_release);
-    (void)str_copy(l->pin, sizeof l->pin, c->image.pin);
+    const char *pin = c->image.pins[IMAGE_ROOTFS].sha256;
+    (void)str_format(l->pin, sizeof l->pin, "%s%s", *pin ? "sha256:" : "none", pin);
     if (str_copy(l->user, sizeof l->user, cfg->firecracker.user) < 0 ||
         str_copy(l->work_root, sizeof l->work_root, cfg->firecracker.work_root) < 0 ||
         str_copy(l->rootfs, sizeof l->rootfs, c->image.rootfs) < 0)
@@ -92,12 +94,31 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     return 0;
 }
 
+/* Everything that is pinned is what it should be. What is checked here is looked at once more when
+ * the VMM has it open. */
+static int check_pins(struct step_ctx *c, struct error *err)
+{
+    const struct config *cfg = c->ops->cfg;
+    int cache_fd = c->ops->store.verified_fd;
+    c->vmm_pin.what = "VMM program";
+    if (image_check_pins(&c->image, cache_fd, &c->deadline, err) < 0)
+        return -1;
+    if (!*cfg->pin.vmm)
+        return 0;
+    _cleanup_free_ char *path = spawn_lookup(step_vmm_binary(cfg));
+    if (!path)
+        return error_set(err, ERR_ENV, 0, "%s is not there; next: crabbox-fc doctor",
+                         step_vmm_binary(cfg));
+    (void)str_copy(c->vmm_pin.sha256, sizeof c->vmm_pin.sha256, cfg->pin.vmm);
+    return pinned_check(&c->vmm_pin, path, cache_fd, &c->deadline, err);
+}
+
 static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct error *err)
 {
     const struct config *cfg = c->ops->cfg;
     if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
         net_check_rights(err) < 0 || step_net_check(c, err) < 0 ||
-        image_load(cfg, &c->image, err) < 0 || describe(c, req, err) < 0)
+        image_load(cfg, &c->image, err) < 0 || check_pins(c, err) < 0 || describe(c, req, err) < 0)
         return -1;
     const struct admission need = {.memory_mib = c->lease.memory_mib,
                                    .cpus = c->lease.cpus,

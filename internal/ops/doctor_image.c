@@ -9,6 +9,7 @@
 #include "image/manifest.h"
 #include "image/probe.h"
 #include "ops/doctor_check.h"
+#include "ops/ops.h"
 #include "sys/file.h"
 
 #define BUILD_IMAGE "scripts/build-image.sh"
@@ -208,6 +209,35 @@ void doctor_rootfs(struct doctor_ctx *ctx, struct doctor_check *c)
     check_ok(c, "%s %s", info.type, ctx->rootfs);
 }
 
+/* Whole files are hashed by warmup; here only what it remembered is looked at. */
+static bool judge_pins(const struct doctor_ctx *ctx, const struct image *img,
+                       struct doctor_check *c)
+{
+    static const char *const words[] = {[PINNED_NONE] = "none",
+                                        [PINNED_GOOD] = "verified",
+                                        [PINNED_UNKNOWN] = "not verified yet",
+                                        [PINNED_WRONG] = "wrong"};
+    static const char *const details[IMAGE_FILES] = {"pinKernel", "pinInitrd", "pinRootfs"};
+    struct store s = STORE_INIT;
+    bool good = true;
+    if (*ctx->state_dir)
+        (void)store_open_existing(&s, ctx->state_dir, ops_step_names(), NULL);
+    const char *pin = img->pins[IMAGE_ROOTFS].sha256;
+    check_detail(c, "pin", "%s%s", *pin ? "sha256:" : "none", pin);
+    for (int f = 0; f < IMAGE_FILES; f++) {
+        const char *path = image_path(img, f);
+        enum pinned_state state = pinned_look(&img->pins[f], path, s.verified_fd);
+        check_detail(c, details[f], "%s", words[state]);
+        if (state != PINNED_WRONG || !good)
+            continue;
+        good = false;
+        check_fail(c, CLASS_CONFIG, "%s is not what its pin says", path);
+        check_mend(c, "find out who changed it, and build or install it again");
+    }
+    store_close(&s);
+    return good;
+}
+
 void doctor_image(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct image img;
@@ -224,10 +254,11 @@ void doctor_image(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_detail(c, "kernelRelease", "%s", *img.kernel_release ? img.kernel_release : "unknown");
     check_detail(c, "filesystem", "%s", img.rootfs_type);
-    check_detail(c, "pin", "%s", img.pin);
+    if (!judge_pins(ctx, &img, c))
+        return;
     if (is_ours(ctx))
         check_ok(c, "%s: kernel %s, shared %s root", dir, img.kernel_release, img.rootfs_type);
     else
         check_ok(c, "stock image: %s root, cloned for each lease, pin %s", img.rootfs_type,
-                 img.pin);
+                 *img.pins[IMAGE_ROOTFS].sha256 ? "set" : "none");
 }

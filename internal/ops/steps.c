@@ -196,6 +196,21 @@ static const struct vmm_backend *backend_of(struct step_ctx *c, struct error *er
     return vmm_backend_by_name(c->lease.vmm.backend, err);
 }
 
+const char *step_vmm_binary(const struct config *cfg)
+{
+    return str_eq(cfg->vmm, vmm_qemu.name) ? cfg->qemu.binary : cfg->firecracker.binary;
+}
+
+/* The VMM has opened its files and is itself an open file: what was checked is what it has. */
+static int vmm_check_pins(const struct step_ctx *c, struct error *err)
+{
+    char exe[64];
+    (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)c->lease.vmm.proc.pid);
+    if (image_unchanged(&c->image, err) < 0)
+        return -1;
+    return c->vmm_pin.sha256[0] ? pinned_unchanged(&c->vmm_pin, exe, err) : 0;
+}
+
 static int vmm_apply(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
@@ -209,7 +224,7 @@ static int vmm_apply(void *ctx, struct error *err)
     struct vmm_spec spec = {
         .lease_id = c->lease.id,
         .vm_id = c->lease.name,
-        .binary = str_eq(backend->name, "qemu") ? cfg->qemu.binary : cfg->firecracker.binary,
+        .binary = step_vmm_binary(cfg),
         .accel = accel,
         .dirfd = c->handle.dirfd,
         .netns_fd = c->netns_fd,
@@ -230,7 +245,7 @@ static int vmm_apply(void *ctx, struct error *err)
         return -1;
     }
     c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
-    return c->vmm_fd < 0 ? -1 : 0;
+    return c->vmm_fd < 0 ? -1 : vmm_check_pins(c, err);
 }
 
 static int vmm_undo(void *ctx, struct error *err)

@@ -16,6 +16,7 @@ struct step_ctx {
     /* acquire only */
     bool slug_made_up; /* by us: another will do as well */
     struct image image;
+    struct pinned vmm_pin;  /* of the VMM's program */
     struct cni_chain chain; /* owned; of firecracker.network cni */
     int reservation_fd;     /* owned; see admission.h */
     int netns_fd;           /* owned; undo: the VMM's, where one is needed */
@@ -38,6 +39,9 @@ void step_ctx_close(struct step_ctx *c);
 
 extern const struct plan_step ops_steps[];
 extern const size_t ops_steps_len;
+
+/* The program that the chosen VMM is, as configured. */
+const char *step_vmm_binary(const struct config *cfg);
 
 /* Writes the record; durable: with fsync. */
 int step_save(struct step_ctx *c, bool durable, struct error *err);

@@ -25,7 +25,7 @@ struct child_plan {
 };
 
 /* Finds argv[0] in PATH so that the child needs no search (execvp allocates). */
-static char *find_program(const char *name)
+char *spawn_lookup(const char *name)
 {
     if (strchr(name, '/'))
         return xstrdup(name);
@@ -172,7 +172,7 @@ static int exec_verdict(struct child *c, const char *name, struct error *err)
 int spawn(const struct spawn_spec *spec, struct child *out, struct error *err)
 {
     *out = (struct child)CHILD_INIT;
-    _cleanup_free_ char *path = find_program(spec->argv[0]);
+    _cleanup_free_ char *path = spawn_lookup(spec->argv[0]);
     if (!path)
         return error_set(err, ERR_ENV, ENOENT, "start %s", spec->argv[0]);
     _cleanup_close_ int in = stdio_source(spec->stdin_fd, O_RDONLY);

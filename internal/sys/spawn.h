@@ -57,6 +57,9 @@ struct exit_status {
     int signal; /* when signalled */
 };
 
+/* The file that spawn() would execute for argv[0] (caller frees), or NULL. */
+char *spawn_lookup(const char *name);
+
 /* Starts the program. Unless held, an exec failure (ERR_ENV, with the program's name) is
  * reported here. On error nothing is left running. */
 int spawn(const struct spawn_spec *spec, struct child *out, struct error *err);

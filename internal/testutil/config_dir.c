@@ -92,3 +92,16 @@ enum err_kind config_dir_refused(const struct config_dir *d, const char *part)
     assert_null(cfg.priv);
     return err.kind;
 }
+
+const char *config_dir_sample(const struct config_key *key)
+{
+    if (key->type == CFG_PATH)
+        return "/x";
+    if (key->rule == RULE_ENV_NAMES)
+        return "SECRET";
+    if (key->rule == RULE_SHA256)
+        return "0000000000000000000000000000000000000000000000000000000000000000";
+    if (*key->fallback)
+        return key->fallback;
+    return key->type == CFG_ENUM ? "tcg" : "1.1.1.1";
+}

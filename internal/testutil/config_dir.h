@@ -41,6 +41,9 @@ const char *const *config_dir_envp(const struct config_dir *d);
 int config_dir_load(const struct config_dir *d, const struct config_flag *flags, size_t n,
                     struct config *out, struct error *err);
 
+/* A value that the key takes: its default where it has one. */
+const char *config_dir_sample(const struct config_key *key);
+
 /* Loads, expects a failure whose message contains `part`, and returns its kind. */
 enum err_kind config_dir_refused(const struct config_dir *d, const char *part);
 

@@ -1,0 +1,161 @@
+/* Pins, through the whole program: a kernel, root or VMM that is not the one that was meant never
+ * gets to run a guest.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "testutil/bed.h"
+
+static struct bed bed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bed_open(&bed);
+    bed.run_timeout_ms = 30000;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+/* A line of shell in the image's directory, $0 being the program. Its output is the result's. */
+static struct bed_result in_image(const char *script)
+{
+    _cleanup_free_ char *text = xasprintf("cd \"$CRABBOX_FC_IMAGE_DIR\"; %s", script);
+    struct bed_result r = BED_EXEC(&bed, "sh", "-ec", text, bed.program);
+    bed_assert_code(r, 0);
+    return r;
+}
+
+static void refused(const char *message)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "a");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, message);
+    bed_assert_clean(&bed);
+}
+
+static void accepted(void)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "a");
+    bed_assert_code(r, 0);
+    _cleanup_bed_result_ struct bed_result pin = in_image(
+        "test \"$(\"$0\" status a --json | jq -r .image.pin)\" = "
+        "sha256:$(sha256sum <rootfs.ext4 | cut -d' ' -f1)");
+    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(s, 0);
+}
+
+static void test_a_changed_file_is_refused_and_named(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"vmlinux", "initrd.cpio", "rootfs.ext4"};
+    accepted();
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        /* One byte, far from the headers; size and time of modification stay. */
+        _cleanup_free_ char *harm = xasprintf(
+            "cp -a %s aside; touch -r %s then; size=$(stat -c %%s %s); "
+            "printf '\\377' | dd of=%s bs=1 seek=$((size - 1)) conv=notrunc status=none; "
+            "touch -r then %s",
+            files[i], files[i], files[i], files[i], files[i]);
+        _cleanup_bed_result_ struct bed_result h = in_image(harm);
+        _cleanup_free_ char *says = xasprintf("/%s is not the pinned one", files[i]);
+        refused(says);
+        _cleanup_free_ char *mend = xasprintf("mv aside %s; rm then", files[i]);
+        _cleanup_bed_result_ struct bed_result m = in_image(mend);
+    }
+    accepted();
+}
+
+/* The hash of a file of gigabytes is not taken for each lease. */
+static void test_what_was_verified_is_remembered(void **state)
+{
+    (void)state;
+    static const char ask[] =
+        "\"$0\" doctor --json | jq -r '.checks[] | select(.check == \"image\").details.pinRootfs'";
+    _cleanup_bed_result_ struct bed_result before = in_image("cp rootfs.ext4 n; mv n rootfs.ext4");
+    _cleanup_bed_result_ struct bed_result no = in_image(ask);
+    assert_string_equal(no.out.buf, "not verified yet\n");
+    sleep(3); /* a file that changed a moment ago is not remembered */
+    accepted();
+    _cleanup_bed_result_ struct bed_result yes = in_image(ask);
+    assert_string_equal(yes.out.buf, "verified\n");
+}
+
+static void test_the_vmm_is_pinned_too(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result sum = in_image(
+        "sha256sum <\"$CRABBOX_FIRECRACKER_BINARY\" | cut -d' ' -f1 | tr -d '\\n'");
+    bed_setenv(&bed, "CRABBOX_FC_PIN_VMM", sum.out.buf);
+    accepted();
+    sum.out.buf[0] = sum.out.buf[0] == '0' ? '1' : '0';
+    bed_setenv(&bed, "CRABBOX_FC_PIN_VMM", sum.out.buf);
+    refused("VMM program ");
+}
+
+/* A "firecracker" that does something before it becomes the real one. */
+static void wrap_vmm(const char *script)
+{
+    _cleanup_free_ char *text = xasprintf(
+        "printf '#!/bin/sh\\n%s\\nexec \"%s/testutil/standin-firecracker\" \"$@\"\\n' >../wrapper; "
+        "chmod 755 ../wrapper",
+        script, bed.build);
+    _cleanup_bed_result_ struct bed_result r = in_image(text);
+    _cleanup_free_ char *path = xasprintf("%s/wrapper", bed.dir);
+    bed_setenv(&bed, "CRABBOX_FIRECRACKER_BINARY", path);
+}
+
+static void test_a_file_swapped_after_its_check_is_seen(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *swap = xasprintf("cd %s && cp initrd.cpio n && mv n initrd.cpio; cd - "
+                                          ">/dev/null",
+                                          bed.image);
+    wrap_vmm(swap);
+    refused("initrd.cpio changed between its check and its use");
+}
+
+/* The pin is of what runs: a wrapper passes for itself, not for what it becomes. */
+static void test_a_wrapper_does_not_pass_for_the_vmm(void **state)
+{
+    (void)state;
+    wrap_vmm(":");
+    _cleanup_bed_result_ struct bed_result sum = in_image(
+        "sha256sum <../wrapper | cut -c1-64 | tr -d "
+        "'\\n'");
+    bed_setenv(&bed, "CRABBOX_FC_PIN_VMM", sum.out.buf);
+    refused("/exe changed between its check and its use");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_teardown(f, after_each)
+    const struct CMUnitTest tests[] = {
+        T(test_a_changed_file_is_refused_and_named),
+        T(test_what_was_verified_is_remembered),
+        T(test_the_vmm_is_pinned_too),
+        T(test_a_file_swapped_after_its_check_is_seen),
+        T(test_a_wrapper_does_not_pass_for_the_vmm),
+    };
+    return bed_run_group(tests, setup, teardown);
+}

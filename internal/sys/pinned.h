@@ -1,0 +1,49 @@
+/* pinned.h: files that must be, byte for byte, what somebody wrote down.
+ *
+ *   pinned_check     before the file is used: hashes it, or finds that it did so before
+ *   pinned_unchanged afterwards: what was used is the inode that was checked
+ *
+ * A hash is remembered for a file's device, inode, size and times of change in a directory of ours
+ * (the cache); any write, and any rename of another file over it, makes it unknown again. A file
+ * that changed within the last seconds is never remembered: a second change might leave the same
+ * times. Without a pin nothing is hashed, but that the file stays the same is still checked.
+ */
+#ifndef CRABBOX_SYS_PINNED_H
+#define CRABBOX_SYS_PINNED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "sys/deadline.h"
+#include "sys/hash.h"
+
+struct file_id {
+    uint64_t dev, ino;
+    int64_t size, mtime_ns, ctime_ns;
+};
+
+struct pinned {
+    const char *what;             /* "kernel": for messages; static */
+    char sha256[SHA256_HEX_SIZE]; /* lower-case hex; "": no pin */
+    struct file_id id;            /* of the file that pinned_check saw */
+};
+
+/* How long a file must have been left alone for its hash to be remembered; tests shorten it. */
+extern int64_t pinned_settled_ns;
+
+/* ERR_CONFIG with both hashes when the file is another one; ERR_IO when it can't be read or changes
+ * while it is. `cache_fd` -1: nothing is remembered. */
+int pinned_check(struct pinned *p, const char *path, int cache_fd, const struct deadline *d,
+                 struct error *err);
+
+/* What pinned_check would find without reading the file; writes nothing. */
+enum pinned_state { PINNED_NONE, PINNED_GOOD, PINNED_UNKNOWN, PINNED_WRONG };
+enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd);
+
+/* `path` leads to the very file that was checked, and it has not changed. ERR_CONFIG if not.
+ * Follows links, so /proc/PID/exe will do. */
+int pinned_unchanged(const struct pinned *p, const char *path, struct error *err);
+
+#endif
