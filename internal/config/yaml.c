@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "config/plain.h"
 #include "config/yaml_event.h"
 
 /* Where a key stands: the block's name ("" at the top) and the mark of the key itself. */
@@ -96,37 +97,18 @@ static int fail_unknown(struct reader *r, const struct place *at, const char *wo
 
 /* ---- values ---- */
 
-/* What a plain scalar that is no ordinary string would be to a YAML reader; NULL for a string. */
-static const char *plain_kind(const char *s)
-{
-    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-    static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE",
-                                        "yes",  "Yes",  "YES",  "no",    "No",    "NO",
-                                        "on",   "On",   "ON",   "off",   "Off",   "OFF"};
-    for (size_t i = 0; i < ARRAY_LEN(nulls); i++)
-        if (str_eq(s, nulls[i]))
-            return "nothing";
-    for (size_t i = 0; i < ARRAY_LEN(bools); i++)
-        if (str_eq(s, bools[i]))
-            return "a boolean";
-    const char *t = s + (*s == '-' || *s == '+');
-    if (t[strspn(t, "0123456789")] == '\0' ||
-        (*t && t[strspn(t, "0123456789.")] == '\0' && strchr(t, '.') == strrchr(t, '.')))
-        return "a number";
-    return NULL;
-}
-
 /* Whether the way the scalar is written fits the type: 4 is a number, "4" is not. */
 static int check_style(struct reader *r, const struct config_key *key)
 {
     const yaml_event_t *e = &r->event;
     bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    const char *kind = plain ? plain_kind(reader_text(r)) : NULL;
+    const enum plain_kind kind = plain ? plain_kind(reader_text(r)) : PLAIN_TEXT;
+    bool text = key->type == CFG_STRING || key->type == CFG_LIST || key->type == CFG_PATH;
     if (e->data.scalar.style == YAML_LITERAL_SCALAR_STYLE ||
         e->data.scalar.style == YAML_FOLDED_SCALAR_STYLE)
         return reader_fail(r, e->start_mark, "\"%s\" is block text (| or >); write it on one line",
                            key->name);
-    if (kind && str_eq(kind, "nothing"))
+    if (kind == PLAIN_NOTHING)
         return reader_fail(r, e->start_mark, "\"%s\" has no value%s", key->name,
                            key->may_be_empty ? "; write \"\" for none" : "");
     if (key->type == CFG_INT || key->type == CFG_BOOL) {
@@ -136,9 +118,10 @@ static int check_style(struct reader *r, const struct config_key *key)
                                key->type == CFG_INT ? "a whole number" : "true or false");
         return 0;
     }
-    if (kind && !(key->type == CFG_MIB && str_eq(kind, "a number")))
-        return reader_fail(r, e->start_mark, "\"%s\" is %s, not a %s", key->name, kind,
-                           config_type_name(key->type));
+    if (kind != PLAIN_TEXT && !(key->type == CFG_MIB && kind == PLAIN_NUMBER))
+        return reader_fail(r, e->start_mark, "\"%s\" is %s, not a %s%s", key->name,
+                           plain_kind_name(kind), config_type_name(key->type),
+                           text ? "; put it in quotes if it is meant as text" : "");
     return 0;
 }
 
@@ -344,7 +327,12 @@ static int read_block(struct reader *r, const char *block)
     if (reader_next(r) < 0)
         return -1;
     if (r->event.type != YAML_MAPPING_START_EVENT)
-        return reader_fail(r, r->event.start_mark, "\"%s\" is not a block of keys", block);
+        return reader_fail(r, r->event.start_mark,
+                           r->event.type == YAML_SCALAR_EVENT && !*reader_text(r)
+                               ? "\"%s\" is not a block of keys: there is nothing in it; remove "
+                                 "the line"
+                               : "\"%s\" is not a block of keys",
+                           block);
     for (;;) {
         if (reader_next(r) < 0)
             return -1;
