@@ -34,7 +34,7 @@ static int trust_file(const struct invocation *in, const char *arg, struct error
 {
     char path[PATH_MAX];
     _cleanup_(cleanup_report) struct trust_report r = TRUST_REPORT_INIT;
-    if (find(arg, path, err) < 0 || trust_add(environment(), path, NULL, &r, err) < 0)
+    if (find(arg, path, err) < 0 || trust_add(environment(), path, in->opt.sha256, &r, err) < 0)
         return -1;
     if (in->opt.json) {
         _cleanup_json_ cJSON *j = cJSON_CreateObject();
@@ -78,16 +78,13 @@ static int list_files(const struct invocation *in, struct error *err)
 
 int cmd_trust(struct invocation *in, struct error *err)
 {
-    const char *word = in->n_args ? in->args[0] : "list";
+    const char *word = in->n_args ? in->args[0] : "list"; /* the parser lets no other words pass */
     const char *file = in->n_args > 1 ? in->args[1] : NULL;
-    if (str_eq(word, "list") && !file)
-        return list_files(in, err);
+    if (in->opt.sha256 && !str_eq(word, "add"))
+        return error_set(err, ERR_USAGE, 0, "--sha256 goes with: crabbox-fc trust add");
     if (str_eq(word, "add"))
         return trust_file(in, file, err);
     if (str_eq(word, "revoke"))
         return revoke_file(in, file, err);
-    if (!file) /* trust FILE */
-        return trust_file(in, word, err);
-    return error_set(err, ERR_USAGE, 0, "trust: unknown word \"%s\"; next: crabbox-fc trust --help",
-                     word);
+    return file ? error_set(err, ERR_USAGE, 0, "trust list takes no file") : list_files(in, err);
 }

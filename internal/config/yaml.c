@@ -153,6 +153,7 @@ static int read_value(struct reader *r, const struct config_key *key, struct str
 {
     char why[VALUE_WHY_MAX];
     _cleanup_strbuf_ struct strbuf raw = STRBUF_INIT;
+    r->from_home = false;
     if (reader_next(r) < 0)
         return -1;
     yaml_mark_t at = r->event.start_mark;
@@ -165,6 +166,7 @@ static int read_value(struct reader *r, const struct config_key *key, struct str
         if (reader_want_scalar(r, what) < 0 || check_style(r, key) < 0)
             return -1;
         strbuf_adds(&raw, reader_text(r));
+        r->from_home = key->type == CFG_PATH && raw.buf[0] == '~';
     }
     if (value_normalise(key, raw.buf, r->ctx, out, why) < 0)
         return reader_fail(r, at, "\"%s\" %s", key->name, why);
@@ -187,6 +189,7 @@ static int read_entry(struct reader *r, const struct place *at, const struct con
     e->value = strbuf_detach(&value);
     e->line = at->mark.line + 1;
     e->column = at->mark.column + 1;
+    e->from_home = r->from_home;
     return 0;
 }
 
