@@ -188,6 +188,13 @@ holds "readiness: no lease was tried" not called warmup
 # ---- the proof ----
 
 try "live" 0 "classification=live_passed provider=firecracker mutation=true vmm=firecracker accel=kvm host_cpu=real guest_kernel=6.1.0-fake host_kernel=* residue=0 transcript=$work/transcript" --
+before=$(find "$work/tmp" -type f | wc -l)
+try "the transcript has a name nobody can guess" 0 "classification=live_passed *transcript=$work/tmp/crabbox-fc-live-smoke-*.??????" \
+    CRABBOX_SMOKE_TRANSCRIPT= --
+holds "and is the only file left" test "$(find "$work/tmp" -type f | wc -l)" -eq $((before + 1))
+holds "and private" test "$(stat -c %a "$work"/tmp/crabbox-fc-live-smoke-*)" = 600
+rm -f "$work"/tmp/crabbox-fc-live-smoke-*
+try "live once more" 0 "classification=live_passed *" --
 holds "readiness is said first" grep -q '^classification=readiness_passed' "$work/out"
 holds "stop is asked twice" test "$(grep -c '^stop smoke-' "$work/calls")" -eq 2
 holds "live: nothing left" nothing_left

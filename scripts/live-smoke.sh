@@ -124,7 +124,11 @@ bin=$(realpath -- "$bin") || exit 2
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/crabbox-smoke.XXXXXX") || exit 2
 export CRABBOX_FC_STATE_DIR=$work/state
-transcript=${CRABBOX_SMOKE_TRANSCRIPT:-${TMPDIR:-/tmp}/crabbox-fc-live-smoke-$(date -u +%Y%m%dT%H%M%SZ)-$$.txt}
+transcript=${CRABBOX_SMOKE_TRANSCRIPT:-}
+# Made here where nobody named one: a name that others can guess could be a link of theirs.
+if [[ -z $transcript ]]; then
+    transcript=$(mktemp "${TMPDIR:-/tmp}/crabbox-fc-live-smoke-$(date -u +%Y%m%dT%H%M%SZ).XXXXXX") || exit 2
+fi
 raw=$work/transcript.raw
 slug=smoke-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
 mutation=false
