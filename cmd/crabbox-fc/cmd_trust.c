@@ -60,8 +60,8 @@ static int revoke_file(const struct invocation *in, const char *arg, struct erro
         (void)cJSON_AddBoolToObject(j, "removed", removed);
         return out_json(j, err);
     }
-    return out_printf(err, "%s %s\n", removed ? "no longer trusted:" : "was not trusted:",
-                      SHOWN(path));
+    return out_printf(err, "%s %s\n",
+                      removed ? "no longer trusted:" : "was not trusted:", SHOWN(path));
 }
 
 static int list_files(const struct invocation *in, struct error *err)

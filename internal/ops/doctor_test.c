@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -470,7 +469,8 @@ static void too_much_memory_is_refused(void **state)
     expect(SOUND IMG QEMU, "memory", DOCTOR_OK, "", "512 MiB");
     /* There, but not free: warmup refuses it, so doctor doesn't call it ready. */
     _cleanup_(doctor_free) struct doctor_report r = judge(SOUND IMG, NULL);
-    int64_t total = atoll(detail(find(&r, "memory"), "totalMiB"));
+    uint64_t total = 0;
+    assert_int_equal(str_to_u64(detail(find(&r, "memory"), "totalMiB"), &total), 0);
     char yaml[128];
     (void)str_format(yaml, sizeof yaml, "firecracker:\n  memoryMiB: %lld\n%s",
                      (long long)total - 50, IMG);
