@@ -195,6 +195,22 @@ static int read_entry(struct reader *r, const struct place *at, const struct con
 
 /* ---- the floor block ---- */
 
+/* The full name of a key that could have been meant, with words around it; "" where there is none.
+ */
+static const char *maybe_meant(const char *word, char out[static 96])
+{
+    const char *names[CONFIG_KEYS_MAX];
+    for (size_t i = 0; i < config_keys_len; i++)
+        names[i] = config_keys[i].name;
+    const char *near = elsewhere(word);
+    if (!near)
+        near = str_nearest(word, names, config_keys_len);
+    out[0] = '\0';
+    if (near)
+        (void)str_format(out, 96, "; did you mean \"%s\"?", near);
+    return out;
+}
+
 /* Marks one key, or every key of a block, as locked. */
 static int lock_name(struct reader *r, const char *word)
 {
@@ -206,10 +222,11 @@ static int lock_name(struct reader *r, const char *word)
         r->doc->floor[i].locked_line = at.line + 1;
         found = true;
     }
-    char shown[64];
+    char shown[64], meant[96];
     value_printable(word, shown, sizeof shown);
     return found ? 0
-                 : reader_fail(r, at, "\"%s\" in \"floor.locked\" is no key and no block", shown);
+                 : reader_fail(r, at, "\"%s\" in \"floor.locked\" is no key and no block%s", shown,
+                               maybe_meant(word, meant));
 }
 
 static int read_locked(struct reader *r)
@@ -245,10 +262,12 @@ static int read_max(struct reader *r)
             return -1;
         yaml_mark_t at = r->event.start_mark;
         const struct config_key *key = config_key_by_name(reader_text(r));
+        char meant[96];
         if (!key || (key->type != CFG_INT && key->type != CFG_MIB && key->type != CFG_DURATION))
             return reader_fail(r, at,
                                "\"floor.max\" takes full names of numeric keys, such as "
-                               "\"firecracker.cpus\"");
+                               "\"firecracker.cpus\"%s",
+                               key ? "" : maybe_meant(reader_text(r), meant));
         size_t i = config_key_index(key);
         if (r->doc->floor[i].max_line)
             return reader_fail(r, at, "\"%s\" is in \"floor.max\" twice", key->name);

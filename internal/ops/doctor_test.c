@@ -458,6 +458,8 @@ static void state_directory_has_to_be_private(void **state)
     assert_int_equal(rmdir(at("state")), 0); /* still empty: nothing was made in it */
     config_dir_write(&dir, "state", "a file");
     expect(SOUND IMG, "state", DOCTOR_FAILED, CONFIG, "not a directory");
+    _cleanup_(doctor_free) struct doctor_report r = judge(SOUND IMG, NULL);
+    assert_non_null(strstr(detail(find(&r, "orphans"), "mend"), "what the check state names"));
     assert_int_equal(unlink(at("state")), 0);
 }
 
