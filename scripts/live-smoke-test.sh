@@ -70,6 +70,7 @@ FAKE
 cat >"$work/bin/lscpu" <<'FAKE'
 #!/bin/sh
 echo "Model name:          ${FAKE_CPU:-Some Real CPU}"
+[ -z "${FAKE_CPU:-}" ] || seq 100000 # more than a pipe holds
 FAKE
 chmod +x "$work/bin/crabbox-fc" "$work/bin/nft" "$work/bin/lscpu"
 

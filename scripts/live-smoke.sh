@@ -2,6 +2,7 @@
 # Proof on a real host: readiness, then warmup, run, reuse, stop and cleanup, with what is left
 # behind counted on the host. See usage below and docs/DOCTOR.md.
 set -u -o pipefail
+export LC_ALL=C # lscpu is read
 
 usage() {
   cat <<'USAGE'
@@ -355,8 +356,9 @@ token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 host_kernel=$(uname -r)
 host_boot=$(cat /proc/sys/kernel/random/boot_id)
 # An emulated CPU may bear the name of a real one; then its hypervisor's signature tells, if anything.
+# Not a pipe into grep -q: that ends early, and what then breaks the pipe would read as "real".
 host_cpu=real
-if lscpu | grep -qE "^Model name:.*(TCG|QEMU Virtual|Bochs)" ||
+if [[ $(lscpu | sed -n 's/^Model name: *//p') =~ TCG|QEMU\ Virtual|Bochs ]] ||
     jq -e '.checks[] | select(.check == "host") | .details.hypervisor // "" | startswith("TCG")' \
         "$report" >/dev/null; then
     host_cpu=emulated
