@@ -154,6 +154,19 @@ ok "of a value the last counts" shows firecracker.cpus 3 flag:--cpus -- --cpus 2
 ok "a misspelt prefix is no silence" refused "did you mean CRABBOX_FIRECRACKER_CPUS?" \
     CRABBOX_FIRECRAKER_CPUS=2 -- config show
 
+# ---- trust ----
+
+grants() { run -- trust add --json "$@" | jq -e '.grants == ["firecracker.binary = /bin/true (line 1)"]'; }
+printf 'firecracker: {binary: /bin/true, cpus: 2}\n' >"$repo"
+ok "trust add refuses another content than the one that was read" \
+    refused "not the one you gave" -- trust add --sha256 "$(printf x | sha256sum | cut -d' ' -f1)"
+ok "and trusts nothing then" refused "concerns the host" -- config show
+ok "trust add says what it grants" grants --sha256 "$(sha256sum <"$repo" | cut -d' ' -f1)"
+ok "then it counts" shows firecracker.binary '"/bin/true"' "repo:" --
+ok "--sha256 goes with nothing else" refused "goes with" -- trust list --sha256 x
+ok "list takes no file" refused "takes no file" -- trust list .
+rm -f "$repo"
+
 # ---- the floor ----
 
 printf 'floor:\n  locked: [vmm]\n  max: {lease.ttl: 4h, firecracker.cpus: 4}\n' >"$system"

@@ -2,6 +2,7 @@
  * configuration, so it works exactly when the other verbs refuse to. */
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -41,6 +42,9 @@ static int trust_file(const struct invocation *in, const char *arg, struct error
         _cleanup_json_ cJSON *j = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(j, "path", r.path);
         (void)cJSON_AddStringToObject(j, "sha256", r.sha256);
+        cJSON *grants = cJSON_AddArrayToObject(j, "grants");
+        for (char *rest = r.keys.buf, *line; (line = strsep(&rest, "\n")) && *line;)
+            (void)cJSON_AddItemToArray(grants, cJSON_CreateString(line));
         return out_json(j, err);
     }
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;

@@ -155,6 +155,7 @@ int config_duration(const char *text, int64_t *ms);
 void config_show_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_show_json(const struct config *cfg);
 /* Files that were looked for, with whether they were read: `config path`. */
+void config_paths_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_paths_json(const struct config *cfg);
 
 #endif

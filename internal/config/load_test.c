@@ -425,6 +425,9 @@ static void test_show(void **state)
         assert_true(*json_opt_string(item, "source", ""));
         assert_true(*json_opt_string(item, "type", ""));
     }
+    _cleanup_strbuf_ struct strbuf text_paths = STRBUF_INIT;
+    config_paths_text(&cfg, &text_paths);
+    assert_non_null(strstr(text_paths.buf, "repo     read             /"));
     _cleanup_json_ cJSON *paths = config_paths_json(&cfg);
     const cJSON *files = cJSON_GetObjectItem(paths, "files");
     assert_int_equal(cJSON_GetArraySize(files), 3);

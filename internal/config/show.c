@@ -117,6 +117,19 @@ cJSON *config_show_json(const struct config *cfg)
     return root;
 }
 
+void config_paths_text(const struct config *cfg, struct strbuf *out)
+{
+    const struct config_priv *p = config_priv(cfg);
+    for (size_t i = 0; i < p->n_files; i++) {
+        const struct config_file *f = &p->files[i];
+        strbuf_addf(out, "%-8s %-16s %s\n", f->kind,
+                    !f->read                                ? "not there"
+                    : f->trusted && str_eq(f->kind, "repo") ? "read, trusted"
+                                                            : "read",
+                    f->path ? SHOWN(f->path) : "(nowhere to look)");
+    }
+}
+
 cJSON *config_paths_json(const struct config *cfg)
 {
     cJSON *root = cJSON_CreateObject();
