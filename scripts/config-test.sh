@@ -151,6 +151,18 @@ ok "also where it has an option of its own" \
 ok "a list that is given again grows" shows sync.exclude '["a","b"]' flag:--sync-exclude -- \
     --sync-exclude a --sync-exclude b
 ok "of a value the last counts" shows firecracker.cpus 3 flag:--cpus -- --cpus 2 --cpus=3
+printf 'firecracker: {deleteOnRelease: false}\n' >"$user"
+ok "a boolean flag may stand alone" shows firecracker.deleteOnRelease true flag: -- \
+    --firecracker-delete-on-release
+ok "or before a word that is none of its own" shows firecracker.deleteOnRelease true flag: -- \
+    --firecracker-delete-on-release --cpus 2
+ok "or have its word" shows firecracker.deleteOnRelease false flag: -- \
+    --firecracker-delete-on-release true --firecracker-delete-on-release false
+ok "or the same with =" shows firecracker.deleteOnRelease true flag: -- \
+    --firecracker-delete-on-release=true
+ok "but nothing else" refused "neither true nor false" -- config show --firecracker-delete-on-release=yes
+ok "nor another word" refused "unexpected argument" -- config show --firecracker-delete-on-release yes
+rm -f "$user"
 ok "a misspelt prefix is no silence" refused "did you mean CRABBOX_FIRECRACKER_CPUS?" \
     CRABBOX_FIRECRAKER_CPUS=2 -- config show
 

@@ -39,6 +39,14 @@ static const char *find_key(const struct verb *v, const char *name)
     return k ? k->name : NULL;
 }
 
+/* Crabbox's boolean flags stand alone or have "=true" behind them; ours take a word too. */
+static bool stands_alone(const struct cursor *c, const char *name)
+{
+    const struct config_key *k = config_key_by_flag(name);
+    const char *next = c->i + 1 < c->argc ? c->argv[c->i + 1] : "";
+    return k && k->type == CFG_BOOL && !str_eq(next, "true") && !str_eq(next, "false");
+}
+
 static int unknown_option(const struct verb *v, const char *name, struct error *err)
 {
     const char *names[128];
@@ -134,7 +142,8 @@ static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, 
     struct config_flag f = {.key = find_key(v, name), .spelling = word};
     if (!f.key)
         return unknown_option(v, name, err);
-    if (take_value(c, eq ? eq + 1 : NULL, name, &f.value, err) < 0)
+    const char *value = eq ? eq + 1 : stands_alone(c, name) ? "true" : NULL;
+    if (take_value(c, value, name, &f.value, err) < 0)
         return -1;
     return add_flag(p, f, err);
 }

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "image/image.h"
@@ -493,6 +494,43 @@ static void too_few_descriptors_are_refused(void **state)
     assert_string_equal(detail(find(&r, "limits"), "mend"), "raise ulimit -n");
 }
 
+/* As a user with no right to anything: each lack is told with what mends it on this host. */
+static int judge_as_nobody(const struct config *cfg)
+{
+    struct doctor_report r;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    if (setresuid(65534, 65534, 65534) < 0 || stat("/dev/kvm", &st) < 0 ||
+        doctor_run(cfg, at("state"), "firecracker", &r, &err) < 0)
+        return 1;
+    const char *mend = detail(find(&r, "kvm"), "mend");
+    bool group = (st.st_mode & 060) == 060 && st.st_gid;
+    bool told = access("/dev/kvm", R_OK | W_OK) == 0 ||
+                strstr(mend, group ? "usermod -aG " : "setfacl -m ");
+    told = told && find(&r, "state")->status == DOCTOR_FAILED && !r.ok;
+    doctor_free(&r);
+    return told ? 0 : 1;
+}
+
+static void user_without_rights_is_told(void **state)
+{
+    (void)state;
+    struct config cfg;
+    struct error err = ERROR_INIT;
+    int status = -1;
+    if (access("/dev/kvm", F_OK) < 0)
+        skip();
+    config_dir_write(&dir, USER_FILE, "");
+    assert_int_equal(config_dir_load(&dir, NULL, 0, &cfg, &err), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(judge_as_nobody(&cfg));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    config_free(&cfg);
+    assert_int_equal(status, 0);
+}
+
 /* The best of a few, for other work may have the machine at any one of them. */
 static void healthy_run_is_quick(void **state)
 {
@@ -527,6 +565,7 @@ int main(void)
         cmocka_unit_test(state_directory_has_to_be_private),
         cmocka_unit_test(too_much_memory_is_refused),
         cmocka_unit_test(too_few_descriptors_are_refused),
+        cmocka_unit_test(user_without_rights_is_told),
         cmocka_unit_test(healthy_run_is_quick),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

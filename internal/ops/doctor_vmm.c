@@ -4,8 +4,10 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "base/cleanup.h"
@@ -79,11 +81,23 @@ static void kvm_details(struct doctor_check *c, const struct kvm_report *r)
     check_detail(c, "xrstorTested", "%s", r->xrstor_tested ? "true" : "false");
 }
 
+/* Whoever is in the group of /dev/kvm may use it, where the group may. */
+static void kvm_access_mend(struct doctor_check *c)
+{
+    struct stat st;
+    const struct group *g = stat("/dev/kvm", &st) == 0 && (st.st_mode & 060) == 060 && st.st_gid
+                                ? getgrgid(st.st_gid)
+                                : NULL;
+    if (g)
+        check_mend(c, "usermod -aG %s \"$USER\", then log in again", g->gr_name);
+    else
+        check_mend(c, "as root: setfacl -m \"u:$USER:rw\" /dev/kvm");
+}
+
 static void kvm_mend(struct doctor_check *c, const struct kvm_report *r)
 {
     if (r->stage == KVM_STAGE_OPEN && (r->sys == EACCES || r->sys == EPERM))
-        check_mend(c, "usermod -aG kvm \"$USER\" and log in again (or: setfacl -m u:$USER:rw "
-                      "/dev/kvm)");
+        kvm_access_mend(c);
     else if (r->stage == KVM_STAGE_OPEN)
         check_mend(c, "modprobe kvm_intel or modprobe kvm_amd; in a virtual machine first turn on "
                       "nested virtualisation on its host; or accept emulation: " USE_EMULATION);
