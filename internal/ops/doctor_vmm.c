@@ -85,9 +85,10 @@ static void kvm_details(struct doctor_check *c, const struct kvm_report *r)
 static void kvm_access_mend(struct doctor_check *c)
 {
     struct stat st;
-    const struct group *g = stat("/dev/kvm", &st) == 0 && (st.st_mode & 060) == 060 && st.st_gid
-                                ? getgrgid(st.st_gid)
-                                : NULL;
+    struct group group, *g = NULL;
+    char names[4096];
+    if (stat("/dev/kvm", &st) == 0 && (st.st_mode & 060) == 060 && st.st_gid)
+        (void)getgrgid_r(st.st_gid, &group, names, sizeof names, &g);
     if (g)
         check_mend(c, "usermod -aG %s \"$USER\", then log in again", g->gr_name);
     else
