@@ -12,7 +12,8 @@ comerr-dev libssl-dev libexpat1-dev libcmocka-dev'
 image='mmdebstrap e2fsprogs lz4 zstd xz-utils gzip kmod cpio util-linux ca-certificates'
 run='qemu-system-x86 openssh-client openssh-sftp-server rsync git jq iproute2 nftables procps'
 test='dropbear-bin openssh-server libarchive-tools genisoimage btrfs-progs xfsprogs
-curl zsh fish mandoc containernetworking-plugins iptables clang clang-tidy clang-format libclang-rt-dev llvm cppcheck shellcheck universal-ctags'
+curl zsh fish mandoc containernetworking-plugins iptables strace clang clang-tidy clang-format
+libclang-rt-dev llvm cppcheck shellcheck universal-ctags'
 
 wanted="$build $image $run"
 list=0

@@ -39,14 +39,20 @@ bad() {
 
 snapshot() { find "$work/home" "$work/state-parent" "$repo" | LC_ALL=C sort; }
 
-# expect_refused NAME WORDS [all]: some verbs, or every one that looks at the configuration.
-expect_refused() {
+# Every verb that looks at the configuration. Those that do not are below; no verb may be in neither.
+verbs=('warmup' 'warmup --slug x --keep' 'run -- true' 'run --no-sync -- true' 'run --id x -- true'
+    'run --sync-plan' 'stop x' 'release x' 'list' 'list --json' 'status x' 'inspect x' 'ssh x'
+    'ssh --print x' 'cp x:/etc/passwd .' 'cp secret x:/tmp/y' 'tunnel x -L 8080:127.0.0.1:80'
+    'logs x' 'cleanup' 'cleanup --dry-run' 'heartbeat x' 'doctor'
+    'doctor --provider firecracker --json' 'config show' 'config show --json' 'config path')
+needs_no_config=(trust completion version help)
+known=" ${needs_no_config[*]} $(printf '%s\n' "${verbs[@]}" | cut -d' ' -f1 | tr '\n' ' ')"
+for verb in $("$BIN" help | awk '/^  [a-z]/ && $1 != "crabbox-fc" {print $1}'); do
+    [[ $known == *" $verb "* ]] || bad "no case tries the verb $verb"
+done
+
+expect_refused() { # expect_refused NAME WORDS
     local name=$1 words=$2 verb before code
-    local -a verbs=(warmup 'run -- true' 'doctor --json')
-    [[ ${3:-} == all ]] && verbs=('warmup' 'warmup --slug x --keep' 'run -- true' 'run --no-sync -- true' 'stop x'
-        'release x' 'list' 'list --json' 'status x' 'inspect x' 'ssh x' 'ssh --print x' 'logs x'
-        'cleanup' 'cleanup --dry-run' 'heartbeat x' 'doctor' 'doctor --provider firecracker --json'
-        'config show' 'config path')
     for verb in "${verbs[@]}"; do
         cases=$((cases + 1))
         before=$(snapshot)
@@ -61,7 +67,7 @@ expect_refused() {
     done
 }
 
-hostile() { # hostile NAME WORDS [all]: the file comes on stdin
+hostile() { # hostile NAME WORDS: the file comes on stdin
     rm -f "$config"
     cat >"$config"
     expect_refused "$@"
@@ -72,10 +78,16 @@ printf 'firecracker:\n  cpus: 3\n' >"$config"
 fc config show || bad "a harmless file is refused"
 grep -q '^firecracker.cpus *3 ' "$work/out" || bad "a harmless file does not count"
 
-hostile binary 'firecracker.binary concerns the host' all <<<"firecracker: {binary: $repo/evil}"
+hostile binary 'firecracker.binary concerns the host' <<<"firecracker: {binary: $repo/evil}"
 hostile jailer 'firecracker.jailer concerns the host' <<<"firecracker: {jailer: $repo/evil}"
 hostile kernel 'firecracker.kernel concerns the host' <<<"firecracker: {kernel: $work/secret}"
 hostile rootfs 'firecracker.rootfs concerns the host' <<<"firecracker: {rootfs: /dev/sda}"
+hostile device 'firecracker.rootfs concerns the host' <<<"firecracker: {rootfs: /dev/vda}"
+hostile cni-conf 'firecracker.cniConfDir concerns the host' <<<"firecracker: {cniConfDir: $repo/cni}"
+hostile cni-list 'firecracker.cniNetwork concerns the host' <<<'firecracker: {cniNetwork: evil}'
+hostile network 'firecracker.network concerns the host' <<<'firecracker: {network: cni}'
+hostile dns 'network.dns concerns the host' <<<'network: {dns: [192.0.2.66]}'
+hostile accel 'qemu.accel concerns the host' <<<'qemu: {accel: tcg}'
 hostile image 'image.dir concerns the host' <<<"image: {dir: $repo}"
 hostile qemu 'vmm concerns the host' <<<$'vmm: qemu\nqemu: {accel: tcg}'
 hostile qemu-binary 'qemu.binary concerns the host' <<<"qemu: {binary: $repo/evil}"
@@ -91,6 +103,7 @@ hostile many-cpus 'more than 32' <<<'firecracker: {cpus: 1000000000}'
 hostile merge 'not allowed' <<<$'firecracker: {cpus: 1}\n<<: {vmm: qemu}'
 hostile floor "counts only in the system's file" <<<'floor: {locked: [vmm]}'
 hostile escape 'byte 0x1b' <<<$'vmm: \e[2J'
+hostile overwritten 'a carriage return' <<<$'firecracker: {cpus: 2}\r# nothing to see'
 
 # Half of it harmless: nothing of the file is applied.
 hostile half 'nothing of the file was applied' <<<$'firecracker:\n  cpus: 3\n  binary: /bin/true'
@@ -98,7 +111,7 @@ hostile half 'nothing of the file was applied' <<<$'firecracker:\n  cpus: 3\n  b
 for target in "$work/secret" /etc/shadow /dev/zero /nowhere; do
     rm -f "$config"
     ln -s "$target" "$config"
-    expect_refused "link to $target" 'is a symbolic link' all
+    expect_refused "link to $target" 'is a symbolic link'
 done
 rm -f "$config"
 mkfifo "$config"
@@ -112,13 +125,40 @@ expect_refused large 'larger than'
 # What needs no configuration still works here; and trusting does what it says, no more.
 rm -f "$config"
 printf 'firecracker: {binary: /bin/true}\n' >"$config"
-for verb in version 'help run' 'trust list' 'trust add' 'config show' 'trust revoke'; do
+for verb in version 'help run' 'completion bash' 'complete stop' 'complete run --' 'trust list' 'trust add' \
+    'config show' 'trust revoke'; do
     cases=$((cases + 1))
     # shellcheck disable=SC2086 # a list of words
     fc $verb || bad "$verb fails in a repository that is not trusted yet"
 done
 fc config show && bad "a revoked file still counts"
 [[ ! -e $work/mark ]] || bad "something ran the repository's program"
+[[ ! -e $work/state-parent/state ]] || bad "a state directory was made"
+
+# Changed after it was trusted, also while a program reads it: the other content never counts.
+printf 'firecracker: {cpus: 2, binary: /bin/true}\n' >"$work/good"
+printf 'firecracker: {cpus: 3, binary: %s}\n' "$repo/evil" >"$work/evil.yaml"
+cp "$work/good" "$config"
+fc trust add || bad "trust add fails"
+(while [[ ! -e $work/stop ]]; do
+    cp "$work/evil.yaml" "$config.new" && mv "$config.new" "$config"
+    cp "$work/good" "$config.new" && mv "$config.new" "$config"
+done) &
+swapper=$!
+accepted=0 refused=0
+for _ in $(seq 60); do
+    cases=$((cases + 1))
+    if fc config show; then
+        accepted=$((accepted + 1))
+        grep -q '^firecracker.cpus *2 ' "$work/out" || bad "another content than the trusted one counts"
+    else
+        refused=$((refused + 1))
+        grep -qE 'concerns the host|leads into the repository' "$work/err" || bad "refused for another reason"
+    fi
+done
+: >"$work/stop"
+wait "$swapper"
+((accepted > 0 && refused > 0)) || echo "hostile: the race was not met ($accepted accepted, $refused refused)"
 
 ((failed == 0)) && echo "hostile: ok, $cases cases"
 exit $failed

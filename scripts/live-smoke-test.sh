@@ -44,7 +44,7 @@ run)
     if [[ $* == *token.txt* ]]; then
         token=$(cat token.txt)
         echo "$token" >"$FAKE_DIR/mark"
-        printf 'kernel=6.1.0-fake\nboot=%s\ntoken=%s\n' "$boot" "${FAKE_TOKEN:-$token}"
+        printf 'kernel=6.1.0-fake\nboot=%s\nfile=%s\n' "$boot" "${FAKE_TOKEN:-$token}"
         exit "${FAKE_EXIT:-42}"
     fi
     cat "$FAKE_DIR/mark"
@@ -70,6 +70,7 @@ FAKE
 cat >"$work/bin/lscpu" <<'FAKE'
 #!/bin/sh
 echo "Model name:          ${FAKE_CPU:-Some Real CPU}"
+[ -z "${FAKE_CPU:-}" ] || seq 100000 # more than a pipe holds
 FAKE
 chmod +x "$work/bin/crabbox-fc" "$work/bin/nft" "$work/bin/lscpu"
 
@@ -188,11 +189,23 @@ holds "readiness: no lease was tried" not called warmup
 # ---- the proof ----
 
 try "live" 0 "classification=live_passed provider=firecracker mutation=true vmm=firecracker accel=kvm host_cpu=real guest_kernel=6.1.0-fake host_kernel=* residue=0 transcript=$work/transcript" --
+before=$(find "$work/tmp" -type f | wc -l)
+try "the transcript has a name nobody can guess" 0 "classification=live_passed *transcript=$work/tmp/crabbox-fc-live-smoke-*.??????" \
+    CRABBOX_SMOKE_TRANSCRIPT= --
+holds "and is the only file left" test "$(find "$work/tmp" -type f | wc -l)" -eq $((before + 1))
+holds "and private" test "$(stat -c %a "$work"/tmp/crabbox-fc-live-smoke-*)" = 600
+rm -f "$work"/tmp/crabbox-fc-live-smoke-*
+try "live once more" 0 "classification=live_passed *" --
 holds "readiness is said first" grep -q '^classification=readiness_passed' "$work/out"
 holds "stop is asked twice" test "$(grep -c '^stop smoke-' "$work/calls")" -eq 2
 holds "live: nothing left" nothing_left
 holds "transcript is private" test "$(stat -c %a "$work/transcript")" = 600
 try "live on QEMU" 0 "classification=live_passed *vmm=qemu accel=kvm *" -- --vmm qemu --accel kvm
+# However it is named: the steps run in a directory of their own.
+(cd "$work" && CRABBOX_BIN=bin/crabbox-fc FAKE_DIR="$work" HOME="$work/home" TMPDIR="$work/tmp" \
+    PATH="$work/bin:$PATH" CRABBOX_SMOKE_TRANSCRIPT="$work/transcript" "$smoke" >"$work/out" 2>"$work/err")
+holds "a relative CRABBOX_BIN" grep -q '^classification=live_passed' "$work/out"
+try "CRABBOX_BIN by name" 0 "classification=live_passed *" CRABBOX_BIN=crabbox-fc --
 try "flags reach warmup" 0 "classification=live_passed *" -- -- --cpus 2
 holds "flags" grep -q '^warmup .* --cpus 2$' "$work/calls"
 echo "$ready_emulated" >"$work/doctor.json"
@@ -201,6 +214,10 @@ holds "emulation is never live" not grep -q live_passed "$work/out" "$work/trans
 echo "$ready" >"$work/doctor.json"
 try "KVM on an emulated CPU is not live" 0 "classification=emulated_passed *accel=kvm host_cpu=emulated *" \
     "FAKE_CPU=QEMU TCG CPU version 2.5+" --
+report true "$(check_row ok host firecracker | sed 's/"mutation"/"hypervisor":"TCGTCGTCGTCG","mutation"/')" \
+    "$(check_row ok kvm firecracker)" >"$work/doctor.json"
+try "nor is one that bears the name of a real CPU" 0 "classification=emulated_passed *host_cpu=emulated *" --
+echo "$ready" >"$work/doctor.json"
 try "asked for KVM, got emulation" 1 "*reason=wrong_vmm asked=qemu/kvm *" FAKE_ACCEL=tcg -- --vmm qemu --accel kvm
 holds "its lease is stopped" called "stop smoke-"
 
@@ -229,13 +246,40 @@ holds "uncountable: no lease was tried" not called warmup
 # ---- transcript and interruption ----
 
 key="AAAAC3NzaC1lZDI1NTE5AAAAIMadeUp"
-secret=$(printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\nssh-ed25519 %s root@%s %s 02:00:5e:00:53:01 %s %s\n' \
-    "$key" "$(uname -n)" "$work/home/x" "$work/home:$work/home." "$work/homestead of$work/home")
-try "with secrets" 0 "classification=live_passed *" FAKE_STDERR="$secret" --
-for word in "$key" c2VjcmV0 "$work/home/" "$work/home:" "$work/home." 02:00:5e:00:53:01 "@$(uname -n)" 11111111-2222; do
+# The host, its domain, the user and their home are those of the test: nothing hangs on this machine.
+host=build-7.lab.example
+cat >"$work/bin/uname" <<FAKE
+#!/bin/sh
+[ "\$1" = -n ] && { echo $host; exit 0; }
+exec $(command -v uname) "\$@"
+FAKE
+printf '#!/bin/sh\necho %s\n' "$host" >"$work/bin/hostname"
+chmod +x "$work/bin/uname" "$work/bin/hostname"
+multi=$(printf '%s\n' '-----BEGIN OPENSSH PRIVATE KEY-----' c2VjcmV0bGluZQ== '-----END OPENSSH PRIVATE KEY-----' \
+    after-the-key '-----BEGIN RSA PRIVATE KEY-----' Y3V0b2Zm 'a sentence after a key that was cut off')
+single='{"key":"-----BEGIN PRIVATE KEY-----\nb25lbGluZQ==\n-----END PRIVATE KEY-----\n"}'
+secret="$multi
+$single
+after-the-line
+ssh-ed25519 $key jane@$host ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY=
+bare AAAAB3NzaC1yc2EAAAADAQABAAAB SHA256:abcdefghijklmnop
+02:00:5e:00:53:01 02:00:5E:00:53:AB 0AAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE
+build-7 build-7 BUILD-7.lab.example jane,jane -I/home/other/x -I$work/home/y
+$work/home/x $work/home:$work/home. $work/homestead /opt/janet
+198.51.100.7 10.213.0.9 6.1.0-56 2001:db8:1:2::7 fe80::1234 at 18:06:37
+AKIAIOSFODNN7EXAMPLE ghp_abcdefghijklmnop1234 password=hunter2 \"api_key\": \"k-12345\"
+Authorization: Bearer abcdef123456 https://joe:pw4711@mirror.example/x AWS_SECRET_ACCESS_KEY=wJalrXUt"
+try "with secrets" 0 "classification=live_passed *" FAKE_STDERR="$secret" USER=jane --
+for word in "$key" c2VjcmV0bGluZQ Y3V0b2Zm b25lbGluZQ AAAAE2Vj AAAAB3Nz abcdefghijklmnop "$work/home/" \
+    "$work/home:" "$work/home." 02:00:5e:00:53:01 02:00:5E:00:53:AB 0AAAAAAA-BBBB 11111111-2222 \
+    build-7 BUILD-7 lab.example ' jane' ',jane' jane@ /home/other 198.51.100.7 2001:db8 fe80:: \
+    AKIAIOSF ghp_abc hunter2 k-12345 abcdef123456 pw4711 wJalr; do
     holds "transcript hides $word" not grep -qF -- "$word" "$work/transcript"
 done
-holds "transcript leaves alike paths" grep -qF -- " $work/homestead of$work/home" "$work/transcript"
+for word in "$work/homestead" /opt/janet 10.213.0.9 'stderr: after-the-key' 'a sentence after a key' \
+    after-the-line 6.1.0-56 'at 18:06:37' mirror.example; do
+    holds "transcript leaves $word" grep -qF -- "$word" "$work/transcript"
+done
 holds "transcript shows the commands" grep -q '^\$ .* doctor --provider firecracker --json' "$work/transcript"
 
 : >"$work/calls"

@@ -2,6 +2,7 @@
 # Proof on a real host: readiness, then warmup, run, reuse, stop and cleanup, with what is left
 # behind counted on the host. See usage below and docs/DOCTOR.md.
 set -u -o pipefail
+export LC_ALL=C # lscpu is read
 
 usage() {
   cat <<'USAGE'
@@ -93,7 +94,7 @@ fi
 if [[ $mode == dry-run ]]; then
     echo "classification=dry_run provider=firecracker mutation=false"
     echo "command=$bin ${doctor_args[*]}"
-    for step in "warmup --slug SLUG --keep --json ${vmm_args[*]}${extra[*]:+ ${extra[*]}}" \
+    for step in "warmup --slug SLUG --json ${vmm_args[*]}${extra[*]:+ ${extra[*]}}" \
         "run --id SLUG -- bash -c PROOF" "run --id SLUG -- bash -c REUSE" \
         "list --json" "stop SLUG" "stop SLUG" "cleanup" "list --json"; do
         echo "command=$bin $step"
@@ -101,7 +102,9 @@ if [[ $mode == dry-run ]]; then
     exit 0
 fi
 
-[[ -x $bin ]] || {
+# A name is looked up, and a relative path means the same wherever a step stands.
+[[ $bin == */* ]] || bin=$(type -P -- "$bin" || echo "$bin")
+[[ -f $bin && -x $bin ]] || {
     echo "missing crabbox-fc binary: $bin" >&2
     echo "build first: make" >&2
     exit 2
@@ -115,16 +118,22 @@ need_tools() {
         }
     done
 }
-need_tools jq timeout mktemp lscpu
+need_tools jq timeout mktemp lscpu awk realpath
+bin=$(realpath -- "$bin") || exit 2
 
 # ---- transcript, ending ----
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/crabbox-smoke.XXXXXX") || exit 2
 export CRABBOX_FC_STATE_DIR=$work/state
-transcript=${CRABBOX_SMOKE_TRANSCRIPT:-${TMPDIR:-/tmp}/crabbox-fc-live-smoke-$(date -u +%Y%m%dT%H%M%SZ)-$$.txt}
+transcript=${CRABBOX_SMOKE_TRANSCRIPT:-}
+# Made here where nobody named one: a name that others can guess could be a link of theirs.
+if [[ -z $transcript ]]; then
+    transcript=$(mktemp "${TMPDIR:-/tmp}/crabbox-fc-live-smoke-$(date -u +%Y%m%dT%H%M%SZ).XXXXXX") || exit 2
+fi
 raw=$work/transcript.raw
 slug=smoke-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
 mutation=false
+n=0 # labels of sed
 lease_may_exist=false
 step_pid=
 : >"$raw"
@@ -133,21 +142,75 @@ note() {
     printf '%s\n' "$*" >>"$raw"
 }
 
-# Nothing in it names this host, its user or a key; the lease's own addresses may stay. The
-# home directory only where it stands as a path of its own: /root is in .../rootfs.ext4 too.
+# A text as a pattern of sed -E that means just it; "|" is the delimiter.
+literal() {
+    sed -E 's/[][\\.^$*+?(){}|]/\\&/g' <<<"$1"
+}
+
+# This host's names, longest first: what it calls itself, and each with and without its domain.
+host_names() {
+    local name
+    for name in "$(uname -n)" "$(timeout 2 hostname -f 2>/dev/null)" "$(cat /proc/sys/kernel/hostname 2>/dev/null)"; do
+        printf '%s\n%s\n' "$name" "${name%%.*}"
+    done | grep -vxE '|localhost' | awk '{print length, $0}' | sort -rn | cut -d' ' -f2- | uniq
+}
+
+# People's home directories and names: whoever runs this, and whom sudo came from.
+homes() {
+    printf '%s\n' "${HOME:-}" "$(getent passwd "$(id -u)" | cut -d: -f6)" \
+        "$(getent passwd "${SUDO_UID:-$(id -u)}" | cut -d: -f6)" | grep -E '^/.' | sort -u
+}
+people() {
+    printf '%s\n' "$(id -un 2>/dev/null)" "${SUDO_USER:-}" "${USER:-}" "${LOGNAME:-}" |
+        grep -vxE '|root|crabbox' | sort -u
+}
+
+# Nothing in it names this host, its user or a key; addresses of leases and of documentation may
+# stay.
+# Words are bounded by what is not taken into the match, so that the second of two is found as well.
 redact() {
-    local host
-    host=$(uname -n)
-    sed -E \
-        -e "s|$work|<work>|g" -e "s|$root|<checkout>|g" \
-        -e "s|\\B${HOME:-/nonexistent}\\b|<home>|g" \
-        -e "s|(^\|[^A-Za-z0-9.-])${host//./\\.}([^A-Za-z0-9-]\|\$)|\1<host>\2|g" \
-        -e 's#ssh-ed25519 [A-Za-z0-9+/=]+#ssh-ed25519 <key>#g' \
-        -e 's#(SHA256:)[A-Za-z0-9+/=]+#\1<fingerprint>#g' \
-        -e '/-----BEGIN [A-Z ]*PRIVATE KEY-----/,/-----END [A-Z ]*PRIVATE KEY-----/c<private key>' \
-        -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/<uuid>/g' \
-        -e 's/([0-9a-f]{2}:){5}[0-9a-f]{2}/<mac>/g' \
-        "$raw"
+    local word bound rules=()
+    rules+=(-e "s|$(literal "$work")|<work>|g" -e "s|$(literal "$root")([^A-Za-z0-9_.-]\|\$)|<checkout>\1|g")
+    while read -r word; do # of one component (/root), only where a path begins
+        bound='(^\|[^A-Za-z0-9_./-])'
+        [[ $word == /*/* ]] && bound='()'
+        rules+=(-e ":h$((++n))" -e "s|$bound$(literal "$word")([^A-Za-z0-9_-]\|\$)|\1<home>\2|" -e "th$n")
+    done < <(homes)
+    rules+=(-e 's#/(home|Users)/[A-Za-z0-9_][A-Za-z0-9_.-]*#<home>#g')
+    while read -r word; do
+        rules+=(-e ":h$((++n))" -e "s|(^\|[^A-Za-z0-9.-])$(literal "$word")([^A-Za-z0-9-]\|\$)|\1<host>\2|I" -e "th$n")
+    done < <(host_names)
+    while read -r word; do
+        rules+=(-e ":h$((++n))" -e "s|(^\|[^A-Za-z0-9_.-])$(literal "$word")([^A-Za-z0-9_-]\|\$)|\1<user>\2|" -e "th$n")
+    done < <(people)
+    rules+=(
+        -e 's#(<host>(\.[A-Za-z0-9-]+)+)#<host>#g'
+        -e 's#\b((ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+|AAAA[BCE][A-Za-z0-9+/]{2}) ?AAAA[A-Za-z0-9+/=]+#\1 <key>#g'
+        -e 's#\bAAAA(B3|C3|E2)[A-Za-z0-9+/=]{12,}#<key>#g'
+        -e 's#(SHA256:|MD5:)[A-Za-z0-9+/=:]+#\1<fingerprint>#g'
+        -e 's#-----BEGIN [A-Z ]*PRIVATE KEY-----.*#<private key>#'
+        -e 's#\b(AKIA|ASIA)[0-9A-Z]{16}\b#<secret>#g'
+        -e 's#\b(gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-)[A-Za-z0-9_-]{16,}#<secret>#g'
+        -e 's#\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*#<secret>#g'
+        -e 's#(bearer|basic) +[A-Za-z0-9+/_.=-]{8,}#\1 <secret>#Ig'
+        -e 's#((password|passwd|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)[A-Za-z0-9_]*["'"'"']?[ \t]*[=:][ \t]*)("[^"]*"|'"'[^']*'"'|[^ \t,;"}]+)#\1<secret>#Ig'
+        -e 's#://[^/@: ]+:[^/@ ]+@#://<secret>@#g'
+        -e 's/[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/<uuid>/g'
+        -e 's/\b[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\b/<mac>/g'
+        -e 's/(^|[^0-9A-Za-z:.])(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4})*)?)/\1<address>/g'
+        # What may stay is marked with a byte that no line has, and unmarked again.
+        -e 's/\b(127\.[0-9]+|0\.0|10\.213|192\.0)\.([0-9]+)\.([0-9]+)\b/\1\x01\2\x01\3/g'
+        -e 's/\b([0-9]{1,3}\.){3}[0-9]{1,3}\b/<address>/g'
+        -e 's/\x01/./g'
+    )
+    # A key over several lines goes as a whole; one that was cut off takes no more than its own lines.
+    tr -d '\001' <"$raw" | awk '
+        { bare = $0; sub(/^stderr: /, "", bare) }
+        in_key && bare ~ /-----END / { in_key = 0; next }
+        in_key && bare ~ /^[A-Za-z0-9+\/=]*[ \t\r]*$/ { next }
+        { in_key = 0 }
+        /-----BEGIN [A-Z ]*PRIVATE KEY-----/ { if ($0 !~ /-----END /) in_key = 1 }
+        { print }' | sed -E "${rules[@]}"
 }
 
 # The one way out once there is something to clean up: last line, transcript, exit code.
@@ -292,8 +355,14 @@ residue | sort >"$work/before" || failed residue_not_countable
 token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 host_kernel=$(uname -r)
 host_boot=$(cat /proc/sys/kernel/random/boot_id)
+# An emulated CPU may bear the name of a real one; then its hypervisor's signature tells, if anything.
+# Not a pipe into grep -q: that ends early, and what then breaks the pipe would read as "real".
 host_cpu=real
-lscpu | grep -q "^Model name:.*TCG" && host_cpu=emulated
+if [[ $(lscpu | sed -n 's/^Model name: *//p') =~ TCG|QEMU\ Virtual|Bochs ]] ||
+    jq -e '.checks[] | select(.check == "host") | .details.hypervisor // "" | startswith("TCG")' \
+        "$report" >/dev/null; then
+    host_cpu=emulated
+fi
 mkdir "$work/repo" || failed no_work_directory
 printf '%s\n' "$token" >"$work/repo/token.txt" || failed no_work_directory
 git -C "$work/repo" init -q || failed git_failed
@@ -301,7 +370,7 @@ git -C "$work/repo" add token.txt || failed git_failed
 
 mutation=true
 lease_may_exist=true
-step warmup "$bin" warmup --slug "$slug" --keep --json "${vmm_args[@]}" ${extra[@]+"${extra[@]}"}
+step warmup "$bin" warmup --slug "$slug" --json "${vmm_args[@]}" ${extra[@]+"${extra[@]}"}
 warmup_ms=$step_ms
 [[ $step_code -eq 0 ]] || failed warmup_failed "exit=$step_code"
 lease=$(jq -r '.leaseId // empty' "$work/warmup.out" 2>/dev/null)
@@ -319,14 +388,14 @@ jq -es --arg id "$lease" --arg accel "$accel" \
 # The synced file, the guest's own kernel and boot id, and an exit code of the command's own.
 # shellcheck disable=SC2016 # for the guest's shell
 proof='echo "kernel=$(uname -r)"; echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
-echo "token=$(cat token.txt)"; cp token.txt /tmp/smoke-mark; exit 42'
+echo "file=$(cat token.txt)"; cp token.txt /tmp/smoke-mark; exit 42'
 cd "$work/repo" || failed no_work_directory
 step run "$bin" run --id "$slug" "${vmm_args[@]}" -- bash -c "$proof"
 run_ms=$step_ms
 [[ $step_code -eq 42 ]] || failed exit_code_not_passed_through "exit=$step_code expected=42"
 guest_kernel=$(sed -n 's/^kernel=//p' "$work/run.out")
 guest_boot=$(sed -n 's/^boot=//p' "$work/run.out")
-[[ $(sed -n 's/^token=//p' "$work/run.out") == "$token" ]] || failed sync_lost_the_file
+[[ $(sed -n 's/^file=//p' "$work/run.out") == "$token" ]] || failed sync_lost_the_file
 [[ -n $guest_kernel && -n $guest_boot && $guest_boot != "$host_boot" ]] || failed not_a_machine_of_its_own
 
 # shellcheck disable=SC2016 # for the guest's shell

@@ -29,7 +29,7 @@ struct options {
     bool keep, keep_on_failure, no_sync, sync_only, sync_plan, shell, dry_run, print, timing_json,
         console, wait, script_stdin, terminal, fail_on_test_failures;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
-        *dir, *script, *timeout, *artifact_dir, *capture_stdout, *capture_stderr;
+        *dir, *script, *timeout, *artifact_dir, *capture_stdout, *capture_stderr, *sha256;
     struct option_list env, env_file, download, artifact_glob, junit, local_forward, remote_forward;
 };
 

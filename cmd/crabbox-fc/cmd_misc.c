@@ -35,8 +35,13 @@ static int config_show(struct invocation *in, struct error *err)
 
 static int config_path(struct invocation *in, struct error *err)
 {
-    _cleanup_json_ cJSON *j = config_paths_json(&in->cfg);
-    return out_json(j, err);
+    if (in->opt.json) {
+        _cleanup_json_ cJSON *j = config_paths_json(&in->cfg);
+        return out_json(j, err);
+    }
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    config_paths_text(&in->cfg, &sb);
+    return out_text(sb.buf, err);
 }
 
 int cmd_config(struct invocation *in, struct error *err)

@@ -2,12 +2,14 @@
  * configuration, so it works exactly when the other verbs refuse to. */
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd.h"
 #include "config/trust.h"
+#include "config/values.h"
 
 extern char **environ;
 
@@ -34,12 +36,15 @@ static int trust_file(const struct invocation *in, const char *arg, struct error
 {
     char path[PATH_MAX];
     _cleanup_(cleanup_report) struct trust_report r = TRUST_REPORT_INIT;
-    if (find(arg, path, err) < 0 || trust_add(environment(), path, NULL, &r, err) < 0)
+    if (find(arg, path, err) < 0 || trust_add(environment(), path, in->opt.sha256, &r, err) < 0)
         return -1;
     if (in->opt.json) {
         _cleanup_json_ cJSON *j = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(j, "path", r.path);
         (void)cJSON_AddStringToObject(j, "sha256", r.sha256);
+        cJSON *grants = cJSON_AddArrayToObject(j, "grants");
+        for (char *rest = r.keys.buf, *line; (line = strsep(&rest, "\n")) && *line;)
+            (void)cJSON_AddItemToArray(grants, cJSON_CreateString(line));
         return out_json(j, err);
     }
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
@@ -59,7 +64,8 @@ static int revoke_file(const struct invocation *in, const char *arg, struct erro
         (void)cJSON_AddBoolToObject(j, "removed", removed);
         return out_json(j, err);
     }
-    return out_printf(err, "%s %s\n", removed ? "no longer trusted:" : "was not trusted:", path);
+    return out_printf(err, "%s %s\n",
+                      removed ? "no longer trusted:" : "was not trusted:", SHOWN(path));
 }
 
 static int list_files(const struct invocation *in, struct error *err)
@@ -78,16 +84,13 @@ static int list_files(const struct invocation *in, struct error *err)
 
 int cmd_trust(struct invocation *in, struct error *err)
 {
-    const char *word = in->n_args ? in->args[0] : "list";
+    const char *word = in->n_args ? in->args[0] : "list"; /* the parser lets no other words pass */
     const char *file = in->n_args > 1 ? in->args[1] : NULL;
-    if (str_eq(word, "list") && !file)
-        return list_files(in, err);
+    if (in->opt.sha256 && !str_eq(word, "add"))
+        return error_set(err, ERR_USAGE, 0, "--sha256 goes with: crabbox-fc trust add");
     if (str_eq(word, "add"))
         return trust_file(in, file, err);
     if (str_eq(word, "revoke"))
         return revoke_file(in, file, err);
-    if (!file) /* trust FILE */
-        return trust_file(in, word, err);
-    return error_set(err, ERR_USAGE, 0, "trust: unknown word \"%s\"; next: crabbox-fc trust --help",
-                     word);
+    return file ? error_set(err, ERR_USAGE, 0, "trust list takes no file") : list_files(in, err);
 }

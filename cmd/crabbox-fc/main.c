@@ -41,6 +41,14 @@ static int cancel_open(struct error *err)
     return fd < 0 ? error_set(err, ERR_INTERNAL, errno, "signalfd") : fd;
 }
 
+/* What would keep a new lease for good: the floor may say no to it. */
+static const char *asks_to_keep(const struct options *o)
+{
+    if (o->keep)
+        return "--keep";
+    return o->sync_only && !o->stop_after && !o->id ? "--sync-only without --stop-after" : NULL;
+}
+
 int config_for(const struct parsed *p, struct config *cfg, struct error *err)
 {
     _cleanup_free_ char *cwd = getcwd(NULL, 0);
@@ -50,7 +58,14 @@ int config_for(const struct parsed *p, struct config *cfg, struct error *err)
         .flags = p->flags,
         .n_flags = p->n_flags,
     };
-    return config_load(&args, cfg, err);
+    if (config_load(&args, cfg, err) < 0)
+        return -1;
+    const char *keep = asks_to_keep(&p->opt);
+    if (keep && config_check_keep(cfg, keep, err) < 0) {
+        config_free(cfg);
+        return -1;
+    }
+    return 0;
 }
 
 static int run_verb(struct invocation *in, const struct parsed *p, struct error *err)

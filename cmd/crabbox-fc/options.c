@@ -39,6 +39,14 @@ static const char *find_key(const struct verb *v, const char *name)
     return k ? k->name : NULL;
 }
 
+/* Crabbox's boolean flags stand alone or have "=true" behind them; ours take a word too. */
+static bool stands_alone(const struct cursor *c, const char *name)
+{
+    const struct config_key *k = config_key_by_flag(name);
+    const char *next = c->i + 1 < c->argc ? c->argv[c->i + 1] : "";
+    return k && k->type == CFG_BOOL && !str_eq(next, "true") && !str_eq(next, "false");
+}
+
 static int unknown_option(const struct verb *v, const char *name, struct error *err)
 {
     const char *names[128];
@@ -112,6 +120,14 @@ static int store_option(const struct option_spec *o, struct cursor *c, const cha
     return take_value(c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
 }
 
+static int add_flag(struct parsed *p, struct config_flag flag, struct error *err)
+{
+    if (p->n_flags == FLAGS_MAX)
+        return error_set(err, ERR_USAGE, 0, "more than %d configuration flags", FLAGS_MAX);
+    p->flags[p->n_flags++] = flag;
+    return 0;
+}
+
 static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
 {
     const char *word = c->argv[c->i];
@@ -123,18 +139,13 @@ static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, 
     char name[64];
     if (str_format(name, sizeof name, "%.*s", (int)len, word + 2) < 0)
         return error_set(err, ERR_USAGE, 0, "unknown option %s", word);
-    const char *key = find_key(v, name);
-    if (!key)
+    struct config_flag f = {.key = find_key(v, name), .spelling = word};
+    if (!f.key)
         return unknown_option(v, name, err);
-    if (p->n_flags == FLAGS_MAX)
-        return error_set(err, ERR_USAGE, 0, "more than %d configuration flags", FLAGS_MAX);
-    struct config_flag *f = &p->flags[p->n_flags];
-    f->key = key;
-    f->spelling = word;
-    if (take_value(c, eq ? eq + 1 : NULL, name, &f->value, err) < 0)
+    const char *value = eq ? eq + 1 : stands_alone(c, name) ? "true" : NULL;
+    if (take_value(c, value, name, &f.value, err) < 0)
         return -1;
-    p->n_flags++;
-    return 0;
+    return add_flag(p, f, err);
 }
 
 static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
@@ -151,16 +162,18 @@ static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p,
 }
 
 /* --ttl and --idle-timeout are configuration keys under short names. */
-static void add_key_options(struct parsed *p)
+static int add_key_options(struct parsed *p, struct error *err)
 {
     const struct {
         const char *value, *key, *spelling;
     } rows[] = {{p->opt.ttl, "lease.ttl", "--ttl"},
                 {p->opt.idle_timeout, "lease.idleTimeout", "--idle-timeout"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].value && p->n_flags < FLAGS_MAX)
-            p->flags[p->n_flags++] = (struct config_flag){rows[i].key, rows[i].value,
-                                                          rows[i].spelling};
+        if (rows[i].value &&
+            add_flag(p, (struct config_flag){rows[i].key, rows[i].value, rows[i].spelling}, err) <
+                0)
+            return -1;
+    return 0;
 }
 
 /* Whether "a|b|c" has this word. */
@@ -234,6 +247,5 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct parsed 
         if (r < 0)
             return -1;
     }
-    add_key_options(out);
-    return check_count(verb, out, err);
+    return add_key_options(out, err) < 0 ? -1 : check_count(verb, out, err);
 }

@@ -77,6 +77,11 @@ static const struct option_spec stop_options[] = {
     COMMON,
 };
 static const struct option_spec json_options[] = {JSON, COMMON};
+static const struct option_spec trust_options[] = {
+    VALUE("sha256", "HEX", sha256, "with add: trust the file only if it has this content"),
+    JSON,
+    COMMON,
+};
 static const struct option_spec plain_options[] = {COMMON};
 static const struct option_spec status_options[] = {
     LEASE_ID,
@@ -299,7 +304,7 @@ const struct verb verbs[] = {
                 "host. Trust\nholds for one path with one content; a change asks again.",
      .examples = "crabbox-fc trust list\ncrabbox-fc trust add .crabbox-fc.yaml\n"
                  "crabbox-fc trust revoke .crabbox-fc.yaml",
-     .options = json_options,
+     .options = trust_options,
      .max_args = 2,
      .takes = "add|list|revoke",
      .run = cmd_trust},

@@ -218,8 +218,8 @@ static size_t min3(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
-/* Levenshtein distance with one row; words here are short. */
-static size_t edit_distance(const char *a, const char *b)
+/* With one row; words here are short. */
+size_t str_distance(const char *a, const char *b)
 {
     size_t row[64];
     size_t n = strlen(b);
@@ -244,7 +244,7 @@ const char *str_nearest(const char *word, const char *const *names, size_t n)
     const char *best = NULL;
     size_t best_distance = strlen(word) / 3 + 2; /* further than this is a guess, not a typo */
     for (size_t i = 0; i < n; i++) {
-        size_t d = edit_distance(word, names[i]);
+        size_t d = str_distance(word, names[i]);
         if (d < best_distance) {
             best = names[i];
             best_distance = d;

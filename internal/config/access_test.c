@@ -164,6 +164,41 @@ static void test_user_file_links(void **state)
     assert_int_equal(config_dir_refused(d, "leads nowhere"), ERR_CONFIG);
 }
 
+/* A link that somebody else could put in place, or exchange, leads wherever they like: to a file of
+ * our own that is no configuration of ours, for one. What counts is the way as it is written. */
+static void test_way_of_strangers(void **state)
+{
+    struct config_dir *d = *state;
+    char link[PATH_MAX], second[PATH_MAX];
+    need_root();
+    (void)str_copy(link, sizeof link, config_dir_path(d, "home/.config"));
+    (void)str_copy(second, sizeof second, config_dir_path(d, "out/second"));
+    config_dir_write(d, "out/elsewhere/crabbox-fc/config.yaml", "firecracker: {cpus: 2}\n");
+    assert_int_equal(rmdir(config_dir_path(d, "home/.config/crabbox-fc")), 0);
+    assert_int_equal(rmdir(link), 0);
+    assert_int_equal(symlink("../out/../out/./elsewhere", link), 0);
+    expect_cpus(d, 2);
+    assert_int_equal(lchown(link, STRANGER, STRANGER), 0);
+    assert_int_equal(config_dir_refused(d, "home/.config, which belongs to another user"),
+                     ERR_TRUST);
+    assert_int_equal(lchown(link, 0, 0), 0);
+    assert_int_equal(chmod(config_dir_path(d, "home"), 0777), 0);
+    assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
+    assert_int_equal(chmod(config_dir_path(d, "home"), 01777), 0);
+    expect_cpus(d, 2);
+
+    /* Of several links each counts, and a circle ends. */
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink(second, link), 0);
+    assert_int_equal(symlink("elsewhere", second), 0);
+    expect_cpus(d, 2);
+    assert_int_equal(lchown(second, STRANGER, STRANGER), 0);
+    assert_int_equal(config_dir_refused(d, "out/second, which belongs to another user"), ERR_TRUST);
+    assert_int_equal(unlink(second), 0);
+    assert_int_equal(symlink(second, second), 0);
+    assert_int_equal(config_dir_refused(d, "config.yaml"), ERR_CONFIG);
+}
+
 /* ---- paths into the repository ---- */
 
 static void test_paths_into_repo(void **state)
@@ -340,6 +375,7 @@ int main(void)
         T(test_trusted_files_of_stranger),
         T(test_trusted_files_writable),
         T(test_user_file_links),
+        T(test_way_of_strangers),
         T(test_paths_into_repo),
         T(test_path_into_repo),
         T(test_path_relative),

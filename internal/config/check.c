@@ -12,12 +12,26 @@ static struct config_slot *slot_of(struct config_priv *p, const char *name)
     return &p->slots[config_key_index(config_key_by_name(name))];
 }
 
+void check_note_locked_boot(struct config_priv *p)
+{
+    const struct config_slot *dir = slot_of(p, "image.dir");
+    const struct config_slot *kernel = slot_of(p, "firecracker.kernel");
+    const struct config_slot *rootfs = slot_of(p, "firecracker.rootfs");
+    bool named = kernel->source == SRC_SYSTEM || rootfs->source == SRC_SYSTEM;
+    if (!*dir->text || (dir->source == SRC_DEFAULT && named))
+        p->boot_locked_by = kernel->locked_by ? kernel->locked_by : rootfs->locked_by;
+}
+
 int check_image_choice(struct config_priv *p, struct error *err)
 {
     struct config_slot *dir = slot_of(p, "image.dir");
     const struct config_slot *kernel = slot_of(p, "firecracker.kernel");
     const struct config_slot *rootfs = slot_of(p, "firecracker.rootfs");
     const struct config_slot *stock = kernel->source >= rootfs->source ? kernel : rootfs;
+    if (*dir->text && stock->source < dir->source && dir->source > SRC_SYSTEM && p->boot_locked_by)
+        return error_set(err, ERR_TRUST, 0,
+                         "what boots is locked by the system (%s); image.dir (%s) can't replace it",
+                         SHOWN(p->boot_locked_by), SHOWN(dir->origin));
     if (!*dir->text || stock->source < dir->source || stock->source == SRC_DEFAULT)
         return 0;
     if (stock->source == dir->source)

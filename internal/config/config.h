@@ -82,19 +82,23 @@ struct config {
 struct config_flag {
     const char *key;
     const char *value;
-    const char *spelling; /* as the user typed it, for messages: "--firecracker-cpus" */
+    const char *spelling; /* as typed, for messages: "--firecracker-cpus", or that and "=4" */
 };
 
 struct config_args {
     const char *cwd;                 /* where the search for .crabbox-fc.yaml starts */
     const char *const *envp;         /* the environment to read */
-    const struct config_flag *flags; /* in order; a later one wins */
+    const struct config_flag *flags; /* in order; a later one wins, of lists it adds */
     size_t n_flags;
     const char *system_file; /* NULL: /etc/crabbox-fc/config.yaml; tests name another */
 };
 
 int config_load(const struct config_args *args, struct config *out, struct error *err);
 void config_free(struct config *cfg);
+
+/* ERR_TRUST where the system's floor bounds lease.ttl: a lease that is kept would get round it.
+ * `where` says who asks to keep one ("--keep"). */
+int config_check_keep(const struct config *cfg, const char *where, struct error *err);
 
 /* The repository around the working directory: the directory with .git, or the one with
  * .crabbox-fc.yaml; "" when there is neither. Lives as long as cfg. */
@@ -154,10 +158,12 @@ const char *config_value_source(const struct config *cfg, const struct config_ke
 /* "90m", "1h30m", "10s", "500ms" → milliseconds; -1 if it is not of this form. */
 int config_duration(const char *text, int64_t *ms);
 
-/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}],"files":[]}. */
+/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}],"files":[]}. Where
+ * the floor holds a key, it also has "lockedBy", or "ceiling" and "ceilingBy". */
 void config_show_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_show_json(const struct config *cfg);
 /* Files that were looked for, with whether they were read: `config path`. */
+void config_paths_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_paths_json(const struct config *cfg);
 
 #endif

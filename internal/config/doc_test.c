@@ -115,6 +115,33 @@ static void test_example_uncommented_loads(void **state)
     assert_int_equal(set, config_keys_len - 2);
 }
 
+/* Every block of YAML in the document is a system's file that loads. */
+static void test_blocks_load(void **state)
+{
+    (void)state;
+    static const char begin[] = "\n```yaml\n", end[] = "\n```\n";
+    struct config_dir d;
+    _cleanup_strbuf_ struct strbuf doc = STRBUF_INIT;
+    unsigned n = 0;
+    read_file("docs/CONFIG.md", &doc);
+    config_dir_make(&d);
+    for (char *p = doc.buf; (p = strstr(p, begin)); n++) {
+        struct config cfg;
+        struct error err = ERROR_INIT;
+        p += strlen(begin);
+        char *stop = strstr(p, end);
+        assert_non_null(stop);
+        stop[1] = '\0';
+        config_dir_write(&d, SYS_FILE, p);
+        if (config_dir_load(&d, NULL, 0, &cfg, &err) < 0)
+            fail_msg("%s", err.msg);
+        config_free(&cfg);
+        p = stop + 2;
+    }
+    config_dir_remove(&d);
+    assert_true(n >= 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +150,7 @@ int main(void)
         cmocka_unit_test(test_example_loads),
         cmocka_unit_test(test_example_uncommented),
         cmocka_unit_test(test_example_uncommented_loads),
+        cmocka_unit_test(test_blocks_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,25 @@ static int check_floor(const struct config_slot *slot, const struct config_key *
     return 0;
 }
 
+/* A locked value has to mean the same whatever the environment says. */
+static int check_lockable(const struct config_priv *p, const char *path,
+                          const struct config_doc *doc, size_t i, struct error *err)
+{
+    const struct config_key *key = &config_keys[i];
+    const char *text = p->slots[i].text;
+    const char *why = NULL;
+    if (key->rule == RULE_PROGRAM && *text && *text != '/')
+        why = "is a name that is looked up in PATH, which anybody can set";
+    for (size_t n = 0; n < doc->n_entries; n++)
+        if (doc->entries[n].key == key && doc->entries[n].from_home)
+            why = "starts from ~, and anybody can set HOME";
+    if (!why)
+        return 0;
+    return error_set(err, ERR_CONFIG, 0,
+                     "%s:%zu: %s can't be locked: \"%s\" %s; write the whole path in this file",
+                     SHOWN(path), doc->floor[i].locked_line, key->name, SHOWN(text), why);
+}
+
 /* Takes over the floor block once the system's own values stand. */
 static int apply_floor(struct config_priv *p, const char *path, const struct config_doc *doc,
                        struct error *err)
@@ -54,8 +73,11 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
     for (size_t i = 0; i < config_keys_len; i++) {
         struct config_slot *slot = &p->slots[i];
         size_t line = doc->floor[i].max_line;
-        if (doc->floor[i].locked_line)
+        if (doc->floor[i].locked_line) {
+            if (check_lockable(p, path, doc, i, err) < 0)
+                return -1;
             slot->locked_by = xasprintf("%s:%zu", path, doc->floor[i].locked_line);
+        }
         if (!line)
             continue;
         if (value_number(&config_keys[i], slot->text) > doc->floor[i].max)
@@ -66,6 +88,7 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
         slot->max_by = xasprintf("%s:%zu", path, line);
         slot->max = doc->floor[i].max;
     }
+    check_note_locked_boot(p);
     return 0;
 }
 
@@ -226,7 +249,14 @@ static int load_flags(const struct config_args *args, struct config_priv *p, str
         const struct config_key *key = config_key_by_name(f->key);
         if (!key)
             return error_set(err, ERR_INTERNAL, 0, "%s: no key \"%s\"", f->spelling, f->key);
-        if (apply_value(p, key, f->value, &ctx, SRC_FLAG, f->spelling, err) < 0)
+        /* "--x=value" is spelled "--x"; a list that is given again grows. */
+        _cleanup_free_ char *where = xasprintf("%.*s", (int)strcspn(f->spelling, "="), f->spelling);
+        const struct config_slot *slot = &p->slots[config_key_index(key)];
+        bool grows = key->type == CFG_LIST && slot->source == SRC_FLAG && *slot->text && *f->value;
+        _cleanup_free_ char *both = grows
+                                        ? xasprintf("%s%c%s", slot->text, key->separator, f->value)
+                                        : NULL;
+        if (apply_value(p, key, both ? both : f->value, &ctx, SRC_FLAG, where, err) < 0)
             return -1;
     }
     return 0;
@@ -305,6 +335,19 @@ const char *config_value_text(const struct config *cfg, const struct config_key 
 const char *config_value_source(const struct config *cfg, const struct config_key *key)
 {
     return config_priv(cfg)->slots[config_key_index(key)].origin;
+}
+
+int config_check_keep(const struct config *cfg, const char *where, struct error *err)
+{
+    const struct config_key *ttl = config_key_by_name("lease.ttl");
+    const struct config_slot *slot = &config_priv(cfg)->slots[config_key_index(ttl)];
+    const char *by = slot->locked_by ? slot->locked_by : slot->max_by;
+    if (!by)
+        return 0;
+    return error_set(err, ERR_TRUST, 0,
+                     "%s: a kept lease never expires, but the system bounds lease.ttl (%s); "
+                     "leave it out",
+                     where, SHOWN(by));
 }
 
 const char *config_repo_root(const struct config *cfg)

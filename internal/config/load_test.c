@@ -1,4 +1,4 @@
-/* load_test.c: layers, sources, environment, flags, floor and the choice of what to boot. */
+/* load_test.c: layers, sources, environment, flags and the choice of what to boot. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -195,6 +195,63 @@ static void test_env_relative_path(void **state)
     assert_int_equal(config_dir_refused(d, "a relative path"), ERR_CONFIG);
 }
 
+/* A slip in the prefix is no variable of somebody else's. */
+static void test_env_near_miss(void **state)
+{
+    static const char *const names[][2] = {
+        {"CRABBOX_FIRECRAKER_CPUS", "CRABBOX_FIRECRACKER_CPUS"},
+        {"CRABOX_FC_VMM", "CRABBOX_FC_VMM"},
+        {"CRABBOX_FCVMM", "CRABBOX_FC_VMM"},
+        {"crabbox_fc_vmm", "CRABBOX_FC_VMM"},
+        {"CRABBOX_FIRECRACKERCPUS", "CRABBOX_FIRECRACKER_CPUS"},
+        {"Crabbox_Fc_State_Dir", "CRABBOX_FC_STATE_DIR"},
+    };
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_setenv(d, "CRABBOX_PROVIDER=aws");
+    config_dir_setenv(d, "CRABBOX_VMM=x");
+    load_ok(d, NULL, 0, &cfg);
+    config_free(&cfg);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char set[64], expect[160];
+        (void)str_format(set, sizeof set, "%s=x", names[i][0]);
+        (void)str_format(expect, sizeof expect, "unknown variable %s; did you mean %s?",
+                         names[i][0], names[i][1]);
+        config_dir_setenv(d, set);
+        assert_int_equal(config_dir_refused(d, expect), ERR_CONFIG);
+        free(d->env[--d->n_env]);
+        d->env[d->n_env] = NULL;
+    }
+}
+
+/* Of a flag that is given again the last counts, but a list grows; and the source is the flag's
+ * name, however its value was given. */
+static void test_flag_again(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    struct error err = ERROR_INIT;
+    const struct config_flag flags[] = {{"sync.exclude", "a", "--sync-exclude"},
+                                        {"firecracker.cpus", "2", "--cpus"},
+                                        {"sync.exclude", "b", "--sync-exclude=b"},
+                                        {"firecracker.cpus", "3", "--firecracker-cpus=3"},
+                                        {"run.allowEnv", "A", "--allow-env"},
+                                        {"run.allowEnv", "", "--allow-env"},
+                                        {"run.allowEnv", "B,C", "--allow-env"}};
+    const struct config_flag dns[] = {{"network.dns", "1.1.1.1,2.2.2.2,3.3.3.3", "--network-dns"},
+                                      {"network.dns", "4.4.4.4", "--network-dns"}};
+    config_dir_setenv(d, "CRABBOX_FC_SYNC_EXCLUDE=env");
+    load_ok(d, flags, ARRAY_LEN(flags), &cfg);
+    assert_string_equal(cfg.run.exclude, "a\nb");
+    assert_int_equal(cfg.firecracker.cpus, 3);
+    assert_string_equal(cfg.run.allow_env, "B,C");
+    assert_string_equal(source_of(&cfg, "sync.exclude"), "flag:--sync-exclude");
+    assert_string_equal(source_of(&cfg, "firecracker.cpus"), "flag:--firecracker-cpus");
+    config_free(&cfg);
+    assert_int_equal(config_dir_load(d, dns, 2, &cfg, &err), -1);
+    assert_non_null(strstr(err.msg, "at most 3"));
+}
+
 static void test_flag_errors(void **state)
 {
     struct config_dir *d = *state;
@@ -303,61 +360,6 @@ static void test_large_file(void **state)
     assert_int_equal(config_dir_refused(d, "config.yaml is larger than 1 MiB"), ERR_CONFIG);
 }
 
-/* ---- the floor ---- */
-
-static void test_locked(void **state)
-{
-    struct config_dir *d = *state;
-    struct config cfg;
-    struct error err = ERROR_INIT;
-    const struct config_flag same = {"vmm", "firecracker", "--vmm"};
-    const struct config_flag other = {"vmm", "qemu", "--vmm"};
-    config_dir_write(d, SYS_FILE,
-                     "firecracker: {network: nat}\nfloor:\n"
-                     "  locked: [vmm, firecracker.network]\n");
-    load_ok(d, &same, 1, &cfg);
-    config_free(&cfg);
-    assert_int_equal(config_dir_load(d, &other, 1, &cfg, &err), -1);
-    assert_int_equal(err.kind, ERR_TRUST);
-    assert_non_null(strstr(err.msg, "--vmm: vmm is locked to \"firecracker\" by the system"));
-    assert_non_null(strstr(err.msg, "etc/config.yaml:3"));
-    config_dir_write(d, USER_FILE, "firecracker:\n  network: cni\n");
-    assert_int_equal(config_dir_refused(d, "config.yaml:2:3: firecracker.network is locked"),
-                     ERR_TRUST);
-    config_dir_write(d, USER_FILE, "");
-    config_dir_setenv(d, "CRABBOX_FC_VMM=qemu");
-    assert_int_equal(config_dir_refused(d, "CRABBOX_FC_VMM: vmm is locked"), ERR_TRUST);
-}
-
-static void test_ceiling(void **state)
-{
-    struct config_dir *d = *state;
-    struct config cfg;
-    config_dir_write(d, SYS_FILE, "firecracker: {cpus: 2}\nfloor:\n  max: {firecracker.cpus: 3}\n");
-    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 3\n");
-    load_ok(d, NULL, 0, &cfg);
-    assert_int_equal(cfg.firecracker.cpus, 3);
-    config_free(&cfg);
-    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 4\n");
-    assert_int_equal(config_dir_refused(d, ":2:3: firecracker.cpus is more than 3, the system's"),
-                     ERR_TRUST);
-}
-
-static void test_ceiling_below_default(void **state)
-{
-    struct config_dir *d = *state;
-    config_dir_write(d, SYS_FILE, "floor:\n  max: {firecracker.cpus: 3}\n");
-    assert_int_equal(config_dir_refused(d, "firecracker.cpus is above its ceiling"), ERR_CONFIG);
-}
-
-static void test_image_locked(void **state)
-{
-    struct config_dir *d = *state;
-    config_dir_write(d, SYS_FILE, "floor: {locked: [image.dir]}\n");
-    config_dir_setenv(d, "CRABBOX_FIRECRACKER_KERNEL=/k");
-    assert_int_equal(config_dir_refused(d, "image.dir is locked by the system"), ERR_TRUST);
-}
-
 /* ---- what to boot ---- */
 
 static void test_image_choice(void **state)
@@ -420,6 +422,9 @@ static void test_show(void **state)
         assert_true(*json_opt_string(item, "source", ""));
         assert_true(*json_opt_string(item, "type", ""));
     }
+    _cleanup_strbuf_ struct strbuf text_paths = STRBUF_INIT;
+    config_paths_text(&cfg, &text_paths);
+    assert_non_null(strstr(text_paths.buf, "repo     read             /"));
     _cleanup_json_ cJSON *paths = config_paths_json(&cfg);
     const cJSON *files = cJSON_GetObjectItem(paths, "files");
     assert_int_equal(cJSON_GetArraySize(files), 3);
@@ -435,28 +440,16 @@ static void test_show(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_defaults),
-        T(test_precedence),
-        T(test_every_env_and_flag),
-        T(test_table),
-        T(test_env_strict),
-        T(test_env_unknown),
-        T(test_env_bad_value),
-        T(test_env_relative_path),
-        T(test_flag_errors),
-        T(test_flag_relative),
-        T(test_repo_search),
-        T(test_repo_search_ends),
-        T(test_user_dir),
-        T(test_xdg_relative),
-        T(test_bad_files),
-        T(test_large_file),
-        T(test_locked),
-        T(test_ceiling),
-        T(test_ceiling_below_default),
-        T(test_image_locked),
-        T(test_image_choice),
-        T(test_show),
+        T(test_defaults),           T(test_precedence),
+        T(test_every_env_and_flag), T(test_table),
+        T(test_env_strict),         T(test_env_unknown),
+        T(test_env_near_miss),      T(test_env_bad_value),
+        T(test_env_relative_path),  T(test_flag_again),
+        T(test_flag_errors),        T(test_flag_relative),
+        T(test_repo_search),        T(test_repo_search_ends),
+        T(test_user_dir),           T(test_xdg_relative),
+        T(test_bad_files),          T(test_large_file),
+        T(test_image_choice),       T(test_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,8 +29,14 @@ void config_show_text(const struct config *cfg, struct strbuf *out)
         char origin[512];
         add_shown(&config_keys[i], p->slots[i].text, &value);
         value_printable(p->slots[i].origin, origin, sizeof origin);
-        strbuf_addf(out, "%-28s %-36s %s%s\n", config_keys[i].name, value.buf, origin,
+        strbuf_addf(out, "%-28s %-36s %s%s", config_keys[i].name, value.buf, origin,
                     p->slots[i].locked_by ? " (locked)" : "");
+        if (p->slots[i].max_by) {
+            strbuf_adds(out, " (at most ");
+            value_format_number(config_keys[i].type, p->slots[i].max, out);
+            strbuf_addc(out, ')');
+        }
+        strbuf_addc(out, '\n');
     }
 }
 
@@ -55,6 +61,17 @@ static void add_value(cJSON *j, const struct config_key *key, const char *text)
         (void)cJSON_AddItemToObject(j, "value", list_json(text, key->separator));
     else
         (void)cJSON_AddStringToObject(j, "value", text);
+}
+
+static void add_ceiling(cJSON *j, const struct config_key *key, const struct config_slot *slot)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    value_format_number(key->type, slot->max, &text);
+    if (key->type == CFG_DURATION)
+        (void)cJSON_AddStringToObject(j, "ceiling", text.buf);
+    else
+        json_add_i64(j, "ceiling", slot->max);
+    (void)cJSON_AddStringToObject(j, "ceilingBy", slot->max_by);
 }
 
 static cJSON *files_json(const struct config_priv *p)
@@ -92,10 +109,25 @@ cJSON *config_show_json(const struct config *cfg)
         (void)cJSON_AddStringToObject(j, "type", config_type_name(key->type));
         if (p->slots[i].locked_by)
             (void)cJSON_AddStringToObject(j, "lockedBy", p->slots[i].locked_by);
+        if (p->slots[i].max_by)
+            add_ceiling(j, key, &p->slots[i]);
         (void)cJSON_AddItemToArray(keys, j);
     }
     (void)cJSON_AddItemToObject(root, "files", files_json(p));
     return root;
+}
+
+void config_paths_text(const struct config *cfg, struct strbuf *out)
+{
+    const struct config_priv *p = config_priv(cfg);
+    for (size_t i = 0; i < p->n_files; i++) {
+        const struct config_file *f = &p->files[i];
+        strbuf_addf(out, "%-8s %-16s %s\n", f->kind,
+                    !f->read                                ? "not there"
+                    : f->trusted && str_eq(f->kind, "repo") ? "read, trusted"
+                                                            : "read",
+                    f->path ? SHOWN(f->path) : "(nowhere to look)");
+    }
 }
 
 cJSON *config_paths_json(const struct config *cfg)

@@ -37,7 +37,9 @@ static int read_store(const char *dir, const char *const *envp, struct trust_sto
         return -1;
     if (!file.found)
         return 0;
-    return trust_store_parse(file.text.buf, file.text.len, SHOWN(path), out, err);
+    if (trust_store_parse(file.text.buf, file.text.len, SHOWN(path), out, err) == 0)
+        return 0;
+    return error_append(err, "; next: mend the file or remove it, and trust again what it named");
 }
 
 static int find_store(const char *const *envp, char dir[static PATH_MAX], struct error *err)
@@ -136,7 +138,8 @@ static int open_store(const char *const *envp, struct open_store *s, struct erro
 {
     char dir[PATH_MAX];
     struct deadline d = deadline_in_ms(LOCK_WAIT_MS);
-    if (find_store(envp, dir, err) < 0 || dir_make_all(dir, 0700, err) < 0)
+    if (find_store(envp, dir, err) < 0 || source_check_way(dir, envp, err) < 0 ||
+        dir_make_all(dir, 0700, err) < 0)
         return -1;
     s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->dirfd < 0)

@@ -369,6 +369,7 @@ static void test_broken_store(void **state)
     for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
         config_dir_write(d, STORE, broken[i]);
         assert_int_equal(config_dir_refused(d, "trust.json"), ERR_TRUST);
+        assert_int_equal(config_dir_refused(d, "next: mend the file or remove it"), ERR_TRUST);
     }
     /* A file without host keys does not need the store. */
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 3}\n");
@@ -391,6 +392,23 @@ static void test_store_permissions(void **state)
     assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
 }
 
+/* Nothing is written into a directory where the store could not be read afterwards. */
+static void test_store_directory(void **state)
+{
+    struct config_dir *d = *state;
+    struct error err = ERROR_INIT;
+    struct trust_report r = TRUST_REPORT_INIT;
+    const char *path = config_dir_path(d, REPO_FILE);
+    config_dir_write(d, REPO_FILE, HOSTILE);
+    assert_int_equal(chmod(config_dir_path(d, "home/.config"), 0775), 0);
+    assert_int_equal(trust_add(config_dir_envp(d), path, NULL, &r, &err), -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    assert_non_null(strstr(err.msg, "which others can write to; run: chmod go-w"));
+    strbuf_free(&r.keys);
+    assert_int_equal(access(config_dir_path(d, STORE), F_OK), -1);
+    assert_int_equal(access(config_dir_path(d, "home/.config/crabbox-fc/trust.lock"), F_OK), -1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -401,7 +419,7 @@ int main(void)
         T(test_repo_not_a_file),   T(test_git_file),        T(test_trust_roundtrip),
         T(test_trust_elsewhere),   T(test_trust_real_path), T(test_trust_find_errors),
         T(test_trust_add_errors),  T(test_trust_list),      T(test_broken_store),
-        T(test_store_permissions),
+        T(test_store_permissions), T(test_store_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,8 +52,17 @@ static size_t utf8_decode(const unsigned char *s, size_t len, uint32_t *cp)
 /* Code points that a person reading the file doesn't see, or sees elsewhere. */
 static bool is_deceptive(uint32_t cp)
 {
-    return (cp >= 0x80 && cp < 0xa0) || (cp >= 0x200b && cp <= 0x200f) ||
-           (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff;
+    static const struct {
+        uint32_t first, last;
+    } table[] = {
+        {0x80, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},     {0x115f, 0x1160}, {0x180e, 0x180e},
+        {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},   {0x3164, 0x3164}, {0xfeff, 0xfeff},
+        {0xffa0, 0xffa0}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (cp >= table[i].first && cp <= table[i].last)
+            return true;
+    return false;
 }
 
 /* Length of the next character fit for a message at `s`, 0 where the byte is none. */
@@ -202,7 +211,8 @@ static int parse_mib(const struct config_key *key, const char *raw, struct strbu
                  {"TiB", 20}, {"T", 20},  {"Mi", 0}, {"Gi", 10},  {"Ti", 20}};
     const char *s = raw;
     int64_t n;
-    if (!take_digits(&s, &n))
+    bool leading_zero = s[0] == '0' && isdigit((unsigned char)s[1]); /* octal to some */
+    if (leading_zero || !take_digits(&s, &n))
         return complain_value(why, raw, "not a size such as 4096, 512MiB or 4GiB");
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         if (!str_eq(s, units[i].unit))
@@ -218,32 +228,44 @@ static int parse_mib(const struct config_key *key, const char *raw, struct strbu
     return complain_value(why, raw, "not a size: the units are MiB (or none), GiB and TiB");
 }
 
-/* One "1h", "30m", "1.5s" at *s, added to *ms. */
-static bool take_duration(const char **s, int64_t *ms)
+/* Up to three decimals, as thousandths; false if there are none or more. */
+static bool take_thousandths(const char **s, int64_t *out)
+{
+    int64_t weight = 100;
+    for (*out = 0; isdigit((unsigned char)**s) && weight; (*s)++, weight /= 10)
+        *out += (**s - '0') * weight;
+    return weight < 100 && !isdigit((unsigned char)**s);
+}
+
+/* One "1h", "30m", "1.5s" at *s, added to *ms. Its unit has to be smaller than *unit, which it
+ * becomes: "1h1h" and "30m1h" are slips. Nothing below a millisecond gets lost. */
+static bool take_duration(const char **s, int64_t *ms, int64_t *unit)
 {
     static const struct {
         const char *unit;
         int64_t ms;
     } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-    int64_t whole, thousandths = 0, weight = 100;
+    int64_t whole, thousandths = 0;
     if (!take_digits(s, &whole))
         return false;
     if (**s == '.') {
         (*s)++;
-        if (!isdigit((unsigned char)**s))
+        if (!take_thousandths(s, &thousandths))
             return false;
-        for (; isdigit((unsigned char)**s); (*s)++, weight /= 10)
-            thousandths += (**s - '0') * weight;
     }
     size_t len = strspn(*s, "dhms");
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         if (strlen(units[i].unit) != len || strncmp(*s, units[i].unit, len) != 0)
             continue;
-        int64_t part;
+        int64_t part, rest = thousandths * units[i].ms;
+        if (units[i].ms >= *unit || rest % 1000)
+            return false;
         if (__builtin_mul_overflow(whole, units[i].ms, &part) ||
-            __builtin_add_overflow(*ms, part + thousandths * units[i].ms / 1000, ms))
+            __builtin_add_overflow(part, rest / 1000, &part) ||
+            __builtin_add_overflow(*ms, part, ms))
             *ms = INT64_MAX / 2;
         *s += len;
+        *unit = units[i].ms;
         return true;
     }
     return false;
@@ -251,11 +273,12 @@ static bool take_duration(const char **s, int64_t *ms)
 
 int config_duration(const char *text, int64_t *ms)
 {
+    int64_t unit = INT64_MAX;
     *ms = 0;
     if (strlen(text) > 64)
         return -1;
     do {
-        if (!take_duration(&text, ms))
+        if (!take_duration(&text, ms, &unit))
             return -1;
     } while (*text);
     return 0;
@@ -279,12 +302,10 @@ int64_t value_number(const struct config_key *key, const char *canonical)
     int64_t n = 0;
     if (key->type == CFG_BOOL)
         return str_eq(canonical, "true");
-    if (key->type != CFG_DURATION) {
+    if (key->type == CFG_DURATION)
+        (void)config_duration(canonical, &n);
+    else
         (void)take_digits(&s, &n);
-        return n;
-    }
-    while (*s && take_duration(&s, &n))
-        ;
     return n;
 }
 

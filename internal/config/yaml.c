@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "config/plain.h"
 #include "config/yaml_event.h"
 
 /* Where a key stands: the block's name ("" at the top) and the mark of the key itself. */
@@ -96,37 +97,18 @@ static int fail_unknown(struct reader *r, const struct place *at, const char *wo
 
 /* ---- values ---- */
 
-/* What a plain scalar that is no ordinary string would be to a YAML reader; NULL for a string. */
-static const char *plain_kind(const char *s)
-{
-    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-    static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE",
-                                        "yes",  "Yes",  "YES",  "no",    "No",    "NO",
-                                        "on",   "On",   "ON",   "off",   "Off",   "OFF"};
-    for (size_t i = 0; i < ARRAY_LEN(nulls); i++)
-        if (str_eq(s, nulls[i]))
-            return "nothing";
-    for (size_t i = 0; i < ARRAY_LEN(bools); i++)
-        if (str_eq(s, bools[i]))
-            return "a boolean";
-    const char *t = s + (*s == '-' || *s == '+');
-    if (t[strspn(t, "0123456789")] == '\0' ||
-        (*t && t[strspn(t, "0123456789.")] == '\0' && strchr(t, '.') == strrchr(t, '.')))
-        return "a number";
-    return NULL;
-}
-
 /* Whether the way the scalar is written fits the type: 4 is a number, "4" is not. */
 static int check_style(struct reader *r, const struct config_key *key)
 {
     const yaml_event_t *e = &r->event;
     bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    const char *kind = plain ? plain_kind(reader_text(r)) : NULL;
+    const enum plain_kind kind = plain ? plain_kind(reader_text(r)) : PLAIN_TEXT;
+    bool text = key->type == CFG_STRING || key->type == CFG_LIST || key->type == CFG_PATH;
     if (e->data.scalar.style == YAML_LITERAL_SCALAR_STYLE ||
         e->data.scalar.style == YAML_FOLDED_SCALAR_STYLE)
         return reader_fail(r, e->start_mark, "\"%s\" is block text (| or >); write it on one line",
                            key->name);
-    if (kind && str_eq(kind, "nothing"))
+    if (kind == PLAIN_NOTHING)
         return reader_fail(r, e->start_mark, "\"%s\" has no value%s", key->name,
                            key->may_be_empty ? "; write \"\" for none" : "");
     if (key->type == CFG_INT || key->type == CFG_BOOL) {
@@ -136,9 +118,10 @@ static int check_style(struct reader *r, const struct config_key *key)
                                key->type == CFG_INT ? "a whole number" : "true or false");
         return 0;
     }
-    if (kind && !(key->type == CFG_MIB && str_eq(kind, "a number")))
-        return reader_fail(r, e->start_mark, "\"%s\" is %s, not a %s", key->name, kind,
-                           config_type_name(key->type));
+    if (kind != PLAIN_TEXT && !(key->type == CFG_MIB && kind == PLAIN_NUMBER))
+        return reader_fail(r, e->start_mark, "\"%s\" is %s, not a %s%s", key->name,
+                           plain_kind_name(kind), config_type_name(key->type),
+                           text ? "; put it in quotes if it is meant as text" : "");
     return 0;
 }
 
@@ -170,6 +153,7 @@ static int read_value(struct reader *r, const struct config_key *key, struct str
 {
     char why[VALUE_WHY_MAX];
     _cleanup_strbuf_ struct strbuf raw = STRBUF_INIT;
+    r->from_home = false;
     if (reader_next(r) < 0)
         return -1;
     yaml_mark_t at = r->event.start_mark;
@@ -182,6 +166,7 @@ static int read_value(struct reader *r, const struct config_key *key, struct str
         if (reader_want_scalar(r, what) < 0 || check_style(r, key) < 0)
             return -1;
         strbuf_adds(&raw, reader_text(r));
+        r->from_home = key->type == CFG_PATH && raw.buf[0] == '~';
     }
     if (value_normalise(key, raw.buf, r->ctx, out, why) < 0)
         return reader_fail(r, at, "\"%s\" %s", key->name, why);
@@ -204,10 +189,27 @@ static int read_entry(struct reader *r, const struct place *at, const struct con
     e->value = strbuf_detach(&value);
     e->line = at->mark.line + 1;
     e->column = at->mark.column + 1;
+    e->from_home = r->from_home;
     return 0;
 }
 
 /* ---- the floor block ---- */
+
+/* The full name of a key that could have been meant, with words around it; "" where there is none.
+ */
+static const char *maybe_meant(const char *word, char out[static 96])
+{
+    const char *names[CONFIG_KEYS_MAX];
+    for (size_t i = 0; i < config_keys_len; i++)
+        names[i] = config_keys[i].name;
+    const char *near = elsewhere(word);
+    if (!near)
+        near = str_nearest(word, names, config_keys_len);
+    out[0] = '\0';
+    if (near)
+        (void)str_format(out, 96, "; did you mean \"%s\"?", near);
+    return out;
+}
 
 /* Marks one key, or every key of a block, as locked. */
 static int lock_name(struct reader *r, const char *word)
@@ -220,10 +222,11 @@ static int lock_name(struct reader *r, const char *word)
         r->doc->floor[i].locked_line = at.line + 1;
         found = true;
     }
-    char shown[64];
+    char shown[64], meant[96];
     value_printable(word, shown, sizeof shown);
     return found ? 0
-                 : reader_fail(r, at, "\"%s\" in \"floor.locked\" is no key and no block", shown);
+                 : reader_fail(r, at, "\"%s\" in \"floor.locked\" is no key and no block%s", shown,
+                               maybe_meant(word, meant));
 }
 
 static int read_locked(struct reader *r)
@@ -259,10 +262,12 @@ static int read_max(struct reader *r)
             return -1;
         yaml_mark_t at = r->event.start_mark;
         const struct config_key *key = config_key_by_name(reader_text(r));
+        char meant[96];
         if (!key || (key->type != CFG_INT && key->type != CFG_MIB && key->type != CFG_DURATION))
             return reader_fail(r, at,
                                "\"floor.max\" takes full names of numeric keys, such as "
-                               "\"firecracker.cpus\"");
+                               "\"firecracker.cpus\"%s",
+                               key ? "" : maybe_meant(reader_text(r), meant));
         size_t i = config_key_index(key);
         if (r->doc->floor[i].max_line)
             return reader_fail(r, at, "\"%s\" is in \"floor.max\" twice", key->name);
@@ -344,7 +349,12 @@ static int read_block(struct reader *r, const char *block)
     if (reader_next(r) < 0)
         return -1;
     if (r->event.type != YAML_MAPPING_START_EVENT)
-        return reader_fail(r, r->event.start_mark, "\"%s\" is not a block of keys", block);
+        return reader_fail(r, r->event.start_mark,
+                           r->event.type == YAML_SCALAR_EVENT && !*reader_text(r)
+                               ? "\"%s\" is not a block of keys: there is nothing in it; remove "
+                                 "the line"
+                               : "\"%s\" is not a block of keys",
+                           block);
     for (;;) {
         if (reader_next(r) < 0)
             return -1;

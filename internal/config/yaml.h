@@ -24,6 +24,7 @@ struct config_entry {
     const struct config_key *key;
     char *value; /* canonical */
     size_t line, column;
+    bool from_home; /* a path that was written with ~ */
 };
 
 struct config_doc {

@@ -111,7 +111,17 @@ static yaml_mark_t mark_of(const char *text, size_t at)
 static size_t find_directive(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (text[i] == '%' && (i == 0 || text[i - 1] == '\n' || text[i - 1] == '\r'))
+        if (text[i] == '%' && (i == 0 || text[i - 1] == '\n'))
+            return i;
+    return len;
+}
+
+/* Offset of the first carriage return that ends no line, or len: a terminal writes what follows it
+ * over what stands before, and YAML takes it for the end of a line. */
+static size_t find_lone_return(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '\r' && (i + 1 == len || text[i + 1] != '\n'))
             return i;
     return len;
 }
@@ -123,6 +133,9 @@ int reader_check_bytes(struct reader *r, const char *text, size_t len)
         return reader_fail(r, mark_of(text, at),
                            "byte 0x%02x: invalid UTF-8, or a control or invisible character",
                            (unsigned char)text[at]);
+    at = find_lone_return(text, len);
+    if (at < len)
+        return reader_fail(r, mark_of(text, at), "a carriage return without a line feed");
     /* Refused here already: libyaml takes seconds over thousands of them. */
     at = find_directive(text, len);
     if (at < len)

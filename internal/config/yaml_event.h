@@ -24,6 +24,7 @@ struct reader {
     struct config_doc *doc;
     bool with_floor;
     bool floor_seen;
+    bool from_home;                   /* the last value was a path that starts with ~ */
     bool block_seen[CONFIG_KEYS_MAX]; /* by the index of the block's first key */
     struct error *err;
 };

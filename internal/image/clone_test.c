@@ -221,23 +221,32 @@ static void test_full_disk(void **state)
     unmount("tiny");
 }
 
-/* A source directory that can't be written still has its files to try with. */
-static void test_read_only_source(void **state)
+/* Looking is all it does: it needs no right to write, and leaves the directories as they were. */
+static void test_probe_only_looks(void **state)
 {
     (void)state;
     char path[PATH_MAX];
-    struct error err = ERROR_INIT;
-    enum clone_how how;
+    struct stat before, after;
     need_mounts();
     mount_tmpfs("store", "size=16m");
     assert_int_equal(mount("none", path_of(path, "store"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
-    assert_int_equal(image_clone_probe(path, dir, &how, &err), -1);
-    assert_non_null(strstr(err.msg, "store"));
-    assert_int_equal(mount("none", path, NULL, MS_REMOUNT, NULL), 0);
-    make_sparse("store/src");
-    assert_int_equal(mount("none", path_of(path, "store"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(stat(dir, &before), 0);
     assert_int_equal(probe("store", "."), CLONE_SPARSE);
+    assert_int_equal(probe(".", "store"), CLONE_SPARSE);
+    assert_int_equal(stat(dir, &after), 0);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    assert_int_equal(before.st_ctim.tv_nsec, after.st_ctim.tv_nsec);
     unmount("store");
+}
+
+/* Filesystems that it does not know are not guessed at. */
+static void test_probe_unknown(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    enum clone_how how;
+    assert_int_equal(image_clone_probe(dir, "/proc", &how, &err), -1);
+    assert_non_null(strstr(err.msg, "/proc: filesystem of unknown kind 0x00009fa0"));
 }
 
 static bool run(const char *const *argv)
@@ -252,8 +261,8 @@ static bool run(const char *const *argv)
     return st.exited && st.code == 0;
 }
 
-/* The real thing: filesystems that share blocks, on a loop mount. */
-static void reflink_on(const char *const *mkfs, const char *image)
+/* The real thing: filesystems that share blocks, on a loop mount, or do not. */
+static void clone_on(const char *const *mkfs, const char *image, enum clone_how expect)
 {
     char disk[PATH_MAX], mnt[PATH_MAX], other[PATH_MAX];
     enum clone_how how;
@@ -262,7 +271,7 @@ static void reflink_on(const char *const *mkfs, const char *image)
     _cleanup_close_ int fd = open(path_of(disk, image), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
                                   0600);
     assert_int_equal(ftruncate(fd, 512 * (off_t)MIB), 0);
-    const char *const make[] = {mkfs[0], mkfs[1], mkfs[2], disk, NULL};
+    const char *const make[] = {mkfs[0], mkfs[1], mkfs[2], mkfs[3], disk, NULL};
     make_dir("mnt");
     const char *const mount_it[] = {"/bin/mount", "-o", "loop", disk, path_of(mnt, "mnt"), NULL};
     if (!run(make) || !run(mount_it)) {
@@ -272,11 +281,11 @@ static void reflink_on(const char *const *mkfs, const char *image)
         skip();
     }
     make_sparse("mnt/src");
-    assert_int_equal(clone_and_compare("mnt/src", "mnt", 0), CLONE_REFLINK);
-    assert_int_equal(clone_and_compare("mnt/src", "mnt", 100), CLONE_REFLINK);
-    assert_int_equal(probe("mnt", "mnt"), CLONE_REFLINK);
+    assert_int_equal(clone_and_compare("mnt/src", "mnt", 0), expect);
+    assert_int_equal(clone_and_compare("mnt/src", "mnt", 100), expect);
+    assert_int_equal(probe("mnt", "mnt"), expect);
     make_dir("mnt/sub");
-    assert_int_equal(probe("mnt", "mnt/sub"), CLONE_REFLINK);
+    assert_int_equal(probe("mnt", "mnt/sub"), expect);
     assert_int_equal(probe("mnt", "."), CLONE_SPARSE);
     must(image_clone_probe(mnt, path_of(other, "."), &how, &err), &err);
     assert_int_equal(clone_and_compare("mnt/src", ".", 0), CLONE_SPARSE);
@@ -286,15 +295,22 @@ static void reflink_on(const char *const *mkfs, const char *image)
 static void test_reflink_btrfs(void **state)
 {
     (void)state;
-    static const char *const mkfs[] = {"/sbin/mkfs.btrfs", "-q", "-f"};
-    reflink_on(mkfs, "btrfs.img");
+    static const char *const mkfs[] = {"/sbin/mkfs.btrfs", "-q", "-q", "-f"};
+    clone_on(mkfs, "btrfs.img", CLONE_REFLINK);
 }
 
 static void test_reflink_xfs(void **state)
 {
     (void)state;
-    static const char *const mkfs[] = {"/sbin/mkfs.xfs", "-q", "-f"};
-    reflink_on(mkfs, "xfs.img");
+    static const char *const mkfs[] = {"/sbin/mkfs.xfs", "-q", "-m", "reflink=1"};
+    clone_on(mkfs, "xfs.img", CLONE_REFLINK);
+}
+
+static void test_no_reflink_xfs(void **state)
+{
+    (void)state;
+    static const char *const mkfs[] = {"/sbin/mkfs.xfs", "-q", "-m", "reflink=0"};
+    clone_on(mkfs, "plain-xfs.img", CLONE_SPARSE);
 }
 
 int main(void)
@@ -304,9 +320,11 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_across_filesystems),
         cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_read_only_source),
+        cmocka_unit_test(test_probe_only_looks),
+        cmocka_unit_test(test_probe_unknown),
         cmocka_unit_test(test_reflink_btrfs),
         cmocka_unit_test(test_reflink_xfs),
+        cmocka_unit_test(test_no_reflink_xfs),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -11,14 +11,6 @@
 
 #define BUILD_HINT "build the default image with scripts/build-image.sh, or set image.dir"
 
-#if defined(__aarch64__)
-#define HOST_KERNEL KERNEL_ARM64_IMAGE
-#define HOST_ARCH   "aarch64"
-#else
-#define HOST_KERNEL KERNEL_ELF_X86_64
-#define HOST_ARCH   "x86-64"
-#endif
-
 /* Kernel and root: what both kinds of image share. */
 static int check_kernel(struct image *img, struct error *err)
 {
@@ -27,7 +19,7 @@ static int check_kernel(struct image *img, struct error *err)
     _cleanup_close_ int fd = probe_open(img->kernel, "kernel", &size, err);
     if (fd < 0 || probe_kernel(fd, img->kernel, &info, err) < 0)
         return -1;
-    if (info.format != HOST_KERNEL)
+    if (info.format != KERNEL_OF_HOST)
         return error_set(err, ERR_CONFIG, 0, "kernel %s is for another machine; this host is %s",
                          img->kernel, HOST_ARCH);
     img->kernel_pvh = info.pvh;

@@ -59,7 +59,8 @@ const char *clone_how_name(enum clone_how how);
  * truncated smaller). FICLONE first, else only the data extents. No fsync. */
 int image_clone(const char *src, int dirfd, const char *name, int64_t size_mib, enum clone_how *how,
                 struct error *err);
-/* What image_clone would use between the two directories, without leaving anything. */
+/* What image_clone would use between the two directories, by the kind of their filesystems: creates
+ * nothing. ERR_IO where the kind is not known. */
 int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *how,
                       struct error *err);
 

@@ -17,6 +17,15 @@
 
 enum kernel_format { KERNEL_ELF_X86_64, KERNEL_ARM64_IMAGE };
 
+/* What boots on the machine that this program was built for. */
+#if defined(__aarch64__)
+#define KERNEL_OF_HOST KERNEL_ARM64_IMAGE
+#define HOST_ARCH      "aarch64"
+#else
+#define KERNEL_OF_HOST KERNEL_ELF_X86_64
+#define HOST_ARCH      "x86-64"
+#endif
+
 struct kernel_info {
     enum kernel_format format;
     bool pvh; /* an ELF note gives the PVH entry: QEMU's -kernel needs it */

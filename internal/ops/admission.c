@@ -14,8 +14,6 @@
 /* What a lease takes besides its guest's memory, generously measured. */
 #define VMM_MIB          48
 #define VMM_EMULATED_MIB 256
-#define LEASE_DISK_MIB   64 /* seed, keys, logs, the first blocks of its disk */
-#define LEASE_INODES     32
 #define LEASE_FILES      256 /* of VMM, keeper and sessions together */
 #define LEASE_TASKS      16  /* and one a vCPU */
 #define OWN_FDS          40  /* that this process opens on its way */
@@ -24,7 +22,7 @@ struct reserved {
     int64_t leases, memory_mib;
 };
 
-static int64_t memory_of(const struct admission *a)
+int64_t admission_memory_mib(const struct admission *a)
 {
     return a->memory_mib + (a->emulated ? VMM_EMULATED_MIB : VMM_MIB);
 }
@@ -90,17 +88,17 @@ static int check(const struct demand *d, const struct reserved *others, struct e
                      d->room, d->unit, d->next);
 }
 
-static int check_all(const struct store *s, const struct admission *a,
-                     const struct reserved *others, const struct host_room *r, struct error *err)
+static int check_all(const char *where, const struct admission *a, const struct reserved *others,
+                     const struct host_room *r, struct error *err)
 {
     const int64_t n = others->leases;
     const int64_t tasks = LEASE_TASKS + a->cpus;
     const struct demand demands[] = {
-        {"memory", " MiB", memory_of(a), others->memory_mib, r->memory_mib, "the host",
+        {"memory", " MiB", admission_memory_mib(a), others->memory_mib, r->memory_mib, "the host",
          "crabbox-fc stop a lease, or give the guest less (--memory)"},
-        {"disk space", " MiB", LEASE_DISK_MIB, n * LEASE_DISK_MIB, r->disk_mib, s->path,
+        {"disk space", " MiB", ADMISSION_DISK_MIB, n * ADMISSION_DISK_MIB, r->disk_mib, where,
          "free some, or set CRABBOX_FC_STATE_DIR to a larger disk"},
-        {"inodes", "", LEASE_INODES, n * LEASE_INODES, r->inodes, s->path,
+        {"inodes", "", ADMISSION_INODES, n * ADMISSION_INODES, r->inodes, where,
          "remove files from the disk of the state directory"},
         {"room for open files", "", LEASE_FILES, n * LEASE_FILES, r->files, "the host",
          "raise the sysctl fs.file-max"},
@@ -114,16 +112,22 @@ static int check_all(const struct store *s, const struct admission *a,
     return 0;
 }
 
+int admission_look(const char *where, const struct admission *a, const struct host_room *room,
+                   struct error *err)
+{
+    const struct reserved nobody = {0};
+    return check_all(where, a, &nobody, room, err);
+}
+
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err)
 {
-    const struct reserved nobody = {0};
     struct reserved others = {0};
     struct host_room now = room ? *room : (struct host_room){0};
     if (!room)
         host_room(&host_paths_default, s->fd, &now);
     /* First without the others: on a full disk not even the files below could be made. */
-    if (check_all(s, a, &nobody, &now, err) < 0)
+    if (admission_look(s->path, a, &now, err) < 0)
         return -1;
     _cleanup_close_ int gate = lock_wait(s->fd, GATE, true, d, err);
     if (gate < 0)
@@ -133,9 +137,9 @@ int admission_reserve(const struct store *s, const struct admission *a,
         return error_set(err, ERR_IO, errno, "%s/" MAKING, s->path);
     if (!room) /* while we waited, leases have been made */
         host_room(&host_paths_default, s->fd, &now);
-    if (check_all(s, a, &others, &now, err) < 0)
+    if (check_all(s->path, a, &others, &now, err) < 0)
         return -1;
-    if (reserve(fd, memory_of(a)) < 0)
+    if (reserve(fd, admission_memory_mib(a)) < 0)
         return error_set(err, ERR_IO, errno, "reserve in %s/" MAKING, s->path);
     return TAKE_FD(fd);
 }

@@ -23,6 +23,16 @@ struct admission {
     bool emulated; /* the VMM translates the guest's code and needs room for it */
 };
 
+/* What one lease takes of the disk of the state directory; admission_memory_mib of memory. */
+#define ADMISSION_DISK_MIB 64 /* seed, keys, logs, the first blocks of its disk */
+#define ADMISSION_INODES   32
+int64_t admission_memory_mib(const struct admission *a);
+
+/* Whether one lease fits into `room`: what admission_reserve asks first, and it changes nothing.
+ * `where` names the directory whose disk the room is of. ERR_ENV with the figures. */
+int admission_look(const char *where, const struct admission *a, const struct host_room *room,
+                   struct error *err);
+
 /* Returns a descriptor that holds the reservation, or -1: ERR_ENV with what is needed and what is
  * there. `room` is for tests (NULL: what the host has now). */
 int admission_reserve(const struct store *s, const struct admission *a,

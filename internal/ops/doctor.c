@@ -1,5 +1,6 @@
 #include "ops/doctor.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,13 +20,21 @@ static const struct {
     const char *provider;
     doctor_fn *fn;
 } table[] = {
-    {"host", CRABBOX, doctor_host},       {"kvm", CRABBOX, doctor_kvm},
-    {"binary", CRABBOX, doctor_binary},   {"jailer", CRABBOX, doctor_jailer},
-    {"kernel", CRABBOX, doctor_kernel},   {"rootfs", CRABBOX, doctor_rootfs},
-    {"network", CRABBOX, doctor_network}, {"forwarding", OURS, doctor_forwarding},
-    {"image", OURS, doctor_image},        {"qemu", OURS, doctor_qemu},
-    {"memory", OURS, doctor_memory},      {"state", OURS, doctor_state},
-    {"disk", OURS, doctor_disk},          {"ssh", OURS, doctor_ssh},
+    {"host", CRABBOX, doctor_host},
+    {"kvm", CRABBOX, doctor_kvm},
+    {"binary", CRABBOX, doctor_binary},
+    {"jailer", CRABBOX, doctor_jailer},
+    {"kernel", CRABBOX, doctor_kernel},
+    {"rootfs", CRABBOX, doctor_rootfs},
+    {"network", CRABBOX, doctor_network},
+    {"forwarding", OURS, doctor_forwarding},
+    {"image", OURS, doctor_image},
+    {"qemu", OURS, doctor_qemu},
+    {"memory", OURS, doctor_memory},
+    {"limits", OURS, doctor_limits},
+    {"state", OURS, doctor_state},
+    {"disk", OURS, doctor_disk},
+    {"ssh", OURS, doctor_ssh},
     {"orphans", OURS, doctor_orphans},
 };
 _Static_assert(ARRAY_LEN(table) <= DOCTOR_CHECKS_MAX, "raise DOCTOR_CHECKS_MAX");
@@ -162,6 +171,16 @@ static void choose_vmm(struct doctor_ctx *ctx, const char *provider)
     ctx->accel = str_eq(ctx->vmm, "qemu") ? ctx->cfg->qemu.accel : "kvm";
 }
 
+static void measure(struct doctor_ctx *ctx)
+{
+    _cleanup_close_ int dir = open(*ctx->state_ancestor ? ctx->state_ancestor : "/",
+                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    host_room(&host_paths_default, dir, &ctx->room);
+    ctx->need = (struct admission){.memory_mib = ctx->cfg->firecracker.memory_mib,
+                                   .cpus = ctx->cfg->firecracker.cpus,
+                                   .emulated = str_eq(ctx->accel, "tcg")};
+}
+
 static void run_check(struct doctor_ctx *ctx, size_t i, struct doctor_check *c)
 {
     *c = (struct doctor_check){.status = DOCTOR_FAILED,
@@ -188,6 +207,7 @@ int doctor_run(const struct config *cfg, const char *state_dir, const char *prov
         ctx.state_dir[0] = '\0';
     find_ancestor(&ctx);
     choose_vmm(&ctx, provider);
+    measure(&ctx);
     *out = (struct doctor_report){.ok = true, .n = ARRAY_LEN(table)};
     for (size_t i = 0; i < out->n; i++) {
         run_check(&ctx, i, &out->checks[i]);

@@ -97,7 +97,13 @@ struct option {
 static void missing_options(const struct doctor_ctx *ctx, const char *text, struct strbuf *out)
 {
     static const struct option always[] = {
-        {"VIRTIO_BLK", false}, {"VIRTIO_NET", false}, {"ACPI", false}, {"ISO9660_FS", true}};
+        {"VIRTIO_BLK", false},
+        {"VIRTIO_NET", false},
+#if !defined(__aarch64__) /* there a device tree names the devices */
+        {"ACPI", false},
+#endif
+        {"ISO9660_FS", true}
+    };
     const bool qemu = str_eq(ctx->vmm, "qemu");
     for (size_t i = 0; i < ARRAY_LEN(always); i++) {
         char have = kconfig_option(text, always[i].name);
@@ -151,9 +157,9 @@ void doctor_kernel(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_detail(c, "format", "%s", info.format == KERNEL_ELF_X86_64 ? "elf-x86_64" : "arm64");
     check_detail(c, "pvh", "%s", info.pvh ? "true" : "false");
-    if (info.format != KERNEL_ELF_X86_64) {
-        check_fail(c, CLASS_CONFIG, "kernel %s is for another machine: this host is x86_64",
-                   ctx->kernel);
+    if (info.format != KERNEL_OF_HOST) {
+        check_fail(c, CLASS_CONFIG, "kernel %s is for another machine: this host is %s",
+                   ctx->kernel, HOST_ARCH);
         mend_file(ctx, c, "firecracker.kernel");
         return;
     }
@@ -166,7 +172,10 @@ void doctor_kernel(struct doctor_ctx *ctx, struct doctor_check *c)
         check_detail(c, "options", "by the image's manifest");
     else if (!kernel_options(ctx, c, fd))
         return;
-    check_ok(c, "vmlinux %s", ctx->kernel);
+    check_ok(c, "vmlinux %s%s", ctx->kernel,
+             is_ours(ctx) || ctx->kernel_options
+                 ? ""
+                 : "; its options can't be known (no CONFIG_IKCONFIG)");
 }
 
 /* The kernel option that mounts a root of this type; built in, for there is no initrd. */

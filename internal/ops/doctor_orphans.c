@@ -152,10 +152,10 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
         check_skip(c, "no state directory to compare with");
         return;
     }
-    if (read_leases(ctx, &o, &err) < 0 || scan_net(&o, &err) < 0 ||
-        scan_processes(&o, ctx->state_dir, &err) < 0) {
+    bool read = read_leases(ctx, &o, &err) == 0;
+    if (!read || scan_net(&o, &err) < 0 || scan_processes(&o, ctx->state_dir, &err) < 0) {
         check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
-        check_mend(c, "run doctor as root");
+        check_mend(c, "%s", read ? "run doctor as root" : "first mend what the check state names");
         return;
     }
     scan_leases(&o);

@@ -1,6 +1,7 @@
 /* doctor's checks of where leases live: the state directory, its disk, and the SSH client. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -9,9 +10,6 @@
 #include "lease/store.h"
 #include "ops/doctor_check.h"
 #include "ops/ops.h"
-
-#define MIN_FREE_MIB    64 /* below it warmup refuses */
-#define MIN_FREE_INODES 1000
 
 void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
 {
@@ -53,29 +51,25 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
 }
 
 /* How a lease's disk is made: nothing is cloned where the root is shared. */
-static void clone_strategy(struct doctor_ctx *ctx, struct doctor_check *c, char *how, size_t size)
+static const char *clone_strategy(struct doctor_ctx *ctx)
 {
-    enum clone_how h;
+    static const char *const names[] = {
+        [CLONE_REFLINK] = "reflink", [CLONE_SPARSE] = "sparse", [CLONE_COPY] = "copy"};
+    enum clone_how how;
     struct error err = ERROR_INIT;
     char dir[PATH_MAX];
-    (void)str_copy(how, size, "unknown");
-    if (*ctx->cfg->image.dir) {
-        (void)str_copy(how, size, "overlay");
-    } else if (*ctx->rootfs && *ctx->state_ancestor) {
-        (void)str_copy(dir, sizeof dir, ctx->rootfs);
-        char *slash = strrchr(dir, '/');
-        if (slash)
-            slash[slash == dir] = '\0';
-        if (slash && image_clone_probe(dir, ctx->state_ancestor, &h, &err) == 0)
-            (void)str_copy(how, size, clone_how_name(h));
-    }
-    check_detail(c, "clone", "%s", how);
+    if (*ctx->cfg->image.dir)
+        return "overlay";
+    if (!*ctx->state_ancestor || !realpath(ctx->rootfs, dir))
+        return "unknown";
+    char *slash = strrchr(dir, '/');
+    slash[slash == dir] = '\0';
+    return image_clone_probe(dir, ctx->state_ancestor, &how, &err) < 0 ? "unknown" : names[how];
 }
 
 void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct statvfs v;
-    char how[16];
     const char *dir = ctx->state_ancestor;
     int64_t want = ctx->cfg->firecracker.disk_mib;
     check_detail(c, "path", "%s", dir);
@@ -89,11 +83,12 @@ void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "freeMiB", "%lld", (long long)free_mib);
     check_detail(c, "freeInodes", "%llu", (unsigned long long)v.f_favail);
     check_detail(c, "diskMiB", "%lld", (long long)want);
-    clone_strategy(ctx, c, how, sizeof how);
+    const char *how = clone_strategy(ctx);
+    check_detail(c, "clone", "%s", how);
     if (v.f_flag & ST_RDONLY) {
         check_fail(c, CLASS_ENV, "%s is on a read-only filesystem", dir);
         check_mend(c, "set CRABBOX_FC_STATE_DIR to a writable disk");
-    } else if (free_mib < MIN_FREE_MIB || (v.f_files > 0 && v.f_favail < MIN_FREE_INODES)) {
+    } else if (free_mib < ADMISSION_DISK_MIB || (v.f_files > 0 && v.f_favail < ADMISSION_INODES)) {
         check_fail(c, CLASS_ENV, "only %lld MiB and %llu inodes are free at %s",
                    (long long)free_mib, (unsigned long long)v.f_favail, dir);
         check_mend(c, "free some space there, or set CRABBOX_FC_STATE_DIR to another disk");

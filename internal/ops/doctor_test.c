@@ -11,9 +11,13 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "image/image.h"
+#include "image/probe.h"
 #include "ops/doctor.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
@@ -312,7 +316,46 @@ static void kernel_that_cannot_read_the_seed_is_refused(void **state)
     assert_string_equal(detail(find(&r, "kernel"), "options"), "unknown");
     assert_int_equal(find(&r, "kernel")->status, DOCTOR_OK);
     assert_string_equal(detail(find(&r, "image"), "pin"), "none");
-    assert_string_not_equal(detail(find(&r, "disk"), "clone"), "overlay");
+    assert_non_null(strstr(find(&r, "kernel")->message, "its options can't be known"));
+}
+
+/* The clone's name is one of those that docs/DOCTOR.md has; the temporary directory's filesystem
+ * says which. */
+static void clone_strategy_is_named(void **state)
+{
+    (void)state;
+    char image[PATH_MAX];
+    enum clone_how how;
+    struct error err = ERROR_INIT;
+    static const char *const names[] = {"reflink", "sparse", "copy"};
+    (void)str_copy(image, sizeof image, at("img"));
+    if (image_clone_probe(image, dir.root, &how, &err) < 0)
+        fail_msg("%s", err.msg);
+    _cleanup_(doctor_free) struct doctor_report ours = judge(SOUND IMG, NULL);
+    assert_string_equal(detail(find(&ours, "disk"), "clone"), "overlay");
+    _cleanup_(doctor_free) struct doctor_report stock = judge(STOCK("img/vmlinux"), NULL);
+    assert_string_equal(detail(find(&stock, "disk"), "clone"), names[how]);
+    _cleanup_(doctor_free) struct doctor_report none = judge(
+        "firecracker:\n  kernel: %/img/vmlinux\n  rootfs: %/absent/rootfs\n", NULL);
+    assert_string_equal(detail(find(&none, "disk"), "clone"), "unknown");
+}
+
+/* "MZ" and "ARM\x64" at 56: an arm64 Image, which is a PE for the firmware. */
+static void kernel_of_another_machine_is_refused(void **state)
+{
+    (void)state;
+    char image[64] = "MZ";
+    memcpy(image + 56, "ARM\x64", 4);
+    assert_int_equal(file_write_new(AT_FDCWD, at("arm64-image"), image, sizeof image, 0644, NULL),
+                     0);
+    expect(STOCK("arm64-image"), "kernel",
+           KERNEL_OF_HOST == KERNEL_ARM64_IMAGE ? DOCTOR_OK : DOCTOR_FAILED,
+           KERNEL_OF_HOST == KERNEL_ARM64_IMAGE ? "" : CONFIG, "");
+    expect(STOCK("img/vmlinux"), "kernel",
+           KERNEL_OF_HOST == KERNEL_ELF_X86_64 ? DOCTOR_OK : DOCTOR_FAILED,
+           KERNEL_OF_HOST == KERNEL_ELF_X86_64 ? "" : CONFIG, "");
+    _cleanup_(doctor_free) struct doctor_report r = judge(STOCK("arm64-image"), NULL);
+    assert_string_equal(detail(find(&r, "kernel"), "format"), "arm64");
 }
 
 /* ---- network ---- */
@@ -438,14 +481,76 @@ static void state_directory_has_to_be_private(void **state)
     assert_int_equal(rmdir(at("state")), 0); /* still empty: nothing was made in it */
     config_dir_write(&dir, "state", "a file");
     expect(SOUND IMG, "state", DOCTOR_FAILED, CONFIG, "not a directory");
+    _cleanup_(doctor_free) struct doctor_report r = judge(SOUND IMG, NULL);
+    assert_non_null(strstr(detail(find(&r, "orphans"), "mend"), "what the check state names"));
     assert_int_equal(unlink(at("state")), 0);
 }
 
 static void too_much_memory_is_refused(void **state)
 {
     (void)state;
-    expect("firecracker:\n  memoryMiB: 1048576\n" IMG, "memory", DOCTOR_FAILED, CONFIG, "1048576");
-    expect(SOUND IMG, "memory", DOCTOR_OK, "", "256");
+    expect("firecracker:\n  memoryMiB: 1048576\n" IMG, "memory", DOCTOR_FAILED, CONFIG, "1048624");
+    expect(SOUND IMG, "memory", DOCTOR_OK, "", "304 MiB"); /* the VMM's own 48 are in it */
+    expect(SOUND IMG QEMU, "memory", DOCTOR_OK, "", "512 MiB");
+    /* There, but not free: warmup refuses it, so doctor doesn't call it ready. */
+    _cleanup_(doctor_free) struct doctor_report r = judge(SOUND IMG, NULL);
+    uint64_t total = 0;
+    assert_int_equal(str_to_u64(detail(find(&r, "memory"), "totalMiB"), &total), 0);
+    char yaml[128];
+    (void)str_format(yaml, sizeof yaml, "firecracker:\n  memoryMiB: %lld\n%s",
+                     (long long)total - 50, IMG);
+    expect(yaml, "memory", DOCTOR_FAILED, ENV, "warmup refuses");
+}
+
+static void too_few_descriptors_are_refused(void **state)
+{
+    (void)state;
+    struct rlimit old, few;
+    expect(SOUND IMG, "limits", DOCTOR_OK, "", "");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = (struct rlimit){.rlim_cur = 42, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    expect(SOUND IMG, "limits", DOCTOR_FAILED, ENV, "too little room for descriptors");
+    _cleanup_(doctor_free) struct doctor_report r = judge(SOUND IMG, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_string_equal(detail(find(&r, "limits"), "mend"), "raise ulimit -n");
+}
+
+/* As a user with no right to anything: each lack is told with what mends it on this host. */
+static int judge_as_nobody(const struct config *cfg)
+{
+    struct doctor_report r;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    if (setresuid(65534, 65534, 65534) < 0 || stat("/dev/kvm", &st) < 0 ||
+        doctor_run(cfg, at("state"), "firecracker", &r, &err) < 0)
+        return 1;
+    const char *mend = detail(find(&r, "kvm"), "mend");
+    bool group = (st.st_mode & 060) == 060 && st.st_gid;
+    bool told = access("/dev/kvm", R_OK | W_OK) == 0 ||
+                strstr(mend, group ? "usermod -aG " : "setfacl -m ");
+    told = told && find(&r, "state")->status == DOCTOR_FAILED && !r.ok;
+    doctor_free(&r);
+    return told ? 0 : 1;
+}
+
+static void user_without_rights_is_told(void **state)
+{
+    (void)state;
+    struct config cfg;
+    struct error err = ERROR_INIT;
+    int status = -1;
+    if (access("/dev/kvm", F_OK) < 0)
+        skip();
+    config_dir_write(&dir, USER_FILE, "");
+    assert_int_equal(config_dir_load(&dir, NULL, 0, &cfg, &err), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(judge_as_nobody(&cfg));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    config_free(&cfg);
+    assert_int_equal(status, 0);
 }
 
 /* The best of a few, for other work may have the machine at any one of them. */
@@ -472,6 +577,8 @@ int main(void)
         cmocka_unit_test(hanging_program_meets_its_deadline),
         cmocka_unit_test(image_files_are_read),
         cmocka_unit_test(kernel_that_cannot_read_the_seed_is_refused),
+        cmocka_unit_test(clone_strategy_is_named),
+        cmocka_unit_test(kernel_of_another_machine_is_refused),
         cmocka_unit_test(nat_names_what_is_in_the_way),
         cmocka_unit_test(foreign_drop_policy_is_a_warning),
         cmocka_unit_test(cni_list_and_plugins_are_looked_up),
@@ -479,6 +586,8 @@ int main(void)
         cmocka_unit_test(processes_without_a_record_are_listed),
         cmocka_unit_test(state_directory_has_to_be_private),
         cmocka_unit_test(too_much_memory_is_refused),
+        cmocka_unit_test(too_few_descriptors_are_refused),
+        cmocka_unit_test(user_without_rights_is_told),
         cmocka_unit_test(healthy_run_is_quick),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

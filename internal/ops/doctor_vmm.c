@@ -1,8 +1,13 @@
-/* doctor's checks of what runs a guest: the host, KVM, the VMM programs, memory. */
+/* doctor's checks of what runs a guest: the host, KVM, the VMM programs. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "base/cleanup.h"
@@ -16,9 +21,29 @@
 
 #define USE_EMULATION "--vmm qemu --qemu-accel tcg"
 
+/* Whom the CPU names as its hypervisor; "none" on bare metal, and on CPUs that can't say. */
+static void hypervisor(char out[static 13])
+{
+    memcpy(out, "none", 5);
+#if defined(__x86_64__)
+    unsigned eax, ebx = 0, ecx = 0, edx = 0;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & (1u << 31)))
+        return;
+    __cpuid(0x40000000, eax, ebx, ecx, edx);
+    memcpy(out, &ebx, 4);
+    memcpy(out + 4, &ecx, 4);
+    memcpy(out + 8, &edx, 4);
+    out[12] = '\0';
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p > '~')
+            *p = '?';
+#endif
+}
+
 void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct utsname u;
+    char vendor[13];
     (void)ctx;
     if (uname(&u) < 0) {
         check_fail(c, CLASS_ENV, "the kernel does not say what it is");
@@ -27,12 +52,15 @@ void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "os", "linux");
     check_detail(c, "arch", "%s", u.machine);
     check_detail(c, "kernel", "%s", u.release);
+    hypervisor(vendor);
+    check_detail(c, "hypervisor", "%s", vendor);
     if (!str_eq(u.machine, "x86_64")) {
         check_fail(c, CLASS_ENV, "%s hosts are not supported yet", u.machine);
         check_mend(c, "use an x86_64 host");
         return;
     }
-    check_ok(c, "linux %s %s", u.release, u.machine);
+    check_ok(c, "linux %s %s%s", u.release, u.machine,
+             str_has_prefix(vendor, "TCG") ? ", on an emulated CPU (TCG)" : "");
 }
 
 static void kvm_details(struct doctor_check *c, const struct kvm_report *r)
@@ -53,11 +81,24 @@ static void kvm_details(struct doctor_check *c, const struct kvm_report *r)
     check_detail(c, "xrstorTested", "%s", r->xrstor_tested ? "true" : "false");
 }
 
+/* Whoever is in the group of /dev/kvm may use it, where the group may. */
+static void kvm_access_mend(struct doctor_check *c)
+{
+    struct stat st;
+    struct group group, *g = NULL;
+    char names[4096];
+    if (stat("/dev/kvm", &st) == 0 && (st.st_mode & 060) == 060 && st.st_gid)
+        (void)getgrgid_r(st.st_gid, &group, names, sizeof names, &g);
+    if (g)
+        check_mend(c, "usermod -aG %s \"$USER\", then log in again", g->gr_name);
+    else
+        check_mend(c, "as root: setfacl -m \"u:$USER:rw\" /dev/kvm");
+}
+
 static void kvm_mend(struct doctor_check *c, const struct kvm_report *r)
 {
     if (r->stage == KVM_STAGE_OPEN && (r->sys == EACCES || r->sys == EPERM))
-        check_mend(c, "usermod -aG kvm \"$USER\" and log in again (or: setfacl -m u:$USER:rw "
-                      "/dev/kvm)");
+        kvm_access_mend(c);
     else if (r->stage == KVM_STAGE_OPEN)
         check_mend(c, "modprobe kvm_intel or modprobe kvm_amd; in a virtual machine first turn on "
                       "nested virtualisation on its host; or accept emulation: " USE_EMULATION);
@@ -192,43 +233,4 @@ void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_ok(c, "QEMU %s, accel %s%s", version, ctx->accel,
              str_eq(ctx->accel, "tcg") ? " (emulation, as configured)" : "");
-}
-
-/* A field of /proc/meminfo in MiB, or -1. */
-static int64_t meminfo_mib(const char *text, const char *field)
-{
-    unsigned long long kib;
-    const char *p = strstr(text, field);
-    if (!p || sscanf(p + strlen(field), " %llu", &kib) != 1)
-        return -1;
-    return (int64_t)(kib / 1024);
-}
-
-void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
-{
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    struct error err = ERROR_INIT;
-    int64_t want = ctx->cfg->firecracker.memory_mib;
-    if (file_read_at(AT_FDCWD, "/proc/meminfo", 16384, &text, &err) < 0) {
-        check_fail(c, CLASS_ENV, "%s", err.msg);
-        check_mend(c, "mount -t proc proc /proc");
-        return;
-    }
-    int64_t available = meminfo_mib(text.buf, "MemAvailable:");
-    int64_t total = meminfo_mib(text.buf, "MemTotal:");
-    check_detail(c, "availableMiB", "%lld", (long long)available);
-    check_detail(c, "totalMiB", "%lld", (long long)total);
-    check_detail(c, "guestMiB", "%lld", (long long)want);
-    check_detail(c, "swapMiB", "%lld", (long long)meminfo_mib(text.buf, "SwapTotal:"));
-    if (total > 0 && want > total) {
-        check_fail(c, CLASS_CONFIG, "a guest gets %lld MiB, but the host has only %lld MiB",
-                   (long long)want, (long long)total);
-        check_mend(c, "set firecracker.memoryMiB below %lld", (long long)total);
-    } else if (available < want) {
-        check_warn(c, "a guest may use %lld MiB, but only %lld MiB are free", (long long)want,
-                   (long long)available);
-        check_mend(c, "stop other leases (crabbox-fc list), or lower firecracker.memoryMiB");
-    } else {
-        check_ok(c, "%lld MiB free, %lld MiB for a guest", (long long)available, (long long)want);
-    }
 }

@@ -100,7 +100,7 @@ const char *config_dir_sample(const struct config_key *key)
     if (key->rule == RULE_ENV_NAMES)
         return "SECRET";
     if (key->rule == RULE_SHA256)
-        return "0000000000000000000000000000000000000000000000000000000000000000";
+        return "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     if (*key->fallback)
         return key->fallback;
     return key->type == CFG_ENUM ? "tcg" : "1.1.1.1";
