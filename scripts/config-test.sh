@@ -94,6 +94,7 @@ values() { # values KEY TYPE
     qemu.accel) echo '"kvm" "tcg" "kvm" "tcg" "kvm"' ;;
     firecracker.workRoot) echo '"/w/1" "/w/2" "/w/3" "/w/4" "/w/5"' ;;
     network.dns) echo '["192.0.2.1"] ["192.0.2.2"] ["192.0.2.3"] ["192.0.2.4"] ["192.0.2.5"]' ;;
+    pin.*) for n in a b c d e; do printf '"%s" ' "$(printf "%064d" 0 | tr 0 "$n")"; done ;;
     *) case $2 in
         integer) echo '11 12 13 14 15' ;;
         size) echo '101 102 103 104 105' ;;

@@ -116,10 +116,9 @@ static bool list_has(const char *list, char separator, const char *item, size_t 
     }
 }
 
-bool check_is_tightening(const struct config_key *key, const char *current, const char *next)
+/* Every item of `next` is one of `current`. */
+static bool is_part_of(const struct config_key *key, const char *current, const char *next)
 {
-    if (key->rule != RULE_ENV_NAMES)
-        return false;
     while (*next) {
         const char *end = strchrnul(next, key->separator);
         if (!list_has(current, key->separator, next, (size_t)(end - next)))
@@ -127,4 +126,16 @@ bool check_is_tightening(const struct config_key *key, const char *current, cons
         next = *end ? end + 1 : end;
     }
     return true;
+}
+
+bool check_is_tightening(const struct config_key *key, const char *current, const char *next)
+{
+    int64_t now, then;
+    if (key->rule == RULE_ENV_NAMES)
+        return is_part_of(key, current, next);
+    if (key->type == CFG_DURATION)
+        return config_duration(current, &now) == 0 && config_duration(next, &then) == 0 &&
+               then <= now;
+    /* The default of a switch is its safe side. */
+    return key->type == CFG_BOOL && str_eq(next, key->fallback);
 }

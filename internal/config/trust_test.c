@@ -125,7 +125,7 @@ static void test_every_key(void **state)
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         const char *dot = strchr(key->name, '.');
-        const char *value = config_dir_sample(key);
+        const char *value = config_dir_weaker(key);
         char text[256];
         if (dot)
             (void)str_format(text, sizeof text, "%.*s:\n  %s: %s\n", (int)(dot - key->name),
@@ -160,6 +160,35 @@ static void test_tightening(void **state)
     assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
     config_dir_write(d, REPO_FILE, "run: {allowEnv: [NODE_OPTION]}\n");
     assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
+}
+
+/* A guest of a repository that is not trusted does not outlive its work: times get shorter, and a
+ * switch goes to its safe side, or they are the user's to set. */
+static void test_a_guest_does_not_outlive_its_work(void **state)
+{
+    struct config_dir *d = *state;
+    static const struct {
+        const char *text, *key; /* NULL: accepted */
+    } cases[] = {
+        {"lease: {ttl: 90m, idleTimeout: 1m, stopTimeout: 0s}\n", NULL},
+        {"lease: {ttl: 1.5h}\n", NULL},
+        {"lease: {ttl: 91m}\n", "lease.ttl"},
+        {"lease: {idleTimeout: 30d}\n", "lease.idleTimeout"},
+        {"lease: {stopTimeout: 10m}\n", "lease.stopTimeout"},
+        {"firecracker: {deleteOnRelease: true}\nnetwork: {peers: false}\n", NULL},
+        {"firecracker: {deleteOnRelease: false}\n", "firecracker.deleteOnRelease"},
+        {"network: {peers: true}\n", "network.peers"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config cfg;
+        config_dir_write(d, REPO_FILE, cases[i].text);
+        if (cases[i].key) {
+            assert_int_equal(config_dir_refused(d, cases[i].key), ERR_TRUST);
+            continue;
+        }
+        load_ok(d, &cfg);
+        config_free(&cfg);
+    }
 }
 
 /* The link's target is never read: no word of it may show up anywhere. */
@@ -414,12 +443,24 @@ static void test_store_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_hostile_files),     T(test_long_place),      T(test_every_key),
-        T(test_tightening),        T(test_repo_symlink),    T(test_repo_symlink_shadow),
-        T(test_repo_not_a_file),   T(test_git_file),        T(test_trust_roundtrip),
-        T(test_trust_elsewhere),   T(test_trust_real_path), T(test_trust_find_errors),
-        T(test_trust_add_errors),  T(test_trust_list),      T(test_broken_store),
-        T(test_store_permissions), T(test_store_directory),
+        T(test_hostile_files),
+        T(test_long_place),
+        T(test_every_key),
+        T(test_tightening),
+        T(test_a_guest_does_not_outlive_its_work),
+        T(test_repo_symlink),
+        T(test_repo_symlink_shadow),
+        T(test_repo_not_a_file),
+        T(test_git_file),
+        T(test_trust_roundtrip),
+        T(test_trust_elsewhere),
+        T(test_trust_real_path),
+        T(test_trust_find_errors),
+        T(test_trust_add_errors),
+        T(test_trust_list),
+        T(test_broken_store),
+        T(test_store_permissions),
+        T(test_store_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

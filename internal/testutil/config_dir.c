@@ -105,3 +105,14 @@ const char *config_dir_sample(const struct config_key *key)
         return key->fallback;
     return key->type == CFG_ENUM ? "tcg" : "1.1.1.1";
 }
+
+const char *config_dir_weaker(const struct config_key *key)
+{
+    static char text[32];
+    if (key->type == CFG_BOOL)
+        return str_eq(key->fallback, "true") ? "false" : "true";
+    if (key->type != CFG_DURATION)
+        return config_dir_sample(key);
+    (void)str_format(text, sizeof text, "%lldms", (long long)key->max);
+    return text;
+}

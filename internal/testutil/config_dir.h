@@ -44,6 +44,9 @@ int config_dir_load(const struct config_dir *d, const struct config_flag *flags,
 /* A value that the key takes: its default where it has one. */
 const char *config_dir_sample(const struct config_key *key);
 
+/* One that is less strict than its default, where there are degrees of it. */
+const char *config_dir_weaker(const struct config_key *key);
+
 /* Loads, expects a failure whose message contains `part`, and returns its kind. */
 enum err_kind config_dir_refused(const struct config_dir *d, const char *part);
 
