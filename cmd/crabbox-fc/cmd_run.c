@@ -51,6 +51,7 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
     const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
     (void)cJSON_AddStringToObject(j, "errorKind", kind);
+    (void)cJSON_AddStringToObject(j, "errorPhase", *kind ? r->phase : "");
     _cleanup_free_ char *text = json_print(j, false);
     fprintf(stderr, "%s\n", text);
 }
@@ -115,14 +116,6 @@ static int check_options(const struct invocation *in, struct error *err)
     if (o->terminal && !isatty(STDIN_FILENO))
         return error_set(err, ERR_USAGE, 0,
                          "--terminal needs a terminal on standard input, and there is none");
-    return 0;
-}
-
-static int take_time(const char *option, const char *text, int64_t *ms, struct error *err)
-{
-    if (text && (config_duration(text, ms) < 0 || *ms <= 0))
-        return error_set(err, ERR_USAGE, 0, "--%s: \"%s\" is not a time such as 90s, 10m or 1h30m",
-                         option, text);
     return 0;
 }
 
@@ -233,8 +226,9 @@ int cmd_run(struct invocation *in, struct error *err)
     };
     if (o->sync_plan)
         return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
-    if (check_options(in, err) < 0 || take_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
-        take_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
+    if (check_options(in, err) < 0 || option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
+        option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
         results_request(o, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
         capture_open("capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||

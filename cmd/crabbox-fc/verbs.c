@@ -23,6 +23,9 @@
 #define JSON     FLAG("json", 0, json, "print JSON with the fields of docs/STATE.md")
 #define LEASE_ID VALUE("id", "LEASE", id, "lease by id, slug or name")
 #define SLUG     VALUE("slug", "NAME", slug, "slug of the lease; made up when absent")
+#define STALL                                                                                      \
+    VALUE("stall-timeout", "TIME", stall_timeout,                                                  \
+          "give up when nothing moves to or from the guest for so long; default: 5m")
 #define TIMING   FLAG("timing-json", 0, timing_json, "time of each phase as JSON on stderr")
 
 static const struct option_spec warmup_options[] = {
@@ -49,6 +52,7 @@ static const struct option_spec run_options[] = {
     FLAG("terminal", 't', terminal, "give the command a terminal"),
     VALUE("timeout", "TIME", timeout,
           "end the command and all its processes after this; exit code 124"),
+    STALL,
     LIST("env", "NAME[=VALUE]", OPT_SECRETS, env, "set a variable, or pass ours on; repeatable"),
     LIST("env-file", "FILE", OPT_LIST, env_file, "variables, NAME=VALUE a line; repeatable"),
     FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
@@ -77,6 +81,7 @@ static const struct option_spec stop_options[] = {
     COMMON,
 };
 static const struct option_spec json_options[] = {JSON, COMMON};
+static const struct option_spec cp_options[] = {STALL, JSON, COMMON};
 static const struct option_spec plain_options[] = {COMMON};
 static const struct option_spec status_options[] = {
     LEASE_ID,
@@ -212,7 +217,7 @@ const struct verb verbs[] = {
                 "files and directories\ncome, and nothing is written outside the destination.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
                  "crabbox-fc cp -q tools demo:/tmp/tools",
-     .options = json_options,
+     .options = cp_options,
      .min_args = 2,
      .max_args = 2,
      .uses_config = true,

@@ -148,6 +148,7 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     io.errout = &errout;
     io.out_max = STDERR_MAX;
     io.abort_signal = "TERM";
+    io.may_be_silent = true; /* the reader sees what moves */
     int rc = pthread_create(&thread, NULL, read_archive, &reader);
     if (rc) {
         CLOSE_FD(pipefd[0]);

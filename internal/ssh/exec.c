@@ -34,7 +34,7 @@ struct exec {
     bool in_ended; /* nothing more will come from our side */
     bool eof_sent;
     int n_ends;       /* how many ends of the command the guest has told */
-    int64_t moved_ms; /* when something came or went last */
+    int64_t moved_ms; /* when something came or went last, a window's extension too */
     struct escape escape;
     size_t in_off, in_len;
     char in[INPUT_CHUNK];
@@ -47,7 +47,6 @@ static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len
     (void)ch;
     struct exec *x = ctx;
     sink_put(is_stderr ? &x->errout : &x->out, data, len);
-    x->moved_ms = clock_boot_ms();
     return (int)len;
 }
 
@@ -64,7 +63,6 @@ static void on_status(ssh_session session, ssh_channel ch, int code, void *ctx)
     (void)ch;
     struct exec *x = ctx;
     x->n_ends++;
-    x->moved_ms = clock_boot_ms();
     x->st->exited = true;
     x->st->signalled = false;
     x->st->code = code;
@@ -83,7 +81,6 @@ static void on_signal(ssh_session session, ssh_channel ch, const char *name, int
     struct ssh_status *st = x->st;
     size_t n = strspn(name ? name : "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
     x->n_ends++;
-    x->moved_ms = clock_boot_ms();
     st->exited = false;
     st->signalled = true;
     (void)snprintf(st->signal, sizeof st->signal, "%.*s", n ? (int)n : 1, n ? name : "?");
@@ -354,7 +351,8 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
     struct deadline stall = deadline_sub(x->d, patience > 0 ? patience : 0);
     if (deadline_poll(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
         return waited_enough(x, must, err);
-    if (!must)
+    /* A guest that only says that it can take more has taken something. */
+    if (!must || fds[0].revents & POLLIN)
         x->moved_ms = clock_boot_ms();
     if (fds[5].revents)
         exec_resize(x);

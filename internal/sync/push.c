@@ -93,10 +93,15 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
     io.source_ctx = &s;
     io.errout = &errout;
     io.out_max = STDERR_MAX;
+    io.abort_signal = "TERM";
     if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
         return error_prefix(err, "sync");
     if (st.signalled || st.code)
         return unpack_failed(&st, &errout, remote_dir, err);
+    if (!s.pack.ended)
+        return error_set(err, ERR_SYNC, 0,
+                         "the guest's tar said that all is well after %zu of %zu files",
+                         s.pack.n_files, l->n_files);
     tell(&s, true);
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",
