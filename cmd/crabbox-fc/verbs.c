@@ -86,6 +86,8 @@ static const struct option_spec plain_options[] = {COMMON};
 static const struct option_spec status_options[] = {
     LEASE_ID,
     VALUE("slug", "NAME", slug, "the same"),
+    FLAG("wait", 0, wait, "wait until the lease is ready, or never will be"),
+    VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 5m"),
     JSON,
     COMMON,
 };
@@ -189,7 +191,8 @@ const struct verb verbs[] = {
      .args = "[OPTION]... [LEASE]",
      .summary = "show one lease",
      .details = "Exit code 0 when it is ready, 5 when it is not.",
-     .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json",
+     .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json\n"
+                 "crabbox-fc status --wait --wait-timeout 10m demo",
      .options = status_options,
      .max_args = 1,
      .uses_config = true,
