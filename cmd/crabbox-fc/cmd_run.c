@@ -103,6 +103,7 @@ static int check_options(const struct invocation *in, struct error *err)
     } pairs[] = {
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
         {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
+        {o->full_resync && o->no_sync, "--full-resync and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
@@ -133,6 +134,13 @@ static int take_stop_after(const char *text, enum ops_stop_after *out, struct er
         return error_set(err, ERR_USAGE, 0,
                          "--stop-after: \"%s\" is none of success, always, failure, never", text);
     return 0;
+}
+
+/* A switch that Crabbox's scripts set as a variable. */
+static bool allowed_by_env(const char *name)
+{
+    const char *v = getenv(name);
+    return v && str_eq(v, "1");
 }
 
 /* What the host's variables, the files and the options come to. */
@@ -219,6 +227,9 @@ int cmd_run(struct invocation *in, struct error *err)
         .wait_ms = o->wait ? DEFAULT_WAIT_MS : 0,
         .no_sync = o->no_sync,
         .sync_only = o->sync_only,
+        .full_resync = o->full_resync,
+        .sync_large = o->force_sync_large,
+        .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .dir = o->dir ? o->dir : ".",
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,

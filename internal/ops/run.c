@@ -181,13 +181,21 @@ static int sync_tree(struct run_state *s, struct error *err)
     struct deadline d = deadline_never();
     struct sync_list list = {0};
     d.cancel_fd = s->ops->cancel_fd;
+    limits.from_scratch = s->req->full_resync;
+    if (s->req->sync_large) {
+        limits.max_files = 0;
+        limits.max_bytes = 0;
+    }
+    if (s->req->delete_many)
+        limits.max_deletes = 0;
     if (sync_scan(s->req->dir, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
         return -1;
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
     if (list.n_skipped)
-        log_warn("%zu entries were not synced (sockets, devices or unreadable)", list.n_skipped);
+        log_warn("%zu entries were not synced (sockets, devices or unreadable), first %s",
+                 list.n_skipped, list.first_skipped);
     int r = 0;
     if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
                    s->res->lease.id, list.name) < 0)

@@ -33,6 +33,8 @@ struct ops_run {
     enum ops_stop_after stop_after;
     const struct ops_collect *collect; /* what to bring back; NULL: nothing */
     bool no_sync, sync_only;
+    /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
+    bool full_resync, sync_large, delete_many;
     const char *dir;                    /* the working tree */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
 };

@@ -137,6 +137,53 @@ static void test_plain_directory(void **state)
     assert_string_equal(l.first_skipped, "fifo");
 }
 
+/* What can't be sent is left out and named; the rest goes. As a user who can't read everything. */
+static void test_what_is_left_out(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "odd");
+    struct sync_list l = {0};
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    static const char make[] =
+        "echo a > a; mkfifo b-fifo; mkdir c-closed; echo x > c-closed/x; chmod 0 c-closed; "
+        "echo d > d-unreadable; chmod 0 d-unreadable; echo z > z; chmod 755 .; "
+        "mknod e-device c 1 3; python3 -c 'import socket\n"
+        "socket.socket(socket.AF_UNIX).bind(\"f-socket\")'; "
+        "n=$(printf 'n%.0s' $(seq 255)); echo n > $n";
+    if (!kit.entered)
+        skip();
+    synckit_sh(dir, make, NULL);
+    assert_int_equal(chmod(kit.dir, 0755), 0);
+    assert_int_equal(seteuid(65534), 0);
+    int r = sync_scan(dir, NULL, NULL, &d, &l, &err);
+    assert_int_equal(seteuid(0), 0);
+    if (r < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(l.n_files, 3);
+    assert_string_equal(l.files[0].path, "a");
+    assert_int_equal(strlen(l.files[1].path), 255);
+    assert_string_equal(l.files[2].path, "z");
+    assert_int_equal(l.n_skipped, 5);
+    assert_non_null(l.first_skipped);
+    sync_list_free(&l);
+    /* The same where git lists: what is tracked and not to be had any more. */
+    synckit_sh(dir,
+               "chmod 700 c-closed; rm -r c-closed; " GIT_INIT
+               "git add a d-unreadable z; rm a; mkfifo a",
+               NULL);
+    synckit_sh(dir, "git config --global --add safe.directory '*'; chmod -R a+rX .git", NULL);
+    assert_int_equal(seteuid(65534), 0);
+    r = sync_scan(dir, NULL, NULL, &d, &l, &err);
+    assert_int_equal(seteuid(0), 0);
+    if (r < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(l.n_skipped, 2);
+    assert_string_equal(l.first_skipped, "a");
+    assert_int_equal(l.n_files, 2);
+    sync_list_free(&l);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -343,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_submodules_and_nested_repositories),
         cmocka_unit_test(test_git_environment_is_ignored),
         cmocka_unit_test(test_plain_directory),
+        cmocka_unit_test(test_what_is_left_out),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_awkward_tree_arrives_whole),
         cmocka_unit_test(test_symlink_in_the_guest_is_not_followed),
