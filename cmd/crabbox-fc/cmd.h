@@ -93,6 +93,7 @@ struct parsed {
     int n_args;
     struct config_flag flags[FLAGS_MAX];
     size_t n_flags;
+    struct option_list joined; /* values of flags that were given again and again */
 };
 int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,
                   struct error *err);

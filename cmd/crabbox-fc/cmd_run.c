@@ -213,6 +213,7 @@ int cmd_run(struct invocation *in, struct error *err)
     _cleanup_(env_set_free) struct env_set env = ENV_SET_INIT;
     _cleanup_close_ int capture_out = -1;
     _cleanup_close_ int capture_err = -1;
+    _cleanup_(words_free) struct option_list reports = {0};
     struct ops_collect collect;
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     struct ops_run req = {
@@ -241,7 +242,7 @@ int cmd_run(struct invocation *in, struct error *err)
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
-        results_request(o, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
+        results_request(o, &reports, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
         capture_open("capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||
         capture_open("capture-stderr", o->capture_stderr, &capture_err, err) < 0)
         return -1;

@@ -80,6 +80,14 @@ static void wipe_value(char *word)
         explicit_bzero(eq + 1, strlen(eq + 1));
 }
 
+static char *list_add(struct option_list *list, char *word)
+{
+    list->items = xrealloc(list->items, (list->n + 2) * sizeof *list->items);
+    list->items[list->n++] = word;
+    list->items[list->n] = NULL;
+    return word;
+}
+
 /* Adds the value of a repeatable option. `c` may stand at the option or, afterwards, at its value;
  * either way the value is the end of that word. */
 static int add_to_list(const struct option_spec *o, struct cursor *c, const char *inline_value,
@@ -88,9 +96,7 @@ static int add_to_list(const struct option_spec *o, struct cursor *c, const char
     const char *value;
     if (take_value(c, inline_value, o->name, &value, err) < 0)
         return -1;
-    list->items = xrealloc(list->items, (list->n + 2) * sizeof *list->items);
-    list->items[list->n++] = xstrdup(value);
-    list->items[list->n] = NULL;
+    (void)list_add(list, xstrdup(value));
     if (o->kind == OPT_SECRETS)
         wipe_value(c->argv[c->i] + (value - c->argv[c->i]));
     return 0;
@@ -112,6 +118,20 @@ static int store_option(const struct option_spec *o, struct cursor *c, const cha
     return take_value(c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
 }
 
+/* The flag of a list may be given again: it adds to what is there. Of other keys the last counts. */
+static void add_flag(struct parsed *p, const struct config_key *k, const struct config_flag *f)
+{
+    for (size_t i = 0; k && k->type == CFG_LIST && i < p->n_flags; i++) {
+        struct config_flag *old = &p->flags[i];
+        if (!str_eq(old->key, f->key))
+            continue;
+        old->value = list_add(&p->joined,
+                              xasprintf("%s%c%s", old->value, k->separator, f->value));
+        return;
+    }
+    p->flags[p->n_flags++] = *f;
+}
+
 static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
 {
     const char *word = c->argv[c->i];
@@ -128,12 +148,10 @@ static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, 
         return unknown_option(v, name, err);
     if (p->n_flags == FLAGS_MAX)
         return error_set(err, ERR_USAGE, 0, "more than %d configuration flags", FLAGS_MAX);
-    struct config_flag *f = &p->flags[p->n_flags];
-    f->key = key;
-    f->spelling = word;
-    if (take_value(c, eq ? eq + 1 : NULL, name, &f->value, err) < 0)
+    struct config_flag f = {.key = key, .spelling = word};
+    if (take_value(c, eq ? eq + 1 : NULL, name, &f.value, err) < 0)
         return -1;
-    p->n_flags++;
+    add_flag(p, config_key_by_flag(name), &f);
     return 0;
 }
 
@@ -207,6 +225,7 @@ void options_free(struct parsed *p)
                                    &o->remote_forward};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_free(lists[i]);
+    list_free(&p->joined);
     free(p->args);
     p->args = NULL;
 }

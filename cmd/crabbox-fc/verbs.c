@@ -68,7 +68,7 @@ static const struct option_spec run_options[] = {
     LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
          "bring back what matches, as out/**/*.log; repeatable"),
     VALUE("artifact-dir", "DIR", artifact_dir, "where to; default: artifacts/<run id>"),
-    LIST("junit", "GLOB", OPT_LIST, junit, "sum up these test reports; repeatable"),
+    LIST("junit", "GLOB[,GLOB]", OPT_LIST, junit, "sum up these test reports; repeatable"),
     FLAG("fail-on-test-failures", 0, fail_on_test_failures,
          "exit code 1 if a report has a failed test and the command said 0"),
     VALUE("capture-stdout", "FILE", capture_stdout, "standard output goes into this file instead"),
@@ -150,7 +150,8 @@ const struct verb verbs[] = {
          "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
          "shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
          "after a failure; paths of the\nguest are relative to the work directory, and links in it "
-         "are not followed.",
+         "are not followed.\nWith -t, at the start of a line: ~. ends the command and leaves, ~? shows "
+         "all escapes.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
@@ -194,7 +195,7 @@ const struct verb verbs[] = {
      .alias = "inspect",
      .args = "[OPTION]... [LEASE]",
      .summary = "show one lease",
-     .details = "Exit code 0 when it is ready, 5 when it is not.",
+     .details = "Exit code 0 when it is ready, 5 when it is not, also after --wait.",
      .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json\n"
                  "crabbox-fc status --wait --wait-timeout 10m demo",
      .options = status_options,

@@ -1,6 +1,8 @@
 #include "ops/execute.h"
 
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -62,6 +64,15 @@ static int exec_command(const struct execution *x, const struct ops_run *req, st
                      : ssh_exec(x->conn, command.buf, &io, d, st, err);
 }
 
+/* Takes the Ctrl-C that has been heard, so that another one can be. */
+static void forget_cancel(int fd)
+{
+    char info[128]; /* of a signalfd */
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, 0) > 0)
+        (void)!read(fd, info, sizeof info);
+}
+
 /* Nobody waits for the command any more. If the guest can still hear us, it must not live on. */
 static void end_command(const struct execution *x, struct guest_run *g, enum err_kind why,
                         bool left)
@@ -69,7 +80,13 @@ static void end_command(const struct execution *x, struct guest_run *g, enum err
     struct error err = ERROR_INIT;
     if (x->lease_ends || why == ERR_SSH || why == ERR_VMM)
         return;
-    if (guest_run_end(g, left ? LEAVE_MS : GUEST_RUN_END_MS, &err) < 0)
+    struct deadline d = deadline_in_ms(left ? LEAVE_MS : GUEST_RUN_END_MS);
+    if (why == ERR_CANCELLED) {
+        log_info("ending the command in the guest; Ctrl-C: leave it");
+        forget_cancel(x->ops->cancel_fd);
+        d.cancel_fd = x->ops->cancel_fd;
+    }
+    if (guest_run_end(g, &d, &err) < 0)
         log_warn("%s; next: stop the lease", err.msg);
     guest_run_clean(g);
 }

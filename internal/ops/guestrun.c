@@ -221,14 +221,13 @@ static const char end_script[] =
     "echo \"processes that can't be ended: ${hit[*]}\" >&2\n"
     "exit 1\n";
 
-int guest_run_end(struct guest_run *g, int64_t ms, struct error *err)
+int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err)
 {
-    struct deadline d = deadline_in_ms(ms);
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
-    return helper(g, command.buf, NULL, 0, &d, "end the command in the guest", err);
+    return helper(g, command.buf, NULL, 0, d, "end the command in the guest", err);
 }
 
 void guest_run_clean(struct guest_run *g)

@@ -59,9 +59,10 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 /* What to give ssh_exec. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out);
 
-/* Ends every process of the run. `ms`: how long the guest may take, GUEST_RUN_END_MS or less. */
+/* Ends every process of the run. The guest takes some seconds; GUEST_RUN_END_MS is enough also where
+ * it is busy. */
 #define GUEST_RUN_END_MS 30000
-int guest_run_end(struct guest_run *g, int64_t ms, struct error *err);
+int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err);
 
 /* Removes what is left in the private directory: best effort, within a second. */
 void guest_run_clean(struct guest_run *g);

@@ -146,6 +146,23 @@ static void test_each_phase_of_a_run(void **state)
     assert_string_equal(ok.out.buf, "1\nnew\n");
 }
 
+/* Ctrl-C is answered by ending the command there; a guest that hangs in that too keeps nobody who
+ * types it again. */
+static void test_second_interrupt(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "\"$0\" run --id hang --no-sync -- sh -c 'echo on; sleep 6161' 2>err >out & run=$!\n"
+        "while ! grep -qs on out; do sleep 0.02; done\n"
+        "\"$0\" ssh hang touch /tmp/hang/bash; kill -INT $run\n"
+        "while ! grep -qs 'Ctrl-C: leave it' err; do sleep 0.02; done\n"
+        "kill -INT $run; wait $run; code=$?; cat err >&2; exit $code";
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    in_guest("rm /tmp/hang/bash");
+    bed_assert_code(r, 130);
+    bed_assert_has(r.err.buf, "end the command in the guest: interrupted");
+}
+
 static void test_copies(void **state)
 {
     (void)state;
@@ -231,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_phase_of_a_run),
+        cmocka_unit_test(test_second_interrupt),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_slow_is_no_hang),
         cmocka_unit_test(test_frozen_vm),
