@@ -118,15 +118,15 @@ static int store_option(const struct option_spec *o, struct cursor *c, const cha
     return take_value(c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
 }
 
-/* The flag of a list may be given again: it adds to what is there. Of other keys the last counts. */
+/* The flag of a list may be given again: it adds to what is there. Of other keys the last counts.
+ */
 static void add_flag(struct parsed *p, const struct config_key *k, const struct config_flag *f)
 {
     for (size_t i = 0; k && k->type == CFG_LIST && i < p->n_flags; i++) {
         struct config_flag *old = &p->flags[i];
         if (!str_eq(old->key, f->key))
             continue;
-        old->value = list_add(&p->joined,
-                              xasprintf("%s%c%s", old->value, k->separator, f->value));
+        old->value = list_add(&p->joined, xasprintf("%s%c%s", old->value, k->separator, f->value));
         return;
     }
     p->flags[p->n_flags++] = *f;

@@ -1,8 +1,9 @@
 /* progress.c: phases on stderr.
  *
  * On a terminal one line is rewritten: the phase, its time, files and bytes where it moves some. A
- * thread keeps the time going; log lines push it aside. On one that can't rewrite (TERM=dumb) phases
- * that take long leave a line when they begin. Nothing in a pipe or file, and nothing with --quiet.
+ * thread keeps the time going; log lines push it aside. On one that can't rewrite (TERM=dumb)
+ * phases that take long leave a line when they begin. Nothing in a pipe or file, and nothing with
+ * --quiet.
  */
 #include <poll.h>
 #include <pthread.h>

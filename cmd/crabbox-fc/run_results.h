@@ -5,8 +5,8 @@
 #include "cmd.h"
 #include "ops/collect.h"
 
-/* Fills `c` with what borrows from the options and `reports` (to be freed by words_free), and checks
- * it. */
+/* Fills `c` with what borrows from the options and `reports` (to be freed by words_free), and
+ * checks it. */
 int results_request(const struct options *o, struct option_list *reports, struct ops_collect *c,
                     struct error *err);
 void words_free(struct option_list *list);

@@ -26,7 +26,7 @@
 #define STALL                                                                                      \
     VALUE("stall-timeout", "TIME", stall_timeout,                                                  \
           "give up when nothing moves to or from the guest for so long; default: 5m")
-#define TIMING   FLAG("timing-json", 0, timing_json, "time of each phase as JSON on stderr")
+#define TIMING FLAG("timing-json", 0, timing_json, "time of each phase as JSON on stderr")
 
 static const struct option_spec warmup_options[] = {
     SLUG,
@@ -150,7 +150,8 @@ const struct verb verbs[] = {
          "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
          "shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
          "after a failure; paths of the\nguest are relative to the work directory, and links in it "
-         "are not followed.\nWith -t, at the start of a line: ~. ends the command and leaves, ~? shows "
+         "are not followed.\nWith -t, at the start of a line: ~. ends the command and leaves, ~? "
+         "shows "
          "all escapes.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"

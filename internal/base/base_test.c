@@ -154,8 +154,7 @@ static void test_messages_are_harmless(void **state)
     memset(long_name, 0x1b, sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
     error_fill(&err, ERR_SYNC, ENOENT, "open %s", "a\033[2Jb\nc\177\302\2332J\303\251\xff");
-    assert_string_equal(err.msg,
-                        "open a?[2Jb?c???2J\303\251\xff: No such file or directory");
+    assert_string_equal(err.msg, "open a?[2Jb?c???2J\303\251\xff: No such file or directory");
     (void)error_prefix(&err, "x\ry");
     (void)error_append(&err, "z\tz\302");
     assert_null(strpbrk(err.msg, "\r\n\t\033"));

@@ -193,8 +193,8 @@ int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, 
                     const struct ops_collect *req, int64_t stall_ms, struct ops_collected *out,
                     struct error *err)
 {
-    struct collect c = {o,   conn, work_dir,             run_id,
-                        req, out,  FETCH_LIMITS_DEFAULT, deadline_never()};
+    struct collect c = {
+        o, conn, work_dir, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
     int64_t t0 = clock_boot_us();
     int r = 0;
     c.limits.idle_ms = stall_ms;

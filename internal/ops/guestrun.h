@@ -59,8 +59,8 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 /* What to give ssh_exec. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out);
 
-/* Ends every process of the run. The guest takes some seconds; GUEST_RUN_END_MS is enough also where
- * it is busy. */
+/* Ends every process of the run. The guest takes some seconds; GUEST_RUN_END_MS is enough also
+ * where it is busy. */
 #define GUEST_RUN_END_MS 30000
 int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err);
 

@@ -1,5 +1,5 @@
-/* A guest that hangs in each phase of a run and a copy: each ends by itself, says what hung, and has
- * the exit code of its phase. Through the whole program and the stand-in, whose programs are
+/* A guest that hangs in each phase of a run and a copy: each ends by itself, says what hung, and
+ * has the exit code of its phase. Through the whole program and the stand-in, whose programs are
  * replaced by ones that sleep. */
 #include <dirent.h>
 #include <fcntl.h>
@@ -122,11 +122,26 @@ static void test_each_phase_of_a_run(void **state)
         {"sh", "rm file2", {"--", "true"}, 6, "sync", "sync", MOVED},
         {"cat", NULL, {"--no-sync", "--", "true"}, 7, "ssh", "run", "put the command into"},
         {"chmod", NULL, {"--no-sync", "--script", "file1"}, 7, "ssh", "run", "put the script"},
-        {"tar", NULL, {"--no-sync", "--download", "r=.", "--", "touch", "r"}, 7, "ssh", "collect",
+        {"tar",
+         NULL,
+         {"--no-sync", "--download", "r=.", "--", "touch", "r"},
+         7,
+         "ssh",
+         "collect",
          "nothing came from the guest for 3 s"},
-        {"sort", NULL, {"--no-sync", "--artifact-glob", "*", "--", "touch", "r"}, 7, "ssh",
-         "collect", "nothing came from the guest for 3 s"},
-        {"sort", NULL, {"--no-sync", "--junit", "*.xml", "--", "touch", "r"}, 7, "ssh", "collect",
+        {"sort",
+         NULL,
+         {"--no-sync", "--artifact-glob", "*", "--", "touch", "r"},
+         7,
+         "ssh",
+         "collect",
+         "nothing came from the guest for 3 s"},
+        {"sort",
+         NULL,
+         {"--no-sync", "--junit", "*.xml", "--", "touch", "r"},
+         7,
+         "ssh",
+         "collect",
          "nothing came from the guest for 3 s"},
     };
     for (size_t i = 0; i < ARRAY_LEN(hangs); i++)
@@ -180,8 +195,8 @@ static void test_copies(void **state)
         _cleanup_free_ char *on = xasprintf("touch /tmp/hang/%s", cases[i].program);
         _cleanup_free_ char *off = xasprintf("rm /tmp/hang/%s", cases[i].program);
         in_guest(on);
-        _cleanup_bed_result_ struct bed_result r = BED_RUN(
-            &bed, "cp", "-q", "--stall-timeout", STALL, cases[i].from, cases[i].to);
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "-q", "--stall-timeout",
+                                                           STALL, cases[i].from, cases[i].to);
         in_guest(off);
         print_message("cp %s: %s", cases[i].from, r.err.buf);
         bed_assert_code(r, 7);
@@ -244,6 +259,47 @@ static void test_frozen_vm(void **state)
     bed_assert_code(stop, 0);
 }
 
+/* A lease that was made for the run goes away with it; what to do next is said for that. */
+static void test_a_new_lease_that_hangs(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_STANDIN_SLEEPER", "tar");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "-q", "--slug", "new",
+                                                       "--stall-timeout", STALL, "--timing-json",
+                                                       "--", "true");
+    bed_clear_faults(&bed);
+    bed_assert_code(r, 6);
+    bed_assert_has(r.err.buf, "next: again with --keep-on-failure");
+    _cleanup_json_ cJSON *j = timing_of(&r);
+    assert_string_equal(json_opt_string(j, "errorKind", ""), "sync");
+    assert_true(json_opt_i64(j, "stopMs", 0) > 0);
+    _cleanup_bed_result_ struct bed_result gone = BED_RUN(&bed, "status", "new");
+    bed_assert_code(gone, 4);
+}
+
+/* A VMM that dies while a sync hangs is told at once, and as what it is. */
+static void test_vmm_dies_in_a_sync(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_STANDIN_SLEEPER", "tar");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "dies");
+    bed_clear_faults(&bed);
+    bed_assert_code(w, 0);
+    _cleanup_free_ char *script = xasprintf(
+        "\"$0\" run -q --id dies --timing-json -- true 2>err & run=$!\n"
+        "until pgrep -fx 'sleep 9292' >pid; do sleep 0.02; done\n"
+        "kill -KILL %lld; wait $run; code=$?; cat err >&2; exit $code",
+        (long long)vmm_pid("dies"));
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 1);
+    bed_assert_has(r.err.buf, "VMM");
+    _cleanup_json_ cJSON *j = timing_of(&r);
+    assert_string_equal(json_opt_string(j, "errorKind", ""), "vmm");
+    assert_string_equal(json_opt_string(j, "errorPhase", ""), "sync");
+    _cleanup_bed_result_ struct bed_result stop = BED_RUN(&bed, "stop", "dies");
+    bed_assert_code(stop, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +308,8 @@ int main(void)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_slow_is_no_hang),
         cmocka_unit_test(test_frozen_vm),
+        cmocka_unit_test(test_a_new_lease_that_hangs),
+        cmocka_unit_test(test_vmm_dies_in_a_sync),
     };
     return bed_run_group(tests, setup, teardown);
 }

@@ -4,8 +4,8 @@
 
 #include "ops/ops.h"
 
-/* ERR_TIMEOUT means here that the guest hangs: it gets the kind of the phase it hung in, ERR_SYNC or
- * ERR_SSH, and what to type next. Other errors stay as they are. Returns -1. */
+/* ERR_TIMEOUT means here that the guest hangs: it gets the kind of the phase it hung in, ERR_SYNC
+ * or ERR_SSH, and what to type next. Other errors stay as they are. Returns -1. */
 int hung_in(enum err_kind kind, const struct lease *l, bool lease_ends, struct error *err);
 
 /* The same for a command that could be lost as well: then its logs may tell why. */

@@ -297,7 +297,8 @@ static void test_status_waits(void **state)
     stop("soon");
     _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "status", "--wait", "soon");
     bed_assert_code(none, 4);
-    _cleanup_bed_result_ struct bed_result bad = BED_RUN(&bed, "status", "--wait-timeout", "x", "y");
+    _cleanup_bed_result_ struct bed_result bad = BED_RUN(&bed, "status", "--wait-timeout", "x",
+                                                         "y");
     bed_assert_code(bad, 2);
 }
 

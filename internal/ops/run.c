@@ -131,7 +131,8 @@ static int open_lease(struct run_state *s, struct error *err)
         (void)str_copy(id, sizeof id, s->res->lease.id);
         if (ops_find_ready(s->ops, id, &s->res->lease, err) < 0)
             return -1;
-        struct deadline d = ops_deadline(s->ops, s->stall_ms < CONNECT_MS ? s->stall_ms : CONNECT_MS);
+        struct deadline d = ops_deadline(s->ops,
+                                         s->stall_ms < CONNECT_MS ? s->stall_ms : CONNECT_MS);
         /* A use: best effort, the lease may be busy for a moment. */
         if (ops_touch(s->ops, s->res->lease.id, NULL, err) < 0)
             return -1;

@@ -134,7 +134,8 @@ static int hung(const struct exec *x, const char *what, struct error *err)
         (void)snprintf(time, sizeof time, "%lld ms", (long long)x->c->stall_ms);
     else
         (void)snprintf(time, sizeof time, "%lld s", (long long)(x->c->stall_ms / 1000));
-    return error_set(err, ERR_TIMEOUT, 0, "the guest (%s) hangs: %s for %s", x->c->peer, what, time);
+    return error_set(err, ERR_TIMEOUT, 0, "the guest (%s) hangs: %s for %s", x->c->peer, what,
+                     time);
 }
 
 /* What comes before the command: all of it within the stall time, whatever the guest says. */
@@ -411,8 +412,8 @@ static int check_end(const struct exec *x, struct error *err)
 {
     const struct ssh_status *st = x->st;
     if (x->n_ends > 1)
-        return error_set(err, ERR_SSH, 0, "the guest (%s) told %d ends of one command",
-                         x->c->peer, x->n_ends);
+        return error_set(err, ERR_SSH, 0, "the guest (%s) told %d ends of one command", x->c->peer,
+                         x->n_ends);
     if (x->n_ends == 1 && (st->signalled || (st->code >= 0 && st->code <= CODE_MAX)))
         return 0;
     if (x->n_ends == 1)

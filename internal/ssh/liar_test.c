@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <arpa/inet.h>
+#include <cmocka.h>
 #include <fcntl.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>

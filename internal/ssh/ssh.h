@@ -4,8 +4,8 @@
  * compared before anything is sent: there is no trust on first use. This module is the only user
  * of libssh. All waits are poll() on the connection with the caller's deadline.
  *
- * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_watch →
- * ssh_exec (any number of times) → ssh_close.
+ * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_watch
+ * → ssh_exec (any number of times) → ssh_close.
  *
  * A guest that hangs is found in two ways. One whose kernel is silent is a lost connection after at
  * most SSH_DEAD_MS, whatever runs (TCP keepalive). One that answers but does nothing is ERR_TIMEOUT
@@ -65,7 +65,8 @@ enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
 
 /* Sets what watches each command from now on. `vmm_fd` (pidfd, or -1) is borrowed until ssh_close:
  * a dead VMM is ERR_VMM at once. `stall_ms` is how long nothing may move; also how long the guest's
- * kernel may be silent, where that is less than SSH_DEAD_MS. Without a call: no VMM, SSH_STALL_MS. */
+ * kernel may be silent, where that is less than SSH_DEAD_MS. Without a call: no VMM, SSH_STALL_MS.
+ */
 void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms);
 
 /* How a remote command ended: exactly one of the first two unless the connection was lost. */

@@ -10,8 +10,8 @@ struct push_progress {
     void *ctx;
 };
 
-/* sync_push that adds what it sent to `res`; with a marker text (may be NULL) the guest writes it beside the
- * work directory when everything is unpacked. */
+/* sync_push that adds what it sent to `res`; with a marker text (may be NULL) the guest writes it
+ * beside the work directory when everything is unpacked. */
 int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                const char *marker_id, const struct deadline *d,
                const struct push_progress *progress, struct sync_result *res, struct error *err);

@@ -1,7 +1,8 @@
 /* update.c: sync_update: compare, write down what is about to change, change it, write that down.
  *
- * The manifest is saved with the affected entries dirty before the guest is touched, and again after
- * each step of the way: if we die in the middle, the next update repeats only the step under way.
+ * The manifest is saved with the affected entries dirty before the guest is touched, and again
+ * after each step of the way: if we die in the middle, the next update repeats only the step under
+ * way.
  */
 #include <string.h>
 

@@ -11,8 +11,8 @@ static const struct section {
     const char *name;
     int (*run)(struct bench *b, struct error *err);
 } sections[] = {
-    {"start", bench_start}, {"list", bench_list},   {"leases", bench_leases},
-    {"crowd", bench_crowd}, {"sync", bench_sync},   {"clone", bench_clone},
+    {"start", bench_start},       {"list", bench_list}, {"leases", bench_leases},
+    {"crowd", bench_crowd},       {"sync", bench_sync}, {"clone", bench_clone},
     {"emulated", bench_emulated},
 };
 

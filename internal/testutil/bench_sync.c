@@ -95,8 +95,8 @@ int bench_sync(struct bench *b, struct error *err)
     for (size_t i = 0; i < ARRAY_LEN(cases) - 1; i++) {
         bench_row(cases[i].figure, &ours[i], "ms", BENCH_STANDIN);
         bench_row("  rsync over the stock ssh", &theirs[i], "ms", BENCH_STANDIN);
-        bench_row_one("    ratio to crabbox-fc", samples_median(&theirs[i]) / samples_median(&ours[i]),
-                      "", BENCH_STANDIN);
+        bench_row_one("    ratio to crabbox-fc",
+                      samples_median(&theirs[i]) / samples_median(&ours[i]), "", BENCH_STANDIN);
     }
     return 0;
 }
