@@ -274,6 +274,25 @@ static void test_escape_from_a_stuck_guest(void **state)
     stop("stuck");
 }
 
+/* And where the command takes no key: more than the SSH server holds for it are on the way. */
+static void test_escape_past_keys_that_nobody_takes(void **state)
+{
+    (void)state;
+    enum { SERVER_HOLDS = 1 << 20, PIECE = 1024 };
+    struct terminal t;
+    char keys[PIECE];
+    memset(keys, 'k', sizeof keys);
+    warmup("full");
+    terminal_start(&t, "full", "stty raw -echo; echo up; sleep 2222");
+    terminal_expect(&t, "up");
+    for (int n = 0; n < SERVER_HOLDS + 8 * PIECE; n += PIECE)
+        assert_int_equal(write(t.master, keys, PIECE), PIECE);
+    terminal_type(&t, "\r~.");
+    terminal_expect(&t, "left by ~.");
+    assert_int_equal(terminal_end(&t), 130);
+    stop("full");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +300,7 @@ int main(void)
         cmocka_unit_test_teardown(test_terminal_is_restored, after_each),
         cmocka_unit_test_teardown(test_escapes, after_each),
         cmocka_unit_test_teardown(test_escape_from_a_stuck_guest, after_each),
+        cmocka_unit_test_teardown(test_escape_past_keys_that_nobody_takes, after_each),
     };
     return bed_run_group(tests, setup, teardown);
 }

@@ -5,8 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -283,6 +285,42 @@ static void test_failing_tar_is_a_sync_error(void **state)
     push(c, &l, to);
 }
 
+/* A guest whose tar says that all is well: at once, after a part, or not before it has everything.
+ */
+static void test_lying_tar(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        bool well;
+    } cases[] = {
+        {"#!/bin/sh\nexit 0\n", false},
+        {"#!/bin/sh\nhead -c 100000 >/dev/null\n", false},
+        {"#!/bin/sh\ncat >/dev/null\n", true}, /* who could tell */
+    };
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "lying");
+    _cleanup_free_ char *tar = xasprintf("%s/tar", kit.dir);
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    struct deadline d = deadline_in_ms(20000);
+    synckit_sh(dir, "for i in 1 2 3; do head -c 8000000 /dev/zero >big$i; done", NULL);
+    synckit_scan(dir, NULL, &l);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error err = ERROR_INIT;
+        (void)unlink(tar);
+        assert_int_equal(
+            file_write_new(AT_FDCWD, tar, cases[i].script, strlen(cases[i].script), 0755, &err), 0);
+        assert_return_code(mount(tar, "/usr/bin/tar", NULL, MS_BIND, NULL), errno);
+        int r = sync_push(c, &l, "/run/lying-copy", &d, NULL, NULL, &err);
+        assert_return_code(umount2("/usr/bin/tar", MNT_DETACH), errno);
+        assert_int_equal(r, cases[i].well ? 0 : -1);
+        if (!cases[i].well) {
+            assert_int_equal(err.kind, ERR_SYNC);
+            assert_non_null(strstr(err.msg, "all is well"));
+        }
+    }
+}
+
 /* Reads the whole archive into a file, with a chance to disturb the tree on the way. */
 static void pack_to(const struct sync_list *l, const char *file, const char *dir,
                     const char *disturb, size_t *changed)
@@ -395,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_awkward_tree_arrives_whole),
         cmocka_unit_test(test_symlink_in_the_guest_is_not_followed),
         cmocka_unit_test(test_failing_tar_is_a_sync_error),
+        cmocka_unit_test(test_lying_tar),
         cmocka_unit_test(test_files_that_change_meanwhile),
         cmocka_unit_test(test_file_that_grows_meanwhile),
         cmocka_unit_test(test_many_files_and_progress),
