@@ -27,9 +27,11 @@ struct option_list {
 struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, sync_plan, shell, dry_run, print, timing_json,
-        console, wait, script_stdin, terminal, fail_on_test_failures;
+        console, wait, script_stdin, terminal, fail_on_test_failures, full_resync, force_sync_large,
+        allow_mass_deletions;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
-        *dir, *script, *timeout, *artifact_dir, *capture_stdout, *capture_stderr, *sha256;
+        *dir, *script, *timeout, *stall_timeout, *artifact_dir, *capture_stdout, *capture_stderr,
+        *sha256;
     struct option_list env, env_file, download, artifact_glob, junit, local_forward, remote_forward;
 };
 
@@ -96,6 +98,8 @@ struct parsed {
 int options_parse(const struct verb *verb, int argc, char **argv, struct parsed *out,
                   struct error *err);
 void options_free(struct parsed *p);
+/* "10m" of --<option> → ms; `ms` stays when text is NULL. */
+int option_time(const char *option, const char *text, int64_t *ms, struct error *err);
 /* The configuration with these flags on top, as it is from the working directory. */
 int config_for(const struct parsed *p, struct config *cfg, struct error *err);
 

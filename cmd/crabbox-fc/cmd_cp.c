@@ -43,13 +43,16 @@ int cmd_cp(struct invocation *in, struct error *err)
     const char *from;
     const char *to;
     struct ops_copied copied;
+    int64_t stall_ms = 0;
     _cleanup_free_ char *from_lease = split_place(in->args[0], &from);
     _cleanup_free_ char *to_lease = split_place(in->args[1], &to);
     if (!from_lease == !to_lease)
         return error_set(err, ERR_USAGE, 0,
                          "cp: exactly one of \"%s\" and \"%s\" must be LEASE:PATH", in->args[0],
                          in->args[1]);
-    int r = from_lease ? ops_copy_out(&in->ops, from_lease, from, to, &copied, err)
-                       : ops_copy_in(&in->ops, from, to_lease, to, &copied, err);
+    if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0)
+        return -1;
+    int r = from_lease ? ops_copy_out(&in->ops, from_lease, from, to, stall_ms, &copied, err)
+                       : ops_copy_in(&in->ops, from, to_lease, to, stall_ms, &copied, err);
     return r < 0 ? -1 : print(in, &copied, err);
 }

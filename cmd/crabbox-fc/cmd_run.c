@@ -51,6 +51,7 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
     const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
     (void)cJSON_AddStringToObject(j, "errorKind", kind);
+    (void)cJSON_AddStringToObject(j, "errorPhase", *kind ? r->phase : "");
     _cleanup_free_ char *text = json_print(j, false);
     fprintf(stderr, "%s\n", text);
 }
@@ -102,6 +103,7 @@ static int check_options(const struct invocation *in, struct error *err)
     } pairs[] = {
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
         {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
+        {o->full_resync && o->no_sync, "--full-resync and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
@@ -115,14 +117,6 @@ static int check_options(const struct invocation *in, struct error *err)
     if (o->terminal && !isatty(STDIN_FILENO))
         return error_set(err, ERR_USAGE, 0,
                          "--terminal needs a terminal on standard input, and there is none");
-    return 0;
-}
-
-static int take_time(const char *option, const char *text, int64_t *ms, struct error *err)
-{
-    if (text && (config_duration(text, ms) < 0 || *ms <= 0))
-        return error_set(err, ERR_USAGE, 0, "--%s: \"%s\" is not a time such as 90s, 10m or 1h30m",
-                         option, text);
     return 0;
 }
 
@@ -140,6 +134,13 @@ static int take_stop_after(const char *text, enum ops_stop_after *out, struct er
         return error_set(err, ERR_USAGE, 0,
                          "--stop-after: \"%s\" is none of success, always, failure, never", text);
     return 0;
+}
+
+/* A switch that Crabbox's scripts set as a variable. */
+static bool allowed_by_env(const char *name)
+{
+    const char *v = getenv(name);
+    return v && str_eq(v, "1");
 }
 
 /* What the host's variables, the files and the options come to. */
@@ -212,6 +213,7 @@ int cmd_run(struct invocation *in, struct error *err)
     _cleanup_(env_set_free) struct env_set env = ENV_SET_INIT;
     _cleanup_close_ int capture_out = -1;
     _cleanup_close_ int capture_err = -1;
+    _cleanup_(words_free) struct option_list reports = {0};
     struct ops_collect collect;
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     struct ops_run req = {
@@ -226,6 +228,9 @@ int cmd_run(struct invocation *in, struct error *err)
         .wait_ms = o->wait ? DEFAULT_WAIT_MS : 0,
         .no_sync = o->no_sync,
         .sync_only = o->sync_only,
+        .full_resync = o->full_resync,
+        .sync_large = o->force_sync_large,
+        .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .dir = o->dir ? o->dir : ".",
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
@@ -233,10 +238,12 @@ int cmd_run(struct invocation *in, struct error *err)
     };
     if (o->sync_plan)
         return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
-    if (check_options(in, err) < 0 || take_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
-        take_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
+    if (check_options(in, err) < 0 ||
+        option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
+        option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
-        results_request(o, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
+        results_request(o, &reports, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
         capture_open("capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||
         capture_open("capture-stderr", o->capture_stderr, &capture_err, err) < 0)
         return -1;

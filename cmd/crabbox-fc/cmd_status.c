@@ -27,6 +27,18 @@ static int print_text(const struct lease_entry *e, struct error *err)
                       (long long)(lease_expires_at(l) - clock_unix_s()));
 }
 
+enum { DEFAULT_WAIT_MS = 5 * 60 * 1000 };
+
+static int look(struct invocation *in, const char *ref, struct lease_entry *e, struct error *err)
+{
+    int64_t ms = DEFAULT_WAIT_MS;
+    if (option_time("wait-timeout", in->opt.wait_timeout, &ms, err) < 0)
+        return -1;
+    if (in->opt.wait || in->opt.wait_timeout)
+        return ops_entry_settled(&in->ops, ref, ms, e, err);
+    return ops_entry(&in->ops, ref, e, err);
+}
+
 int cmd_status(struct invocation *in, struct error *err)
 {
     struct lease_entry e;
@@ -36,7 +48,7 @@ int cmd_status(struct invocation *in, struct error *err)
                                      : NULL;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "status needs a lease; next: crabbox-fc list");
-    if (ops_entry(&in->ops, ref, &e, err) < 0)
+    if (look(in, ref, &e, err) < 0)
         return -1;
     int r;
     if (in->opt.json) {

@@ -84,11 +84,13 @@ int cmd_tunnel(struct invocation *in, struct error *err)
     if (!o->local_forward.n && !o->remote_forward.n)
         return error_set(err, ERR_USAGE, 0,
                          "tunnel needs -L or -R; next: crabbox-fc tunnel --help");
-    _cleanup_free_ const char **argv = xcalloc(2 * (o->local_forward.n + o->remote_forward.n) + 16,
+    _cleanup_free_ const char **argv = xcalloc(2 * (o->local_forward.n + o->remote_forward.n) + 24,
                                                sizeof *argv);
     if (stock_ssh_find(in, ref, &s, err) < 0)
         return -1;
-    const char *const fixed[] = {"ssh", "-F", s.config, "-N", "-o", "ExitOnForwardFailure=yes"};
+    const char *const fixed[] = {"ssh", "-F", s.config, "-N", "-o", "ExitOnForwardFailure=yes",
+                                 /* a guest that stands still ends it */
+                                 "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=4"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         argv[n++] = fixed[i];
     if (add_forwards(&o->local_forward, "-L", argv, &n, err) < 0 ||

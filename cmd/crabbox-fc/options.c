@@ -249,3 +249,11 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct parsed 
     }
     return add_key_options(out, err) < 0 ? -1 : check_count(verb, out, err);
 }
+
+int option_time(const char *option, const char *text, int64_t *ms, struct error *err)
+{
+    if (text && (config_duration(text, ms) < 0 || *ms <= 0))
+        return error_set(err, ERR_USAGE, 0, "--%s: \"%s\" is not a time such as 90s, 10m or 1h30m",
+                         option, text);
+    return 0;
+}

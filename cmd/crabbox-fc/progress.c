@@ -1,8 +1,9 @@
 /* progress.c: phases on stderr.
  *
  * On a terminal one line is rewritten: the phase, its time, files and bytes where it moves some. A
- * thread keeps the time going; log lines push it aside. Elsewhere (a pipe, TERM=dumb) only phases
- * that take long leave a line, when they begin. Nothing with --quiet.
+ * thread keeps the time going; log lines push it aside. On one that can't rewrite (TERM=dumb)
+ * phases that take long leave a line when they begin. Nothing in a pipe or file, and nothing with
+ * --quiet.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -26,7 +27,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_t ticker;
     int quit_fd; /* owned while the ticker runs, else -1 */
-    bool rewrites, colours;
+    bool terminal, rewrites, colours;
     const char *phase; /* shown now, or NULL */
     int64_t since_ms;
     size_t files;
@@ -163,7 +164,7 @@ static void on_begin(void *ctx, const char *phase)
     if (log_get_level() < LOG_INFO)
         return;
     if (!line.rewrites) {
-        if (takes_long(phase))
+        if (line.terminal && takes_long(phase))
             log_info("%s...", phase_text(phase));
         return;
     }
@@ -197,7 +198,8 @@ void progress_attach(struct invocation *in)
 {
     const char *term = getenv("TERM");
     const char *no_colour = getenv("NO_COLOR");
-    line.rewrites = isatty(STDERR_FILENO) && term && *term && !str_eq(term, "dumb");
+    line.terminal = isatty(STDERR_FILENO);
+    line.rewrites = line.terminal && term && *term && !str_eq(term, "dumb");
     line.colours = line.rewrites && !(no_colour && *no_colour);
     if (line.rewrites)
         log_set_around(before_log, after_log);

@@ -25,6 +25,10 @@ int run_plan_print(struct invocation *in, const char *dir, struct error *err)
     struct sync_list list = {0};
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     d.cancel_fd = in->cancel_fd;
+    if (in->opt.force_sync_large) {
+        limits.max_files = 0;
+        limits.max_bytes = 0;
+    }
     if (sync_scan(dir, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
     for (size_t i = 0; i < list.n_files; i++)

@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -11,12 +14,36 @@ static const char *const *words(const struct option_list *l)
     return (const char *const *)l->items;
 }
 
-int results_request(const struct options *o, struct ops_collect *c, struct error *err)
+void words_free(struct option_list *list)
 {
+    for (size_t i = 0; i < list->n; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (struct option_list){0};
+}
+
+/* --junit takes "a.xml,b.xml" as well as being repeated. */
+static void split_commas(const struct option_list *from, struct option_list *to)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        _cleanup_free_ char *copy = xstrdup(from->items[i]);
+        char *rest = copy;
+        for (char *word; (word = strsep(&rest, ","));) {
+            to->items = xrealloc(to->items, (to->n + 2) * sizeof *to->items);
+            to->items[to->n++] = xstrdup(word);
+            to->items[to->n] = NULL;
+        }
+    }
+}
+
+int results_request(const struct options *o, struct option_list *reports, struct ops_collect *c,
+                    struct error *err)
+{
+    split_commas(&o->junit, reports);
     *c = (struct ops_collect){
         .downloads = words(&o->download),
         .artifacts = words(&o->artifact_glob),
-        .reports = words(&o->junit),
+        .reports = words(reports),
         .artifact_dir = o->artifact_dir,
         .fail_on_test_failures = o->fail_on_test_failures,
     };

@@ -5,8 +5,11 @@
 #include "cmd.h"
 #include "ops/collect.h"
 
-/* Fills `c` with what borrows from the options, and checks it. */
-int results_request(const struct options *o, struct ops_collect *c, struct error *err);
+/* Fills `c` with what borrows from the options and `reports` (to be freed by words_free), and
+ * checks it. */
+int results_request(const struct options *o, struct option_list *reports, struct ops_collect *c,
+                    struct error *err);
+void words_free(struct option_list *list);
 
 /* Opens a file to capture a stream in; -1 and no error when `path` is NULL. */
 int capture_open(const char *option, const char *path, int *fd, struct error *err);

@@ -23,7 +23,10 @@
 #define JSON     FLAG("json", 0, json, "print JSON with the fields of docs/STATE.md")
 #define LEASE_ID VALUE("id", "LEASE", id, "lease by id, slug or name")
 #define SLUG     VALUE("slug", "NAME", slug, "slug of the lease; made up when absent")
-#define TIMING   FLAG("timing-json", 0, timing_json, "time of each phase as JSON on stderr")
+#define STALL                                                                                      \
+    VALUE("stall-timeout", "TIME", stall_timeout,                                                  \
+          "give up when nothing moves to or from the guest for so long; default: 5m")
+#define TIMING FLAG("timing-json", 0, timing_json, "time of each phase as JSON on stderr")
 
 static const struct option_spec warmup_options[] = {
     SLUG,
@@ -49,18 +52,23 @@ static const struct option_spec run_options[] = {
     FLAG("terminal", 't', terminal, "give the command a terminal"),
     VALUE("timeout", "TIME", timeout,
           "end the command and all its processes after this; exit code 124"),
+    STALL,
     LIST("env", "NAME[=VALUE]", OPT_SECRETS, env, "set a variable, or pass ours on; repeatable"),
     LIST("env-file", "FILE", OPT_LIST, env_file, "variables, NAME=VALUE a line; repeatable"),
     FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
     FLAG("sync-only", 0, sync_only, "copy the working tree, run nothing"),
     FLAG("sync-plan", 0, sync_plan, "print what would be copied; makes no lease, runs nothing"),
+    FLAG("full-resync", 0, full_resync, "empty the work directory first and copy everything"),
+    FLAG("force-sync-large", 0, force_sync_large, "copy it also beyond 150000 files or 20 GiB"),
+    FLAG("allow-mass-deletions", 0, allow_mass_deletions,
+         "delete 200 synced files or more in the guest"),
     VALUE("dir", "DIR", dir, "the working tree; default: the current directory"),
     LIST("download", "REMOTE=LOCAL", OPT_LIST, download,
          "bring a file or directory back afterwards; repeatable"),
     LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
          "bring back what matches, as out/**/*.log; repeatable"),
     VALUE("artifact-dir", "DIR", artifact_dir, "where to; default: artifacts/<run id>"),
-    LIST("junit", "GLOB", OPT_LIST, junit, "sum up these test reports; repeatable"),
+    LIST("junit", "GLOB[,GLOB]", OPT_LIST, junit, "sum up these test reports; repeatable"),
     FLAG("fail-on-test-failures", 0, fail_on_test_failures,
          "exit code 1 if a report has a failed test and the command said 0"),
     VALUE("capture-stdout", "FILE", capture_stdout, "standard output goes into this file instead"),
@@ -82,10 +90,13 @@ static const struct option_spec trust_options[] = {
     JSON,
     COMMON,
 };
+static const struct option_spec cp_options[] = {STALL, JSON, COMMON};
 static const struct option_spec plain_options[] = {COMMON};
 static const struct option_spec status_options[] = {
     LEASE_ID,
     VALUE("slug", "NAME", slug, "the same"),
+    FLAG("wait", 0, wait, "wait until the lease is ready, or never will be"),
+    VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 5m"),
     JSON,
     COMMON,
 };
@@ -144,7 +155,9 @@ const struct verb verbs[] = {
          "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
          "shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
          "after a failure; paths of the\nguest are relative to the work directory, and links in it "
-         "are not followed.",
+         "are not followed.\nWith -t, at the start of a line: ~. ends the command and leaves, ~? "
+         "shows "
+         "all escapes.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
@@ -188,8 +201,9 @@ const struct verb verbs[] = {
      .alias = "inspect",
      .args = "[OPTION]... [LEASE]",
      .summary = "show one lease",
-     .details = "Exit code 0 when it is ready, 5 when it is not.",
-     .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json",
+     .details = "Exit code 0 when it is ready, 5 when it is not, also after --wait.",
+     .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json\n"
+                 "crabbox-fc status --wait --wait-timeout 10m demo",
      .options = status_options,
      .max_args = 1,
      .uses_config = true,
@@ -217,7 +231,7 @@ const struct verb verbs[] = {
                 "files and directories\ncome, and nothing is written outside the destination.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
                  "crabbox-fc cp -q tools demo:/tmp/tools",
-     .options = json_options,
+     .options = cp_options,
      .min_args = 2,
      .max_args = 2,
      .uses_config = true,

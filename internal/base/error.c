@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 /* One row a kind: the word for JSON and the exit code that Crabbox's users know. */
 static const struct {
     const char *name;
@@ -40,6 +42,7 @@ void error_fill(struct error *err, enum err_kind kind, int sys, const char *fmt,
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    str_harmless(text);
     err->kind = kind;
     err->sys = sys;
     /* Text that outgrows the buffer is cut: a message is for people, not for parsers. */
@@ -63,6 +66,7 @@ int error_prefix(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(context, sizeof context, fmt, ap);
     va_end(ap);
+    str_harmless(context);
     memcpy(old, err->msg, sizeof old);
     (void)snprintf(err->msg, sizeof err->msg, "%s: %.*s", context, ERROR_MSG_MAX - 260, old);
     return -1;
@@ -77,6 +81,7 @@ int error_append(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(err->msg + len, sizeof err->msg - len, fmt, ap);
     va_end(ap);
+    str_harmless(err->msg + len);
     return -1;
 }
 

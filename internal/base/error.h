@@ -10,6 +10,8 @@
  * message. A message names what failed, on what, and where it helps the next
  * thing to type. Only main prints an error, once.
  *
+ * Whatever a message quotes, it can't steer a terminal: control characters become "?".
+ *
  * The kinds map to exit codes in one place, error_exit_code().
  */
 #ifndef CRABBOX_BASE_ERROR_H

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 static enum log_level current = LOG_INFO;
 static void (*before_line)(void);
 static void (*after_line)(void);
@@ -40,6 +42,8 @@ void log_line(enum log_level level, const char *fmt, ...)
     size_t len = (size_t)n + (size_t)m;
     if (len > sizeof line - 2)
         len = sizeof line - 2;
+    line[len] = '\0';
+    str_harmless(line);
     line[len++] = '\n';
     if (before_line)
         before_line();

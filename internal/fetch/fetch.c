@@ -98,9 +98,14 @@ static void *read_archive(void *ctx)
     return NULL;
 }
 
-static int guest_failed(const struct ssh_status *st, const struct strbuf *errout, struct error *err)
+static int guest_failed(const struct ssh_status *st, struct strbuf *errout, struct error *err)
 {
     char said[400];
+    while (errout->len && errout->buf[errout->len - 1] == '\n')
+        errout->buf[--errout->len] = '\0';
+    for (size_t i = 0; i < errout->len; i++)
+        if (errout->buf[i] == '\n')
+            errout->buf[i] = ';';
     name_printable(errout->buf, said, sizeof said);
     if (st->signalled)
         return error_set(err, ERR_SSH, 0, "the guest's tar was killed by SIG%s", st->signal);
@@ -148,6 +153,7 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     io.errout = &errout;
     io.out_max = STDERR_MAX;
     io.abort_signal = "TERM";
+    io.may_be_silent = true; /* the reader sees what moves */
     int rc = pthread_create(&thread, NULL, read_archive, &reader);
     if (rc) {
         CLOSE_FD(pipefd[0]);

@@ -14,7 +14,7 @@
 #include "sys/file.h"
 
 #define ARTIFACTS "artifacts"
-enum { REPORTS_MAX = 1000, REPORTS_IDLE_MS = 300000 };
+enum { REPORTS_MAX = 1000 };
 #define REPORTS_MAX_BYTES (256LL << 20)
 
 static bool any(const char *const *list)
@@ -59,6 +59,7 @@ struct collect {
     const char *work_dir, *run_id;
     const struct ops_collect *req;
     struct ops_collected *out;
+    struct fetch_limits limits;
     struct deadline d;
 };
 
@@ -89,7 +90,7 @@ static int download(struct collect *c, const char *spec, struct error *err)
         return -1;
     struct fetch_rules rules = {.dirfd = place.dirfd,
                                 .name = place.name,
-                                .limits = FETCH_LIMITS_DEFAULT,
+                                .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
     int r = fetch_path(c->conn, c->work_dir, remote, &rules, &c->d, &res, err);
@@ -122,7 +123,7 @@ static int artifacts(struct collect *c, struct error *err)
         return error_set(err, ERR_IO, errno, "open %s", dir);
     struct fetch_rules rules = {.dirfd = fd,
                                 .globs = c->req->artifacts,
-                                .limits = FETCH_LIMITS_DEFAULT,
+                                .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
     int r = fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err);
@@ -130,8 +131,9 @@ static int artifacts(struct collect *c, struct error *err)
         r = hide_from_git(fd, err);
     if (r == 0)
         add(c, &res);
-    if (r == 0 && !res.n_files) {
+    if (r == 0 && !res.n_files)
         log_warn("no file matches --artifact-glob");
+    if (!res.n_files) {
         (void)rmdir(dir);
         if (!c->req->artifact_dir)
             (void)rmdir(ARTIFACTS);
@@ -160,7 +162,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
     struct fetch_result res;
     struct fetch_rules rules = {.dirfd = dirfd,
                                 .globs = c->req->reports,
-                                .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, REPORTS_IDLE_MS},
+                                .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, c->limits.idle_ms},
                                 .names = &names};
     if (fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
@@ -188,11 +190,14 @@ static int reports(struct collect *c, struct error *err)
 }
 
 int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, const char *run_id,
-                    const struct ops_collect *req, struct ops_collected *out, struct error *err)
+                    const struct ops_collect *req, int64_t stall_ms, struct ops_collected *out,
+                    struct error *err)
 {
-    struct collect c = {o, conn, work_dir, run_id, req, out, deadline_never()};
+    struct collect c = {
+        o, conn, work_dir, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
     int64_t t0 = clock_boot_us();
     int r = 0;
+    c.limits.idle_ms = stall_ms;
     c.d.cancel_fd = o->cancel_fd;
     for (const char *const *d = req->downloads; r == 0 && any(d); d++)
         r = download(&c, *d, err);

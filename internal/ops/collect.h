@@ -30,7 +30,9 @@ struct ops_collected {
 
 bool collect_wanted(const struct ops_collect *c);
 int collect_check(const struct ops_collect *c, struct error *err);
+/* ERR_TIMEOUT: nothing came for `stall_ms`. */
 int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, const char *run_id,
-                    const struct ops_collect *c, struct ops_collected *out, struct error *err);
+                    const struct ops_collect *c, int64_t stall_ms, struct ops_collected *out,
+                    struct error *err);
 
 #endif

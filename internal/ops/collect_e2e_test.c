@@ -162,6 +162,10 @@ static void test_junit(void **state)
     _cleanup_bed_result_ struct bed_result f = BED_RUN(
         &bed, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
     bed_assert_code(f, 1);
+    _cleanup_bed_result_ struct bed_result two = BED_RUN(
+        &bed, RUN, "--junit", "out/*.xml,again.xml", "--", "sh", "-c", "cp out/*.xml again.xml");
+    bed_assert_code(two, 0);
+    bed_assert_has(two.err.buf, "tests: 6 run, 2 failed, 0 errors, 2 skipped (2 reports)");
     _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--junit", "none.xml", "--",
                                                        "true");
     bed_assert_code(n, 7);

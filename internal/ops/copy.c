@@ -9,8 +9,10 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "fetch/fetch.h"
+#include "ops/hung.h"
 #include "ops/place.h"
 #include "sync/sync.h"
+#include "sys/proc.h"
 
 enum { CONNECT_MS = 30000, SAID_MAX = 4096 };
 
@@ -18,8 +20,11 @@ enum { CONNECT_MS = 30000, SAID_MAX = 4096 };
 struct copy {
     struct ops *ops;
     struct ops_copied *out;
+    struct lease lease;
     struct ssh_conn *conn; /* owned */
     int use_fd;            /* owned */
+    int vmm_fd;            /* owned pidfd */
+    int64_t stall_ms;
     struct deadline d;
 };
 
@@ -35,25 +40,28 @@ static void copy_close(struct copy *c)
 {
     ssh_close(c->conn);
     CLOSE_FD(c->use_fd);
+    CLOSE_FD(c->vmm_fd);
 }
 
-static int copy_open(struct ops *o, const char *ref, struct ops_copied *out, struct copy *c,
-                     struct error *err)
+static int copy_open(struct ops *o, const char *ref, int64_t stall_ms, struct ops_copied *out,
+                     struct copy *c, struct error *err)
 {
-    struct lease l;
-    struct deadline d = ops_deadline(o, CONNECT_MS);
     *out = (struct ops_copied){0};
-    *c = (struct copy){.ops = o, .out = out, .use_fd = -1, .d = deadline_never()};
+    *c = (struct copy){.ops = o, .out = out, .use_fd = -1, .vmm_fd = -1, .d = deadline_never()};
     c->d.cancel_fd = o->cancel_fd;
-    if (ops_find_ready(o, ref, &l, err) < 0 || ops_touch(o, l.id, NULL, err) < 0)
+    c->stall_ms = stall_ms ? stall_ms : SSH_STALL_MS;
+    struct deadline d = ops_deadline(o, c->stall_ms < CONNECT_MS ? c->stall_ms : CONNECT_MS);
+    if (ops_find_ready(o, ref, &c->lease, err) < 0 || ops_touch(o, c->lease.id, NULL, err) < 0)
         return -1;
-    c->use_fd = ops_use(o, l.id, err);
+    c->use_fd = ops_use(o, c->lease.id, err);
     if (c->use_fd < 0)
         return -1;
-    if (ops_connect(o, &l, &d, &c->conn, err) < 0) {
+    c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
+    if (c->vmm_fd < 0 || ops_connect(o, &c->lease, &d, &c->conn, err) < 0) {
         copy_close(c);
         return -1;
     }
+    ssh_watch(c->conn, c->vmm_fd, c->stall_ms);
     return 0;
 }
 
@@ -63,8 +71,10 @@ static void begin(const struct ops *o)
         o->progress.begin(o->progress.ctx, "copy");
 }
 
-static int end(struct copy *c, int64_t t0, int r)
+static int end(struct copy *c, int64_t t0, int r, struct error *err)
 {
+    if (r < 0)
+        (void)hung_in(ERR_SSH, &c->lease, false, err);
     const struct ops_progress *p = &c->ops->progress;
     c->out->us = clock_boot_us() - t0;
     if (p->end)
@@ -83,6 +93,7 @@ static int receive(struct copy *c, const char *remote, struct place *place, stru
                                 .limits = FETCH_LIMITS_DEFAULT,
                                 .progress = on_progress,
                                 .ctx = c};
+    rules.limits.idle_ms = c->stall_ms;
     if (fetch_path(c->conn, NULL, remote, &rules, &c->d, &res, err) < 0)
         return -1;
     c->out->n_files = res.n_files;
@@ -93,13 +104,13 @@ static int receive(struct copy *c, const char *remote, struct place *place, stru
 }
 
 int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char *local,
-                 struct ops_copied *out, struct error *err)
+                 int64_t stall_ms, struct ops_copied *out, struct error *err)
 {
     struct copy c;
     struct place place;
     int64_t t0 = clock_boot_us();
     const char *path = *remote ? remote : ".";
-    if (copy_open(o, ref, out, &c, err) < 0)
+    if (copy_open(o, ref, stall_ms, out, &c, err) < 0)
         return -1;
     begin(o);
     int r = place_open(local, path, &place, err);
@@ -107,7 +118,7 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
         r = receive(&c, path, &place, err);
         place_close(&place);
     }
-    return end(&c, t0, r);
+    return end(&c, t0, r, err);
 }
 
 /* ---- in ---- */
@@ -122,6 +133,7 @@ static int guest(struct copy *c, const char *command, const struct ssh_io *strea
     io.out = said;
     io.errout = &errout;
     io.out_max = SAID_MAX;
+    io.abort_signal = "TERM";
     if (ssh_exec(c->conn, command, &io, &c->d, &st, err) < 0)
         return -1;
     if (st.exited && st.code == 0)
@@ -233,12 +245,12 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
 }
 
 int ops_copy_in(struct ops *o, const char *local, const char *ref, const char *remote,
-                struct ops_copied *out, struct error *err)
+                int64_t stall_ms, struct ops_copied *out, struct error *err)
 {
     struct copy c;
     int64_t t0 = clock_boot_us();
-    if (copy_open(o, ref, out, &c, err) < 0)
+    if (copy_open(o, ref, stall_ms, out, &c, err) < 0)
         return -1;
     begin(o);
-    return end(&c, t0, transmit(&c, local, remote, err));
+    return end(&c, t0, transmit(&c, local, remote, err), err);
 }

@@ -17,9 +17,10 @@ struct ops_copied {
     int64_t us;
 };
 
+/* `stall_ms` as in ssh_watch; 0: SSH_STALL_MS. */
 int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char *local,
-                 struct ops_copied *out, struct error *err);
+                 int64_t stall_ms, struct ops_copied *out, struct error *err);
 int ops_copy_in(struct ops *o, const char *local, const char *ref, const char *remote,
-                struct ops_copied *out, struct error *err);
+                int64_t stall_ms, struct ops_copied *out, struct error *err);
 
 #endif

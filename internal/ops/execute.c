@@ -1,19 +1,22 @@
 #include "ops/execute.h"
 
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "ops/guestrun.h"
 #include "sys/tty.h"
 
-#define PUT_MS 60000
+/* Who typed ~. does not want to wait for a guest that may be stuck. */
+#define LEAVE_MS 8000
 
 static int put_files(const struct execution *x, const struct ops_run *req, struct guest_run *g,
                      const struct lease *l, struct error *err)
 {
     static const struct env_set none = ENV_SET_INIT;
-    struct deadline d = ops_deadline(x->ops, PUT_MS);
+    struct deadline d = deadline_never();
     struct guest_command c = {
         .lease = l,
         .work_dir = x->work_dir,
@@ -23,12 +26,13 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
         .has_shebang = req->script && req->script_len >= 2 && memcmp(req->script, "#!", 2) == 0,
         .env = req->env ? req->env : &none,
     };
+    d.cancel_fd = x->ops->cancel_fd;
     if (guest_run_put(g, &c, &d, err) < 0)
         return -1;
     return req->script ? guest_run_put_script(g, req->script, req->script_len, &d, err) : 0;
 }
 
-/* Raw mode for exactly as long as the command has the terminal. */
+/* Raw mode for exactly as long as the command has the terminal: it begins with the command. */
 static int exec_on_terminal(const struct execution *x, const struct ops_run *req,
                             const char *command, const struct ssh_io *streams,
                             const struct deadline *d, struct ssh_status *st, struct error *err)
@@ -37,10 +41,9 @@ static int exec_on_terminal(const struct execution *x, const struct ops_run *req
     _cleanup_close_ int resize = tty_resize_open(err);
     if (resize < 0)
         return -1;
-    struct ssh_tty tty = {.term = req->term, .fd = req->stdin_fd, .resize_fd = resize};
+    struct ssh_tty tty = {
+        .term = req->term, .fd = req->stdin_fd, .resize_fd = resize, .begun = tty_raw_enter};
     io.tty = &tty;
-    if (tty_raw_enter(req->stdin_fd, err) < 0)
-        return -1;
     int r = ssh_exec(x->conn, command, &io, d, st, err);
     tty_raw_leave();
     return r;
@@ -56,18 +59,34 @@ static int exec_command(const struct execution *x, const struct ops_run *req, st
     io.stdin_fd = req->stdin_fd;
     io.stdout_fd = req->stdout_fd;
     io.stderr_fd = req->stderr_fd;
-    io.vmm_fd = x->vmm_fd;
+    io.may_be_silent = true;
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->conn, command.buf, &io, d, st, err);
 }
 
+/* Takes the Ctrl-C that has been heard, so that another one can be. */
+static void forget_cancel(int fd)
+{
+    char info[128]; /* of a signalfd */
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, 0) > 0)
+        (void)!read(fd, info, sizeof info);
+}
+
 /* Nobody waits for the command any more. If the guest can still hear us, it must not live on. */
-static void end_command(const struct execution *x, struct guest_run *g, enum err_kind why)
+static void end_command(const struct execution *x, struct guest_run *g, enum err_kind why,
+                        bool left)
 {
     struct error err = ERROR_INIT;
     if (x->lease_ends || why == ERR_SSH || why == ERR_VMM)
         return;
-    if (guest_run_end(g, &err) < 0)
+    struct deadline d = deadline_in_ms(left ? LEAVE_MS : GUEST_RUN_END_MS);
+    if (why == ERR_CANCELLED) {
+        log_info("ending the command in the guest; Ctrl-C: leave it");
+        forget_cancel(x->ops->cancel_fd);
+        d.cancel_fd = x->ops->cancel_fd;
+    }
+    if (guest_run_end(g, &d, &err) < 0)
         log_warn("%s; next: stop the lease", err.msg);
     guest_run_clean(g);
 }
@@ -77,7 +96,7 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
 {
     struct guest_run g;
     struct deadline d = deadline_never();
-    if (guest_run_init(&g, x->conn, x->vmm_fd, &res->lease, err) < 0)
+    if (guest_run_init(&g, x->conn, &res->lease, err) < 0)
         return -1;
     (void)str_copy(res->run_id, sizeof res->run_id, g.id);
     int r = put_files(x, req, &g, &res->lease, err);
@@ -89,11 +108,12 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
         r = exec_command(x, req, &g, &d, &res->status, err);
     }
     res->command_us = clock_boot_us() - t0;
-    if (r < 0)
-        end_command(x, &g, err->kind);
+    bool timed_out = r < 0 && err->kind == ERR_TIMEOUT && deadline_passed(&d);
+    if (r < 0 && (timed_out || err->kind != ERR_TIMEOUT))
+        end_command(x, &g, err->kind, res->status.left);
     else if (req->script && !x->lease_ends)
         guest_run_clean(&g);
-    if (r < 0 && err->kind == ERR_TIMEOUT && deadline_passed(&d)) {
+    if (timed_out) {
         res->timed_out = true;
         error_clear(err);
         r = 0;

@@ -4,14 +4,14 @@
 
 #include "base/cleanup.h"
 
-enum { END_MS = 30000, CLEAN_MS = 1000, SAID_MAX = 2048 };
+enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
-int guest_run_init(struct guest_run *g, struct ssh_conn *conn, int vmm_fd, const struct lease *l,
+int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err)
 {
     uint8_t raw[6];
     char hex[13];
-    *g = (struct guest_run){.conn = conn, .vmm_fd = vmm_fd};
+    *g = (struct guest_run){.conn = conn};
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
     if (str_format(g->id, sizeof g->id, "run_%s", hex) < 0 ||
@@ -50,7 +50,8 @@ static void flatten(struct strbuf *sb)
     }
 }
 
-/* A helper command of ours: anything but exit code 0 is an error with what it said. */
+/* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
+ * read it has to move; without one only the deadline counts. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
                   const struct deadline *d, const char *what, struct error *err)
 {
@@ -58,9 +59,9 @@ static int helper(const struct guest_run *g, const char *command, const char *te
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    io.vmm_fd = g->vmm_fd;
     io.errout = &said;
     io.out_max = SAID_MAX;
+    io.may_be_silent = !text;
     if (text) {
         io.source = next_bytes;
         io.source_ctx = &source;
@@ -220,14 +221,13 @@ static const char end_script[] =
     "echo \"processes that can't be ended: ${hit[*]}\" >&2\n"
     "exit 1\n";
 
-int guest_run_end(struct guest_run *g, struct error *err)
+int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err)
 {
-    struct deadline d = deadline_in_ms(END_MS);
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
-    return helper(g, command.buf, NULL, 0, &d, "end the command in the guest", err);
+    return helper(g, command.buf, NULL, 0, d, "end the command in the guest", err);
 }
 
 void guest_run_clean(struct guest_run *g)

@@ -31,7 +31,6 @@
 
 struct guest_run {
     struct ssh_conn *conn; /* borrowed */
-    int vmm_fd;            /* borrowed pidfd, or -1 */
     char id[GUEST_RUN_ID_SIZE];
     char dir[LEASE_PATH_SIZE + LEASE_ID_SIZE + 32]; /* private, in the guest */
     bool placed;                                    /* there may be something in dir */
@@ -49,7 +48,7 @@ struct guest_command {
 };
 
 /* Makes up the id. -1 if the lease's paths are too long. */
-int guest_run_init(struct guest_run *g, struct ssh_conn *conn, int vmm_fd, const struct lease *l,
+int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err);
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
@@ -60,8 +59,10 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 /* What to give ssh_exec. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out);
 
-/* Ends every process of the run, within some seconds of its own. */
-int guest_run_end(struct guest_run *g, struct error *err);
+/* Ends every process of the run. The guest takes some seconds; GUEST_RUN_END_MS is enough also
+ * where it is busy. */
+#define GUEST_RUN_END_MS 30000
+int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err);
 
 /* Removes what is left in the private directory: best effort, within a second. */
 void guest_run_clean(struct guest_run *g);

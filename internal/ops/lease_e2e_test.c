@@ -236,6 +236,72 @@ static void test_list_and_status(void **state)
     assert_int_equal(cJSON_GetArraySize(empty), 0);
 }
 
+static int code_of(struct child *c)
+{
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(30000);
+    struct exit_status st;
+    if (child_wait(c, &d, &st, &err) < 0)
+        fail_msg("%s", err.msg);
+    return st.exited ? st.code : 128 + st.signal;
+}
+
+/* Starts a warmup and holds it while it makes the lease. */
+static struct child warmup_held(const char *slug)
+{
+    _cleanup_free_ char *mark = xasprintf("%s/mark-%s", bed.dir, slug);
+    _cleanup_free_ char *name = xasprintf("mark-%s", slug);
+    struct error err = ERROR_INIT;
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", "PUT /actions");
+    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
+    struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", slug);
+    assert_true(bed_wait_file(&bed, name, 20000));
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", NULL);
+    assert_int_equal(child_signal(&c, SIGSTOP, &err), 0);
+    return c;
+}
+
+static void test_status_waits(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    warmup("ready");
+    _cleanup_bed_result_ struct bed_result now = BED_RUN(&bed, "status", "--wait", "ready");
+    bed_assert_code(now, 0);
+    bed_assert_has(now.out.buf, "ready");
+    stop("ready");
+    struct child c = warmup_held("never");
+    _cleanup_bed_result_ struct bed_result look = BED_RUN(&bed, "status", "never");
+    bed_assert_code(look, 5);
+    bed_assert_has(look.out.buf, "creating");
+    _cleanup_bed_result_ struct bed_result late = BED_RUN(&bed, "status", "--wait-timeout", "300ms",
+                                                          "never");
+    bed_assert_code(late, 5);
+    bed_assert_has(late.err.buf, "lease never is creating");
+    struct child waits = BED_START(&bed, -1, "status", "--wait", "never");
+    assert_int_equal(child_signal(&c, SIGTERM, &err), 0);
+    assert_int_equal(child_signal(&c, SIGCONT, &err), 0);
+    assert_int_equal(code_of(&c), 130);
+    int code = code_of(&waits);
+    assert_true(code == 5 || code == 4); /* 4: it began to look when all was over */
+    /* One that becomes ready: held by its tap, let go while somebody waits. */
+    _cleanup_free_ char *mark = xasprintf("%s/mark-soon", bed.dir);
+    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
+    struct child soon = BED_START(&bed, -1, "warmup", "-q", "--slug", "soon");
+    assert_true(bed_wait_file(&bed, "mark-soon", 20000));
+    assert_int_equal(child_signal(&soon, SIGSTOP, &err), 0);
+    struct child then = BED_START(&bed, -1, "status", "--wait", "soon");
+    assert_int_equal(child_signal(&soon, SIGCONT, &err), 0);
+    assert_int_equal(code_of(&then), 0);
+    assert_int_equal(code_of(&soon), 0);
+    stop("soon");
+    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "status", "--wait", "soon");
+    bed_assert_code(none, 4);
+    _cleanup_bed_result_ struct bed_result bad = BED_RUN(&bed, "status", "--wait-timeout", "x",
+                                                         "y");
+    bed_assert_code(bad, 2);
+}
+
 static void test_slug_taken(void **state)
 {
     (void)state;
@@ -382,6 +448,7 @@ int main(void)
         cmocka_unit_test_teardown(test_stop_twice, after_each),
         cmocka_unit_test_teardown(test_unknown_lease_is_4, after_each),
         cmocka_unit_test_teardown(test_list_and_status, after_each),
+        cmocka_unit_test_teardown(test_status_waits, after_each),
         cmocka_unit_test_teardown(test_slug_taken, after_each),
         cmocka_unit_test_teardown(test_stock_openssh, after_each),
         cmocka_unit_test_teardown(test_sync_of_a_git_tree, after_each),

@@ -119,6 +119,10 @@ const char *ops_view_name(enum ops_view_state s);
 cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e);
 int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err);
 int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err);
+/* The same once nobody makes or removes the lease any more: it is ready then, or never will be.
+ * ERR_TIMEOUT after `ms`; ERR_NOT_RUNNING when it went away meanwhile. */
+int ops_entry_settled(struct ops *o, const char *ref, int64_t ms, struct lease_entry *out,
+                      struct error *err);
 
 /* The step names for store_open, when no struct ops is at hand (doctor). */
 const struct lease_step_names *ops_step_names(void);

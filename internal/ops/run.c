@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ops/execute.h"
+#include "ops/hung.h"
 #include "sync/sync.h"
 #include "sys/lock.h"
 
@@ -25,11 +26,14 @@ struct run_state {
     int turn_fd;           /* owned: no other run has the lease while it is open */
     int use_fd;            /* owned: the lease is in use while it is open */
     int vmm_fd;            /* owned pidfd: a dead VMM is told apart from a failed command */
+    int64_t stall_ms;
     char work_dir[LEASE_PATH_SIZE * 2];
 };
 
-static void phase_begin(struct ops *o, const char *phase)
+static void phase_begin(struct run_state *s, const char *phase)
 {
+    struct ops *o = s->ops;
+    s->res->phase = phase;
     if (o->progress.begin)
         o->progress.begin(o->progress.ctx, phase);
 }
@@ -127,11 +131,12 @@ static int open_lease(struct run_state *s, struct error *err)
         (void)str_copy(id, sizeof id, s->res->lease.id);
         if (ops_find_ready(s->ops, id, &s->res->lease, err) < 0)
             return -1;
-        struct deadline d = ops_deadline(s->ops, CONNECT_MS);
+        struct deadline d = ops_deadline(s->ops,
+                                         s->stall_ms < CONNECT_MS ? s->stall_ms : CONNECT_MS);
         /* A use: best effort, the lease may be busy for a moment. */
         if (ops_touch(s->ops, s->res->lease.id, NULL, err) < 0)
             return -1;
-        phase_begin(s->ops, "connect");
+        phase_begin(s, "connect");
         int64_t t0 = clock_boot_us();
         int r = ops_connect(s->ops, &s->res->lease, &d, &s->conn, err);
         phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
@@ -177,13 +182,21 @@ static int sync_tree(struct run_state *s, struct error *err)
     struct deadline d = deadline_never();
     struct sync_list list = {0};
     d.cancel_fd = s->ops->cancel_fd;
+    limits.from_scratch = s->req->full_resync;
+    if (s->req->sync_large) {
+        limits.max_files = 0;
+        limits.max_bytes = 0;
+    }
+    if (s->req->delete_many)
+        limits.max_deletes = 0;
     if (sync_scan(s->req->dir, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
         return -1;
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
     if (list.n_skipped)
-        log_warn("%zu entries were not synced (sockets, devices or unreadable)", list.n_skipped);
+        log_warn("%zu entries were not synced (sockets, devices or unreadable), first %s",
+                 list.n_skipped, list.first_skipped);
     int r = 0;
     if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
                    s->res->lease.id, list.name) < 0)
@@ -199,8 +212,10 @@ static int sync_tree(struct run_state *s, struct error *err)
 static int sync_phase(struct run_state *s, struct error *err)
 {
     int64_t t0 = clock_boot_us();
-    phase_begin(s->ops, "sync");
+    phase_begin(s, "sync");
     int r = sync_tree(s, err);
+    if (r < 0)
+        (void)hung_in(ERR_SYNC, &s->res->lease, must_release(s, false), err);
     s->res->sync_us = clock_boot_us() - t0;
     phase_end(s->ops, "sync", s->res->sync_us, r == 0);
     return r;
@@ -212,15 +227,16 @@ static int execute(struct run_state *s, struct error *err)
     struct execution x = {
         .ops = s->ops,
         .conn = s->conn,
-        .vmm_fd = s->vmm_fd,
         .work_dir = s->work_dir,
         .lease_ends = must_release(s, false),
     };
     if (!*s->work_dir)
         (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
                          s->res->lease.id);
-    phase_begin(s->ops, "run");
+    phase_begin(s, "run");
     int r = execute_run(&x, s->req, s->res, err);
+    if (r < 0)
+        (void)hung_or_lost(&s->res->lease, x.lease_ends, err);
     phase_end(s->ops, "run", s->res->command_us, r == 0);
     return r;
 }
@@ -230,12 +246,13 @@ static int collect(struct run_state *s, struct error *err)
 {
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
-    phase_begin(s->ops, "collect");
-    int r = collect_results(s->ops, s->conn, s->work_dir, res->run_id, s->req->collect,
+    phase_begin(s, "collect");
+    int r = collect_results(s->ops, s->conn, s->work_dir, res->run_id, s->req->collect, s->stall_ms,
                             &res->collected, &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
+    (void)hung_in(ERR_SSH, &res->lease, must_release(s, false), &e);
     if (res->timed_out || !res->status.exited || res->status.code != 0) {
         log_warn("%s", e.msg);
         return 0;
@@ -250,6 +267,7 @@ static int use_lease(struct run_state *s, struct error *err)
     s->vmm_fd = s->use_fd < 0 ? -1 : proc_open(&s->res->lease.vmm.proc, err);
     if (s->vmm_fd < 0)
         return -1;
+    ssh_watch(s->conn, s->vmm_fd, s->stall_ms);
     if (!s->req->no_sync && sync_phase(s, err) < 0)
         return -1;
     if (s->req->sync_only)
@@ -263,8 +281,10 @@ static int use_lease(struct run_state *s, struct error *err)
 static int release(struct run_state *s, struct error *err)
 {
     struct ops_released released;
+    const struct ops_progress *p = &s->ops->progress;
     int64_t t0 = clock_boot_us();
-    phase_begin(s->ops, "stop");
+    if (p->begin)
+        p->begin(p->ctx, "stop");
     int r = ops_release(s->ops, s->res->lease.id, &released, err);
     s->res->stop_us = clock_boot_us() - t0;
     phase_end(s->ops, "stop", s->res->stop_us, r == 0);
@@ -276,8 +296,10 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
 {
     struct run_state s = {
         .ops = o, .req = req, .res = res, .turn_fd = -1, .use_fd = -1, .vmm_fd = -1};
+    s.stall_ms = req->stall_ms ? req->stall_ms : SSH_STALL_MS;
     int64_t t0 = clock_boot_us();
     memset(res, 0, sizeof *res);
+    res->phase = "lease";
     int r = open_lease(&s, err);
     res->lease_us = clock_boot_us() - t0;
     if (r == 0)
@@ -288,9 +310,10 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
     if (must_release(&s, r == 0)) {
         struct error e = ERROR_INIT;
         if (release(&s, &e) < 0) {
-            if (r == 0)
+            if (r == 0) {
+                res->phase = "stop";
                 *err = e;
-            else
+            } else
                 (void)error_append(err, "; releasing the lease failed too: %s", e.msg);
             r = -1;
         }

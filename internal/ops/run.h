@@ -29,9 +29,12 @@ struct ops_run {
     const char *term;          /* a terminal of this kind, stdin_fd being one; NULL: none */
     int64_t timeout_ms;        /* for the command; 0: none */
     int64_t wait_ms;           /* for another run on the lease; 0: refuse at once */
+    int64_t stall_ms;          /* a guest in which nothing moves hangs; 0: SSH_STALL_MS */
     enum ops_stop_after stop_after;
     const struct ops_collect *collect; /* what to bring back; NULL: nothing */
     bool no_sync, sync_only;
+    /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
+    bool full_resync, sync_large, delete_many;
     const char *dir;                    /* the working tree */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
 };
@@ -39,6 +42,7 @@ struct ops_run {
 struct ops_run_result {
     struct lease lease;
     bool acquired, released;
+    const char *phase;        /* "lease", "sync", "run", "collect", "stop": the last begun */
     bool ran;                 /* the command was started; status is valid */
     struct ssh_status status; /* how it ended */
     bool timed_out;           /* ended by us when its time was over; status says nothing then */

@@ -161,6 +161,11 @@ static void test_environment(void **state)
                                                          "sh", "-c", "echo \"$CI|$UNLISTED\"");
     bed_assert_code(only, 0);
     assert_string_equal(only.out.buf, "|leak\n");
+    _cleanup_bed_result_ struct bed_result two = RUN_IN("env", "--allow-env", "UNLISTED",
+                                                        "--allow-env=PASSED,CI", "--", "sh", "-c",
+                                                        "echo \"$CI|$UNLISTED|$PASSED\"");
+    bed_assert_code(two, 0);
+    assert_string_equal(two.out.buf, "allowed|leak|by name\n");
     _cleanup_bed_result_ struct bed_result no = RUN_IN("env", "--env", "NOT_THERE", "--", "true");
     bed_assert_code(no, 2);
     bed_assert_has(no.err.buf, "NOT_THERE is not set here");

@@ -229,11 +229,78 @@ static void test_terminal_is_restored(void **state)
     stop("raw");
 }
 
+/* "~." leaves at once where the guest still answers, and ends the command there. In the middle of a
+ * line it is text. */
+static void test_escapes(void **state)
+{
+    (void)state;
+    struct terminal t;
+    warmup("escape");
+    terminal_start(&t, "escape", "stty -echo; echo up; while read -r x; do echo \"<$x>\"; done");
+    terminal_expect(&t, "up");
+    terminal_type(&t, "a~.\r");
+    terminal_expect(&t, "<a~.>");
+    terminal_type(&t, "~~.\r");
+    terminal_expect(&t, "<~.>");
+    terminal_type(&t, "~?");
+    terminal_expect(&t, "~.   end the command and leave");
+    terminal_type(&t, "~x\r");
+    terminal_expect(&t, "<~x>");
+    terminal_type(&t, "~.");
+    terminal_expect(&t, "left by ~.");
+    assert_int_equal(terminal_end(&t), 130);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "pgrep", "-f", "stty -echo; echo up");
+    bed_assert_code(r, 1);
+    stop("escape");
+}
+
+/* And where the guest is stuck, with keys on the way that it does not take. */
+static void test_escape_from_a_stuck_guest(void **state)
+{
+    (void)state;
+    struct terminal t;
+    _cleanup_free_ char *keys = xcalloc(3000, 1);
+    memset(keys, 'k', 2999);
+    warmup("stuck");
+    terminal_start(&t, "stuck", "echo up; sleep 2221");
+    terminal_expect(&t, "up");
+    assert_int_equal(kill((pid_t)vmm_pid("stuck"), SIGSTOP), 0);
+    for (int i = 0; i < 3; i++)
+        terminal_type(&t, keys);
+    terminal_type(&t, "\r~.");
+    terminal_expect(&t, "end the command in the guest");
+    terminal_expect(&t, "left by ~.");
+    assert_int_equal(terminal_end(&t), 130);
+    stop("stuck");
+}
+
+/* And where the command takes no key: more than the SSH server holds for it are on the way. */
+static void test_escape_past_keys_that_nobody_takes(void **state)
+{
+    (void)state;
+    enum { SERVER_HOLDS = 1 << 20, PIECE = 1024 };
+    struct terminal t;
+    char keys[PIECE];
+    memset(keys, 'k', sizeof keys);
+    warmup("full");
+    terminal_start(&t, "full", "stty raw -echo; echo up; sleep 2222");
+    terminal_expect(&t, "up");
+    for (int n = 0; n < SERVER_HOLDS + 8 * PIECE; n += PIECE)
+        assert_int_equal(write(t.master, keys, PIECE), PIECE);
+    terminal_type(&t, "\r~.");
+    terminal_expect(&t, "left by ~.");
+    assert_int_equal(terminal_end(&t), 130);
+    stop("full");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_terminal, after_each),
         cmocka_unit_test_teardown(test_terminal_is_restored, after_each),
+        cmocka_unit_test_teardown(test_escapes, after_each),
+        cmocka_unit_test_teardown(test_escape_from_a_stuck_guest, after_each),
+        cmocka_unit_test_teardown(test_escape_past_keys_that_nobody_takes, after_each),
     };
     return bed_run_group(tests, setup, teardown);
 }

@@ -147,3 +147,29 @@ int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct er
         return -1;
     return store_entry(&o->store, id, out, err);
 }
+
+int ops_entry_settled(struct ops *o, const char *ref, int64_t ms, struct lease_entry *out,
+                      struct error *err)
+{
+    struct deadline d = ops_deadline(o, ms);
+    char id[LEASE_ID_SIZE];
+    if (store_resolve(&o->store, ref, id, err) < 0 || store_entry(&o->store, id, out, err) < 0)
+        return -1;
+    while (ops_view(out) == VIEW_CREATING || ops_view(out) == VIEW_RELEASING) {
+        _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+        const char *doing = ops_view_name(ops_view(out));
+        struct error e = ERROR_INIT;
+        /* Whoever makes or removes it holds its lock. */
+        int r = store_open_lease(&o->store, id, &d, &h, &e);
+        lease_handle_close(&h);
+        if (r == 0)
+            r = store_entry(&o->store, id, out, &e);
+        if (r < 0 && e.kind == ERR_NOT_FOUND)
+            return error_set(err, ERR_NOT_RUNNING, 0, "lease %s was %s and is gone", ref, doing);
+        if (r < 0) {
+            *err = e;
+            return error_prefix(err, "lease %s is %s", ref, doing);
+        }
+    }
+    return 0;
+}

@@ -20,6 +20,8 @@ struct ssh_conn {
     int fd;     /* the socket; closed by ssh_close if the session has not done it */
     ino_t sock; /* tells whether fd is still that socket */
     char peer[PEER_SIZE];
+    int vmm_fd; /* borrowed, or -1 */
+    int64_t stall_ms;
 };
 
 /* How far an attempt came; readiness decides by it whether another attempt makes sense. */
@@ -36,6 +38,8 @@ enum conn_stage {
 int dial_start(const struct ssh_target *t, struct error *err);
 /* After the socket turned writable: 0, or the errno of the failed connect. */
 int dial_result(int fd);
+/* Makes the kernel find out within `ms` that nobody answers any more. */
+void dial_keep_alive(int fd, int64_t ms);
 /* "10.0.0.2 port 22" */
 void dial_name(const struct ssh_target *t, char out[static PEER_SIZE]);
 

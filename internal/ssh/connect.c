@@ -207,6 +207,8 @@ static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct erro
 {
     struct ssh_conn *c = xcalloc(1, sizeof *c);
     c->fd = fd;
+    c->vmm_fd = -1;
+    c->stall_ms = SSH_STALL_MS;
     c->sock = socket_inode(fd);
     dial_name(t, c->peer);
     c->session = ssh_new();
@@ -256,6 +258,13 @@ int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct 
     if (failed)
         return error_set(err, ERR_SSH, failed, "connect to %s", name);
     return conn_open(t, TAKE_FD(fd), -1, d, &times, &stage, out, err);
+}
+
+void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms)
+{
+    c->vmm_fd = vmm_fd;
+    c->stall_ms = stall_ms;
+    dial_keep_alive(c->fd, stall_ms < SSH_DEAD_MS ? stall_ms : SSH_DEAD_MS);
 }
 
 /* A socket handed to libssh is closed by it in some of its error paths and not in others. */

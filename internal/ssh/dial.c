@@ -44,9 +44,24 @@ int dial_start(const struct ssh_target *t, struct error *err)
     if (fd < 0)
         return error_set(err, ERR_SSH, errno, "make a socket for %s", name);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    dial_keep_alive(fd, SSH_DEAD_MS);
     if (connect(fd, (const struct sockaddr *)&addr, len) < 0 && errno != EINPROGRESS)
         return error_set(err, ERR_SSH, errno, "connect to %s", name);
     return TAKE_FD(fd);
+}
+
+/* Probes when the line is idle; with data on the way the second limit counts. */
+void dial_keep_alive(int fd, int64_t ms)
+{
+    int on = 1;
+    int probes = 3;
+    int seconds = ms >= 8000 ? (int)(ms / 4000) : 1;
+    int most = (int)ms;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof most);
 }
 
 int dial_result(int fd)

@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "ssh/conn.h"
+#include "ssh/escape.h"
 #include "ssh/sink.h"
 #include "sys/tty.h"
 
-enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64 };
+enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64, CODE_MAX = 255 };
 
 struct exec {
     struct ssh_conn *c;
@@ -25,10 +27,15 @@ struct exec {
     ssh_event ev;
     struct ssh_channel_callbacks_struct cb;
     struct sink out, errout;
+    int vmm_fd;    /* borrowed pidfd, or -1 */
     bool started;  /* the guest accepted the command */
     bool closed;   /* the guest closed the channel */
+    bool left;     /* we wait no longer, though it is open */
     bool in_ended; /* nothing more will come from our side */
     bool eof_sent;
+    int n_ends;       /* how many ends of the command the guest has told */
+    int64_t moved_ms; /* when something came or went last, a window's extension too */
+    struct escape escape;
     size_t in_off, in_len;
     char in[INPUT_CHUNK];
 };
@@ -54,10 +61,11 @@ static void on_status(ssh_session session, ssh_channel ch, int code, void *ctx)
 {
     (void)session;
     (void)ch;
-    struct ssh_status *st = ((struct exec *)ctx)->st;
-    st->exited = true;
-    st->signalled = false;
-    st->code = code;
+    struct exec *x = ctx;
+    x->n_ends++;
+    x->st->exited = true;
+    x->st->signalled = false;
+    x->st->code = code;
 }
 
 /* The name comes from the guest: only what a signal's name can hold is taken. */
@@ -69,8 +77,10 @@ static void on_signal(ssh_session session, ssh_channel ch, const char *name, int
     (void)core;
     (void)msg;
     (void)lang;
-    struct ssh_status *st = ((struct exec *)ctx)->st;
+    struct exec *x = ctx;
+    struct ssh_status *st = x->st;
     size_t n = strspn(name ? name : "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+    x->n_ends++;
     st->exited = false;
     st->signalled = true;
     (void)snprintf(st->signal, sizeof st->signal, "%.*s", n ? (int)n : 1, n ? name : "?");
@@ -103,7 +113,7 @@ static int exec_init(struct exec *x, struct error *err)
     x->ch = ssh_channel_new(x->c->session);
     x->ev = ssh_event_new();
     if (!x->ch || !x->ev || ssh_event_add_session(x->ev, x->c->session) != SSH_OK)
-        return conn_fail(x->c, io->vmm_fd, "open a channel to", err);
+        return conn_fail(x->c, x->vmm_fd, "open a channel to", err);
     x->cb = (struct ssh_channel_callbacks_struct){
         .userdata = x,
         .channel_data_function = on_data,
@@ -116,17 +126,40 @@ static int exec_init(struct exec *x, struct error *err)
     return 0;
 }
 
-static int exec_open(struct exec *x, struct error *err)
+/* The guest did nothing for the stall time. ERR_TIMEOUT of a deadline that has not passed. */
+static int hung(const struct exec *x, const char *what, struct error *err)
+{
+    char time[32];
+    if (x->c->stall_ms < 1000)
+        (void)snprintf(time, sizeof time, "%lld ms", (long long)x->c->stall_ms);
+    else
+        (void)snprintf(time, sizeof time, "%lld s", (long long)(x->c->stall_ms / 1000));
+    return error_set(err, ERR_TIMEOUT, 0, "the guest (%s) hangs: %s for %s", x->c->peer, what,
+                     time);
+}
+
+/* What comes before the command: all of it within the stall time, whatever the guest says. */
+static int wait_start(const struct exec *x, const struct deadline *start, const char *what,
+                      struct error *err)
+{
+    if (conn_wait(x->c, x->vmm_fd, start, what, err) == 0)
+        return 0;
+    if (err && err->kind == ERR_TIMEOUT && !deadline_passed(x->d))
+        return hung(x, "it does not start a command", err);
+    return -1;
+}
+
+static int exec_open(struct exec *x, const struct deadline *start, struct error *err)
 {
     int rc;
     while ((rc = ssh_channel_open_session(x->ch)) == SSH_AGAIN)
-        if (conn_wait(x->c, x->io->vmm_fd, x->d, "a channel to the guest", err) < 0)
+        if (wait_start(x, start, "a channel to the guest", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "open a channel to", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a channel to", err);
 }
 
 /* A terminal of the size of ours. */
-static int exec_terminal(struct exec *x, struct error *err)
+static int exec_terminal(struct exec *x, const struct deadline *start, struct error *err)
 {
     const struct ssh_tty *tty = x->io->tty;
     int rc, columns, rows;
@@ -134,9 +167,9 @@ static int exec_terminal(struct exec *x, struct error *err)
         return 0;
     tty_size(tty->fd, &columns, &rows);
     while ((rc = ssh_channel_request_pty_size(x->ch, tty->term, columns, rows)) == SSH_AGAIN)
-        if (conn_wait(x->c, x->io->vmm_fd, x->d, "a terminal in the guest", err) < 0)
+        if (wait_start(x, start, "a terminal in the guest", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "open a terminal on", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a terminal on", err);
 }
 
 /* Asks for no reply, so nothing here can wait. */
@@ -152,13 +185,14 @@ static void exec_resize(struct exec *x)
         (void)ssh_channel_change_pty_size(x->ch, columns, rows);
 }
 
-static int exec_request(struct exec *x, const char *command, struct error *err)
+static int exec_request(struct exec *x, const char *command, const struct deadline *start,
+                        struct error *err)
 {
     int rc;
     while ((rc = ssh_channel_request_exec(x->ch, command)) == SSH_AGAIN)
-        if (conn_wait(x->c, x->io->vmm_fd, x->d, "the guest to start the command", err) < 0)
+        if (wait_start(x, start, "the guest to start the command", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->io->vmm_fd, "start a command on", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "start a command on", err);
 }
 
 static bool stalled(const struct exec *x)
@@ -186,15 +220,51 @@ static void exec_flush(struct exec *x)
         (void)ssh_event_dopoll(x->ev, 0);
 }
 
+static bool can_send(const struct exec *x)
+{
+    return !(conn_events(x->c) & POLLOUT) && ssh_channel_window_size(x->ch) > 0;
+}
+
+/* Keys are read also while the guest takes none: "~." must be heard. */
 static bool wants_input(const struct exec *x)
 {
-    return !x->in_ended && x->in_len == 0 && !x->closed && !stalled(x) &&
-           !(conn_events(x->c) & POLLOUT) && ssh_channel_window_size(x->ch) > 0;
+    if (x->in_ended || x->closed)
+        return false;
+    if (x->io->tty)
+        return x->in_len < INPUT_CHUNK / 2;
+    return x->in_len == 0 && !stalled(x) && can_send(x);
+}
+
+static int take_keys(struct exec *x, struct error *err)
+{
+    char typed[1024];
+    enum escape_act act;
+    ssize_t n = read(x->io->tty->fd, typed, sizeof typed);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return 0;
+    if (n < 0 && errno != EIO)
+        return error_set(err, ERR_IO, errno, "read the terminal");
+    if (n <= 0) { /* EIO: it hung up */
+        x->in_ended = true;
+        return 0;
+    }
+    memmove(x->in, x->in + x->in_off, x->in_len);
+    x->in_off = 0;
+    x->in_len += escape_filter(&x->escape, typed, (size_t)n, x->in + x->in_len, &act);
+    explicit_bzero(typed, sizeof typed);
+    if (act == ESCAPE_HELP)
+        sink_put(&x->out, ESCAPE_HELP_TEXT, sizeof ESCAPE_HELP_TEXT - 1);
+    if (act != ESCAPE_LEAVE)
+        return 0;
+    x->st->left = true;
+    return error_set(err, ERR_CANCELLED, 0, "left by ~.");
 }
 
 static int take_input(struct exec *x, struct error *err)
 {
     ssize_t n;
+    if (x->io->tty)
+        return take_keys(x, err);
     x->in_off = 0;
     if (x->io->source) {
         n = x->io->source(x->io->source_ctx, x->in, sizeof x->in, err);
@@ -209,6 +279,7 @@ static int take_input(struct exec *x, struct error *err)
     }
     x->in_ended = n <= 0; /* EIO: a terminal that hung up */
     x->in_len = n > 0 ? (size_t)n : 0;
+    x->moved_ms = clock_boot_ms(); /* our own side may have been slow */
     return 0;
 }
 
@@ -218,7 +289,7 @@ static void give_input(struct exec *x)
 {
     if (x->closed || x->eof_sent)
         return;
-    if (x->in_len > 0 && ssh_channel_window_size(x->ch) > 0) {
+    if (x->in_len > 0 && can_send(x)) {
         int n = ssh_channel_write(x->ch, x->in + x->in_off, (uint32_t)x->in_len);
         if (n < 0) {
             x->in_ended = true;
@@ -226,12 +297,36 @@ static void give_input(struct exec *x)
         } else {
             x->in_off += (size_t)n;
             x->in_len -= (size_t)n;
+            x->moved_ms = n > 0 ? clock_boot_ms() : x->moved_ms;
         }
     }
     if (x->in_ended && x->in_len == 0) {
         (void)ssh_channel_send_eof(x->ch);
         x->eof_sent = true;
     }
+}
+
+/* Whether it is the guest's turn to do something: not when a reader of ours is slow, and not while
+ * a command that is not ours works in silence. */
+static bool must_move(const struct exec *x)
+{
+    return sink_empty(&x->out) && sink_empty(&x->errout) &&
+           (!x->io->may_be_silent || x->n_ends > 0);
+}
+
+/* The time is over: ours, or the guest's. */
+static int waited_enough(struct exec *x, bool must, struct error *err)
+{
+    if (!err || err->kind != ERR_TIMEOUT || deadline_passed(x->d) || !must)
+        return -1;
+    if (x->n_ends == 0)
+        return hung(x, "nothing came from it and it took nothing", err);
+    /* It ended; what it left behind need not. */
+    log_warn("the command has ended, but something that it started keeps its output open: not "
+             "waiting for that");
+    error_clear(err);
+    x->left = true;
+    return 0;
 }
 
 static int exec_poll(struct exec *x, bool want_input, struct error *err)
@@ -247,13 +342,19 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = want_input && !pull ? x->io->stdin_fd : -1, .events = POLLIN},
         {.fd = sink_empty(&x->out) ? -1 : x->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&x->errout) ? -1 : x->errout.fd, .events = POLLOUT},
-        {.fd = x->io->vmm_fd, .events = POLLIN},
+        {.fd = x->vmm_fd, .events = POLLIN},
         {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
     /* A flood keeps something ready at all times: the deadline holds all the same. */
     unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
-    if (deadline_poll(fds, n, x->d, "the command to end", err) < 0)
-        return -1;
+    bool must = must_move(x);
+    int64_t patience = x->moved_ms + x->c->stall_ms - clock_boot_ms();
+    struct deadline stall = deadline_sub(x->d, patience > 0 ? patience : 0);
+    if (deadline_poll(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
+        return waited_enough(x, must, err);
+    /* A guest that only says that it can take more has taken something. */
+    if (!must || fds[0].revents & POLLIN)
+        x->moved_ms = clock_boot_ms();
     if (fds[5].revents)
         exec_resize(x);
     bool others = fds[0].revents || fds[1].revents || fds[2].revents || fds[3].revents;
@@ -265,7 +366,7 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
 
 static bool exec_done(const struct exec *x)
 {
-    return (x->closed || lost(x)) && sink_empty(&x->out) && sink_empty(&x->errout);
+    return (x->closed || x->left || lost(x)) && sink_empty(&x->out) && sink_empty(&x->errout);
 }
 
 static int exec_step(struct exec *x, struct error *err)
@@ -282,10 +383,15 @@ static int exec_step(struct exec *x, struct error *err)
 
 static int exec_run(struct exec *x, const char *command, struct error *err)
 {
-    if (exec_init(x, err) < 0 || exec_open(x, err) < 0 || exec_terminal(x, err) < 0 ||
-        exec_request(x, command, err) < 0)
+    struct deadline start = deadline_sub(x->d, x->c->stall_ms);
+    const struct ssh_tty *tty = x->io->tty;
+    if (exec_init(x, err) < 0 || exec_open(x, &start, err) < 0 ||
+        exec_terminal(x, &start, err) < 0 || exec_request(x, command, &start, err) < 0)
         return -1;
     x->started = true;
+    x->moved_ms = clock_boot_ms();
+    if (tty && tty->begun && tty->begun(tty->fd, err) < 0)
+        return -1;
     while (!exec_done(x))
         if (exec_step(x, err) < 0)
             return -1;
@@ -301,6 +407,25 @@ static void exec_abort(struct exec *x)
     exec_flush(x);
 }
 
+/* An end as a process can have it, and one only. */
+static int check_end(const struct exec *x, struct error *err)
+{
+    const struct ssh_status *st = x->st;
+    if (x->n_ends > 1)
+        return error_set(err, ERR_SSH, 0, "the guest (%s) told %d ends of one command", x->c->peer,
+                         x->n_ends);
+    if (x->n_ends == 1 && (st->signalled || (st->code >= 0 && st->code <= CODE_MAX)))
+        return 0;
+    if (x->n_ends == 1)
+        return error_set(err, ERR_SSH, 0, "the guest (%s) told exit code %u, which no command has",
+                         x->c->peer, (unsigned)st->code);
+    if (lost(x))
+        return conn_fail(x->c, x->vmm_fd, "the connection was lost while a command ran on", err);
+    return error_set(err, ERR_SSH, 0,
+                     "the command on %s ended without a status: its SSH server died or was killed",
+                     x->c->peer);
+}
+
 int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
              const struct deadline *d, struct ssh_status *st, struct error *err)
 {
@@ -310,15 +435,10 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->io = io;
     x->d = d;
     x->st = st;
+    x->vmm_fd = io->vmm_fd >= 0 ? io->vmm_fd : c->vmm_fd;
     if (exec_run(x, command, err) < 0) {
         exec_abort(x);
         return -1;
     }
-    if (st->exited || st->signalled)
-        return 0;
-    if (lost(x))
-        return conn_fail(c, io->vmm_fd, "the connection was lost while a command ran on", err);
-    return error_set(err, ERR_SSH, 0,
-                     "the command on %s ended without a status: its SSH server died or was killed",
-                     c->peer);
+    return check_end(x, err);
 }

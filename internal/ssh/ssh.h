@@ -4,8 +4,13 @@
  * compared before anything is sent: there is no trust on first use. This module is the only user
  * of libssh. All waits are poll() on the connection with the caller's deadline.
  *
- * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_exec
- * (any number of times) → ssh_close.
+ * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_watch
+ * → ssh_exec (any number of times) → ssh_close.
+ *
+ * A guest that hangs is found in two ways. One whose kernel is silent is a lost connection after at
+ * most SSH_DEAD_MS, whatever runs (TCP keepalive). One that answers but does nothing is ERR_TIMEOUT
+ * when nothing has moved for the stall time: no byte came, and none could be sent. Time alone is no
+ * reason: what moves slowly goes on.
  */
 #ifndef CRABBOX_SSH_SSH_H
 #define CRABBOX_SSH_SSH_H
@@ -56,19 +61,32 @@ struct ssh_ready_times {
 int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const struct deadline *d,
                    struct ssh_conn **out, struct ssh_ready_times *times, struct error *err);
 
+enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
+
+/* Sets what watches each command from now on. `vmm_fd` (pidfd, or -1) is borrowed until ssh_close:
+ * a dead VMM is ERR_VMM at once. `stall_ms` is how long nothing may move; also how long the guest's
+ * kernel may be silent, where that is less than SSH_DEAD_MS. Without a call: no VMM, SSH_STALL_MS.
+ */
+void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms);
+
 /* How a remote command ended: exactly one of the first two unless the connection was lost. */
 struct ssh_status {
     bool exited;
     bool signalled;
     int code;
     char signal[16]; /* "KILL", as in the protocol */
+    bool left;       /* the user typed ~. */
 };
 
-/* A terminal in the guest for the command; its output is one stream then, stdout. */
+/* A terminal in the guest for the command; its output is one stream then, stdout. What is typed
+ * goes there but for the escapes of escape.h: "~." ends the wait with ERR_CANCELLED. */
 struct ssh_tty {
     const char *term; /* "xterm-256color" */
     int fd;           /* the local terminal, whose size is taken */
     int resize_fd;    /* readable when that has changed (tty_resize_open); -1: never */
+    /* Called when the guest has begun the command: the time to enter raw mode. Until then nothing
+     * is read from fd. May be NULL. */
+    int (*begun)(int fd, struct error *err);
 };
 
 /* Where a command's streams go. Descriptors are borrowed. */
@@ -83,7 +101,9 @@ struct ssh_io {
      * number of bytes, 0 at the end, -1 with err set to abort. */
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);
     void *source_ctx;
-    int vmm_fd;                /* pidfd to watch, or -1 */
+    int vmm_fd;                /* pidfd to watch; -1: that of ssh_watch */
+    bool may_be_silent;        /* the command is not ours: only its start can hang, and what still
+                                * holds its output when it has ended */
     const struct ssh_tty *tty; /* borrowed; NULL: no terminal */
     /* "INT", "TERM", …: sent to the command when the wait for it ends early (deadline, cancel, an
      * output that is gone). NULL: none; the command may then live on in the guest. It reaches the
@@ -97,8 +117,9 @@ struct ssh_io {
 
 /* Runs `command` (one string, as SSH has it: the login shell of the guest's user reads it) and
  * streams to the end, byte-exact, memory bounded (a slow reader pushes back to the guest). A lost
- * connection is ERR_SSH, a dead VMM ERR_VMM; a command that ended is 0 with `st` filled, whatever
- * its code. */
+ * connection is ERR_SSH, a dead VMM ERR_VMM, a guest that hangs or a deadline ERR_TIMEOUT; a
+ * command that ended is 0 with `st` filled, whatever its code. An end that no command can have (a
+ * code beyond 255, two ends) is ERR_SSH. */
 int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
              const struct deadline *d, struct ssh_status *st, struct error *err);
 

@@ -106,6 +106,24 @@ static void make_script(struct script *s, const char *remote, const char *const 
     strbuf_adds(&s->text, "exit 0\n");
 }
 
+int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
+               struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    strbuf_adds(&command, "exec rm -rf -- ");
+    strbuf_add_shell_quoted(&command, remote_dir);
+    io.errout = &errout;
+    io.out_max = STDERR_MAX;
+    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
+        return error_prefix(err, "sync");
+    if (!st.exited || st.code)
+        return error_set(err, ERR_SYNC, 0, "emptying the guest's %s failed", remote_dir);
+    return 0;
+}
+
 int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,
                  const struct deadline *d, struct error *err)
 {

@@ -12,6 +12,7 @@ enum { STDERR_MAX = 4096, PROGRESS_MS = 100 };
 struct sender {
     struct pack pack;
     const struct push_progress *progress;
+    const struct sync_result *before; /* what earlier archives of the same sync sent */
     int64_t told_ms;
 };
 
@@ -26,7 +27,8 @@ static void tell(struct sender *s, bool now)
     if (!s->progress->fn || (!now && ms - s->told_ms < PROGRESS_MS))
         return;
     s->told_ms = ms;
-    s->progress->fn(s->progress->ctx, s->pack.n_files, s->pack.bytes);
+    s->progress->fn(s->progress->ctx, s->before->n_sent + s->pack.n_files,
+                    s->before->bytes_sent + s->pack.bytes);
 }
 
 static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
@@ -81,7 +83,7 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
                const char *marker_id, const struct deadline *d,
                const struct push_progress *progress, struct sync_result *res, struct error *err)
 {
-    _cleanup_(cleanup_sender) struct sender s = {.progress = progress};
+    _cleanup_(cleanup_sender) struct sender s = {.progress = progress, .before = res};
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
@@ -93,16 +95,21 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
     io.source_ctx = &s;
     io.errout = &errout;
     io.out_max = STDERR_MAX;
+    io.abort_signal = "TERM";
     if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
         return error_prefix(err, "sync");
     if (st.signalled || st.code)
         return unpack_failed(&st, &errout, remote_dir, err);
+    if (!s.pack.ended)
+        return error_set(err, ERR_SYNC, 0,
+                         "the guest's tar said that all is well after %zu of %zu files",
+                         s.pack.n_files, l->n_files);
     tell(&s, true);
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",
                  s.pack.n_changed, s.pack.first_changed);
-    res->n_sent = s.pack.n_files;
-    res->bytes_sent = s.pack.bytes;
+    res->n_sent += s.pack.n_files;
+    res->bytes_sent += s.pack.bytes;
     return 0;
 }
 

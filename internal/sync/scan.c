@@ -46,7 +46,8 @@ void scan_skip(struct scan *s, const char *path)
 static int check_max(const struct scan *s, struct error *err)
 {
     const struct sync_list *l = s->list;
-    static const char hint[] = "leave files out with " IGNORE_FILE " or sync.exclude";
+    static const char hint[] = "leave files out with " IGNORE_FILE " or sync.exclude, or "
+                               "--force-sync-large";
     if (s->limits.max_files && l->n_files > s->limits.max_files)
         return error_set(err, ERR_SYNC, 0, "%s has more than %zu files to sync: %s", l->root,
                          s->limits.max_files, hint);

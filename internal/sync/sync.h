@@ -49,10 +49,11 @@ struct sync_limits {
     size_t warn_files, max_files;
     int64_t warn_bytes, max_bytes;
     size_t max_deletes; /* sync_update refuses this many deletions or more */
+    bool from_scratch;  /* sync_update empties the guest's directory first and sends everything */
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
-        50000, 150000, 5LL << 30, 20LL << 30, 200                                                  \
+        50000, 150000, 5LL << 30, 20LL << 30, 200, false                                           \
     }
 
 /* Lists what belongs to the tree at `dir`. `exclude` (may be NULL) holds patterns, one a line,
@@ -89,10 +90,15 @@ struct sync_result {
     bool full; /* nothing was known about the guest: everything was sent */
 };
 
+/* How much is sent before it is written down as sent. */
+#define SYNC_STEP_BYTES (32LL << 20)
+#define SYNC_STEP_FILES 4000
+
 /* Brings `remote_dir` up to date. Sent is what is new or changed here (size, times, mode) and what
  * the guest itself has changed or removed since the last sync; deleted is what an earlier sync put
  * there and the tree no longer has. What the guest made on its own stays. An interrupted update is
- * finished by the next one. A guest whose record of the last sync is gone gets everything.
+ * finished by the next one, which sends again at most the last SYNC_STEP_BYTES or SYNC_STEP_FILES
+ * of what had arrived. A guest whose record of the last sync is gone gets everything.
  * ERR_SYNC also when more than limits->max_deletes files would go (0: no limit). */
 int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                 const struct sync_store *store, const struct sync_limits *limits,

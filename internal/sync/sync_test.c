@@ -5,8 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -137,6 +139,53 @@ static void test_plain_directory(void **state)
     assert_string_equal(l.first_skipped, "fifo");
 }
 
+/* What can't be sent is left out and named; the rest goes. As a user who can't read everything. */
+static void test_what_is_left_out(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "odd");
+    struct sync_list l = {0};
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    static const char make[] =
+        "echo a > a; mkfifo b-fifo; mkdir c-closed; echo x > c-closed/x; chmod 0 c-closed; "
+        "echo d > d-unreadable; chmod 0 d-unreadable; echo z > z; chmod 755 .; "
+        "mknod e-device c 1 3; python3 -c 'import socket\n"
+        "socket.socket(socket.AF_UNIX).bind(\"f-socket\")'; "
+        "n=$(printf 'n%.0s' $(seq 255)); echo n > $n";
+    if (!kit.entered)
+        skip();
+    synckit_sh(dir, make, NULL);
+    assert_int_equal(chmod(kit.dir, 0755), 0);
+    assert_int_equal(seteuid(65534), 0);
+    int r = sync_scan(dir, NULL, NULL, &d, &l, &err);
+    assert_int_equal(seteuid(0), 0);
+    if (r < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(l.n_files, 3);
+    assert_string_equal(l.files[0].path, "a");
+    assert_int_equal(strlen(l.files[1].path), 255);
+    assert_string_equal(l.files[2].path, "z");
+    assert_int_equal(l.n_skipped, 5);
+    assert_non_null(l.first_skipped);
+    sync_list_free(&l);
+    /* The same where git lists: what is tracked and not to be had any more. */
+    synckit_sh(dir,
+               "chmod 700 c-closed; rm -r c-closed; " GIT_INIT
+               "git add a d-unreadable z; rm a; mkfifo a",
+               NULL);
+    synckit_sh(dir, "git config --global --add safe.directory '*'; chmod -R a+rX .git", NULL);
+    assert_int_equal(seteuid(65534), 0);
+    r = sync_scan(dir, NULL, NULL, &d, &l, &err);
+    assert_int_equal(seteuid(0), 0);
+    if (r < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(l.n_skipped, 2);
+    assert_string_equal(l.first_skipped, "a");
+    assert_int_equal(l.n_files, 2);
+    sync_list_free(&l);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -234,6 +283,42 @@ static void test_failing_tar_is_a_sync_error(void **state)
     /* the connection is still good */
     _cleanup_free_ char *to = xasprintf("%s/to", dir);
     push(c, &l, to);
+}
+
+/* A guest whose tar says that all is well: at once, after a part, or not before it has everything.
+ */
+static void test_lying_tar(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        bool well;
+    } cases[] = {
+        {"#!/bin/sh\nexit 0\n", false},
+        {"#!/bin/sh\nhead -c 100000 >/dev/null\n", false},
+        {"#!/bin/sh\ncat >/dev/null\n", true}, /* who could tell */
+    };
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "lying");
+    _cleanup_free_ char *tar = xasprintf("%s/tar", kit.dir);
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    struct deadline d = deadline_in_ms(20000);
+    synckit_sh(dir, "for i in 1 2 3; do head -c 8000000 /dev/zero >big$i; done", NULL);
+    synckit_scan(dir, NULL, &l);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error err = ERROR_INIT;
+        (void)unlink(tar);
+        assert_int_equal(
+            file_write_new(AT_FDCWD, tar, cases[i].script, strlen(cases[i].script), 0755, &err), 0);
+        assert_return_code(mount(tar, "/usr/bin/tar", NULL, MS_BIND, NULL), errno);
+        int r = sync_push(c, &l, "/run/lying-copy", &d, NULL, NULL, &err);
+        assert_return_code(umount2("/usr/bin/tar", MNT_DETACH), errno);
+        assert_int_equal(r, cases[i].well ? 0 : -1);
+        if (!cases[i].well) {
+            assert_int_equal(err.kind, ERR_SYNC);
+            assert_non_null(strstr(err.msg, "all is well"));
+        }
+    }
 }
 
 /* Reads the whole archive into a file, with a chance to disturb the tree on the way. */
@@ -343,10 +428,12 @@ int main(void)
         cmocka_unit_test(test_submodules_and_nested_repositories),
         cmocka_unit_test(test_git_environment_is_ignored),
         cmocka_unit_test(test_plain_directory),
+        cmocka_unit_test(test_what_is_left_out),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_awkward_tree_arrives_whole),
         cmocka_unit_test(test_symlink_in_the_guest_is_not_followed),
         cmocka_unit_test(test_failing_tar_is_a_sync_error),
+        cmocka_unit_test(test_lying_tar),
         cmocka_unit_test(test_files_that_change_meanwhile),
         cmocka_unit_test(test_file_that_grows_meanwhile),
         cmocka_unit_test(test_many_files_and_progress),

@@ -1,7 +1,8 @@
 /* update.c: sync_update: compare, write down what is about to change, change it, write that down.
  *
- * The manifest is saved with the affected entries dirty before the guest is touched: if we die in
- * the middle, the next update repeats exactly those.
+ * The manifest is saved with the affected entries dirty before the guest is touched, and again
+ * after each step of the way: if we die in the middle, the next update repeats only the step under
+ * way.
  */
 #include <string.h>
 
@@ -95,12 +96,12 @@ static int check_deletes(const struct update *u, const struct sync_limits *limit
         return 0;
     return error_set(err, ERR_SYNC, 0,
                      "%s: %zu files that were synced before are gone here, %s first; deleting so "
-                     "many in the guest is refused: if it is meant, use a new lease",
+                     "many in the guest is refused; if it is meant: --allow-mass-deletions",
                      u->list->root, u->n_deletes, u->deletes[0]);
 }
 
-/* After success: what was sent is known, what was deleted is forgotten. */
-static void settle(struct update *u)
+/* What was deleted is forgotten. */
+static void forget(struct update *u)
 {
     size_t kept = 0;
     for (size_t i = 0, k = 0; i < u->next.n; i++) {
@@ -110,10 +111,29 @@ static void settle(struct update *u)
             k++;
             continue;
         }
-        e->dirty = e->dirty && is_racy(&e->file, u->list->scanned_ns);
         u->next.entries[kept++] = *e;
     }
     u->next.n = kept;
+}
+
+/* What was sent is known. */
+static void settle(struct update *u, const struct sync_list *sent)
+{
+    for (size_t i = 0; i < sent->n_files; i++) {
+        struct manifest_entry *e = sync_manifest_find(&u->next, sent->files[i].path);
+        if (e)
+            e->dirty = is_racy(&e->file, u->list->scanned_ns);
+    }
+}
+
+/* The next part of what is to be sent, from file `at` on: at least one file if there is one. */
+static struct sync_list step(const struct update *u, size_t at)
+{
+    struct sync_list part = {.root = u->send.root, .files = u->send.files + at};
+    while (at + part.n_files < u->send.n_files && part.n_files < SYNC_STEP_FILES &&
+           part.bytes < SYNC_STEP_BYTES)
+        part.bytes += part.files[part.n_files++].size;
+    return part;
 }
 
 static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
@@ -137,6 +157,7 @@ static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
     return 0;
 }
 
+/* A step for each part, and one with nothing in it where only the marker is to be new. */
 static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
                   const struct sync_store *store, const struct deadline *d,
                   const struct push_progress *progress, struct sync_result *res, struct error *err)
@@ -146,10 +167,29 @@ static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
     if (u->n_deletes && push_deletes(c, remote_dir, u->deletes, u->n_deletes, d, err) < 0)
         return -1;
     res->n_deleted = u->n_deletes;
-    if (push_files(c, &u->send, remote_dir, u->next.id, d, progress, res, err) < 0)
-        return -1;
-    settle(u);
-    return sync_manifest_save(&u->next, store, err);
+    forget(u);
+    size_t at = 0;
+    do {
+        struct sync_list part = step(u, at);
+        if (push_files(c, &part, remote_dir, u->next.id, d, progress, res, err) < 0)
+            return -1;
+        settle(u, &part);
+        if (sync_manifest_save(&u->next, store, err) < 0)
+            return -1;
+        at += part.n_files;
+    } while (at < u->send.n_files);
+    return 0;
+}
+
+/* Nothing is there and nothing is known: in this order, so that dying in between is no harm. */
+static int start_over(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+                      const struct sync_store *store, const struct deadline *d, struct error *err)
+{
+    struct manifest nothing;
+    (void)sync_manifest_load(&nothing, &(struct sync_store){-1, ""}, l->root, remote_dir);
+    int r = sync_manifest_save(&nothing, store, err);
+    sync_manifest_free(&nothing);
+    return r < 0 ? -1 : push_clear(c, remote_dir, d, err);
 }
 
 int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
@@ -163,10 +203,12 @@ int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remot
     _cleanup_free_ char *lock_name = xasprintf("%s.lock", store->name);
     *res = (struct sync_result){0};
     _cleanup_close_ int lock = lock_wait(store->dirfd, lock_name, true, d, err);
-    if (lock < 0 || look(&u, c, remote_dir, store, d, res, err) < 0)
+    limits = limits ? limits : &defaults;
+    if (lock < 0 || (limits->from_scratch && start_over(c, l, remote_dir, store, d, err) < 0) ||
+        look(&u, c, remote_dir, store, d, res, err) < 0)
         return -1;
     compare(&u);
-    if (check_deletes(&u, limits ? limits : &defaults, err) < 0)
+    if (check_deletes(&u, limits, err) < 0)
         return -1;
     if (!u.send.n_files && !u.n_deletes && !u.refresh)
         return 0;

@@ -276,6 +276,61 @@ static void test_interrupted_update_is_resumed(void **state)
     pair_close(&p);
 }
 
+/* A long transfer that dies near its end goes on from there, not from the start; also the first. */
+static void test_interrupted_update_goes_on(void **state)
+{
+    (void)state;
+    struct pair p;
+    int cancel[2];
+    pair_open(&p, "goon");
+    synckit_sh(p.src, "for i in 1 2 3 4 5; do head -c 20000000 /dev/zero > big$i; done", NULL);
+    (void)poll(NULL, 0, 80);
+    assert_int_equal(pipe2(cancel, O_CLOEXEC), 0);
+    struct interruption at = {85000000, cancel[1]}; /* in the third step: 1 and 2, 3 and 4, 5 */
+    struct deadline d = deadline_in_ms(60000);
+    struct sync_list l = {0};
+    struct sync_result res;
+    struct error err = ERROR_INIT;
+    d.cancel_fd = cancel[0];
+    synckit_scan(p.src, NULL, &l);
+    assert_int_equal(sync_update(p.c, &l, p.to, &p.store, NULL, &d, interrupt, &at, &res, &err),
+                     -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
+    sync_list_free(&l);
+    (void)close(cancel[0]);
+    (void)close(cancel[1]);
+    ssh_close(p.c);
+    p.c = synckit_connect(&kit);
+    (void)poll(NULL, 0, 100); /* the cut off tar in the guest ends */
+    update(&p, 1, 0);
+    assert_same(&p, "");
+    update(&p, 0, 0);
+    pair_close(&p);
+}
+
+/* All is sent again, and what the guest made is gone: that is what it is for. */
+static void test_from_scratch(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    struct sync_result res;
+    struct error err = ERROR_INIT;
+    pair_open(&p, "scratch");
+    synckit_sh(p.src, "echo a > a; echo b > b", NULL);
+    (void)poll(NULL, 0, 80);
+    update(&p, 2, 0);
+    synckit_sh(p.to, "echo own > own; mkdir -p ../safe; echo x > ../safe/x; ln -s ../safe link",
+               NULL);
+    limits.from_scratch = true;
+    assert_int_equal(try_update(&p, &limits, &res, &err), 0);
+    assert_int_equal(res.n_sent, 2);
+    synckit_sh(p.to, "test ! -e own -a ! -e link -a -e ../safe/x", NULL);
+    assert_same(&p, "");
+    update(&p, 0, 0);
+    pair_close(&p);
+}
+
 static void test_twenty_thousand_files(void **state)
 {
     (void)state;
@@ -310,6 +365,8 @@ int main(void)
         cmocka_unit_test(test_lost_records_mean_everything),
         cmocka_unit_test(test_mass_deletion_is_refused),
         cmocka_unit_test(test_interrupted_update_is_resumed),
+        cmocka_unit_test(test_interrupted_update_goes_on),
+        cmocka_unit_test(test_from_scratch),
         cmocka_unit_test(test_twenty_thousand_files),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -48,6 +48,12 @@ static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *p
     return rc;
 }
 
+static bool cancelled(const struct deadline *d)
+{
+    struct pollfd p = {.fd = d ? d->cancel_fd : -1, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
+}
+
 /* Consumes fd. */
 static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, struct error *err)
 {
@@ -59,6 +65,8 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
     }
     if (deadline_passed(s->d))
         return error_set(err, ERR_TIMEOUT, 0, "timed out while listing %s", s->list->root);
+    if (cancelled(s->d))
+        return error_set(err, ERR_CANCELLED, 0, "interrupted while listing %s", s->list->root);
     for (struct dirent *e; (e = readdir(dir));)
         if (walk_entry(s, dirfd(dir), e->d_name, path, depth, err) < 0)
             return -1;

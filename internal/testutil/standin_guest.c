@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "guest/guest.h"
 #include "guest/init.h"
@@ -228,9 +229,24 @@ static void chatter(void)
         (void)!write(STDOUT_FILENO, line, sizeof line);
 }
 
+/* Of the guest's own: what is below the overlay stays as it is. */
+static int put_sleeper(struct error *err)
+{
+    static const char script[] = "#!/bin/sh\nexec sleep 9292\n";
+    const char *name = fault_get("SLEEPER");
+    if (!name)
+        return 0;
+    _cleanup_free_ char *path = xasprintf("/usr/bin/%s", name);
+    (void)unlink(path);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    if (fd < 0 || write(fd, script, sizeof script - 1) != sizeof script - 1)
+        return error_set(err, ERR_IO, errno, "put a sleeper in the place of %s", path);
+    return 0;
+}
+
 static int bring_up(const struct seed *seed, struct error *err)
 {
-    if (mount_root(err) < 0 || switch_root(err) < 0)
+    if (mount_root(err) < 0 || switch_root(err) < 0 || put_sleeper(err) < 0)
         return -1;
     if (sethostname(seed->hostname, strlen(seed->hostname)) < 0)
         return error_set(err, ERR_IO, errno, "set the host name");

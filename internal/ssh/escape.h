@@ -1,0 +1,28 @@
+/* escape.h: what a user types to us, not to the guest, as in ssh.
+ *
+ * At the start of a line "~." leaves, "~?" shows what there is, "~~" sends one "~"; any other key
+ * after "~" is sent with it. A line starts at the beginning and after Enter (CR or LF).
+ */
+#ifndef CRABBOX_SSH_ESCAPE_H
+#define CRABBOX_SSH_ESCAPE_H
+
+#include <stddef.h>
+
+struct escape {
+    enum { ESCAPE_LINE_START, ESCAPE_TILDE, ESCAPE_INSIDE } at; /* 0 to begin with */
+};
+
+enum escape_act { ESCAPE_NONE, ESCAPE_LEAVE, ESCAPE_HELP };
+
+/* For people. */
+#define ESCAPE_HELP_TEXT                                                                           \
+    "~?\r\nEscapes at the start of a line:\r\n"                                                    \
+    " ~.   end the command and leave\r\n"                                                          \
+    " ~~   send ~\r\n"                                                                             \
+    " ~?   show this\r\n"
+
+/* Takes what was typed; `out`, with room for n + 1 bytes, gets what the guest is to see. Returns
+ * its length. Stops at ESCAPE_LEAVE; of several requests for help one is told. */
+size_t escape_filter(struct escape *e, const char *in, size_t n, char *out, enum escape_act *act);
+
+#endif
