@@ -251,7 +251,7 @@ check_verbs() {
 # What differs from run to run and from host to host.
 same_each_time() {
     sed -E -e 's/cbx_[0-9a-f]{12}/cbx_ID/g' -e 's/([0-9]+\.){3}[0-9]+/ADDRESS/g' \
-        -e 's/\b[0-9]+ms\b/TIME/g' -e 's/^[0-9]+\.[0-9]+\.[0-9]+-[0-9]+-cloud-amd64$/KERNEL/'
+        -e 's/\b[0-9]+ms\b/TIME/g' -e 's/^[0-9]+\.[0-9]+\.[0-9]+[-+.a-z0-9]*-(cloud-amd64|generic|virtual|kvm)$/KERNEL/'
 }
 
 transcript() {

@@ -38,9 +38,9 @@ report --vmm qemu --qemu-accel tcg
 report --firecracker-network cni --firecracker-kernel /nonexistent/vmlinux
 real=$(jq -r '.checks[].check' <<<"$reports" | awk '!seen[$0]++')
 
-[ -n "$real" ]
+test -n "$real"
 verdict "doctor prints checks" $?
-[ "$documented" = "$real" ]
+test "$documented" = "$real"
 verdict "the same checks in the same order: code has $(tr '\n' ' ' <<<"$real"), document has $(tr '\n' ' ' <<<"$documented")" $?
 
 while read -r check key; do

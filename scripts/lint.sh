@@ -233,8 +233,15 @@ check_cloexec() {
     }'
 }
 
+# Versions of the formatter differ in how they lay out macros: one of them has the word.
+FORMAT_VERSION=14
 check_format() {
     need clang-format clang-format || return 1
+    if ! clang-format --version | grep -q " version $FORMAT_VERSION\."; then
+        echo "skipped: only clang-format $FORMAT_VERSION judges the layout"
+        [[ ${CI:-} != true ]]
+        return
+    fi
     clang-format --dry-run -Werror "${SOURCES[@]}" "${HEADERS[@]}" 2>&1 |
         grep -E 'error:' | cut -d: -f1,2 | sort -u | sed 's/$/: not formatted; run: make fmt/'
     return "${PIPESTATUS[0]}"

@@ -51,7 +51,7 @@ static const char *asks_to_keep(const struct options *o)
 
 int config_for(const struct parsed *p, struct config *cfg, struct error *err)
 {
-    _cleanup_free_ char *cwd = getcwd(NULL, 0);
+    _cleanup_free_ char *cwd = get_current_dir_name();
     struct config_args args = {
         .cwd = cwd ? cwd : "/",
         .envp = (const char *const *)environ,

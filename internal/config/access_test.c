@@ -262,7 +262,7 @@ static void test_path_into_repo(void **state)
 static void test_path_relative(void **state)
 {
     struct config_dir *d = *state;
-    _cleanup_free_ char *before = getcwd(NULL, 0);
+    _cleanup_free_ char *before = get_current_dir_name();
     config_dir_write(d, "out/firecracker", "#!/bin/sh\n");
     assert_int_equal(chmod(config_dir_path(d, "out/firecracker"), 0755), 0);
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "out")); /* and no repository */

@@ -32,6 +32,10 @@ static void close_fs(ext2_filsys *fs)
 
 static int fs_error(struct error *err, const char *name, const char *what, errcode_t e)
 {
+    /* What the kernel says of a write is lost in newer versions; to a file only space can be short.
+     */
+    if (e == EXT2_ET_SHORT_WRITE)
+        e = ENOSPC;
     if (e < 1 || e > 4095) /* a code of the library's own */
         return error_set(err, ERR_IO, 0, "make ext4 on %s: %s: %s", name, what, error_message(e));
     (void)error_set(err, ERR_IO, (int)e, "make ext4 on %s: %s", name, what);

@@ -62,6 +62,7 @@ static void test_refuses(void **state)
     refused("<testsuites/>", "no test");
     refused("<testsuite><testcase name=\"a\"/>", "no element");
     refused("<testsuite><testcase name=\"a\"></testsuite>", "mismatched");
+    refused("<testsuite>\n<testcase>\n</testsuite>", "report.xml:3: mismatched");
     refused("<!DOCTYPE t [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]>\n"
             "<testsuite><testcase name=\"&b;\"/></testsuite>",
             "document type");
