@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd.h"
+#include "vmm/logcap.h"
 #include "vmm/vmm.h"
 
 /* The guest writes its console: control bytes other than tab and newline could drive the reader's
@@ -35,6 +36,9 @@ static int show(int dirfd, const char *name, bool heading, struct error *err)
         return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "open %s", name);
     if (heading)
         printf("==> %s <==\n", name);
+    off_t begin = logcap_begin(fd);
+    if (begin > 0 && lseek(fd, begin, SEEK_SET) == begin)
+        printf("[the first %lld bytes were dropped: a log keeps its end only]\n", (long long)begin);
     return copy_printable(fd, err);
 }
 

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "sys/lock.h"
 #include "sys/spawn.h"
+#include "vmm/logcap.h"
 
 int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
                  struct error *err)
@@ -162,7 +163,7 @@ int keeper_main(struct ops *o, const char *id, struct error *err)
 {
     _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1};
     struct ops_released released;
-    if (keeper_open(&k, err) < 0)
+    if (keeper_open(&k, err) < 0 || logcap_start(o->store.leases_fd, id, err) < 0)
         return -1;
     enum verdict v = when_unlocked(&k);
     while (v == KEEP_WAITING)

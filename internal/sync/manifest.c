@@ -94,8 +94,9 @@ static bool path_is_safe(const char *path)
         if (len == 0 || (len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
             return false;
         p += len;
-        if (*p == '/' && !*++p)
+        if (*p == '/' && p[1] == '\0')
             return false;
+        p += *p == '/';
     }
     return true;
 }
