@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -30,12 +31,22 @@ static void close_fs(ext2_filsys *fs)
         ext2fs_free(*fs);
 }
 
-static int fs_error(struct error *err, const char *name, const char *what, errcode_t e)
+/* Newer versions of the library lose what the kernel said of a write: is it that nothing fits? */
+static errcode_t cause_of(errcode_t e, int fd)
 {
-    /* What the kernel says of a write is lost in newer versions; to a file only space can be short.
-     */
-    if (e == EXT2_ET_SHORT_WRITE)
-        e = ENOSPC;
+    static const errcode_t writes[] = {EXT2_ET_GDESC_WRITE, EXT2_ET_BLOCK_BITMAP_WRITE,
+                                       EXT2_ET_INODE_BITMAP_WRITE, EXT2_ET_INODE_TABLE_WRITE,
+                                       EXT2_ET_SHORT_WRITE};
+    struct statvfs st;
+    for (size_t i = 0; i < ARRAY_LEN(writes); i++)
+        if (e == writes[i])
+            return fstatvfs(fd, &st) == 0 && st.f_bavail == 0 ? ENOSPC : EIO;
+    return e;
+}
+
+static int fs_error(struct error *err, int fd, const char *name, const char *what, errcode_t e)
+{
+    e = cause_of(e, fd);
     if (e < 1 || e > 4095) /* a code of the library's own */
         return error_set(err, ERR_IO, 0, "make ext4 on %s: %s: %s", name, what, error_message(e));
     (void)error_set(err, ERR_IO, (int)e, "make ext4 on %s: %s", name, what);
@@ -127,20 +138,20 @@ static int format_fd(int fd, const char *name, int64_t size_mib, const char *lab
     describe(&sb, size_mib);
     errcode_t e = ext2fs_initialize(number, EXT2_FLAG_64BITS, &sb, unixfd_io_manager, &fs);
     if (e)
-        return fs_error(err, name, "lay out", e);
+        return fs_error(err, fd, name, "lay out", e);
     copy = -1;
     /* Nothing is held back, so that every failed write is seen without the two fsyncs of a
      * normal end: this disk goes with its lease when the host goes down. */
     if ((e = io_channel_set_options(fs->io, "cache=off")))
-        return fs_error(err, name, "set options", e);
+        return fs_error(err, fd, name, "set options", e);
     name_filesystem(fs, label);
     if ((e = ext2fs_allocate_tables(fs)))
-        return fs_error(err, name, "place tables", e);
+        return fs_error(err, fd, name, "place tables", e);
     if ((e = make_directories(fs)))
-        return fs_error(err, name, "make directories", e);
+        return fs_error(err, fd, name, "make directories", e);
     mark_tables_zeroed(fs);
     if ((e = ext2fs_close2(fs, EXT2_FLAG_FLUSH_NO_SYNC)))
-        return fs_error(err, name, "write", e);
+        return fs_error(err, fd, name, "write", e);
     fs = NULL;
     return 0;
 }
