@@ -28,6 +28,13 @@ shown_as_emulated() {
         .vmm.emulated == true and .state == "ready"'
 }
 
+confined() { # by what the kernel says, and by what its neighbours' files say
+    local pid
+    pid=$("$fc" status --json "$1" | jq -e 'select(.vmm.sandbox) | .vmm.pid') || return
+    grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" &&
+        grep -q '^Seccomp:.2$' "/proc/$pid/status"
+}
+
 mkdir "$work/tree"
 git -C "$work/tree" init -q
 printf 'int main(void) { return 9; }\n' >"$work/tree/nine.c"
@@ -38,6 +45,7 @@ for n in 1 2 3; do
     slug=emulated-$n
     ok "lease $n: warmup boots a kernel to SSH" "$fc" warmup --slug "$slug"
     ok "lease $n: list, status and JSON say qemu, tcg, emulated" shown_as_emulated "$slug"
+    ok "lease $n: its VMM is confined" confined "$slug"
     ok "lease $n: it is another kernel than the host's" another_kernel "$slug"
     cd "$work/tree" || exit 1
     ok "lease $n: a synced program is built and its exit code comes back" \

@@ -15,12 +15,13 @@ static int print_text(const struct lease_entry *e, struct error *err)
         (void)out_printf(err, "reason    %s\n", l->failure);
     return out_printf(err,
                       "lease     %s\nslug      %s\nname      %s\nstate     %s%s\n"
-                      "vmm       %s %s, pid %d%s\nmachine   %lld vCPU, %lld MiB memory, %lld MiB "
+                      "vmm       %s %s, pid %d%s%s\nmachine   %lld vCPU, %lld MiB memory, %lld MiB "
                       "disk\nssh       %s@%s:%lld\nkernel    %s\nrootfs    %s (pin %s)\n"
                       "expires   %s%lld\n",
                       e->id, l->slug, l->name, state, e->locked ? " (busy)" : "", l->vmm.backend,
                       l->vmm.accel, (int)l->vmm.proc.pid,
-                      str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "", (long long)l->cpus,
+                      str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "",
+                      l->vmm.sandbox ? ", confined" : ", not confined", (long long)l->cpus,
                       (long long)l->memory_mib, (long long)l->disk_mib, l->user, l->net.lease_addr,
                       (long long)l->ssh_port, l->kernel_release, l->rootfs, l->pin,
                       l->keep ? "never (kept); would be " : "in seconds: ",

@@ -45,6 +45,7 @@ struct config_firecracker {
 struct config {
     struct config_firecracker firecracker;
     const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
+    bool sandbox;    /* `sandbox` = true: the VMM is confined (sys/confine.h) */
     struct {
         const char *binary; /* qemu.binary = qemu-system-x86_64 */
         const char *accel;  /* qemu.accel: "kvm" or "tcg"; no default: "" means not chosen */

@@ -67,6 +67,10 @@ const struct config_key config_keys[] = {
 
     {OURS("vmm", "VMM", "vmm"), .type = CFG_ENUM, .choices = "firecracker|qemu", .host = true,
      .fallback = "firecracker", AT(vmm), .help = "which virtual machine monitor starts the guest"},
+    {OURS("sandbox", "SANDBOX", "sandbox"), .type = CFG_BOOL, .host = true, .fallback = "true",
+     AT(sandbox),
+     .help =
+         "confine the VMM: no capabilities, and no files of the host but the guest's and programs"},
     {OURS("qemu.binary", "QEMU_BINARY", "qemu-binary"), .type = CFG_PATH, .rule = RULE_PROGRAM,
      .host = true, .fallback = "qemu-system-x86_64", AT(qemu.binary),
      .help = "QEMU program: a name looked up in PATH, or an absolute path"},

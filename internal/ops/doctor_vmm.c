@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "ops/doctor_check.h"
+#include "sys/confine.h"
 #include "sys/file.h"
 #include "sys/kvm.h"
 #include "vmm/vmm.h"
@@ -233,4 +234,37 @@ void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_ok(c, "QEMU %s, accel %s%s", version, ctx->accel,
              str_eq(ctx->accel, "tcg") ? " (emulation, as configured)" : "");
+}
+
+/* Files that root may read and a confined VMM may not. */
+static bool readable_without_rights(const struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    const char *const paths[] = {ctx->kernel, ctx->rootfs};
+    struct error err = ERROR_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        if (!*paths[i] || confine_can_read(paths[i], &err) == 0)
+            continue;
+        check_fail(c, CLASS_CONFIG, "%s can't be read by a VMM without root's rights", paths[i]);
+        check_mend(c, "chmod o+r %s, and o+x the directories above it", paths[i]);
+        return false;
+    }
+    return true;
+}
+
+void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    int version = confine_version();
+    check_detail(c, "landlock", "%d", version);
+    if (!ctx->cfg->sandbox) {
+        check_warn(c, "switched off: the VMM runs with all that crabbox-fc itself may");
+        check_mend(c, "set sandbox to true");
+    } else if (version == 0) {
+        check_fail(c, CLASS_ENV, "this kernel has no Landlock, which confines the VMM");
+        check_mend(c,
+                   "boot with lsm=landlock added to the kernel's list, or accept less: --sandbox "
+                   "false");
+    } else if (readable_without_rights(ctx, c)) {
+        check_ok(c, "the VMM gets no capabilities and only the guest's files (Landlock %d)",
+                 version);
+    }
 }

@@ -235,6 +235,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .cmdline = backend->off_words,
         .tap = c->lease.net.tap,
         .guest_mac = c->lease.net.guest_mac,
+        .sandbox = cfg->sandbox,
     };
     spec_drives(&spec, c);
     if (backend->launch(&spec, &c->lease.vmm, vmm_started, c, &c->deadline, err) < 0) {

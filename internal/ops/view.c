@@ -91,6 +91,7 @@ static void add_machine(cJSON *j, const struct lease *l)
     (void)cJSON_AddStringToObject(vmm, "accel", l->vmm.accel);
     (void)cJSON_AddBoolToObject(vmm, "emulated", str_eq(l->vmm.accel, "tcg"));
     (void)cJSON_AddStringToObject(vmm, "version", l->vmm.version);
+    (void)cJSON_AddBoolToObject(vmm, "sandbox", l->vmm.sandbox);
     json_add_i64(vmm, "pid", l->vmm.proc.pid);
     cJSON *m = cJSON_AddObjectToObject(j, "machine");
     json_add_i64(m, "cpus", l->cpus);

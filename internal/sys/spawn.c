@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/confine.h"
 
 /* What the child needs between fork and exec, computed before the fork: afterwards only
  * async-signal-safe calls are allowed. */
@@ -102,6 +103,8 @@ static void child_main(const struct child_plan *p)
         child_fail(p->error_fd);
     /* Whatever an ancestor left open without close-on-exec goes no further. */
     (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd) < 0)
+        child_fail(p->error_fd);
     execve(p->path, exec_vector(spec->argv), spec->envp ? exec_vector(spec->envp) : environ);
     child_fail(p->error_fd);
 }

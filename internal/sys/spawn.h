@@ -27,6 +27,7 @@ struct spawn_spec {
     int stderr_fd;           /* -1: /dev/null */
     int cwd_fd;              /* directory to start in; -1: unchanged */
     int netns_fd;            /* network namespace to enter; -1: unchanged */
+    int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
     bool new_session;        /* setsid: a terminal's Ctrl-C does not reach it */
     bool die_with_parent;    /* SIGKILL when the parent goes; for helpers only, never a VMM */
     bool held;               /* wait for spawn_release() before exec */
@@ -34,7 +35,8 @@ struct spawn_spec {
 
 #define SPAWN_SPEC_INIT                                                                            \
     {                                                                                              \
-        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cwd_fd = -1, .netns_fd = -1             \
+        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cwd_fd = -1, .netns_fd = -1,            \
+        .confine_fd = -1                                                                           \
     }
 
 struct child {

@@ -137,6 +137,7 @@ static void set_env(struct bed *b)
     bed_setenv(b, "CRABBOX_FC_IMAGE_DIR", b->image);
     bed_setenv(b, "CRABBOX_FC_NETWORK_DNS", BED_OUTSIDE);
     bed_setenv(b, "CRABBOX_FIRECRACKER_NETWORK", "nat");
+    bed_setenv(b, "CRABBOX_FC_SANDBOX", "false"); /* the stand-in makes its guest as root */
     bed_setenv(b, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "5s");
     bed_setenv(b, "CRABBOX_FIRECRACKER_BINARY", binary);
     bed_setenv(b, "CRABBOX_FIRECRACKER_CPUS", "1");

@@ -161,6 +161,7 @@ int bench_use_standin(struct bench *b, struct error *err)
     set("CRABBOX_FC_STATE_DIR", b->state);
     set("CRABBOX_FC_VMM", "firecracker");
     set("CRABBOX_FIRECRACKER_NETWORK", "nat");
+    set("CRABBOX_FC_SANDBOX", "false");
     set("CRABBOX_FIRECRACKER_CPUS", "1");
     set("CRABBOX_FIRECRACKER_MEMORY_MIB", "128");
     set("CRABBOX_FIRECRACKER_DISK_MIB", "64");

@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "sys/confine.h"
 #include "sys/file.h"
+#include "vmm/sandbox.h"
 
 #define TAIL_MAX      400 /* what fits into an error message beside its own words */
 #define DEATH_MS      300 /* from a closed socket to a process that shows as ended */
@@ -32,8 +34,12 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     _cleanup_close_ int log = open_log(spec->dirfd, VMM_LOG, err);
     if (log < 0)
         return -1;
+    _cleanup_close_ int sandbox = spec->sandbox ? vmm_sandbox(spec, err) : -1;
+    if (spec->sandbox && sandbox < 0)
+        return -1;
     struct spawn_spec s = SPAWN_SPEC_INIT;
     s.argv = argv;
+    s.confine_fd = sandbox;
     s.stdin_fd = stdin_fd;
     s.stdout_fd = console_on_stdout ? console : log;
     s.stderr_fd = log;
@@ -49,7 +55,16 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         child_kill(child);
         return -1;
     }
-    return spawn_release(child, spec->binary, err);
+    if (spawn_release(child, spec->binary, err) < 0)
+        return -1;
+    if (!spec->sandbox)
+        return 0;
+    if (confine_verify(child->pid, err) < 0) {
+        child_kill(child);
+        return -1;
+    }
+    ref->sandbox = true;
+    return 0;
 }
 
 /* The message for a process that has ended. */

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "testutil/vmmfix.h"
+#include "vmm/qmp.h"
 #include "vmm/vmm.h"
 
 #define QEMU "/usr/bin/qemu-system-x86_64"
@@ -26,10 +27,14 @@ static bool missing(const char *what)
     return true;
 }
 
+/* As a lease has it by default: confined. */
 static int setup(void **state)
 {
-    *state = vmmfix_make(QEMU, "tcg");
-    return *state ? 0 : -1;
+    struct vmmfix *f = vmmfix_make(QEMU, "tcg");
+    if (f)
+        f->spec.sandbox = true;
+    *state = f;
+    return f ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -113,6 +118,44 @@ static void stands_apart(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(fstatat(f->dirfd, VMM_CONSOLE_LOG, &st, 0), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
+    end_it(f);
+}
+
+/* What QEMU says when it is told to open a file of the host: "" when it could. */
+static void open_by_qemu(struct vmmfix *f, const char *path, char *says, size_t size)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_(qmp_close) struct qmp q = QMP_INIT;
+    _cleanup_json_ cJSON *node = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(node, "driver", "file");
+    (void)cJSON_AddStringToObject(node, "node-name", "spy");
+    (void)cJSON_AddStringToObject(node, "filename", path);
+    (void)cJSON_AddBoolToObject(node, "read-only", true);
+    if (qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err) < 0)
+        fail_msg("%s", err.msg);
+    (void)qmp_execute(&q, "blockdev-add", node, &f->d, NULL, &err);
+    (void)str_format(says, size, "%.*s", (int)size - 1, err.msg);
+}
+
+/* As if a guest had taken QEMU over and had it open what it likes. */
+static void confined_qemu_reads_no_file_of_the_host(void **state)
+{
+    struct vmmfix *f = *state;
+    char says[512];
+    launch_ok(f);
+    assert_true(f->ref.sandbox);
+    open_by_qemu(f, "/etc/passwd", says, sizeof says);
+    assert_non_null(strstr(says, "Permission denied"));
+    open_by_qemu(f, "/proc/1/environ", says, sizeof says);
+    assert_non_null(strstr(says, "Permission denied"));
+    end_it(f);
+    /* The same question to one that is not. */
+    f->started = 0;
+    f->spec.sandbox = false;
+    launch_ok(f);
+    assert_false(f->ref.sandbox);
+    open_by_qemu(f, "/etc/passwd", says, sizeof says);
+    assert_string_equal(says, "");
     end_it(f);
 }
 
@@ -203,6 +246,7 @@ int main(void)
         T(launches_paused_and_ends),
         T(boot_lets_it_run),
         T(stands_apart),
+        T(confined_qemu_reads_no_file_of_the_host),
         T(unwritten_record_runs_nothing),
         T(missing_kernel_is_named),
         T(missing_drive_is_named),

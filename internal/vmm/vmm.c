@@ -82,6 +82,8 @@ cJSON *vmm_ref_to_json(const struct vmm_ref *ref)
     (void)cJSON_AddStringToObject(j, "backend", ref->backend);
     (void)cJSON_AddStringToObject(j, "accel", ref->accel);
     (void)cJSON_AddStringToObject(j, "version", ref->version);
+    if (ref->sandbox)
+        (void)cJSON_AddBoolToObject(j, "sandbox", true);
     proc_ref_add_json(j, &ref->proc);
     return j;
 }
@@ -96,6 +98,7 @@ int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
         json_copy_string(j, "version", ref.version, sizeof ref.version, err) < 0 ||
         proc_ref_from_json(j, &ref.proc, err) < 0)
         return -1;
+    ref.sandbox = json_opt_bool(j, "sandbox", false);
     *out = ref;
     return 0;
 }

@@ -52,6 +52,7 @@ struct vmm_spec {
     unsigned n_drives;
     const char *tap;
     const char *guest_mac;
+    bool sandbox; /* no capabilities, and no file but these (sys/confine.h) */
 };
 
 /* What is kept in the lease record. */
@@ -59,6 +60,7 @@ struct vmm_ref {
     char backend[16]; /* "firecracker", "qemu" */
     char accel[8];    /* "kvm", "tcg" */
     char version[64]; /* as the program said it, "" before that */
+    bool sandbox;     /* it was seen to be confined */
     struct proc_ref proc;
 };
 

@@ -1,0 +1,198 @@
+#include "sys/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/file.h"
+
+/* Newer than the headers of Debian 12; numbers of the kernel's interface. */
+#define FS_TRUNCATE  (UINT64_C(1) << 14) /* version 3 */
+#define FS_IOCTL_DEV (UINT64_C(1) << 15) /* version 5 */
+#define NET_ALL      UINT64_C(3)         /* version 4: TCP bind and connect */
+#define SCOPE_ALL    UINT64_C(3)         /* version 6: abstract sockets, signals */
+
+/* As the kernel has it since version 6; older ones take the beginning of it. */
+struct ruleset_attr {
+    uint64_t fs, net, scoped;
+};
+
+static int create_ruleset(const struct ruleset_attr *attr, size_t size, uint32_t flags)
+{
+    return (int)syscall(SYS_landlock_create_ruleset, attr, size, flags);
+}
+
+int confine_version(void)
+{
+    int v = create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return v < 0 ? 0 : v;
+}
+
+/* Everything that this version can forbid. */
+static uint64_t fs_rights(int version)
+{
+    uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+    if (version >= 2)
+        all |= LANDLOCK_ACCESS_FS_REFER;
+    if (version >= 3)
+        all |= FS_TRUNCATE;
+    if (version >= 5)
+        all |= FS_IOCTL_DEV;
+    return all;
+}
+
+int confine_new(struct error *err)
+{
+    int version = confine_version();
+    if (version < 1)
+        return error_set(
+            err, ERR_ENV, 0,
+            "this kernel can't confine the VMM: it has no Landlock, or it is switched off; "
+            "next: boot with lsm=landlock,… (CONFIG_SECURITY_LANDLOCK), or accept a VMM "
+            "with all of root's rights by --sandbox false");
+    const struct ruleset_attr attr = {
+        .fs = fs_rights(version), .net = NET_ALL, .scoped = SCOPE_ALL};
+    size_t size = version >= 6   ? sizeof attr
+                  : version >= 4 ? offsetof(struct ruleset_attr, scoped)
+                                 : offsetof(struct ruleset_attr, net);
+    int fd = create_ruleset(&attr, size, 0);
+    return fd >= 0 ? fd : error_set(err, ERR_ENV, errno, "make a Landlock ruleset");
+}
+
+/* The rights of an access, without those that a file can't have. */
+static uint64_t rights_of(enum confine_access access, bool directory)
+{
+    static const uint64_t table[] = {
+        [CONFINE_READ] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+        [CONFINE_EXECUTE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+                            LANDLOCK_ACCESS_FS_EXECUTE,
+        [CONFINE_WRITE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                          FS_TRUNCATE,
+        [CONFINE_DEVICE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                           FS_IOCTL_DEV,
+        [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_MAKE_SOCK,
+    };
+    uint64_t rights = table[access] & fs_rights(confine_version());
+    return directory ? rights : rights & ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
+}
+
+int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_access access,
+                  bool optional, struct error *err)
+{
+    struct stat st;
+    _cleanup_close_ int fd = openat(dirfd, path, O_PATH | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && optional)
+        return 0;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_ENV, errno, "let the VMM use %s", path);
+    const struct landlock_path_beneath_attr rule = {
+        .allowed_access = rights_of(access, S_ISDIR(st.st_mode)), .parent_fd = fd};
+    if (syscall(SYS_landlock_add_rule, confine_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+        return error_set(err, ERR_ENV, errno, "let the VMM use %s", path);
+    return 0;
+}
+
+static int set_capabilities(const struct __user_cap_data_struct data[2])
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    return (int)syscall(SYS_capset, &head, data);
+}
+
+int confine_apply(int confine_fd)
+{
+    static const struct __user_cap_data_struct none[2];
+    for (unsigned long cap = 0; cap <= 63; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
+            return -1;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
+        set_capabilities(none) < 0)
+        return -1;
+    return (int)syscall(SYS_landlock_restrict_self, confine_fd, 0);
+}
+
+/* ---- what is ---- */
+
+/* The value of a line "Name:\tvalue" of a status file; "" if there is none. */
+static void status_value(const char *text, const char *name, char out[static 32])
+{
+    char line[40];
+    out[0] = '\0';
+    (void)str_format(line, sizeof line, "\n%s:\t", name);
+    const char *at = strstr(text, line);
+    if (at)
+        (void)snprintf(out, 32, "%.*s", (int)strcspn(at + strlen(line), "\n"), at + strlen(line));
+}
+
+int confine_verify(pid_t pid, struct error *err)
+{
+    static const struct {
+        const char *name, *want;
+    } lines[] = {{"CapInh", "0000000000000000"},
+                 {"CapPrm", "0000000000000000"},
+                 {"CapEff", "0000000000000000"},
+                 {"CapAmb", "0000000000000000"},
+                 {"NoNewPrivs", "1"}};
+    char path[64], value[32];
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    (void)str_format(path, sizeof path, "/proc/%d/status", (int)pid);
+    if (file_read_at(AT_FDCWD, path, 64 * 1024, &text, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        status_value(text.buf, lines[i].name, value);
+        if (!str_eq(value, lines[i].want))
+            return error_set(
+                err, ERR_ENV, 0,
+                "the VMM is not confined as it should be: process %d has %s %s, not %s", (int)pid,
+                lines[i].name, *value ? value : "(none)", lines[i].want);
+    }
+    return 0;
+}
+
+/* ---- what would be ---- */
+
+struct attempt {
+    const char *path;
+    int sys;
+};
+
+/* Capabilities are a thread's own: this one gives its up and ends. */
+static void *try_to_open(void *arg)
+{
+    static const struct __user_cap_data_struct none[2];
+    struct attempt *a = arg;
+    _cleanup_close_ int fd = set_capabilities(none) < 0
+                                 ? -1
+                                 : open(a->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    a->sys = fd < 0 ? errno : 0;
+    return NULL;
+}
+
+int confine_can_read(const char *path, struct error *err)
+{
+    pthread_t thread;
+    struct attempt a = {.path = path};
+    int r = pthread_create(&thread, NULL, try_to_open, &a);
+    if (r != 0)
+        return error_set(err, ERR_INTERNAL, r, "start a thread");
+    (void)pthread_join(thread, NULL);
+    if (a.sys != EACCES && a.sys != EPERM)
+        return 0;
+    return error_set(
+        err, ERR_CONFIG, 0,
+        "the VMM runs without root's rights and can't read %s; next: open it and the "
+        "directories above it to others (chmod o+rX), move it below /var/lib, or accept a "
+        "VMM with all rights by --sandbox false",
+        path);
+}

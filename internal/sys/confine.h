@@ -1,0 +1,53 @@
+/* confine.h: what a program that we start may still do: open the files on a list, and little else.
+ *
+ *   confine_new → confine_allow (any number) → struct spawn_spec.confine_fd → close →
+ * confine_verify
+ *
+ * A confined child has no capabilities and can't get any (no_new_privs, empty bounding set), and of
+ * the filesystem it reaches only what is on the list (Landlock), whoever's files it may read by
+ * their modes. It changes no mount, traces no process outside, opens no TCP port, and, where the
+ * kernel can say so (6.12), signals nobody outside and connects to no abstract socket. The list is
+ * of files as they are now: one that is put in another's place later is not on it.
+ *
+ * Root that is confined is an owner of its files, no more: a file of another user whose mode is
+ * closed to it stays closed. confine_can_read tells before.
+ */
+#ifndef CRABBOX_SYS_CONFINE_H
+#define CRABBOX_SYS_CONFINE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+enum confine_access {
+    CONFINE_READ,    /* a file, or all below a directory */
+    CONFINE_EXECUTE, /* the same, and run it */
+    CONFINE_WRITE,   /* read and write a file, and change its size */
+    CONFINE_DEVICE,  /* the same of a device, and its ioctls */
+    CONFINE_SOCKETS, /* make sockets in a directory, and nothing else there */
+};
+
+/* A list with nothing on it: a descriptor (caller closes), ERR_ENV where the kernel has no
+ * Landlock. */
+int confine_new(struct error *err);
+
+/* Puts `path` (relative to dirfd, or absolute) on the list. What is not there is passed over if
+ * `optional`, else ERR_ENV. */
+int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_access access,
+                  bool optional, struct error *err);
+
+/* In the child, between fork and exec: async-signal-safe. -1 with errno. */
+int confine_apply(int confine_fd);
+
+/* Whether the process really has no capabilities and no_new_privs: what is, not what was asked for.
+ * ERR_ENV if not. */
+int confine_verify(pid_t pid, struct error *err);
+
+/* Whether a confined program could open this file to read; ERR_CONFIG says what to change. */
+int confine_can_read(const char *path, struct error *err);
+
+/* The kernel's version of Landlock, 0 without one. */
+int confine_version(void);
+
+#endif

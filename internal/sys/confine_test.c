@@ -1,0 +1,204 @@
+#include "sys/confine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+
+static char dir[64];
+static int dir_fd, list_fd;
+
+static void must(int r, const struct error *err)
+{
+    if (r < 0)
+        fail_msg("%s", err->msg);
+}
+
+static void allow(const char *path, enum confine_access access)
+{
+    struct error err = ERROR_INIT;
+    must(confine_allow(list_fd, dir_fd, path, access, false, &err), &err);
+}
+
+/* A directory with files, and a list on which there is what a shell needs. */
+static int setup(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    static const char *const files[] = {"read", "write", "other"};
+    static const char *const host[] = {"/usr", "/bin", "/lib", "/lib64"};
+    const char *tmp = getenv("TMPDIR");
+    (void)str_format(dir, sizeof dir, "%s/confine.XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        must(file_write_new(dir_fd, files[i], "text\n", 5, 0600, &err), &err);
+    list_fd = confine_new(&err);
+    must(list_fd, &err);
+    for (size_t i = 0; i < ARRAY_LEN(host); i++)
+        must(confine_allow(list_fd, AT_FDCWD, host[i], CONFINE_EXECUTE, true, &err), &err);
+    must(confine_allow(list_fd, AT_FDCWD, "/dev/null", CONFINE_DEVICE, false, &err), &err);
+    allow("read", CONFINE_READ);
+    allow("write", CONFINE_WRITE);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    (void)close(list_fd);
+    (void)close(dir_fd);
+    must(dir_remove_tree(AT_FDCWD, dir, &err), &err);
+    return 0;
+}
+
+/* The exit code of a line of shell, confined or not. */
+static int shell(bool confined, const char *line)
+{
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+    spec.argv = argv;
+    spec.cwd_fd = dir_fd;
+    spec.confine_fd = confined ? list_fd : -1;
+    must(spawn_run(&spec, NULL, 4096, NULL, NULL, &st, &err), &err);
+    return st.exited ? st.code : 128 + st.signal;
+}
+
+/* Each has its counterpart: what is refused to the one is possible for the other. */
+static void both(const char *line, bool confined_too)
+{
+    if (shell(false, line) != 0)
+        fail_msg("not confined, and still it fails: %s", line);
+    if ((shell(true, line) == 0) != confined_too)
+        fail_msg("confined, and it %s: %s", confined_too ? "fails" : "succeeds", line);
+}
+
+static void test_only_what_is_on_the_list(void **state)
+{
+    (void)state;
+    both("cat read", true);
+    both("cat write && echo more >>write && : >write", true);
+    both("ls -d .", true); /* to walk through directories takes no right */
+    both("cat other", false);
+    both("echo x >>read", false);
+    both(": >new; rm new", false);
+    both("mkdir sub && rmdir sub", false);
+    both("ln -s read link && rm link", false);
+    both("mv other another && mv another other", false);
+    both("ls / >/dev/null", false);
+    both("cat /etc/passwd", false);
+    both("cat /proc/1/environ >/dev/null", false);
+    both("cat ../*/other", false);
+}
+
+static void test_a_file_put_in_its_place_is_not_on_it(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    both("cat read", true);
+    must(file_write_new(dir_fd, "read", "new\n", 4, 0600, &err), &err); /* by rename */
+    both("cat read", false);
+}
+
+static void test_sockets_where_they_may_be(void **state)
+{
+    (void)state;
+    static const char make[] =
+        "python3 -c 'import socket; socket.socket(1).bind(\"sock\")' && rm -f sock";
+    both(make, false);
+    allow(".", CONFINE_SOCKETS);
+    assert_int_equal(shell(true, "python3 -c 'import socket; socket.socket(1).bind(\"sock\")'"), 0);
+    assert_int_equal(unlinkat(dir_fd, "sock", 0), 0);
+    both(": >new; rm new", false);
+}
+
+static void test_no_capabilities_and_none_to_be_had(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    both("grep -q '^NoNewPrivs:.1$' /proc/self/status || true", true);
+    both("mount -t tmpfs none . && umount .", false);
+    both("chown 12345 write && chown 0 write", false);
+    both("kill -0 1", confine_version() < 6); /* a process outside */
+    both("su -s /bin/true nobody", false);
+}
+
+static void test_what_was_asked_for_is_looked_at(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    const char *const argv[] = {"/bin/sleep", "1000", NULL};
+    spec.argv = argv;
+    _cleanup_(child_kill) struct child plain = CHILD_INIT;
+    must(spawn(&spec, &plain, &err), &err);
+    spec.confine_fd = list_fd;
+    _cleanup_(child_kill) struct child confined = CHILD_INIT;
+    must(spawn(&spec, &confined, &err), &err);
+    must(confine_verify(confined.pid, &err), &err);
+    assert_int_equal(confine_verify(plain.pid, &err), -1);
+    assert_int_equal(err.kind, ERR_ENV);
+    assert_non_null(strstr(err.msg, "not confined as it should be"));
+}
+
+/* Root without capabilities is an owner of its own files only. */
+static void test_a_file_of_another_user_is_told_before(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *path = xasprintf("%s/other", dir);
+    if (geteuid() != 0)
+        skip();
+    must(confine_can_read(path, &err), &err);
+    assert_int_equal(fchownat(dir_fd, "other", 12345, 12345, 0), 0);
+    assert_int_equal(confine_can_read(path, &err), -1);
+    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_non_null(strstr(err.msg, "chmod o+rX"));
+    assert_int_equal(fchmodat(dir_fd, "other", 0644, 0), 0);
+    error_clear(&err);
+    must(confine_can_read(path, &err), &err);
+    /* The caller has kept all it had. */
+    assert_int_equal(fchownat(dir_fd, "other", 0, 0, 0), 0);
+}
+
+static void test_what_is_absent(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    assert_int_equal(confine_allow(list_fd, dir_fd, "absent", CONFINE_READ, true, &err), 0);
+    assert_int_equal(confine_allow(list_fd, dir_fd, "absent", CONFINE_READ, false, &err), -1);
+    assert_int_equal(err.sys, ENOENT);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_only_what_is_on_the_list),
+        T(test_a_file_put_in_its_place_is_not_on_it),
+        T(test_sockets_where_they_may_be),
+        T(test_no_capabilities_and_none_to_be_had),
+        T(test_what_was_asked_for_is_looked_at),
+        T(test_a_file_of_another_user_is_told_before),
+        T(test_what_is_absent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,66 @@
+#include "vmm/sandbox.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "sys/confine.h"
+#include "sys/spawn.h"
+
+/* The host's own, for every VMM. */
+static const struct {
+    const char *path;
+    enum confine_access access;
+} host_files[] = {
+    {"/usr", CONFINE_EXECUTE}, /* libraries, the loader, QEMU's firmware and modules */
+    {"/lib", CONFINE_EXECUTE},
+    {"/lib64", CONFINE_EXECUTE},
+    {"/etc/ld.so.cache", CONFINE_READ},
+    {"/dev/kvm", CONFINE_DEVICE},
+    {"/dev/net/tun", CONFINE_DEVICE},
+    {"/dev/null", CONFINE_DEVICE},
+    {"/dev/urandom", CONFINE_READ},
+    {"/sys/devices/system", CONFINE_READ}, /* how many processors there are */
+};
+
+/* A file that the guest is given: also readable by its mode, since no capability helps. */
+static int allow_file(int fd, const struct vmm_spec *spec, const char *path, bool writes,
+                      struct error *err)
+{
+    if (!path || !*path)
+        return 0;
+    if (*path == '/' && confine_can_read(path, err) < 0)
+        return -1;
+    /* Of a file that is not there the VMM itself says so. */
+    return confine_allow(fd, spec->dirfd, path, writes ? CONFINE_WRITE : CONFINE_READ, true, err);
+}
+
+static int allow_guest(int fd, const struct vmm_spec *spec, struct error *err)
+{
+    if (allow_file(fd, spec, spec->kernel, false, err) < 0 ||
+        allow_file(fd, spec, spec->initrd, false, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < spec->n_drives; i++)
+        if (allow_file(fd, spec, spec->drives[i].path, !spec->drives[i].read_only, err) < 0)
+            return -1;
+    if (allow_file(fd, spec, VMM_CONSOLE_LOG, true, err) < 0 ||
+        allow_file(fd, spec, VMM_LOG, true, err) < 0)
+        return -1;
+    return confine_allow(fd, spec->dirfd, ".", CONFINE_SOCKETS, false, err);
+}
+
+int vmm_sandbox(const struct vmm_spec *spec, struct error *err)
+{
+    _cleanup_free_ char *binary = spawn_lookup(spec->binary);
+    _cleanup_close_ int fd = confine_new(err);
+    if (fd < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
+        if (confine_allow(fd, AT_FDCWD, host_files[i].path, host_files[i].access, true, err) < 0)
+            return -1;
+    /* Where the program is not there, starting it says so. */
+    if (binary && (confine_allow(fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err) < 0 ||
+                   confine_can_read(binary, err) < 0))
+        return -1;
+    return allow_guest(fd, spec, err) < 0 ? -1 : TAKE_FD(fd);
+}
