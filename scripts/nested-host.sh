@@ -123,6 +123,7 @@ SECOND
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+ln -sn /proc/self/fd /dev/fd
 mkdir -p /dev/pts /dev/shm
 mount -t devpts pts /dev/pts
 for dir in /dev/shm /run "${TMPDIR:-/tmp}/.nested-host"; do
