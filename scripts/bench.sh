@@ -2,7 +2,7 @@
 # Side-by-side measurements, printed as a table: median, 95th percentile, samples, substrate.
 #
 #   scripts/bench.sh               everything (about five minutes on two cores)
-#   scripts/bench.sh SECTION...    only these: start list leases crowd sync clone emulated
+#   scripts/bench.sh SECTION...    only these: start list leases crowd sync network sandbox clone emulated
 #
 # BUILD           where the programs are (default build)
 # BENCH_QUICK=1   few samples: to see that it works, not for figures
@@ -19,7 +19,7 @@ case $build in /*) ;; *) build=$top/$build ;; esac
 image=${CRABBOX_FC_IMAGE_DIR:-/var/lib/crabbox-fc/images/default}
 bench=$build/testutil/bench
 residue=$build/testutil/residue
-all=(start list leases crowd sync clone emulated)
+all=(start list leases crowd sync network sandbox clone emulated)
 
 for section in "$@"; do
     case " ${all[*]} " in

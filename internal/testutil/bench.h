@@ -71,6 +71,8 @@ int bench_list(struct bench *b, struct error *err);
 int bench_leases(struct bench *b, struct error *err);
 int bench_crowd(struct bench *b, struct error *err);
 int bench_sync(struct bench *b, struct error *err);
+int bench_network(struct bench *b, struct error *err);
+int bench_sandbox(struct bench *b, struct error *err);
 int bench_clone(struct bench *b, struct error *err); /* arg: DIRECTORY=LABEL */
 int bench_emulated(struct bench *b, struct error *err);
 

@@ -11,15 +11,16 @@ static const struct section {
     const char *name;
     int (*run)(struct bench *b, struct error *err);
 } sections[] = {
-    {"start", bench_start},       {"list", bench_list}, {"leases", bench_leases},
-    {"crowd", bench_crowd},       {"sync", bench_sync}, {"clone", bench_clone},
-    {"emulated", bench_emulated},
+    {"start", bench_start},     {"list", bench_list},   {"leases", bench_leases},
+    {"crowd", bench_crowd},     {"sync", bench_sync},   {"network", bench_network},
+    {"sandbox", bench_sandbox}, {"clone", bench_clone}, {"emulated", bench_emulated},
 };
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: bench --build DIR --work DIR [--quick] SECTION [ARG]\n"
-                          "sections: start list leases crowd sync clone emulated\n");
+    (void)fprintf(stderr,
+                  "usage: bench --build DIR --work DIR [--quick] SECTION [ARG]\n"
+                  "sections: start list leases crowd sync network sandbox clone emulated\n");
     return 2;
 }
 
