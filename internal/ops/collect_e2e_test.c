@@ -1,19 +1,6 @@
 /* What comes back from a run: files, artifacts, reports and streams, through the stand-in. */
 #include "testutil/e2e.h"
 
-static int setup(void **state)
-{
-    (void)e2e_open(state);
-    e2e_warmup("box");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    e2e_stop("box");
-    return e2e_close(state);
-}
-
 /* An empty work directory here and there. */
 static int fresh(void **state)
 {
@@ -162,5 +149,5 @@ int main(void)
         cmocka_unit_test_setup(test_junit, fresh),
         cmocka_unit_test_setup(test_capture, fresh),
     };
-    return E2E_GROUP(tests, setup, teardown);
+    return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

@@ -7,19 +7,6 @@
 
 #include "testutil/e2e.h"
 
-static int setup(void **state)
-{
-    (void)e2e_open(state);
-    e2e_warmup("box");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    e2e_stop("box");
-    return e2e_close(state);
-}
-
 static int fresh(void **state)
 {
     (void)state;
@@ -149,5 +136,5 @@ int main(void)
         cmocka_unit_test(test_tunnel),
         cmocka_unit_test(test_tunnel_refuses),
     };
-    return E2E_GROUP(tests, setup, teardown);
+    return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

@@ -36,6 +36,19 @@ int e2e_close(void **state)
     return 0;
 }
 
+int e2e_open_box(void **state)
+{
+    (void)e2e_open(state);
+    e2e_warmup("box");
+    return 0;
+}
+
+int e2e_close_box(void **state)
+{
+    e2e_stop("box");
+    return e2e_close(state);
+}
+
 int e2e_end(int failed)
 {
     bool open = *bed.dir;

@@ -54,6 +54,9 @@ extern struct bed bed;
 int e2e_open(void **state);
 int e2e_close(void **state);
 int e2e_after_each(void **state);
+/* The same two with a lease "box" that all tests of the group use. */
+int e2e_open_box(void **state);
+int e2e_close_box(void **state);
 /* Adds to the number of failures what cmocka does not: a teardown of the group that failed. */
 int e2e_end(int failed);
 
