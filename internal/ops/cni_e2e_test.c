@@ -49,12 +49,6 @@ static struct bed_result warmup(void)
     return BED_RUN(&bed, "warmup", "--slug", "a");
 }
 
-static void warmup_ok(void)
-{
-    _cleanup_bed_result_ struct bed_result r = warmup();
-    bed_assert_code(r, 0);
-}
-
 static void stop_ok(void)
 {
     e2e_stop("a");
@@ -76,7 +70,7 @@ static void test_status_says_cni(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_BRIDGE);
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-ec", "\"$0\" status a --json | jq -r '.labels.network, .ssh.host'",
         bed.program);
@@ -199,7 +193,7 @@ static void test_the_list_and_its_file_may_change_meanwhile(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_PTP);
-    warmup_ok();
+    e2e_warmup("a");
     E2E_EXEC_OK("sh", "-ec", "rm \"$0\"/cni/10-box.conflist", bed.dir);
     stop_ok();
 }
@@ -209,7 +203,7 @@ static void test_stop_after_the_vmm_was_killed(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_PTP);
-    warmup_ok();
+    e2e_warmup("a");
     e2e_shell("pid=$(\"$0\" status a --json | jq .vmm.pid); kill -9 $pid; "
               "while [ -e /proc/$pid ] && ! grep -q '^State:.[ZX]' /proc/$pid/status; do :; done; "
               "iptables -t nat -S | grep -q CNI-");
@@ -223,7 +217,7 @@ static void test_after_a_reboot_plugins_get_no_namespace(void **state)
                  "[ $CNI_COMMAND = DEL ] && echo \"netns=$CNI_NETNS.\" >> "
                  "\"$dir/del\"; [ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-ec",
         "id=$(\"$0\" status a --json | jq -r .leaseId); kill -9 $(\"$0\" status a --json | "
@@ -246,7 +240,7 @@ static void test_a_failed_del_is_kept_and_tried_again(void **state)
                  "case $CNI_COMMAND in ADD) " HAND_ON " ;; DEL) [ ! -e \"$dir/broken\" ] || "
                  "{ echo '{\"code\":11,\"msg\":\"not today\"}'; exit 1; } ;; esac");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
-    warmup_ok();
+    e2e_warmup("a");
     E2E_EXEC_OK("touch", "../broken");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
     bed_assert_code(r, 1);
@@ -267,7 +261,7 @@ static void test_a_del_that_was_interrupted_converges(void **state)
                  "[ $CNI_COMMAND = DEL ] || exec \"$real\"\n"
                  "\"$real\" || exit\n[ -e \"$dir/once\" ] && exit\n: > \"$dir/once\"; exit 1");
     bed_use_cni(&bed, bin, BED_CNI_LIST(ODD1));
-    warmup_ok();
+    e2e_warmup("a");
     E2E_CODE(1, "stop", "a");
     stop_ok();
 }
@@ -291,7 +285,7 @@ static void test_a_plugin_sees_only_what_is_its_own(void **state)
                  "[ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
     bed_setenv(&bed, "SECRET_TOKEN", "hunter2");
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-c",
         "grep -v -e ^PWD= -e ^OLDPWD= -e ^_= -e ^SHLVL= ../seen | sed 's/=.*//' "
@@ -305,7 +299,7 @@ static void test_entries_for_the_tap_are_not_needed(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"tc-redirect-tap\"}"));
-    warmup_ok();
+    e2e_warmup("a");
     stop_ok();
 }
 
@@ -314,7 +308,7 @@ static void test_peers_are_reached_where_that_is_asked_for(void **state)
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_BRIDGE);
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", "true");
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-ec",
         "\"$0\" warmup --slug b; host=$(\"$0\" status b --json | jq -r .ssh.host); "
@@ -341,7 +335,7 @@ static void test_a_smaller_mtu_is_found_out(void **state)
     (void)state;
     bed_use_cni(&bed, bin,
                 BED_CNI_LIST("{\"type\":\"ptp\",\"mtu\":1300,\"ipMasq\":true," BED_CNI_IPAM "}"));
-    warmup_ok();
+    e2e_warmup("a");
     e2e_shell("head -c 3000000 /dev/urandom > blob; "
               "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob");
     stop_ok();
@@ -355,12 +349,12 @@ static void test_a_host_that_drops_what_is_forwarded(void **state)
         "\"$0\" run --id a --no-sync -q -- curl -sS -m 2 --noproxy '*' http://" BED_OUTSIDE "/";
     E2E_EXEC_OK("iptables", "-P", "FORWARD", "DROP");
     bed_use_cni(&bed, bin, BED_CNI_PTP);
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result no = BED_EXEC(&bed, "sh", "-c", ask, bed.program);
     bed_assert_code(no, 28);
     e2e_stop("a");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"firewall\"}"));
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result yes = BED_EXEC(&bed, "sh", "-c", ask, bed.program);
     bed_assert_code(yes, 0);
     bed_assert_has(yes.out.buf, "peer=" BED_HOST);

@@ -45,14 +45,7 @@ static int64_t wait_until_gone(const char *slug, int64_t ms)
     return clock_boot_ms() - start;
 }
 
-#define WARMUP(slug, ...)                                                                          \
-    warmup((const char *const[]){"warmup", "-q", "--slug", slug, __VA_ARGS__, NULL})
-
-static void warmup(const char *const *args)
-{
-    _cleanup_bed_result_ struct bed_result r = bed_run(&bed, args);
-    bed_assert_code(r, 0);
-}
+#define WARMUP(slug, ...) E2E_OK("warmup", "-q", "--slug", slug, __VA_ARGS__)
 
 static void test_ttl_is_over(void **state)
 {

@@ -43,7 +43,7 @@ extern struct bed bed;
 
 /* ---- the frame ---- */
 
-/* A test with the look at what it left behind it. */
+/* A test, and behind it the look at what it left. */
 #define E2E_TEST(f) cmocka_unit_test_teardown(f, e2e_after_each)
 /* All tests in one bed; the program's exit code. bed.run_timeout_ms may be set before. */
 #define E2E_MAIN(tests) E2E_GROUP(tests, e2e_open, e2e_close)
@@ -105,8 +105,8 @@ struct lease_entry;
 /* All entries of the state directory, through the module that reads it; the caller frees them. */
 size_t e2e_leases(struct lease_entry **all);
 
-/* Starts a warmup of which a fault of the stand-in keeps the end open (set it before), and returns
- * when it is there. */
+/* Starts a warmup and returns when the stand-in makes its mark: at the fault that was set before,
+ * or when its guest starts. */
 struct child e2e_warmup_stuck(const char *slug);
 
 /* ---- programs that run meanwhile ---- */
