@@ -22,20 +22,6 @@
 
 #define STRANGER 65534
 
-static int setup(void **state)
-{
-    static struct config_dir d;
-    config_dir_make(&d);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    config_dir_remove(*state);
-    return 0;
-}
-
 /* Giving files away takes root. In CI that is not optional. */
 static void need_root(void)
 {
@@ -44,30 +30,6 @@ static void need_root(void)
     if (getenv("CI"))
         fail_msg("this test needs root");
     skip();
-}
-
-static void load_ok(const struct config_dir *d, struct config *cfg)
-{
-    struct error err = ERROR_INIT;
-    if (config_dir_load(d, NULL, 0, cfg, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
-static void expect_cpus(const struct config_dir *d, int64_t cpus)
-{
-    struct config cfg;
-    load_ok(d, &cfg);
-    assert_int_equal(cfg.firecracker.cpus, cpus);
-    config_free(&cfg);
-}
-
-static void trust_repo(const struct config_dir *d)
-{
-    struct error err = ERROR_INIT;
-    struct trust_report r = TRUST_REPORT_INIT;
-    if (trust_add(config_dir_envp(d), config_dir_path(d, REPO_FILE), NULL, &r, &err) < 0)
-        fail_msg("%s", err.msg);
-    strbuf_free(&r.keys);
 }
 
 #define HOSTILE "firecracker:\n  cpus: 2\n  binary: /opt/a/firecracker\n"
@@ -82,8 +44,8 @@ static void test_repo_file_of_stranger(void **state)
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 2}\n");
     assert_int_equal(chown(config_dir_path(d, REPO_FILE), STRANGER, STRANGER), 0);
     assert_int_equal(config_dir_refused(d, "belongs to another user"), ERR_TRUST);
-    trust_repo(d);
-    expect_cpus(d, 2);
+    config_dir_trust_repo(d);
+    config_dir_expect_cpus(d, 2);
 }
 
 static void test_repo_file_writable(void **state)
@@ -91,7 +53,7 @@ static void test_repo_file_writable(void **state)
     struct config_dir *d = *state;
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 2}\n");
     assert_int_equal(chmod(config_dir_path(d, REPO_FILE), 0664), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
     assert_int_equal(chmod(config_dir_path(d, REPO_FILE), 0666), 0);
     assert_int_equal(config_dir_refused(d, "can be written by anybody"), ERR_TRUST);
 }
@@ -104,7 +66,7 @@ static void test_sudo(void **state)
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 2}\n");
     assert_int_equal(chown(config_dir_path(d, REPO_FILE), STRANGER, STRANGER), 0);
     config_dir_setenv(d, "SUDO_UID=65534");
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
 }
 
 static void test_trusted_files_of_stranger(void **state)
@@ -114,7 +76,7 @@ static void test_trusted_files_of_stranger(void **state)
     need_root();
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         config_dir_write(d, files[i], "firecracker: {cpus: 2}\n");
-        expect_cpus(d, 2);
+        config_dir_expect_cpus(d, 2);
         assert_int_equal(chown(config_dir_path(d, files[i]), STRANGER, STRANGER), 0);
         assert_int_equal(config_dir_refused(d, "belongs to another user"), ERR_TRUST);
         assert_int_equal(unlink(config_dir_path(d, files[i])), 0);
@@ -135,12 +97,12 @@ static void test_trusted_files_writable(void **state)
         assert_int_equal(chmod(config_dir_path(d, files[i]), 0646), 0);
         assert_int_equal(config_dir_refused(d, "can be written by others"), ERR_TRUST);
         assert_int_equal(chmod(config_dir_path(d, files[i]), 0644), 0);
-        expect_cpus(d, 2);
+        config_dir_expect_cpus(d, 2);
     }
     assert_int_equal(chmod(config_dir_path(d, "home"), 0777), 0);
     assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
     assert_int_equal(chmod(config_dir_path(d, "home"), 01777), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
 }
 
 static void test_user_file_links(void **state)
@@ -149,7 +111,7 @@ static void test_user_file_links(void **state)
     config_dir_write(d, "out/mine.yaml", "firecracker: {cpus: 2}\n");
     assert_int_equal(symlink(config_dir_path(d, "out/mine.yaml"), config_dir_path(d, USER_FILE)),
                      0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
     assert_int_equal(chmod(config_dir_path(d, "out"), 0777), 0);
     assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
     assert_int_equal(unlink(config_dir_path(d, USER_FILE)), 0);
@@ -177,7 +139,7 @@ static void test_way_of_strangers(void **state)
     assert_int_equal(rmdir(config_dir_path(d, "home/.config/crabbox-fc")), 0);
     assert_int_equal(rmdir(link), 0);
     assert_int_equal(symlink("../out/../out/./elsewhere", link), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
     assert_int_equal(lchown(link, STRANGER, STRANGER), 0);
     assert_int_equal(config_dir_refused(d, "home/.config, which belongs to another user"),
                      ERR_TRUST);
@@ -185,13 +147,13 @@ static void test_way_of_strangers(void **state)
     assert_int_equal(chmod(config_dir_path(d, "home"), 0777), 0);
     assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
     assert_int_equal(chmod(config_dir_path(d, "home"), 01777), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
 
     /* Of several links each counts, and a circle ends. */
     assert_int_equal(unlink(link), 0);
     assert_int_equal(symlink(second, link), 0);
     assert_int_equal(symlink("elsewhere", second), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
     assert_int_equal(lchown(second, STRANGER, STRANGER), 0);
     assert_int_equal(config_dir_refused(d, "out/second, which belongs to another user"), ERR_TRUST);
     assert_int_equal(unlink(second), 0);
@@ -221,14 +183,14 @@ static void test_paths_into_repo(void **state)
     (void)str_format(text, sizeof text, "firecracker: {kernel: %s}\n",
                      config_dir_path(d, "repository/vmlinux"));
     config_dir_write(d, USER_FILE, text);
-    load_ok(d, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     config_free(&cfg);
     /* The trusted content of the repository's own file does not cover the rest of it. */
     config_dir_write(d, USER_FILE, "");
     (void)str_format(text, sizeof text, "firecracker: {kernel: %s}\n",
                      config_dir_path(d, "repo/vmlinux"));
     config_dir_write(d, REPO_FILE, text);
-    trust_repo(d);
+    config_dir_trust_repo(d);
     assert_int_equal(config_dir_refused(d, "leads into the repository"), ERR_TRUST);
     config_dir_write(d, REPO_FILE, "");
     /* A flag is the user's own word for this call. */
@@ -256,7 +218,7 @@ static void test_path_into_repo(void **state)
                      config_dir_path(d, "repo/bin"));
     free(d->env[1]);
     d->env[1] = xstrdup(path);
-    expect_cpus(d, 4);
+    config_dir_expect_cpus(d, 4);
 }
 
 static void test_path_relative(void **state)
@@ -314,7 +276,7 @@ static void test_race(void **state)
     struct config_dir *d = *state;
     unsigned trusted = 0, refused = 0;
     config_dir_write(d, REPO_FILE, HOSTILE);
-    trust_repo(d);
+    config_dir_trust_repo(d);
     pid_t pid = start_flipping(d);
     for (unsigned i = 0; i < 20000 && (i < 500 || !trusted || !refused); i++) {
         struct config cfg;
@@ -364,24 +326,22 @@ static void test_concurrent_add(void **state)
     trust_store_free(&s);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_repo_file_of_stranger),
-        T(test_repo_file_writable),
-        T(test_sudo),
-        T(test_trusted_files_of_stranger),
-        T(test_trusted_files_writable),
-        T(test_user_file_links),
-        T(test_way_of_strangers),
-        T(test_paths_into_repo),
-        T(test_path_into_repo),
-        T(test_path_relative),
-        T(test_snapshot),
-        T(test_race),
-        T(test_concurrent_add),
+        CONFIG_DIR_TEST(test_repo_file_of_stranger),
+        CONFIG_DIR_TEST(test_repo_file_writable),
+        CONFIG_DIR_TEST(test_sudo),
+        CONFIG_DIR_TEST(test_trusted_files_of_stranger),
+        CONFIG_DIR_TEST(test_trusted_files_writable),
+        CONFIG_DIR_TEST(test_user_file_links),
+        CONFIG_DIR_TEST(test_way_of_strangers),
+        CONFIG_DIR_TEST(test_paths_into_repo),
+        CONFIG_DIR_TEST(test_path_into_repo),
+        CONFIG_DIR_TEST(test_path_relative),
+        CONFIG_DIR_TEST(test_snapshot),
+        CONFIG_DIR_TEST(test_race),
+        CONFIG_DIR_TEST(test_concurrent_add),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,28 +11,6 @@
 #include "config/keys.h"
 #include "testutil/config_dir.h"
 
-static int setup(void **state)
-{
-    static struct config_dir d;
-    config_dir_make(&d);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    config_dir_remove(*state);
-    return 0;
-}
-
-static void load_ok(const struct config_dir *d, const struct config_flag *flags, size_t n,
-                    struct config *cfg)
-{
-    struct error err = ERROR_INIT;
-    if (config_dir_load(d, flags, n, cfg, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
 static void test_locked(void **state)
 {
     struct config_dir *d = *state;
@@ -43,7 +21,7 @@ static void test_locked(void **state)
     config_dir_write(d, SYS_FILE,
                      "firecracker: {network: nat}\nfloor:\n"
                      "  locked: [vmm, firecracker.network]\n");
-    load_ok(d, &same, 1, &cfg);
+    config_dir_load_ok(d, &same, 1, &cfg);
     config_free(&cfg);
     assert_int_equal(config_dir_load(d, &other, 1, &cfg, &err), -1);
     assert_int_equal(err.kind, ERR_TRUST);
@@ -63,7 +41,7 @@ static void test_ceiling(void **state)
     struct config cfg;
     config_dir_write(d, SYS_FILE, "firecracker: {cpus: 2}\nfloor:\n  max: {firecracker.cpus: 3}\n");
     config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 3\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 3);
     config_free(&cfg);
     config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 4\n");
@@ -101,14 +79,14 @@ static void test_boot_locked(void **state)
         config_dir_write(d, USER_FILE, "image: {dir: /other}\n");
         assert_int_equal(config_dir_refused(d, "what boots is locked by the system"), ERR_TRUST);
         config_dir_write(d, USER_FILE, "image: {dir: \"\"}\n");
-        load_ok(d, NULL, 0, &cfg);
+        config_dir_load_ok(d, NULL, 0, &cfg);
         assert_string_equal(cfg.image.dir, "");
         config_free(&cfg);
     }
     /* Where the system boots an image of ours, a locked kernel says nothing about it. */
     config_dir_write(d, SYS_FILE, "floor: {locked: [firecracker.kernel]}\n");
     config_dir_write(d, USER_FILE, "image: {dir: /other}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     config_free(&cfg);
 }
 
@@ -126,7 +104,7 @@ static void test_lock_needs_whole_path(void **state)
     config_dir_write(d, SYS_FILE,
                      "qemu: {binary: /usr/bin/qemu}\nimage: {dir: /i}\n"
                      "floor: {locked: [qemu, image, firecracker.jailer]}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     config_free(&cfg);
 }
 
@@ -136,13 +114,13 @@ static void test_keep_under_bound(void **state)
     struct config_dir *d = *state;
     struct config cfg;
     struct error err = ERROR_INIT;
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(config_check_keep(&cfg, "--keep", &err), 0);
     config_free(&cfg);
     const char *const floors[] = {"floor: {max: {lease.ttl: 4h}}\n", "floor: {locked: [lease]}\n"};
     for (size_t i = 0; i < ARRAY_LEN(floors); i++) {
         config_dir_write(d, SYS_FILE, floors[i]);
-        load_ok(d, NULL, 0, &cfg);
+        config_dir_load_ok(d, NULL, 0, &cfg);
         assert_int_equal(config_check_keep(&cfg, "--keep", &err), -1);
         assert_int_equal(err.kind, ERR_TRUST);
         assert_non_null(strstr(err.msg, "--keep: a kept lease never expires"));
@@ -156,7 +134,7 @@ static void test_show_ceiling(void **state)
     struct config cfg;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     config_dir_write(d, SYS_FILE, "floor: {max: {firecracker.memoryMiB: 8GiB, lease.ttl: 4h}}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     config_show_text(&cfg, &text);
     assert_non_null(strstr(text.buf, "default (at most 8GiB)\n"));
     assert_non_null(strstr(text.buf, "default (at most 4h)\n"));
@@ -167,14 +145,17 @@ static void test_show_ceiling(void **state)
     config_free(&cfg);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_locked),           T(test_ceiling),      T(test_ceiling_below_default),
-        T(test_image_locked),     T(test_boot_locked),  T(test_lock_needs_whole_path),
-        T(test_keep_under_bound), T(test_show_ceiling),
+        CONFIG_DIR_TEST(test_locked),
+        CONFIG_DIR_TEST(test_ceiling),
+        CONFIG_DIR_TEST(test_ceiling_below_default),
+        CONFIG_DIR_TEST(test_image_locked),
+        CONFIG_DIR_TEST(test_boot_locked),
+        CONFIG_DIR_TEST(test_lock_needs_whole_path),
+        CONFIG_DIR_TEST(test_keep_under_bound),
+        CONFIG_DIR_TEST(test_show_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

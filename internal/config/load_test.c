@@ -11,28 +11,6 @@
 #include "config/keys.h"
 #include "testutil/config_dir.h"
 
-static int setup(void **state)
-{
-    static struct config_dir d;
-    config_dir_make(&d);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    config_dir_remove(*state);
-    return 0;
-}
-
-static void load_ok(const struct config_dir *d, const struct config_flag *flags, size_t n,
-                    struct config *cfg)
-{
-    struct error err = ERROR_INIT;
-    if (config_dir_load(d, flags, n, cfg, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
 static const char *source_of(const struct config *cfg, const char *key)
 {
     return config_value_source(cfg, config_key_by_name(key));
@@ -41,7 +19,7 @@ static const char *source_of(const struct config *cfg, const char *key)
 static void test_defaults(void **state)
 {
     struct config cfg;
-    load_ok(*state, NULL, 0, &cfg);
+    config_dir_load_ok(*state, NULL, 0, &cfg);
     assert_string_equal(cfg.firecracker.binary, "firecracker");
     assert_string_equal(cfg.firecracker.jailer, "");
     assert_string_equal(cfg.firecracker.kernel, "/var/lib/crabbox/firecracker/vmlinux");
@@ -85,7 +63,7 @@ static void test_precedence(void **state)
     config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 5\n  memoryMiB: 3GiB\n  diskMiB: 4GiB\n");
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPUS=6");
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_MEMORY_MIB=4GiB");
-    load_ok(d, flags, 2, &cfg);
+    config_dir_load_ok(d, flags, 2, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 8);
     assert_int_equal(cfg.firecracker.memory_mib, 4096);
     assert_int_equal(cfg.firecracker.disk_mib, 4096);
@@ -115,12 +93,12 @@ static void test_every_env_and_flag(void **state)
         const struct config_flag flag = {key->name, value, "--x"};
         char assignment[256];
         assert_ptr_equal(config_key_by_flag(key->flag), key);
-        load_ok(d, &flag, 1, &cfg);
+        config_dir_load_ok(d, &flag, 1, &cfg);
         assert_string_equal(config_value_source(&cfg, key), "flag:--x");
         config_free(&cfg);
         (void)str_format(assignment, sizeof assignment, "%s=%s", key->env, value);
         config_dir_setenv(d, assignment);
-        load_ok(d, NULL, 0, &cfg);
+        config_dir_load_ok(d, NULL, 0, &cfg);
         (void)str_format(assignment, sizeof assignment, "env:%s", key->env);
         assert_string_equal(config_value_source(&cfg, key), assignment);
         config_free(&cfg);
@@ -163,7 +141,7 @@ static void test_env_strict(void **state)
     config_dir_setenv(d, "CRABBOX_FC_TEST_ANYTHING=1");
     config_dir_setenv(d, "CRABBOX_BIN=x");
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPUS=");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 4);
     config_free(&cfg);
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPU=3");
@@ -210,7 +188,7 @@ static void test_env_near_miss(void **state)
     struct config cfg;
     config_dir_setenv(d, "CRABBOX_PROVIDER=aws");
     config_dir_setenv(d, "CRABBOX_VMM=x");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     config_free(&cfg);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char set[64], expect[160];
@@ -241,7 +219,7 @@ static void test_flag_again(void **state)
     const struct config_flag dns[] = {{"network.dns", "1.1.1.1,2.2.2.2,3.3.3.3", "--network-dns"},
                                       {"network.dns", "4.4.4.4", "--network-dns"}};
     config_dir_setenv(d, "CRABBOX_FC_SYNC_EXCLUDE=env");
-    load_ok(d, flags, ARRAY_LEN(flags), &cfg);
+    config_dir_load_ok(d, flags, ARRAY_LEN(flags), &cfg);
     assert_string_equal(cfg.run.exclude, "a\nb");
     assert_int_equal(cfg.firecracker.cpus, 3);
     assert_string_equal(cfg.run.allow_env, "B,C");
@@ -272,7 +250,7 @@ static void test_flag_relative(void **state)
     struct config_dir *d = *state;
     struct config cfg;
     const struct config_flag flag = {"firecracker.kernel", "../out/vmlinux", "--x"};
-    load_ok(d, &flag, 1, &cfg);
+    config_dir_load_ok(d, &flag, 1, &cfg);
     assert_string_equal(cfg.firecracker.kernel, config_dir_path(d, "repo/../out/vmlinux"));
     config_free(&cfg);
 }
@@ -283,12 +261,12 @@ static void test_repo_search(void **state)
     struct config cfg;
     config_dir_write(d, "repo/.crabbox-fc.yaml", "firecracker: {cpus: 2}\n");
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "repo/sub/deep"));
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 2);
     assert_string_equal(config_repo_root(&cfg), config_dir_path(d, "repo"));
     config_free(&cfg);
     config_dir_write(d, "repo/sub/.crabbox-fc.yaml", "firecracker: {cpus: 3}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 3);
     config_free(&cfg);
 }
@@ -300,16 +278,16 @@ static void test_repo_search_ends(void **state)
     struct config_dir *d = *state;
     struct config cfg;
     config_dir_write(d, ".crabbox-fc.yaml", "firecracker: {cpus: 2}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 4);
     config_free(&cfg);
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "out"));
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 4);
     assert_string_equal(config_repo_root(&cfg), "");
     config_free(&cfg);
     (void)str_copy(d->cwd, sizeof d->cwd, d->root);
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 2);
     config_free(&cfg);
 }
@@ -321,13 +299,13 @@ static void test_user_dir(void **state)
     char assignment[PATH_MAX + 32];
     config_dir_write(d, USER_FILE, "firecracker: {cpus: 2}\n");
     config_dir_write(d, "xdg/crabbox-fc/config.yaml", "firecracker: {cpus: 3}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 2);
     config_free(&cfg);
     (void)str_format(assignment, sizeof assignment, "XDG_CONFIG_HOME=%s",
                      config_dir_path(d, "xdg"));
     config_dir_setenv(d, assignment);
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 3);
     config_free(&cfg);
 }
@@ -368,19 +346,19 @@ static void test_image_choice(void **state)
     struct config cfg;
     const struct config_flag dir = {"image.dir", "/i", "--image-dir"};
     const struct config_flag none = {"image.dir", "", "--image-dir"};
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.image.dir, "/var/lib/crabbox-fc/images/default");
     config_free(&cfg);
     config_dir_write(d, USER_FILE, "image: {dir: /u}\n");
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_ROOTFS=/r");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.image.dir, "");
     assert_non_null(strstr(source_of(&cfg, "image.dir"), "gives way to env:"));
     config_free(&cfg);
-    load_ok(d, &dir, 1, &cfg);
+    config_dir_load_ok(d, &dir, 1, &cfg);
     assert_string_equal(cfg.image.dir, "/i");
     config_free(&cfg);
-    load_ok(d, &none, 1, &cfg);
+    config_dir_load_ok(d, &none, 1, &cfg);
     assert_string_equal(cfg.image.dir, "");
     config_free(&cfg);
     config_dir_setenv(d, "CRABBOX_FC_IMAGE_DIR=/e");
@@ -394,7 +372,7 @@ static void test_show(void **state)
     struct config_dir *d = *state;
     struct config cfg;
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 2}\nsync: {exclude: [a, \"b,c\"]}\n");
-    load_ok(d, NULL, 0, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     config_show_text(&cfg, &text);
     for (size_t i = 0; i < config_keys_len; i++)
@@ -435,21 +413,19 @@ static void test_show(void **state)
     config_free(&cfg);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_defaults),           T(test_precedence),
-        T(test_every_env_and_flag), T(test_table),
-        T(test_env_strict),         T(test_env_unknown),
-        T(test_env_near_miss),      T(test_env_bad_value),
-        T(test_env_relative_path),  T(test_flag_again),
-        T(test_flag_errors),        T(test_flag_relative),
-        T(test_repo_search),        T(test_repo_search_ends),
-        T(test_user_dir),           T(test_xdg_relative),
-        T(test_bad_files),          T(test_large_file),
-        T(test_image_choice),       T(test_show),
+        CONFIG_DIR_TEST(test_defaults),           CONFIG_DIR_TEST(test_precedence),
+        CONFIG_DIR_TEST(test_every_env_and_flag), CONFIG_DIR_TEST(test_table),
+        CONFIG_DIR_TEST(test_env_strict),         CONFIG_DIR_TEST(test_env_unknown),
+        CONFIG_DIR_TEST(test_env_near_miss),      CONFIG_DIR_TEST(test_env_bad_value),
+        CONFIG_DIR_TEST(test_env_relative_path),  CONFIG_DIR_TEST(test_flag_again),
+        CONFIG_DIR_TEST(test_flag_errors),        CONFIG_DIR_TEST(test_flag_relative),
+        CONFIG_DIR_TEST(test_repo_search),        CONFIG_DIR_TEST(test_repo_search_ends),
+        CONFIG_DIR_TEST(test_user_dir),           CONFIG_DIR_TEST(test_xdg_relative),
+        CONFIG_DIR_TEST(test_bad_files),          CONFIG_DIR_TEST(test_large_file),
+        CONFIG_DIR_TEST(test_image_choice),       CONFIG_DIR_TEST(test_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,44 +20,6 @@
 #include "config/trust.h"
 #include "testutil/config_dir.h"
 
-static int setup(void **state)
-{
-    static struct config_dir d;
-    config_dir_make(&d);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    config_dir_remove(*state);
-    return 0;
-}
-
-static void load_ok(const struct config_dir *d, struct config *cfg)
-{
-    struct error err = ERROR_INIT;
-    if (config_dir_load(d, NULL, 0, cfg, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
-static void expect_cpus(const struct config_dir *d, int64_t cpus)
-{
-    struct config cfg;
-    load_ok(d, &cfg);
-    assert_int_equal(cfg.firecracker.cpus, cpus);
-    config_free(&cfg);
-}
-
-static void trust_repo(const struct config_dir *d)
-{
-    struct error err = ERROR_INIT;
-    struct trust_report r = TRUST_REPORT_INIT;
-    if (trust_add(config_dir_envp(d), config_dir_path(d, REPO_FILE), NULL, &r, &err) < 0)
-        fail_msg("%s", err.msg);
-    strbuf_free(&r.keys);
-}
-
 /* ---- hostile repositories ---- */
 
 static void test_hostile_files(void **state)
@@ -138,7 +100,7 @@ static void test_every_key(void **state)
             continue;
         }
         struct config cfg;
-        load_ok(d, &cfg);
+        config_dir_load_ok(d, NULL, 0, &cfg);
         assert_true(str_has_prefix(config_value_source(&cfg, key), "repo:"));
         config_free(&cfg);
     }
@@ -149,11 +111,11 @@ static void test_tightening(void **state)
     struct config_dir *d = *state;
     struct config cfg;
     config_dir_write(d, REPO_FILE, "run: {allowEnv: [NODE_OPTIONS]}\n");
-    load_ok(d, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.run.allow_env, "NODE_OPTIONS");
     config_free(&cfg);
     config_dir_write(d, REPO_FILE, "run: {allowEnv: []}\n");
-    load_ok(d, &cfg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.run.allow_env, "");
     config_free(&cfg);
     config_dir_write(d, REPO_FILE, "run: {allowEnv: [CI, AB]}\n"); /* as long as CI */
@@ -186,7 +148,7 @@ static void test_a_guest_does_not_outlive_its_work(void **state)
             assert_int_equal(config_dir_refused(d, cases[i].key), ERR_TRUST);
             continue;
         }
-        load_ok(d, &cfg);
+        config_dir_load_ok(d, NULL, 0, &cfg);
         config_free(&cfg);
     }
 }
@@ -238,11 +200,11 @@ static void test_git_file(void **state)
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 2}\n");
     config_dir_write(d, "repo/sub/.git", "gitdir: /x\n");
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "repo/sub/deep"));
-    expect_cpus(d, 4);
+    config_dir_expect_cpus(d, 4);
     assert_int_equal(unlink(config_dir_path(d, "repo/sub/.git")), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
     assert_int_equal(symlink("/nowhere", config_dir_path(d, "repo/sub/.git")), 0);
-    expect_cpus(d, 4);
+    config_dir_expect_cpus(d, 4);
 }
 
 /* ---- trusting ---- */
@@ -258,8 +220,8 @@ static void test_trust_roundtrip(void **state)
     bool removed;
     config_dir_write(d, REPO_FILE, HOSTILE);
     (void)config_dir_refused(d, "firecracker.binary");
-    trust_repo(d);
-    load_ok(d, &cfg);
+    config_dir_trust_repo(d);
+    config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.firecracker.binary, "/opt/a/firecracker");
     assert_int_equal(cfg.firecracker.cpus, 2);
     config_free(&cfg);
@@ -267,12 +229,12 @@ static void test_trust_roundtrip(void **state)
     config_dir_write(d, REPO_FILE, CHANGED);
     assert_int_equal(config_dir_refused(d, "firecracker.binary"), ERR_TRUST);
     config_dir_write(d, REPO_FILE, HOSTILE);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
 
     /* Trusting the new content forgets the old. */
     config_dir_write(d, REPO_FILE, CHANGED);
-    trust_repo(d);
-    expect_cpus(d, 2);
+    config_dir_trust_repo(d);
+    config_dir_expect_cpus(d, 2);
     config_dir_write(d, REPO_FILE, HOSTILE);
     (void)config_dir_refused(d, "firecracker.binary");
 
@@ -291,7 +253,7 @@ static void test_trust_elsewhere(void **state)
 {
     struct config_dir *d = *state;
     config_dir_write(d, REPO_FILE, HOSTILE);
-    trust_repo(d);
+    config_dir_trust_repo(d);
     config_dir_write(d, "repo/sub/.crabbox-fc.yaml", HOSTILE);
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "repo/sub"));
     assert_int_equal(config_dir_refused(d, "firecracker.binary"), ERR_TRUST);
@@ -312,9 +274,9 @@ static void test_trust_real_path(void **state)
     }
     assert_int_equal(trust_find(config_dir_path(d, "repo/sub/deep"), NULL, found, &err), 0);
     assert_string_equal(found, config_dir_path(d, REPO_FILE));
-    trust_repo(d);
+    config_dir_trust_repo(d);
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "link"));
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
 }
 
 static void test_trust_find_errors(void **state)
@@ -361,7 +323,7 @@ static void test_trust_list(void **state)
     struct error err = ERROR_INIT;
     struct trust_store s;
     config_dir_write(d, REPO_FILE, HOSTILE);
-    trust_repo(d);
+    config_dir_trust_repo(d);
     assert_int_equal(trust_list(config_dir_envp(d), &s, &err), 0);
     assert_int_equal(s.n, 1);
     assert_string_equal(trust_entry_state(&s.entries[0]), "trusted");
@@ -402,7 +364,7 @@ static void test_broken_store(void **state)
     }
     /* A file without host keys does not need the store. */
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 3}\n");
-    expect_cpus(d, 3);
+    config_dir_expect_cpus(d, 3);
 }
 
 static void test_store_permissions(void **state)
@@ -410,13 +372,13 @@ static void test_store_permissions(void **state)
     struct config_dir *d = *state;
     struct stat st;
     config_dir_write(d, REPO_FILE, HOSTILE);
-    trust_repo(d);
+    config_dir_trust_repo(d);
     assert_int_equal(stat(config_dir_path(d, STORE), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(chmod(config_dir_path(d, STORE), 0622), 0);
     assert_int_equal(config_dir_refused(d, "can be written by others"), ERR_TRUST);
     assert_int_equal(chmod(config_dir_path(d, STORE), 0600), 0);
-    expect_cpus(d, 2);
+    config_dir_expect_cpus(d, 2);
     assert_int_equal(chmod(config_dir_path(d, "home/.config/crabbox-fc"), 0777), 0);
     assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
 }
@@ -438,29 +400,27 @@ static void test_store_directory(void **state)
     assert_int_equal(access(config_dir_path(d, "home/.config/crabbox-fc/trust.lock"), F_OK), -1);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_hostile_files),
-        T(test_long_place),
-        T(test_every_key),
-        T(test_tightening),
-        T(test_a_guest_does_not_outlive_its_work),
-        T(test_repo_symlink),
-        T(test_repo_symlink_shadow),
-        T(test_repo_not_a_file),
-        T(test_git_file),
-        T(test_trust_roundtrip),
-        T(test_trust_elsewhere),
-        T(test_trust_real_path),
-        T(test_trust_find_errors),
-        T(test_trust_add_errors),
-        T(test_trust_list),
-        T(test_broken_store),
-        T(test_store_permissions),
-        T(test_store_directory),
+        CONFIG_DIR_TEST(test_hostile_files),
+        CONFIG_DIR_TEST(test_long_place),
+        CONFIG_DIR_TEST(test_every_key),
+        CONFIG_DIR_TEST(test_tightening),
+        CONFIG_DIR_TEST(test_a_guest_does_not_outlive_its_work),
+        CONFIG_DIR_TEST(test_repo_symlink),
+        CONFIG_DIR_TEST(test_repo_symlink_shadow),
+        CONFIG_DIR_TEST(test_repo_not_a_file),
+        CONFIG_DIR_TEST(test_git_file),
+        CONFIG_DIR_TEST(test_trust_roundtrip),
+        CONFIG_DIR_TEST(test_trust_elsewhere),
+        CONFIG_DIR_TEST(test_trust_real_path),
+        CONFIG_DIR_TEST(test_trust_find_errors),
+        CONFIG_DIR_TEST(test_trust_add_errors),
+        CONFIG_DIR_TEST(test_trust_list),
+        CONFIG_DIR_TEST(test_broken_store),
+        CONFIG_DIR_TEST(test_store_permissions),
+        CONFIG_DIR_TEST(test_store_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,37 +18,19 @@
 
 #include "base/cleanup.h"
 #include "image/image.h"
-#include "sys/deadline.h"
 #include "sys/file.h"
-#include "sys/spawn.h"
+#include "testutil/scratch.h"
 
 #define MIB (1 << 20)
 
-static char dir[PATH_MAX];
 static bool private_mounts; /* this process has a mount namespace of its own */
 
 static int setup(void **state)
 {
-    (void)state;
-    (void)str_format(dir, sizeof dir, "/tmp/crabbox-clone-test.XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    (void)scratch_open(state);
     private_mounts = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
                      mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
-    return 0;
-}
-
-static void must(int r, const struct error *err)
-{
-    if (r < 0)
-        fail_msg("%s", err->msg);
 }
 
 static void need_mounts(void)
@@ -62,7 +44,7 @@ static void need_mounts(void)
 
 static const char *path_of(char buf[static PATH_MAX], const char *name)
 {
-    assert_int_equal(str_format(buf, PATH_MAX, "%s/%s", dir, name), 0);
+    assert_int_equal(str_format(buf, PATH_MAX, "%s/%s", scratch_dir, name), 0);
     return buf;
 }
 
@@ -155,7 +137,7 @@ static void test_here(void **state)
     make_sparse("here/src");
     enum clone_how how = clone_and_compare("here/src", "here", 0);
     assert_int_equal(how, probe("here", "here"));
-    print_message("%s: %s\n", dir, clone_how_name(how));
+    print_message("%s: %s\n", scratch_dir, clone_how_name(how));
     assert_int_equal(clone_and_compare("here/src", "here", 4), how);  /* never made smaller */
     assert_int_equal(clone_and_compare("here/src", "here", 64), how); /* grown by a hole */
 }
@@ -170,7 +152,7 @@ static void test_refusals(void **state)
     _cleanup_close_ int fd = open_dir(".");
     assert_int_equal(image_clone(path_of(path, "none"), fd, "c", 0, &how, &err), -1);
     assert_int_equal(err.sys, ENOENT);
-    assert_int_equal(image_clone(dir, fd, "c", 0, &how, &err), -1);
+    assert_int_equal(image_clone(scratch_dir, fd, "c", 0, &how, &err), -1);
     assert_non_null(strstr(err.msg, "regular file"));
     assert_int_equal(mkfifoat(fd, "fifo", 0600), 0);
     assert_int_equal(image_clone(path_of(path, "fifo"), fd, "c", 0, &how, &err), -1);
@@ -181,8 +163,8 @@ static void test_refusals(void **state)
     assert_int_equal(image_clone(path_of(path, "one"), fd, "c", -1, &how, &err), -1);
     assert_int_equal(image_clone(path_of(path, "one"), fd, "c", INT64_MAX, &how, &err), -1);
     assert_int_equal(faccessat(fd, "c", F_OK, AT_SYMLINK_NOFOLLOW), -1);
-    assert_int_equal(image_clone_probe(path_of(path, "none"), dir, &how, &err), -1);
-    assert_int_equal(image_clone_probe(dir, path_of(path, "none"), &how, &err), -1);
+    assert_int_equal(image_clone_probe(path_of(path, "none"), scratch_dir, &how, &err), -1);
+    assert_int_equal(image_clone_probe(scratch_dir, path_of(path, "none"), &how, &err), -1);
 }
 
 static void test_across_filesystems(void **state)
@@ -230,10 +212,10 @@ static void test_probe_only_looks(void **state)
     need_mounts();
     mount_tmpfs("store", "size=16m");
     assert_int_equal(mount("none", path_of(path, "store"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
-    assert_int_equal(stat(dir, &before), 0);
+    assert_int_equal(stat(scratch_dir, &before), 0);
     assert_int_equal(probe("store", "."), CLONE_SPARSE);
     assert_int_equal(probe(".", "store"), CLONE_SPARSE);
-    assert_int_equal(stat(dir, &after), 0);
+    assert_int_equal(stat(scratch_dir, &after), 0);
     assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
     assert_int_equal(before.st_ctim.tv_nsec, after.st_ctim.tv_nsec);
     unmount("store");
@@ -245,20 +227,8 @@ static void test_probe_unknown(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     enum clone_how how;
-    assert_int_equal(image_clone_probe(dir, "/proc", &how, &err), -1);
+    assert_int_equal(image_clone_probe(scratch_dir, "/proc", &how, &err), -1);
     assert_non_null(strstr(err.msg, "/proc: filesystem of unknown kind 0x00009fa0"));
-}
-
-static bool run(const char *const *argv)
-{
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(60000);
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    spec.argv = argv;
-    if (spawn_run(&spec, &d, 4096, NULL, NULL, &st, &err) < 0)
-        return false;
-    return st.exited && st.code == 0;
 }
 
 /* The real thing: filesystems that share blocks, on a loop mount, or do not. */
@@ -274,7 +244,7 @@ static void clone_on(const char *const *mkfs, const char *image, enum clone_how 
     const char *const make[] = {mkfs[0], mkfs[1], mkfs[2], mkfs[3], disk, NULL};
     make_dir("mnt");
     const char *const mount_it[] = {"/bin/mount", "-o", "loop", disk, path_of(mnt, "mnt"), NULL};
-    if (!run(make) || !run(mount_it)) {
+    if (run_program(make, NULL) != 0 || run_program(mount_it, NULL) != 0) {
         assert_int_equal(rmdir(mnt), 0);
         if (getenv("CI"))
             fail_msg("CI needs %s and a kernel that mounts what it makes", mkfs[0]);
@@ -326,5 +296,5 @@ int main(void)
         cmocka_unit_test(test_reflink_xfs),
         cmocka_unit_test(test_no_reflink_xfs),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_close);
 }

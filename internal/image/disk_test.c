@@ -22,55 +22,15 @@
 #include "image/image.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
-#include "sys/spawn.h"
-
-static char dir[PATH_MAX];
-static int dir_fd = -1;
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)str_format(dir, sizeof dir, "/tmp/crabbox-disk-test.XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(dir_fd >= 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    CLOSE_FD(dir_fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
-    return 0;
-}
-
-static void must(int r, const struct error *err)
-{
-    if (r < 0)
-        fail_msg("%s", err->msg);
-}
-
-/* Runs a program to its end; its output goes to `out`. */
-static int run(const char *const *argv, struct strbuf *out)
-{
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(60000);
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    spec.argv = argv;
-    must(spawn_run(&spec, &d, 64 * 1024, out, NULL, &st, &err), &err);
-    return st.exited ? st.code : 128 + st.signal;
-}
+#include "testutil/scratch.h"
 
 static void fsck_is_clean(const char *name)
 {
     char path[PATH_MAX];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    assert_int_equal(str_format(path, sizeof path, "%s/%s", dir, name), 0);
+    assert_int_equal(str_format(path, sizeof path, "%s/%s", scratch_dir, name), 0);
     const char *const argv[] = {"/sbin/e2fsck", "-f", "-n", path, NULL};
-    int code = run(argv, &out);
+    int code = run_program(argv, &out);
     if (code != 0 || strstr(out.buf, "Fix?"))
         fail_msg("e2fsck of %s: %d\n%s", name, code, out.buf);
 }
@@ -82,13 +42,13 @@ static void test_clean_at_many_sizes(void **state)
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct error err = ERROR_INIT;
         struct stat st;
-        must(image_make_disk(dir_fd, "disk", sizes[i], "crabbox-upper", &err), &err);
-        assert_int_equal(fstatat(dir_fd, "disk", &st, 0), 0);
+        must(image_make_disk(scratch_fd, "disk", sizes[i], "crabbox-upper", &err), &err);
+        assert_int_equal(fstatat(scratch_fd, "disk", &st, 0), 0);
         assert_int_equal(st.st_size, sizes[i] << 20);
         assert_int_equal(st.st_mode & 07777, 0600);
         if (sizes[i] <= 65536)
             fsck_is_clean("disk");
-        must(file_unlink(dir_fd, "disk", &err), &err);
+        must(file_unlink(scratch_fd, "disk", &err), &err);
     }
 }
 
@@ -98,14 +58,14 @@ static void test_costs_little(void **state)
     struct error err = ERROR_INIT;
     struct stat st;
     int64_t start = clock_boot_us();
-    must(image_make_disk(dir_fd, "big", 16384, "crabbox-upper", &err), &err);
+    must(image_make_disk(scratch_fd, "big", 16384, "crabbox-upper", &err), &err);
     int64_t took = clock_boot_us() - start;
-    assert_int_equal(fstatat(dir_fd, "big", &st, 0), 0);
+    assert_int_equal(fstatat(scratch_fd, "big", &st, 0), 0);
     print_message("16 GiB: %lld us, %lld KiB of blocks\n", (long long)took,
                   (long long)st.st_blocks / 2);
     assert_true(st.st_blocks * 512 < 2 << 20);
     assert_true(took < 2000000); /* generous: sanitizers, a busy machine */
-    must(file_unlink(dir_fd, "big", &err), &err);
+    must(file_unlink(scratch_fd, "big", &err), &err);
 }
 
 static void test_label(void **state)
@@ -114,10 +74,10 @@ static void test_label(void **state)
     struct error err = ERROR_INIT;
     char path[PATH_MAX];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    must(image_make_disk(dir_fd, "labelled", 64, "crabbox-upper", &err), &err);
-    assert_int_equal(str_format(path, sizeof path, "%s/labelled", dir), 0);
+    must(image_make_disk(scratch_fd, "labelled", 64, "crabbox-upper", &err), &err);
+    assert_int_equal(str_format(path, sizeof path, "%s/labelled", scratch_dir), 0);
     const char *const argv[] = {"/sbin/blkid", "-p", "-o", "export", path, NULL};
-    assert_int_equal(run(argv, &out), 0);
+    assert_int_equal(run_program(argv, &out), 0);
     assert_non_null(strstr(out.buf, "LABEL=crabbox-upper\n"));
     assert_non_null(strstr(out.buf, "TYPE=ext4\n"));
 }
@@ -129,17 +89,17 @@ static void test_refusals(void **state)
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         error_clear(&err);
-        assert_int_equal(image_make_disk(dir_fd, "no", sizes[i], "x", &err), -1);
+        assert_int_equal(image_make_disk(scratch_fd, "no", sizes[i], "x", &err), -1);
         assert_int_equal(err.kind, ERR_CONFIG);
-        assert_int_equal(faccessat(dir_fd, "no", F_OK, 0), -1);
+        assert_int_equal(faccessat(scratch_fd, "no", F_OK, 0), -1);
     }
     /* An existing file is never touched. */
     error_clear(&err);
-    must(file_write_new(dir_fd, "mine", "x", 1, 0600, &err), &err);
-    assert_int_equal(image_make_disk(dir_fd, "mine", 64, "x", &err), -1);
+    must(file_write_new(scratch_fd, "mine", "x", 1, 0600, &err), &err);
+    assert_int_equal(image_make_disk(scratch_fd, "mine", 64, "x", &err), -1);
     assert_int_equal(err.sys, EEXIST);
     struct stat st;
-    assert_int_equal(fstatat(dir_fd, "mine", &st, 0), 0);
+    assert_int_equal(fstatat(scratch_fd, "mine", &st, 0), 0);
     assert_int_equal(st.st_size, 1);
 }
 
@@ -154,8 +114,8 @@ static bool child_body(void)
     child_step = "private mounts";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return false;
-    (void)str_format(mnt, sizeof mnt, "%s/mnt", dir);
-    (void)str_format(disk, sizeof disk, "%s/kernel.img", dir);
+    (void)str_format(mnt, sizeof mnt, "%s/mnt", scratch_dir);
+    (void)str_format(disk, sizeof disk, "%s/kernel.img", scratch_dir);
     child_step = "tiny tmpfs";
     if (mkdir(mnt, 0700) < 0 || mount("none", mnt, "tmpfs", 0, "size=32k") < 0)
         return false;
@@ -169,10 +129,11 @@ static bool child_body(void)
     close(tiny);
     child_step = "mount by loop";
     error_clear(&err);
-    if (umount(mnt) < 0 || image_make_disk(dir_fd, "kernel.img", 1024, "crabbox-upper", &err) < 0)
+    if (umount(mnt) < 0 ||
+        image_make_disk(scratch_fd, "kernel.img", 1024, "crabbox-upper", &err) < 0)
         return false;
     const char *const argv[] = {"/bin/mount", "-o", "loop", disk, mnt, NULL};
-    if (run(argv, NULL) != 0)
+    if (run_program(argv, NULL) != 0)
         return false;
     child_step = "write to it";
     (void)str_format(name, sizeof name, "%s/dir", mnt);
@@ -223,5 +184,5 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_kernel_uses_it),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

@@ -18,6 +18,7 @@
 #include "image/image.h"
 #include "image/manifest.h"
 #include "sys/file.h"
+#include "testutil/scratch.h"
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define GOOD                                                                                       \
@@ -26,20 +27,12 @@
     "\"init\":\"crabbox-init\",\"sha256\":{\"vmlinux\":\"" HASH "\",\"initrd.cpio\":\"" HASH       \
     "\",\"rootfs.ext4\":\"" HASH "\"}}"
 
-static char dir[PATH_MAX], kernel[PATH_MAX], rootfs[PATH_MAX];
-static int dir_fd = -1;
-
-static void must(int r, const struct error *err)
-{
-    if (r < 0)
-        fail_msg("%s", err->msg);
-}
-
+static char kernel[PATH_MAX], rootfs[PATH_MAX];
 static void put(const char *name, const void *data, size_t len)
 {
     struct error err = ERROR_INIT;
-    must(dir_remove_tree(dir_fd, name, &err), &err);
-    must(file_write_new(dir_fd, name, data, len, 0600, &err), &err);
+    must(dir_remove_tree(scratch_fd, name, &err), &err);
+    must(file_write_new(scratch_fd, name, data, len, 0600, &err), &err);
 }
 
 static void put_kernel(uint16_t machine)
@@ -64,27 +57,14 @@ static void put_kernel(uint16_t machine)
 /* A good image directory. */
 static int fresh(void **state)
 {
-    (void)state;
     struct error err = ERROR_INIT;
-    (void)str_format(dir, sizeof dir, "/tmp/crabbox-image-test.XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(dir_fd >= 0);
-    (void)str_format(kernel, sizeof kernel, "%s/vmlinux", dir);
-    (void)str_format(rootfs, sizeof rootfs, "%s/rootfs.ext4", dir);
+    (void)scratch_open(state);
+    (void)str_format(kernel, sizeof kernel, "%s/vmlinux", scratch_dir);
+    (void)str_format(rootfs, sizeof rootfs, "%s/rootfs.ext4", scratch_dir);
     put_kernel(EM_X86_64);
     put("initrd.cpio", "070701", 6);
     put(MANIFEST_NAME, GOOD, strlen(GOOD));
-    must(image_make_disk(dir_fd, "rootfs.ext4", 64, "root", &err), &err);
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    CLOSE_FD(dir_fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
+    must(image_make_disk(scratch_fd, "rootfs.ext4", 64, "root", &err), &err);
     return 0;
 }
 
@@ -111,7 +91,7 @@ static void load_fails(const struct config *cfg, const char *file, const char *r
 
 static void ours_fails(const char *file, const char *reason)
 {
-    struct config cfg = config_of(dir, "", "");
+    struct config cfg = config_of(scratch_dir, "", "");
     load_fails(&cfg, file, reason);
 }
 
@@ -119,11 +99,11 @@ static void test_ours(void **state)
 {
     (void)state;
     struct error err = ERROR_INIT;
-    struct config cfg = config_of(dir, "", "");
+    struct config cfg = config_of(scratch_dir, "", "");
     struct image img;
     must(image_load(&cfg, &img, &err), &err);
     assert_int_equal(img.kind, IMAGE_OURS);
-    assert_string_equal(img.dir, dir);
+    assert_string_equal(img.dir, scratch_dir);
     assert_string_equal(img.kernel, kernel);
     assert_string_equal(img.rootfs, rootfs);
     assert_true(str_has_suffix(img.initrd, "/initrd.cpio"));
@@ -170,7 +150,7 @@ static void test_pins_of_the_configuration(void **state)
     assert_non_null(strstr(err.msg, "pin.initrd is set, but the image has no initrd"));
 
     error_clear(&err);
-    cfg = config_of(dir, "", "");
+    cfg = config_of(scratch_dir, "", "");
     cfg.pin.rootfs = HASH;
     must(image_load(&cfg, &img, &err), &err);
     cfg.pin.rootfs = OTHER;
@@ -207,18 +187,18 @@ static void test_directory_broken(void **state)
     load_fails(&cfg, "/nowhere/image", "scripts/build-image.sh");
     cfg = config_of(kernel, "", "");
     load_fails(&cfg, kernel, "not a directory");
-    must(file_unlink(dir_fd, MANIFEST_NAME, &err), &err);
+    must(file_unlink(scratch_fd, MANIFEST_NAME, &err), &err);
     ours_fails("image.json", "build-image.sh");
-    assert_int_equal(symlinkat(MANIFEST_NAME, dir_fd, MANIFEST_NAME), 0);
-    ours_fails(dir, "image.json");
-    must(file_unlink(dir_fd, MANIFEST_NAME, &err), &err);
-    assert_int_equal(mkdirat(dir_fd, MANIFEST_NAME, 0700), 0);
-    ours_fails(dir, "not a regular file");
+    assert_int_equal(symlinkat(MANIFEST_NAME, scratch_fd, MANIFEST_NAME), 0);
+    ours_fails(scratch_dir, "image.json");
+    must(file_unlink(scratch_fd, MANIFEST_NAME, &err), &err);
+    assert_int_equal(mkdirat(scratch_fd, MANIFEST_NAME, 0700), 0);
+    ours_fails(scratch_dir, "not a regular file");
     char *huge = xcalloc(1, MANIFEST_MAX + 2);
     memset(huge, ' ', MANIFEST_MAX + 1);
     put(MANIFEST_NAME, huge, MANIFEST_MAX + 1);
     free(huge);
-    ours_fails(dir, "larger than");
+    ours_fails(scratch_dir, "larger than");
 }
 
 static void test_files_broken(void **state)
@@ -232,7 +212,7 @@ static void test_files_broken(void **state)
     put_kernel(EM_X86_64);
     put("initrd.cpio", "", 0);
     ours_fails("initrd.cpio", "empty");
-    must(file_unlink(dir_fd, "initrd.cpio", &err), &err);
+    must(file_unlink(scratch_fd, "initrd.cpio", &err), &err);
     ours_fails("initrd.cpio", "No such file");
     put("initrd.cpio", "070701", 6);
     assert_int_equal(truncate(rootfs, 32 << 20), 0);
@@ -250,7 +230,7 @@ static void test_unclean_root(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     uint8_t incompat = 0;
-    _cleanup_close_ int fd = openat(dir_fd, "rootfs.ext4", O_RDWR | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(scratch_fd, "rootfs.ext4", O_RDWR | O_CLOEXEC);
     assert_int_equal(pread(fd, &incompat, 1, 1024 + 0x60), 1);
     incompat |= 4;
     assert_int_equal(pwrite(fd, &incompat, 1, 1024 + 0x60), 1);
@@ -312,13 +292,13 @@ static void test_manifest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_ours, fresh, drop),
-        cmocka_unit_test_setup_teardown(test_stock, fresh, drop),
-        cmocka_unit_test_setup_teardown(test_pins_of_the_configuration, fresh, drop),
-        cmocka_unit_test_setup_teardown(test_stock_broken, fresh, drop),
-        cmocka_unit_test_setup_teardown(test_directory_broken, fresh, drop),
-        cmocka_unit_test_setup_teardown(test_files_broken, fresh, drop),
-        cmocka_unit_test_setup_teardown(test_unclean_root, fresh, drop),
+        cmocka_unit_test_setup_teardown(test_ours, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_stock, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_pins_of_the_configuration, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_stock_broken, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_directory_broken, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_files_broken, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_unclean_root, fresh, scratch_close),
         cmocka_unit_test(test_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,31 +20,8 @@
 
 #include "base/cleanup.h"
 #include "image/probe.h"
-#include "sys/deadline.h"
 #include "sys/file.h"
-#include "sys/spawn.h"
-
-static char dir[PATH_MAX];
-static int dir_fd = -1;
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)str_format(dir, sizeof dir, "/tmp/crabbox-probe-test.XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(dir_fd >= 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    CLOSE_FD(dir_fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
-    return 0;
-}
+#include "testutil/scratch.h"
 
 /* ---- opening ---- */
 
@@ -54,7 +31,7 @@ static void open_fails(const char *name, const char *words)
     struct error err = ERROR_INIT;
     char path[PATH_MAX];
     int64_t size = -1;
-    assert_int_equal(str_format(path, sizeof path, "%s/%s", dir, name), 0);
+    assert_int_equal(str_format(path, sizeof path, "%s/%s", scratch_dir, name), 0);
     assert_int_equal(probe_open(path, "kernel", &size, &err), -1);
     assert_int_equal(err.kind, ERR_CONFIG);
     if (!strstr(err.msg, words) || !strstr(err.msg, path) || !strstr(err.msg, "kernel"))
@@ -69,22 +46,22 @@ static void test_open(void **state)
     char path[PATH_MAX];
     int64_t size = 0;
     open_fails("absent", "No such file");
-    assert_int_equal(mkdirat(dir_fd, "directory", 0700), 0);
+    assert_int_equal(mkdirat(scratch_fd, "directory", 0700), 0);
     open_fails("directory", "is a directory");
-    assert_int_equal(mkfifoat(dir_fd, "fifo", 0600), 0);
+    assert_int_equal(mkfifoat(scratch_fd, "fifo", 0600), 0);
     open_fails("fifo", "is a FIFO"); /* and does not hang */
-    assert_int_equal(symlinkat("loop", dir_fd, "loop"), 0);
+    assert_int_equal(symlinkat("loop", scratch_fd, "loop"), 0);
     open_fails("loop", "Too many levels");
-    assert_int_equal(symlinkat("gone", dir_fd, "dangling"), 0);
+    assert_int_equal(symlinkat("gone", scratch_fd, "dangling"), 0);
     open_fails("dangling", "No such file");
-    assert_int_equal(file_write_new(dir_fd, "empty", "", 0, 0600, &err), 0);
+    assert_int_equal(file_write_new(scratch_fd, "empty", "", 0, 0600, &err), 0);
     open_fails("empty", "is empty");
-    assert_int_equal(str_format(sun.sun_path, sizeof sun.sun_path, "%s/socket", dir), 0);
+    assert_int_equal(str_format(sun.sun_path, sizeof sun.sun_path, "%s/socket", scratch_dir), 0);
     _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(sock, (struct sockaddr *)&sun, sizeof sun), 0);
     open_fails("socket", "is a socket");
-    assert_int_equal(file_write_new(dir_fd, "good", "xyz", 3, 0600, &err), 0);
-    assert_int_equal(str_format(path, sizeof path, "%s/good", dir), 0);
+    assert_int_equal(file_write_new(scratch_fd, "good", "xyz", 3, 0600, &err), 0);
+    assert_int_equal(str_format(path, sizeof path, "%s/good", scratch_dir), 0);
     _cleanup_close_ int fd = probe_open(path, "kernel", &size, &err);
     assert_true(fd >= 0);
     assert_int_equal(size, 3);
@@ -220,20 +197,6 @@ struct maker {
     const char *argv[8]; /* the file's path is added */
 };
 
-static bool run(const char *const *argv)
-{
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(60000);
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    spec.argv = argv;
-    if (spawn_run(&spec, &d, 4096, NULL, NULL, &st, &err) < 0) {
-        print_message("%s\n", err.msg);
-        return false;
-    }
-    return st.exited && st.code == 0;
-}
-
 /* Makes the filesystem in `path`; false if the tool is not there. */
 static bool make_fs(const struct maker *m, const char *path)
 {
@@ -247,7 +210,7 @@ static bool make_fs(const struct maker *m, const char *path)
     argv[n] = NULL;
     _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0 && ftruncate(fd, (off_t)m->size) == 0);
-    return run(argv);
+    return run_program(argv, NULL) == 0;
 }
 
 static void rootfs_is(const char *path, const char *type)
@@ -286,7 +249,7 @@ static void test_rootfs_made_by_tools(void **state)
     int64_t size = 0;
     struct error err = ERROR_INIT;
     unsigned made = 0;
-    assert_int_equal(str_format(path, sizeof path, "%s/fs", dir), 0);
+    assert_int_equal(str_format(path, sizeof path, "%s/fs", scratch_dir), 0);
     for (size_t i = 0; i < ARRAY_LEN(makers); i++) {
         if (!make_fs(&makers[i], path)) {
             print_message("no %s here\n", makers[i].argv[0]);
@@ -351,5 +314,5 @@ int main(void)
         cmocka_unit_test(test_rootfs_by_hand),
         cmocka_unit_test(test_rootfs_wrong_format),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

@@ -22,10 +22,7 @@
 #include "image/seed.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
-#include "sys/spawn.h"
-
-static char dir[PATH_MAX];
-static int dir_fd = -1;
+#include "testutil/scratch.h"
 
 static const char *const servers[] = {"198.51.100.1", "198.51.100.2"};
 
@@ -46,40 +43,15 @@ static const struct seed_spec sample = {
     .n_dns = 2,
 };
 
-static int setup(void **state)
-{
-    (void)state;
-    (void)str_format(dir, sizeof dir, "/tmp/crabbox-seed-test.XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(dir_fd >= 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    CLOSE_FD(dir_fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
-    return 0;
-}
-
-static void must(int r, const struct error *err)
-{
-    if (r < 0)
-        fail_msg("%s", err->msg);
-}
-
 /* Writes the drive and reads it as the guest does. */
 static void round_trip(const struct seed_spec *spec, struct seed *out)
 {
     struct error err = ERROR_INIT;
-    must(image_write_seed(dir_fd, "seed.img", spec, &err), &err);
-    _cleanup_close_ int fd = openat(dir_fd, "seed.img", O_RDONLY | O_CLOEXEC);
+    must(image_write_seed(scratch_fd, "seed.img", spec, &err), &err);
+    _cleanup_close_ int fd = openat(scratch_fd, "seed.img", O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
     must(seed_read(fd, out, &err), &err);
-    must(file_unlink(dir_fd, "seed.img", &err), &err);
+    must(file_unlink(scratch_fd, "seed.img", &err), &err);
 }
 
 static const struct seed_file *find_file(const struct seed *seed, const char *path)
@@ -180,17 +152,12 @@ static void test_util_linux_knows_it(void **state)
 {
     (void)state;
     struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(30000);
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
     char path[PATH_MAX];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    must(image_write_seed(dir_fd, "blkid.img", &sample, &err), &err);
-    assert_int_equal(str_format(path, sizeof path, "%s/blkid.img", dir), 0);
+    must(image_write_seed(scratch_fd, "blkid.img", &sample, &err), &err);
+    assert_int_equal(str_format(path, sizeof path, "%s/blkid.img", scratch_dir), 0);
     const char *const argv[] = {"/sbin/blkid", "-p", "-o", "export", path, NULL};
-    spec.argv = argv;
-    must(spawn_run(&spec, &d, 4096, &out, NULL, &st, &err), &err);
-    assert_true(st.exited && st.code == 0);
+    assert_int_equal(run_program(argv, &out), 0);
     assert_non_null(strstr(out.buf, "LABEL=cidata\n"));
     assert_non_null(strstr(out.buf, "TYPE=iso9660\n"));
 }
@@ -202,13 +169,13 @@ static void test_private_and_exclusive(void **state)
     struct error err = ERROR_INIT;
     struct stat st;
     mode_t old = umask(0);
-    must(image_write_seed(dir_fd, "mode.img", &sample, &err), &err);
+    must(image_write_seed(scratch_fd, "mode.img", &sample, &err), &err);
     (void)umask(old);
-    assert_int_equal(fstatat(dir_fd, "mode.img", &st, 0), 0);
+    assert_int_equal(fstatat(scratch_fd, "mode.img", &st, 0), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(st.st_size % 2048, 0);
     print_message("seed drive: %lld bytes\n", (long long)st.st_size);
-    assert_int_equal(image_write_seed(dir_fd, "mode.img", &sample, &err), -1);
+    assert_int_equal(image_write_seed(scratch_fd, "mode.img", &sample, &err), -1);
     assert_int_equal(err.sys, EEXIST);
 }
 
@@ -219,5 +186,5 @@ int main(void)
         cmocka_unit_test(test_odd_bytes),           cmocka_unit_test(test_stock_runs_commands),
         cmocka_unit_test(test_util_linux_knows_it), cmocka_unit_test(test_private_and_exclusive),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

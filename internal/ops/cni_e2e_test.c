@@ -2,65 +2,27 @@
  * killed, crashes in the middle of one, lists that change. The plugins are Debian's own; where one
  * has to misbehave, a script stands before it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "base/json.h"
 #include "sys/file.h"
-#include "testutil/bed.h"
+#include "testutil/e2e.h"
 
-static struct bed bed;
 static const char *plugins;
 static char bin[PATH_MAX]; /* the plugins again, and those of the test */
 
 static int setup(void **state)
 {
-    (void)state;
     plugins = bed_cni_dir();
     if (!plugins)
         return -1;
-    bed_open(&bed);
     bed.run_timeout_ms = 30000;
+    (void)e2e_open(state);
     (void)str_format(bin, sizeof bin, "%s/bin", bed.dir);
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-ec",
-        "mkdir \"$1\"; ln -s \"$0\"/* \"$1\"; ip link add boxbr type bridge; "
-        "iptables -t nat -A POSTROUTING -j RETURN; iptables -t nat -D POSTROUTING -j RETURN",
-        plugins, bin);
-    bed_assert_code(r, 0);
-    bed_rebase(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static void assert_chain_clean(void)
-{
-    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
-    if (bed_cni_left(&bed, &left) > 0)
-        fail_msg("the chain has not given back: %s", left.buf);
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
+    E2E_EXEC_OK("sh", "-ec", "mkdir \"$1\"; ln -s \"$0\"/* \"$1\"; ip link add boxbr type bridge",
+                plugins, bin);
+    bed_ready_for_cni(&bed);
     return 0;
 }
 
@@ -87,18 +49,11 @@ static struct bed_result warmup(void)
     return BED_RUN(&bed, "warmup", "--slug", "a");
 }
 
-static void warmup_ok(void)
-{
-    _cleanup_bed_result_ struct bed_result r = warmup();
-    bed_assert_code(r, 0);
-}
-
 static void stop_ok(void)
 {
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
-    bed_assert_code(r, 0);
+    e2e_stop("a");
     bed_assert_clean(&bed);
-    assert_chain_clean();
+    bed_assert_cni_clean(&bed);
 }
 
 /* The warmup fails with this in its message, and leaves nothing. */
@@ -108,14 +63,14 @@ static void warmup_fails(int code, const char *message)
     bed_assert_code(r, code);
     bed_assert_has(r.err.buf, message);
     bed_assert_clean(&bed);
-    assert_chain_clean();
+    bed_assert_cni_clean(&bed);
 }
 
 static void test_status_says_cni(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_BRIDGE);
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-ec", "\"$0\" status a --json | jq -r '.labels.network, .ssh.host'",
         bed.program);
@@ -191,35 +146,27 @@ static void test_a_hanging_plugin_ends_with_the_launch_timeout(void **state)
 static void test_ctrl_c_ends_a_hanging_plugin(void **state)
 {
     (void)state;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(20000);
-    struct error err = ERROR_INIT;
     write_plugin("odd", "tuning",
                  "[ $CNI_COMMAND = ADD ] && { : > \"$dir/hangs\"; sleep 1000; }; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
     _cleanup_(child_kill) struct child c = BED_START(&bed, -1, "warmup", "--slug", "a");
     assert_true(bed_wait_file(&bed, "hangs", 20000));
-    assert_int_equal(child_signal(&c, SIGINT, &err), 0);
-    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
-    assert_int_equal(st.code, 130);
+    e2e_signal(&c, SIGINT);
+    assert_int_equal(e2e_code(&c, 20000), 130);
     bed_assert_clean(&bed);
-    assert_chain_clean();
+    bed_assert_cni_clean(&bed);
 }
 
 /* Starts a warmup, kills it when the plugin says where it is, and cleans up. */
 static void kill_warmup_at(const char *file)
 {
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(20000);
     _cleanup_(child_kill) struct child c = BED_START(&bed, -1, "warmup", "--slug", "a");
     assert_true(bed_wait_file(&bed, file, 20000));
-    assert_int_equal(child_signal(&c, SIGKILL, &err), 0);
-    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cleanup");
-    bed_assert_code(r, 0);
+    e2e_signal(&c, SIGKILL);
+    (void)e2e_wait(&c, 20000);
+    E2E_OK("cleanup");
     bed_assert_clean(&bed);
-    assert_chain_clean();
+    bed_assert_cni_clean(&bed);
 }
 
 /* The plugin has made everything but not answered yet: its answer, in a file by then, is what its
@@ -246,10 +193,8 @@ static void test_the_list_and_its_file_may_change_meanwhile(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_PTP);
-    warmup_ok();
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec",
-                                                        "rm \"$0\"/cni/10-box.conflist", bed.dir);
-    bed_assert_code(r, 0);
+    e2e_warmup("a");
+    E2E_EXEC_OK("sh", "-ec", "rm \"$0\"/cni/10-box.conflist", bed.dir);
     stop_ok();
 }
 
@@ -258,14 +203,10 @@ static void test_stop_after_the_vmm_was_killed(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_PTP);
-    warmup_ok();
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-ec",
-        "pid=$(\"$0\" status a --json | jq .vmm.pid); kill -9 $pid; "
-        "while [ -e /proc/$pid ] && ! grep -q '^State:.[ZX]' /proc/$pid/status; do :; done; "
-        "iptables -t nat -S | grep -q CNI-",
-        bed.program);
-    bed_assert_code(r, 0);
+    e2e_warmup("a");
+    e2e_shell("pid=$(\"$0\" status a --json | jq .vmm.pid); kill -9 $pid; "
+              "while [ -e /proc/$pid ] && ! grep -q '^State:.[ZX]' /proc/$pid/status; do :; done; "
+              "iptables -t nat -S | grep -q CNI-");
     stop_ok();
 }
 
@@ -276,7 +217,7 @@ static void test_after_a_reboot_plugins_get_no_namespace(void **state)
                  "[ $CNI_COMMAND = DEL ] && echo \"netns=$CNI_NETNS.\" >> "
                  "\"$dir/del\"; [ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-ec",
         "id=$(\"$0\" status a --json | jq -r .leaseId); kill -9 $(\"$0\" status a --json | "
@@ -289,7 +230,7 @@ static void test_after_a_reboot_plugins_get_no_namespace(void **state)
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "netns=.\n");
     bed_assert_clean(&bed);
-    assert_chain_clean();
+    bed_assert_cni_clean(&bed);
 }
 
 static void test_a_failed_del_is_kept_and_tried_again(void **state)
@@ -299,17 +240,15 @@ static void test_a_failed_del_is_kept_and_tried_again(void **state)
                  "case $CNI_COMMAND in ADD) " HAND_ON " ;; DEL) [ ! -e \"$dir/broken\" ] || "
                  "{ echo '{\"code\":11,\"msg\":\"not today\"}'; exit 1; } ;; esac");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
-    warmup_ok();
-    _cleanup_bed_result_ struct bed_result mark = BED_EXEC(&bed, "touch", "../broken");
-    bed_assert_code(mark, 0);
+    e2e_warmup("a");
+    E2E_EXEC_OK("touch", "../broken");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
     bed_assert_code(r, 1);
     bed_assert_has(r.err.buf, "plugin odd, DEL: code 11: not today");
     _cleanup_bed_result_ struct bed_result list = BED_RUN(&bed, "list");
     bed_assert_has(list.out.buf, "broken");
-    assert_chain_clean(); /* the other plugin had its turn all the same */
-    _cleanup_bed_result_ struct bed_result mend = BED_EXEC(&bed, "rm", "../broken");
-    bed_assert_code(mend, 0);
+    bed_assert_cni_clean(&bed); /* the other plugin had its turn all the same */
+    E2E_EXEC_OK("rm", "../broken");
     stop_ok();
 }
 
@@ -322,9 +261,8 @@ static void test_a_del_that_was_interrupted_converges(void **state)
                  "[ $CNI_COMMAND = DEL ] || exec \"$real\"\n"
                  "\"$real\" || exit\n[ -e \"$dir/once\" ] && exit\n: > \"$dir/once\"; exit 1");
     bed_use_cni(&bed, bin, BED_CNI_LIST(ODD1));
-    warmup_ok();
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
-    bed_assert_code(r, 1);
+    e2e_warmup("a");
+    E2E_CODE(1, "stop", "a");
     stop_ok();
 }
 
@@ -347,7 +285,7 @@ static void test_a_plugin_sees_only_what_is_its_own(void **state)
                  "[ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
     bed_setenv(&bed, "SECRET_TOKEN", "hunter2");
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-c",
         "grep -v -e ^PWD= -e ^OLDPWD= -e ^_= -e ^SHLVL= ../seen | sed 's/=.*//' "
@@ -361,7 +299,7 @@ static void test_entries_for_the_tap_are_not_needed(void **state)
 {
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"tc-redirect-tap\"}"));
-    warmup_ok();
+    e2e_warmup("a");
     stop_ok();
 }
 
@@ -370,7 +308,7 @@ static void test_peers_are_reached_where_that_is_asked_for(void **state)
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_BRIDGE);
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", "true");
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-ec",
         "\"$0\" warmup --slug b; host=$(\"$0\" status b --json | jq -r .ssh.host); "
@@ -397,13 +335,9 @@ static void test_a_smaller_mtu_is_found_out(void **state)
     (void)state;
     bed_use_cni(&bed, bin,
                 BED_CNI_LIST("{\"type\":\"ptp\",\"mtu\":1300,\"ipMasq\":true," BED_CNI_IPAM "}"));
-    warmup_ok();
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-ec",
-        "head -c 3000000 /dev/urandom > blob; "
-        "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob",
-        bed.program);
-    bed_assert_code(r, 0);
+    e2e_warmup("a");
+    e2e_shell("head -c 3000000 /dev/urandom > blob; "
+              "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob");
     stop_ok();
 }
 
@@ -413,27 +347,21 @@ static void test_a_host_that_drops_what_is_forwarded(void **state)
     (void)state;
     static const char ask[] =
         "\"$0\" run --id a --no-sync -q -- curl -sS -m 2 --noproxy '*' http://" BED_OUTSIDE "/";
-    _cleanup_bed_result_ struct bed_result drop = BED_EXEC(&bed, "iptables", "-P", "FORWARD",
-                                                           "DROP");
-    bed_assert_code(drop, 0);
+    E2E_EXEC_OK("iptables", "-P", "FORWARD", "DROP");
     bed_use_cni(&bed, bin, BED_CNI_PTP);
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result no = BED_EXEC(&bed, "sh", "-c", ask, bed.program);
     bed_assert_code(no, 28);
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "a");
-    bed_assert_code(s, 0);
+    e2e_stop("a");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"firewall\"}"));
-    warmup_ok();
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result yes = BED_EXEC(&bed, "sh", "-c", ask, bed.program);
     bed_assert_code(yes, 0);
     bed_assert_has(yes.out.buf, "peer=" BED_HOST);
-    _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "stop", "a");
-    bed_assert_code(t, 0);
-    _cleanup_bed_result_ struct bed_result undo = BED_EXEC(
-        &bed, "sh", "-ec", "! iptables-save | grep 10.88.0.; nft delete table ip filter");
-    bed_assert_code(undo, 0);
+    e2e_stop("a");
+    e2e_shell("! iptables-save | grep 10.88.0.; nft delete table ip filter");
     bed_assert_clean(&bed);
-    assert_chain_clean();
+    bed_assert_cni_clean(&bed);
 }
 
 static void test_lists_that_can_not_be_run(void **state)
@@ -461,30 +389,29 @@ static void test_lists_that_can_not_be_run(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_teardown(f, after_each)
     const struct CMUnitTest tests[] = {
-        T(test_status_says_cni),
-        T(test_a_failed_plugin_is_undone_with_those_before_it),
-        T(test_a_crashed_plugin_is_told_with_its_stderr),
-        T(test_nonsense_of_a_plugin_is_refused),
-        T(test_a_plugin_that_floods_is_cut),
-        T(test_a_hanging_plugin_ends_with_the_launch_timeout),
-        T(test_ctrl_c_ends_a_hanging_plugin),
-        T(test_kill_while_a_plugin_is_about_to_answer),
-        T(test_kill_while_a_plugin_hangs_for_ever),
-        T(test_the_list_and_its_file_may_change_meanwhile),
-        T(test_stop_after_the_vmm_was_killed),
-        T(test_after_a_reboot_plugins_get_no_namespace),
-        T(test_a_failed_del_is_kept_and_tried_again),
-        T(test_a_del_that_was_interrupted_converges),
-        T(test_check_is_heeded),
-        T(test_a_plugin_sees_only_what_is_its_own),
-        T(test_entries_for_the_tap_are_not_needed),
-        T(test_peers_are_reached_where_that_is_asked_for),
-        T(test_peers_have_no_meaning_without_a_chain),
-        T(test_a_smaller_mtu_is_found_out),
-        T(test_a_host_that_drops_what_is_forwarded),
-        T(test_lists_that_can_not_be_run),
+        E2E_TEST(test_status_says_cni),
+        E2E_TEST(test_a_failed_plugin_is_undone_with_those_before_it),
+        E2E_TEST(test_a_crashed_plugin_is_told_with_its_stderr),
+        E2E_TEST(test_nonsense_of_a_plugin_is_refused),
+        E2E_TEST(test_a_plugin_that_floods_is_cut),
+        E2E_TEST(test_a_hanging_plugin_ends_with_the_launch_timeout),
+        E2E_TEST(test_ctrl_c_ends_a_hanging_plugin),
+        E2E_TEST(test_kill_while_a_plugin_is_about_to_answer),
+        E2E_TEST(test_kill_while_a_plugin_hangs_for_ever),
+        E2E_TEST(test_the_list_and_its_file_may_change_meanwhile),
+        E2E_TEST(test_stop_after_the_vmm_was_killed),
+        E2E_TEST(test_after_a_reboot_plugins_get_no_namespace),
+        E2E_TEST(test_a_failed_del_is_kept_and_tried_again),
+        E2E_TEST(test_a_del_that_was_interrupted_converges),
+        E2E_TEST(test_check_is_heeded),
+        E2E_TEST(test_a_plugin_sees_only_what_is_its_own),
+        E2E_TEST(test_entries_for_the_tap_are_not_needed),
+        E2E_TEST(test_peers_are_reached_where_that_is_asked_for),
+        E2E_TEST(test_peers_have_no_meaning_without_a_chain),
+        E2E_TEST(test_a_smaller_mtu_is_found_out),
+        E2E_TEST(test_a_host_that_drops_what_is_forwarded),
+        E2E_TEST(test_lists_that_can_not_be_run),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, e2e_close);
 }

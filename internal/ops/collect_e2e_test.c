@@ -1,54 +1,12 @@
 /* What comes back from a run: files, artifacts, reports and streams, through the stand-in. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/cleanup.h"
-#include "base/json.h"
-#include "sys/file.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "box");
-    bed_assert_code(r, 0);
-    bed_result_free(&r);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct bed_result r = BED_RUN(&bed, "stop", "box");
-    bed_assert_code(r, 0);
-    bed_result_free(&r);
-    bed_assert_clean(&bed);
-    bed_close(&bed);
-    return 0;
-}
-
-static void shell(const char *script)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", script);
-    bed_assert_code(r, 0);
-}
+#include "testutil/e2e.h"
 
 /* An empty work directory here and there. */
 static int fresh(void **state)
 {
     (void)state;
-    shell("rm -rf ./* .[!.]*; umask 022");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "box", "--no-sync",
-                                                       "-q", "--", "sh", "-c", "rm -rf ./* .[!.]*");
-    bed_assert_code(r, 0);
+    e2e_shell("rm -rf ./* .[!.]*; umask 022");
+    E2E_OK("run", "--id", "box", "--no-sync", "-q", "--", "sh", "-c", "rm -rf ./* .[!.]*");
     return 0;
 }
 
@@ -64,7 +22,7 @@ static void test_download(void **state)
         "chmod 4755 'out/sub/b c'; ln -s /etc/passwd out/way; ln -s . out/loop; mkfifo out/pipe");
     bed_assert_code(r, 0);
     bed_assert_has(r.err.buf, "left out");
-    shell(
+    e2e_shell(
         "test \"$(cat a.txt renamed got/tree/a.txt)\" = \"$(printf 'alpha\\nalpha\\nalpha')\"\n"
         "test \"$(cat 'got/tree/sub/b c')\" = beta\n"
         "test -x 'got/tree/sub/b c' -a ! -u 'got/tree/sub/b c'\n"
@@ -84,14 +42,12 @@ static void test_missing_download(void **state)
                                                        "sh", "-c", "exit 9");
     bed_assert_code(f, 9);
     bed_assert_has(f.err.buf, "fetch none");
-    _cleanup_bed_result_ struct bed_result u = BED_RUN(&bed, RUN, "--download", "none", "--",
-                                                       "true");
-    bed_assert_code(u, 2);
+    E2E_CODE(2, RUN, "--download", "none", "--", "true");
     _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, RUN, "--download", "pipe=.", "--",
                                                        "mkfifo", "pipe");
     bed_assert_code(p, 7);
     bed_assert_has(p.err.buf, "no regular file");
-    shell("test -z \"$(ls -A)\"");
+    e2e_shell("test -z \"$(ls -A)\"");
 }
 
 /* The guest's tar is what the guest likes: here one that packs its own idea. */
@@ -103,18 +59,15 @@ static void test_hostile_guest(void **state)
         "#!/bin/sh\nexec /usr/bin/tar -c -f - -P --transform 's,^x/,../../,' x/evil\nEND\n"
         "chmod +x ~/bin/tar; echo 'PATH=~/bin:$PATH' > ~/.bashrc; cp ~/.bashrc ~/.profile\n"
         "cp ~/bin/tar /tmp/hostile-tar";
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--", "bash", "-ec", script);
-    bed_assert_code(r, 0);
+    E2E_OK(RUN, "--", "bash", "-ec", script);
     /* The same bytes, from a guest whose tar was replaced. */
     _cleanup_bed_result_ struct bed_result h = BED_RUN(
         &bed, RUN, "--download", "file=got", "--", "sh", "-ec",
         "test -x ~/bin/tar; /tmp/hostile-tar > /dev/null");
-    shell("test ! -e ../evil -a ! -e ../../evil -a ! -e evil");
+    e2e_shell("test ! -e ../evil -a ! -e ../../evil -a ! -e evil");
     bed_assert_code(h, 7);
     bed_assert_has(h.err.buf, "was not asked for");
-    _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, RUN, "--", "sh", "-c",
-                                                       "rm -rf ~/bin ~/.bashrc ~/.profile");
-    bed_assert_code(c, 0);
+    E2E_OK(RUN, "--", "sh", "-c", "rm -rf ~/bin ~/.bashrc ~/.profile");
 }
 
 static void test_artifacts(void **state)
@@ -129,19 +82,15 @@ static void test_artifacts(void **state)
     bed_assert_code(r, 3);
     bed_assert_has(r.err.buf, "\"collectFiles\":4");
     bed_assert_has(r.err.buf, "\"artifactDir\":\"artifacts/run_");
-    shell("cd artifacts/run_*; test \"$(find . -type f | LC_ALL=C sort | tr '\\n' ' ')\" = "
-          "'./.gitignore ./a.txt ./b $(touch x) c.txt ./logs/deep/er/two.log ./logs/one.log '");
+    e2e_shell("cd artifacts/run_*; test \"$(find . -type f | LC_ALL=C sort | tr '\\n' ' ')\" = "
+              "'./.gitignore ./a.txt ./b $(touch x) c.txt ./logs/deep/er/two.log ./logs/one.log '");
     _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--artifact-glob", "none*", "--",
                                                        "true");
     bed_assert_code(n, 0);
     bed_assert_has(n.err.buf, "no file matches");
-    _cleanup_bed_result_ struct bed_result d = BED_RUN(
-        &bed, RUN, "--artifact-dir", "there", "--artifact-glob", "*.txt", "-q", "--", "true");
-    bed_assert_code(d, 0);
-    shell("test \"$(ls -A there)\" = \"$(printf 'a.txt\\nb $(touch x) c.txt')\"");
-    _cleanup_bed_result_ struct bed_result o = BED_RUN(&bed, RUN, "--artifact-glob", "../*", "--",
-                                                       "true");
-    bed_assert_code(o, 2);
+    E2E_OK(RUN, "--artifact-dir", "there", "--artifact-glob", "*.txt", "-q", "--", "true");
+    e2e_shell("test \"$(ls -A there)\" = \"$(printf 'a.txt\\nb $(touch x) c.txt')\"");
+    E2E_CODE(2, RUN, "--artifact-glob", "../*", "--", "true");
 }
 
 static const char report[] =
@@ -159,9 +108,7 @@ static void test_junit(void **state)
     bed_assert_has(r.err.buf, "tests: 3 run, 1 failed, 0 errors, 1 skipped (1 reports)");
     bed_assert_has(r.err.buf, "failed: c.bad");
     bed_assert_has(r.err.buf, "\"junit\":{\"reports\":1,\"tests\":3,\"failures\":1,");
-    _cleanup_bed_result_ struct bed_result f = BED_RUN(
-        &bed, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
-    bed_assert_code(f, 1);
+    E2E_CODE(1, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
     _cleanup_bed_result_ struct bed_result two = BED_RUN(
         &bed, RUN, "--junit", "out/*.xml,again.xml", "--", "sh", "-c", "cp out/*.xml again.xml");
     bed_assert_code(two, 0);
@@ -174,7 +121,7 @@ static void test_junit(void **state)
                                                        "-c", "echo '<!DOCTYPE a><a/>' > bad.xml");
     bed_assert_code(b, 7);
     bed_assert_has(b.err.buf, "document type");
-    shell("test -z \"$(ls -A)\""); /* reports leave nothing here */
+    e2e_shell("test -z \"$(ls -A)\""); /* reports leave nothing here */
 }
 
 static void test_capture(void **state)
@@ -185,7 +132,7 @@ static void test_capture(void **state)
         "head -c 3000000 /dev/zero | tr '\\0' x; echo words >&2; exit 4");
     bed_assert_code(r, 4);
     assert_string_equal(r.out.buf, "");
-    shell("test \"$(wc -c < o)\" -eq 3000000; test \"$(cat e)\" = words");
+    e2e_shell("test \"$(wc -c < o)\" -eq 3000000; test \"$(cat e)\" = words");
     _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--capture-stdout", "no/o", "--",
                                                        "touch", "ran");
     bed_assert_code(n, 1);
@@ -202,5 +149,5 @@ int main(void)
         cmocka_unit_test_setup(test_junit, fresh),
         cmocka_unit_test_setup(test_capture, fresh),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

@@ -1,86 +1,32 @@
 /* cp and tunnel through the stand-in. */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
+#include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
-#include "sys/deadline.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "box");
-    bed_assert_code(r, 0);
-    bed_result_free(&r);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct bed_result r = BED_RUN(&bed, "stop", "box");
-    bed_assert_code(r, 0);
-    bed_result_free(&r);
-    bed_assert_clean(&bed);
-    bed_close(&bed);
-    return 0;
-}
-
-static void shell(const char *script)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", script);
-    bed_assert_code(r, 0);
-}
-
-static void guest(const char *script)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "ssh", "box", script);
-    bed_assert_code(r, 0);
-}
-
-static void cp(const char *from, const char *to)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", from, to);
-    bed_assert_code(r, 0);
-}
+#include "testutil/e2e.h"
 
 static int fresh(void **state)
 {
     (void)state;
-    shell("rm -rf ./* .[!.]*");
-    guest("mkdir -p t && rm -rf t/* t/.[!.]*");
+    e2e_shell("rm -rf ./* .[!.]*");
+    e2e_guest("box", "mkdir -p t && rm -rf t/* t/.[!.]*");
     return 0;
 }
 
 static void test_file_both_ways(void **state)
 {
     (void)state;
-    shell("head -c 3000000 /dev/urandom > 'a b'; chmod 750 'a b'");
-    cp("a b", "box:t/");
-    cp("a b", "box:t/new/name");
-    cp("a b", "box:t");
-    guest("cmp 't/a b' t/new/name && test $(stat -c %a t/new/name) = 750 && "
-          "test \"$(ls -A t)\" = \"$(printf 'a b\\nnew')\"");
-    cp("box:t/new/name", ".");
-    cp("box:t/new/name", "deep/er/copy");
-    shell("cmp 'a b' name; cmp 'a b' deep/er/copy; test -x name");
+    e2e_shell("head -c 3000000 /dev/urandom > 'a b'; chmod 750 'a b'");
+    E2E_OK("cp", "a b", "box:t/");
+    E2E_OK("cp", "a b", "box:t/new/name");
+    E2E_OK("cp", "a b", "box:t");
+    e2e_guest("box", "cmp 't/a b' t/new/name && test $(stat -c %a t/new/name) = 750 && "
+                     "test \"$(ls -A t)\" = \"$(printf 'a b\\nnew')\"");
+    E2E_OK("cp", "box:t/new/name", ".");
+    E2E_OK("cp", "box:t/new/name", "deep/er/copy");
+    e2e_shell("cmp 'a b' name; cmp 'a b' deep/er/copy; test -x name");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "--json", "box:t/new/name", "j");
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "3000000");
@@ -89,17 +35,17 @@ static void test_file_both_ways(void **state)
 static void test_directory_both_ways(void **state)
 {
     (void)state;
-    shell("mkdir -p d/sub d/.git; echo 1 > d/one; echo 2 > d/sub/two; ln -s sub/two d/link\n"
-          "echo g > d/.git/config; echo out > d/.gitignore; echo o > d/out; mkfifo d/pipe");
+    e2e_shell("mkdir -p d/sub d/.git; echo 1 > d/one; echo 2 > d/sub/two; ln -s sub/two d/link\n"
+              "echo g > d/.git/config; echo out > d/.gitignore; echo o > d/out; mkfifo d/pipe");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "d", "box:t");
     bed_assert_code(r, 0);
     bed_assert_has(r.err.buf, "left out");
-    guest("cd t/d && test \"$(cat one sub/two link .git/config out)\" = "
-          "\"$(printf '1\\n2\\n2\\ng\\no')\" && test -L link && test ! -e pipe");
-    cp("box:t/d", "back");
-    shell("test \"$(cat back/one back/sub/two)\" = \"$(printf '1\\n2')\"; test ! -L back/link");
-    cp("box:t/d/", "back/"); /* into it, as it exists */
-    shell("test -f back/d/one");
+    e2e_guest("box", "cd t/d && test \"$(cat one sub/two link .git/config out)\" = "
+                     "\"$(printf '1\\n2\\n2\\ng\\no')\" && test -L link && test ! -e pipe");
+    E2E_OK("cp", "box:t/d", "back");
+    e2e_shell("test \"$(cat back/one back/sub/two)\" = \"$(printf '1\\n2')\"; test ! -L back/link");
+    E2E_OK("cp", "box:t/d/", "back/"); /* into it, as it exists */
+    e2e_shell("test -f back/d/one");
 }
 
 static void failed(int code, const char *why, const char *from, const char *to)
@@ -112,7 +58,7 @@ static void failed(int code, const char *why, const char *from, const char *to)
 static void test_what_can_not_be_copied(void **state)
 {
     (void)state;
-    shell("echo x > f; mkdir -p a/b");
+    e2e_shell("echo x > f; mkdir -p a/b");
     failed(2, "exactly one", "f", "g");
     failed(2, "exactly one", "box:f", "box:g");
     failed(4, "nobody", "nobody:f", ".");
@@ -121,11 +67,11 @@ static void test_what_can_not_be_copied(void **state)
     failed(7, "can't take it", "f", "box:/proc/none/f");
     failed(1, "regular", "box:/etc/hostname", "/dev/null");
     failed(2, "neither", "/dev/null", "box:");
-    shell("test -c /dev/null; test \"$(ls -A)\" = \"$(printf 'a\\nf')\"");
+    e2e_shell("test -c /dev/null; test \"$(ls -A)\" = \"$(printf 'a\\nf')\"");
     /* A colon after a slash belongs to a name of the host. */
-    shell("mkdir -p x; echo y > x/c:d");
-    cp("x/c:d", "box:t/");
-    guest("test \"$(cat t/c:d)\" = y");
+    e2e_shell("mkdir -p x; echo y > x/c:d");
+    E2E_OK("cp", "x/c:d", "box:t/");
+    e2e_guest("box", "test \"$(cat t/c:d)\" = y");
 }
 
 /* ---- tunnel ---- */
@@ -148,15 +94,6 @@ static bool read_port(uint16_t port, char *buf, size_t size)
     return false;
 }
 
-static void end(struct child *c)
-{
-    struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(10000);
-    struct exit_status st;
-    assert_int_equal(child_signal(c, SIGTERM, &err), 0);
-    assert_int_equal(child_wait(c, &d, &st, &err), 0);
-}
-
 /* A port of the guest (its SSH server's banner) is seen here, on loopback only. */
 static void test_tunnel(void **state)
 {
@@ -169,7 +106,8 @@ static void test_tunnel(void **state)
         &bed, "sh", "-c", "ss -Hltn 'sport = 18022' | awk '{print $4}'");
     _cleanup_bed_result_ struct bed_result b = BED_RUN(
         &bed, "ssh", "box", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/18023; head -c 4 <&3'");
-    end(&c);
+    e2e_signal(&c, SIGTERM);
+    (void)e2e_wait(&c, 10000);
     assert_true(ok);
     assert_string_equal(buf, "SSH-");
     assert_string_equal(ss.out.buf, "127.0.0.1:18022\n");
@@ -183,13 +121,10 @@ static void test_tunnel_refuses(void **state)
     static const char *const bad[] = {"",      "0",         "70000",      "a",   "1:2:3:4:5",
                                       "-oX=y", "80:a b:80", "80:$(x):80", "80:", "x:80"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "tunnel", "-L", bad[i], "box");
-        bed_assert_code(r, 2);
+        E2E_CODE(2, "tunnel", "-L", bad[i], "box");
     }
-    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "tunnel", "box");
-    bed_assert_code(none, 2);
-    _cleanup_bed_result_ struct bed_result gone = BED_RUN(&bed, "tunnel", "-L", "80", "nobody");
-    bed_assert_code(gone, 4);
+    E2E_CODE(2, "tunnel", "box");
+    E2E_CODE(4, "tunnel", "-L", "80", "nobody");
 }
 
 int main(void)
@@ -201,5 +136,5 @@ int main(void)
         cmocka_unit_test(test_tunnel),
         cmocka_unit_test(test_tunnel_refuses),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

@@ -5,13 +5,6 @@
  * (or release) through the stand-in VMM in a child process in which one fault is armed, then one
  * `crabbox-fc cleanup`, and looks at the host: nothing may be left.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +18,7 @@
 #include "ops/ops.h"
 #include "ops/steps.h"
 #include "sys/proc.h"
-#include "testutil/bed.h"
+#include "testutil/e2e.h"
 
 enum operation { ACQUIRE, RELEASE };
 
@@ -66,7 +59,6 @@ struct crash_case {
     char name[160];
 };
 
-static struct bed bed;
 static const char *plugins; /* where they are, for leases on a chain; NULL: our own links */
 
 /* ---- the fault, armed in the child only ---- */
@@ -191,22 +183,10 @@ static void recover_once(const struct crash_case *c)
     bed_assert_code(r, 0);
 }
 
-/* All entries of the state directory, through the module that reads it. */
-static size_t list_leases(struct lease_entry **all)
-{
-    struct store s;
-    size_t n = 0;
-    struct error err = ERROR_INIT;
-    if (store_open(&s, bed.state, ops_step_names(), &err) < 0 || store_list(&s, all, &n, &err) < 0)
-        fail_msg("%s", err.msg);
-    store_close(&s);
-    return n;
-}
-
 static void kill_keeper(void)
 {
     struct lease_entry *all = NULL;
-    size_t n = list_leases(&all);
+    size_t n = e2e_leases(&all);
     for (size_t i = 0; i < n; i++) {
         int fd = all[i].broken ? -1 : proc_open(&all[i].lease.keeper, NULL);
         struct deadline d = deadline_in_ms(5000);
@@ -234,18 +214,11 @@ static void check_child(const struct crash_case *c, int status)
 static void check_broken(void)
 {
     struct lease_entry *all = NULL;
-    size_t n = list_leases(&all);
+    size_t n = e2e_leases(&all);
     assert_int_equal(n, 1);
     assert_int_equal(ops_view(&all[0]), VIEW_BROKEN);
     bed_assert_has(all[0].lease.failure, "injected: undo fails");
     free(all);
-}
-
-static void check_chain_clean(void)
-{
-    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
-    if (bed_cni_left(&bed, &left) > 0)
-        fail_msg("the chain has not given back: %s", left.buf);
 }
 
 static void run_case(void **state)
@@ -254,8 +227,7 @@ static void run_case(void **state)
     if (plugins)
         bed_use_cni(&bed, plugins, BED_CNI_PTP);
     if (c->op == RELEASE) {
-        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "crash");
-        bed_assert_code(r, 0);
+        e2e_warmup("crash");
     }
     if (c->op == RELEASE && c->keeper_dies)
         kill_keeper();
@@ -266,12 +238,12 @@ static void run_case(void **state)
         check_broken();
     recover_once(c);
     struct lease_entry *all = NULL;
-    size_t n = list_leases(&all);
+    size_t n = e2e_leases(&all);
     free(all);
     assert_int_equal(n, 0);
     bed_assert_clean(&bed);
     if (plugins)
-        check_chain_clean();
+        bed_assert_cni_clean(&bed);
 }
 
 /* ---- the matrix ---- */
@@ -297,39 +269,13 @@ static size_t make_cases(struct crash_case *out)
     return n;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-/* iptables makes its tables with the first rule and keeps them. */
 static int setup_cni(void **state)
 {
     plugins = bed_cni_dir();
     if (!plugins)
         return -1;
-    (void)setup(state);
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-ec",
-        "iptables -t nat -A POSTROUTING -j RETURN; iptables -t nat -D POSTROUTING -j RETURN");
-    bed_assert_code(r, 0);
-    bed_rebase(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
+    (void)e2e_open(state);
+    bed_ready_for_cni(&bed);
     return 0;
 }
 
@@ -341,10 +287,11 @@ int main(void)
     for (size_t i = 0; i < n; i++)
         tests[i] = (struct CMUnitTest){.name = cases[i].name,
                                        .test_func = run_case,
-                                       .teardown_func = after_each,
+                                       .teardown_func = e2e_after_each,
                                        .initial_state = &cases[i]};
     if (!bed_supported())
         return bed_skip_group(n);
-    int failed = _cmocka_run_group_tests("crash matrix", tests, n, setup, teardown);
-    return failed + _cmocka_run_group_tests("crash matrix, CNI", tests, n, setup_cni, teardown);
+    int failed = e2e_end(_cmocka_run_group_tests("crash matrix", tests, n, e2e_open, e2e_close));
+    return failed +
+           e2e_end(_cmocka_run_group_tests("crash matrix, CNI", tests, n, setup_cni, e2e_close));
 }

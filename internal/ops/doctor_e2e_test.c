@@ -1,45 +1,14 @@
 /* doctor as a command: exit codes, stdout for scripts, and leases that are or are not owned. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static cJSON *parse(const struct bed_result *r)
-{
-    struct error err = ERROR_INIT;
-    cJSON *j = json_parse(r->out.buf, r->out.len, "stdout", &err);
-    if (!j)
-        fail_msg("%s: %s%s", err.msg, r->out.buf, r->err.buf);
-    return j;
-}
+#include "testutil/e2e.h"
 
 /* One check of `doctor --provider firecracker --json`; the whole report is the caller's. */
 static const cJSON *ask(cJSON **report, const char *name)
 {
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "doctor", "--provider", "firecracker",
                                                        "--json");
-    *report = parse(&r);
+    *report = e2e_json(&r);
     bool ok = json_opt_bool(*report, "ok", false);
     assert_true(r.st.exited);
     assert_int_equal(r.st.code, ok ? 0 : 1);
@@ -81,7 +50,7 @@ static void own_leases_are_no_orphans(void **state)
     expect("orphans", "ok", "1 leases");
     expect("network", "ok", "");
 
-    _cleanup_json_ cJSON *lease = parse(&w);
+    _cleanup_json_ cJSON *lease = e2e_json(&w);
     const cJSON *vmm = cJSON_GetObjectItemCaseSensitive(lease, "vmm");
     int64_t pid = json_opt_i64(vmm, "pid", 0);
     assert_true(pid > 1);
@@ -134,5 +103,5 @@ int main(void)
         cmocka_unit_test(table_goes_to_stdout_without_colour),
         cmocka_unit_test(nothing_is_left),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

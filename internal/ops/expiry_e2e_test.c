@@ -1,42 +1,23 @@
 /* A lease ends when its time is over, though nobody types a command and no service runs. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ops/ops.h"
-#include "testutil/bed.h"
 #include "testutil/chaos.h"
+#include "testutil/e2e.h"
 
-static struct bed bed;
 static struct store store;
 
 static int setup(void **state)
 {
-    (void)state;
-    bed_open(&bed);
+    (void)e2e_open(state);
     return store_open(&store, bed.state, ops_step_names(), NULL);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     store_close(&store);
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
+    return e2e_close(state);
 }
 
 static bool there(const char *slug)
@@ -64,14 +45,7 @@ static int64_t wait_until_gone(const char *slug, int64_t ms)
     return clock_boot_ms() - start;
 }
 
-#define WARMUP(slug, ...)                                                                          \
-    warmup((const char *const[]){"warmup", "-q", "--slug", slug, __VA_ARGS__, NULL})
-
-static void warmup(const char *const *args)
-{
-    _cleanup_bed_result_ struct bed_result r = bed_run(&bed, args);
-    bed_assert_code(r, 0);
-}
+#define WARMUP(slug, ...) E2E_OK("warmup", "-q", "--slug", slug, __VA_ARGS__)
 
 static void test_ttl_is_over(void **state)
 {
@@ -91,9 +65,7 @@ static void test_idle_timeout_is_over(void **state)
 
 static void use(const char *slug)
 {
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", slug, "--no-sync", "-q",
-                                                       "--", "true");
-    bed_assert_code(r, 0);
+    E2E_OK("run", "--id", slug, "--no-sync", "-q", "--", "true");
 }
 
 /* Every use moves the idle deadline; without use it comes. */
@@ -116,8 +88,7 @@ static void test_heartbeat_extends(void **state)
     int64_t start = clock_boot_ms();
     WARMUP("touched", "--idle-timeout", "3s");
     while (clock_boot_ms() - start < 6000) {
-        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "heartbeat", "touched");
-        bed_assert_code(r, 0);
+        E2E_OK("heartbeat", "touched");
         wait_ms(500);
     }
     assert_true(there("touched"));
@@ -128,9 +99,7 @@ static void test_work_does_not_idle_out(void **state)
 {
     (void)state;
     WARMUP("busy", "--idle-timeout", "3s");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "busy", "--no-sync",
-                                                       "-q", "--", "sleep", "5");
-    bed_assert_code(r, 0);
+    E2E_OK("run", "--id", "busy", "--no-sync", "-q", "--", "sleep", "5");
     (void)wait_until_gone("busy", 10000);
 }
 
@@ -138,8 +107,7 @@ static void test_ttl_is_hard(void **state)
 {
     (void)state;
     WARMUP("hard", "--ttl", "3s");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "hard", "--no-sync",
-                                                       "-q", "--", "sleep", "60");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("hard", "--", "sleep", "60");
     assert_true(r.st.exited && r.st.code != 0);
     assert_in_range(r.took_ms, 0, 15000);
     (void)wait_until_gone("hard", 10000);
@@ -150,15 +118,12 @@ static void test_kept_ones_stay(void **state)
     (void)state;
     WARMUP("kept", "--keep", "--ttl", "1s", "--idle-timeout", "1s");
     wait_ms(2500);
-    _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, "cleanup");
-    bed_assert_code(c, 0);
+    E2E_OK("cleanup");
     use("kept");
     assert_true(chaos_kill_vmm(&store, "kept")); /* not even then */
-    _cleanup_bed_result_ struct bed_result d = BED_RUN(&bed, "cleanup");
-    bed_assert_code(d, 0);
+    E2E_OK("cleanup");
     assert_true(there("kept"));
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "kept");
-    bed_assert_code(s, 0);
+    e2e_stop("kept");
     bed_assert_clean(&bed);
 }
 
@@ -200,24 +165,23 @@ static void test_death_of_the_keeper(void **state)
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
     bed_assert_code(l, 0);
     bed_assert_has(l.out.buf, "expired");
-    _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, "cleanup");
-    bed_assert_code(c, 0);
+    E2E_OK("cleanup");
     bed_assert_clean(&bed);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_ttl_is_over, after_each),
-        cmocka_unit_test_teardown(test_idle_timeout_is_over, after_each),
-        cmocka_unit_test_teardown(test_use_extends, after_each),
-        cmocka_unit_test_teardown(test_heartbeat_extends, after_each),
-        cmocka_unit_test_teardown(test_work_does_not_idle_out, after_each),
-        cmocka_unit_test_teardown(test_ttl_is_hard, after_each),
-        cmocka_unit_test_teardown(test_kept_ones_stay, after_each),
-        cmocka_unit_test_teardown(test_death_of_the_maker, after_each),
-        cmocka_unit_test_teardown(test_clock_is_set, after_each),
-        cmocka_unit_test_teardown(test_death_of_the_keeper, after_each),
+        E2E_TEST(test_ttl_is_over),
+        E2E_TEST(test_idle_timeout_is_over),
+        E2E_TEST(test_use_extends),
+        E2E_TEST(test_heartbeat_extends),
+        E2E_TEST(test_work_does_not_idle_out),
+        E2E_TEST(test_ttl_is_hard),
+        E2E_TEST(test_kept_ones_stay),
+        E2E_TEST(test_death_of_the_maker),
+        E2E_TEST(test_clock_is_set),
+        E2E_TEST(test_death_of_the_keeper),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, teardown);
 }

@@ -1,45 +1,10 @@
 /* What goes wrong, on purpose: each ends within its deadline with a message that names the cause,
  * keeps the logs that explain it, and leaves nothing else. */
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
-#include "sys/file.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    bed.run_timeout_ms = 20000; /* whatever happens, no command may hang */
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
+#include "testutil/e2e.h"
 
 /* ---- the VMM misbehaves ---- */
 
@@ -111,21 +76,16 @@ static void test_a_flood_on_the_console_is_no_trouble(void **state)
 {
     (void)state;
     bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "chatty");
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "chatty");
-    bed_assert_code(w, 0);
-    _cleanup_bed_result_ struct bed_result small = BED_EXEC(
-        &bed, "sh", "-ec",
-        "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; n=0; test $(stat -c %s console.log) -gt "
-        "10000000; "
-        "while [ $(($(stat -c %b console.log) * 512)) -gt 8388608 ]; do n=$((n + 1)); "
-        "[ $n -lt 200 ]; sleep 0.05; done");
-    bed_assert_code(small, 0);
+    e2e_warmup("chatty");
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; n=0; test $(stat -c %s console.log) -gt "
+              "10000000; "
+              "while [ $(($(stat -c %b console.log) * 512)) -gt 8388608 ]; do n=$((n + 1)); "
+              "[ $n -lt 200 ]; sleep 0.05; done");
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs", "--console", "chatty");
     bed_assert_code(l, 0);
     bed_assert_has(l.out.buf, "bytes were dropped: a log keeps its end only]");
     assert_in_range(l.out.len, 1 << 20, 8 << 20);
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "chatty");
-    bed_assert_code(s, 0);
+    e2e_stop("chatty");
 }
 
 static void test_a_guest_that_ignores_the_shutdown_is_killed(void **state)
@@ -133,8 +93,7 @@ static void test_a_guest_that_ignores_the_shutdown_is_killed(void **state)
     (void)state;
     bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
     bed_setenv(&bed, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "300ms");
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "deaf");
-    bed_assert_code(w, 0);
+    e2e_warmup("deaf");
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "deaf");
     bed_assert_code(s, 0);
     bed_assert_has(s.out.buf, "killed");
@@ -146,10 +105,8 @@ static void test_an_older_version(void **state)
 {
     (void)state;
     bed_setenv(&bed, "CRABBOX_STANDIN_VERSION", "1.7.0");
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "older");
-    bed_assert_code(w, 0);
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "older");
-    bed_assert_code(s, 0);
+    e2e_warmup("older");
+    e2e_stop("older");
 }
 
 /* ---- the host lacks something ---- */
@@ -193,9 +150,7 @@ static void small_state(const char *options)
 
 static void fill_small(void)
 {
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-c", "! cat /dev/zero > \"$CRABBOX_FC_STATE_DIR/ballast\"");
-    bed_assert_code(r, 0);
+    E2E_EXEC_OK("sh", "-c", "! cat /dev/zero > \"$CRABBOX_FC_STATE_DIR/ballast\"");
 }
 
 /* No lease is on it; then it goes. */
@@ -231,20 +186,12 @@ static void test_full_disk_is_found_before_anything_is_made(void **state)
 static void test_disk_that_fills_up_during_a_warmup(void **state)
 {
     (void)state;
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
-    _cleanup_free_ char *mark = xasprintf("%s/mark", bed.dir);
     small_state("mode=0700,size=80m");
     bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "deaf");
-    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
     bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "2s");
-    struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", "full");
-    assert_true(bed_wait_file(&bed, "mark", 5000));
+    struct child c = e2e_warmup_stuck("full");
     fill_small();
-    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
-    assert_true(st.exited);
-    assert_int_equal(st.code, 5);
+    assert_int_equal(e2e_code(&c, 10000), 5);
     end_small_state();
 }
 
@@ -252,11 +199,9 @@ static void test_stop_on_a_full_disk(void **state)
 {
     (void)state;
     small_state("mode=0700,size=80m");
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "full");
-    bed_assert_code(w, 0);
+    e2e_warmup("full");
     fill_small();
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "full");
-    bed_assert_code(s, 0);
+    e2e_stop("full");
     end_small_state();
 }
 
@@ -265,8 +210,7 @@ static void test_stop_on_a_full_disk(void **state)
 static void in_image(const char *script)
 {
     _cleanup_free_ char *full = xasprintf("cd '%s'; %s", bed.image, script);
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", full);
-    bed_assert_code(r, 0);
+    e2e_shell(full);
 }
 
 static void test_bad_images(void **state)
@@ -303,17 +247,18 @@ static void test_bad_images(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_vmm_faults, after_each),
-        cmocka_unit_test_teardown(test_a_flood_on_the_console_is_no_trouble, after_each),
-        cmocka_unit_test_teardown(test_a_guest_that_ignores_the_shutdown_is_killed, after_each),
-        cmocka_unit_test_teardown(test_an_older_version, after_each),
-        cmocka_unit_test_teardown(test_missing_vmm, after_each),
-        cmocka_unit_test_teardown(test_not_a_vmm, after_each),
-        cmocka_unit_test_teardown(test_no_cap_net_admin, after_each),
-        cmocka_unit_test_teardown(test_full_disk_is_found_before_anything_is_made, after_each),
-        cmocka_unit_test_teardown(test_disk_that_fills_up_during_a_warmup, after_each),
-        cmocka_unit_test_teardown(test_stop_on_a_full_disk, after_each),
-        cmocka_unit_test_teardown(test_bad_images, after_each),
+        E2E_TEST(test_vmm_faults),
+        E2E_TEST(test_a_flood_on_the_console_is_no_trouble),
+        E2E_TEST(test_a_guest_that_ignores_the_shutdown_is_killed),
+        E2E_TEST(test_an_older_version),
+        E2E_TEST(test_missing_vmm),
+        E2E_TEST(test_not_a_vmm),
+        E2E_TEST(test_no_cap_net_admin),
+        E2E_TEST(test_full_disk_is_found_before_anything_is_made),
+        E2E_TEST(test_disk_that_fills_up_during_a_warmup),
+        E2E_TEST(test_stop_on_a_full_disk),
+        E2E_TEST(test_bad_images),
     };
-    return bed_run_group(tests, setup, teardown);
+    bed.run_timeout_ms = 20000; /* whatever happens, no command may hang */
+    return E2E_MAIN(tests);
 }

@@ -1,22 +1,9 @@
 /* A guest that hangs in each phase of a run and a copy: each ends by itself, says what hung, and
  * has the exit code of its phase. Through the whole program and the stand-in, whose programs are
  * replaced by ones that sleep. */
-#include <dirent.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
+#include "testutil/e2e.h"
 
 /* Long enough for a busy machine to start a program, short enough to wait for. */
 #define STALL "3s"
@@ -28,51 +15,20 @@ static struct bed bed;
     "$p $p >~/bin/$p; done; chmod +x ~/bin/*\n"                                                    \
     "echo 'PATH=~/bin:$PATH' >~/.bashrc"
 
-static void in_guest(const char *command)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "ssh", "hang", command);
-    bed_assert_code(r, 0);
-}
-
-static void shell(const char *script)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-euc", script);
-    bed_assert_code(r, 0);
-}
-
 static int setup(void **state)
 {
-    (void)state;
-    bed_open(&bed);
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "hang");
-    bed_assert_code(w, 0);
-    in_guest(REPLACE);
-    shell("for i in 1 2 3; do echo $i >file$i; done");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "-q", "--id", "hang", "--",
-                                                       "touch", "result");
-    bed_assert_code(r, 0);
+    (void)e2e_open(state);
+    e2e_warmup("hang");
+    e2e_guest("hang", REPLACE);
+    e2e_shell("for i in 1 2 3; do echo $i >file$i; done");
+    E2E_OK("run", "-q", "--id", "hang", "--", "touch", "result");
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "hang");
-    bed_assert_code(r, 0);
-    bed_assert_clean(&bed);
-    bed_close(&bed);
-    return 0;
-}
-
-/* The line of --timing-json. */
-static cJSON *timing_of(const struct bed_result *r)
-{
-    struct error err = ERROR_INIT;
-    const char *line = strstr(r->err.buf, "{\"");
-    cJSON *j = line ? json_parse(line, strcspn(line, "\n"), "timing", &err) : NULL;
-    if (!j)
-        fail_msg("no timing in: %s", r->err.buf);
-    return j;
+    e2e_stop("hang");
+    return e2e_close(state);
 }
 
 #define RUN "run", "-q", "--id", "hang", "--stall-timeout", STALL, "--timing-json"
@@ -95,15 +51,15 @@ static void check(const struct hang *h)
         n++;
     memcpy(argv + n, h->args, sizeof h->args);
     if (h->before)
-        shell(h->before);
-    in_guest(on);
+        e2e_shell(h->before);
+    e2e_guest("hang", on);
     _cleanup_bed_result_ struct bed_result r = bed_exec(&bed, argv);
-    in_guest(off);
+    e2e_guest("hang", off);
     print_message("%s: %s", h->program, r.err.buf);
     bed_assert_code(r, h->code);
     bed_assert_has(r.err.buf, h->says);
     bed_assert_has(r.err.buf, "next: crabbox-fc logs hang");
-    _cleanup_json_ cJSON *j = timing_of(&r);
+    _cleanup_json_ cJSON *j = e2e_timing(&r);
     assert_string_equal(json_opt_string(j, "errorKind", ""), h->kind);
     assert_string_equal(json_opt_string(j, "errorPhase", ""), h->phase);
     assert_string_equal(json_opt_string(j, "runStatus", ""),
@@ -147,10 +103,10 @@ static void test_each_phase_of_a_run(void **state)
     for (size_t i = 0; i < ARRAY_LEN(hangs); i++)
         check(&hangs[i]);
     /* A command that never begins is the user's to limit; then it is ended as any other. */
-    in_guest("touch /tmp/hang/bash");
+    e2e_guest("hang", "touch /tmp/hang/bash");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--no-sync", "--timeout", "1s",
                                                        "--", "true");
-    in_guest("rm /tmp/hang/bash");
+    e2e_guest("hang", "rm /tmp/hang/bash");
     bed_assert_code(r, 124);
     bed_assert_has(r.err.buf, "end the command in the guest: timed out");
     bed_assert_has(r.err.buf, "next: stop the lease");
@@ -173,7 +129,7 @@ static void test_second_interrupt(void **state)
         "while ! grep -qs 'Ctrl-C: leave it' err; do sleep 0.02; done\n"
         "kill -INT $run; wait $run; code=$?; cat err >&2; exit $code";
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
-    in_guest("rm /tmp/hang/bash");
+    e2e_guest("hang", "rm /tmp/hang/bash");
     bed_assert_code(r, 130);
     bed_assert_has(r.err.buf, "end the command in the guest: interrupted");
 }
@@ -190,45 +146,37 @@ static void test_copies(void **state)
         {"tar", ".", "hang:/tmp/dir"},
         {"tar", "hang:/etc/passwd", "."},
     };
-    shell("head -c 3000000 /dev/zero >big");
+    e2e_shell("head -c 3000000 /dev/zero >big");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_free_ char *on = xasprintf("touch /tmp/hang/%s", cases[i].program);
         _cleanup_free_ char *off = xasprintf("rm /tmp/hang/%s", cases[i].program);
-        in_guest(on);
+        e2e_guest("hang", on);
         _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "-q", "--stall-timeout",
                                                            STALL, cases[i].from, cases[i].to);
-        in_guest(off);
+        e2e_guest("hang", off);
         print_message("cp %s: %s", cases[i].from, r.err.buf);
         bed_assert_code(r, 7);
         bed_assert_has(r.err.buf, "for 3 s");
         bed_assert_has(r.err.buf, "next: crabbox-fc logs hang");
     }
-    shell("test ! -e passwd -a ! -e artifacts");
+    e2e_shell("test ! -e passwd -a ! -e artifacts");
 }
 
 /* A transfer that is slow, but moves, is not given up: pieces of 64 KiB, each with a pause. */
 static void test_slow_is_no_hang(void **state)
 {
     (void)state;
-    shell("rm -f big; head -c 2621440 /dev/zero >slow");
-    in_guest("mv ~/bin/tar ~/bin/tar.was; printf '#!/bin/bash\\nfor i in {1..45}; do "
-             "head -c 65536; sleep 0.1; done | /bin/tar \"$@\"' >~/bin/tar; chmod +x ~/bin/tar");
+    e2e_shell("rm -f big; head -c 2621440 /dev/zero >slow");
+    e2e_guest("hang",
+              "mv ~/bin/tar ~/bin/tar.was; printf '#!/bin/bash\\nfor i in {1..45}; do "
+              "head -c 65536; sleep 0.1; done | /bin/tar \"$@\"' >~/bin/tar; chmod +x ~/bin/tar");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "-q", "--id", "hang",
                                                        "--stall-timeout", "2s", "--", "stat", "-c",
                                                        "%s", "slow");
-    in_guest("mv ~/bin/tar.was ~/bin/tar");
+    e2e_guest("hang", "mv ~/bin/tar.was ~/bin/tar");
     bed_assert_code(r, 0);
     assert_string_equal(r.out.buf, "2621440\n");
     assert_true(r.took_ms > 3000);
-}
-
-static int64_t vmm_pid(const char *slug)
-{
-    struct error err = ERROR_INIT;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
-    bed_assert_code(r, 0);
-    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status", &err);
-    return json_opt_i64(cJSON_GetObjectItem(j, "vmm"), "pid", 0);
 }
 
 /* A VM that stands still while a command runs is a lost connection, not a long command; and no
@@ -236,19 +184,17 @@ static int64_t vmm_pid(const char *slug)
 static void test_frozen_vm(void **state)
 {
     (void)state;
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "frozen");
-    bed_assert_code(w, 0);
-    /* Of an earlier test's output nothing may be left to find. */
+    e2e_warmup("frozen");
     _cleanup_free_ char *script = xasprintf(
         "rm -f out err; \"$0\" run -q --id frozen --no-sync --stall-timeout 4s --timing-json -- "
         "sh -c 'echo on; sleep 7171' 2>err >out & run=$!\n"
         "while ! grep -qs on out; do sleep 0.02; done\n"
-        "kill -STOP %lld; wait $run; code=$?; cat err >&2; exit $code",
-        (long long)vmm_pid("frozen"));
+        "kill -STOP %d; wait $run; code=$?; cat err >&2; exit $code",
+        e2e_vmm_pid("frozen"));
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
     print_message("frozen: %s", r.err.buf);
     bed_assert_code(r, 7);
-    _cleanup_json_ cJSON *j = timing_of(&r);
+    _cleanup_json_ cJSON *j = e2e_timing(&r);
     assert_string_equal(json_opt_string(j, "errorKind", ""), "ssh");
     assert_string_equal(json_opt_string(j, "errorPhase", ""), "run");
     bed_assert_has(r.err.buf, "next: crabbox-fc logs frozen");
@@ -256,8 +202,7 @@ static void test_frozen_vm(void **state)
                                                            "--stall-timeout", "2s", "--", "true");
     print_message("connect: %s", again.err.buf);
     bed_assert_code(again, 5);
-    _cleanup_bed_result_ struct bed_result stop = BED_RUN(&bed, "stop", "frozen");
-    bed_assert_code(stop, 0);
+    e2e_stop("frozen");
 }
 
 /* A lease that was made for the run goes away with it; what to do next is said for that. */
@@ -271,11 +216,10 @@ static void test_a_new_lease_that_hangs(void **state)
     bed_clear_faults(&bed);
     bed_assert_code(r, 6);
     bed_assert_has(r.err.buf, "next: again with --keep-on-failure");
-    _cleanup_json_ cJSON *j = timing_of(&r);
+    _cleanup_json_ cJSON *j = e2e_timing(&r);
     assert_string_equal(json_opt_string(j, "errorKind", ""), "sync");
     assert_true(json_opt_i64(j, "stopMs", 0) > 0);
-    _cleanup_bed_result_ struct bed_result gone = BED_RUN(&bed, "status", "new");
-    bed_assert_code(gone, 4);
+    E2E_CODE(4, "status", "new");
 }
 
 /* A VMM that dies while a sync hangs is told at once, and as what it is. */
@@ -289,16 +233,15 @@ static void test_vmm_dies_in_a_sync(void **state)
     _cleanup_free_ char *script = xasprintf(
         "\"$0\" run -q --id dies --timing-json -- true 2>err & run=$!\n"
         "until pgrep -fx 'sleep 9292' >pid; do sleep 0.02; done\n"
-        "kill -KILL %lld; wait $run; code=$?; cat err >&2; exit $code",
-        (long long)vmm_pid("dies"));
+        "kill -KILL %d; wait $run; code=$?; cat err >&2; exit $code",
+        e2e_vmm_pid("dies"));
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
     bed_assert_code(r, 1);
     bed_assert_has(r.err.buf, "VMM");
-    _cleanup_json_ cJSON *j = timing_of(&r);
+    _cleanup_json_ cJSON *j = e2e_timing(&r);
     assert_string_equal(json_opt_string(j, "errorKind", ""), "vmm");
     assert_string_equal(json_opt_string(j, "errorPhase", ""), "sync");
-    _cleanup_bed_result_ struct bed_result stop = BED_RUN(&bed, "stop", "dies");
-    bed_assert_code(stop, 0);
+    e2e_stop("dies");
 }
 
 int main(void)
@@ -312,5 +255,5 @@ int main(void)
         cmocka_unit_test(test_a_new_lease_that_hangs),
         cmocka_unit_test(test_vmm_dies_in_a_sync),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, teardown);
 }

@@ -1,77 +1,8 @@
 /* Whole leases: the program, its firecracker backend, the stand-in VMM, a real SSH server. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
-#include "sys/file.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-/* No test leaves a fault, a lease or anything else to the next. */
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
-
-static void warmup(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
-    bed_assert_code(r, 0);
-}
-
-static void stop(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
-    bed_assert_code(r, 0);
-}
-
-static cJSON *parse(const struct bed_result *r)
-{
-    struct error err = ERROR_INIT;
-    cJSON *j = json_parse(r->out.buf, r->out.len, "stdout", &err);
-    if (!j)
-        fail_msg("%s: %s", err.msg, r->out.buf);
-    return j;
-}
-
-/* `status --json`, or a member of it. */
-static cJSON *status_of(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
-    bed_assert_code(r, 0);
-    return parse(&r);
-}
-
-static int64_t vmm_pid(const char *slug)
-{
-    _cleanup_json_ cJSON *j = status_of(slug);
-    int64_t pid = json_opt_i64(cJSON_GetObjectItem(j, "vmm"), "pid", 0);
-    assert_true(pid > 1);
-    return pid;
-}
+#include "testutil/e2e.h"
 
 /* ---- the plain path ---- */
 
@@ -123,69 +54,60 @@ static void test_exit_codes_and_streams_pass_through(void **state)
         {"kill -TERM $$", 128 + SIGTERM},
         {"kill -KILL $$", 128 + SIGKILL},
     };
-    warmup("codes");
+    e2e_warmup("codes");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_bed_result_ struct bed_result r = BED_RUN(
             &bed, "run", "--id", "codes", "--no-sync", "--", "sh", "-c", cases[i].script);
         bed_assert_code(r, cases[i].code);
     }
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "codes", "--no-sync",
-                                                       "-q", "--", "sh", "-c",
-                                                       "echo to-out; echo to-err >&2");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("codes", "--", "sh", "-c",
+                                                          "echo to-out; echo to-err >&2");
     bed_assert_code(r, 0);
     assert_string_equal(r.out.buf, "to-out\n");
     bed_assert_has(r.err.buf, "to-err\n");
-    stop("codes");
+    e2e_stop("codes");
 }
 
 static void test_arguments_arrive_as_they_are(void **state)
 {
     (void)state;
-    warmup("args");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "args", "--no-sync",
-                                                       "-q", "--", "printf", "<%s>", "a b", "",
-                                                       "$HOME", "it's", "\"q\"", "a\nb", "*", "\\");
+    e2e_warmup("args");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN(
+        "args", "--", "printf", "<%s>", "a b", "", "$HOME", "it's", "\"q\"", "a\nb", "*", "\\");
     bed_assert_code(r, 0);
     assert_string_equal(r.out.buf, "<a b><><$HOME><it's><\"q\"><a\nb><*><\\>");
-    stop("args");
+    e2e_stop("args");
 }
 
 static void test_second_run_sees_what_the_first_left(void **state)
 {
     (void)state;
-    warmup("again");
-    int64_t pid = vmm_pid("again");
-    _cleanup_bed_result_ struct bed_result a = BED_RUN(&bed, "run", "--id", "again", "--no-sync",
-                                                       "--", "sh", "-c", "echo kept > ~/file");
-    bed_assert_code(a, 0);
-    _cleanup_bed_result_ struct bed_result b = BED_RUN(&bed, "run", "--id", "again", "--no-sync",
-                                                       "-q", "--", "sh", "-c", "cat ~/file");
+    e2e_warmup("again");
+    pid_t pid = e2e_vmm_pid("again");
+    E2E_OK("run", "--id", "again", "--no-sync", "--", "sh", "-c", "echo kept > ~/file");
+    _cleanup_bed_result_ struct bed_result b = E2E_RUN_IN("again", "--", "sh", "-c", "cat ~/file");
     bed_assert_code(b, 0);
     assert_string_equal(b.out.buf, "kept\n");
-    assert_int_equal(vmm_pid("again"), pid);
-    stop("again");
+    assert_int_equal(e2e_vmm_pid("again"), pid);
+    e2e_stop("again");
 }
 
 /* run with no lease makes one and takes it away again, whatever the command's code. */
 static void test_run_without_a_lease(void **state)
 {
     (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--no-sync", "--", "sh", "-c",
-                                                       "exit 42");
-    bed_assert_code(r, 42);
+    E2E_CODE(42, "run", "--no-sync", "--", "sh", "-c", "exit 42");
     bed_assert_clean(&bed);
-    _cleanup_bed_result_ struct bed_result k = BED_RUN(&bed, "run", "--no-sync", "--keep", "--slug",
-                                                       "kept", "--", "true");
-    bed_assert_code(k, 0);
-    (void)vmm_pid("kept");
-    stop("kept");
+    E2E_OK("run", "--no-sync", "--keep", "--slug", "kept", "--", "true");
+    (void)e2e_vmm_pid("kept");
+    e2e_stop("kept");
 }
 
 static void test_stop_twice(void **state)
 {
     (void)state;
-    warmup("twice");
-    stop("twice");
+    e2e_warmup("twice");
+    e2e_stop("twice");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "twice");
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "nothing to stop");
@@ -209,11 +131,11 @@ static void test_unknown_lease_is_4(void **state)
 static void test_list_and_status(void **state)
 {
     (void)state;
-    warmup("one");
-    warmup("two");
+    e2e_warmup("one");
+    e2e_warmup("two");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list", "--json");
     bed_assert_code(r, 0);
-    _cleanup_json_ cJSON *rows = parse(&r);
+    _cleanup_json_ cJSON *rows = e2e_json(&r);
     assert_int_equal(cJSON_GetArraySize(rows), 2);
     const cJSON *row;
     cJSON_ArrayForEach(row, rows)
@@ -228,48 +150,32 @@ static void test_list_and_status(void **state)
     _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "list");
     bed_assert_code(t, 0);
     bed_assert_has(t.out.buf, "firecracker/kvm");
-    stop("one");
-    stop("two");
+    e2e_stop("one");
+    e2e_stop("two");
     _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "list", "--json");
     bed_assert_code(none, 0);
-    _cleanup_json_ cJSON *empty = parse(&none);
+    _cleanup_json_ cJSON *empty = e2e_json(&none);
     assert_int_equal(cJSON_GetArraySize(empty), 0);
-}
-
-static int code_of(struct child *c)
-{
-    struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(30000);
-    struct exit_status st;
-    if (child_wait(c, &d, &st, &err) < 0)
-        fail_msg("%s", err.msg);
-    return st.exited ? st.code : 128 + st.signal;
 }
 
 /* Starts a warmup and holds it while it makes the lease. */
 static struct child warmup_held(const char *slug)
 {
-    _cleanup_free_ char *mark = xasprintf("%s/mark-%s", bed.dir, slug);
-    _cleanup_free_ char *name = xasprintf("mark-%s", slug);
-    struct error err = ERROR_INIT;
     bed_setenv(&bed, "CRABBOX_STANDIN_HANG", "PUT /actions");
-    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
-    struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", slug);
-    assert_true(bed_wait_file(&bed, name, 20000));
+    struct child c = e2e_warmup_stuck(slug);
     bed_setenv(&bed, "CRABBOX_STANDIN_HANG", NULL);
-    assert_int_equal(child_signal(&c, SIGSTOP, &err), 0);
+    e2e_signal(&c, SIGSTOP);
     return c;
 }
 
 static void test_status_waits(void **state)
 {
     (void)state;
-    struct error err = ERROR_INIT;
-    warmup("ready");
+    e2e_warmup("ready");
     _cleanup_bed_result_ struct bed_result now = BED_RUN(&bed, "status", "--wait", "ready");
     bed_assert_code(now, 0);
     bed_assert_has(now.out.buf, "ready");
-    stop("ready");
+    e2e_stop("ready");
     struct child c = warmup_held("never");
     _cleanup_bed_result_ struct bed_result look = BED_RUN(&bed, "status", "never");
     bed_assert_code(look, 5);
@@ -279,104 +185,85 @@ static void test_status_waits(void **state)
     bed_assert_code(late, 5);
     bed_assert_has(late.err.buf, "lease never is creating");
     struct child waits = BED_START(&bed, -1, "status", "--wait", "never");
-    assert_int_equal(child_signal(&c, SIGTERM, &err), 0);
-    assert_int_equal(child_signal(&c, SIGCONT, &err), 0);
-    assert_int_equal(code_of(&c), 130);
-    int code = code_of(&waits);
+    e2e_signal(&c, SIGTERM);
+    e2e_signal(&c, SIGCONT);
+    assert_int_equal(e2e_code(&c, 30000), 130);
+    int code = e2e_code(&waits, 30000);
     assert_true(code == 5 || code == 4); /* 4: it began to look when all was over */
     /* One that becomes ready: held by its tap, let go while somebody waits. */
-    _cleanup_free_ char *mark = xasprintf("%s/mark-soon", bed.dir);
-    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
-    struct child soon = BED_START(&bed, -1, "warmup", "-q", "--slug", "soon");
-    assert_true(bed_wait_file(&bed, "mark-soon", 20000));
-    assert_int_equal(child_signal(&soon, SIGSTOP, &err), 0);
+    struct child soon = e2e_warmup_stuck("soon");
+    e2e_signal(&soon, SIGSTOP);
     struct child then = BED_START(&bed, -1, "status", "--wait", "soon");
-    assert_int_equal(child_signal(&soon, SIGCONT, &err), 0);
-    assert_int_equal(code_of(&then), 0);
-    assert_int_equal(code_of(&soon), 0);
-    stop("soon");
-    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "status", "--wait", "soon");
-    bed_assert_code(none, 4);
-    _cleanup_bed_result_ struct bed_result bad = BED_RUN(&bed, "status", "--wait-timeout", "x",
-                                                         "y");
-    bed_assert_code(bad, 2);
+    e2e_signal(&soon, SIGCONT);
+    assert_int_equal(e2e_code(&then, 30000), 0);
+    assert_int_equal(e2e_code(&soon, 30000), 0);
+    e2e_stop("soon");
+    E2E_CODE(4, "status", "--wait", "soon");
+    E2E_CODE(2, "status", "--wait-timeout", "x", "y");
 }
 
 static void test_slug_taken(void **state)
 {
     (void)state;
-    warmup("mine");
-    int64_t pid = vmm_pid("mine");
+    e2e_warmup("mine");
+    pid_t pid = e2e_vmm_pid("mine");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "mine");
     bed_assert_code(r, 2);
     bed_assert_has(r.err.buf, "mine");
-    assert_int_equal(vmm_pid("mine"), pid);
-    stop("mine");
+    assert_int_equal(e2e_vmm_pid("mine"), pid);
+    e2e_stop("mine");
 }
 
 /* The stock tools work with the lease's own ssh_config. */
 static void test_stock_openssh(void **state)
 {
     (void)state;
-    warmup("stock");
-    _cleanup_json_ cJSON *j = status_of("stock");
+    e2e_warmup("stock");
+    _cleanup_json_ cJSON *j = e2e_status("stock");
     const cJSON *ssh = cJSON_GetObjectItem(j, "ssh");
     const char *config = json_opt_string(ssh, "config", "");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "ssh", "-F", config, "crabbox-stock",
                                                         "echo over-ssh; exit 5");
     bed_assert_code(r, 5);
     assert_string_equal(r.out.buf, "over-ssh\n");
-    _cleanup_bed_result_ struct bed_result c = BED_EXEC(&bed, "scp", "-q", "-F", config,
-                                                        "/etc/os-release", "crabbox-stock:copied");
-    bed_assert_code(c, 0);
-    _cleanup_bed_result_ struct bed_result d = BED_EXEC(&bed, "ssh", "-F", config, "crabbox-stock",
-                                                        "cmp copied /etc/os-release");
-    bed_assert_code(d, 0);
+    E2E_EXEC_OK("scp", "-q", "-F", config, "/etc/os-release", "crabbox-stock:copied");
+    E2E_EXEC_OK("ssh", "-F", config, "crabbox-stock", "cmp copied /etc/os-release");
     _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, "ssh", "--print", "stock");
     bed_assert_code(p, 0);
     bed_assert_has(p.out.buf, config);
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "ssh", "stock", "exit", "6");
-    bed_assert_code(s, 6);
-    stop("stock");
+    E2E_CODE(6, "ssh", "stock", "exit", "6");
+    e2e_stop("stock");
 }
 
 /* ---- sync ---- */
 
-static void shell(const char *script)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", script);
-    bed_assert_code(r, 0);
-}
-
 static void test_sync_of_a_git_tree(void **state)
 {
     (void)state;
-    shell("rm -rf * .git; git init -q .; printf 'out\\n' > .gitignore; mkdir -p sub out\n"
-          "printf 'int main(void){return 7;}\\n' > sub/seven.c; echo no > out/ignored\n"
-          "printf 'x' > 'a name with spaces'; ln -s sub/seven.c link; chmod +x sub/seven.c\n"
-          "git add . && git -c user.name=t -c user.email=t@t commit -qm t\n"
-          "echo new > untracked");
-    warmup("sync");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(
-        &bed, "run", "--id", "sync", "-q", "--", "sh", "-ec",
-        "test -f untracked; test ! -e out/ignored; test -f 'a name with spaces'\n"
-        "test -L link; test -x sub/seven.c; cc -o /tmp/seven sub/seven.c; exec /tmp/seven");
-    bed_assert_code(r, 7);
-    shell("rm untracked; echo changed > 'a name with spaces'");
+    e2e_shell("rm -rf * .git; git init -q .; printf 'out\\n' > .gitignore; mkdir -p sub out\n"
+              "printf 'int main(void){return 7;}\\n' > sub/seven.c; echo no > out/ignored\n"
+              "printf 'x' > 'a name with spaces'; ln -s sub/seven.c link; chmod +x sub/seven.c\n"
+              "git add . && git -c user.name=t -c user.email=t@t commit -qm t\n"
+              "echo new > untracked");
+    e2e_warmup("sync");
+    E2E_CODE(7, "run", "--id", "sync", "-q", "--", "sh", "-ec",
+             "test -f untracked; test ! -e out/ignored; test -f 'a name with spaces'\n"
+             "test -L link; test -x sub/seven.c; cc -o /tmp/seven sub/seven.c; exec /tmp/seven");
+    e2e_shell("rm untracked; echo changed > 'a name with spaces'");
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "run", "--id", "sync", "-q", "--",
                                                        "cat", "a name with spaces");
     bed_assert_code(s, 0);
     assert_string_equal(s.out.buf, "changed\n");
-    stop("sync");
-    shell("rm -rf .git * .gitignore");
+    e2e_stop("sync");
+    e2e_shell("rm -rf .git * .gitignore");
 }
 
 /* The plan names exactly what a sync would take, and makes no lease. */
 static void test_sync_plan(void **state)
 {
     (void)state;
-    shell("rm -rf * .git; git init -q .; printf 'out\\n' > .gitignore; mkdir out\n"
-          "echo no > out/ignored; printf 'abc' > three; printf x > \"$(printf 'bell\\007')\"");
+    e2e_shell("rm -rf * .git; git init -q .; printf 'out\\n' > .gitignore; mkdir out\n"
+              "echo no > out/ignored; printf 'abc' > three; printf x > \"$(printf 'bell\\007')\"");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--sync-plan");
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "           4 .gitignore\n");
@@ -386,7 +273,7 @@ static void test_sync_plan(void **state)
     bed_assert_has(r.err.buf, "3 files, 8 bytes");
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
     bed_assert_has(l.out.buf, "no leases");
-    shell("rm -rf .git * .gitignore");
+    e2e_shell("rm -rf .git * .gitignore");
 }
 
 /* ---- many ---- */
@@ -395,9 +282,7 @@ static void test_twenty_leases_leave_nothing(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
-        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--no-sync", "-q", "--",
-                                                           "true");
-        bed_assert_code(r, 0);
+        E2E_OK("run", "--no-sync", "-q", "--", "true");
     }
     bed_assert_clean(&bed);
 }
@@ -419,7 +304,7 @@ static void test_eight_at_once(void **state)
         assert_int_equal(st.code, 0);
     }
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list", "--json");
-    _cleanup_json_ cJSON *rows = parse(&r);
+    _cleanup_json_ cJSON *rows = e2e_json(&r);
     assert_int_equal(cJSON_GetArraySize(rows), N);
     for (int i = 0; i < N; i++) {
         const cJSON *row = cJSON_GetArrayItem(rows, i);
@@ -440,21 +325,21 @@ static void test_eight_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_warmup_run_stop_is_quick, after_each),
-        cmocka_unit_test_teardown(test_exit_codes_and_streams_pass_through, after_each),
-        cmocka_unit_test_teardown(test_arguments_arrive_as_they_are, after_each),
-        cmocka_unit_test_teardown(test_second_run_sees_what_the_first_left, after_each),
-        cmocka_unit_test_teardown(test_run_without_a_lease, after_each),
-        cmocka_unit_test_teardown(test_stop_twice, after_each),
-        cmocka_unit_test_teardown(test_unknown_lease_is_4, after_each),
-        cmocka_unit_test_teardown(test_list_and_status, after_each),
-        cmocka_unit_test_teardown(test_status_waits, after_each),
-        cmocka_unit_test_teardown(test_slug_taken, after_each),
-        cmocka_unit_test_teardown(test_stock_openssh, after_each),
-        cmocka_unit_test_teardown(test_sync_of_a_git_tree, after_each),
-        cmocka_unit_test_teardown(test_sync_plan, after_each),
-        cmocka_unit_test_teardown(test_twenty_leases_leave_nothing, after_each),
-        cmocka_unit_test_teardown(test_eight_at_once, after_each),
+        E2E_TEST(test_warmup_run_stop_is_quick),
+        E2E_TEST(test_exit_codes_and_streams_pass_through),
+        E2E_TEST(test_arguments_arrive_as_they_are),
+        E2E_TEST(test_second_run_sees_what_the_first_left),
+        E2E_TEST(test_run_without_a_lease),
+        E2E_TEST(test_stop_twice),
+        E2E_TEST(test_unknown_lease_is_4),
+        E2E_TEST(test_list_and_status),
+        E2E_TEST(test_status_waits),
+        E2E_TEST(test_slug_taken),
+        E2E_TEST(test_stock_openssh),
+        E2E_TEST(test_sync_of_a_git_tree),
+        E2E_TEST(test_sync_plan),
+        E2E_TEST(test_twenty_leases_leave_nothing),
+        E2E_TEST(test_eight_at_once),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

@@ -1,58 +1,15 @@
 /* Many at once: claims are decided by the kernel, nobody waits for another's lease. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "lease/words.h"
 #include "ops/ops.h"
-#include "testutil/bed.h"
+#include "testutil/e2e.h"
 
 #define MANY 64
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
-
-static size_t list(struct lease_entry **all)
-{
-    struct store s;
-    size_t n = 0;
-    struct error err = ERROR_INIT;
-    if (store_open(&s, bed.state, ops_step_names(), &err) < 0 || store_list(&s, all, &n, &err) < 0)
-        fail_msg("%s", err.msg);
-    store_close(&s);
-    return n;
-}
 
 /* Waits for all; each has to succeed.. */
 static void all_succeed(struct child *c, size_t n)
@@ -116,7 +73,7 @@ static void test_sixty_four_at_once(void **state)
     all_succeed(c, MANY);
     print_message("%d warmups in %lld ms; list meanwhile at most %lld ms\n", MANY,
                   (long long)(clock_boot_ms() - start), (long long)slowest);
-    size_t n = list(&all);
+    size_t n = e2e_leases(&all);
     check_claims(all, n);
     for (size_t i = 0; i < n; i++)
         c[i] = BED_START(&bed, -1, "stop", all[i].id);
@@ -143,8 +100,7 @@ static void test_one_slug_has_one_winner(void **state)
         won += st.code == 0;
     }
     assert_int_equal(won, 1);
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "wanted");
-    bed_assert_code(r, 0);
+    e2e_stop("wanted");
     bed_assert_clean(&bed);
 }
 
@@ -153,23 +109,20 @@ static void test_made_up_slugs_never_clash(void **state)
 {
     struct lease_entry *all = NULL;
     (void)state;
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q");
-    bed_assert_code(w, 0);
+    E2E_OK("warmup", "-q");
     _cleanup_free_ char *dir = xasprintf("%s/slugs", bed.state);
     _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(list(&all), 1);
+    assert_int_equal(e2e_leases(&all), 1);
     for (size_t i = 0; i < lease_adjectives_len; i++)
         for (size_t k = 0; k < lease_nouns_len; k++) {
             char slug[LEASE_SLUG_SIZE];
             (void)str_format(slug, sizeof slug, "%s-%s", lease_adjectives[i], lease_nouns[k]);
             (void)!symlinkat(all[0].id, fd, slug);
         }
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q");
-    bed_assert_code(r, 0);
+    E2E_OK("warmup", "-q");
     free(all);
-    for (size_t n = list(&all), i = 0; i < n; i++) {
-        _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", all[i].id);
-        bed_assert_code(s, 0);
+    for (size_t n = e2e_leases(&all), i = 0; i < n; i++) {
+        E2E_OK("stop", all[i].id);
     }
     free(all);
     _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "cleanup"); /* the claims are stale */
@@ -180,17 +133,11 @@ static void test_made_up_slugs_never_clash(void **state)
 /* A warmup that hangs holds its lease's lock; those who only look do not wait for it. */
 static void test_looking_waits_for_nobody(void **state)
 {
-    struct exit_status st;
-    struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(30000);
     static const char *const looks[][4] = {
         {"list", NULL}, {"list", "--json", NULL}, {"status", "hangs", NULL}, {"logs", "hangs"}};
     (void)state;
-    _cleanup_free_ char *mark = xasprintf("%s/mark", bed.dir);
     bed_setenv(&bed, "CRABBOX_STANDIN_HANG", "PUT /actions");
-    bed_setenv(&bed, "CRABBOX_STANDIN_MARK", mark);
-    struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", "hangs");
-    assert_true(bed_wait_file(&bed, "mark", 20000));
+    struct child c = e2e_warmup_stuck("hangs");
     for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
         _cleanup_bed_result_ struct bed_result r = bed_run(&bed, looks[i]);
         print_message("%s: %lld ms\n", looks[i][0], (long long)r.took_ms);
@@ -198,9 +145,8 @@ static void test_looking_waits_for_nobody(void **state)
         if (i < 2)
             bed_assert_has(r.out.buf, "creating");
     }
-    assert_int_equal(child_signal(&c, SIGTERM, &err), 0);
-    assert_int_equal(child_wait(&c, &d, &st, &err), 0);
-    assert_true(st.exited && st.code == 130);
+    e2e_signal(&c, SIGTERM);
+    assert_int_equal(e2e_code(&c, 30000), 130);
     bed_assert_clean(&bed);
 }
 
@@ -211,8 +157,7 @@ static void test_stop_is_quick(void **state)
     int64_t best = INT64_MAX;
     (void)state;
     for (int i = 0; i < 12 && best > 99; i++) {
-        _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "quick");
-        bed_assert_code(w, 0);
+        e2e_warmup("quick");
         _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "quick");
         bed_assert_code(s, 0);
         assert_null(strstr(s.out.buf, "killed"));
@@ -248,12 +193,12 @@ static void test_refused_before_anything_is_touched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_sixty_four_at_once, after_each),
-        cmocka_unit_test_teardown(test_one_slug_has_one_winner, after_each),
-        cmocka_unit_test_teardown(test_made_up_slugs_never_clash, after_each),
-        cmocka_unit_test_teardown(test_stop_is_quick, after_each),
-        cmocka_unit_test_teardown(test_refused_before_anything_is_touched, after_each),
-        cmocka_unit_test_teardown(test_looking_waits_for_nobody, after_each),
+        E2E_TEST(test_sixty_four_at_once),
+        E2E_TEST(test_one_slug_has_one_winner),
+        E2E_TEST(test_made_up_slugs_never_clash),
+        E2E_TEST(test_stop_is_quick),
+        E2E_TEST(test_refused_before_anything_is_touched),
+        E2E_TEST(test_looking_waits_for_nobody),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

@@ -2,28 +2,16 @@
  * bridge and on a routed link that the host's CNI plugins make. Every refusal has its counterpart:
  * the same address answers where it may, so nothing passes because nothing is there.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "testutil/e2e.h"
 
-#include "base/json.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
 static char host_of[2][64]; /* addresses of the leases "a" and "b" */
 
 static void read_host(const char *slug, char out[64])
 {
     struct error err = ERROR_INIT;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
-    bed_assert_code(r, 0);
-    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status", &err);
-    if (!j)
-        fail_msg("%s", err.msg);
+    _cleanup_json_ cJSON *j = e2e_status(slug);
     assert_int_equal(json_copy_string(cJSON_GetObjectItem(j, "ssh"), "host", out, 64, &err), 0);
 }
 
@@ -32,8 +20,7 @@ static int make_leases(void)
 {
     for (int i = 0; i < 2; i++) {
         const char *slug = i ? "b" : "a";
-        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
-        bed_assert_code(r, 0);
+        e2e_warmup(slug);
         read_host(slug, host_of[i]);
     }
     return 0;
@@ -72,32 +59,23 @@ static int setup_ptp(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a", "b");
-    bed_assert_code(r, 0);
-    bed_assert_clean(&bed);
-    bed_close(&bed);
-    return 0;
+    E2E_OK("stop", "a", "b");
+    return e2e_close(state);
 }
 
 /* The bridge stays, as its plugin has it; the rest does not. */
 static int teardown_cni(void **state)
 {
-    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a", "b");
-    bed_assert_code(r, 0);
-    if (bed_cni_left(&bed, &left) > 0)
-        fail_msg("the chain has not given back: %s", left.buf);
-    _cleanup_bed_result_ struct bed_result br = BED_EXEC(
-        &bed, "sh", "-c", "ip link del boxbr; nft delete table ip nat; :");
-    bed_assert_code(br, 0);
+    E2E_OK("stop", "a", "b");
+    bed_assert_cni_clean(&bed);
+    E2E_EXEC_OK("sh", "-c", "ip link del boxbr; nft delete table ip nat; :");
     return teardown(state);
 }
 
 /* A line of shell in the guest of lease "a". */
 static struct bed_result in_guest(const char *script)
 {
-    return BED_RUN(&bed, "run", "--id", "a", "--no-sync", "-q", "--", "sh", "-c", script);
+    return E2E_RUN_IN("a", "--", "sh", "-c", script);
 }
 
 #define HTTP "curl -sS -m 2 --noproxy '*' "
@@ -166,10 +144,8 @@ static void test_guest_does_not_reach_services_of_the_host(void **state)
     spec.argv = (const char *const[]){"python3", "-c", serve, NULL};
     if (spawn(&spec, &c, &err) < 0)
         fail_msg("%s", err.msg);
-    _cleanup_bed_result_ struct bed_result host = BED_EXEC(
-        &bed, "curl", "-sS", "-o", "/dev/null", "--retry", "50", "--retry-connrefused",
-        "--retry-delay", "0", "--retry-max-time", "10", "http://" BED_HOST ":8099/");
-    bed_assert_code(host, 0);
+    E2E_EXEC_OK("curl", "-sS", "-o", "/dev/null", "--retry", "50", "--retry-connrefused",
+                "--retry-delay", "0", "--retry-max-time", "10", "http://" BED_HOST ":8099/");
     _cleanup_bed_result_ struct bed_result guest = in_guest(HTTP "http://" BED_HOST ":8099/");
     assert_unreachable(&guest);
     _cleanup_bed_result_ struct bed_result gateway = in_guest(
@@ -193,8 +169,7 @@ static void test_spoofed_sources_are_dropped(void **state)
     static const char enter[] =
         "nsenter -n -t $(pgrep -P $(\"$0\" status --json a | jq .vmm.pid)) ";
     _cleanup_free_ char *add = xasprintf("%s ip addr add 203.0.113.77/32 dev eth0", enter);
-    _cleanup_bed_result_ struct bed_result a = BED_EXEC(&bed, "sh", "-ec", add, bed.program);
-    bed_assert_code(a, 0);
+    e2e_shell(add);
     _cleanup_bed_result_ struct bed_result spy = in_outside(
         "nft 'table inet spy { chain in { type filter hook prerouting priority -300;"
         "ip saddr 203.0.113.0/24 counter comment \"spoofed\";"
@@ -216,9 +191,8 @@ static void test_outside_does_not_reach_a_guest(void **state)
 {
     (void)state;
     _cleanup_free_ char *pid = xasprintf("%d", (int)bed.outside);
-    _cleanup_bed_result_ struct bed_result route = BED_EXEC(
-        &bed, "nsenter", "-n", "-t", pid, "ip", "route", "replace", "10.0.0.0/8", "via", BED_HOST);
-    bed_assert_code(route, 0);
+    E2E_EXEC_OK("nsenter", "-n", "-t", pid, "ip", "route", "replace", "10.0.0.0/8", "via",
+                BED_HOST);
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "nsenter", "-n", "-t", pid, "curl", "-sS", "-m", "2", "-o", "/dev/null", "--http0.9",
         "--url", "http://198.51.100.1:22/");
@@ -234,14 +208,12 @@ static void test_outside_does_not_reach_a_guest(void **state)
 static void test_bulk_data_arrives_whole(void **state)
 {
     (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-c",
-        "set -e; head -c 20000000 /dev/urandom > blob; want=$(sha256sum < blob); "
-        "got=$(\"$0\" run --id a --no-sync -q -- sha256sum < blob); "
-        "test \"$want\" = \"$got\"; "
-        "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob",
-        bed.program);
-    bed_assert_code(r, 0);
+    E2E_EXEC_OK("sh", "-c",
+                "set -e; head -c 20000000 /dev/urandom > blob; want=$(sha256sum < blob); "
+                "got=$(\"$0\" run --id a --no-sync -q -- sha256sum < blob); "
+                "test \"$want\" = \"$got\"; "
+                "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob",
+                bed.program);
 }
 
 int main(void)
@@ -256,8 +228,8 @@ int main(void)
         cmocka_unit_test(test_outside_does_not_reach_a_guest),
         cmocka_unit_test(test_bulk_data_arrives_whole),
     };
-    int failed = bed_run_group(tests, setup_nat, teardown);
-    failed += bed_run_group(tests, setup_bridge, teardown_cni);
-    failed += bed_run_group(tests, setup_ptp, teardown_cni);
+    int failed = E2E_GROUP(tests, setup_nat, teardown);
+    failed += E2E_GROUP(tests, setup_bridge, teardown_cni);
+    failed += E2E_GROUP(tests, setup_ptp, teardown_cni);
     return failed;
 }

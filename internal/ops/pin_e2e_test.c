@@ -1,41 +1,9 @@
 /* Pins, through the whole program: a kernel, root or VMM that is not the one that was meant never
  * gets to run a guest.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include <unistd.h>
 
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    bed.run_timeout_ms = 30000;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
+#include "testutil/e2e.h"
 
 /* A line of shell in the image's directory, $0 being the program. Its output is the result's. */
 static struct bed_result in_image(const char *script)
@@ -56,13 +24,11 @@ static void refused(const char *message)
 
 static void accepted(void)
 {
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "a");
-    bed_assert_code(r, 0);
+    e2e_warmup("a");
     _cleanup_bed_result_ struct bed_result pin = in_image(
         "test \"$(\"$0\" status a --json | jq -r .image.pin)\" = "
         "sha256:$(sha256sum <rootfs.ext4 | cut -d' ' -f1)");
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "a");
-    bed_assert_code(s, 0);
+    e2e_stop("a");
 }
 
 static void test_a_changed_file_is_refused_and_named(void **state)
@@ -149,13 +115,13 @@ static void test_a_wrapper_does_not_pass_for_the_vmm(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_teardown(f, after_each)
     const struct CMUnitTest tests[] = {
-        T(test_a_changed_file_is_refused_and_named),
-        T(test_what_was_verified_is_remembered),
-        T(test_the_vmm_is_pinned_too),
-        T(test_a_file_swapped_after_its_check_is_seen),
-        T(test_a_wrapper_does_not_pass_for_the_vmm),
+        E2E_TEST(test_a_changed_file_is_refused_and_named),
+        E2E_TEST(test_what_was_verified_is_remembered),
+        E2E_TEST(test_the_vmm_is_pinned_too),
+        E2E_TEST(test_a_file_swapped_after_its_check_is_seen),
+        E2E_TEST(test_a_wrapper_does_not_pass_for_the_vmm),
     };
-    return bed_run_group(tests, setup, teardown);
+    bed.run_timeout_ms = 30000;
+    return E2E_MAIN(tests);
 }

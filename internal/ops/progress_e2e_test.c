@@ -1,40 +1,8 @@
 /* What is seen on a terminal and in a pipe while a lease is made and used, through the stand-in.
  * script(1) gives the program a terminal. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
+#include "testutil/e2e.h"
 
 /* Runs a shell command on a terminal; what appears there is in r.out. */
 static struct bed_result on_terminal(const char *command)
@@ -118,10 +86,10 @@ static void test_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_terminal, after_each),
-        cmocka_unit_test_teardown(test_quiet_and_dumb, after_each),
-        cmocka_unit_test_teardown(test_time_passes, after_each),
-        cmocka_unit_test_teardown(test_pipe, after_each),
+        E2E_TEST(test_terminal),
+        E2E_TEST(test_quiet_and_dumb),
+        E2E_TEST(test_time_passes),
+        E2E_TEST(test_pipe),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

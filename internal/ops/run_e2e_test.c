@@ -2,60 +2,13 @@
  * and the stand-in, whose guest's processes are visible in our own /proc. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
 #include "sys/file.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    bed.run_timeout_ms = 120000;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
-
-static void warmup(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q", "--slug", slug);
-    bed_assert_code(r, 0);
-}
-
-static void stop(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
-    bed_assert_code(r, 0);
-}
-
-/* "run --id SLUG --no-sync -q" and more. */
-#define RUN_IN(slug, ...) BED_RUN(&bed, "run", "--id", slug, "--no-sync", "-q", __VA_ARGS__)
+#include "testutil/e2e.h"
 
 static void write_file(const char *name, const void *text, size_t len)
 {
@@ -63,17 +16,6 @@ static void write_file(const char *name, const void *text, size_t len)
     _cleanup_close_ int dir = open(bed.work, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (file_write_new(dir, name, text, len, 0600, &err) < 0)
         fail_msg("%s", err.msg);
-}
-
-/* The line of --timing-json. */
-static cJSON *timing_of(const struct bed_result *r)
-{
-    struct error err = ERROR_INIT;
-    const char *line = strstr(r->err.buf, "{\"");
-    cJSON *j = line ? json_parse(line, strcspn(line, "\n"), "timing", &err) : NULL;
-    if (!j)
-        fail_msg("no timing in: %s", r->err.buf);
-    return j;
 }
 
 /* ---- words ---- */
@@ -98,19 +40,19 @@ static void test_every_byte_of_an_argument(void **state)
     argv[n++] = "";
     argv[n++] = "-n";
     strbuf_addf(&want, "<%s><><-n>", all);
-    warmup("bytes");
+    e2e_warmup("bytes");
     _cleanup_bed_result_ struct bed_result r = bed_exec(&bed, argv);
     bed_assert_code(r, 0);
     assert_int_equal(r.out.len, want.len);
     assert_memory_equal(r.out.buf, want.buf, want.len);
     /* The same bytes as the value of a variable. */
     _cleanup_free_ char *assign = xasprintf("ALL=%s", all);
-    _cleanup_bed_result_ struct bed_result e = RUN_IN("bytes", "--env", assign, "--", "printenv",
-                                                      "ALL");
+    _cleanup_bed_result_ struct bed_result e = E2E_RUN_IN("bytes", "--env", assign, "--",
+                                                          "printenv", "ALL");
     bed_assert_code(e, 0);
     assert_int_equal(e.out.len, 256);
     assert_memory_equal(e.out.buf, all, 255);
-    stop("bytes");
+    e2e_stop("bytes");
 }
 
 /* More than an SSH server takes as a command. */
@@ -120,18 +62,18 @@ static void test_long_arguments(void **state)
     enum { LEN = 120000 };
     _cleanup_free_ char *big = xcalloc(LEN + 1, 1);
     memset(big, 'x', LEN);
-    warmup("long");
-    _cleanup_bed_result_ struct bed_result r = RUN_IN("long", "--", "printf", "%s", big);
+    e2e_warmup("long");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("long", "--", "printf", "%s", big);
     bed_assert_code(r, 0);
     assert_int_equal(r.out.len, LEN);
-    _cleanup_bed_result_ struct bed_result s = RUN_IN("long", "--shell", "--", "printf", "%s",
-                                                      "'a  b'", "|", "wc", "-c");
+    _cleanup_bed_result_ struct bed_result s = E2E_RUN_IN("long", "--shell", "--", "printf", "%s",
+                                                          "'a  b'", "|", "wc", "-c");
     bed_assert_code(s, 0);
     assert_string_equal(s.out.buf, "4\n");
-    _cleanup_bed_result_ struct bed_result m = RUN_IN("long", "--", "no-such-program");
+    _cleanup_bed_result_ struct bed_result m = E2E_RUN_IN("long", "--", "no-such-program");
     bed_assert_code(m, 127);
     bed_assert_has(m.err.buf, "no-such-program");
-    stop("long");
+    e2e_stop("long");
 }
 
 /* ---- environment ---- */
@@ -146,33 +88,34 @@ static void test_environment(void **state)
     bed_setenv(&bed, "UNLISTED", "leak");
     bed_setenv(&bed, "PASSED", "by name");
     write_file("vars", file, sizeof file - 1);
-    warmup("env");
-    _cleanup_bed_result_ struct bed_result r = RUN_IN("env", "--env-file", "vars", "--env",
-                                                      "BOTH=option", "--env", "INLINE=a'b\"c\n$d",
-                                                      "--", "sh", "-c", show);
+    e2e_warmup("env");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN(
+        "env", "--env-file", "vars", "--env", "BOTH=option", "--env", "INLINE=a'b\"c\n$d", "--",
+        "sh", "-c", show);
     bed_assert_code(r, 0);
     assert_string_equal(r.out.buf, "<allowed><none><two\nlines><option><by name><a'b\"c\n$d><env>");
-    _cleanup_bed_result_ struct bed_result ids = RUN_IN("env", "--", "sh", "-c",
-                                                        "echo $CRABBOX_LEASE_ID $CRABBOX_RUN_ID");
+    _cleanup_bed_result_ struct bed_result ids = E2E_RUN_IN(
+        "env", "--", "sh", "-c", "echo $CRABBOX_LEASE_ID $CRABBOX_RUN_ID");
     bed_assert_code(ids, 0);
     assert_true(str_has_prefix(ids.out.buf, "cbx_"));
     bed_assert_has(ids.out.buf, " run_");
-    _cleanup_bed_result_ struct bed_result only = RUN_IN("env", "--allow-env", "UNLISTED", "--",
-                                                         "sh", "-c", "echo \"$CI|$UNLISTED\"");
+    _cleanup_bed_result_ struct bed_result only = E2E_RUN_IN("env", "--allow-env", "UNLISTED", "--",
+                                                             "sh", "-c", "echo \"$CI|$UNLISTED\"");
     bed_assert_code(only, 0);
     assert_string_equal(only.out.buf, "|leak\n");
-    _cleanup_bed_result_ struct bed_result two = RUN_IN("env", "--allow-env", "UNLISTED",
-                                                        "--allow-env=PASSED,CI", "--", "sh", "-c",
-                                                        "echo \"$CI|$UNLISTED|$PASSED\"");
+    _cleanup_bed_result_ struct bed_result two = E2E_RUN_IN("env", "--allow-env", "UNLISTED",
+                                                            "--allow-env=PASSED,CI", "--", "sh",
+                                                            "-c", "echo \"$CI|$UNLISTED|$PASSED\"");
     bed_assert_code(two, 0);
     assert_string_equal(two.out.buf, "allowed|leak|by name\n");
-    _cleanup_bed_result_ struct bed_result no = RUN_IN("env", "--env", "NOT_THERE", "--", "true");
+    _cleanup_bed_result_ struct bed_result no = E2E_RUN_IN("env", "--env", "NOT_THERE", "--",
+                                                           "true");
     bed_assert_code(no, 2);
     bed_assert_has(no.err.buf, "NOT_THERE is not set here");
-    _cleanup_bed_result_ struct bed_result own = RUN_IN("env", "--env", "CRABBOX_RUN_ID=x", "--",
-                                                        "true");
+    _cleanup_bed_result_ struct bed_result own = E2E_RUN_IN("env", "--env", "CRABBOX_RUN_ID=x",
+                                                            "--", "true");
     bed_assert_code(own, 2);
-    stop("env");
+    e2e_stop("env");
 }
 
 static const char *const secrets[] = {"inline-s3cret", "passed-s3cret", "file-s3cret"};
@@ -213,43 +156,6 @@ static int watch_until_started(int fd)
     return seen + shown_in("cmdline", 0);
 }
 
-static int end_child(struct child *c)
-{
-    struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(30000);
-    struct exit_status st;
-    if (child_wait(c, &d, &st, &err) < 0)
-        fail_msg("%s", err.msg);
-    assert_true(st.exited);
-    return st.code;
-}
-
-/* How many processes have this word in their argument vector. */
-static int count_processes(const char *word)
-{
-    _cleanup_closedir_ DIR *proc = opendir("/proc");
-    int count = 0;
-    for (struct dirent *de; (de = readdir(proc));) {
-        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-        _cleanup_free_ char *path = xasprintf("/proc/%s/cmdline", de->d_name);
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fd_read_all(fd, 1 << 20, path, &text, NULL) < 0)
-            continue;
-        for (size_t at = 0; at < text.len; at += strlen(text.buf + at) + 1)
-            count += str_eq(text.buf + at, word);
-    }
-    return count;
-}
-
-/* Waits until so many processes have it. */
-static void wait_processes(const char *word, int n)
-{
-    struct deadline d = deadline_in_ms(10000);
-    while (count_processes(word) < n && !deadline_passed(&d))
-        (void)poll(NULL, 0, 20);
-    assert_true(count_processes(word) >= n);
-}
-
 /* Secrets are where they must be, the command's environment, and in no argument vector, no file of
  * the state and no log. And a run that is interrupted leaves nothing running in the guest. */
 static void test_secrets_stay_secret(void **state)
@@ -259,7 +165,7 @@ static void test_secrets_stay_secret(void **state)
     static const char file[] = "FROM_FILE=file-s3cret\n";
     static const char script[] = "echo started; setsid sleep 7777 & sleep 7777";
     write_file("vars", file, sizeof file - 1);
-    warmup("secret");
+    e2e_warmup("secret");
     bed_setenv(&bed, "PASSED", "passed-s3cret");
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     struct child c = BED_START(&bed, fds[1], "run", "--id", "secret", "--no-sync", "-v", "--env",
@@ -268,18 +174,16 @@ static void test_secrets_stay_secret(void **state)
     (void)close(fds[1]);
     assert_int_equal(watch_until_started(fds[0]), 0);
     assert_true(shown_in("environ", 0) > 1);
-    wait_processes("7777", 2);
-    _cleanup_bed_result_ struct bed_result g = BED_EXEC(&bed, "sh", "-c", "! grep -r s3cret \"$0\"",
-                                                        bed.state);
-    bed_assert_code(g, 0);
+    e2e_wait_processes("7777", 2);
+    E2E_EXEC_OK("sh", "-c", "! grep -r s3cret \"$0\"", bed.state);
     assert_int_equal(kill(c.pid, SIGTERM), 0);
-    assert_int_equal(end_child(&c), 130);
-    assert_int_equal(count_processes("7777"), 0);
+    assert_int_equal(e2e_code(&c, 30000), 130);
+    assert_int_equal(e2e_processes("7777"), 0);
     (void)close(fds[0]);
-    _cleanup_bed_result_ struct bed_result l = RUN_IN("secret", "--", "ls", "-A", ".");
+    _cleanup_bed_result_ struct bed_result l = E2E_RUN_IN("secret", "--", "ls", "-A", ".");
     bed_assert_code(l, 0);
     assert_string_equal(l.out.buf, "");
-    stop("secret");
+    e2e_stop("secret");
 }
 
 /* ---- time ---- */
@@ -295,33 +199,34 @@ static void test_timeout_ends_the_whole_tree(void **state)
                                  "(while :; do sleep 0.0001; done) &\n"
                                  "sleep 8885; sleep 8886";
     static const char *const words[] = {"8881", "8882", "8883", "8884", "8885"};
-    warmup("timed");
+    e2e_warmup("timed");
     struct child c = BED_START(&bed, -1, "run", "--id", "timed", "--no-sync", "-q", "--timeout",
                                "6s", "--", "sh", "-c", script);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        wait_processes(words[i], 1);
-    assert_int_equal(end_child(&c), 124);
+        e2e_wait_processes(words[i], 1);
+    assert_int_equal(e2e_code(&c, 30000), 124);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        assert_int_equal(count_processes(words[i]), 0);
-    assert_int_equal(count_processes("8886"), 0);
-    assert_int_equal(count_processes("0.0001"), 0);
-    _cleanup_bed_result_ struct bed_result r = RUN_IN(
+        assert_int_equal(e2e_processes(words[i]), 0);
+    assert_int_equal(e2e_processes("8886"), 0);
+    assert_int_equal(e2e_processes("0.0001"), 0);
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN(
         "timed", "--timeout", "700ms", "--timing-json", "--", "sh", "-c", "echo begun; sleep 8887");
     bed_assert_code(r, 124);
     assert_string_equal(r.out.buf, "begun\n");
     bed_assert_has(r.err.buf, "--timeout 700ms");
-    _cleanup_json_ cJSON *j = timing_of(&r);
+    _cleanup_json_ cJSON *j = e2e_timing(&r);
     assert_string_equal(json_opt_string(j, "runStatus", ""), "timeout");
     assert_string_equal(json_opt_string(j, "errorKind", ""), "timeout");
     assert_int_equal(json_opt_i64(j, "exitCode", 0), 124);
-    assert_int_equal(count_processes("8887"), 0);
+    assert_int_equal(e2e_processes("8887"), 0);
     /* The lease is as good as before; and a command within its time is not disturbed. */
-    _cleanup_bed_result_ struct bed_result ok = RUN_IN("timed", "--timeout", "1m", "--", "sh", "-c",
-                                                       "exit 3");
+    _cleanup_bed_result_ struct bed_result ok = E2E_RUN_IN("timed", "--timeout", "1m", "--", "sh",
+                                                           "-c", "exit 3");
     bed_assert_code(ok, 3);
-    _cleanup_bed_result_ struct bed_result bad = RUN_IN("timed", "--timeout", "soon", "--", "true");
+    _cleanup_bed_result_ struct bed_result bad = E2E_RUN_IN("timed", "--timeout", "soon", "--",
+                                                            "true");
     bed_assert_code(bad, 2);
-    stop("timed");
+    e2e_stop("timed");
     /* A lease that was made for the run goes away with it all the same. */
     _cleanup_bed_result_ struct bed_result own = BED_RUN(&bed, "run", "--no-sync", "-q",
                                                          "--timeout", "200ms", "--", "sleep", "99");
@@ -339,9 +244,9 @@ static void test_scripts(void **state)
     static const char bash[] = "a=(x y z); echo \"${#a[@]} $1\"; cat; exit 5\n";
     write_file("with-shebang", sh, sizeof sh - 1);
     write_file("without", bash, sizeof bash - 1);
-    warmup("script");
-    _cleanup_bed_result_ struct bed_result a = RUN_IN("script", "--script", "with-shebang", "--",
-                                                      "a b", "it's");
+    e2e_warmup("script");
+    _cleanup_bed_result_ struct bed_result a = E2E_RUN_IN("script", "--script", "with-shebang",
+                                                          "--", "a b", "it's");
     bed_assert_code(a, 1);
     assert_string_equal(a.out.buf, "sh:a b:it's\n700\n");
     _cleanup_bed_result_ struct bed_result b = BED_EXEC(
@@ -361,13 +266,13 @@ static void test_scripts(void **state)
         "echo 'sleep 99' | \"$0\" run --id script --no-sync -q --timeout 300ms --script-stdin",
         bed.program);
     bed_assert_code(t, 124);
-    _cleanup_bed_result_ struct bed_result l = RUN_IN("script", "--", "ls", "-A", ".");
+    _cleanup_bed_result_ struct bed_result l = E2E_RUN_IN("script", "--", "ls", "-A", ".");
     bed_assert_code(l, 0);
     assert_string_equal(l.out.buf, "");
-    _cleanup_bed_result_ struct bed_result m = RUN_IN("script", "--script", "missing");
+    _cleanup_bed_result_ struct bed_result m = E2E_RUN_IN("script", "--script", "missing");
     bed_assert_code(m, 1);
     bed_assert_has(m.err.buf, "missing");
-    stop("script");
+    e2e_stop("script");
 }
 
 /* ---- turns ---- */
@@ -377,7 +282,7 @@ static void test_two_runs_on_one_lease(void **state)
     (void)state;
     int fds[2];
     char text[16];
-    warmup("turns");
+    e2e_warmup("turns");
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     struct child c = BED_START(&bed, fds[1], "run", "--id", "turns", "--no-sync", "-q", "--", "sh",
                                "-c",
@@ -386,12 +291,12 @@ static void test_two_runs_on_one_lease(void **state)
     (void)close(fds[1]);
     assert_true(read(fds[0], text, sizeof text) > 0);
     (void)close(fds[0]);
-    _cleanup_bed_result_ struct bed_result r = RUN_IN("turns", "--stop-after", "always", "--",
-                                                      "true");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("turns", "--stop-after", "always", "--",
+                                                          "true");
     bed_assert_code(r, 1);
     bed_assert_has(r.err.buf, "another run is using lease turns");
-    _cleanup_bed_result_ struct bed_result s = RUN_IN("turns", "--wait-timeout", "100ms", "--",
-                                                      "true");
+    _cleanup_bed_result_ struct bed_result s = E2E_RUN_IN("turns", "--wait-timeout", "100ms", "--",
+                                                          "true");
     bed_assert_code(s, 5);
     /* The first ends only when told to, and is told so while the other waits. */
     _cleanup_bed_result_ struct bed_result w = BED_EXEC(
@@ -402,16 +307,8 @@ static void test_two_runs_on_one_lease(void **state)
     bed_assert_code(w, 0);
     assert_string_equal(w.out.buf, "first\n");
     bed_assert_has(w.err.buf, "waiting for another run");
-    assert_int_equal(end_child(&c), 0);
-    stop("turns");
-}
-
-/* Whether a lease of this slug is there. */
-static bool is_there(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", slug);
-    assert_true(r.st.code == 0 || r.st.code == 4);
-    return r.st.code == 0;
+    assert_int_equal(e2e_code(&c, 30000), 0);
+    e2e_stop("turns");
 }
 
 static void test_stop_after(void **state)
@@ -431,25 +328,21 @@ static void test_stop_after(void **state)
                 &bed, "run", "--slug", "after", "--no-sync", "-q", "--stop-after", cases[i].when,
                 "--", cases[i].command);
             bed_assert_code(r, str_eq(cases[i].command, "true") ? 0 : 1);
-            if (is_there("after") != cases[i].stays)
+            if (e2e_there("after") != cases[i].stays)
                 fail_msg("case %zu, time %d: the lease %s", i, again,
                          cases[i].stays ? "is gone" : "is still there");
             if (!cases[i].stays)
                 break;
         }
-        stop("after");
+        e2e_stop("after");
     }
-    warmup("other");
-    _cleanup_bed_result_ struct bed_result r = RUN_IN("other", "--stop-after", "success", "--",
-                                                      "true");
+    e2e_warmup("other");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("other", "--stop-after", "success", "--",
+                                                          "true");
     bed_assert_code(r, 0);
-    assert_false(is_there("other"));
-    _cleanup_bed_result_ struct bed_result bad = BED_RUN(&bed, "run", "--stop-after", "noon", "--",
-                                                         "true");
-    bed_assert_code(bad, 2);
-    _cleanup_bed_result_ struct bed_result two = BED_RUN(&bed, "run", "--stop-after", "never",
-                                                         "--keep", "--", "true");
-    bed_assert_code(two, 2);
+    assert_false(e2e_there("other"));
+    E2E_CODE(2, "run", "--stop-after", "noon", "--", "true");
+    E2E_CODE(2, "run", "--stop-after", "never", "--keep", "--", "true");
 }
 
 /* ---- streams ---- */
@@ -472,7 +365,7 @@ static void check_memory(void)
 static void test_a_hundred_megabytes_each_way(void **state)
 {
     (void)state;
-    warmup("big");
+    e2e_warmup("big");
     /* The reader sleeps at first: what it does not take must wait in the guest. */
     _cleanup_bed_result_ struct bed_result out = BED_EXEC(
         &bed, "sh", "-c",
@@ -502,28 +395,19 @@ static void test_a_hundred_megabytes_each_way(void **state)
         bed.program);
     bed_assert_code(head, 0);
     assert_int_equal(head.out.len, 5);
-    assert_int_equal(count_processes("yes"), 0);
-    assert_int_equal(count_processes("6661"), 0);
-    stop("big");
+    assert_int_equal(e2e_processes("yes"), 0);
+    assert_int_equal(e2e_processes("6661"), 0);
+    e2e_stop("big");
 }
 
 /* ---- losses ---- */
-
-static int64_t vmm_pid(const char *slug)
-{
-    struct error err = ERROR_INIT;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
-    bed_assert_code(r, 0);
-    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status", &err);
-    return json_opt_i64(cJSON_GetObjectItem(j, "vmm"), "pid", 0);
-}
 
 /* The guest's SSH server of one connection is the parent of the command's first process. It is not
  * the command that fails when that dies. */
 static void test_lost_connection_is_not_a_failed_command(void **state)
 {
     (void)state;
-    warmup("lost");
+    e2e_warmup("lost");
     static const char script[] =
         "\"$0\" run --id lost --no-sync -q --timing-json -- sh -c 'echo on; sleep 5551; true' "
         "2>err >out & run=$!\n"
@@ -535,7 +419,7 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
         "done\nwait $run; code=$?; cat err >&2; exit $code";
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
     bed_assert_code(r, 7);
-    _cleanup_json_ cJSON *j = timing_of(&r);
+    _cleanup_json_ cJSON *j = e2e_timing(&r);
     assert_string_equal(json_opt_string(j, "errorKind", ""), "ssh");
     assert_string_equal(json_opt_string(j, "runStatus", ""), "failed");
     _cleanup_free_ char *die = xasprintf(
@@ -543,29 +427,30 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
         "5552' "
         "2>err >out & run=$!\n"
         "while ! grep -qs on out; do sleep 0.02; done\n"
-        "kill -9 %lld; wait $run; code=$?; cat err >&2; exit $code",
-        (long long)vmm_pid("lost"));
+        "kill -9 %d; wait $run; code=$?; cat err >&2; exit $code",
+        e2e_vmm_pid("lost"));
     _cleanup_bed_result_ struct bed_result v = BED_EXEC(&bed, "sh", "-c", die, bed.program);
     bed_assert_code(v, 1);
     bed_assert_has(v.err.buf, "VMM");
-    _cleanup_json_ cJSON *k = timing_of(&v);
+    _cleanup_json_ cJSON *k = e2e_timing(&v);
     assert_string_equal(json_opt_string(k, "errorKind", ""), "vmm");
-    stop("lost");
+    e2e_stop("lost");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_every_byte_of_an_argument, after_each),
-        cmocka_unit_test_teardown(test_long_arguments, after_each),
-        cmocka_unit_test_teardown(test_environment, after_each),
-        cmocka_unit_test_teardown(test_secrets_stay_secret, after_each),
-        cmocka_unit_test_teardown(test_timeout_ends_the_whole_tree, after_each),
-        cmocka_unit_test_teardown(test_scripts, after_each),
-        cmocka_unit_test_teardown(test_two_runs_on_one_lease, after_each),
-        cmocka_unit_test_teardown(test_stop_after, after_each),
-        cmocka_unit_test_teardown(test_a_hundred_megabytes_each_way, after_each),
-        cmocka_unit_test_teardown(test_lost_connection_is_not_a_failed_command, after_each),
+        E2E_TEST(test_every_byte_of_an_argument),
+        E2E_TEST(test_long_arguments),
+        E2E_TEST(test_environment),
+        E2E_TEST(test_secrets_stay_secret),
+        E2E_TEST(test_timeout_ends_the_whole_tree),
+        E2E_TEST(test_scripts),
+        E2E_TEST(test_two_runs_on_one_lease),
+        E2E_TEST(test_stop_after),
+        E2E_TEST(test_a_hundred_megabytes_each_way),
+        E2E_TEST(test_lost_connection_is_not_a_failed_command),
     };
-    return bed_run_group(tests, setup, teardown);
+    bed.run_timeout_ms = 120000;
+    return E2E_MAIN(tests);
 }

@@ -1,39 +1,6 @@
 /* A hostile or broken state directory: nothing outside it is touched, nothing in it hides a lease,
  * and what can't be read is listed as broken with its path. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <string.h>
-
-#include "base/json.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
+#include "testutil/e2e.h"
 
 /* Runs a script in the bed with S the state directory, P the program, O a directory outside. */
 static void shell(const char *script, struct strbuf *out)
@@ -94,10 +61,9 @@ static const char hostile[] =
 
 static void check_list(void)
 {
-    struct error err = ERROR_INIT;
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list", "--json");
     bed_assert_code(r, 0);
-    _cleanup_json_ cJSON *rows = json_parse(r.out.buf, r.out.len, "list", &err);
+    _cleanup_json_ cJSON *rows = e2e_json(&r);
     const cJSON *row;
     int broken = 0, ready = 0;
     cJSON_ArrayForEach(row, rows)
@@ -133,8 +99,7 @@ static void test_nothing_is_followed_outside(void **state)
 {
     _cleanup_strbuf_ struct strbuf before = STRBUF_INIT, after = STRBUF_INIT;
     (void)state;
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "whole");
-    bed_assert_code(w, 0);
+    e2e_warmup("whole");
     shell(
         "mkdir -m 700 $O; cd $O; echo canary > canary; mkdir -p a/b; echo deep > a/b/c\n"
         "cp $S/leases/cbx_*/lease.json record.json; cp record.json lease.json; : > lock; : > use\n"
@@ -153,11 +118,8 @@ static void test_nothing_is_followed_outside(void **state)
     check_list();
     picture_outside(&after);
     assert_string_equal(before.buf, after.buf);
-    _cleanup_bed_result_ struct bed_result u = BED_RUN(&bed, "run", "--id", "whole", "--no-sync",
-                                                       "--", "true");
-    bed_assert_code(u, 0);
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "whole");
-    bed_assert_code(s, 0);
+    E2E_OK("run", "--id", "whole", "--no-sync", "--", "true");
+    e2e_stop("whole");
     shell("rm -rf $S/leases/* $S/slugs/* $O", NULL);
 }
 
@@ -165,8 +127,7 @@ static void test_nothing_is_followed_outside(void **state)
 static void test_strangers_are_not_signalled(void **state)
 {
     (void)state;
-    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "pids");
-    bed_assert_code(w, 0);
+    e2e_warmup("pids");
     shell("cd $S/leases/cbx_*; sleep 100 & p=$!\n"
           "for v in $(sed -n 's/.*\"pid\":[^0-9]*\\([0-9]*\\),*/\\1/p' lease.json); do\n"
           "  kill -9 $v; done\n"
@@ -179,8 +140,8 @@ static void test_strangers_are_not_signalled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_nothing_is_followed_outside, after_each),
-        cmocka_unit_test_teardown(test_strangers_are_not_signalled, after_each),
+        E2E_TEST(test_nothing_is_followed_outside),
+        E2E_TEST(test_strangers_are_not_signalled),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

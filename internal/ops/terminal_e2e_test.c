@@ -1,78 +1,14 @@
 /* run -t: the user's terminal and the one in the guest, through the whole program and the stand-in.
  */
-#include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
-#include "sys/deadline.h"
-#include "testutil/bed.h"
-
-static struct bed bed;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
-
-static void warmup(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q", "--slug", slug);
-    bed_assert_code(r, 0);
-}
-
-static void stop(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
-    bed_assert_code(r, 0);
-}
-
-static int64_t vmm_pid(const char *slug)
-{
-    struct error err = ERROR_INIT;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "--json", slug);
-    bed_assert_code(r, 0);
-    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status", &err);
-    return json_opt_i64(cJSON_GetObjectItem(j, "vmm"), "pid", 0);
-}
-
-/* The exit code as a shell has it: 128 + number of the signal. */
-static int end_child(struct child *c)
-{
-    struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(30000);
-    struct exit_status st;
-    if (child_wait(c, &d, &st, &err) < 0)
-        fail_msg("%s", err.msg);
-    return st.exited ? st.code : 128 + st.signal;
-}
+#include "testutil/e2e.h"
 
 /* A pseudo-terminal with the program on it, as a session of its own. */
 struct terminal {
@@ -139,30 +75,17 @@ static bool is_raw(const struct terminal *t)
     return !(now.c_lflag & ICANON);
 }
 
-/* The exit code; and the terminal is as it was. */
+/* The exit code as a shell has it, 128 + number of the signal; and the terminal is as it was. */
 static int terminal_end(struct terminal *t)
 {
     struct termios now = {0};
-    int code = end_child(&t->child);
+    struct exit_status st = e2e_wait(&t->child, 30000);
     assert_int_equal(tcgetattr(t->slave, &now), 0);
     assert_memory_equal(&now, &t->before, sizeof now);
     (void)close(t->master);
     (void)close(t->slave);
     strbuf_free(&t->said);
-    return code;
-}
-
-/* Waits until a process of the guest has these words. */
-static void wait_for(const char *words)
-{
-    struct deadline d = deadline_in_ms(10000);
-    for (;;) {
-        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "pgrep", "-fx", words);
-        if (r.st.exited && r.st.code == 0)
-            return;
-        assert_false(deadline_passed(&d));
-        (void)poll(NULL, 0, 20);
-    }
+    return st.exited ? st.code : 128 + st.signal;
 }
 
 static void test_terminal(void **state)
@@ -171,7 +94,7 @@ static void test_terminal(void **state)
     struct terminal t;
     struct winsize size = {.ws_row = 17, .ws_col = 43};
     bed_setenv(&bed, "TERM", "vt220");
-    warmup("term");
+    e2e_warmup("term");
     _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "run", "--id", "term", "-t", "--",
                                                           "true");
     bed_assert_code(none, 2);
@@ -195,11 +118,11 @@ static void test_terminal(void **state)
     /* Job control within: Ctrl-Z stops the foreground job, the shell goes on. */
     terminal_start(&t, "term", "set -m; stty size; sleep 4441; echo stopped $?; kill %1; exit 3");
     terminal_expect(&t, "33 101");
-    wait_for("sleep 4441");
+    e2e_wait_processes("4441", 1);
     terminal_type(&t, "\032");
     terminal_expect(&t, "stopped 148");
     assert_int_equal(terminal_end(&t), 3);
-    stop("term");
+    e2e_stop("term");
 }
 
 /* The terminal is itself again however the program ends. */
@@ -208,7 +131,7 @@ static void test_terminal_is_restored(void **state)
     (void)state;
     static const int signals[] = {SIGTERM, SIGHUP, SIGQUIT, SIGSEGV};
     struct terminal t;
-    warmup("raw");
+    e2e_warmup("raw");
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
         terminal_start(&t, "raw", "echo up; sleep 3331");
         terminal_expect(&t, "up");
@@ -224,9 +147,9 @@ static void test_terminal_is_restored(void **state)
     /* And when the VMM dies under it. */
     terminal_start(&t, "raw", "echo up; sleep 3331");
     terminal_expect(&t, "up");
-    assert_int_equal(kill((pid_t)vmm_pid("raw"), SIGKILL), 0);
+    assert_int_equal(kill(e2e_vmm_pid("raw"), SIGKILL), 0);
     assert_int_equal(terminal_end(&t), 1);
-    stop("raw");
+    e2e_stop("raw");
 }
 
 /* "~." leaves at once where the guest still answers, and ends the command there. In the middle of a
@@ -235,7 +158,7 @@ static void test_escapes(void **state)
 {
     (void)state;
     struct terminal t;
-    warmup("escape");
+    e2e_warmup("escape");
     terminal_start(&t, "escape", "stty -echo; echo up; while read -r x; do echo \"<$x>\"; done");
     terminal_expect(&t, "up");
     terminal_type(&t, "a~.\r");
@@ -251,7 +174,7 @@ static void test_escapes(void **state)
     assert_int_equal(terminal_end(&t), 130);
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "pgrep", "-f", "stty -echo; echo up");
     bed_assert_code(r, 1);
-    stop("escape");
+    e2e_stop("escape");
 }
 
 /* And where the guest is stuck, with keys on the way that it does not take. */
@@ -261,17 +184,17 @@ static void test_escape_from_a_stuck_guest(void **state)
     struct terminal t;
     _cleanup_free_ char *keys = xcalloc(3000, 1);
     memset(keys, 'k', 2999);
-    warmup("stuck");
+    e2e_warmup("stuck");
     terminal_start(&t, "stuck", "echo up; sleep 2221");
     terminal_expect(&t, "up");
-    assert_int_equal(kill((pid_t)vmm_pid("stuck"), SIGSTOP), 0);
+    assert_int_equal(kill(e2e_vmm_pid("stuck"), SIGSTOP), 0);
     for (int i = 0; i < 3; i++)
         terminal_type(&t, keys);
     terminal_type(&t, "\r~.");
     terminal_expect(&t, "end the command in the guest");
     terminal_expect(&t, "left by ~.");
     assert_int_equal(terminal_end(&t), 130);
-    stop("stuck");
+    e2e_stop("stuck");
 }
 
 /* And where the command takes no key: more than the SSH server holds for it are on the way. */
@@ -282,7 +205,7 @@ static void test_escape_past_keys_that_nobody_takes(void **state)
     struct terminal t;
     char keys[PIECE];
     memset(keys, 'k', sizeof keys);
-    warmup("full");
+    e2e_warmup("full");
     terminal_start(&t, "full", "stty raw -echo; echo up; sleep 2222");
     terminal_expect(&t, "up");
     for (int n = 0; n < SERVER_HOLDS + 8 * PIECE; n += PIECE)
@@ -290,17 +213,17 @@ static void test_escape_past_keys_that_nobody_takes(void **state)
     terminal_type(&t, "\r~.");
     terminal_expect(&t, "left by ~.");
     assert_int_equal(terminal_end(&t), 130);
-    stop("full");
+    e2e_stop("full");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_terminal, after_each),
-        cmocka_unit_test_teardown(test_terminal_is_restored, after_each),
-        cmocka_unit_test_teardown(test_escapes, after_each),
-        cmocka_unit_test_teardown(test_escape_from_a_stuck_guest, after_each),
-        cmocka_unit_test_teardown(test_escape_past_keys_that_nobody_takes, after_each),
+        E2E_TEST(test_terminal),
+        E2E_TEST(test_terminal_is_restored),
+        E2E_TEST(test_escapes),
+        E2E_TEST(test_escape_from_a_stuck_guest),
+        E2E_TEST(test_escape_past_keys_that_nobody_takes),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

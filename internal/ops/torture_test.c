@@ -7,13 +7,6 @@
  *   lost    leases that nobody harmed and that can't be used any more
  *   wrong   commands that failed or answered otherwise than they should, addresses given twice
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "ops/ops.h"
 #include "testutil/chaos.h"
+#include "testutil/e2e.h"
 
 #define ROUND       20 /* leases between two looks at the host */
 #define WORKERS     5
@@ -48,7 +41,6 @@ struct tally {
     } lease[ROUND];
 };
 
-static struct bed bed;
 static struct store store;
 static struct tally *tally;
 static uint64_t seed;
@@ -472,8 +464,7 @@ static void torture(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    bed_open(&bed);
+    (void)e2e_open(state);
     bed.settle_ms = 20000;
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(tally != MAP_FAILED);
@@ -484,15 +475,13 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     store_close(&store);
-    bed_close(&bed);
     (void)munmap(tally, sizeof *tally);
-    return 0;
+    return e2e_close(state);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(torture)};
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, teardown);
 }

@@ -242,35 +242,41 @@ static void interrupt(void *ctx, size_t files, int64_t bytes)
         assert_int_equal(write(i->cancel_fd, "x", 1), 1);
 }
 
+/* An update that is cancelled when so many bytes are sent; then a new connection, in a guest in
+ * which nothing of it goes on. */
+static void interrupted_update(struct pair *p, int64_t after_bytes)
+{
+    int cancel[2];
+    struct deadline d = deadline_in_ms(60000);
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    struct sync_result res;
+    struct error err = ERROR_INIT;
+    (void)poll(NULL, 0, 80);
+    assert_int_equal(pipe2(cancel, O_CLOEXEC), 0);
+    struct interruption at = {after_bytes, cancel[1]};
+    d.cancel_fd = cancel[0];
+    synckit_scan(p->src, NULL, &l);
+    assert_int_equal(sync_update(p->c, &l, p->to, &p->store, NULL, &d, interrupt, &at, &res, &err),
+                     -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
+    (void)close(cancel[0]);
+    (void)close(cancel[1]);
+    ssh_close(p->c);
+    p->c = synckit_connect(&kit);
+    (void)poll(NULL, 0, 100); /* the cut off tar in the guest ends */
+}
+
 /* An update that dies halfway is finished by the next; what was there before is not resent. */
 static void test_interrupted_update_is_resumed(void **state)
 {
     (void)state;
     struct pair p;
-    int cancel[2];
     pair_open(&p, "resume");
     synckit_sh(p.src, "for i in 1 2 3 4 5; do echo $i > old$i; done; echo bye > gone", NULL);
     update(&p, 6, 0);
     synckit_sh(p.src, "rm gone; for i in 1 2 3; do head -c 20000000 /dev/zero > big$i; done", NULL);
-    (void)poll(NULL, 0, 80);
-    assert_int_equal(pipe2(cancel, O_CLOEXEC), 0);
-    struct interruption at = {1, cancel[1]};
-    struct deadline d = deadline_in_ms(60000);
-    struct sync_list l = {0};
-    struct sync_result res;
-    struct error err = ERROR_INIT;
-    d.cancel_fd = cancel[0];
-    synckit_scan(p.src, NULL, &l);
-    assert_int_equal(sync_update(p.c, &l, p.to, &p.store, NULL, &d, interrupt, &at, &res, &err),
-                     -1);
-    assert_int_equal(err.kind, ERR_CANCELLED);
-    sync_list_free(&l);
-    (void)close(cancel[0]);
-    (void)close(cancel[1]);
-    ssh_close(p.c);
-    p.c = synckit_connect(&kit);
-    (void)poll(NULL, 0, 100); /* the cut off tar in the guest ends */
-    update(&p, 3, 1);         /* the deletion is repeated: that it was done is not known */
+    interrupted_update(&p, 1);
+    update(&p, 3, 1); /* the deletion is repeated: that it was done is not known */
     assert_same(&p, "");
     update(&p, 0, 0);
     pair_close(&p);
@@ -281,27 +287,9 @@ static void test_interrupted_update_goes_on(void **state)
 {
     (void)state;
     struct pair p;
-    int cancel[2];
     pair_open(&p, "goon");
     synckit_sh(p.src, "for i in 1 2 3 4 5; do head -c 20000000 /dev/zero > big$i; done", NULL);
-    (void)poll(NULL, 0, 80);
-    assert_int_equal(pipe2(cancel, O_CLOEXEC), 0);
-    struct interruption at = {85000000, cancel[1]}; /* in the third step: 1 and 2, 3 and 4, 5 */
-    struct deadline d = deadline_in_ms(60000);
-    struct sync_list l = {0};
-    struct sync_result res;
-    struct error err = ERROR_INIT;
-    d.cancel_fd = cancel[0];
-    synckit_scan(p.src, NULL, &l);
-    assert_int_equal(sync_update(p.c, &l, p.to, &p.store, NULL, &d, interrupt, &at, &res, &err),
-                     -1);
-    assert_int_equal(err.kind, ERR_CANCELLED);
-    sync_list_free(&l);
-    (void)close(cancel[0]);
-    (void)close(cancel[1]);
-    ssh_close(p.c);
-    p.c = synckit_connect(&kit);
-    (void)poll(NULL, 0, 100); /* the cut off tar in the guest ends */
+    interrupted_update(&p, 85000000); /* in the third step: 1 and 2, 3 and 4, 5 */
     update(&p, 1, 0);
     assert_same(&p, "");
     update(&p, 0, 0);

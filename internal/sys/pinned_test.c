@@ -10,15 +10,15 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/file.h"
+#include "testutil/scratch.h"
 
-static char dir[64], path[PATH_MAX];
+static char path[PATH_MAX];
 static int cache_fd;
 static struct pinned pin;
 
@@ -37,12 +37,9 @@ static void pin_content(const char *text)
 
 static int setup(void **state)
 {
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    (void)str_format(dir, sizeof dir, "%s/pinned.XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(dir));
-    (void)str_format(path, sizeof path, "%s/file", dir);
-    _cleanup_free_ char *cache = xasprintf("%s/cache", dir);
+    (void)scratch_open(state);
+    (void)str_format(path, sizeof path, "%s/file", scratch_dir);
+    _cleanup_free_ char *cache = xasprintf("%s/cache", scratch_dir);
     assert_int_equal(mkdir(cache, 0700), 0);
     cache_fd = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     pin = (struct pinned){.what = "kernel"};
@@ -54,11 +51,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
-    struct error err = ERROR_INIT;
     (void)close(cache_fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
-    return 0;
+    return scratch_close(state);
 }
 
 static void refused(enum err_kind kind, const char *message)

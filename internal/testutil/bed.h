@@ -15,6 +15,8 @@
  *     assert_int_equal(bed_residue(&bed, &text), 0);
  *     bed_close(&bed);
  *
+ * A test that drives the program through it begins with e2e.h, which has the frame around this.
+ *
  * These helpers are for tests: a failure of the bed fails the test at once. A machine that can't do
  * it (no root, no namespaces) makes bed_run_group() report every test as skipped; under CI=true
  * that is a failure.
@@ -88,9 +90,12 @@ void bed_leave_net(pid_t outside);
 const char *bed_cni_dir(void);
 /* Leases are connected through this list from now on, until bed_clear_faults(). */
 void bed_use_cni(struct bed *b, const char *bin_dir, const char *list);
-/* What a chain has not given back: addresses, and iptables chains of plugins. Appends a line each
- * and returns their number. */
-size_t bed_cni_left(struct bed *b, struct strbuf *lines);
+/* Lets iptables make its tables now, as it keeps them, and takes that for the baseline. */
+void bed_ready_for_cni(struct bed *b);
+/* Fails the test unless chains have given everything back: addresses, and iptables chains of
+ * plugins. */
+#define bed_assert_cni_clean(b) bed_check_cni_clean((b), __FILE__, __LINE__)
+void bed_check_cni_clean(struct bed *b, const char *file, int line);
 
 /* Sets a variable for the program under test; NULL takes it away. */
 void bed_setenv(struct bed *b, const char *name, const char *value);

@@ -55,7 +55,16 @@ void bed_use_cni(struct bed *b, const char *bin_dir, const char *list)
     bed_setenv(b, "CRABBOX_FIRECRACKER_CNI_BIN_DIR", bin_dir);
 }
 
-size_t bed_cni_left(struct bed *b, struct strbuf *lines)
+void bed_ready_for_cni(struct bed *b)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        b, "sh", "-ec",
+        "iptables -t nat -A POSTROUTING -j RETURN; iptables -t nat -D POSTROUTING -j RETURN");
+    bed_assert_code(r, 0);
+    bed_rebase(b);
+}
+
+void bed_check_cni_clean(struct bed *b, const char *file, int line)
 {
     /* host-local keeps a file named like the address; plugins' chains are named CNI-. */
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
@@ -63,10 +72,8 @@ size_t bed_cni_left(struct bed *b, struct strbuf *lines)
         "cd \"$0\"/cni-data && find . -type f -name '[0-9]*' -printf 'address %f\\n'; "
         "iptables-save -t nat | sed -n 's/^:CNI-/chain CNI-/p'",
         b->dir);
-    size_t n = 0;
-    for (const char *p = r.out.buf; (p = strchr(p, '\n')); p++)
-        n++;
-    strbuf_adds(lines, r.out.buf);
-    strbuf_adds(lines, r.err.buf);
-    return n + (r.err.len > 0);
+    if (r.out.len == 0 && r.err.len == 0)
+        return;
+    print_error("the chain has not given back:\n%s%s", r.out.buf, r.err.buf);
+    _fail(file, line);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/trust.h"
 #include "sys/file.h"
 
 const char *config_dir_path(const struct config_dir *d, const char *rel)
@@ -52,6 +53,20 @@ void config_dir_remove(struct config_dir *d)
         free(d->env[i]);
 }
 
+int config_dir_setup(void **state)
+{
+    static struct config_dir d;
+    config_dir_make(&d);
+    *state = &d;
+    return 0;
+}
+
+int config_dir_teardown(void **state)
+{
+    config_dir_remove(*state);
+    return 0;
+}
+
 void config_dir_write(const struct config_dir *d, const char *rel, const char *text)
 {
     struct error err = ERROR_INIT;
@@ -80,6 +95,31 @@ int config_dir_load(const struct config_dir *d, const struct config_flag *flags,
                                      .n_flags = n,
                                      .system_file = config_dir_path(d, SYS_FILE)};
     return config_load(&args, out, err);
+}
+
+void config_dir_load_ok(const struct config_dir *d, const struct config_flag *flags, size_t n,
+                        struct config *out)
+{
+    struct error err = ERROR_INIT;
+    if (config_dir_load(d, flags, n, out, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+void config_dir_expect_cpus(const struct config_dir *d, int64_t cpus)
+{
+    struct config cfg;
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, cpus);
+    config_free(&cfg);
+}
+
+void config_dir_trust_repo(const struct config_dir *d)
+{
+    struct error err = ERROR_INIT;
+    struct trust_report r = TRUST_REPORT_INIT;
+    if (trust_add(config_dir_envp(d), config_dir_path(d, REPO_FILE), NULL, &r, &err) < 0)
+        fail_msg("%s", err.msg);
+    strbuf_free(&r.keys);
 }
 
 enum err_kind config_dir_refused(const struct config_dir *d, const char *part)

@@ -3,12 +3,22 @@
  * Layout below a fresh directory: etc/config.yaml, home/.config/crabbox-fc/config.yaml, repo/ (with
  * a .git) and out/. Nothing of the machine's own configuration is read. Every helper ends the test
  * when it fails itself.
+ *
+ *     static void test_a_file_counts(void **state)
+ *     {
+ *         struct config_dir *d = *state;
+ *         config_dir_write(d, USER_FILE, "firecracker: {cpus: 2}\n");
+ *         config_dir_expect_cpus(d, 2);
+ *     }
+ *
+ * and in the table of tests: CONFIG_DIR_TEST(test_a_file_counts)
  */
 #ifndef CRABBOX_TESTUTIL_CONFIG_DIR_H
 #define CRABBOX_TESTUTIL_CONFIG_DIR_H
 
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "config/config.h"
 
@@ -28,6 +38,11 @@ struct config_dir {
 void config_dir_make(struct config_dir *d);
 void config_dir_remove(struct config_dir *d);
 
+/* A test with a fresh one in *state. */
+#define CONFIG_DIR_TEST(f) cmocka_unit_test_setup_teardown(f, config_dir_setup, config_dir_teardown)
+int config_dir_setup(void **state);
+int config_dir_teardown(void **state);
+
 /* Absolute path of `rel`, in one of a few static buffers. */
 const char *config_dir_path(const struct config_dir *d, const char *rel);
 /* Writes a file, making its directories; mode 0644. */
@@ -40,6 +55,16 @@ const char *const *config_dir_envp(const struct config_dir *d);
 /* config_load with this environment and `n` flags. */
 int config_dir_load(const struct config_dir *d, const struct config_flag *flags, size_t n,
                     struct config *out, struct error *err);
+
+/* The same, where it has to succeed; the caller frees the configuration. */
+void config_dir_load_ok(const struct config_dir *d, const struct config_flag *flags, size_t n,
+                        struct config *out);
+
+/* Loads, and firecracker.cpus is this: enough to see which file counted. */
+void config_dir_expect_cpus(const struct config_dir *d, int64_t cpus);
+
+/* What `crabbox-fc trust add` does with the repository's file. */
+void config_dir_trust_repo(const struct config_dir *d);
 
 /* A value that the key takes: its default where it has one. */
 const char *config_dir_sample(const struct config_key *key);

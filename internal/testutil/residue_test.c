@@ -2,41 +2,20 @@
  * would pass over anything. */
 #include <fcntl.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "testutil/bed.h"
-
-static struct bed bed;
+#include "testutil/e2e.h"
 
 static int setup(void **state)
 {
-    (void)state;
-    bed_open(&bed);
+    (void)e2e_open(state);
     bed.settle_ms = 100; /* here, what is left does not go by itself */
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static void shell(const char *script)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", script);
-    bed_assert_code(r, 0);
 }
 
 static void test_each_kind_is_found(void **state)
@@ -56,10 +35,10 @@ static void test_each_kind_is_found(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
-        shell(cases[i].leave);
+        e2e_shell(cases[i].leave);
         assert_true(bed_residue(&bed, &lines) > 0);
         bed_assert_has(lines.buf, cases[i].line);
-        shell(cases[i].take);
+        e2e_shell(cases[i].take);
         bed_assert_clean(&bed);
     }
 }
@@ -117,7 +96,7 @@ static void test_the_program(void **state)
         "test $code = 1; grep -x residue=2 out\n"
         "ip link del cbx7; rm -r $d base out",
         bed.build);
-    shell(line);
+    e2e_shell(line);
     bed_assert_clean(&bed);
 }
 
@@ -145,5 +124,5 @@ int main(void)
         cmocka_unit_test(test_the_program),
         cmocka_unit_test(test_print_and_parse),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, e2e_close);
 }

@@ -5,10 +5,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -150,4 +155,15 @@ struct ssh_target sshserver_target(const struct sshserver *s)
                                .user = "tester",
                                .key_file = s->client_key,
                                .host_key = s->host_key};
+}
+
+struct ssh_conn *sshserver_connect(const struct sshserver *s)
+{
+    struct ssh_target t = sshserver_target(s);
+    struct deadline d = deadline_in_ms(10000);
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    if (ssh_connect_to(&t, &d, &c, &err) < 0)
+        fail_msg("connect: %s", err.msg);
+    return c;
 }

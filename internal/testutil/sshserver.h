@@ -34,5 +34,7 @@ void sshserver_stop(struct sshserver *s);
 
 /* A target for the server with the right keys. */
 struct ssh_target sshserver_target(const struct sshserver *s);
+/* A connection with it; fails the running test by cmocka. */
+struct ssh_conn *sshserver_connect(const struct sshserver *s);
 
 #endif

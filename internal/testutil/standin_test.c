@@ -1,10 +1,7 @@
 /* The stand-in is as strict as what it stands in for: raw HTTP against the built program. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,27 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "sys/file.h"
-#include "testutil/bed.h"
+#include "testutil/e2e.h"
 
-static struct bed bed;
 static struct child vmm = CHILD_INIT;
-
-static int setup(void **state)
-{
-    (void)state;
-    bed_open(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
 
 static void start(void)
 {
@@ -57,11 +37,9 @@ static int before_each(void **state)
 
 static int after_each(void **state)
 {
-    (void)state;
     child_kill(&vmm);
     (void)BED_EXEC(&bed, "sh", "-c", "rm -rf *; ip link del tap0 2>/dev/null");
-    bed_after_each(&bed);
-    return 0;
+    return e2e_after_each(state);
 }
 
 static int dial(void)
@@ -287,5 +265,5 @@ int main(void)
                                         after_each),
         cmocka_unit_test_setup_teardown(test_command_line, before_each, after_each),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_MAIN(tests);
 }

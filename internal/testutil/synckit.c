@@ -51,13 +51,7 @@ struct ssh_conn *synckit_connect(const struct synckit *k)
 {
     if (!k->entered)
         skip();
-    struct ssh_target t = sshserver_target(&server);
-    struct deadline d = deadline_in_ms(10000);
-    struct ssh_conn *c = NULL;
-    struct error err = ERROR_INIT;
-    if (ssh_connect_to(&t, &d, &c, &err) < 0)
-        fail_msg("connect: %s", err.msg);
-    return c;
+    return sshserver_connect(&server);
 }
 
 char *synckit_new_dir(const struct synckit *k, const char *name)

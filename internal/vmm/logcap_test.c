@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,31 +15,23 @@
 #include "base/str.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
+#include "testutil/scratch.h"
 #include "vmm/vmm.h"
 
-static char dir[64];
-static int dir_fd, log_fd;
+static int log_fd;
 
 static int setup(void **state)
 {
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    (void)str_format(dir, sizeof dir, "%s/logcap.XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(dir));
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    log_fd = openat(dir_fd, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    (void)scratch_open(state);
+    log_fd = openat(scratch_fd, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     assert_true(log_fd >= 0);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
-    struct error err = ERROR_INIT;
     (void)close(log_fd);
-    (void)close(dir_fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
-    return 0;
+    return scratch_close(state);
 }
 
 /* Lines that say where they stand. */
@@ -65,9 +56,9 @@ static void test_a_small_log_is_left_alone(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     say(0, 1000);
-    assert_int_equal(logcap_apply(dir_fd, VMM_CONSOLE_LOG, &err), 0);
+    assert_int_equal(logcap_apply(scratch_fd, VMM_CONSOLE_LOG, &err), 0);
     assert_int_equal(logcap_begin(log_fd), 0);
-    assert_int_equal(logcap_apply(dir_fd, "absent", &err), 0);
+    assert_int_equal(logcap_apply(scratch_fd, "absent", &err), 0);
 }
 
 /* The newest stays, appending goes on where it was, and the reader skips what is gone. */
@@ -78,7 +69,7 @@ static void test_the_newest_stays(void **state)
     struct stat st;
     say(0, 700000); /* 10.5 MB */
     assert_true(on_disk() > LOGCAP_MAX);
-    assert_int_equal(logcap_apply(dir_fd, VMM_CONSOLE_LOG, &err), 1);
+    assert_int_equal(logcap_apply(scratch_fd, VMM_CONSOLE_LOG, &err), 1);
     assert_true(on_disk() <= 2 * LOGCAP_KEPT);
     say(700000, 700001);
     assert_int_equal(fstat(log_fd, &st), 0);
@@ -94,13 +85,13 @@ static void test_a_flood_is_kept_small(void **state)
 {
     (void)state;
     struct error err = ERROR_INIT;
-    const char *name = strrchr(dir, '/') + 1;
-    _cleanup_free_ char *parent = xasprintf("%.*s", (int)(name - dir), dir);
+    const char *name = strrchr(scratch_dir, '/') + 1;
+    _cleanup_free_ char *parent = xasprintf("%.*s", (int)(name - scratch_dir), scratch_dir);
     int parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the thread keeps it */
-    assert_int_equal(unlinkat(dir_fd, VMM_CONSOLE_LOG, 0), 0);
+    assert_int_equal(unlinkat(scratch_fd, VMM_CONSOLE_LOG, 0), 0);
     assert_int_equal(logcap_start(parent_fd, name, &err), 0);
     (void)close(log_fd);
-    log_fd = openat(dir_fd, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    log_fd = openat(scratch_fd, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     struct deadline d = deadline_in_ms(20000);
     int line = 0;
     for (int64_t most = 0;

@@ -1,0 +1,156 @@
+/* What goes wrong with a connection, against a real dropbear and a real sshd: time that is over,
+ * interrupts, deaths, keys that are not the right ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "testutil/sshpair.h"
+
+static void test_deadline_holds_under_a_flood(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(300);
+    int64_t start = clock_boot_ms();
+    assert_int_equal(ssh_exec(c, "yes", &io, &d, &st, &err), -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+    assert_true(clock_boot_ms() - start < 2000);
+    error_clear(&err);
+    d = deadline_in_ms(200);
+    assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+}
+
+static void test_cancel_and_dying_vmm(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(10000);
+    _cleanup_close_ int event = eventfd(1, EFD_CLOEXEC);
+    d.cancel_fd = event;
+    assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
+    error_clear(&err);
+    d.cancel_fd = -1;
+    io.vmm_fd = event;
+    assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
+    assert_int_equal(err.kind, ERR_VMM);
+}
+
+/* Who interrupts a run takes its command along, also where the lease lives on. */
+static void test_abort_signal_reaches_the_command(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(300);
+    (void)unlink("/run/got-term");
+    io.abort_signal = "TERM";
+    assert_int_equal(
+        ssh_exec(c, "trap 'echo > /run/got-term; exit' TERM; sleep 1 & wait", &io, &d, &st, &err),
+        -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+    for (int i = 0; i < 400 && access("/run/got-term", F_OK) < 0; i++)
+        (void)poll(NULL, 0, 5);
+    assert_int_equal(access("/run/got-term", F_OK), 0);
+}
+
+/* The server's process for this connection is killed by the command itself. */
+static void test_connection_dies_during_a_command(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    int fds = sshpair_fds();
+    struct ssh_conn *c = sshserver_connect(s);
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(10000);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    io.out = &out;
+    io.out_max = 100;
+    assert_int_equal(
+        ssh_exec(c, "echo begun; sleep 0.2; kill -9 $PPID; sleep 0.2", &io, &d, &st, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    assert_string_equal(out.buf, "begun\n");
+    assert_false(st.exited || st.signalled);
+    ssh_close(c);
+    assert_int_equal(sshpair_fds(), fds);
+}
+
+static void refused_host_key(struct ssh_target t, const char *pinned)
+{
+    struct deadline d = deadline_in_ms(10000);
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    t.host_key = pinned;
+    /* The key file must not even be read before the guest is known: it does not exist. */
+    t.key_file = "/run/no-such-key";
+    assert_int_equal(ssh_connect_to(&t, &d, &c, &err), -1);
+    assert_null(c);
+    assert_int_equal(err.kind, ERR_HOSTKEY);
+}
+
+static void test_wrong_host_key(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    char other[SSH_PUBKEY_SIZE];
+    _cleanup_strbuf_ struct strbuf pem = STRBUF_INIT;
+    int fds = sshpair_fds();
+    assert_int_equal(ssh_key_generate(&pem, other, NULL), 0);
+    refused_host_key(sshserver_target(s), other);
+    refused_host_key(sshserver_target(s), "ssh-ed25519 AAAA");
+    refused_host_key(sshserver_target(s), "");
+    assert_int_equal(sshpair_fds(), fds);
+}
+
+static void test_wrong_client_key(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    struct ssh_target t = sshserver_target(s);
+    struct deadline d = deadline_in_ms(10000);
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    int fds = sshpair_fds();
+    t.key_file = s->stranger_key;
+    assert_int_equal(ssh_connect_to(&t, &d, &c, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    assert_non_null(strstr(err.msg, "refused the lease's key"));
+    error_clear(&err);
+    int64_t start = clock_boot_ms();
+    assert_int_equal(ssh_wait_ready(&t, NULL, &d, &c, NULL, &err), -1);
+    assert_non_null(strstr(err.msg, "refused the lease's key"));
+    assert_true(clock_boot_ms() - start < 5000);
+    assert_int_equal(sshpair_fds(), fds);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SSHPAIR_BOTH(test_deadline_holds_under_a_flood),
+        SSHPAIR_BOTH(test_cancel_and_dying_vmm),
+        /* sshd forwards no signals where the user is root: dropbear only. */
+        {"test_abort_signal_reaches_the_command (dropbear)", test_abort_signal_reaches_the_command,
+         NULL, NULL, &sshpair_dropbear},
+        SSHPAIR_BOTH(test_connection_dies_during_a_command),
+        SSHPAIR_BOTH(test_wrong_host_key),
+        SSHPAIR_BOTH(test_wrong_client_key),
+    };
+    return cmocka_run_group_tests(tests, sshpair_open, sshpair_close);
+}

@@ -1,0 +1,60 @@
+#include "testutil/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+
+char scratch_dir[PATH_MAX];
+int scratch_fd = -1;
+
+int scratch_open(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    assert_int_equal(
+        str_format(scratch_dir, sizeof scratch_dir, "%s/scratch.XXXXXX", tmp ? tmp : "/tmp"), 0);
+    assert_non_null(mkdtemp(scratch_dir));
+    scratch_fd = open(scratch_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(scratch_fd >= 0);
+    return 0;
+}
+
+int scratch_close(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    CLOSE_FD(scratch_fd);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, scratch_dir, &err), 0);
+    return 0;
+}
+
+void must(int r, const struct error *err)
+{
+    if (r < 0)
+        fail_msg("%s", err->msg);
+}
+
+int run_program(const char *const *argv, struct strbuf *out)
+{
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(60000);
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    spec.argv = argv;
+    if (spawn_run(&spec, &d, 64 * 1024, out, NULL, &st, &err) < 0) {
+        print_message("%s\n", err.msg);
+        return -1;
+    }
+    return st.exited ? st.code : 128 + st.signal;
+}
