@@ -7,7 +7,7 @@
  *   - the lease expired: a timer on the wall clock, set anew when the record or the clock changes;
  *   - whoever was removing the lease died half-way.
  * A lease in use (somebody holds LEASE_USE shared) does not idle out; its ttl still holds. A kept
- * lease never expires. Meanwhile a thread of it keeps the logs small (vmm/logcap.h). The keeper
+ * lease never expires. Meanwhile a thread of it keeps the logs small (keeper_watch.h). The keeper
  * never signals anything but through the record of its own lease.
  */
 #ifndef CRABBOX_OPS_KEEPER_H

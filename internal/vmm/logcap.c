@@ -2,23 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/str.h"
-#include "vmm/vmm.h"
 
-#define PACE_MS    500 /* between looks at a log that grows */
-#define STACK_SIZE (64u * 1024)
-#define BLOCK      512 /* of st_blocks */
-
-static const char *const logs[] = {VMM_CONSOLE_LOG, VMM_LOG};
+#define BLOCK 512 /* of st_blocks */
 
 int logcap_apply(int dirfd, const char *name, struct error *err)
 {
@@ -42,92 +31,4 @@ off_t logcap_begin(int fd)
 {
     off_t begin = lseek(fd, 0, SEEK_DATA);
     return begin < 0 ? 0 : begin;
-}
-
-struct watcher {
-    int fd; /* inotify; owned */
-    int dir_wd;
-    char dir[96];
-};
-
-/* Once, then it is set again: a console that is busy costs two looks a second, not one a byte. */
-static void watch_logs(const struct watcher *w)
-{
-    char path[160];
-    for (size_t i = 0; i < ARRAY_LEN(logs); i++) {
-        (void)str_format(path, sizeof path, "%s/%s", w->dir, logs[i]);
-        (void)inotify_add_watch(w->fd, path, IN_MODIFY | IN_ONESHOT | IN_DONT_FOLLOW);
-    }
-}
-
-static void cap_logs(const struct watcher *w)
-{
-    _cleanup_close_ int dirfd = open(w->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (size_t i = 0; dirfd >= 0 && i < ARRAY_LEN(logs); i++)
-        (void)logcap_apply(dirfd, logs[i], NULL);
-}
-
-/* Reads what has happened; false when the directory is gone. */
-static bool take_events(const struct watcher *w, bool *grown)
-{
-    char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-    ssize_t n = read(w->fd, buf, sizeof buf);
-    if (n < 0)
-        return errno == EINTR || errno == EAGAIN;
-    for (char *p = buf; p < buf + n;) {
-        const struct inotify_event *e = (const struct inotify_event *)(const void *)p;
-        if (e->wd == w->dir_wd && (e->mask & IN_IGNORED))
-            return false;
-        *grown = *grown || (e->mask & IN_MODIFY);
-        p += sizeof *e + e->len;
-    }
-    return true;
-}
-
-static void *watch(void *arg)
-{
-    struct watcher *w = arg;
-    bool grown = false;
-    for (watch_logs(w); take_events(w, &grown); watch_logs(w)) {
-        if (!grown)
-            continue;
-        /* The pace, not a wait for anything: until then nothing that is written wakes us. */
-        (void)poll(NULL, 0, PACE_MS);
-        cap_logs(w);
-        grown = false;
-    }
-    (void)close(w->fd);
-    free(w);
-    return NULL;
-}
-
-static int start_thread(struct watcher *w)
-{
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
-    (void)pthread_attr_init(&attr);
-    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = pthread_create(&thread, &attr, watch, w);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    (void)pthread_attr_destroy(&attr);
-    return r;
-}
-
-int logcap_start(int leases_fd, const char *id, struct error *err)
-{
-    struct watcher *w = xcalloc(1, sizeof *w);
-    (void)str_format(w->dir, sizeof w->dir, "/proc/self/fd/%d/%s", leases_fd, id);
-    w->fd = inotify_init1(IN_CLOEXEC);
-    w->dir_wd = w->fd < 0 ? -1 : inotify_add_watch(w->fd, w->dir, IN_CREATE | IN_ONLYDIR);
-    int r = w->dir_wd < 0 ? errno : start_thread(w);
-    if (r == 0)
-        return 0;
-    if (w->fd >= 0)
-        (void)close(w->fd);
-    free(w);
-    return error_set(err, ERR_ENV, r, "watch the logs of lease %s", id);
 }

@@ -21,8 +21,4 @@ int logcap_apply(int dirfd, const char *name, struct error *err);
 /* Where the text begins: behind what was dropped. */
 off_t logcap_begin(int fd);
 
-/* Starts a thread of its own that keeps both logs of a lease's directory (below leases_fd, borrowed
- * for as long as the process lives) small until the directory goes. */
-int logcap_start(int leases_fd, const char *id, struct error *err);
-
 #endif

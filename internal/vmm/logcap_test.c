@@ -80,41 +80,12 @@ static void test_the_newest_stays(void **state)
     assert_true(begin > 0 && st.st_size - begin >= LOGCAP_KEPT);
 }
 
-/* Through the thread, with a file that comes later than it, as a VMM's does. */
-static void test_a_flood_is_kept_small(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    const char *name = strrchr(scratch_dir, '/') + 1;
-    _cleanup_free_ char *parent = xasprintf("%.*s", (int)(name - scratch_dir), scratch_dir);
-    int parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the thread keeps it */
-    assert_int_equal(unlinkat(scratch_fd, VMM_CONSOLE_LOG, 0), 0);
-    assert_int_equal(logcap_start(parent_fd, name, &err), 0);
-    (void)close(log_fd);
-    log_fd = openat(scratch_fd, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    struct deadline d = deadline_in_ms(20000);
-    int line = 0;
-    for (int64_t most = 0;
-         !deadline_passed(&d) && (most < 2 * LOGCAP_MAX || on_disk() > LOGCAP_MAX);
-         most += 15 * 1000) {
-        say(line, line + 1000);
-        line += 1000;
-    }
-    while (!deadline_passed(&d) && on_disk() > LOGCAP_MAX)
-        (void)poll(NULL, 0, 20);
-    assert_true(on_disk() <= LOGCAP_MAX);
-    struct stat st;
-    assert_int_equal(fstat(log_fd, &st), 0);
-    assert_true(st.st_size >= 2 * LOGCAP_MAX);
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_a_small_log_is_left_alone),
         T(test_the_newest_stays),
-        T(test_a_flood_is_kept_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,126 @@
+#include "ops/keeper_watch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+#include "testutil/scratch.h"
+#include "vmm/logcap.h"
+#include "vmm/vmm.h"
+
+#define ID "cbx_0123456789ab"
+
+/* Both stay until the process ends: the thread has them until the directory is gone. */
+static int leases_fd, lease_fd, event_fd;
+
+static int setup(void **state)
+{
+    struct error err = ERROR_INIT;
+    (void)scratch_open(state);
+    assert_int_equal(mkdirat(scratch_fd, ID, 0700), 0);
+    leases_fd = fcntl(scratch_fd, F_DUPFD_CLOEXEC, 3);
+    lease_fd = openat(leases_fd, ID, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    event_fd = keeper_watch(leases_fd, ID, &err);
+    must(event_fd, &err);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct error err = ERROR_INIT;
+    (void)close(lease_fd);
+    must(dir_remove_tree(leases_fd, ID, &err), &err);
+    return scratch_close(state);
+}
+
+/* Within the time, the keeper hears of something. */
+static bool heard(int ms)
+{
+    struct pollfd p = {.fd = event_fd, .events = POLLIN};
+    uint64_t n;
+    if (poll(&p, 1, ms) != 1)
+        return false;
+    (void)!read(event_fd, &n, sizeof n);
+    return true;
+}
+
+static void test_a_new_record_is_heard_of(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    must(file_write_new(lease_fd, "lease.json", "{}", 2, 0600, &err), &err);
+    assert_true(heard(5000));
+    assert_false(heard(50));
+}
+
+static void test_the_directory_s_end_is_heard_of(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    (void)close(lease_fd);
+    must(dir_remove_tree(leases_fd, ID, &err), &err);
+    assert_true(heard(5000));
+    assert_int_equal(mkdirat(leases_fd, ID, 0700), 0);
+    lease_fd = openat(leases_fd, ID, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int64_t on_disk(int fd)
+{
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    return (int64_t)st.st_blocks * 512;
+}
+
+/* The file comes later than the watch, as a VMM's does. What the guest writes is no news for the
+ * keeper, and a record that changes meanwhile is heard of without waiting for the log's turn. */
+static void test_a_flood_is_kept_small(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    _cleanup_free_ char *line = xcalloc(1, 65536);
+    memset(line, 'x', 65535);
+    _cleanup_close_ int fd = openat(lease_fd, VMM_CONSOLE_LOG,
+                                    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    for (int64_t n = 0; n < 2 * LOGCAP_MAX; n += 65535)
+        must(fd_write_all(fd, line, 65535, "log", &err), &err);
+    assert_false(heard(0));
+    must(file_write_new(lease_fd, "lease.json", "{}", 2, 0600, &err), &err);
+    assert_true(heard(5000));
+    struct deadline d = deadline_in_ms(20000);
+    while (!deadline_passed(&d) && on_disk(fd) > LOGCAP_MAX)
+        (void)poll(NULL, 0, 20);
+    assert_true(on_disk(fd) <= LOGCAP_MAX);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(st.st_size >= 2 * LOGCAP_MAX);
+    /* And again: the watch is set anew each time. */
+    for (int64_t n = 0; n < 2 * LOGCAP_MAX; n += 65535)
+        must(fd_write_all(fd, line, 65535, "log", &err), &err);
+    d = deadline_in_ms(20000);
+    while (!deadline_passed(&d) && on_disk(fd) > LOGCAP_MAX)
+        (void)poll(NULL, 0, 20);
+    assert_true(on_disk(fd) <= LOGCAP_MAX);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_a_new_record_is_heard_of),
+        T(test_the_directory_s_end_is_heard_of),
+        T(test_a_flood_is_kept_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
