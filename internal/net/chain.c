@@ -55,15 +55,20 @@ int net_chain_address(const struct net_chain_link *link, const char *dns, struct
     struct plan_routes routes;
     struct dns_list servers;
     struct net_view unused;
+    /* All of it or nothing: a record with half of a network could be neither undone nor read. */
+    struct net_lease next = *n;
     if (net_parse_ipv4(link->addr, &subnet.base) < 0 ||
-        str_copy(n->lease_addr, sizeof n->lease_addr, link->addr) < 0 ||
-        str_copy(n->host_addr, sizeof n->host_addr, link->gateway) < 0)
+        str_copy(next.lease_addr, sizeof next.lease_addr, link->addr) < 0 ||
+        str_copy(next.host_addr, sizeof next.host_addr, link->gateway) < 0)
         return error_set(err, ERR_NET, 0, "the CNI chain gave no usable address");
-    n->lease_plen = link->plen;
+    next.lease_plen = link->plen;
     if (choose_dns(link, dns, &servers, err) < 0 || plan_look_at_routes(subnet, &routes, err) < 0)
         return -1;
-    plan_guest(&routes, &servers, n);
-    return net_view(n, &unused, err);
+    plan_guest(&routes, &servers, &next);
+    if (net_view(&next, &unused, err) < 0)
+        return -1;
+    *n = next;
+    return 0;
 }
 
 struct join {
