@@ -237,9 +237,11 @@ void rules_lease_text(const struct net_lease *n, struct strbuf *out)
                 "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
                 "}\n",
                 tap, n->gateway);
+    /* What belongs to no connection is not translated: it would leave as the guest's own address. */
     strbuf_adds(out, "chain forward {\n"
                      "  type filter hook forward priority filter; policy drop;\n"
-                     "  ct state established,related accept\n");
+                     "  ct state established,related accept\n"
+                     "  ct state invalid drop\n");
     bool closed = n->mode == NET_CNI && !n->peers;
     if (closed)
         keep_subnet_out(n, out);
