@@ -200,24 +200,57 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
     }
 }
 
-/* A chain's bridge joins leases, and whatever else is on it. Of the own subnet only the gateway
- * counts: through it everything else is reached, itself answers a ping, and the host comes from it.
- */
-static void keep_from_subnet(const struct net_lease *n, struct strbuf *out)
+static void add_subnet(const struct addr_info *a, struct strbuf *out)
+{
+    char text[NET_ADDR_SIZE];
+    net_format_ipv4(a->plen ? a->addr & UINT32_MAX << (32 - a->plen) : 0, text);
+    strbuf_addf(out, "  ip daddr %s/%u drop\n", text, a->plen);
+}
+
+/* A chain's bridge joins leases, and whatever else is on it. Of the own subnets only the gateway
+ * counts: through it everything else is reached, and itself answers a ping. */
+static void keep_from_subnets(const struct net_lease *n, const struct rules_near *near,
+                              struct strbuf *out)
 {
     if (n->host_addr[0])
         strbuf_addf(out, "  ip daddr %s icmp type echo-request accept\n", n->host_addr);
-    strbuf_addf(out, "  ip daddr %s/%u drop\n", n->lease_addr, n->lease_plen);
+    for (unsigned i = 0; i < near->n_own; i++)
+        add_subnet(&near->own[i], out);
 }
 
-static void keep_subnet_out(const struct net_lease *n, struct strbuf *out)
+/* Who may open a connection to the guest: whoever the chain lets, or the host alone. */
+static void let_in(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
-    if (n->host_addr[0])
-        strbuf_addf(out, "  iifname \"%s\" ip saddr %s/%u ip saddr != %s drop\n", net_uplink(n),
-                    n->lease_addr, n->lease_plen, n->host_addr);
+    char from[NET_ADDR_SIZE];
+    strbuf_addf(out, "  iifname \"%s\" oifname \"%s\" ", net_uplink(n), n->tap);
+    if (near && !n->peers) {
+        net_format_ipv4(near->source, from);
+        strbuf_addf(out, "ip saddr %s ", from);
+    }
+    strbuf_adds(out, "ct status dnat accept\n");
 }
 
-void rules_lease_text(const struct net_lease *n, struct strbuf *out)
+static void forward_text(const struct net_lease *n, const struct rules_near *near,
+                         struct strbuf *out)
+{
+    /* What belongs to no connection is not translated: it would leave as the guest's own address. */
+    strbuf_adds(out, "chain forward {\n"
+                     "  type filter hook forward priority filter; policy drop;\n"
+                     "  ct state established,related accept\n"
+                     "  ct state invalid drop\n");
+    let_in(n, near, out);
+    for (unsigned i = 0; i < n->n_dns; i++)
+        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
+    strbuf_adds(out, "  ip daddr " METADATA " drop\n");
+    if (near && !n->peers)
+        keep_from_subnets(n, near, out);
+    strbuf_addf(out,
+                "  iifname \"%s\" oifname \"%s\" ip saddr %s accept\n"
+                "}\n",
+                n->tap, net_uplink(n), n->guest_addr);
+}
+
+void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
     strbuf_addf(out,
@@ -237,26 +270,9 @@ void rules_lease_text(const struct net_lease *n, struct strbuf *out)
                 "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
                 "}\n",
                 tap, n->gateway);
-    /* What belongs to no connection is not translated: it would leave as the guest's own address. */
-    strbuf_adds(out, "chain forward {\n"
-                     "  type filter hook forward priority filter; policy drop;\n"
-                     "  ct state established,related accept\n"
-                     "  ct state invalid drop\n");
-    bool closed = n->mode == NET_CNI && !n->peers;
-    if (closed)
-        keep_subnet_out(n, out);
-    strbuf_addf(out, "  iifname \"%s\" oifname \"%s\" ct status dnat accept\n", up, tap);
-    for (unsigned i = 0; i < n->n_dns; i++)
-        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
-    strbuf_adds(out, "  ip daddr " METADATA " drop\n");
-    if (closed)
-        keep_from_subnet(n, out);
+    forward_text(n, near, out);
     strbuf_addf(out,
-                "  iifname \"%s\" oifname \"%s\" ip saddr %s accept\n"
                 "}\n"
-                "}\n",
-                tap, up, guest);
-    strbuf_addf(out,
                 "table netdev crabbox {\n"
                 "chain tap {\n"
                 "  type filter hook ingress device \"%s\" priority filter; policy drop;\n"
@@ -268,9 +284,9 @@ void rules_lease_text(const struct net_lease *n, struct strbuf *out)
                 tap, n->guest_mac, n->guest_mac, guest, guest);
 }
 
-int rules_add_lease(const struct net_lease *n, struct error *err)
+int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    rules_lease_text(n, &text);
+    rules_lease_text(n, near, &text);
     return nft_run(text.buf, "rules of the lease", err);
 }

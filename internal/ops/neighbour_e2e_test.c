@@ -1,0 +1,129 @@
+/* Leases that share their chain's network with others: neighbours that are no leases, another lease
+ * that is given the same address. By the host's own CNI plugins.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "testutil/bed.h"
+
+static struct bed bed;
+static const char *bin;
+
+/* The bridge is the host's, with an address in each subnet that the tests use. */
+static int setup(void **state)
+{
+    (void)state;
+    bin = bed_cni_dir();
+    if (!bin)
+        return -1;
+    bed_open(&bed);
+    bed.run_timeout_ms = 60000;
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        /* As on a host without br_netfilter: what a bridge forwards passes no rule of the host. */
+        "[ ! -d /proc/sys/net/bridge ] || sysctl -qw net.bridge.bridge-nf-call-iptables=0; "
+        "ip link add boxbr type bridge; ip addr add 10.88.0.1/24 dev boxbr; "
+        "ip addr add 10.99.0.1/24 dev boxbr; ip link set boxbr up");
+    bed_assert_code(r, 0);
+    bed_rebase(&bed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bed_close(&bed);
+    return 0;
+}
+
+static int after_each(void **state)
+{
+    (void)state;
+    bed_after_each(&bed);
+    return 0;
+}
+
+static void warmup_ok(const char *slug)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
+    bed_assert_code(r, 0);
+}
+
+static void stop_ok(const char *slug)
+{
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
+    bed_assert_code(r, 0);
+    bed_assert_clean(&bed);
+    if (bed_cni_left(&bed, &left) > 0)
+        fail_msg("the chain has not given back: %s", left.buf);
+}
+
+/* Two subnets on one bridge, and a neighbour with an address in each. */
+#define TWO_RANGES                                                                                 \
+    BED_CNI_LIST(                                                                                  \
+        "{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"isDefaultGateway\":false,"                              \
+        "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"DATA_DIR\",\"ranges\":[[{\"subnet\":"          \
+        "\"10.88.0.0/24\"}],[{\"subnet\":\"10.99.0.0/24\"}]],"                                       \
+        "\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}}")
+
+/* In the guest and at the neighbour: reads what an SSH server, or a listener, says first. */
+#define READ "timeout 2 bash -c 'exec 3<>/dev/tcp/$0/$1; read -r -t 2 line <&3; echo $line' "
+
+static struct bed_result meet_neighbour(const char *list, const char *peers)
+{
+    static const char meet[] =
+        "unshare -n sleep 1000 & ns=$!; trap 'kill $ns $srv; wait' EXIT; nb=\"nsenter -n -t $ns\"\n"
+        "until [ \"$(readlink /proc/$ns/ns/net)\" != \"$(readlink /proc/$$/ns/net)\" ]; do :; done\n"
+        "$nb ip link set lo up; ip link add nb0 type veth peer name nb1 netns $ns\n"
+        "ip link set nb0 master boxbr up; $nb ip link set nb1 up\n"
+        "$nb ip addr add 10.88.0.200/24 dev nb1; $nb ip addr add 10.99.0.200/24 dev nb1\n"
+        "$nb ip addr add 10.77.0.200/32 dev nb1; ip route add 10.77.0.0/24 dev boxbr\n"
+        "$nb python3 -c 'import socket\ns = socket.create_server((\"\", 99))\n"
+        "while 1: c = s.accept()[0]; c.send(b\"neighbour\\n\"); c.close()' & srv=$!\n"
+        "until $nb " READ "127.0.0.1 99 2>/dev/null; do :; done >/dev/null\n"
+        "a=$(\"$0\" status a --json | jq -r .ssh.host)\n"
+        "for s in 10.88.0.200 10.99.0.200 10.77.0.200; do\n"
+        "$nb ip route replace 10.88.0.0/24 dev nb1 src $s\n"
+        "echo from $s: $($nb " READ "$a 22 2>&1)\ndone\n"
+        "for s in 10.88.0.200 10.99.0.200; do\n"
+        "echo to $s: $(\"$0\" run --id a --no-sync -q -- " READ "$s 99 2>&1)\ndone\n"
+        "ip route del 10.77.0.0/24\n";
+    bed_use_cni(&bed, bin, list);
+    bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", peers);
+    warmup_ok("a");
+    struct bed_result r = BED_EXEC(&bed, "bash", "-c", meet, bed.program);
+    stop_ok("a");
+    return r;
+}
+
+/* Whatever address a neighbour has, and whichever of the lease's subnets it is in. */
+static void test_neighbours_are_kept_apart(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result open = meet_neighbour(TWO_RANGES, "true");
+    bed_assert_has(open.out.buf, "from 10.88.0.200: SSH-2.0-");
+    bed_assert_has(open.out.buf, "from 10.99.0.200: SSH-2.0-");
+    bed_assert_has(open.out.buf, "from 10.77.0.200: SSH-2.0-");
+    bed_assert_has(open.out.buf, "to 10.88.0.200: neighbour");
+    bed_assert_has(open.out.buf, "to 10.99.0.200: neighbour");
+    _cleanup_bed_result_ struct bed_result closed = meet_neighbour(TWO_RANGES, "false");
+    bed_assert_has(closed.out.buf, "from 10.77.0.200:");
+    if (strstr(closed.out.buf, "SSH-2.0-") || strstr(closed.out.buf, "neighbour"))
+        fail_msg("%s%s", closed.out.buf, closed.err.buf);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_teardown(f, after_each)
+    const struct CMUnitTest tests[] = {
+        T(test_neighbours_are_kept_apart),
+    };
+    return bed_run_group(tests, setup, teardown);
+}
