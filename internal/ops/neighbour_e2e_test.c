@@ -119,11 +119,41 @@ static void test_neighbours_are_kept_apart(void **state)
         fail_msg("%s%s", closed.out.buf, closed.err.buf);
 }
 
+#define ONE_ADDRESS                                                                                \
+    BED_CNI_LIST("{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"ipam\":{\"type\":\"static\","           \
+                 "\"addresses\":[{\"address\":\"10.88.0.50/24\",\"gateway\":\"10.88.0.1\"}]}}")
+
+static void assert_guarded(const char *map)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "nft", "list", "ruleset");
+    bed_assert_has(r.out.buf, map);
+    bed_assert_has(r.out.buf, "elements = { 10.88.0.50 }");
+}
+
+/* A chain that gives two leases one address: the second is refused, and its undoing takes nothing
+ * of the first one away. */
+static void test_an_address_has_one_lease(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, ONE_ADDRESS);
+    warmup_ok("a");
+    assert_guarded("10.88.0.50 ");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "b");
+    bed_assert_code(r, 1);
+    assert_guarded("10.88.0.50 ");
+    bed_assert_has(r.err.buf, "10.88.0.50, which another lease has");
+    assert_null(strstr(r.err.buf, "undoing"));
+    stop_ok("a");
+    warmup_ok("b");
+    stop_ok("b");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, after_each)
     const struct CMUnitTest tests[] = {
         T(test_neighbours_are_kept_apart),
+        T(test_an_address_has_one_lease),
     };
     return bed_run_group(tests, setup, teardown);
 }
