@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -66,7 +65,7 @@ int keeper_ended(int *fd, struct error *err)
 struct keeper {
     struct ops *ops;
     const char *id;
-    int watch_fd; /* inotify: the record was replaced */
+    int watch_fd; /* the record was replaced, or the lease is gone */
     int timer_fd; /* wall clock */
 };
 
@@ -82,14 +81,11 @@ static int keeper_open(struct keeper *k, struct error *err)
 {
     /* No descriptor of the lease's directory is kept: it would keep the directory's inode, and so
      * the event of its removal would never come. */
-    char path[96];
-    k->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     k->timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    (void)str_format(path, sizeof path, "/proc/self/fd/%d/%s", k->ops->store.leases_fd, k->id);
-    if (k->watch_fd < 0 || k->timer_fd < 0 ||
-        inotify_add_watch(k->watch_fd, path, IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+    if (k->timer_fd < 0)
         return error_set(err, ERR_ENV, errno, "watch lease %s", k->id);
-    return 0;
+    k->watch_fd = logcap_start(k->ops->store.leases_fd, k->id, err);
+    return k->watch_fd < 0 ? -1 : 0;
 }
 
 /* Waits until whoever works on the lease is done or dead, and says what is left to do. */
@@ -163,7 +159,7 @@ int keeper_main(struct ops *o, const char *id, struct error *err)
 {
     _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1};
     struct ops_released released;
-    if (keeper_open(&k, err) < 0 || logcap_start(o->store.leases_fd, id, err) < 0)
+    if (keeper_open(&k, err) < 0)
         return -1;
     enum verdict v = when_unlocked(&k);
     while (v == KEEP_WAITING)

@@ -6,12 +6,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/deadline.h"
 #include "vmm/vmm.h"
 
 #define PACE_MS    500 /* between looks at a log that grows */
@@ -44,11 +48,23 @@ off_t logcap_begin(int fd)
     return begin < 0 ? 0 : begin;
 }
 
+#define DIR_EVENTS (IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED)
+
 struct watcher {
-    int fd; /* inotify; owned */
+    int fd;      /* inotify; owned */
+    int tell_fd; /* eventfd; owned */
     int dir_wd;
     char dir[96];
+    bool grown;       /* a log was written to */
+    int64_t grown_ms; /* when that was seen */
 };
+
+static void watcher_free(struct watcher *w)
+{
+    CLOSE_FD(w->fd);
+    CLOSE_FD(w->tell_fd);
+    free(w);
+}
 
 /* Once, then it is set again: a console that is busy costs two looks a second, not one a byte. */
 static void watch_logs(const struct watcher *w)
@@ -68,36 +84,49 @@ static void cap_logs(const struct watcher *w)
 }
 
 /* Reads what has happened; false when the directory is gone. */
-static bool take_events(const struct watcher *w, bool *grown)
+static bool take_events(struct watcher *w)
 {
     char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    const uint64_t one = 1;
     ssize_t n = read(w->fd, buf, sizeof buf);
+    uint32_t of_dir = 0;
     if (n < 0)
         return errno == EINTR || errno == EAGAIN;
     for (char *p = buf; p < buf + n;) {
         const struct inotify_event *e = (const struct inotify_event *)(const void *)p;
-        if (e->wd == w->dir_wd && (e->mask & IN_IGNORED))
-            return false;
-        *grown = *grown || (e->mask & IN_MODIFY);
+        if (e->wd == w->dir_wd)
+            of_dir |= e->mask;
+        if ((e->mask & IN_MODIFY) && !w->grown) {
+            w->grown = true;
+            w->grown_ms = clock_boot_ms();
+        }
         p += sizeof *e + e->len;
     }
-    return true;
+    if (of_dir & DIR_EVENTS)
+        (void)!write(w->tell_fd, &one, sizeof one);
+    return !(of_dir & IN_IGNORED);
 }
 
+/* Between two looks at the logs nothing that is written wakes us; what becomes of the directory
+ * does. */
 static void *watch(void *arg)
 {
     struct watcher *w = arg;
-    bool grown = false;
-    for (watch_logs(w); take_events(w, &grown); watch_logs(w)) {
-        if (!grown)
+    struct pollfd p = {.fd = w->fd, .events = POLLIN};
+    watch_logs(w);
+    for (;;) {
+        int64_t left = w->grown_ms + PACE_MS - clock_boot_ms();
+        int ready = poll(&p, 1, !w->grown ? -1 : left > 0 ? (int)left : 0);
+        if (ready > 0 && !take_events(w))
+            break;
+        if (w->grown && clock_boot_ms() - w->grown_ms < PACE_MS)
             continue;
-        /* The pace, not a wait for anything: until then nothing that is written wakes us. */
-        (void)poll(NULL, 0, PACE_MS);
-        cap_logs(w);
-        grown = false;
+        if (w->grown)
+            cap_logs(w);
+        w->grown = false;
+        watch_logs(w);
     }
-    (void)close(w->fd);
-    free(w);
+    watcher_free(w);
     return NULL;
 }
 
@@ -121,13 +150,18 @@ int logcap_start(int leases_fd, const char *id, struct error *err)
 {
     struct watcher *w = xcalloc(1, sizeof *w);
     (void)str_format(w->dir, sizeof w->dir, "/proc/self/fd/%d/%s", leases_fd, id);
-    w->fd = inotify_init1(IN_CLOEXEC);
-    w->dir_wd = w->fd < 0 ? -1 : inotify_add_watch(w->fd, w->dir, IN_CREATE | IN_ONLYDIR);
+    w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    w->tell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    _cleanup_close_ int told = w->tell_fd < 0 ? -1 : fcntl(w->tell_fd, F_DUPFD_CLOEXEC, 0);
+    w->dir_wd = w->fd < 0 || told < 0
+                    ? -1
+                    : inotify_add_watch(w->fd, w->dir,
+                                        IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF |
+                                            IN_ONLYDIR);
     int r = w->dir_wd < 0 ? errno : start_thread(w);
     if (r == 0)
-        return 0;
-    if (w->fd >= 0)
-        (void)close(w->fd);
-    free(w);
-    return error_set(err, ERR_ENV, r, "watch the logs of lease %s", id);
+        return TAKE_FD(told);
+    watcher_free(w);
+    return error_set(err, ERR_ENV, r, "watch lease %s%s", id,
+                     r == EMFILE ? " (raise the sysctl fs.inotify.max_user_instances)" : "");
 }

@@ -22,7 +22,9 @@ int logcap_apply(int dirfd, const char *name, struct error *err);
 off_t logcap_begin(int fd);
 
 /* Starts a thread of its own that keeps both logs of a lease's directory (below leases_fd, borrowed
- * for as long as the process lives) small until the directory goes. */
+ * for as long as the process lives) small until the directory goes. Returns a descriptor (caller
+ * closes) that turns readable when a file was moved into the directory or the directory went: a
+ * user may have few inotify descriptors, 128 by default, so a lease takes one for everything. */
 int logcap_start(int leases_fd, const char *id, struct error *err);
 
 #endif
