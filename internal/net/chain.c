@@ -41,15 +41,16 @@ int net_chain_ns(const struct net_lease *n, struct error *err)
     return TAKE_FD(ns);
 }
 
+/* The chain's servers are passed over like the host's own: one on the loopback, which address
+ * plugins copy from the host's resolv.conf, is none of the guest's. */
 static int choose_dns(const struct net_chain_link *link, const char *configured,
                       struct dns_list *out, struct error *err)
 {
-    if ((configured && *configured) || link->n_dns == 0)
-        return dns_choose(configured, out, err);
-    *out = (struct dns_list){.n = 0};
-    for (size_t i = 0; i < link->n_dns && i < NET_DNS_MAX; i++)
-        memcpy(out->addr[out->n++], link->dns[i], NET_ADDR_SIZE);
-    return 0;
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    for (size_t i = 0; i < link->n_dns; i++)
+        strbuf_addf(&lines, "nameserver %s\n", link->dns[i]);
+    dns_parse_resolv(lines.buf, lines.len, out);
+    return (configured && *configured) || out->n == 0 ? dns_choose(configured, out, err) : 0;
 }
 
 int net_chain_address(const struct net_chain_link *link, const char *dns, struct net_lease *n,

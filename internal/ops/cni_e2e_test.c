@@ -338,15 +338,6 @@ static void test_check_is_heeded(void **state)
     warmup_fails(1, "plugin odd, CHECK: code 3: eth0 is not as it was");
 }
 
-/* The chain is done when servers are chosen: what fails then is undone like the rest. */
-static void test_servers_that_no_guest_reaches(void **state)
-{
-    (void)state;
-    bed_use_cni(&bed, bin, BED_CNI_PTP);
-    bed_setenv(&bed, "CRABBOX_FC_NETWORK_DNS", "2606:4700::1111");
-    warmup_fails(2, "is not an IPv4 address that a guest can reach");
-}
-
 /* Nothing of our environment, and nothing of our descriptors. */
 static void test_a_plugin_sees_only_what_is_its_own(void **state)
 {
@@ -487,7 +478,6 @@ int main(void)
         T(test_a_failed_del_is_kept_and_tried_again),
         T(test_a_del_that_was_interrupted_converges),
         T(test_check_is_heeded),
-        T(test_servers_that_no_guest_reaches),
         T(test_a_plugin_sees_only_what_is_its_own),
         T(test_entries_for_the_tap_are_not_needed),
         T(test_peers_are_reached_where_that_is_asked_for),

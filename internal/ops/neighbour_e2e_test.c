@@ -1,5 +1,5 @@
-/* Leases that share their chain's network with others: neighbours that are no leases, another lease
- * that is given the same address. By the host's own CNI plugins.
+/* What a chain gives a lease, by the host's own CNI plugins: neighbours that are no leases, an
+ * address that another lease has, no DNS server that a guest could reach.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -148,12 +148,28 @@ static void test_an_address_has_one_lease(void **state)
     stop_ok("b");
 }
 
+/* The chain is done when servers are chosen: what fails then is undone like the rest. */
+static void test_servers_that_no_guest_reaches(void **state)
+{
+    (void)state;
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    bed_use_cni(&bed, bin, TWO_RANGES);
+    bed_setenv(&bed, "CRABBOX_FC_NETWORK_DNS", "2606:4700::1111");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "a");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "is not an IPv4 address that a guest can reach");
+    bed_assert_clean(&bed);
+    if (bed_cni_left(&bed, &left) > 0)
+        fail_msg("the chain has not given back: %s", left.buf);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, after_each)
     const struct CMUnitTest tests[] = {
         T(test_neighbours_are_kept_apart),
         T(test_an_address_has_one_lease),
+        T(test_servers_that_no_guest_reaches),
     };
     return bed_run_group(tests, setup, teardown);
 }
