@@ -105,9 +105,8 @@ static int see_link(struct nl_sock *sk, struct join *j, struct error *err)
  * sent. */
 static int see_host(struct join *j, struct error *err)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons(22),
-                            .sin_addr.s_addr = htonl(j->v.lease_addr)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(22), .sin_addr.s_addr = htonl(j->v.lease_addr)};
     socklen_t len = sizeof a;
     _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ||

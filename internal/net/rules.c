@@ -255,7 +255,8 @@ static void let_in(const struct net_lease *n, const struct rules_near *near, str
 static void forward_text(const struct net_lease *n, const struct rules_near *near,
                          struct strbuf *out)
 {
-    /* What belongs to no connection is not translated: it would leave as the guest's own address. */
+    /* What belongs to no connection is not translated: it would leave as the guest's own address.
+     */
     strbuf_adds(out, "chain forward {\n"
                      "  type filter hook forward priority filter; policy drop;\n"
                      "  ct state established,related accept\n"

@@ -17,8 +17,8 @@
  * Leases on a CNI chain have a table of their own kind: they are known by their addresses, which
  * the rules of their namespaces let nobody else use. It keeps them from the host itself, and what
  * is forwarded to them down to answers. Their namespaces let nobody in but the host, since what a
- * bridge forwards need not pass the host's rules, and keep them from their own subnets. All but for the host's own protection fall away where the lease may have
- * peers.
+ * bridge forwards need not pass the host's rules, and keep them from their own subnets. All but for
+ * the host's own protection fall away where the lease may have peers.
  *
  * In the lease's namespace a table for NAT and a filter on the tap that lets through ARP and IPv4
  * only, and only from the guest's own MAC and address.
@@ -53,7 +53,6 @@ int rules_add_lease(const struct net_lease *n, const struct rules_near *near, st
 
 /* The texts, for tests. */
 void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out);
-void rules_lease_text(const struct net_lease *n, const struct rules_near *near,
-                      struct strbuf *out);
+void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out);
 
 #endif

@@ -98,12 +98,11 @@ static void test_stop_and_cleanup_of_the_same_leases(void **state)
 static void test_keepers_end_what_has_expired(void **state)
 {
     (void)state;
-    on_chains(ALL
-              "all '$fc warmup -q --slug s$i --ttl 8s'\n"
-              "end=$((SECONDS + 60))\n"
-              "until [ \"$(ls $one/leases $two/leases | grep -c cbx_)\" = 0 ]; do\n"
-              "[ $SECONDS -lt $end ] || { echo wrong: still there; exit; }; done\n"
-              "all '$fc cleanup > /dev/null'\nrm -r $two");
+    on_chains(ALL "all '$fc warmup -q --slug s$i --ttl 8s'\n"
+                  "end=$((SECONDS + 60))\n"
+                  "until [ \"$(ls $one/leases $two/leases | grep -c cbx_)\" = 0 ]; do\n"
+                  "[ $SECONDS -lt $end ] || { echo wrong: still there; exit; }; done\n"
+                  "all '$fc cleanup > /dev/null'\nrm -r $two");
 }
 
 int main(void)

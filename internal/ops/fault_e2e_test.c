@@ -248,9 +248,8 @@ static void test_disk_that_fills_up_during_a_warmup(void **state)
     end_small_state();
 }
 
-static void test_stop_on_a_full_disk(void **state)
+static void stop_on_a_full_disk(void)
 {
-    (void)state;
     small_state("mode=0700,size=80m");
     _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "full");
     bed_assert_code(w, 0);
@@ -258,6 +257,21 @@ static void test_stop_on_a_full_disk(void **state)
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "full");
     bed_assert_code(s, 0);
     end_small_state();
+}
+
+static void test_stop_on_a_full_disk(void **state)
+{
+    (void)state;
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    stop_on_a_full_disk();
+    const char *plugins = bed_cni_dir();
+    if (!plugins)
+        return;
+    bed_use_cni(&bed, plugins,
+                "{\"cniVersion\":\"1.0.0\",\"name\":\"box\",\"plugins\":[{"
+                "\"type\":\"ptp\"," BED_CNI_IPAM "}]}");
+    stop_on_a_full_disk();
+    assert_int_equal(bed_cni_left(&bed, &left), 0);
 }
 
 /* ---- bad images ---- */

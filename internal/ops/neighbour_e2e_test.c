@@ -68,9 +68,9 @@ static void stop_ok(const char *slug)
 /* Two subnets on one bridge, and a neighbour with an address in each. */
 #define TWO_RANGES                                                                                 \
     BED_CNI_LIST(                                                                                  \
-        "{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"isDefaultGateway\":false,"                              \
-        "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"DATA_DIR\",\"ranges\":[[{\"subnet\":"          \
-        "\"10.88.0.0/24\"}],[{\"subnet\":\"10.99.0.0/24\"}]],"                                       \
+        "{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"isDefaultGateway\":false,"                    \
+        "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"DATA_DIR\",\"ranges\":[[{\"subnet\":"     \
+        "\"10.88.0.0/24\"}],[{\"subnet\":\"10.99.0.0/24\"}]],"                                     \
         "\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}}")
 
 /* In the guest and at the neighbour: reads what an SSH server, or a listener, says first. */
@@ -80,7 +80,8 @@ static struct bed_result meet_neighbour(const char *list, const char *peers)
 {
     static const char meet[] =
         "unshare -n sleep 1000 & ns=$!; trap 'kill $ns $srv; wait' EXIT; nb=\"nsenter -n -t $ns\"\n"
-        "until [ \"$(readlink /proc/$ns/ns/net)\" != \"$(readlink /proc/$$/ns/net)\" ]; do :; done\n"
+        "until [ \"$(readlink /proc/$ns/ns/net)\" != \"$(readlink /proc/$$/ns/net)\" ]; do :; "
+        "done\n"
         "$nb ip link set lo up; ip link add nb0 type veth peer name nb1 netns $ns\n"
         "ip link set nb0 master boxbr up; $nb ip link set nb1 up\n"
         "$nb ip addr add 10.88.0.200/24 dev nb1; $nb ip addr add 10.99.0.200/24 dev nb1\n"
@@ -120,7 +121,7 @@ static void test_neighbours_are_kept_apart(void **state)
 }
 
 #define ONE_ADDRESS                                                                                \
-    BED_CNI_LIST("{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"ipam\":{\"type\":\"static\","           \
+    BED_CNI_LIST("{\"type\":\"bridge\",\"bridge\":\"boxbr\",\"ipam\":{\"type\":\"static\","        \
                  "\"addresses\":[{\"address\":\"10.88.0.50/24\",\"gateway\":\"10.88.0.1\"}]}}")
 
 static void assert_guarded(const char *map)

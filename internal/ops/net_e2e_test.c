@@ -219,10 +219,9 @@ static void test_spoofed_sources_are_dropped(void **state)
 static void test_packets_of_no_connection_stay_inside(void **state)
 {
     (void)state;
-    static const char spy[] =
-        "table inet spy { chain in { type filter hook input priority 10;"
-        "ip saddr 192.0.2.0/24 counter comment \"raw\";"
-        "icmp type echo-request counter comment \"ping\"\n}\n}";
+    static const char spy[] = "table inet spy { chain in { type filter hook input priority 10;"
+                              "ip saddr 192.0.2.0/24 counter comment \"raw\";"
+                              "icmp type echo-request counter comment \"ping\"\n}\n}";
     static const char send[] =
         "import socket, struct, sys\n"
         "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"

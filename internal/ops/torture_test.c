@@ -54,7 +54,7 @@ static struct store store;
 static struct tally *tally;
 static uint64_t seed;
 static const char *chain; /* of CNI plugins; NULL: our own links */
-static unsigned first; /* number of the round's first lease */
+static unsigned first;    /* number of the round's first lease */
 
 static void slug_of(unsigned i, char out[static 16])
 {

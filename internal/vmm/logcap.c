@@ -5,9 +5,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -153,11 +153,10 @@ int logcap_start(int leases_fd, const char *id, struct error *err)
     w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     w->tell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     _cleanup_close_ int told = w->tell_fd < 0 ? -1 : fcntl(w->tell_fd, F_DUPFD_CLOEXEC, 0);
-    w->dir_wd = w->fd < 0 || told < 0
-                    ? -1
-                    : inotify_add_watch(w->fd, w->dir,
-                                        IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF |
-                                            IN_ONLYDIR);
+    w->dir_wd = w->fd < 0 || told < 0 ? -1
+                                      : inotify_add_watch(w->fd, w->dir,
+                                                          IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF |
+                                                              IN_DELETE_SELF | IN_ONLYDIR);
     int r = w->dir_wd < 0 ? errno : start_thread(w);
     if (r == 0)
         return TAKE_FD(told);
