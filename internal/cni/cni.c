@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "sys/file.h"
 
 #define SAVED_FILE "cni.json"
@@ -186,8 +187,13 @@ int cni_del(const struct cni_job *job, const struct cni_saved *s, struct error *
         return 0;
     struct cni_job without = *job;
     without.netns_fd = -1;
-    if (s->del_begun && job->netns_fd >= 0 && del_each(&without, s->result, NULL) == 0)
+    if (s->del_begun && job->netns_fd >= 0 && del_each(&without, s->result, NULL) == 0) {
+        log_warn(
+            "%s; told that the namespace is gone it succeeded, which counts the second time, but "
+            "it may have left rules of %s behind",
+            e.msg, job->id);
         return 0;
+    }
     if (err)
         *err = e;
     return -1;

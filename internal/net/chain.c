@@ -1,7 +1,11 @@
 #include "net/chain.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "net/link.h"
 #include "net/ns.h"
 #include "net/plan.h"
@@ -37,15 +41,16 @@ int net_chain_ns(const struct net_lease *n, struct error *err)
     return TAKE_FD(ns);
 }
 
+/* The chain's servers are passed over like the host's own: one on the loopback, which address
+ * plugins copy from the host's resolv.conf, is none of the guest's. */
 static int choose_dns(const struct net_chain_link *link, const char *configured,
                       struct dns_list *out, struct error *err)
 {
-    if ((configured && *configured) || link->n_dns == 0)
-        return dns_choose(configured, out, err);
-    *out = (struct dns_list){.n = 0};
-    for (size_t i = 0; i < link->n_dns && i < NET_DNS_MAX; i++)
-        memcpy(out->addr[out->n++], link->dns[i], NET_ADDR_SIZE);
-    return 0;
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    for (size_t i = 0; i < link->n_dns; i++)
+        strbuf_addf(&lines, "nameserver %s\n", link->dns[i]);
+    dns_parse_resolv(lines.buf, lines.len, out);
+    return (configured && *configured) || out->n == 0 ? dns_choose(configured, out, err) : 0;
 }
 
 int net_chain_address(const struct net_chain_link *link, const char *dns, struct net_lease *n,
@@ -55,44 +60,71 @@ int net_chain_address(const struct net_chain_link *link, const char *dns, struct
     struct plan_routes routes;
     struct dns_list servers;
     struct net_view unused;
+    /* All of it or nothing: a record with half of a network could be neither undone nor read. */
+    struct net_lease next = *n;
     if (net_parse_ipv4(link->addr, &subnet.base) < 0 ||
-        str_copy(n->lease_addr, sizeof n->lease_addr, link->addr) < 0 ||
-        str_copy(n->host_addr, sizeof n->host_addr, link->gateway) < 0)
+        str_copy(next.lease_addr, sizeof next.lease_addr, link->addr) < 0 ||
+        str_copy(next.host_addr, sizeof next.host_addr, link->gateway) < 0)
         return error_set(err, ERR_NET, 0, "the CNI chain gave no usable address");
-    n->lease_plen = link->plen;
+    next.lease_plen = link->plen;
     if (choose_dns(link, dns, &servers, err) < 0 || plan_look_at_routes(subnet, &routes, err) < 0)
         return -1;
-    plan_guest(&routes, &servers, n);
-    return net_view(n, &unused, err);
+    plan_guest(&routes, &servers, &next);
+    if (net_view(&next, &unused, err) < 0)
+        return -1;
+    *n = next;
+    return 0;
 }
 
 struct join {
     const struct net_lease *n;
     struct net_view v;
+    struct rules_near near;
 };
 
 /* What the chain said is believed once it is seen. */
-static int see_link(struct nl_sock *sk, const struct join *j, struct error *err)
+static int see_link(struct nl_sock *sk, struct join *j, struct error *err)
 {
     unsigned uplink;
     if (link_index(NET_CHAIN_UPLINK, &uplink, err) < 0)
         return error_prefix(err, "after the CNI chain");
-    int has = addr_has(sk, uplink, j->v.lease_addr, err);
-    if (has == 0)
-        return error_set(err, ERR_NET, 0,
-                         "the CNI chain says that " NET_CHAIN_UPLINK " has the address %s, but it "
-                         "has not",
+    int n = addr_list(sk, uplink, j->near.own, RULES_SUBNETS_MAX, err);
+    if (n < 0)
+        return error_prefix(err, NET_CHAIN_UPLINK);
+    j->near.n_own = (unsigned)n;
+    for (int i = 0; i < n; i++)
+        if (j->near.own[i].addr == j->v.lease_addr)
+            return 0;
+    return error_set(err, ERR_NET, 0,
+                     "the CNI chain says that " NET_CHAIN_UPLINK " has the address %s, but it "
+                     "has not",
+                     j->n->lease_addr);
+}
+
+/* Whose packets the lease takes for the host's: a socket that was only connected knows, nothing is
+ * sent. */
+static int see_host(struct join *j, struct error *err)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(22), .sin_addr.s_addr = htonl(j->v.lease_addr)};
+    socklen_t len = sizeof a;
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+        return error_set(err, ERR_NET, errno,
+                         "the host does not reach the address %s that the CNI chain gave the lease",
                          j->n->lease_addr);
-    return has < 0 ? -1 : 0;
+    j->near.source = ntohl(a.sin_addr.s_addr);
+    return 0;
 }
 
 static int join_inside(void *arg, struct error *err)
 {
-    const struct join *j = arg;
+    struct join *j = arg;
     const char *tap = j->n->tap;
     unsigned lo, tap_index;
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk || see_link(sk, j, err) < 0 || rules_add_lease(j->n, err) < 0 ||
+    if (!sk || see_link(sk, j, err) < 0 || rules_add_lease(j->n, &j->near, err) < 0 ||
         link_index("lo", &lo, err) < 0 || link_index(tap, &tap_index, err) < 0 ||
         addr_add(sk, tap_index, j->v.gateway, 30, true, err) < 0 ||
         link_up(sk, lo, "lo", err) < 0 || link_up_mac(sk, tap_index, tap, NET_TAP_MAC, err) < 0)
@@ -103,7 +135,7 @@ static int join_inside(void *arg, struct error *err)
 int net_chain_join(int netns_fd, const struct net_lease *n, struct error *err)
 {
     struct join j = {.n = n};
-    if (net_view(n, &j.v, err) < 0)
+    if (net_view(n, &j.v, err) < 0 || see_host(&j, err) < 0)
         return -1;
     if (rules_add_host(n, &j.v, err) == 0 && ns_run(netns_fd, join_inside, &j, err) == 0)
         return 0;

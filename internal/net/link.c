@@ -223,22 +223,27 @@ int addr_add_text(struct nl_sock *sk, unsigned index, const char *text, struct e
     return r < 0 && r != -NLE_EXIST ? nl_error(err, r, "add address", text) : 0;
 }
 
-int addr_has(struct nl_sock *sk, unsigned index, uint32_t addr, struct error *err)
+int addr_list(struct nl_sock *sk, unsigned index, struct addr_info *out, unsigned max,
+              struct error *err)
 {
     _cleanup_cache_ struct nl_cache *cache = NULL;
-    _cleanup_addr_ struct nl_addr *want = build_addr(addr, 32);
+    unsigned n = 0;
     int r = rtnl_addr_alloc_cache(sk, &cache);
     if (r < 0)
         return nl_error(err, r, "list", "addresses");
     for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
         struct rtnl_addr *ra = (struct rtnl_addr *)o;
         const struct nl_addr *local = rtnl_addr_get_local(ra);
-        if (rtnl_addr_get_ifindex(ra) == (int)index && local && want &&
-            nl_addr_get_len(local) == sizeof addr &&
-            memcmp(nl_addr_get_binary_addr(local), nl_addr_get_binary_addr(want), sizeof addr) == 0)
-            return 1;
+        uint32_t be;
+        if (rtnl_addr_get_ifindex(ra) != (int)index || !local ||
+            nl_addr_get_len(local) != sizeof be)
+            continue;
+        if (n == max)
+            return error_set(err, ERR_NET, 0, "a link has more than %u IPv4 addresses", max);
+        memcpy(&be, nl_addr_get_binary_addr(local), sizeof be);
+        out[n++] = (struct addr_info){ntohl(be), (unsigned)rtnl_addr_get_prefixlen(ra)};
     }
-    return 0;
+    return (int)n;
 }
 
 /* The next hop and its gateway; owned by the route once added. */

@@ -62,8 +62,13 @@ int addr_add(struct nl_sock *sk, unsigned index, uint32_t addr, unsigned plen, b
  */
 int addr_add_text(struct nl_sock *sk, unsigned index, const char *text, struct error *err);
 
-/* Whether the link has this IPv4 address: 1, 0, or -1 on error. */
-int addr_has(struct nl_sock *sk, unsigned index, uint32_t addr, struct error *err);
+struct addr_info {
+    uint32_t addr;
+    unsigned plen;
+};
+/* The link's IPv4 addresses: their number, or -1, also where there are more than `max`. */
+int addr_list(struct nl_sock *sk, unsigned index, struct addr_info *out, unsigned max,
+              struct error *err);
 
 /* Adds dst/plen by gateway (0: on the link). ERR_EXISTS when the table has that prefix. */
 int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway, unsigned index,

@@ -22,7 +22,7 @@ static int prepare_lease_ns(void *arg, struct error *err)
     if (ns_no_ipv6("all", err) < 0 || ns_no_ipv6("default", err) < 0 ||
         ns_sysctl_write("net/ipv4/ip_forward", "1", err) < 0 || tap_create(a->n->tap, err) < 0)
         return -1;
-    return rules_add_lease(a->n, err);
+    return rules_add_lease(a->n, NULL, err);
 }
 
 /* Inside, with the rules in place: addresses, links up, the default route. */

@@ -51,7 +51,8 @@ struct net_lease {
     unsigned lease_plen;         /* NET_CNI: of lease_addr */
     uint32_t slot;               /* index of the /31 in the pool */
     char veth[IF_NAMESIZE];      /* outer end, "cbx" + slot: the claim */
-    char veth_mac[NET_MAC_SIZE]; /* derived from the lease id: proof of ownership */
+    char veth_mac[NET_MAC_SIZE]; /* derived from the lease id: proof of ownership, of the link or,
+                                  * with NET_CNI, of the address's entry in the host's table */
     char tap[IF_NAMESIZE];       /* inside the lease namespace */
     char guest_mac[NET_MAC_SIZE];
     char host_addr[NET_ADDR_SIZE];  /* outer end of the veth; NET_CNI: the gateway, or "" */

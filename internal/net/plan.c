@@ -104,11 +104,7 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
                          "all %u addresses of network.pool %s are taken: stop a lease (crabbox-fc "
                          "list) or take a larger pool",
                          pool_slots(pool), req->pool);
-    uint8_t mac[6];
-    if (mac_of_lease(req->lease_id, mac, err) < 0)
-        return -1;
     out->slot = pool_slot(pool, req->lease_id, req->attempt);
-    net_format_mac(mac, out->veth_mac);
     net_format_ipv4(pool.base + 2 * out->slot, out->host_addr);
     net_format_ipv4(pool.base + 2 * out->slot + 1, out->lease_addr);
     if (str_format(out->veth, sizeof out->veth, NET_LINK_PREFIX "%u", out->slot) < 0)
@@ -118,7 +114,11 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
 
 int plan_common(const struct net_request *req, struct net_lease *out, struct error *err)
 {
+    uint8_t mac[6];
     uint32_t table = hash32(HASH_START, RULES_VERSION " ");
+    if (mac_of_lease(req->lease_id, mac, err) < 0)
+        return -1;
+    net_format_mac(mac, out->veth_mac);
     if (out->mode == NET_CNI)
         table = hash32(table, "cni ");
     /* The hash is also the group of the table's links, where 0 would mean every other link. */

@@ -101,6 +101,8 @@ static int view_chain(const struct net_lease *n, struct net_view *v, struct erro
 {
     if (n->veth[0] != '\0')
         return bad(err, "veth", n->veth);
+    if (n->veth_mac[0] && parse_mac(n->veth_mac, v->veth_mac) < 0)
+        return bad(err, "veth_mac", n->veth_mac);
     if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0)
         return bad(err, "lease_addr", n->lease_addr);
     if (n->host_addr[0] && net_parse_ipv4(n->host_addr, &v->host_addr) < 0)

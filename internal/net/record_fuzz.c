@@ -9,11 +9,12 @@ static void check_rules(const struct net_lease *n)
 {
     struct error err = ERROR_INIT;
     struct net_view v;
+    const struct rules_near near = {.source = 0x0a580001, .own = {{0x0a580002, 24}}, .n_own = 1};
     _cleanup_strbuf_ struct strbuf host = STRBUF_INIT, lease = STRBUF_INIT;
     if (net_view(n, &v, &err) < 0)
         __builtin_trap();
     rules_host_text(n, &v, &host);
-    rules_lease_text(n, &lease);
+    rules_lease_text(n, n->mode == NET_CNI ? &near : NULL, &lease);
     if (strchr(host.buf, '#') || strchr(lease.buf, '#') || strstr(lease.buf, "include"))
         __builtin_trap();
 }

@@ -84,7 +84,7 @@ static void test_wrong_fields_of_a_chain(void **state)
     } bad[] = {
         {"mode", "bridge"},        {"veth", "cbx7"},       {"lease_addr", "10.88.0.2 drop"},
         {"lease_addr", "fd00::2"}, {"host_addr", "gw"},    {"guest_addr", "192.0.2.3"},
-        {"table", "filter"},       {"guest_mac", "06:fc"},
+        {"table", "filter"},       {"guest_mac", "06:fc"}, {"veth_mac", "02:aa\" }"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct error err = ERROR_INIT;

@@ -8,7 +8,7 @@
 /* Where clouds serve credentials to whoever asks: link-local (most), Alibaba, Oracle. */
 #define METADATA "{ 169.254.0.0/16, 100.100.100.200, 192.0.0.192 }"
 
-#define KEY_SIZE 64
+#define KEY_SIZE 80
 
 /* A lease as the host knows its packets: by the kernel's link and the inner end's MAC, or on a
  * chain by the address. The map's key, as nftables prints it too. */
@@ -22,14 +22,24 @@ static void key_of(const struct net_lease *n, const struct net_view *v, char out
         (void)str_format(out, KEY_SIZE, "\"%s\" . %s", n->veth, mac);
 }
 
-static void add_element(const char *verb, const struct net_lease *n, const struct net_view *v,
-                        const char *verdict, struct strbuf *out)
+/* The key and whose it is. A chain may give an address twice: the first lease has it, and undoing
+ * the second finds nothing of its own. Links of our own say it by their MAC. */
+static void entry_of(const struct net_lease *n, const struct net_view *v, char out[static KEY_SIZE])
+{
+    key_of(n, v, out);
+    if (n->mode == NET_CNI && n->veth_mac[0]) {
+        size_t len = strlen(out);
+        (void)str_format(out + len, KEY_SIZE - len, " comment \"%s\"", n->veth_mac);
+    }
+}
+
+static void delete_element(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
 {
     char key[KEY_SIZE];
     key_of(n, v, key);
-    strbuf_addf(out, "%s element inet %s leases { %s%s }\n", verb, n->table, key, verdict);
+    strbuf_addf(out, "delete element inet %s leases { %s }\n", n->table, key);
     if (n->mode == NET_CNI && !n->peers)
-        strbuf_addf(out, "%s element inet %s closed { %s }\n", verb, n->table, key);
+        strbuf_addf(out, "delete element inet %s closed { %s }\n", n->table, key);
 }
 
 /* DNS servers that are addresses of the host, or metadata addresses, are let through for DNS. The
@@ -42,8 +52,15 @@ static void add_dns(const struct net_lease *n, struct strbuf *out)
 
 static void add_membership(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
 {
+    char key[KEY_SIZE], entry[KEY_SIZE];
+    bool cni = n->mode == NET_CNI;
+    key_of(n, v, key);
+    entry_of(n, v, entry);
     add_dns(n, out);
-    add_element("add", n, v, " : goto lease", out);
+    strbuf_addf(out, "%s element inet %s leases { %s : goto lease }\n", cni ? "create" : "add",
+                n->table, entry);
+    if (cni && !n->peers)
+        strbuf_addf(out, "add element inet %s closed { %s }\n", n->table, key);
 }
 
 /* What a lease may of the host itself. */
@@ -132,6 +149,11 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
         e = (struct error)ERROR_INIT;
         if (nft_run(join.buf, "join the nftables table", &e) == 0)
             return 0;
+        if (e.sys == EEXIST && n->mode == NET_CNI)
+            return error_set(err, ERR_NET, 0,
+                             "the CNI chain gave the lease the address %s, which another lease "
+                             "has; next: give its list an \"ipam\" with a range",
+                             n->lease_addr);
         if (e.sys != ENOENT)
             break;
         if (nft_run(all.buf, "make the nftables table", &e) == 0)
@@ -150,13 +172,13 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
 static int look_at_members(const struct net_lease *n, const struct net_view *v, bool *in,
                            unsigned *others, struct error *err)
 {
-    char command[64], key[KEY_SIZE], own[KEY_SIZE + 4];
+    char command[64], entry[KEY_SIZE], own[KEY_SIZE + 4];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     (void)str_format(command, sizeof command, "list map inet %s leases", n->table);
     if (nft_list(command, NFT_TEXT, &text, err) < 0)
         return -1;
-    key_of(n, v, key);
-    (void)str_format(own, sizeof own, "%s :", key);
+    entry_of(n, v, entry);
+    (void)str_format(own, sizeof own, "%s :", entry);
     const char *at = strstr(text.buf, own);
     while (at && at > text.buf && strchr("0123456789", at[-1])) /* the end of a longer address */
         at = strstr(at + 1, own);
@@ -181,7 +203,7 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
             if (!in && others > 0)
                 return 0;
             if (in)
-                add_element("delete", n, v, "", &text);
+                delete_element(n, v, &text);
             /* The chain before the table: it is what other leases hold on to. */
             if (others == 0)
                 strbuf_addf(&text, "delete chain inet %s lease\ndelete table inet %s\n", n->table,
@@ -200,24 +222,58 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
     }
 }
 
-/* A chain's bridge joins leases, and whatever else is on it. Of the own subnet only the gateway
- * counts: through it everything else is reached, itself answers a ping, and the host comes from it.
- */
-static void keep_from_subnet(const struct net_lease *n, struct strbuf *out)
+static void add_subnet(const struct addr_info *a, struct strbuf *out)
+{
+    char text[NET_ADDR_SIZE];
+    net_format_ipv4(a->plen ? a->addr & UINT32_MAX << (32 - a->plen) : 0, text);
+    strbuf_addf(out, "  ip daddr %s/%u drop\n", text, a->plen);
+}
+
+/* A chain's bridge joins leases, and whatever else is on it. Of the own subnets only the gateway
+ * counts: through it everything else is reached, and itself answers a ping. */
+static void keep_from_subnets(const struct net_lease *n, const struct rules_near *near,
+                              struct strbuf *out)
 {
     if (n->host_addr[0])
         strbuf_addf(out, "  ip daddr %s icmp type echo-request accept\n", n->host_addr);
-    strbuf_addf(out, "  ip daddr %s/%u drop\n", n->lease_addr, n->lease_plen);
+    for (unsigned i = 0; i < near->n_own; i++)
+        add_subnet(&near->own[i], out);
 }
 
-static void keep_subnet_out(const struct net_lease *n, struct strbuf *out)
+/* Who may open a connection to the guest: whoever the chain lets, or the host alone. */
+static void let_in(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
-    if (n->host_addr[0])
-        strbuf_addf(out, "  iifname \"%s\" ip saddr %s/%u ip saddr != %s drop\n", net_uplink(n),
-                    n->lease_addr, n->lease_plen, n->host_addr);
+    char from[NET_ADDR_SIZE];
+    strbuf_addf(out, "  iifname \"%s\" oifname \"%s\" ", net_uplink(n), n->tap);
+    if (near && !n->peers) {
+        net_format_ipv4(near->source, from);
+        strbuf_addf(out, "ip saddr %s ", from);
+    }
+    strbuf_adds(out, "ct status dnat accept\n");
 }
 
-void rules_lease_text(const struct net_lease *n, struct strbuf *out)
+static void forward_text(const struct net_lease *n, const struct rules_near *near,
+                         struct strbuf *out)
+{
+    /* What belongs to no connection is not translated: it would leave as the guest's own address.
+     */
+    strbuf_adds(out, "chain forward {\n"
+                     "  type filter hook forward priority filter; policy drop;\n"
+                     "  ct state established,related accept\n"
+                     "  ct state invalid drop\n");
+    let_in(n, near, out);
+    for (unsigned i = 0; i < n->n_dns; i++)
+        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
+    strbuf_adds(out, "  ip daddr " METADATA " drop\n");
+    if (near && !n->peers)
+        keep_from_subnets(n, near, out);
+    strbuf_addf(out,
+                "  iifname \"%s\" oifname \"%s\" ip saddr %s accept\n"
+                "}\n",
+                n->tap, net_uplink(n), n->guest_addr);
+}
+
+void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
     strbuf_addf(out,
@@ -237,24 +293,9 @@ void rules_lease_text(const struct net_lease *n, struct strbuf *out)
                 "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
                 "}\n",
                 tap, n->gateway);
-    strbuf_adds(out, "chain forward {\n"
-                     "  type filter hook forward priority filter; policy drop;\n"
-                     "  ct state established,related accept\n");
-    bool closed = n->mode == NET_CNI && !n->peers;
-    if (closed)
-        keep_subnet_out(n, out);
-    strbuf_addf(out, "  iifname \"%s\" oifname \"%s\" ct status dnat accept\n", up, tap);
-    for (unsigned i = 0; i < n->n_dns; i++)
-        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
-    strbuf_adds(out, "  ip daddr " METADATA " drop\n");
-    if (closed)
-        keep_from_subnet(n, out);
+    forward_text(n, near, out);
     strbuf_addf(out,
-                "  iifname \"%s\" oifname \"%s\" ip saddr %s accept\n"
                 "}\n"
-                "}\n",
-                tap, up, guest);
-    strbuf_addf(out,
                 "table netdev crabbox {\n"
                 "chain tap {\n"
                 "  type filter hook ingress device \"%s\" priority filter; policy drop;\n"
@@ -266,9 +307,9 @@ void rules_lease_text(const struct net_lease *n, struct strbuf *out)
                 tap, n->guest_mac, n->guest_mac, guest, guest);
 }
 
-int rules_add_lease(const struct net_lease *n, struct error *err)
+int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    rules_lease_text(n, &text);
+    rules_lease_text(n, near, &text);
     return nft_run(text.buf, "rules of the lease", err);
 }

@@ -16,9 +16,9 @@
  *
  * Leases on a CNI chain have a table of their own kind: they are known by their addresses, which
  * the rules of their namespaces let nobody else use. It keeps them from the host itself, and what
- * is forwarded to them down to answers. That a lease and its own subnet do not reach each other is
- * said in its namespace. Both but for the host's own protection fall away where the lease may have
- * peers.
+ * is forwarded to them down to answers. Their namespaces let nobody in but the host, since what a
+ * bridge forwards need not pass the host's rules, and keep them from their own subnets. All but for
+ * the host's own protection fall away where the lease may have peers.
  *
  * In the lease's namespace a table for NAT and a filter on the tap that lets through ARP and IPv4
  * only, and only from the guest's own MAC and address.
@@ -26,6 +26,7 @@
 #ifndef CRABBOX_NET_RULES_H
 #define CRABBOX_NET_RULES_H
 
+#include "net/link.h"
 #include "net/record.h"
 
 /* Part of the table's name, so that leases of two versions of the rules stand side by side. Raise
@@ -38,11 +39,20 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
 /* Takes the lease out, and the table with it if it was the last. Absent is a success. */
 int rules_remove_host(const struct net_lease *n, const struct net_view *v, struct error *err);
 
-/* Makes the lease namespace's tables; the tap must exist. Runs inside that namespace. */
-int rules_add_lease(const struct net_lease *n, struct error *err);
+/* What a chain's link has around it, as it was seen. */
+#define RULES_SUBNETS_MAX 8
+struct rules_near {
+    uint32_t source; /* of what the host sends to the lease */
+    struct addr_info own[RULES_SUBNETS_MAX];
+    unsigned n_own;
+};
+
+/* Makes the lease namespace's tables; the tap must exist. Runs inside that namespace. `near` is
+ * NULL with links of our own. */
+int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err);
 
 /* The texts, for tests. */
 void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out);
-void rules_lease_text(const struct net_lease *n, struct strbuf *out);
+void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out);
 
 #endif

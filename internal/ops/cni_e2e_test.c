@@ -263,7 +263,11 @@ static void test_a_del_that_was_interrupted_converges(void **state)
     bed_use_cni(&bed, bin, BED_CNI_LIST(ODD1));
     e2e_warmup("a");
     E2E_CODE(1, "stop", "a");
-    stop_ok();
+    _cleanup_bed_result_ struct bed_result again = BED_RUN(&bed, "stop", "a");
+    bed_assert_code(again, 0);
+    bed_assert_has(again.err.buf, "may have left rules of cbx_");
+    bed_assert_clean(&bed);
+    bed_assert_cni_clean(&bed);
 }
 
 static void test_check_is_heeded(void **state)

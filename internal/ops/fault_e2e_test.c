@@ -195,14 +195,27 @@ static void test_disk_that_fills_up_during_a_warmup(void **state)
     end_small_state();
 }
 
-static void test_stop_on_a_full_disk(void **state)
+static void stop_on_a_full_disk(void)
 {
-    (void)state;
     small_state("mode=0700,size=80m");
     e2e_warmup("full");
     fill_small();
     e2e_stop("full");
     end_small_state();
+}
+
+static void test_stop_on_a_full_disk(void **state)
+{
+    (void)state;
+    stop_on_a_full_disk();
+    const char *plugins = bed_cni_dir();
+    if (!plugins)
+        return;
+    bed_use_cni(&bed, plugins,
+                "{\"cniVersion\":\"1.0.0\",\"name\":\"box\",\"plugins\":[{"
+                "\"type\":\"ptp\"," BED_CNI_IPAM "}]}");
+    stop_on_a_full_disk();
+    bed_assert_cni_clean(&bed);
 }
 
 /* ---- bad images ---- */

@@ -45,6 +45,8 @@ static void check_claims(const struct lease_entry *all, size_t n)
     assert_int_equal(n, MANY);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(ops_view(&all[i]), VIEW_READY);
+        /* A keeper that finds no room to watch its lease would have ended in silence. */
+        assert_true(proc_alive(&all[i].lease.keeper));
         slugs[i] = all[i].lease.slug;
         addrs[i] = all[i].lease.net.lease_addr;
         links[i] = all[i].lease.net.veth;

@@ -184,6 +184,64 @@ static void test_spoofed_sources_are_dropped(void **state)
     bed_assert_code(seen, 0);
     bed_assert_has(seen.out.buf, "packets 0 bytes 0 comment \"spoofed\"");
     assert_null(strstr(seen.out.buf, "packets 0 bytes 0 comment \"honest\""));
+    _cleanup_bed_result_ struct bed_result done = in_outside("nft delete table inet spy");
+    bed_assert_code(done, 0);
+}
+
+/* What belongs to no connection (answers to nothing, resets, redirects) is not translated: it must
+ * not get out with the guest's own address, which no rule of the host speaks of. An answered ping
+ * shows that all of it was sent, and that the counters count. */
+static void test_packets_of_no_connection_stay_inside(void **state)
+{
+    (void)state;
+    static const char spy[] = "table inet spy { chain in { type filter hook input priority 10;"
+                              "ip saddr 192.0.2.0/24 counter comment \"raw\";"
+                              "icmp type echo-request counter comment \"ping\"\n}\n}";
+    static const char send[] =
+        "import socket, struct, sys\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
+        "r = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)\n"
+        "def sum16(b):\n"
+        " t = sum(struct.unpack('!%dH' % (len(b) // 2), b))\n"
+        " t = (t >> 16) + (t & 65535); t += t >> 16\n"
+        " return ~t & 65535\n"
+        "def ip(dst, proto, b):\n"
+        " return struct.pack('!BBHHHBBH4s4s', 69, 0, 20 + len(b), 1, 0, 64, proto, 0,"
+        "  socket.inet_aton('192.0.2.2'), socket.inet_aton(dst)) + b\n"
+        "def tcp(dst, flags):\n"
+        " h = struct.pack('!HHIIBBHHH', 4444, 80, 1, 1, 80, flags, 1000, 0, 0)\n"
+        " p = socket.inet_aton('192.0.2.2') + socket.inet_aton(dst) + struct.pack('!HH', 6, 20)\n"
+        " return ip(dst, 6, h[:16] + struct.pack('!H', sum16(p + h)) + h[18:])\n"
+        "def icmp(dst, kind):\n"
+        " b = struct.pack('!BBHI', kind, 0, 0, 0) + ip(dst, 17, bytes(8))\n"
+        " return ip(dst, 1, b[:2] + struct.pack('!H', sum16(b)) + b[4:])\n"
+        "for dst in sys.argv[1:]:\n"
+        " for f in (0x12, 0x04, 0x14, 0x01, 0x00): s.sendto(tcp(dst, f), (dst, 0))\n"
+        " for k in (3, 5, 11, 12, 40, 8): s.sendto(icmp(dst, k), (dst, 0))\n"
+        " r.settimeout(10)\n"
+        " while r.recvfrom(999)[1][0] != dst: pass\n";
+    _cleanup_bed_result_ struct bed_result here = BED_EXEC(&bed, "nft", spy);
+    bed_assert_code(here, 0);
+    _cleanup_free_ char *there = xasprintf("nft '%s'", spy);
+    _cleanup_bed_result_ struct bed_result outside = in_outside(there);
+    bed_assert_code(outside, 0);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "guest=\"nsenter -n -t $(pgrep -P $(\"$0\" status --json a | jq .vmm.pid))\"; "
+        "case $(\"$0\" status --json a | jq -r .ssh.host) in 10.88.*) gw=10.88.0.1 ;; esac; "
+        "$guest python3 -c \"$1\" $gw " BED_HOST " " BED_OUTSIDE,
+        bed.program, send);
+    bed_assert_code(r, 0);
+    _cleanup_bed_result_ struct bed_result seen = BED_EXEC(&bed, "nft", "list table inet spy");
+    bed_assert_has(seen.out.buf, "packets 0 bytes 0 comment \"raw\"");
+    assert_null(strstr(seen.out.buf, "packets 0 bytes 0 comment \"ping\""));
+    _cleanup_bed_result_ struct bed_result far = in_outside("nft list table inet spy");
+    bed_assert_has(far.out.buf, "packets 0 bytes 0 comment \"raw\"");
+    assert_null(strstr(far.out.buf, "packets 0 bytes 0 comment \"ping\""));
+    _cleanup_bed_result_ struct bed_result a = BED_EXEC(&bed, "nft", "delete table inet spy");
+    bed_assert_code(a, 0);
+    _cleanup_bed_result_ struct bed_result b = in_outside("nft delete table inet spy");
+    bed_assert_code(b, 0);
 }
 
 /* Nobody from the outside opens a connection into a guest. */
@@ -225,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_guest_does_not_reach_another_guest),
         cmocka_unit_test(test_guest_does_not_reach_services_of_the_host),
         cmocka_unit_test(test_spoofed_sources_are_dropped),
+        cmocka_unit_test(test_packets_of_no_connection_stay_inside),
         cmocka_unit_test(test_outside_does_not_reach_a_guest),
         cmocka_unit_test(test_bulk_data_arrives_whole),
     };

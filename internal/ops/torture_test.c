@@ -1,6 +1,7 @@
 /* Leases under random violence. LEASES (60) of them, from SEED (of the time; printed), are made by
  * WORKERS at once, while the program, its VMMs and its keepers are killed at any moment, others
- * stop, list and clean up, clocks jump and hosts boot. Then the host is looked at.
+ * stop, list and clean up, clocks jump and hosts boot. Then the host is looked at. CHAIN=ptp or
+ * CHAIN=bridge connects them by real CNI plugins instead of our own links.
  *
  * The last line is leases=N leaked=L lost=O wrong=W:
  *   leaked  things found on the host that no lease accounts for
@@ -44,7 +45,8 @@ struct tally {
 static struct store store;
 static struct tally *tally;
 static uint64_t seed;
-static unsigned first; /* number of the round's first lease */
+static const char *chain; /* of CNI plugins; NULL: our own links */
+static unsigned first;    /* number of the round's first lease */
 
 static void slug_of(unsigned i, char out[static 16])
 {
@@ -367,6 +369,18 @@ static pid_t start_stranger(struct proc_ref *ref)
     return pid;
 }
 
+/* Plugins' answers are of the boot that they were given in. */
+static void chain_boots_anew(void)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "for f in \"$0\"/leases/*/cni.json; do [ ! -e \"$f\" ] || "
+        "sed -i 's/\"bootId\":\"[^\"]*\"/\"bootId\":\"00000000-0000-0000-0000-000000000000\"/' "
+        "\"$f\"; done",
+        bed.state);
+    bed_assert_code(r, 0);
+}
+
 static void reboot_host(void)
 {
     struct proc_ref ref;
@@ -374,6 +388,7 @@ static void reboot_host(void)
     const pid_t spare[] = {bed.outside, stranger, 0};
     struct chaos_result r;
     chaos_reboot(&bed, &store, spare, &ref);
+    chain_boots_anew();
     CHAOS_RUN(&bed, 0, 0, &r, "cleanup");
     (void)must_do("cleanup after a boot", "", &r);
     for (unsigned i = 0; i < ROUND; i++) {
@@ -422,6 +437,8 @@ static bool check_host(void)
 {
     _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     size_t n = bed_residue(&bed, &lines);
+    if (chain)
+        n += bed_cni_left(&bed, &lines);
     if (!n)
         return true;
     fprintf(stderr, "leaked in the round from lease %u:\n%s", first, lines.buf);
@@ -462,10 +479,29 @@ static void torture(void **state)
     assert_true(atomic_load(&tally->made) > 0 && atomic_load(&tally->killed) > 0);
 }
 
+/* What plugins keep by design is there from the start. */
+static void use_chain(const char *name)
+{
+    if (!name)
+        return;
+    const char *dir = bed_cni_dir();
+    if (!dir)
+        fail_msg("CHAIN=%s: no CNI plugins here", name);
+    chain = str_eq(name, "bridge") ? BED_CNI_BRIDGE : BED_CNI_PTP;
+    bed_use_cni(&bed, dir, chain);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "sh", "-ec",
+        "ip link add boxbr type bridge; iptables -t nat -A POSTROUTING -j RETURN; "
+        "iptables -t nat -D POSTROUTING -j RETURN");
+    bed_assert_code(r, 0);
+    bed_rebase(&bed);
+}
+
 static int setup(void **state)
 {
     (void)e2e_open(state);
     bed.settle_ms = 20000;
+    use_chain(getenv("CHAIN"));
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(tally != MAP_FAILED);
     atomic_store(&tally->warmup_ms, 200);

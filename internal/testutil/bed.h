@@ -92,6 +92,8 @@ const char *bed_cni_dir(void);
 void bed_use_cni(struct bed *b, const char *bin_dir, const char *list);
 /* Lets iptables make its tables now, as it keeps them, and takes that for the baseline. */
 void bed_ready_for_cni(struct bed *b);
+/* What chains have not given back, a line each; returns their number. */
+size_t bed_cni_left(struct bed *b, struct strbuf *lines);
 /* Fails the test unless chains have given everything back: addresses, and iptables chains of
  * plugins. */
 #define bed_assert_cni_clean(b) bed_check_cni_clean((b), __FILE__, __LINE__)

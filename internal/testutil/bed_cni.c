@@ -64,7 +64,7 @@ void bed_ready_for_cni(struct bed *b)
     bed_rebase(b);
 }
 
-void bed_check_cni_clean(struct bed *b, const char *file, int line)
+size_t bed_cni_left(struct bed *b, struct strbuf *lines)
 {
     /* host-local keeps a file named like the address; plugins' chains are named CNI-. */
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
@@ -72,8 +72,19 @@ void bed_check_cni_clean(struct bed *b, const char *file, int line)
         "cd \"$0\"/cni-data && find . -type f -name '[0-9]*' -printf 'address %f\\n'; "
         "iptables-save -t nat | sed -n 's/^:CNI-/chain CNI-/p'",
         b->dir);
-    if (r.out.len == 0 && r.err.len == 0)
+    size_t n = 0;
+    for (const char *p = r.out.buf; (p = strchr(p, '\n')); p++)
+        n++;
+    strbuf_adds(lines, r.out.buf);
+    strbuf_adds(lines, r.err.buf);
+    return n + (r.err.len > 0);
+}
+
+void bed_check_cni_clean(struct bed *b, const char *file, int line)
+{
+    _cleanup_strbuf_ struct strbuf left = STRBUF_INIT;
+    if (bed_cni_left(b, &left) == 0)
         return;
-    print_error("the chain has not given back:\n%s%s", r.out.buf, r.err.buf);
+    print_error("the chain has not given back: %s\n", left.buf);
     _fail(file, line);
 }
