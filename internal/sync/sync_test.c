@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -388,6 +389,26 @@ struct seen {
     int64_t bytes;
 };
 
+/* An interrupted sync gives up in the middle of a file, however much of it is left. */
+static void test_abandoned_in_the_middle_of_a_file(void **state)
+{
+    (void)state;
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "large");
+    struct rusage before, after;
+    struct pack p;
+    struct error err = ERROR_INIT;
+    char piece[4096];
+    synckit_sh(dir, "truncate -s 1G large", NULL);
+    synckit_scan(dir, NULL, &l);
+    assert_int_equal(pack_init(&p, &l, &err), 0);
+    assert_true(pack_read(&p, piece, sizeof piece, &err) > 0);
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    pack_free(&p);
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 100 * 1024);
+}
+
 static void on_progress(void *ctx, size_t files, int64_t bytes)
 {
     struct seen *s = ctx;
@@ -436,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_lying_tar),
         cmocka_unit_test(test_files_that_change_meanwhile),
         cmocka_unit_test(test_file_that_grows_meanwhile),
+        cmocka_unit_test(test_abandoned_in_the_middle_of_a_file),
         cmocka_unit_test(test_many_files_and_progress),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
