@@ -120,6 +120,22 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
+/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. */
+static int check_tree(const struct options *o, struct error *err)
+{
+    const char *home = getenv("HOME");
+    _cleanup_free_ char *here = realpath(".", NULL);
+    _cleanup_free_ char *own = home && *home ? realpath(home, NULL) : NULL;
+    if (o->dir || o->no_sync || !here || access(".git", F_OK) == 0)
+        return 0;
+    if (!str_eq(here, "/") && !(own && str_eq(here, own)))
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "%s is no working tree but %s, and all of it would be copied; next: cd into "
+                     "a working tree, or --no-sync, or --dir . if you mean it",
+                     here, str_eq(here, "/") ? "the whole host" : "your home directory");
+}
+
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)
 {
     static const char *const words[] = {[STOP_SUCCESS] = "success",
@@ -238,7 +254,7 @@ int cmd_run(struct invocation *in, struct error *err)
     };
     if (o->sync_plan)
         return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
-    if (check_options(in, err) < 0 ||
+    if (check_options(in, err) < 0 || check_tree(o, err) < 0 ||
         option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||

@@ -187,6 +187,31 @@ static void test_what_is_left_out(void **state)
     sync_list_free(&l);
 }
 
+/* Our own state may lie in the tree, and nothing brings it into a guest. */
+static void test_what_is_never_sent(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "never");
+    _cleanup_free_ char *own = xasprintf("%s/state", dir);
+    _cleanup_free_ char *below = xasprintf("%s/state/leases", dir);
+    static const char *const make[] = {"", GIT_INIT "git add -A\n"};
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    limits.never = own;
+    synckit_sh(dir, "mkdir -p state/leases; touch state/key state/leases/key state-ment a", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(make); i++) {
+        _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+        synckit_sh(dir, make[i], NULL);
+        assert_int_equal(sync_scan(dir, "!state\n!*key", &limits, &d, &l, &err), 0);
+        assert_paths(&l, (const char *const[]){"a", "state-ment", NULL});
+    }
+    struct sync_list l = {0};
+    synckit_sh(dir, "rm -rf .git", NULL);
+    assert_int_equal(sync_scan(below, NULL, &limits, &d, &l, &err), -1);
+    assert_non_null(strstr(err.msg, "never copied; next: "));
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -450,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_git_environment_is_ignored),
         cmocka_unit_test(test_plain_directory),
         cmocka_unit_test(test_what_is_left_out),
+        cmocka_unit_test(test_what_is_never_sent),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_awkward_tree_arrives_whole),
         cmocka_unit_test(test_symlink_in_the_guest_is_not_followed),
