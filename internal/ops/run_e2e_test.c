@@ -130,6 +130,7 @@ static void test_long_arguments(void **state)
     assert_string_equal(s.out.buf, "4\n");
     _cleanup_bed_result_ struct bed_result m = RUN_IN("long", "--", "no-such-program");
     bed_assert_code(m, 127);
+    bed_assert_has(m.err.buf, "crabbox-fc: line ");
     bed_assert_has(m.err.buf, "no-such-program");
     stop("long");
 }
@@ -450,6 +451,10 @@ static void test_stop_after(void **state)
     _cleanup_bed_result_ struct bed_result two = BED_RUN(&bed, "run", "--stop-after", "never",
                                                          "--keep", "--", "true");
     bed_assert_code(two, 2);
+    _cleanup_bed_result_ struct bed_result home = BED_EXEC(
+        &bed, "sh", "-c", "cd && exec \"$0\" run -- true", bed.program);
+    bed_assert_code(home, 2);
+    bed_assert_has(home.err.buf, "is no working tree but your home directory");
 }
 
 /* ---- streams ---- */
