@@ -448,7 +448,8 @@ int store_open_logs(struct store *s, const char *ref, bool *failed, struct error
     }
     free(names);
     if (fd < 0)
-        return error_set(err, ERR_NOT_FOUND, 0, "no logs of a lease \"%s\" in %s/leases or %s/logs; next: crabbox-fc list",
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "no logs of a lease \"%s\" in %s/leases or %s/logs; next: crabbox-fc list",
                          ref, s->path, s->path);
     *failed = true;
     return fd;

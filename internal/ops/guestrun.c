@@ -107,9 +107,8 @@ void guest_run_start_text(const struct guest_run *g, const struct guest_command 
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
     add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
-    strbuf_addf(out,
-                "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n",
-                dir.buf, dir.buf, dir.buf);
+    strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
+                dir.buf, dir.buf);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);

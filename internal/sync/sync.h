@@ -50,7 +50,8 @@ struct sync_limits {
     int64_t warn_bytes, max_bytes;
     size_t max_deletes; /* sync_update refuses this many deletions or more */
     bool from_scratch;  /* sync_update empties the guest's directory first and sends everything */
-    const char *never;  /* absolute, or NULL: nothing below this directory is listed, whatever asks */
+    const char
+        *never; /* absolute, or NULL: nothing below this directory is listed, whatever asks */
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
