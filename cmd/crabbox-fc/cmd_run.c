@@ -72,6 +72,19 @@ static void print_summary(const struct ops_run_result *r)
         str_eq(r->lease.vmm.accel, "tcg") ? " (emulated)" : "", (long long)(r->lease_us / 1000),
         (long long)(r->sync_us / 1000), r->files_sent, r->files, (long long)(r->command_us / 1000),
         (long long)(r->stop_us / 1000), (long long)(r->total_us / 1000));
+}
+
+static void print_synced(const struct ops_run_result *r)
+{
+    log_info("sync complete slug=%s vmm=%s accel=%s lease=%lldms sync=%lldms (%zu of %zu files) "
+             "total=%lldms",
+             r->lease.slug, r->lease.vmm.backend, r->lease.vmm.accel,
+             (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent,
+             r->files, (long long)(r->total_us / 1000));
+}
+
+static void print_kept(const struct ops_run_result *r)
+{
     if (r->acquired && !r->released)
         log_info(
             "the lease is kept; next: crabbox-fc run --id %s -- COMMAND, or crabbox-fc stop %s",
@@ -218,6 +231,10 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
     results_print(&res.collected);
     if (r == 0 && res.ran)
         print_summary(&res);
+    else if (r == 0 && in->opt.sync_only)
+        print_synced(&res);
+    if (r == 0)
+        print_kept(&res);
     if (in->opt.timing_json)
         print_timing(&res, code, err);
     return r < 0 ? -1 : code;

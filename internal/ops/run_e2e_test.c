@@ -455,6 +455,12 @@ static void test_stop_after(void **state)
         &bed, "sh", "-c", "cd && exec \"$0\" run -- true", bed.program);
     bed_assert_code(home, 2);
     bed_assert_has(home.err.buf, "is no working tree but your home directory");
+    _cleanup_bed_result_ struct bed_result only = BED_RUN(&bed, "run", "--sync-only", "--slug",
+                                                          "synced");
+    bed_assert_code(only, 0);
+    bed_assert_has(only.err.buf, "sync complete slug=synced");
+    bed_assert_has(only.err.buf, "the lease is kept; next: crabbox-fc run --id synced");
+    stop("synced");
 }
 
 /* ---- streams ---- */
