@@ -15,6 +15,7 @@ const struct exit_code exit_codes[] = {
     {5, "timeout, or not running"},
     {6, "the working tree could not be synced"},
     {7, "SSH or the transfer of files failed"},
+    {130, "interrupted"},
     {0, NULL},
 };
 

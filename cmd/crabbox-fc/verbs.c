@@ -144,7 +144,7 @@ const struct verb verbs[] = {
          "shows the\npinned host key, and prints how to reach it.",
      .examples = "crabbox-fc warmup\n"
                  "crabbox-fc warmup --slug demo --keep\n"
-                 "crabbox-fc warmup --vmm qemu --accel tcg --cpus 2 --memory 2048 --json",
+                 "crabbox-fc warmup --vmm qemu --accel tcg --cpus 2 --memory 2GiB",
      .options = warmup_options,
      .max_args = 0,
      .uses_config = true,
@@ -172,7 +172,8 @@ const struct verb verbs[] = {
                  "crabbox-fc run -t --id demo -- bash\n"
                  "crabbox-fc run --env TOKEN --env MODE=ci --timeout 20m -- make test\n"
                  "crabbox-fc run --script tools/build.sh -- release\n"
-                 "crabbox-fc run --download out/report.txt=. --junit 'out/*.xml' -- make test",
+                 "crabbox-fc run --download out/report.txt=. -- make report\n"
+                 "crabbox-fc run --junit 'out/*.xml' -- make test",
      .options = run_options,
      .max_args = -1,
      .stops_at_args = true,

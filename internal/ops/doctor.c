@@ -274,7 +274,8 @@ void doctor_text(const struct doctor_report *r, bool colour, size_t width, struc
         if (*mend && (c->status == DOCTOR_FAILED || c->status == DOCTOR_WARNING))
             strbuf_addf(out, "%-8s %-11s mend: %s\n", "", "", mend);
     }
-    strbuf_addf(out, "%s: %u ok, %u failed, %u warnings, %u skipped (%lld ms)\n",
+    strbuf_addf(out, "%s: %u ok, %u failed, %u warning%s, %u skipped (%lld ms)\n",
                 r->ok ? "ready" : "not ready", count[DOCTOR_OK], count[DOCTOR_FAILED],
-                count[DOCTOR_WARNING], count[DOCTOR_SKIP], (long long)(r->took_us / 1000));
+                count[DOCTOR_WARNING], count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_SKIP],
+                (long long)(r->took_us / 1000));
 }
