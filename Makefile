@@ -166,6 +166,8 @@ install: all
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/crabbox-fc
 	install -D -m 0755 $(INIT) $(DESTDIR)$(PREFIX)/lib/crabbox-fc/crabbox-init
 	install -D -m 0644 config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/crabbox-fc/config.example.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/crabbox-fc README.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/crabbox-fc/docs docs/*.md
 	install -D -m 0644 docs/crabbox-fc.1 $(DESTDIR)$(PREFIX)/share/man/man1/crabbox-fc.1
 	$(BIN) completion bash | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/crabbox-fc
 	$(BIN) completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_crabbox-fc

@@ -127,6 +127,16 @@ int out_text(const char *text, struct error *err);
 int out_json(const cJSON *j, struct error *err);
 __attribute__((format(printf, 2, 3))) int out_printf(struct error *err, const char *fmt, ...);
 
+/* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.
+ */
+bool out_rewrites(int fd);
+bool out_colours(int fd);
+/* Columns of the terminal there; 0 where there is none, so that nothing is to be broken. */
+size_t out_width(int fd);
+/* How long the lease has: "1h05m", "3m20s", "45s", "-" when that has passed, "kept" when
+ * it never ends. */
+void out_left(const struct lease *l, char *out, size_t size);
+
 /* Progress of phases on stderr: a rewritten line on a terminal, plain lines otherwise. */
 void progress_attach(struct invocation *in);
 /* The line is gone and nothing of ours draws any more. */

@@ -55,6 +55,7 @@ static const char zsh_script[] =
     "        :files) _files ;;\n"
     "        :dirs) _files -/ ;;\n"
     "        *:$'\\t'*) leases+=(\"$word\") ;;\n"
+    "        *$'\\t') found+=(\"${word//:/\\\\:}\") ;;\n"
     "        *) found+=(\"${word//:/\\\\:}:${line#*$'\\t'}\") ;;\n"
     "        esac\n"
     "    done < <(\"${words[1]}\" complete -- \"${(@Q)words[2,CURRENT]}\" 2>/dev/null)\n"

@@ -1,5 +1,4 @@
 /* cmd_doctor.c: is this host ready, and if not, what would mend it? Exit code 0 or 1. */
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -28,9 +27,8 @@ static int print_report(const struct invocation *in, const struct doctor_report 
         _cleanup_json_ cJSON *j = doctor_json(r);
         return out_json(j, err);
     }
-    const char *no_colour = getenv("NO_COLOR");
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    doctor_text(r, isatty(STDOUT_FILENO) && !(no_colour && *no_colour), &text);
+    doctor_text(r, out_colours(STDOUT_FILENO), out_width(STDOUT_FILENO), &text);
     return out_text(text.buf, err);
 }
 

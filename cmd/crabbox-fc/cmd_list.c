@@ -1,42 +1,48 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd.h"
-#include "sys/deadline.h"
 
-/* "1h05m", "3m20s", "45s", "-" when passed or never. */
-static void format_left(int64_t seconds, char *out, size_t size)
-{
-    if (seconds <= 0)
-        (void)str_format(out, size, "-");
-    else if (seconds >= 3600)
-        (void)str_format(out, size, "%lldh%02lldm", (long long)(seconds / 3600),
-                         (long long)(seconds / 60 % 60));
-    else if (seconds >= 60)
-        (void)str_format(out, size, "%lldm%02llds", (long long)(seconds / 60),
-                         (long long)(seconds % 60));
-    else
-        (void)str_format(out, size, "%llds", (long long)seconds);
-}
+enum { COLUMNS = 6, CELL = 64 };
 
-static void print_row(const struct lease_entry *e)
+struct table_row {
+    char cells[COLUMNS][CELL];
+};
+
+static void fill_row(const struct lease_entry *e, struct table_row *r)
 {
     const struct lease *l = &e->lease;
-    char vmm[32];
-    char left[32];
-    if (e->broken) {
-        printf("%-17s %-22s %-12s %s\n", e->id, "-", "broken", e->reason);
+    (void)str_copy(r->cells[0], CELL, e->id);
+    (void)str_copy(r->cells[1], CELL, e->broken ? "-" : l->slug);
+    (void)str_copy(r->cells[2], CELL, ops_view_name(ops_view(e)));
+    if (e->broken)
         return;
+    (void)str_format(r->cells[3], CELL, "%s/%s", l->vmm.backend, l->vmm.accel);
+    (void)str_copy(r->cells[4], CELL, l->net.lease_addr);
+    out_left(l, r->cells[5], CELL);
+}
+
+/* Columns as wide as what is in them; the reason of a broken record has the rest of its row. */
+static void print_table(const struct lease_entry *all, size_t n)
+{
+    _cleanup_free_ struct table_row *rows = xcalloc(n + 1, sizeof *rows);
+    int widths[COLUMNS] = {0};
+    rows[0] = (struct table_row){{"ID", "SLUG", "STATE", "VMM", "ADDRESS", "EXPIRES IN"}};
+    for (size_t i = 0; i < n; i++)
+        fill_row(&all[i], &rows[i + 1]);
+    for (size_t i = 0; i <= n; i++)
+        for (int c = 0; c < COLUMNS; c++)
+            if (widths[c] < (int)strlen(rows[i].cells[c]))
+                widths[c] = (int)strlen(rows[i].cells[c]);
+    for (size_t i = 0; i <= n; i++) {
+        bool broken = i > 0 && all[i - 1].broken;
+        for (int c = 0; c < (broken ? 3 : COLUMNS - 1); c++)
+            printf("%-*s  ", widths[c], rows[i].cells[c]);
+        printf("%s\n", broken ? all[i - 1].reason : rows[i].cells[COLUMNS - 1]);
     }
-    (void)str_format(vmm, sizeof vmm, "%s/%s", l->vmm.backend, l->vmm.accel);
-    if (l->keep)
-        (void)str_copy(left, sizeof left, "kept");
-    else
-        format_left(lease_expires_at(l) - clock_unix_s(), left, sizeof left);
-    printf("%-17s %-22s %-12s %-16s %-16s %s\n", e->id, l->slug, ops_view_name(ops_view(e)), vmm,
-           l->net.lease_addr, left);
 }
 
 int cmd_list(struct invocation *in, struct error *err)
@@ -53,9 +59,6 @@ int cmd_list(struct invocation *in, struct error *err)
     }
     if (!n)
         return out_printf(err, "no leases; next: crabbox-fc warmup\n");
-    printf("%-17s %-22s %-12s %-16s %-16s %s\n", "ID", "SLUG", "STATE", "VMM", "ADDRESS",
-           "EXPIRES IN");
-    for (size_t i = 0; i < n; i++)
-        print_row(&all[i]);
+    print_table(all, n);
     return 0;
 }

@@ -24,7 +24,7 @@ static int copy_printable(int fd, struct error *err)
             chunk[kept++] = (c < 32 && c != '\n' && c != '\t') || c == 127 ? '.' : (char)c;
         }
         if (fwrite(chunk, 1, kept, stdout) != kept)
-            return error_set(err, ERR_IO, errno, "write to stdout");
+            return error_set(err, ERR_IO, errno, "write to standard output");
     }
     return n < 0 ? error_set(err, ERR_IO, errno, "read log") : 0;
 }

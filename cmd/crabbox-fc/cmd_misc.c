@@ -7,14 +7,18 @@
 
 int cmd_heartbeat(struct invocation *in, struct error *err)
 {
-    char id[LEASE_ID_SIZE];
+    const char *ref = in->opt.id ? in->opt.id : in->n_args ? in->args[0] : NULL;
+    char left[32];
     struct lease l;
-    if (store_resolve(&in->ops.store, in->args[0], id, err) < 0 ||
-        ops_touch(&in->ops, id, &l, err) < 0)
+    if (!ref)
+        return error_set(err, ERR_USAGE, 0, "heartbeat needs a lease; next: crabbox-fc list");
+    if (ops_find_ready(&in->ops, ref, &l, err) < 0 || ops_touch(&in->ops, l.id, &l, err) < 0)
         return -1;
+    out_left(&l, left, sizeof left);
+    if (!in->opt.json && l.keep)
+        return out_printf(err, "%s never expires (kept)\n", l.slug);
     if (!in->opt.json)
-        return out_printf(err, "%s expires in %llds\n", l.slug,
-                          (long long)(lease_expires_at(&l) - clock_unix_s()));
+        return out_printf(err, "%s expires in %s\n", l.slug, left);
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "leaseId", l.id);
     json_add_i64(j, "lastTouchedAt", l.last_touched_at);

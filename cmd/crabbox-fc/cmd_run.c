@@ -72,6 +72,19 @@ static void print_summary(const struct ops_run_result *r)
         str_eq(r->lease.vmm.accel, "tcg") ? " (emulated)" : "", (long long)(r->lease_us / 1000),
         (long long)(r->sync_us / 1000), r->files_sent, r->files, (long long)(r->command_us / 1000),
         (long long)(r->stop_us / 1000), (long long)(r->total_us / 1000));
+}
+
+static void print_synced(const struct ops_run_result *r)
+{
+    log_info("sync complete slug=%s vmm=%s accel=%s lease=%lldms sync=%lldms (%zu of %zu files) "
+             "total=%lldms",
+             r->lease.slug, r->lease.vmm.backend, r->lease.vmm.accel,
+             (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent,
+             r->files, (long long)(r->total_us / 1000));
+}
+
+static void print_kept(const struct ops_run_result *r)
+{
     if (r->acquired && !r->released)
         log_info(
             "the lease is kept; next: crabbox-fc run --id %s -- COMMAND, or crabbox-fc stop %s",
@@ -118,6 +131,22 @@ static int check_options(const struct invocation *in, struct error *err)
         return error_set(err, ERR_USAGE, 0,
                          "--terminal needs a terminal on standard input, and there is none");
     return 0;
+}
+
+/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. */
+static int check_tree(const struct options *o, struct error *err)
+{
+    const char *home = getenv("HOME");
+    _cleanup_free_ char *here = realpath(".", NULL);
+    _cleanup_free_ char *own = home && *home ? realpath(home, NULL) : NULL;
+    if (o->dir || o->no_sync || !here || access(".git", F_OK) == 0)
+        return 0;
+    if (!str_eq(here, "/") && !(own && str_eq(here, own)))
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "%s is no working tree but %s, and all of it would be copied; next: cd into "
+                     "a working tree, or --no-sync, or --dir . if you mean it",
+                     here, str_eq(here, "/") ? "the whole host" : "your home directory");
 }
 
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)
@@ -202,6 +231,10 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
     results_print(&res.collected);
     if (r == 0 && res.ran)
         print_summary(&res);
+    else if (r == 0 && in->opt.sync_only)
+        print_synced(&res);
+    if (r == 0)
+        print_kept(&res);
     if (in->opt.timing_json)
         print_timing(&res, code, err);
     return r < 0 ? -1 : code;
@@ -238,7 +271,7 @@ int cmd_run(struct invocation *in, struct error *err)
     };
     if (o->sync_plan)
         return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
-    if (check_options(in, err) < 0 ||
+    if (check_options(in, err) < 0 || check_tree(o, err) < 0 ||
         option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||

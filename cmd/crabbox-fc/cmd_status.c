@@ -3,12 +3,13 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd.h"
-#include "sys/deadline.h"
 
 static int print_text(const struct lease_entry *e, struct error *err)
 {
     const struct lease *l = &e->lease;
     const char *state = ops_view_name(ops_view(e));
+    char left[32];
+    out_left(l, left, sizeof left);
     if (e->broken)
         return out_printf(err, "lease     %s\nstate     broken\nreason    %s\n", e->id, e->reason);
     if (*l->failure)
@@ -17,15 +18,17 @@ static int print_text(const struct lease_entry *e, struct error *err)
                       "lease     %s\nslug      %s\nname      %s\nstate     %s%s\n"
                       "vmm       %s %s, pid %d%s%s\nmachine   %lld vCPU, %lld MiB memory, %lld MiB "
                       "disk\nssh       %s@%s:%lld\nkernel    %s\nrootfs    %s (pin %s)\n"
-                      "expires   %s%lld\n",
+                      "expires   %s%s\n",
                       e->id, l->slug, l->name, state, e->locked ? " (busy)" : "", l->vmm.backend,
                       l->vmm.accel, (int)l->vmm.proc.pid,
                       str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "",
                       l->vmm.sandbox ? ", confined" : ", not confined", (long long)l->cpus,
                       (long long)l->memory_mib, (long long)l->disk_mib, l->user, l->net.lease_addr,
                       (long long)l->ssh_port, l->kernel_release, l->rootfs, l->pin,
-                      l->keep ? "never (kept); would be " : "in seconds: ",
-                      (long long)(lease_expires_at(l) - clock_unix_s()));
+                      !l->keep && left[0] != '-' ? "in " : "",
+                      l->keep          ? "never (kept)"
+                      : left[0] == '-' ? "its time is over"
+                                       : left);
 }
 
 enum { DEFAULT_WAIT_MS = 5 * 60 * 1000 };

@@ -20,9 +20,14 @@ static void add_result(cJSON *rows, const char *ref, const struct ops_released *
     (void)cJSON_AddItemToArray(rows, row);
 }
 
-static void print_result(const char *ref, const struct ops_released *r)
+/* A name that is near another one is rather misspelt than gone. */
+static void print_result(struct invocation *in, const char *ref, const struct ops_released *r)
 {
-    if (r->absent)
+    char near[LEASE_SLUG_SIZE];
+    if (r->absent && store_nearest(&in->ops.store, ref, near))
+        printf("nothing to stop: no lease has the id or slug \"%s\"; did you mean %s?\n", ref,
+               near);
+    else if (r->absent)
         printf("nothing to stop: no lease has the id or slug \"%s\" (it is gone already)\n", ref);
     else
         printf("stopped %s in %lldms%s\n", ref, (long long)(r->took_us / 1000),
@@ -41,7 +46,7 @@ static int stop_one(struct invocation *in, const char *ref, cJSON *rows, struct 
     if (rows)
         add_result(rows, ref, &r, &e);
     else if (!error_is_set(&e))
-        print_result(ref, &r);
+        print_result(in, ref, &r);
     if (!error_is_set(&e))
         return 0;
     if (error_is_set(err)) /* several failed: the first is the result, the others are said */

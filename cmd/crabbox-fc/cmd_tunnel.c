@@ -53,6 +53,19 @@ static char *forward(const char *spec)
     }
 }
 
+/* "ADDRESS:PORT:HOST:PORT" as a way from one end to the other. */
+static void say_forward(bool local, const char *spec)
+{
+    const char *last = strrchr(spec, ':'), *host = last;
+    if (last > spec && last[-1] == ']')
+        host = memrchr(spec, '[', (size_t)(last - spec));
+    else
+        while (host > spec && host[-1] != ':')
+            host--;
+    log_info("%.*s %s leads to %s %s", (int)(host - spec - 1), spec,
+             local ? "here" : "in the lease", host, local ? "in the lease" : "here");
+}
+
 /* Adds "-L ADDRESS:PORT:HOST:PORT" for each; the texts are left to the process's end. */
 static int add_forwards(const struct option_list *list, const char *flag, const char **argv,
                         size_t *n, struct error *err)
@@ -66,9 +79,7 @@ static int add_forwards(const struct option_list *list, const char *flag, const 
                              flag, list->items[i]);
         argv[(*n)++] = flag;
         argv[(*n)++] = spec;
-        log_info(
-            "%s %s",
-            str_eq(flag, "-L") ? "from here into the lease:" : "from the lease to here:", spec);
+        say_forward(str_eq(flag, "-L"), spec);
     }
     return 0;
 }
@@ -96,7 +107,7 @@ int cmd_tunnel(struct invocation *in, struct error *err)
     if (add_forwards(&o->local_forward, "-L", argv, &n, err) < 0 ||
         add_forwards(&o->remote_forward, "-R", argv, &n, err) < 0)
         return -1;
-    log_info("open until Ctrl-C");
+    log_info("Ctrl-C ends it");
     argv[n++] = s.host;
     return stock_ssh_become(in, &s, argv, err);
 }

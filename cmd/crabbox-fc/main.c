@@ -120,9 +120,16 @@ static int unknown_verb(const char *name, struct error *err)
     for (size_t i = 0; i < verbs_len; i++)
         if (!verbs[i].hidden)
             names[n++] = verbs[i].name;
+    if (name[0] == '-')
+        return error_set(err, ERR_USAGE, 0,
+                         "%s stands before the verb, and options come after it; next: crabbox-fc "
+                         "help",
+                         name);
     const char *near = str_nearest(name, names, n);
-    return error_set(err, ERR_USAGE, 0, "unknown verb \"%s\"%s%s%s; next: crabbox-fc help", name,
-                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    if (near)
+        return error_set(err, ERR_USAGE, 0,
+                         "unknown verb \"%s\"; did you mean %s? next: crabbox-fc help", name, near);
+    return error_set(err, ERR_USAGE, 0, "unknown verb \"%s\"; next: crabbox-fc help", name);
 }
 
 int main(int argc, char **argv)
@@ -145,7 +152,7 @@ int main(int argc, char **argv)
         code = error_exit_code(err.kind);
     }
     if (fflush(stdout) != 0 && code == 0) {
-        fprintf(stderr, "crabbox-fc: write to stdout: %s\n", strerror(errno));
+        fprintf(stderr, "crabbox-fc: write to standard output: %s\n", strerror(errno));
         code = 1;
     }
     return code;

@@ -67,15 +67,16 @@ static int unknown_option(const struct verb *v, const char *name, struct error *
 }
 
 /* The value behind "=" or the next word. */
-static int take_value(struct cursor *c, const char *inline_value, const char *name,
-                      const char **out, struct error *err)
+static int take_value(const struct verb *v, struct cursor *c, const char *inline_value,
+                      const char *name, const char **out, struct error *err)
 {
     if (inline_value) {
         *out = inline_value;
         return 0;
     }
     if (c->i + 1 >= c->argc)
-        return error_set(err, ERR_USAGE, 0, "option --%s needs a value", name);
+        return error_set(err, ERR_USAGE, 0, "option --%s needs a value; next: crabbox-fc %s --help",
+                         name, v->name);
     *out = c->argv[++c->i];
     return 0;
 }
@@ -90,11 +91,11 @@ static void wipe_value(char *word)
 
 /* Adds the value of a repeatable option. `c` may stand at the option or, afterwards, at its value;
  * either way the value is the end of that word. */
-static int add_to_list(const struct option_spec *o, struct cursor *c, const char *inline_value,
-                       struct option_list *list, struct error *err)
+static int add_to_list(const struct verb *v, const struct option_spec *o, struct cursor *c,
+                       const char *inline_value, struct option_list *list, struct error *err)
 {
     const char *value;
-    if (take_value(c, inline_value, o->name, &value, err) < 0)
+    if (take_value(v, c, inline_value, o->name, &value, err) < 0)
         return -1;
     list->items = xrealloc(list->items, (list->n + 2) * sizeof *list->items);
     list->items[list->n++] = xstrdup(value);
@@ -104,8 +105,8 @@ static int add_to_list(const struct option_spec *o, struct cursor *c, const char
     return 0;
 }
 
-static int store_option(const struct option_spec *o, struct cursor *c, const char *inline_value,
-                        struct parsed *p, struct error *err)
+static int store_option(const struct verb *v, const struct option_spec *o, struct cursor *c,
+                        const char *inline_value, struct parsed *p, struct error *err)
 {
     char *base = (char *)&p->opt;
     if (o->kind == OPT_BOOL) {
@@ -115,9 +116,9 @@ static int store_option(const struct option_spec *o, struct cursor *c, const cha
         return 0;
     }
     if (o->kind == OPT_LIST || o->kind == OPT_SECRETS)
-        return add_to_list(o, c, inline_value, (struct option_list *)(void *)(base + o->offset),
+        return add_to_list(v, o, c, inline_value, (struct option_list *)(void *)(base + o->offset),
                            err);
-    return take_value(c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
+    return take_value(v, c, inline_value, o->name, (const char **)(void *)(base + o->offset), err);
 }
 
 static int add_flag(struct parsed *p, struct config_flag flag, struct error *err)
@@ -135,7 +136,7 @@ static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, 
     size_t len = eq ? (size_t)(eq - word - 2) : strlen(word + 2);
     const struct option_spec *o = find_long(v, word + 2, len);
     if (o)
-        return store_option(o, c, eq ? eq + 1 : NULL, p, err);
+        return store_option(v, o, c, eq ? eq + 1 : NULL, p, err);
     char name[64];
     if (str_format(name, sizeof name, "%.*s", (int)len, word + 2) < 0)
         return error_set(err, ERR_USAGE, 0, "unknown option %s", word);
@@ -143,7 +144,7 @@ static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, 
     if (!f.key)
         return unknown_option(v, name, err);
     const char *value = eq ? eq + 1 : stands_alone(c, name) ? "true" : NULL;
-    if (take_value(c, value, name, &f.value, err) < 0)
+    if (take_value(v, c, value, name, &f.value, err) < 0)
         return -1;
     return add_flag(p, f, err);
 }
@@ -155,7 +156,7 @@ static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p,
         if (!o)
             return error_set(err, ERR_USAGE, 0, "unknown option -%c; next: crabbox-fc %s --help",
                              *l, v->name);
-        if (store_option(o, c, NULL, p, err) < 0)
+        if (store_option(v, o, c, NULL, p, err) < 0)
             return -1;
     }
     return 0;
@@ -191,14 +192,17 @@ static int check_count(const struct verb *v, const struct parsed *p, struct erro
     if (p->opt.help)
         return 0;
     if (p->n_args < v->min_args)
-        return error_set(err, ERR_USAGE, 0, "%s needs an argument; next: crabbox-fc %s --help",
-                         v->name, v->name);
+        return error_set(err, ERR_USAGE, 0,
+                         "%s: an argument is missing, it takes %s; next: crabbox-fc %s --help",
+                         v->name, v->args, v->name);
     if (v->max_args >= 0 && p->n_args > v->max_args)
-        return error_set(err, ERR_USAGE, 0, "%s: unexpected argument \"%s\"", v->name,
-                         p->args[v->max_args]);
+        return error_set(err, ERR_USAGE, 0,
+                         "%s: unexpected argument \"%s\"; next: crabbox-fc %s --help", v->name,
+                         p->args[v->max_args], v->name);
     if (p->n_args && v->takes && strchr(v->takes, '|') && !among(v->takes, p->args[0]))
-        return error_set(err, ERR_USAGE, 0, "%s: unknown word \"%s\"; there are: %s", v->name,
-                         p->args[0], v->takes);
+        return error_set(err, ERR_USAGE, 0,
+                         "%s: unknown word \"%s\"; there are: %s; next: crabbox-fc %s --help",
+                         v->name, p->args[0], v->takes, v->name);
     return 0;
 }
 

@@ -196,11 +196,9 @@ static void on_end(void *ctx, const char *phase, int64_t us, bool ok)
 
 void progress_attach(struct invocation *in)
 {
-    const char *term = getenv("TERM");
-    const char *no_colour = getenv("NO_COLOR");
     line.terminal = isatty(STDERR_FILENO);
-    line.rewrites = line.terminal && term && *term && !str_eq(term, "dumb");
-    line.colours = line.rewrites && !(no_colour && *no_colour);
+    line.rewrites = out_rewrites(STDERR_FILENO);
+    line.colours = out_colours(STDERR_FILENO);
     if (line.rewrites)
         log_set_around(before_log, after_log);
     in->ops.progress.begin = on_begin;

@@ -25,6 +25,7 @@ int run_plan_print(struct invocation *in, const char *dir, struct error *err)
     struct sync_list list = {0};
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     d.cancel_fd = in->cancel_fd;
+    limits.never = in->ops.store.path;
     if (in->opt.force_sync_large) {
         limits.max_files = 0;
         limits.max_bytes = 0;

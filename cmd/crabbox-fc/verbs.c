@@ -15,14 +15,16 @@
         n, 0, mv, k, offsetof(struct options, m), h                                                \
     }
 #define COMMON                                                                                     \
-    FLAG("help", 'h', help, "show this help"), FLAG("quiet", 'q', quiet, "no progress"),           \
-        FLAG("verbose", 'v', verbose, "more chatter on stderr"),                                   \
+    FLAG("help", 'h', help, "show this help"),                                                     \
+        FLAG("quiet", 'q', quiet, "no progress and no summary, only warnings"),                    \
+        FLAG("verbose", 'v', verbose, "the time of each step on standard error"),                  \
     {                                                                                              \
         0                                                                                          \
     }
-#define JSON     FLAG("json", 0, json, "print JSON with the fields of docs/STATE.md")
-#define LEASE_ID VALUE("id", "LEASE", id, "lease by id, slug or name")
-#define SLUG     VALUE("slug", "NAME", slug, "slug of the lease; made up when absent")
+#define JSON_OF(doc) FLAG("json", 0, json, "print JSON with the fields of " doc)
+#define JSON         JSON_OF("docs/STATE.md")
+#define LEASE_ID     VALUE("id", "LEASE", id, "lease by id, slug or name")
+#define SLUG         VALUE("slug", "NAME", slug, "slug of the lease; made up when absent")
 #define STALL                                                                                      \
     VALUE("stall-timeout", "TIME", stall_timeout,                                                  \
           "give up when nothing moves to or from the guest for so long; default: 5m")
@@ -43,12 +45,13 @@ static const struct option_spec run_options[] = {
     FLAG("keep", 0, keep, "keep the lease afterwards"),
     FLAG("keep-on-failure", 0, keep_on_failure, "keep the lease if the command fails"),
     VALUE("stop-after", "success|always|failure|never", stop_after,
-          "when to stop the lease, also one of --id"),
+          "after which end the lease is stopped, also one of --id"),
     FLAG("wait", 0, wait, "wait while another run has the lease"),
     VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 10m"),
     FLAG("shell", 0, shell, "join the words and let bash read them"),
     VALUE("script", "FILE", script, "run this file of the host; the words are its arguments"),
-    FLAG("script-stdin", 0, script_stdin, "the same with what comes on standard input"),
+    FLAG("script-stdin", 0, script_stdin,
+         "run the script that comes on standard input; the words are its arguments"),
     FLAG("terminal", 't', terminal, "give the command a terminal"),
     VALUE("timeout", "TIME", timeout,
           "end the command and all its processes after this; exit code 124"),
@@ -67,12 +70,13 @@ static const struct option_spec run_options[] = {
          "bring a file or directory back afterwards; repeatable"),
     LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
          "bring back what matches, as out/**/*.log; repeatable"),
-    VALUE("artifact-dir", "DIR", artifact_dir, "where to; default: artifacts/<run id>"),
+    VALUE("artifact-dir", "DIR", artifact_dir,
+          "where --artifact-glob puts it; default: artifacts/<run id>"),
     LIST("junit", "GLOB[,GLOB]", OPT_LIST, junit, "sum up these test reports; repeatable"),
     FLAG("fail-on-test-failures", 0, fail_on_test_failures,
          "exit code 1 if a report has a failed test and the command said 0"),
     VALUE("capture-stdout", "FILE", capture_stdout, "standard output goes into this file instead"),
-    VALUE("capture-stderr", "FILE", capture_stderr, "standard error does"),
+    VALUE("capture-stderr", "FILE", capture_stderr, "standard error goes into this file instead"),
     VALUE("ttl", "TIME", ttl, "lifetime of a new lease (lease.ttl)"),
     VALUE("idle-timeout", "TIME", idle_timeout, "lifetime without use (lease.idleTimeout)"),
     TIMING,
@@ -80,21 +84,23 @@ static const struct option_spec run_options[] = {
 };
 static const struct option_spec stop_options[] = {
     LEASE_ID,
-    VALUE("slug", "NAME", slug, "the same"),
+    VALUE("slug", "NAME", slug, "lease by slug, as --id"),
     JSON,
     COMMON,
 };
 static const struct option_spec json_options[] = {JSON, COMMON};
+static const struct option_spec heartbeat_options[] = {LEASE_ID, JSON, COMMON};
+static const struct option_spec config_options[] = {JSON_OF("docs/CONFIG.md"), COMMON};
 static const struct option_spec trust_options[] = {
     VALUE("sha256", "HEX", sha256, "with add: trust the file only if it has this content"),
-    JSON,
+    JSON_OF("docs/CONFIG.md"),
     COMMON,
 };
 static const struct option_spec cp_options[] = {STALL, JSON, COMMON};
 static const struct option_spec plain_options[] = {COMMON};
 static const struct option_spec status_options[] = {
     LEASE_ID,
-    VALUE("slug", "NAME", slug, "the same"),
+    VALUE("slug", "NAME", slug, "lease by slug, as --id"),
     FLAG("wait", 0, wait, "wait until the lease is ready, or never will be"),
     VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 5m"),
     JSON,
@@ -125,7 +131,7 @@ static const struct option_spec cleanup_options[] = {
 };
 static const struct option_spec doctor_options[] = {
     VALUE("provider", "NAME", provider, "checks of this provider: firecracker"),
-    JSON,
+    JSON_OF("docs/DOCTOR.md"),
     COMMON,
 };
 
@@ -138,7 +144,7 @@ const struct verb verbs[] = {
          "shows the\npinned host key, and prints how to reach it.",
      .examples = "crabbox-fc warmup\n"
                  "crabbox-fc warmup --slug demo --keep\n"
-                 "crabbox-fc warmup --vmm qemu --accel tcg --cpus 2 --memory 2048 --json",
+                 "crabbox-fc warmup --vmm qemu --accel tcg --cpus 2 --memory 2GiB",
      .options = warmup_options,
      .max_args = 0,
      .uses_config = true,
@@ -148,16 +154,17 @@ const struct verb verbs[] = {
      .args = "[OPTION]... [--] COMMAND [ARG]...",
      .summary = "run a command in a microVM with your working tree",
      .details =
-         "Makes a lease (or uses the one of --id or --slug), copies the files that git knows, "
-         "runs the\ncommand and exits with its code. A lease that was made for the run goes "
-         "away with it.\nOf our variables only those of run.allowEnv go along "
-         "(default: CI and NODE_OPTIONS), and what --env\nand --env-file name. Values travel "
+         "Makes a lease (or uses the one of --id or --slug), copies the files that git knows "
+         "(--sync-plan\nlists them), runs the command and exits with its code. A lease that was "
+         "made for the run goes away\nwith it.\n\nOf our variables only those of run.allowEnv go "
+         "along (default: CI and NODE_OPTIONS), and what --env\nand --env-file name. Values travel "
          "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
-         "shows them.\nWhat --download, --artifact-glob and --junit name comes back, also "
+         "shows them.\n\nWhat --download, --artifact-glob and --junit name comes back, also "
          "after a failure; paths of the\nguest are relative to the work directory, and links in it "
-         "are not followed.\nWith -t, at the start of a line: ~. ends the command and leaves, ~? "
-         "shows "
-         "all escapes.",
+         "are not followed.\n\nWith -t every key goes to the guest, Ctrl-C too; at the start of a "
+         "line ~. ends the command and\nleaves, ~? shows all escapes.\n\nExit code: the command's "
+         "own; 128 and the number of the signal that ended it; 124 after --timeout;\n130 after "
+         "Ctrl-C; where the command could not be run at all, those of crabbox-fc help.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
@@ -165,7 +172,8 @@ const struct verb verbs[] = {
                  "crabbox-fc run -t --id demo -- bash\n"
                  "crabbox-fc run --env TOKEN --env MODE=ci --timeout 20m -- make test\n"
                  "crabbox-fc run --script tools/build.sh -- release\n"
-                 "crabbox-fc run --download out/report.txt=. --junit 'out/*.xml' -- make test",
+                 "crabbox-fc run --download out/report.txt=. -- make report\n"
+                 "crabbox-fc run --junit 'out/*.xml' -- make test",
      .options = run_options,
      .max_args = -1,
      .stops_at_args = true,
@@ -178,7 +186,7 @@ const struct verb verbs[] = {
      .args = "[OPTION]... LEASE...",
      .summary = "end leases and leave nothing behind",
      .details = "Asks the guest to shut down, ends the VMM and removes network, disk and record. A "
-                "lease that is\nalready gone is a success.",
+                "lease that is\nnot there (any more) is a success.",
      .examples = "crabbox-fc stop demo\ncrabbox-fc stop cbx_0123456789ab",
      .options = stop_options,
      .max_args = -1,
@@ -201,7 +209,9 @@ const struct verb verbs[] = {
      .alias = "inspect",
      .args = "[OPTION]... [LEASE]",
      .summary = "show one lease",
-     .details = "Exit code 0 when it is ready, 5 when it is not, also after --wait.",
+     .details =
+         "Exit code 0 when it is ready, 5 when it is not, also after --wait, and 4 when there "
+         "is none of that\nname.",
      .examples = "crabbox-fc status demo\ncrabbox-fc status --id demo --json\n"
                  "crabbox-fc status --wait --wait-timeout 10m demo",
      .options = status_options,
@@ -213,7 +223,8 @@ const struct verb verbs[] = {
     {.name = "ssh",
      .args = "[OPTION]... LEASE [COMMAND]...",
      .summary = "open a session in a lease with the stock ssh",
-     .details = "Uses the lease's own ssh_config, with its key and the pinned host key.",
+     .details = "Uses the lease's own ssh_config, with its key and the pinned host key. Exit code: "
+                "ssh's own, which is\nthe session's, or 255 where ssh failed.",
      .examples = "crabbox-fc ssh demo\ncrabbox-fc ssh --print demo\ncrabbox-fc ssh demo uname -r",
      .options = ssh_options,
      .max_args = -1,
@@ -243,7 +254,8 @@ const struct verb verbs[] = {
      .summary = "forward ports to a lease or back, until Ctrl-C",
      .details =
          "Ports listen on 127.0.0.1 unless an address is given. 8080 is short for "
-         "8080:localhost:8080. Uses the\nstock ssh with the lease's key and pinned host key.",
+         "8080:localhost:8080. Uses the\nstock ssh with the lease's key and pinned host key, and "
+         "ends with its exit code, which is 255 after\nCtrl-C.",
      .examples =
          "crabbox-fc tunnel -L 8080 demo\ncrabbox-fc tunnel -L 5433:5432 -L 9000:10.0.0.7:80 demo\n"
          "crabbox-fc tunnel -R 3128:proxy.example:3128 demo",
@@ -277,12 +289,12 @@ const struct verb verbs[] = {
      .uses_store = true,
      .run = cmd_cleanup},
     {.name = "heartbeat",
-     .args = "LEASE",
+     .args = "[OPTION]... LEASE",
      .summary = "extend the idle deadline of a lease",
-     .details = "Prints when it now expires.",
-     .examples = "crabbox-fc heartbeat demo",
-     .options = json_options,
-     .min_args = 1,
+     .details = "Prints when it now expires. A lease that is not ready has none to extend: exit "
+                "code 5.",
+     .examples = "crabbox-fc heartbeat demo\ncrabbox-fc heartbeat --id demo --json",
+     .options = heartbeat_options,
      .max_args = 1,
      .uses_config = true,
      .uses_store = true,
@@ -305,7 +317,7 @@ const struct verb verbs[] = {
      .details = "show prints every key with its value and source; path prints the files that were "
                 "looked for.",
      .examples = "crabbox-fc config show\ncrabbox-fc config show --json\ncrabbox-fc config path",
-     .options = json_options,
+     .options = config_options,
      .min_args = 1,
      .max_args = 1,
      .uses_config = true,

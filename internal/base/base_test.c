@@ -24,6 +24,8 @@ static void error_keeps_kind_errno_and_text(void **state)
     assert_string_equal(e.msg, "lease 7: create tap tap0: No such file or directory");
     (void)error_append(&e, "; next: %s", "doctor");
     assert_true(str_has_suffix(e.msg, "; next: doctor"));
+    (void)error_set(&e, ERR_ENV, ENOENT, "start ssh; next: install it");
+    assert_string_equal(e.msg, "start ssh: No such file or directory; next: install it");
     assert_int_equal(error_set(NULL, ERR_NET, 0, "nobody listens"), -1);
 }
 
@@ -73,6 +75,23 @@ static void strbuf_grows_and_detaches(void **state)
     assert_int_equal(sb.len, 0);
     free(text);
     strbuf_free(&sb);
+}
+
+static void text_is_wrapped_at_words(void **state)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    (void)state;
+    strbuf_add_wrapped(&sb, "one two\n three", 2, 4, 9);
+    assert_string_equal(sb.buf, "one two\n    three");
+    strbuf_reset(&sb);
+    strbuf_add_wrapped(&sb, "a /path/that/is/longer/than/a/line b", 0, 2, 10);
+    assert_string_equal(sb.buf, "a\n  /path/that/is/longer/than/a/line\n  b");
+    strbuf_reset(&sb);
+    strbuf_add_wrapped(&sb, "\303\251\303\251 \303\251", 0, 0, 4); /* four columns, not seven */
+    assert_string_equal(sb.buf, "\303\251\303\251 \303\251");
+    strbuf_reset(&sb);
+    strbuf_add_wrapped(&sb, "no width, no break", 70, 0, 0);
+    assert_string_equal(sb.buf, "no width, no break");
 }
 
 static void shell_quoting_is_exact(void **state)
@@ -171,6 +190,7 @@ int main(void)
         cmocka_unit_test(error_survives_texts_of_any_length),
         cmocka_unit_test(exit_codes_are_crabbox_s),
         cmocka_unit_test(strbuf_grows_and_detaches),
+        cmocka_unit_test(text_is_wrapped_at_words),
         cmocka_unit_test(shell_quoting_is_exact),
         cmocka_unit_test(numbers_are_whole_or_refused),
         cmocka_unit_test(copies_never_truncate),

@@ -49,7 +49,9 @@ void error_fill(struct error *err, enum err_kind kind, int sys, const char *fmt,
     if (sys) {
         char why[128];
         const char *s = strerror_r(sys < 0 ? -sys : sys, why, sizeof why);
-        (void)snprintf(err->msg, sizeof err->msg, "%.*s: %s", ERROR_MSG_MAX - 160, text, s);
+        const char *next = strstr(text, "; next: ");
+        int len = next ? (int)(next - text) : ERROR_MSG_MAX - 160;
+        (void)snprintf(err->msg, sizeof err->msg, "%.*s: %s%s", len, text, s, next ? next : "");
     } else {
         memcpy(err->msg, text, sizeof err->msg);
     }

@@ -7,8 +7,8 @@
  *     return error_set(err, ERR_NET, errno, "create tap %s", name);
  *
  * `sys` is an errno value (0 where none applies); its text is appended to the
- * message. A message names what failed, on what, and where it helps the next
- * thing to type. Only main prints an error, once.
+ * message, but before its "; next: ". A message names what failed, on what, and where it helps the
+ * next thing to type. Only main prints an error, once.
  *
  * Whatever a message quotes, it can't steer a terminal: control characters become "?".
  *

@@ -128,6 +128,35 @@ void strbuf_add_shell_quoted(struct strbuf *sb, const char *s)
     strbuf_addc(sb, '\'');
 }
 
+/* Columns of n bytes of UTF-8. */
+static size_t columns(const char *s, size_t n)
+{
+    size_t c = 0;
+    for (size_t i = 0; i < n; i++)
+        c += ((unsigned char)s[i] & 0xc0) != 0x80;
+    return c;
+}
+
+void strbuf_add_wrapped(struct strbuf *sb, const char *text, size_t at, size_t indent, size_t width)
+{
+    bool first = true;
+    for (const char *p = text + strspn(text, " \n"); *p; p += strspn(p, " \n")) {
+        size_t len = strcspn(p, " \n");
+        size_t wide = columns(p, len);
+        if (!first && width && at + 1 + wide > width) {
+            strbuf_addf(sb, "\n%*s", (int)indent, "");
+            at = indent;
+        } else if (!first) {
+            strbuf_addc(sb, ' ');
+            at++;
+        }
+        strbuf_add(sb, p, len);
+        at += wide;
+        p += len;
+        first = false;
+    }
+}
+
 char *strbuf_detach(struct strbuf *sb)
 {
     char *p = sb->alloc ? sb->buf : xstrdup("");

@@ -36,6 +36,11 @@ void strbuf_addc(struct strbuf *sb, char c);
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends `s` quoted for a POSIX shell: safe for every byte but NUL. */
 void strbuf_add_shell_quoted(struct strbuf *sb, const char *s);
+/* Appends text for people: words are parted by one space, or by a new line and `indent` spaces
+ * where the next word would pass column `width`. The first line begins at column `at`. A word is
+ * never broken; width 0 breaks nothing. */
+void strbuf_add_wrapped(struct strbuf *sb, const char *text, size_t at, size_t indent,
+                        size_t width);
 /* Hands the buffer over (malloc'ed, caller frees) and leaves the strbuf empty. */
 char *strbuf_detach(struct strbuf *sb);
 

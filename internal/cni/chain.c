@@ -240,8 +240,8 @@ int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *networ
     _cleanup_close_ int dirfd = open(conf_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0)
         return error_set(err, ERR_ENV, errno,
-                         "firecracker.cniConfDir %s; next: make it and put a CNI network list "
-                         "there, " USE_NAT ": open",
+                         "open firecracker.cniConfDir %s; next: make it and put a CNI network list "
+                         "there, " USE_NAT,
                          conf_dir);
     if (load_from(dirfd, bin_dir, network, out, err) == 0)
         return 0;

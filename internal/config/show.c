@@ -20,16 +20,31 @@ static void add_shown(const struct config_key *key, const char *text, struct str
     }
 }
 
+enum { WIDEST = 48 };
+
+/* The column of values is as wide as the widest of them. */
+static int value_width(const struct config_priv *p)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < config_keys_len; i++) {
+        _cleanup_strbuf_ struct strbuf value = STRBUF_INIT;
+        add_shown(&config_keys[i], p->slots[i].text, &value);
+        width = value.len > width ? value.len : width;
+    }
+    return width < WIDEST ? (int)width : WIDEST; /* one long list must not widen all rows */
+}
+
 void config_show_text(const struct config *cfg, struct strbuf *out)
 {
     const struct config_priv *p = config_priv(cfg);
-    strbuf_addf(out, "%-28s %-36s %s\n", "KEY", "VALUE", "SOURCE");
+    int width = value_width(p);
+    strbuf_addf(out, "%-28s %-*s %s\n", "KEY", width, "VALUE", "SOURCE");
     for (size_t i = 0; i < config_keys_len; i++) {
         _cleanup_strbuf_ struct strbuf value = STRBUF_INIT;
         char origin[512];
         add_shown(&config_keys[i], p->slots[i].text, &value);
         value_printable(p->slots[i].origin, origin, sizeof origin);
-        strbuf_addf(out, "%-28s %-36s %s%s", config_keys[i].name, value.buf, origin,
+        strbuf_addf(out, "%-28s %-*s %s%s", config_keys[i].name, width, value.buf, origin,
                     p->slots[i].locked_by ? " (locked)" : "");
         if (p->slots[i].max_by) {
             strbuf_adds(out, " (at most ");

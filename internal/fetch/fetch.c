@@ -101,6 +101,11 @@ static void *read_archive(void *ctx)
 static int guest_failed(const struct ssh_status *st, struct strbuf *errout, struct error *err)
 {
     char said[400];
+    /* GNU tar's last line only says that there were others. */
+    char *last = strstr(errout->buf, "\ntar: Exiting with failure status");
+    if (last)
+        errout->len = (size_t)(last - errout->buf);
+    errout->buf[errout->len] = '\0';
     while (errout->len && errout->buf[errout->len - 1] == '\n')
         errout->buf[--errout->len] = '\0';
     for (size_t i = 0; i < errout->len; i++)

@@ -317,18 +317,42 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
     return 0;
 }
 
+static bool nearest_slug(const struct lease_entry *all, size_t n, const char *ref,
+                         char slug[static LEASE_SLUG_SIZE])
+{
+    _cleanup_free_ const char **names = xcalloc(n + 1, sizeof *names);
+    size_t n_names = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!all[i].broken)
+            names[n_names++] = all[i].lease.slug;
+    const char *near = *ref ? str_nearest(ref, names, n_names) : NULL;
+    return near && str_copy(slug, LEASE_SLUG_SIZE, near) == 0;
+}
+
+bool store_nearest(struct store *s, const char *ref, char slug[static LEASE_SLUG_SIZE])
+{
+    _cleanup_free_ struct lease_entry *all = NULL;
+    size_t n;
+    return store_list(s, &all, &n, NULL) == 0 && nearest_slug(all, n, ref, slug);
+}
+
 /* Looks into the records: for full names, and for a lease whose claim of its slug was already
  * undone when undoing the rest failed. */
 static int resolve_by_record(struct store *s, const char *ref, const char *slug,
                              char id[static LEASE_ID_SIZE], struct error *err)
 {
     _cleanup_free_ struct lease_entry *all = NULL;
+    char near[LEASE_SLUG_SIZE];
     size_t n;
     if (store_list(s, &all, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (!all[i].broken && (str_eq(all[i].lease.slug, slug) || str_eq(all[i].lease.name, ref)))
             return str_copy(id, LEASE_ID_SIZE, all[i].id);
+    if (nearest_slug(all, n, ref, near))
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "no lease with id or slug \"%s\"; did you mean %s? next: crabbox-fc list",
+                         ref, near);
     return error_set(err, ERR_NOT_FOUND, 0,
                      "no lease with id or slug \"%s\"; next: crabbox-fc list", ref);
 }
@@ -424,7 +448,9 @@ int store_open_logs(struct store *s, const char *ref, bool *failed, struct error
     }
     free(names);
     if (fd < 0)
-        return error_set(err, ERR_NOT_FOUND, 0, "no logs of lease \"%s\" in %s", ref, s->path);
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "no logs of a lease \"%s\" in %s/leases or %s/logs; next: crabbox-fc list",
+                         ref, s->path, s->path);
     *failed = true;
     return fd;
 }

@@ -111,9 +111,12 @@ int store_entry(struct store *s, const char *id, struct lease_entry *out, struct
  */
 int store_list(struct store *s, struct lease_entry **out, size_t *n, struct error *err);
 
-/* Resolves an id, a slug or a full name to an id. ERR_NOT_FOUND says what exists. */
+/* Resolves an id, a slug or a full name to an id. ERR_NOT_FOUND names the slug that may be meant.
+ */
 int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE],
                   struct error *err);
+/* The slug that `ref` may be a misspelling of; false if none is near. */
+bool store_nearest(struct store *s, const char *ref, char slug[static LEASE_SLUG_SIZE]);
 
 /* Removes directories that a crash left half made or half removed, and claims of slugs by leases
  * that are no more. Returns how many. */

@@ -133,6 +133,10 @@ static void a_slug_has_one_holder(void **state)
     assert_string_equal(id, a.id);
     assert_int_equal(store_resolve(&f->store, "Demo", id, NULL), 0); /* normalised alike */
     assert_int_equal(store_resolve(&f->store, a.name, id, NULL), 0); /* the full name */
+    assert_int_equal(store_resolve(&f->store, "dmeo", id, &e), -1);
+    assert_non_null(strstr(e.msg, "did you mean demo? next: "));
+    assert_int_equal(store_resolve(&f->store, "else", id, &e), -1);
+    assert_null(strstr(e.msg, "did you mean"));
     assert_int_equal(store_drop_slug(&f->store, "demo", "cbx_0123456789ab", NULL), 0);
     assert_int_equal(store_resolve(&f->store, "demo", id, NULL), 0); /* not the other's to drop */
     assert_int_equal(store_drop_slug(&f->store, "demo", a.id, NULL), 0);

@@ -132,7 +132,8 @@ static int artifacts(struct collect *c, struct error *err)
     if (r == 0)
         add(c, &res);
     if (r == 0 && !res.n_files)
-        log_warn("no file matches --artifact-glob");
+        log_warn("no file of the guest matches --artifact-glob %s%s", c->req->artifacts[0],
+                 c->req->artifacts[1] ? " or the others" : "");
     if (!res.n_files) {
         (void)rmdir(dir);
         if (!c->req->artifact_dir)
@@ -167,7 +168,9 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
     if (fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
     if (!res.n_files)
-        return error_set(err, ERR_SSH, 0, "no file matches --junit: there is no report of tests");
+        return error_set(err, ERR_SSH, 0,
+                         "no file of the guest matches --junit %s%s: there is no report of tests",
+                         c->req->reports[0], c->req->reports[1] ? " or the others" : "");
     struct junit *sum = &c->out->junit;
     if (read_reports(dirfd, &names, sum, err) < 0)
         return -1;

@@ -12,6 +12,8 @@
 
 #define DOCTOR_MAX_MS 10000 /* all checks together; a healthy host needs a few dozen */
 
+#define MESSAGE_AT 21 /* column where messages begin in the table */
+
 #define CRABBOX "firecracker" /* checks that Crabbox has too: its names, its order, first */
 #define OURS    "crabbox-fc"
 
@@ -250,19 +252,23 @@ static const char *colour_of(enum doctor_status s)
     return colours[s];
 }
 
-void doctor_text(const struct doctor_report *r, bool colour, struct strbuf *out)
+/* The mend is left in one piece, however long: what is pasted must be what was written. */
+void doctor_text(const struct doctor_report *r, bool colour, size_t width, struct strbuf *out)
 {
     unsigned count[ARRAY_LEN(status_names)] = {0};
     for (size_t i = 0; i < r->n; i++) {
         const struct doctor_check *c = &r->checks[i];
         const char *mend = json_opt_string(c->details, "mend", "");
         count[c->status]++;
-        strbuf_addf(out, "%s%-8s%s %-11s %s\n", colour ? colour_of(c->status) : "",
-                    doctor_status_name(c->status), colour ? "\033[0m" : "", c->check, c->message);
+        strbuf_addf(out, "%s%-8s%s %-11s ", colour ? colour_of(c->status) : "",
+                    doctor_status_name(c->status), colour ? "\033[0m" : "", c->check);
+        strbuf_add_wrapped(out, c->message, MESSAGE_AT, MESSAGE_AT, width);
+        strbuf_addc(out, '\n');
         if (*mend && (c->status == DOCTOR_FAILED || c->status == DOCTOR_WARNING))
             strbuf_addf(out, "%-8s %-11s mend: %s\n", "", "", mend);
     }
-    strbuf_addf(out, "%s: %u ok, %u failed, %u warnings, %u skipped (%lld ms)\n",
+    strbuf_addf(out, "%s: %u ok, %u failed, %u warning%s, %u skipped (%lld ms)\n",
                 r->ok ? "ready" : "not ready", count[DOCTOR_OK], count[DOCTOR_FAILED],
-                count[DOCTOR_WARNING], count[DOCTOR_SKIP], (long long)(r->took_us / 1000));
+                count[DOCTOR_WARNING], count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_SKIP],
+                (long long)(r->took_us / 1000));
 }

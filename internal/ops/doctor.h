@@ -53,8 +53,9 @@ int doctor_run(const struct config *cfg, const char *state_dir, const char *prov
 void doctor_free(struct doctor_report *r);
 
 cJSON *doctor_json(const struct doctor_report *r);
-/* A table, each failure and warning with its mend below it. */
-void doctor_text(const struct doctor_report *r, bool colour, struct strbuf *out);
+/* A table, each failure and warning with its mend below it; messages are wrapped to `width` columns
+ * (0: not at all). */
+void doctor_text(const struct doctor_report *r, bool colour, size_t width, struct strbuf *out);
 
 const char *doctor_status_name(enum doctor_status s);
 

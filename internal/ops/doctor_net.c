@@ -1,5 +1,7 @@
 /* doctor's checks of the network: what a lease's links and rules need of the host. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cni/plugin.h"
@@ -142,6 +144,25 @@ static void judge_chain(struct doctor_ctx *ctx, const struct cni_chain *chain,
                  chain->network, chain->file);
 }
 
+/* Whoever has no list yet wants one to start from. */
+static void fail_list(struct doctor_check *c, const char *conf_dir, const struct error *err)
+{
+    if (access(conf_dir, F_OK) < 0 && errno == ENOENT) {
+        check_fail(c, CLASS_ENV, "firecracker.cniConfDir: there is no directory %s", conf_dir);
+        check_mend(c,
+                   "mkdir -p %s and put a CNI network list there (docs/NETWORK.md has one to start "
+                   "from), or use --firecracker-network nat, which needs no plugins",
+                   conf_dir);
+        return;
+    }
+    fail_with(c, err);
+    const char *mend = json_opt_string(c->details, "mend", "");
+    if (strstr(mend, "docs/NETWORK.md"))
+        return;
+    _cleanup_free_ char *more = xasprintf("%s; docs/NETWORK.md has a list to start from", mend);
+    check_mend(c, "%s", more);
+}
+
 static void check_cni(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct config_firecracker *f = &ctx->cfg->firecracker;
@@ -151,7 +172,7 @@ static void check_cni(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "cniConfDir", "%s", f->cni_conf_dir);
     check_detail(c, "cniBinDir", "%s", f->cni_bin_dir);
     if (cni_chain_load(f->cni_conf_dir, f->cni_bin_dir, f->cni_network, &chain, &err) < 0)
-        fail_with(c, &err);
+        fail_list(c, f->cni_conf_dir, &err);
     else
         judge_chain(ctx, &chain, c);
 }

@@ -109,12 +109,17 @@ static void text_shows_each_mend(void **state)
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(
         "firecracker:\n  binary: /nonexistent/fc\n" IMG, NULL);
     _cleanup_strbuf_ struct strbuf plain = STRBUF_INIT, coloured = STRBUF_INIT;
-    doctor_text(&r, false, &plain);
-    doctor_text(&r, true, &coloured);
+    _cleanup_strbuf_ struct strbuf narrow = STRBUF_INIT;
+    doctor_text(&r, false, 0, &plain);
+    doctor_text(&r, true, 0, &coloured);
+    doctor_text(&r, false, 50, &narrow);
     assert_null(strchr(plain.buf, '\033'));
     assert_non_null(strchr(coloured.buf, '\033'));
     assert_non_null(strstr(plain.buf, "mend: install Firecracker"));
     assert_non_null(strstr(plain.buf, "\nnot ready: "));
+    assert_non_null(strstr(plain.buf, "firecracker.binary: there is no program"));
+    assert_non_null(strstr(narrow.buf, "binary      firecracker.binary: there is\n          "
+                                       "           no program"));
 }
 
 /* ---- programs ---- */

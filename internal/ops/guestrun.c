@@ -100,18 +100,15 @@ static void add_joined(struct strbuf *out, const char *const *argv)
     strbuf_free(&joined);
 }
 
-/* Read by a login bash: the user's profile comes first, so what was asked for is stronger.
- * BASH_ARGV0 is what bash calls itself when it can't find the command. */
+/* Read by a login bash: the user's profile comes first, so what was asked for is stronger. */
 void guest_run_start_text(const struct guest_run *g, const struct guest_command *c,
                           struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
     add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
-    strbuf_addf(out,
-                "\nBASH_ARGV0=crabbox-fc\n"
-                "cd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n",
-                dir.buf, dir.buf, dir.buf);
+    strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
+                dir.buf, dir.buf);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);
@@ -152,10 +149,16 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
     return helper(g, command.buf, text, len, d, "put the script into the guest", err);
 }
 
+/* A bash that reads a file names that file when it can't find the command; one that reads its -c
+ * names itself as it is told to. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out)
 {
-    strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec bash -l ", g->id);
-    add_quoted(out, "", g->dir, "/start");
+    _cleanup_strbuf_ struct strbuf read_it = STRBUF_INIT;
+    add_quoted(&read_it, "eval \"$(<", g->dir, "/start");
+    strbuf_adds(&read_it, ")\"");
+    strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec bash -lc ", g->id);
+    strbuf_add_shell_quoted(out, read_it.buf);
+    strbuf_adds(out, " crabbox-fc");
 }
 
 /* ---- the end ---- */

@@ -18,7 +18,8 @@
 #include "vmm/logcap.h"
 #include "vmm/vmm.h"
 
-#define PACE_MS    500 /* between looks at a log that grows */
+#define PACE_MS    500  /* between looks at a log that grows */
+#define LOOK_MS    2000 /* between looks without inotify */
 #define STACK_SIZE (64u * 1024)
 
 #define DIR_EVENTS (IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF | IN_CREATE | IN_ONLYDIR)
@@ -87,9 +88,8 @@ static struct heard read_events(const struct watcher *w)
 }
 
 /* A log that grew is looked at when its pace is over; everything else is heard at once. */
-static void *watch(void *arg)
+static void watch_events(const struct watcher *w)
 {
-    struct watcher *w = arg;
     struct heard h = {.logs_made = true};
     int64_t look_at = INT64_MAX;
     while (!h.gone) {
@@ -112,7 +112,26 @@ static void *watch(void *arg)
         if (h.record || h.gone)
             (void)eventfd_write(w->event_fd, 1);
     }
-    (void)close(w->fd);
+}
+
+/* Without an instance: nothing tells, so it is looked at from time to time. */
+static void watch_time(const struct watcher *w)
+{
+    while (access(w->dir, F_OK) == 0) {
+        (void)poll(NULL, 0, LOOK_MS);
+        cap_logs(w);
+        (void)eventfd_write(w->event_fd, 1);
+    }
+}
+
+static void *watch(void *arg)
+{
+    struct watcher *w = arg;
+    if (w->fd >= 0)
+        watch_events(w);
+    else
+        watch_time(w);
+    CLOSE_FD(w->fd);
     free(w);
     return NULL;
 }
@@ -142,13 +161,11 @@ int keeper_watch(int leases_fd, const char *id, struct error *err)
     (void)str_format(w->dir, sizeof w->dir, "/proc/self/fd/%d/%s", leases_fd, id);
     w->event_fd = event_fd;
     w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    w->dir_wd = w->fd < 0 ? -1 : inotify_add_watch(w->fd, w->dir, DIR_EVENTS);
+    w->dir_wd = w->fd < 0 ? 0 : inotify_add_watch(w->fd, w->dir, DIR_EVENTS);
     int r = event_fd < 0 || w->dir_wd < 0 ? errno : start_thread(w);
     if (r == 0)
         return TAKE_FD(event_fd);
-    if (w->fd >= 0)
-        (void)close(w->fd);
+    CLOSE_FD(w->fd);
     free(w);
-    return error_set(err, ERR_ENV, r, "watch lease %s%s", id,
-                     r == EMFILE ? " (sysctl -w fs.inotify.max_user_instances=1024)" : "");
+    return error_set(err, ERR_ENV, r, "watch lease %s", id);
 }

@@ -7,9 +7,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -114,6 +119,38 @@ static void test_a_flood_is_kept_small(void **state)
     assert_true(on_disk(fd) <= LOGCAP_MAX);
 }
 
+/* In a user namespace of its own that may have none: "" or what went wrong. */
+static const char *hear_without_an_instance(void)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int limit = -1;
+    if (unshare(CLONE_NEWUSER) == 0)
+        limit = open("/proc/sys/user/max_inotify_instances", O_WRONLY | O_CLOEXEC);
+    if (limit < 0 || write(limit, "0", 1) != 1)
+        return "no limit could be set";
+    if (inotify_init1(IN_CLOEXEC) >= 0 || errno != EMFILE)
+        return "the limit does not hold";
+    struct pollfd p = {.fd = keeper_watch(leases_fd, ID, &err), .events = POLLIN};
+    return p.fd < 0 ? "refused" : poll(&p, 1, 10000) == 1 ? "" : "nothing heard";
+}
+
+/* Where the user has no inotify instance left, a change is heard of all the same. */
+static void test_without_an_instance(void **state)
+{
+    (void)state;
+    int status = -1;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        const char *why = hear_without_an_instance();
+        fprintf(stderr, "%s", why);
+        _exit(*why != '\0');
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -121,6 +158,7 @@ int main(void)
         T(test_a_new_record_is_heard_of),
         T(test_the_directory_s_end_is_heard_of),
         T(test_a_flood_is_kept_small),
+        T(test_without_an_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,8 +149,19 @@ static void test_list_and_status(void **state)
     }
     _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "list");
     bed_assert_code(t, 0);
-    bed_assert_has(t.out.buf, "firecracker/kvm");
+    bed_assert_has(t.out.buf, "  SLUG  STATE  VMM              ADDRESS"); /* no wider than needed */
+    bed_assert_has(t.out.buf, "  one   ready  firecracker/kvm  ");
+    _cleanup_bed_result_ struct bed_result near = BED_RUN(&bed, "stop", "tow");
+    bed_assert_code(near, 0);
+    bed_assert_has(near.out.buf, "did you mean two?");
     e2e_stop("one");
+    _cleanup_bed_result_ struct bed_result dead = BED_EXEC(
+        &bed, "sh", "-c",
+        "kill -9 $(\"$0\" status two --json | sed -n 's/.*\"pid\":[^0-9]*//p')\n"
+        "while \"$0\" status two >/dev/null; do :; done; exec \"$0\" heartbeat two",
+        bed.program);
+    bed_assert_code(dead, 5);
+    bed_assert_has(dead.err.buf, "lease two is dead");
     e2e_stop("two");
     _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "list", "--json");
     bed_assert_code(none, 0);

@@ -53,6 +53,29 @@ static void test_quiet_and_dumb(void **state)
     bed_assert_code(d, 0);
     bed_assert_has(d.out.buf, "waiting for SSH...\r\n");
     assert_lacks(d.out.buf, "\033");
+    _cleanup_bed_result_ struct bed_result doctor = on_terminal("\"$P\" doctor || :");
+    bed_assert_code(doctor, 0);
+    assert_lacks(doctor.out.buf, "\033");
+}
+
+static void test_narrow_terminal(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "P", bed.program);
+    _cleanup_bed_result_ struct bed_result r = on_terminal(
+        "stty cols 60; for v in warmup list stop logs config; do \"$P\" $v --help; done | cat;"
+        "\"$P\" help config-flags; \"$P\" tunnel --help");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "config-flags\r\n");
+    const char *from = strstr(r.out.buf, "Flags that set"); /* what went to the terminal itself */
+    const char *to = strstr(r.out.buf, "examples:\r\n  crabbox-fc tunnel");
+    assert_non_null(from);
+    assert_non_null(to);
+    for (const char *p = from; p < to; p += strcspn(p, "\n") + 1) {
+        size_t len = strcspn(p, "\r"), word = strspn(p, " ") + strcspn(p + strspn(p, " "), " \r");
+        if (len > 60 && word != len) /* one long word is left whole */
+            fail_msg("too long: %.*s", (int)len, p);
+    }
 }
 
 /* The time goes on while nothing else happens: here while a guest keeps us waiting. */
@@ -86,10 +109,8 @@ static void test_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        E2E_TEST(test_terminal),
-        E2E_TEST(test_quiet_and_dumb),
-        E2E_TEST(test_time_passes),
-        E2E_TEST(test_pipe),
+        E2E_TEST(test_terminal),    E2E_TEST(test_quiet_and_dumb), E2E_TEST(test_narrow_terminal),
+        E2E_TEST(test_time_passes), E2E_TEST(test_pipe),
     };
     return E2E_MAIN(tests);
 }

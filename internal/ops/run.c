@@ -183,6 +183,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     struct sync_list list = {0};
     d.cancel_fd = s->ops->cancel_fd;
     limits.from_scratch = s->req->full_resync;
+    limits.never = s->ops->store.path; /* the keys of all leases */
     if (s->req->sync_large) {
         limits.max_files = 0;
         limits.max_bytes = 0;

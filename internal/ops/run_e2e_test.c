@@ -72,6 +72,7 @@ static void test_long_arguments(void **state)
     assert_string_equal(s.out.buf, "4\n");
     _cleanup_bed_result_ struct bed_result m = E2E_RUN_IN("long", "--", "no-such-program");
     bed_assert_code(m, 127);
+    bed_assert_has(m.err.buf, "crabbox-fc: line ");
     bed_assert_has(m.err.buf, "no-such-program");
     e2e_stop("long");
 }
@@ -343,6 +344,16 @@ static void test_stop_after(void **state)
     assert_false(e2e_there("other"));
     E2E_CODE(2, "run", "--stop-after", "noon", "--", "true");
     E2E_CODE(2, "run", "--stop-after", "never", "--keep", "--", "true");
+    _cleanup_bed_result_ struct bed_result home = BED_EXEC(
+        &bed, "sh", "-c", "cd && exec \"$0\" run -- true", bed.program);
+    bed_assert_code(home, 2);
+    bed_assert_has(home.err.buf, "is no working tree but your home directory");
+    _cleanup_bed_result_ struct bed_result only = BED_RUN(&bed, "run", "--sync-only", "--slug",
+                                                          "synced");
+    bed_assert_code(only, 0);
+    bed_assert_has(only.err.buf, "sync complete slug=synced");
+    bed_assert_has(only.err.buf, "the lease is kept; next: crabbox-fc run --id synced");
+    e2e_stop("synced");
 }
 
 /* ---- streams ---- */

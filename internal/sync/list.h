@@ -18,6 +18,7 @@ struct scan {
     const struct deadline *d;
     size_t alloc; /* of list->files */
     bool all;     /* .git too */
+    char *never;  /* below the root, owned: limits.never; or NULL */
 };
 
 /* Asks git for the files of the repository at `prefix` ("" or "sub/") and adds them. */
@@ -32,5 +33,7 @@ int scan_walk(struct scan *s, struct error *err);
 /* Adds one path if its kind can be sent; checks the limits. */
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
 void scan_skip(struct scan *s, const char *path);
+/* Whether the path is limits.never or lies below it. */
+bool scan_never(const struct scan *s, const char *path);
 
 #endif

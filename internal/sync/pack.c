@@ -17,10 +17,15 @@ static void cleanup_entry(struct archive_entry **e)
     archive_entry_free(*e);
 }
 
+/* A writer that is freed in the middle of a file would first fill it up with zeros, whatever its
+ * size: nobody takes those. */
 static la_ssize_t on_write(struct archive *a, void *ctx, const void *data, size_t len)
 {
+    struct pack *p = ctx;
     (void)a;
-    strbuf_add(&((struct pack *)ctx)->out, data, len);
+    if (p->abandoned)
+        return -1;
+    strbuf_add(&p->out, data, len);
     return (la_ssize_t)len;
 }
 
@@ -47,6 +52,7 @@ int pack_init(struct pack *p, const struct sync_list *l, struct error *err)
 
 void pack_free(struct pack *p)
 {
+    p->abandoned = true;
     if (p->writer)
         (void)archive_write_free(p->writer);
     p->writer = NULL;

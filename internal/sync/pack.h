@@ -26,6 +26,7 @@ struct pack {
     const char *current; /* its path */
     const char *last;    /* path of the last entry, for its directories */
     bool ended;
+    bool abandoned; /* being freed: what the writer still has to say is dropped */
     size_t n_files; /* sent */
     int64_t bytes;
     size_t n_changed; /* files that changed or went away meanwhile */

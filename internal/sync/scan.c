@@ -18,6 +18,7 @@ static void cleanup_scan(struct scan *s)
 {
     tree_close(&s->tree);
     ignore_free(&s->ignore);
+    free(s->never);
 }
 
 static void cleanup_list(struct sync_list *l)
@@ -43,6 +44,28 @@ void scan_skip(struct scan *s, const char *path)
         s->list->first_skipped = xstrdup(path);
 }
 
+bool scan_never(const struct scan *s, const char *path)
+{
+    size_t len = s->never ? strlen(s->never) : 0;
+    return len && strncmp(path, s->never, len) == 0 && (!path[len] || path[len] == '/');
+}
+
+static int find_never(struct scan *s, struct error *err)
+{
+    const char *root = s->list->root;
+    size_t len = str_eq(root, "/") ? 0 : strlen(root);
+    _cleanup_free_ char *real = s->limits.never ? realpath(s->limits.never, NULL) : NULL;
+    size_t real_len = real ? strlen(real) : 0;
+    if (real && strncmp(root, real, real_len) == 0 && (!root[real_len] || root[real_len] == '/'))
+        return error_set(err, ERR_SYNC, 0,
+                         "%s holds crabbox-fc's own state, which is never copied; next: cd into a "
+                         "working tree, or --no-sync",
+                         root);
+    if (real && strncmp(real, root, len) == 0 && real[len] == '/')
+        s->never = xstrdup(real + len + 1);
+    return 0;
+}
+
 static int check_max(const struct scan *s, struct error *err)
 {
     const struct sync_list *l = s->list;
@@ -66,6 +89,8 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
 {
     struct sync_list *l = s->list;
     const char *base;
+    if (scan_never(s, path))
+        return 0;
     if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) {
         scan_skip(s, path);
         return 0;
@@ -162,7 +187,7 @@ int sync_scan(const char *dir, const char *exclude, const struct sync_limits *li
     (void)clock_gettime(CLOCK_REALTIME, &now);
     list.scanned_ns = time_ns(&now);
     if (find_root(&s, dir, err) < 0 || load_ignore(&s, exclude, err) < 0 ||
-        tree_open(&s.tree, list.root, err) < 0)
+        tree_open(&s.tree, list.root, err) < 0 || find_never(&s, err) < 0)
         return -1;
     if ((list.git ? scan_git(&s, "", err) : scan_walk(&s, err)) < 0)
         return -1;

@@ -50,10 +50,12 @@ struct sync_limits {
     int64_t warn_bytes, max_bytes;
     size_t max_deletes; /* sync_update refuses this many deletions or more */
     bool from_scratch;  /* sync_update empties the guest's directory first and sends everything */
+    const char
+        *never; /* absolute, or NULL: nothing below this directory is listed, whatever asks */
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
-        50000, 150000, 5LL << 30, 20LL << 30, 200, false                                           \
+        50000, 150000, 5LL << 30, 20LL << 30, 200, false, NULL                                     \
     }
 
 /* Lists what belongs to the tree at `dir`. `exclude` (may be NULL) holds patterns, one a line,

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -184,6 +185,31 @@ static void test_what_is_left_out(void **state)
     assert_string_equal(l.first_skipped, "a");
     assert_int_equal(l.n_files, 2);
     sync_list_free(&l);
+}
+
+/* Our own state may lie in the tree, and nothing brings it into a guest. */
+static void test_what_is_never_sent(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "never");
+    _cleanup_free_ char *own = xasprintf("%s/state", dir);
+    _cleanup_free_ char *below = xasprintf("%s/state/leases", dir);
+    static const char *const make[] = {"", GIT_INIT "git add -A\n"};
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    limits.never = own;
+    synckit_sh(dir, "mkdir -p state/leases; touch state/key state/leases/key state-ment a", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(make); i++) {
+        _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+        synckit_sh(dir, make[i], NULL);
+        assert_int_equal(sync_scan(dir, "!state\n!*key", &limits, &d, &l, &err), 0);
+        assert_paths(&l, (const char *const[]){"a", "state-ment", NULL});
+    }
+    struct sync_list l = {0};
+    synckit_sh(dir, "rm -rf .git", NULL);
+    assert_int_equal(sync_scan(below, NULL, &limits, &d, &l, &err), -1);
+    assert_non_null(strstr(err.msg, "never copied; next: "));
 }
 
 static void test_limits(void **state)
@@ -388,6 +414,26 @@ struct seen {
     int64_t bytes;
 };
 
+/* An interrupted sync gives up in the middle of a file, however much of it is left. */
+static void test_abandoned_in_the_middle_of_a_file(void **state)
+{
+    (void)state;
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "large");
+    struct rusage before, after;
+    struct pack p;
+    struct error err = ERROR_INIT;
+    char piece[4096];
+    synckit_sh(dir, "truncate -s 1G large", NULL);
+    synckit_scan(dir, NULL, &l);
+    assert_int_equal(pack_init(&p, &l, &err), 0);
+    assert_true(pack_read(&p, piece, sizeof piece, &err) > 0);
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    pack_free(&p);
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 100 * 1024);
+}
+
 static void on_progress(void *ctx, size_t files, int64_t bytes)
 {
     struct seen *s = ctx;
@@ -429,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_git_environment_is_ignored),
         cmocka_unit_test(test_plain_directory),
         cmocka_unit_test(test_what_is_left_out),
+        cmocka_unit_test(test_what_is_never_sent),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_awkward_tree_arrives_whole),
         cmocka_unit_test(test_symlink_in_the_guest_is_not_followed),
@@ -436,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_lying_tar),
         cmocka_unit_test(test_files_that_change_meanwhile),
         cmocka_unit_test(test_file_that_grows_meanwhile),
+        cmocka_unit_test(test_abandoned_in_the_middle_of_a_file),
         cmocka_unit_test(test_many_files_and_progress),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -15,7 +15,8 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
 static int walk_into(struct scan *s, int parent, const char *name, struct strbuf *path, int depth,
                      struct error *err)
 {
-    if (!s->ignore.has_negated && ignore_match(&s->ignore, path->buf, true))
+    if (scan_never(s, path->buf) ||
+        (!s->ignore.has_negated && ignore_match(&s->ignore, path->buf, true)))
         return 0;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || depth >= DEPTH_MAX) {

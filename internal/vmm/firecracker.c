@@ -72,25 +72,43 @@ static int put(struct http_client *c, const char *path, const cJSON *body, const
 
 /* --- waiting for the socket --- */
 
-/* Watches the lease directory; made before the program starts so that nothing is missed. */
-static int watch_directory(int dirfd, struct error *err)
+#define LOOK_MS 5 /* between looks where there is no event to be had */
+
+/* Watches the lease directory; made before the program starts so that nothing is missed. -1 where
+ * the user has no inotify instance left (128 by default, and each keeper has one). */
+static int watch_directory(int dirfd)
 {
     char path[64];
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    _cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     (void)str_format(path, sizeof path, "/proc/self/fd/%d", dirfd);
-    if (fd < 0 || inotify_add_watch(fd, path, IN_CREATE | IN_MOVED_TO) < 0) {
-        int saved = errno;
-        CLOSE_FD(fd);
-        return error_set(err, ERR_IO, saved, "watch the lease directory");
-    }
-    return fd;
+    if (fd < 0 || inotify_add_watch(fd, path, IN_CREATE | IN_MOVED_TO) < 0)
+        return -1;
+    return TAKE_FD(fd);
 }
 
 static void drain_watch(int fd)
 {
     char events[4096];
-    while (read(fd, events, sizeof events) > 0)
+    while (fd >= 0 && read(fd, events, sizeof events) > 0)
         ;
+}
+
+/* Until something happens in the directory or to the process; without a watch, for a moment. */
+static int wait_for_event(int watch, const struct child *child, const struct deadline *d,
+                          struct error *err)
+{
+    struct pollfd p[2] = {{.fd = watch, .events = POLLIN}, {.fd = child->pidfd, .events = POLLIN}};
+    struct deadline moment = deadline_sub(d, watch < 0 ? LOOK_MS : INT32_MAX);
+    struct error why = ERROR_INIT;
+    int r = deadline_poll(p, 2, &moment, "Firecracker's API socket", &why);
+    if (r < 0 && !(watch < 0 && why.kind == ERR_TIMEOUT && !deadline_passed(d))) {
+        *err = why;
+        return -1;
+    }
+    if (r > 0 && p[1].revents)
+        return error_set(err, ERR_VMM, 0, "Firecracker ended before it opened its API socket");
+    drain_watch(watch);
+    return 0;
 }
 
 /* Until the socket's name is there or the process has ended. */
@@ -98,15 +116,9 @@ static int wait_socket(int watch, const struct child *child, int dirfd, const st
                        struct error *err)
 {
     struct stat st;
-    while (fstatat(dirfd, VMM_API_SOCK, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        struct pollfd p[2] = {{.fd = watch, .events = POLLIN},
-                              {.fd = child->pidfd, .events = POLLIN}};
-        if (deadline_poll(p, 2, d, "Firecracker's API socket", err) < 0)
+    while (fstatat(dirfd, VMM_API_SOCK, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (wait_for_event(watch, child, d, err) < 0)
             return -1;
-        if (p[1].revents)
-            return error_set(err, ERR_VMM, 0, "Firecracker ended before it opened its API socket");
-        drain_watch(watch);
-    }
     return 0;
 }
 
@@ -246,9 +258,7 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
     _cleanup_json_ cJSON *intent = fc_intent(spec, err);
     if (!intent || file_unlink(spec->dirfd, VMM_API_SOCK, err) < 0)
         return -1;
-    _cleanup_(fd_close_aside) int watch = watch_directory(spec->dirfd, err);
-    if (watch < 0)
-        return -1;
+    _cleanup_(fd_close_aside) int watch = watch_directory(spec->dirfd);
     *ref = (struct vmm_ref){.backend = "firecracker", .accel = "kvm"};
     if (vmm_process_start(spec, argv, -1, true, ref, started, ctx, &child, err) < 0)
         return -1;
