@@ -33,10 +33,22 @@ static int found_link(const struct link_info *l, void *arg)
     return 0;
 }
 
+static enum net_check have_cap(unsigned cap)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &head, data) < 0)
+        return NET_UNKNOWN;
+    return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap) ? NET_OK : NET_MISSING;
+}
+
 /* The array of a listing; NULL with an error when nftables said something else. */
 static cJSON *list_json(const char *command, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    /* Who may not ask is told so here: the library would print it as well. */
+    if (have_cap(CAP_NET_ADMIN) == NET_MISSING)
+        return error_null(err, ERR_ENV, EPERM, "%s (needs CAP_NET_ADMIN: run as root)", command);
     if (nft_list(command, NFT_JSON, &text, err) < 0)
         return NULL;
     return json_parse(text.buf, text.len, command, err);
@@ -65,15 +77,6 @@ int net_scan(struct net_found *out, unsigned max, struct error *err)
     if (!sk || link_each(sk, found_link, &f, err) < 0 || found_tables(&f, err) < 0)
         return -1;
     return (int)f.n;
-}
-
-static enum net_check have_cap(unsigned cap)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-    if (syscall(SYS_capget, &head, data) < 0)
-        return NET_UNKNOWN;
-    return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap) ? NET_OK : NET_MISSING;
 }
 
 int net_check_rights(struct error *err)
