@@ -87,6 +87,13 @@ static struct heard read_events(const struct watcher *w)
     return h;
 }
 
+/* For poll(2): a time that has just passed must not become its "for ever". */
+static int until(int64_t look_at)
+{
+    int64_t ms = look_at == INT64_MAX ? -1 : look_at - clock_boot_ms();
+    return look_at != INT64_MAX && ms < 0 ? 0 : (int)ms;
+}
+
 /* A log that grew is looked at when its pace is over; everything else is heard at once. */
 static void watch_events(const struct watcher *w)
 {
@@ -101,8 +108,7 @@ static void watch_events(const struct watcher *w)
         if (h.logs_made && look_at == INT64_MAX)
             watch_logs(w);
         struct pollfd p = {.fd = w->fd, .events = POLLIN};
-        int64_t wait = look_at == INT64_MAX ? -1 : look_at - clock_boot_ms();
-        if (poll(&p, 1, wait < -1 ? 0 : (int)wait) <= 0) {
+        if (poll(&p, 1, until(look_at)) <= 0) {
             h = (struct heard){.record = false};
             continue;
         }
