@@ -2,12 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/beneath.h"
 
 int tree_open(struct tree *t, const char *root, struct error *err)
 {
@@ -26,13 +25,6 @@ void tree_close(struct tree *t)
     t->dir = NULL;
 }
 
-static int open_beneath(int root_fd, const char *dir)
-{
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    return (int)syscall(SYS_openat2, root_fd, dir, &how, sizeof how);
-}
-
 int tree_parent(struct tree *t, const char *path, const char **base)
 {
     const char *slash = strrchr(path, '/');
@@ -46,7 +38,7 @@ int tree_parent(struct tree *t, const char *path, const char **base)
     t->dir = NULL;
     CLOSE_FD(t->dir_fd);
     _cleanup_free_ char *dir = xasprintf("%.*s", (int)len, path);
-    t->dir_fd = open_beneath(t->root_fd, dir);
+    t->dir_fd = beneath_open(t->root_fd, dir, O_PATH | O_DIRECTORY, 0);
     if (t->dir_fd >= 0)
         t->dir = TAKE_PTR(dir);
     return t->dir_fd;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
@@ -77,18 +78,22 @@ static char *const *exec_vector(const char *const *v)
     return u.out;
 }
 
+/* For good: saved ids too. */
+static int become(const struct spawn_user *user)
+{
+    if (!user || (user->uid == geteuid() && user->gid == getegid()))
+        return 0;
+    if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0)
+        return -1;
+    return setresuid(user->uid, user->uid, user->uid);
+}
+
 static void child_main(const struct child_plan *p)
 {
     const struct spawn_spec *spec = p->spec;
     reset_signals();
     if (spec->new_session && setsid() < 0)
         child_fail(p->error_fd);
-    if (spec->die_with_parent) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-            child_fail(p->error_fd);
-        if (getppid() != p->parent)
-            _exit(127);
-    }
     if (spec->netns_fd >= 0 && setns(spec->netns_fd, CLONE_NEWNET) < 0)
         child_fail(p->error_fd);
     if (spec->cwd_fd >= 0 && fchdir(spec->cwd_fd) < 0)
@@ -103,6 +108,15 @@ static void child_main(const struct child_plan *p)
         child_fail(p->error_fd);
     /* Whatever an ancestor left open without close-on-exec goes no further. */
     (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (become(spec->user) < 0)
+        child_fail(p->error_fd);
+    /* After the change of user, which would clear it. */
+    if (spec->die_with_parent) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+            child_fail(p->error_fd);
+        if (getppid() != p->parent)
+            _exit(127);
+    }
     if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd) < 0)
         child_fail(p->error_fd);
     execve(p->path, exec_vector(spec->argv), spec->envp ? exec_vector(spec->envp) : environ);
