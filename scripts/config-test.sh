@@ -169,7 +169,8 @@ ok "a misspelt prefix is no silence" refused "did you mean CRABBOX_FIRECRACKER_C
 
 # ---- trust ----
 
-grants() { run -- trust add --json "$@" | jq -e '.grants == ["firecracker.binary = /bin/true (line 1)"]'; }
+grants() { run -- trust add --json "$@" | jq -e '.grants ==
+    ["firecracker.binary = /bin/true (line 1)", "firecracker.cpus = 2 (line 1)"]'; }
 printf 'firecracker: {binary: /bin/true, cpus: 2}\n' >"$repo"
 ok "trust add refuses another content than the one that was read" \
     refused "not the one you gave" -- trust add --sha256 "$(printf x | sha256sum | cut -d' ' -f1)"

@@ -100,6 +100,17 @@ hostile work-root 'the root of the guest' <<<'firecracker: {workRoot: /}'
 hostile work-root-shell 'not a plain path' <<<"firecracker: {workRoot: '/w;\$(id)'}"
 hostile cpus 'not a whole number' <<<'firecracker: {cpus: 1e9}'
 hostile many-cpus 'more than 32' <<<'firecracker: {cpus: 1000000000}'
+hostile few-cpus-too-many 'gets at most 4 (default)' <<<'firecracker: {cpus: 32}'
+hostile memory 'gets at most 4GiB (default)' <<<'firecracker: {memoryMiB: 1TiB}'
+hostile disk 'gets at most 16GiB (default)' <<<'firecracker: {diskMiB: 16TiB}'
+hostile disk-by-one 'gets at most 16GiB (default)' <<<'firecracker: {diskMiB: 16385}'
+hostile launch 'gets at most 2m (default)' <<<'firecracker: {launchTimeout: 1h}'
+hostile ttl 'gets at most 1h30m (default)' <<<'lease: {ttl: 720h}'
+hostile patterns 'one pattern too many' < <(
+    printf 'sync: {exclude: ['
+    printf 'a*b, %.0s' {1..2000}
+    echo 'c]}'
+)
 hostile merge 'not allowed' <<<$'firecracker: {cpus: 1}\n<<: {vmm: qemu}'
 hostile floor "counts only in the system's file" <<<'floor: {locked: [vmm]}'
 hostile escape 'byte 0x1b' <<<$'vmm: \e[2J'

@@ -130,12 +130,10 @@ static bool is_part_of(const struct config_key *key, const char *current, const 
 
 bool check_is_tightening(const struct config_key *key, const char *current, const char *next)
 {
-    int64_t now, then;
     if (key->rule == RULE_ENV_NAMES)
         return is_part_of(key, current, next);
-    if (key->type == CFG_DURATION)
-        return config_duration(current, &now) == 0 && config_duration(next, &then) == 0 &&
-               then <= now;
+    if (config_key_is_number(key))
+        return value_number(key, next) <= value_number(key, current);
     /* The default of a switch is its safe side. */
     return key->type == CFG_BOOL && str_eq(next, key->fallback);
 }

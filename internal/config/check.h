@@ -18,7 +18,8 @@ int check_image_choice(struct config_priv *p, struct error *err);
  * and may. ERR_TRUST. */
 int check_host_paths(const struct config_priv *p, const char *const *envp, struct error *err);
 
-/* True if `next` only takes away from `current` (a list that is a subset of it). */
+/* True if `next` only takes away from `current`: a part of the list, no larger a number, a switch
+ * on its safe side. */
 bool check_is_tightening(const struct config_key *key, const char *current, const char *next);
 
 #endif

@@ -139,7 +139,8 @@ struct config_key {
     const char *fallback; /* default, as text */
     const char *choices;  /* CFG_ENUM: "kvm|tcg" */
     int64_t min, max;     /* CFG_INT, CFG_MIB, CFG_DURATION (ms), CFG_CIDR (prefix length) */
-    bool host; /* names something of the host or weakens isolation: trusted sources only */
+    bool host;  /* names something of the host or weakens isolation: trusted sources only */
+    bool costs; /* the host pays for more of it: only trusted sources may raise it */
     const char *help;
     size_t offset; /* in struct config */
     enum config_rule rule;

@@ -38,13 +38,12 @@ static void test_locked(void **state)
 static void test_ceiling(void **state)
 {
     struct config_dir *d = *state;
-    struct config cfg;
     config_dir_write(d, SYS_FILE, "firecracker: {cpus: 2}\nfloor:\n  max: {firecracker.cpus: 3}\n");
     config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 3\n");
-    config_dir_load_ok(d, NULL, 0, &cfg);
-    assert_int_equal(cfg.firecracker.cpus, 3);
-    config_free(&cfg);
+    config_dir_trust_repo(d);
+    config_dir_expect_cpus(d, 3);
     config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 4\n");
+    config_dir_trust_repo(d);
     assert_int_equal(config_dir_refused(d, ":2:3: firecracker.cpus is more than 3, the system's"),
                      ERR_TRUST);
 }

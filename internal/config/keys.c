@@ -37,13 +37,14 @@ const struct config_key config_keys[] = {
     {CRABBOX("workRoot", "WORK_ROOT", "work-root"), .type = CFG_STRING, .rule = RULE_GUEST_DIR,
      .fallback = "/work/crabbox", AT(firecracker.work_root),
      .help = "directory in the guest below which working trees are placed"},
-    {CRABBOX("cpus", "CPUS", "cpus"), .type = CFG_INT, .min = 1, .max = 32, .fallback = "4",
-     AT(firecracker.cpus), .help = "vCPUs of the guest"},
+    {CRABBOX("cpus", "CPUS", "cpus"), .type = CFG_INT, .min = 1, .max = 32, .costs = true,
+     .fallback = "4", AT(firecracker.cpus), .help = "vCPUs of the guest"},
     {CRABBOX("memoryMiB", "MEMORY_MIB", "memory-mib"), .type = CFG_MIB, .min = 64, .max = 1 << 20,
-     .fallback = "4096", AT(firecracker.memory_mib), .help = "memory of the guest"},
+     .costs = true, .fallback = "4096", AT(firecracker.memory_mib), .help = "memory of the guest"},
     {CRABBOX("diskMiB", "DISK_MIB", "disk-mib"), .type = CFG_MIB, .min = 64, .max = 1 << 24,
-     .fallback = "16384", AT(firecracker.disk_mib),
-     .help = "size of the guest's disk; sparse, so it costs what is written"},
+     .costs = true, .fallback = "16384", AT(firecracker.disk_mib),
+     .help =
+         "size of the guest's disk; sparse, but a lease is made only where all of it would fit"},
     {CRABBOX("network", "NETWORK", "network"), .type = CFG_ENUM, .choices = "nat|cni", .host = true,
      .fallback = "cni", AT(firecracker.network),
      .help =
@@ -59,7 +60,7 @@ const struct config_key config_keys[] = {
      .fallback = "/opt/cni/bin", AT(firecracker.cni_bin_dir),
      .help = "directory of CNI plugins, for network: cni"},
     {CRABBOX("launchTimeout", "LAUNCH_TIMEOUT", "launch-timeout"), .type = CFG_DURATION,
-     .min = SECOND, .max = HOUR, .fallback = "2m", AT(firecracker.launch_timeout_ms),
+     .min = SECOND, .max = HOUR, .costs = true, .fallback = "2m", AT(firecracker.launch_timeout_ms),
      .help = "one deadline for the whole of warmup, from start to SSH ready"},
     {CRABBOX("deleteOnRelease", "DELETE_ON_RELEASE", "delete-on-release"), .type = CFG_BOOL,
      .host = true, .fallback = "true", AT(firecracker.delete_on_release),
@@ -143,6 +144,11 @@ const struct config_key *config_key_by_env(const char *env)
 size_t config_key_index(const struct config_key *key)
 {
     return (size_t)(key - config_keys);
+}
+
+bool config_key_is_number(const struct config_key *key)
+{
+    return key->type == CFG_INT || key->type == CFG_MIB || key->type == CFG_DURATION;
 }
 
 const char *config_type_name(enum config_type type)

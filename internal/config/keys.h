@@ -13,6 +13,9 @@ const struct config_key *config_key_by_name(const char *name);
 const struct config_key *config_key_by_env(const char *env);
 size_t config_key_index(const struct config_key *key);
 
+/* It has a value_number() that may be more or less. */
+bool config_key_is_number(const struct config_key *key);
+
 /* "integer", "duration", … for JSON and docs. */
 const char *config_type_name(enum config_type type);
 

@@ -114,17 +114,36 @@ static int apply_doc(struct config_priv *p, enum config_source src, const char *
 }
 
 /* The first entry that an untrusted file may not set; NULL if there is none. Handing fewer
- * variables to the guest than is allowed anyway is a tightening, and fine. */
+ * variables to the guest than is allowed anyway, or asking for less than it would get, is a
+ * tightening, and fine. */
 static const struct config_entry *first_untrusted(const struct config_priv *p,
                                                   const struct config_doc *doc)
 {
     for (size_t i = 0; i < doc->n_entries; i++) {
         const struct config_entry *e = &doc->entries[i];
         const struct config_slot *slot = &p->slots[config_key_index(e->key)];
-        if (e->key->host && !check_is_tightening(e->key, slot->text, e->value))
+        if ((e->key->host || e->key->costs) && !check_is_tightening(e->key, slot->text, e->value))
             return e;
     }
     return NULL;
+}
+
+/* Why an untrusted file may not set `bad`: "firecracker.cpus is 32, but ... at most 4 (default)".
+ */
+static void why_untrusted(const struct config_priv *p, const struct config_entry *bad,
+                          struct strbuf *out)
+{
+    const struct config_key *key = bad->key;
+    const struct config_slot *slot = &p->slots[config_key_index(key)];
+    if (!config_key_is_number(key)) {
+        strbuf_addf(out, "%s concerns the host and counts only from a trusted source", key->name);
+        return;
+    }
+    strbuf_addf(out, "%s is ", key->name);
+    value_format_number(key->type, value_number(key, bad->value), out);
+    strbuf_adds(out, ", but a repository that is not trusted gets at most ");
+    value_format_number(key->type, value_number(key, slot->text), out);
+    strbuf_addf(out, " (%s)", SHOWN(slot->origin));
 }
 
 /* What a repository may say: everything if this exact content was trusted, else only what harms
@@ -149,10 +168,16 @@ static int check_repo_trust(const struct config_args *args, const struct config_
                          "%s belongs to another user or can be written by anybody; nothing of it "
                          "was applied. Read it, then run: crabbox-fc trust add %s",
                          SHOWN(entry->path), quoted.buf);
+    _cleanup_strbuf_ struct strbuf why = STRBUF_INIT;
+    why_untrusted(p, bad, &why);
     return error_set(err, ERR_TRUST, 0,
-                     "%s:%zu:%zu: %s concerns the host and counts only from a trusted source; "
-                     "nothing of the file was applied. Read it, then run: crabbox-fc trust add %s",
-                     SHOWN(entry->path), bad->line, bad->column, bad->key->name, quoted.buf);
+                     "%s:%zu:%zu: %s; nothing of the file was applied. %s, then run: crabbox-fc "
+                     "trust add %s",
+                     SHOWN(entry->path), bad->line, bad->column, why.buf,
+                     config_key_is_number(bad->key)
+                         ? "Set it in your own configuration, or read the file"
+                         : "Read it",
+                     quoted.buf);
 }
 
 static void cleanup_source(struct source_file *f)

@@ -60,13 +60,13 @@ static void test_precedence(void **state)
     config_dir_write(d, USER_FILE,
                      "firecracker: {cpus: 3, memoryMiB: 2GiB, diskMiB: 3GiB, "
                      "user: usr}\n");
-    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 5\n  memoryMiB: 3GiB\n  diskMiB: 4GiB\n");
+    config_dir_write(d, REPO_FILE, "firecracker:\n  cpus: 1\n  memoryMiB: 1GiB\n  diskMiB: 1GiB\n");
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_CPUS=6");
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_MEMORY_MIB=4GiB");
     config_dir_load_ok(d, flags, 2, &cfg);
     assert_int_equal(cfg.firecracker.cpus, 8);
     assert_int_equal(cfg.firecracker.memory_mib, 4096);
-    assert_int_equal(cfg.firecracker.disk_mib, 4096);
+    assert_int_equal(cfg.firecracker.disk_mib, 1024);
     assert_string_equal(cfg.firecracker.user, "usr");
     assert_int_equal(cfg.lease.ttl_ms, 3600000);
     assert_string_equal(source_of(&cfg, "firecracker.cpus"), "flag:--cpus");
@@ -122,6 +122,7 @@ static void test_table(void **state)
         assert_true((k->type == CFG_ENUM) == (k->choices != NULL));
         assert_true((k->type == CFG_LIST) == (k->separator != 0));
         assert_true(k->type != CFG_PATH || k->host);
+        assert_true(!config_key_is_number(k) || k->host || k->costs);
         for (size_t j = 0; j < i; j++) {
             assert_string_not_equal(k->name, config_keys[j].name);
             assert_string_not_equal(k->env, config_keys[j].env);

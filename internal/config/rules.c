@@ -12,6 +12,8 @@
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
+#define LIST_MAX 1024 /* what a list costs grows with it: for each file, each variable */
+
 #define DNS_MAX 3 /* NET_DNS_MAX of net/net.h, a module that this one can't see */
 
 /* The whole of `s` is made of `set`. */
@@ -68,8 +70,10 @@ static const char *check_guest_dir(const char *s)
     return NULL;
 }
 
-static const char *check_env_name(const char *s)
+static const char *check_env_name(const char *s, unsigned index)
 {
+    if (index >= LIST_MAX)
+        return "one name too many (at most 1024)";
     if (strlen(s) > 255 || !all_of(s, LOWER UPPER DIGITS "_") || strchr(DIGITS, s[0]))
         return "not the name of an environment variable";
     return NULL;
@@ -83,6 +87,13 @@ static const char *check_address(const char *s, unsigned index)
     if (inet_pton(AF_INET, s, addr) != 1 && inet_pton(AF_INET6, s, addr) != 1)
         return "not an IP address";
     return NULL;
+}
+
+static const char *check_pattern(const char *s, unsigned index)
+{
+    if (index >= LIST_MAX)
+        return "one pattern too many (at most 1024)";
+    return strlen(s) > 1024 ? "longer than 1024 bytes" : NULL;
 }
 
 static const char *check_word(const char *s)
@@ -109,7 +120,7 @@ const char *rule_check(enum config_rule rule, const char *text, unsigned index)
     case RULE_GUEST_DIR:
         return check_guest_dir(text);
     case RULE_ENV_NAMES:
-        return check_env_name(text);
+        return check_env_name(text, index);
     case RULE_ADDRESSES:
         return check_address(text, index);
     case RULE_SHA256:
@@ -117,7 +128,7 @@ const char *rule_check(enum config_rule rule, const char *text, unsigned index)
     case RULE_WORD:
         return check_word(text);
     case RULE_PATTERNS:
-        return strlen(text) > 1024 ? "longer than 1024 bytes" : NULL;
+        return check_pattern(text, index);
     case RULE_NONE:
         return NULL;
     }

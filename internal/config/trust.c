@@ -182,7 +182,7 @@ static int describe(const char *path, const struct source_file *file, const char
         return -1;
     for (size_t i = 0; i < doc.n_entries; i++) {
         const struct config_entry *e = &doc.entries[i];
-        if (e->key->host)
+        if (e->key->host || e->key->costs)
             strbuf_addf(keys, "%s = %s (line %zu)\n", e->key->name, e->value, e->line);
     }
     return 0;

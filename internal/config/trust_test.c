@@ -46,6 +46,10 @@ static void test_hostile_files(void **state)
         {"firecracker: {cpus: 1000000000}\n", "more than 32", ERR_CONFIG},
         {"firecracker: {diskMiB: 99999999TiB}\n", "more than 16TiB", ERR_CONFIG},
         {"floor: {locked: [vmm]}\n", "counts only in the system's file", ERR_CONFIG},
+        {"firecracker:\n  cpus: 5\n", ":2:3: firecracker.cpus is 5, but", ERR_TRUST},
+        {"firecracker:\n  memoryMiB: 4097\n", ":2:3: firecracker.memoryMiB is 4097MiB", ERR_TRUST},
+        {"firecracker: {diskMiB: 16TiB}\n", "gets at most 16GiB (default)", ERR_TRUST},
+        {"firecracker: {launchTimeout: 1h}\n", "gets at most 2m (default)", ERR_TRUST},
         {"a: &a [x]\nb: *a\n", "unknown key", ERR_CONFIG},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -95,10 +99,12 @@ static void test_every_key(void **state)
         else
             (void)str_format(text, sizeof text, "%s: %s\n", key->name, value);
         config_dir_write(d, REPO_FILE, text);
-        if (key->host) {
+        if (key->host || key->costs) {
             assert_int_equal(config_dir_refused(d, key->name), ERR_TRUST);
-            continue;
+            config_dir_trust_repo(d);
         }
+        if (key->host)
+            continue;
         struct config cfg;
         config_dir_load_ok(d, NULL, 0, &cfg);
         assert_true(str_has_prefix(config_value_source(&cfg, key), "repo:"));
@@ -151,6 +157,31 @@ static void test_a_guest_does_not_outlive_its_work(void **state)
         config_dir_load_ok(d, NULL, 0, &cfg);
         config_free(&cfg);
     }
+}
+
+/* It gets what it would get without its file, or less: by what the user and the system set. */
+static void test_no_more_than_without_the_file(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    const struct config_flag flag = {"firecracker.cpus", "8", "--cpus"};
+    config_dir_write(d, REPO_FILE, "firecracker: {cpus: 4, memoryMiB: 4GiB, diskMiB: 16GiB}\n");
+    config_dir_expect_cpus(d, 4);
+    config_dir_write(d, USER_FILE, "firecracker: {cpus: 6, diskMiB: 2GiB}\n");
+    assert_int_equal(config_dir_refused(d, "firecracker.diskMiB is 16GiB, but a repository that is "
+                                           "not trusted gets at most 2GiB (user:"),
+                     ERR_TRUST);
+    (void)config_dir_refused(d, "Set it in your own configuration, or read the file, then run: "
+                                "crabbox-fc trust add '");
+    config_dir_write(d, REPO_FILE, "firecracker: {cpus: 5, diskMiB: 2048}\n");
+    config_dir_expect_cpus(d, 5);
+    config_dir_load_ok(d, &flag, 1, &cfg); /* what is typed is the user's own word */
+    assert_int_equal(cfg.firecracker.cpus, 8);
+    config_free(&cfg);
+    config_dir_write(d, REPO_FILE, "firecracker: {cpus: 7, diskMiB: 64}\n");
+    (void)config_dir_refused(d, "firecracker.cpus is 7, but");
+    config_dir_trust_repo(d);
+    config_dir_expect_cpus(d, 7);
 }
 
 /* The link's target is never read: no word of it may show up anywhere. */
@@ -313,7 +344,8 @@ static void test_trust_add_errors(void **state)
     assert_int_equal(s.n, 0);
     (void)str_copy(shown, sizeof shown, r.sha256);
     assert_int_equal(trust_add(config_dir_envp(d), path, shown, &r, &err), 0);
-    assert_string_equal(r.keys.buf, "firecracker.binary = /opt/a/firecracker (line 3)\n");
+    assert_string_equal(r.keys.buf, "firecracker.cpus = 2 (line 2)\n"
+                                    "firecracker.binary = /opt/a/firecracker (line 3)\n");
     strbuf_free(&r.keys);
 }
 
@@ -408,6 +440,7 @@ int main(void)
         CONFIG_DIR_TEST(test_every_key),
         CONFIG_DIR_TEST(test_tightening),
         CONFIG_DIR_TEST(test_a_guest_does_not_outlive_its_work),
+        CONFIG_DIR_TEST(test_no_more_than_without_the_file),
         CONFIG_DIR_TEST(test_repo_symlink),
         CONFIG_DIR_TEST(test_repo_symlink_shadow),
         CONFIG_DIR_TEST(test_repo_not_a_file),

@@ -270,12 +270,37 @@ static void test_shown(void **state)
     assert_null(strchr(SHOWN(path), '?'));
 }
 
+/* What a list costs, for each file of a tree, each variable, has an end. */
+static void test_lists_are_bounded(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"sync.exclude", "run.allowEnv"};
+    const struct value_ctx ctx = {.home = NULL, .cwd = NULL};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char why[VALUE_WHY_MAX];
+        const struct config_key *key = config_key_by_name(names[i]);
+        _cleanup_strbuf_ struct strbuf raw = STRBUF_INIT, out = STRBUF_INIT;
+        for (int n = 0; n < 1023; n++)
+            strbuf_addf(&raw, "A%c", key->separator);
+        strbuf_adds(&raw, "A");
+        assert_int_equal(value_normalise(key, raw.buf, &ctx, &out, why), 0);
+        strbuf_addf(&raw, "%cB", key->separator);
+        assert_int_equal(value_normalise(key, raw.buf, &ctx, &out, why), -1);
+        if (!strstr(why, "too many (at most 1024)"))
+            fail_msg("%s", why);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_canonical_is_stable),
-        cmocka_unit_test(test_home),      cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_printable), cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_canonical_is_stable),
+        cmocka_unit_test(test_home),
+        cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_lists_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,7 +263,7 @@ static int read_max(struct reader *r)
         yaml_mark_t at = r->event.start_mark;
         const struct config_key *key = config_key_by_name(reader_text(r));
         char meant[96];
-        if (!key || (key->type != CFG_INT && key->type != CFG_MIB && key->type != CFG_DURATION))
+        if (!key || !config_key_is_number(key))
             return reader_fail(r, at,
                                "\"floor.max\" takes full names of numeric keys, such as "
                                "\"firecracker.cpus\"%s",

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/keys.h"
 #include "config/trust.h"
 #include "sys/file.h"
 
@@ -151,8 +152,9 @@ const char *config_dir_weaker(const struct config_key *key)
     static char text[32];
     if (key->type == CFG_BOOL)
         return str_eq(key->fallback, "true") ? "false" : "true";
-    if (key->type != CFG_DURATION)
+    if (!config_key_is_number(key))
         return config_dir_sample(key);
-    (void)str_format(text, sizeof text, "%lldms", (long long)key->max);
+    (void)str_format(text, sizeof text, "%lld%s", (long long)key->max,
+                     key->type == CFG_DURATION ? "ms" : "");
     return text;
 }

@@ -76,7 +76,10 @@ static void add_row(const struct config_key *key, struct strbuf *out)
     add_default(key, out);
     strbuf_adds(out, "` | ");
     add_values(key, out);
-    strbuf_addf(out, " | `%s` | `--%s` | %s | %s |\n", key->env, key->flag, key->host ? "yes" : "",
+    strbuf_addf(out, " | `%s` | `--%s` | %s | %s |\n", key->env, key->flag,
+                key->host    ? "yes"
+                : key->costs ? "to raise"
+                             : "",
                 key->help);
 }
 
@@ -126,7 +129,8 @@ void config_doc_example(struct strbuf *out)
         "# Configuration of crabbox-fc: every key with its default. docs/CONFIG.md says more.\n"
         "# Places: /etc/crabbox-fc/config.yaml, ~/.config/crabbox-fc/config.yaml, and\n"
         "# .crabbox-fc.yaml in a repository, where keys marked [trusted] count only after\n"
-        "# `crabbox-fc trust add`. Remove the # in front of a key, and of its block.\n");
+        "# `crabbox-fc trust add`, and those marked [trusted to raise] may be lowered before.\n"
+        "# Remove the # in front of a key, and of its block.\n");
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         block_of(key, block);
@@ -138,6 +142,8 @@ void config_doc_example(struct strbuf *out)
         add_comment(indent, key->help, out);
         if (key->host)
             strbuf_addf(out, "%s[trusted]\n", indent);
+        else if (key->costs)
+            strbuf_addf(out, "%s[trusted to raise]\n", indent);
         strbuf_addf(out, "#%s%s: ", *block ? "  " : "", leaf_of(key));
         add_default(key, out);
         strbuf_addc(out, '\n');
