@@ -106,6 +106,7 @@ hostile disk 'gets at most 16GiB (default)' <<<'firecracker: {diskMiB: 16TiB}'
 hostile disk-by-one 'gets at most 16GiB (default)' <<<'firecracker: {diskMiB: 16385}'
 hostile launch 'gets at most 2m (default)' <<<'firecracker: {launchTimeout: 1h}'
 hostile ttl 'gets at most 1h30m (default)' <<<'lease: {ttl: 720h}'
+hostile overcommit 'disk.overcommit concerns the host' <<<'disk: {overcommit: true}'
 hostile patterns 'one pattern too many' < <(
     printf 'sync: {exclude: ['
     printf 'a*b, %.0s' {1..2000}

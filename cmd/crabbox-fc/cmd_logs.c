@@ -38,7 +38,7 @@ static int show(int dirfd, const char *name, bool heading, struct error *err)
         printf("==> %s <==\n", name);
     off_t begin = logcap_begin(fd);
     if (begin > 0 && lseek(fd, begin, SEEK_SET) == begin)
-        printf("[the first %lld bytes were dropped: a log keeps its end only]\n", (long long)begin);
+        printf("[at least %lld bytes were dropped: a log keeps its end only]\n", (long long)begin);
     return copy_printable(fd, err);
 }
 

@@ -17,13 +17,14 @@ static int print_text(const struct lease_entry *e, struct error *err)
     return out_printf(err,
                       "lease     %s\nslug      %s\nname      %s\nstate     %s%s\n"
                       "vmm       %s %s, pid %d%s%s\nmachine   %lld vCPU, %lld MiB memory, %lld MiB "
-                      "disk\nssh       %s@%s:%lld\nkernel    %s\nrootfs    %s (pin %s)\n"
+                      "disk%s\nssh       %s@%s:%lld\nkernel    %s\nrootfs    %s (pin %s)\n"
                       "expires   %s%s\n",
                       e->id, l->slug, l->name, state, e->locked ? " (busy)" : "", l->vmm.backend,
                       l->vmm.accel, (int)l->vmm.proc.pid,
                       str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "",
                       l->vmm.sandbox ? ", confined" : ", not confined", (long long)l->cpus,
-                      (long long)l->memory_mib, (long long)l->disk_mib, l->user, l->net.lease_addr,
+                      (long long)l->memory_mib, (long long)l->disk_mib,
+                      l->disk_overcommit ? " (overcommitted)" : "", l->user, l->net.lease_addr,
                       (long long)l->ssh_port, l->kernel_release, l->rootfs, l->pin,
                       !l->keep && left[0] != '-' ? "in " : "",
                       l->keep          ? "never (kept)"

@@ -68,6 +68,9 @@ struct config {
         const char *vmm; /* of the program that qemu.binary or firecracker.binary names */
     } pin;
     struct {
+        bool overcommit; /* disk.overcommit = false: all that guests may write has to fit */
+    } disk;
+    struct {
         int64_t ttl_ms;          /* lease.ttl = 90m */
         int64_t idle_timeout_ms; /* lease.idleTimeout = 30m */
         int64_t stop_timeout_ms; /* lease.stopTimeout = 10s: graceful shutdown, then SIGKILL */

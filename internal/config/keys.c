@@ -97,6 +97,10 @@ const struct config_key config_keys[] = {
     {PIN("rootfs", "ROOTFS"), AT(pin.rootfs), .help = "the same for the root filesystem"},
     {PIN("vmm", "VMM"), AT(pin.vmm),
      .help = "the same for the program that qemu.binary or firecracker.binary names"},
+    {OURS("disk.overcommit", "DISK_OVERCOMMIT", "disk-overcommit"), .type = CFG_BOOL, .host = true,
+     .fallback = "false", AT(disk.overcommit),
+     .help = "make leases also where their guests may together write more than the disk can take; "
+             "once it is full, all of them fail"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .host = true, .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,

@@ -167,6 +167,8 @@ cJSON *lease_to_json(const struct lease *l, const struct lease_step_names *steps
         else
             (void)cJSON_AddBoolToObject(j, f->key, *(const bool *)p);
     }
+    if (l->disk_overcommit)
+        (void)cJSON_AddBoolToObject(j, "diskOvercommit", true);
     (void)cJSON_AddItemToObject(j, "net", net_lease_to_json(&l->net));
     (void)cJSON_AddItemToObject(j, "vmm", vmm_ref_to_json(&l->vmm));
     cJSON *keeper = cJSON_AddObjectToObject(j, "keeper");
@@ -255,6 +257,7 @@ int lease_from_json(const cJSON *j, const struct lease_step_names *steps, struct
     if (state_from_json(j, &l.state, err) < 0 || fields_from_json(j, &l, err) < 0 ||
         check_ranges(&l, err) < 0 || marks_from_json(j, steps, &l, err) < 0)
         return -1;
+    l.disk_overcommit = json_opt_bool(j, "diskOvercommit", false);
     const cJSON *net = cJSON_GetObjectItemCaseSensitive(j, "net");
     const cJSON *vmm = cJSON_GetObjectItemCaseSensitive(j, "vmm");
     if (net_lease_from_json(net, &l.net, err) < 0)

@@ -49,6 +49,7 @@ struct lease {
     int64_t ttl_s, idle_timeout_s;
     int64_t stop_timeout_ms; /* grace for the guest's own shutdown */
     int64_t cpus, memory_mib, disk_mib;
+    bool disk_overcommit; /* made without looking whether all of the disk fits the host */
     char user[LEASE_USER_SIZE];
     char work_root[LEASE_PATH_SIZE];
     int64_t ssh_port;

@@ -81,6 +81,7 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     l->cpus = cfg->firecracker.cpus;
     l->memory_mib = cfg->firecracker.memory_mib;
     l->disk_mib = cfg->firecracker.disk_mib;
+    l->disk_overcommit = cfg->disk.overcommit;
     l->ssh_port = 22;
     (void)str_copy(l->image_kind, sizeof l->image_kind,
                    c->image.kind == IMAGE_OURS ? "ours" : "stock");
@@ -120,8 +121,11 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
         net_check_rights(err) < 0 || step_net_check(c, err) < 0 ||
         image_load(cfg, &c->image, err) < 0 || check_pins(c, err) < 0 || describe(c, req, err) < 0)
         return -1;
+    const char *stock = c->image.kind == IMAGE_STOCK ? c->image.rootfs : NULL;
     const struct admission need = {.memory_mib = c->lease.memory_mib,
+                                   .disk_mib = diskroom_disk_mib(c->lease.disk_mib, stock),
                                    .cpus = c->lease.cpus,
+                                   .overcommit = cfg->disk.overcommit,
                                    .emulated = str_eq(c->lease.vmm.accel, "tcg")};
     c->reservation_fd = admission_reserve(&c->ops->store, &need, NULL, &c->deadline, err);
     return c->reservation_fd < 0 ? -1 : 0;

@@ -9,7 +9,7 @@
 #include "sys/lock.h"
 
 #define MAKING "making"    /* its locked ranges are the reservations */
-#define GATE   "admission" /* held from looking to reserving */
+#define GATE   "admission" /* held from looking to reserving, and while a disk gets its name */
 
 /* What a lease takes besides its guest's memory, generously measured. */
 #define VMM_MIB          48
@@ -18,13 +18,21 @@
 #define LEASE_TASKS      16  /* and one a vCPU */
 #define OWN_FDS          40  /* that this process opens on its way */
 
+/* Where in MAKING disks are reserved; memory is before it. */
+#define DISK_RANGE ((off_t)1 << 44)
+
 struct reserved {
-    int64_t leases, memory_mib;
+    int64_t leases, memory_mib, disk_mib;
 };
 
 int64_t admission_memory_mib(const struct admission *a)
 {
     return a->memory_mib + (a->emulated ? VMM_EMULATED_MIB : VMM_MIB);
+}
+
+int64_t admission_disk_mib(const struct admission *a)
+{
+    return (a->overcommit ? 0 : a->disk_mib) + DISKROOM_EXTRA_MIB;
 }
 
 static struct flock range(off_t start, off_t len)
@@ -34,7 +42,7 @@ static struct flock range(off_t start, off_t len)
 
 /* Adds up the ranges that others hold between two offsets (end 0: to the end of all offsets). The
  * kernel names any one that conflicts, so both sides of it are asked again. */
-static int count(int fd, off_t start, off_t end, struct reserved *sum)
+static int count(int fd, off_t start, off_t end, int64_t *n, int64_t *sum)
 {
     struct flock f = range(start, end ? end - start : 0);
     if (end && end <= start)
@@ -43,17 +51,27 @@ static int count(int fd, off_t start, off_t end, struct reserved *sum)
         return -1;
     if (f.l_type == F_UNLCK)
         return 0;
-    sum->leases++;
-    sum->memory_mib += f.l_len;
-    if (f.l_start > start && count(fd, start, f.l_start, sum) < 0)
+    (*n)++;
+    *sum += f.l_len;
+    if (f.l_start > start && count(fd, start, f.l_start, n, sum) < 0)
         return -1;
-    return f.l_len ? count(fd, f.l_start + f.l_len, end, sum) : 0;
+    return f.l_len ? count(fd, f.l_start + f.l_len, end, n, sum) : 0;
 }
 
-/* The first gap that is long enough. The gate is held, so nobody else looks for one. */
-static int reserve(int fd, int64_t len)
+static int count_all(int fd, struct reserved *out)
 {
-    struct flock f = range(0, len);
+    int64_t disks = 0;
+    *out = (struct reserved){0};
+    if (count(fd, 0, DISK_RANGE, &out->leases, &out->memory_mib) < 0)
+        return -1;
+    return count(fd, DISK_RANGE, 0, &disks, &out->disk_mib);
+}
+
+/* The first gap from `start` that is long enough. The gate is held, so nobody else looks for one.
+ */
+static int reserve(int fd, off_t start, int64_t len)
+{
+    struct flock f = range(start, len);
     for (;;) {
         struct flock held = f;
         if (fcntl(fd, F_OFD_SETLK, &f) == 0)
@@ -88,16 +106,43 @@ static int check(const struct demand *d, const struct reserved *others, struct e
                      d->room, d->unit, d->next);
 }
 
+/* Of the disk more than one has a part. Those who overcommit count what is there now only. */
+static int check_disk(const char *where, const struct admission *a, const struct reserved *others,
+                      const struct host_room *r, const struct disk_promises *promised,
+                      struct error *err)
+{
+    int64_t needs = admission_disk_mib(a), kept = diskroom_kept_mib(r->disk_total_mib);
+    int64_t making = a->overcommit ? others->leases * DISKROOM_EXTRA_MIB : others->disk_mib;
+    int64_t there = a->overcommit ? 0 : promised->mib;
+    if (needs + making <= r->disk_mib - kept - there)
+        return 0;
+    (void)error_set(err, ERR_ENV, 0,
+                    "too little disk space for a lease: it needs %" PRId64 " MiB; %s has %" PRId64
+                    " MiB free",
+                    needs, where, r->disk_mib);
+    if (there)
+        (void)error_append(err,
+                           ", of which the guests of %" PRId64
+                           " lease%s there may still fill %" PRId64 " MiB",
+                           promised->leases, promised->leases == 1 ? "" : "s", there);
+    if (making)
+        (void)error_append(err, ", those being made now need %" PRId64 " MiB", making);
+    return error_append(err,
+                        ", and %" PRId64 " MiB stay free for the host; next: crabbox-fc stop a "
+                        "lease, give the guest a smaller disk (--disk), or set "
+                        "CRABBOX_FC_STATE_DIR to a larger disk",
+                        kept);
+}
+
 static int check_all(const char *where, const struct admission *a, const struct reserved *others,
-                     const struct host_room *r, struct error *err)
+                     const struct host_room *r, const struct disk_promises *promised,
+                     struct error *err)
 {
     const int64_t n = others->leases;
     const int64_t tasks = LEASE_TASKS + a->cpus;
     const struct demand demands[] = {
         {"memory", " MiB", admission_memory_mib(a), others->memory_mib, r->memory_mib, "the host",
          "crabbox-fc stop a lease, or give the guest less (--memory)"},
-        {"disk space", " MiB", ADMISSION_DISK_MIB, n * ADMISSION_DISK_MIB, r->disk_mib, where,
-         "free some, or set CRABBOX_FC_STATE_DIR to a larger disk"},
         {"inodes", "", ADMISSION_INODES, n * ADMISSION_INODES, r->inodes, where,
          "remove files from the disk of the state directory"},
         {"room for open files", "", LEASE_FILES, n * LEASE_FILES, r->files, "the host",
@@ -109,37 +154,64 @@ static int check_all(const char *where, const struct admission *a, const struct 
     for (size_t i = 0; i < ARRAY_LEN(demands); i++)
         if (check(&demands[i], others, err) < 0)
             return -1;
-    return 0;
+    return check_disk(where, a, others, r, promised, err);
 }
 
 int admission_look(const char *where, const struct admission *a, const struct host_room *room,
-                   struct error *err)
+                   const struct disk_promises *promised, struct error *err)
 {
     const struct reserved nobody = {0};
-    return check_all(where, a, &nobody, room, err);
+    const struct disk_promises nothing = {0};
+    return check_all(where, a, &nobody, room, promised ? promised : &nothing, err);
+}
+
+/* Holds what both files below <state> are about: who looks, and who changes what is looked at. */
+static int take_gate(const struct store *s, const struct deadline *d, struct error *err)
+{
+    int gate = lock_wait(s->fd, GATE, true, d, err);
+    return gate < 0 ? error_prefix(err, "%s/" GATE, s->path) : gate;
 }
 
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err)
 {
-    struct reserved others = {0};
+    struct reserved others;
+    struct disk_promises promised;
     struct host_room now = room ? *room : (struct host_room){0};
     if (!room)
         host_room(&host_paths_default, s->fd, &now);
     /* First without the others: on a full disk not even the files below could be made. */
-    if (admission_look(s->path, a, &now, err) < 0)
+    if (admission_look(s->path, a, &now, NULL, err) < 0)
         return -1;
-    _cleanup_close_ int gate = lock_wait(s->fd, GATE, true, d, err);
+    _cleanup_close_ int gate = take_gate(s, d, err);
     if (gate < 0)
-        return error_prefix(err, "%s/" GATE, s->path);
+        return -1;
     _cleanup_close_ int fd = openat(s->fd, MAKING, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || count(fd, 0, 0, &others) < 0)
+    if (fd < 0 || count_all(fd, &others) < 0)
         return error_set(err, ERR_IO, errno, "%s/" MAKING, s->path);
+    if (diskroom_promised(s->leases_fd, &promised, err) < 0)
+        return -1;
     if (!room) /* while we waited, leases have been made */
         host_room(&host_paths_default, s->fd, &now);
-    if (check_all(s->path, a, &others, &now, err) < 0)
+    if (check_all(s->path, a, &others, &now, &promised, err) < 0)
         return -1;
-    if (reserve(fd, admission_memory_mib(a)) < 0)
+    if (reserve(fd, 0, admission_memory_mib(a)) < 0 ||
+        reserve(fd, DISK_RANGE, a->disk_mib + DISKROOM_EXTRA_MIB) < 0)
         return error_set(err, ERR_IO, errno, "reserve in %s/" MAKING, s->path);
     return TAKE_FD(fd);
+}
+
+int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const struct deadline *d,
+                        struct error *err)
+{
+    struct flock f = range(DISK_RANGE, 0);
+    f.l_type = F_UNLCK;
+    _cleanup_close_ int gate = take_gate(s, d, err);
+    if (gate < 0)
+        return -1;
+    if (renameat(lease_dirfd, DISK_NEW, lease_dirfd, DISK_FILE) < 0)
+        return error_set(err, ERR_IO, errno, "rename " DISK_NEW " to " DISK_FILE);
+    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &f) < 0)
+        return error_set(err, ERR_IO, errno, "give room back in %s/" MAKING, s->path);
+    return 0;
 }

@@ -1,10 +1,19 @@
 /* admission.h: whether the host can carry one more lease, asked before anything is touched.
  *
  * A lease that is being made has not used yet what it will need, so the host's figures don't show
- * it. Each warmup therefore reserves: it holds a lock on as many bytes of <state>/making as its
- * guest has MiB of memory, until the lease is ready or given up. The kernel drops the lock when
- * the process dies; there is nothing to clean up. What all of them reserve, and what this lease
- * needs, must be there.
+ * it. Each warmup therefore reserves: it holds locks on as many bytes of <state>/making as its
+ * guest has MiB of memory, and behind them as many as it may take MiB of the disk. The kernel drops
+ * the locks when the process dies; there is nothing to clean up. What all of them reserve, and what
+ * this lease needs, must be there.
+ *
+ *   admission_reserve      before anything is made
+ *   admission_disk_made    the disk gets its name; from now on the file itself stands for it
+ *   close the descriptor   the lease is ready or given up
+ *
+ * A guest's disk counts in full for as long as it is there (diskroom.h), unless disk.overcommit
+ * says otherwise: a guest that fills its disk takes nothing that another was promised, nor the room
+ * that records and the host need. Leases of other state directories on the same filesystem can't be
+ * seen; what they have taken is, and what is kept free is meant for such surprises.
  *
  * A guest's memory counts in full while its lease is being made, though it is touched only as the
  * guest uses it; once ready, only what it has touched counts, through the host's own figures.
@@ -15,27 +24,36 @@
 #include <stdbool.h>
 
 #include "lease/store.h"
+#include "ops/diskroom.h"
 #include "sys/host.h"
 
 struct admission {
     int64_t memory_mib; /* of the guest */
+    int64_t disk_mib;   /* of the guest */
     int64_t cpus;
-    bool emulated; /* the VMM translates the guest's code and needs room for it */
+    bool emulated;   /* the VMM translates the guest's code and needs room for it */
+    bool overcommit; /* only what the lease takes beside its disk has to fit */
 };
 
-/* What one lease takes of the disk of the state directory; admission_memory_mib of memory. */
-#define ADMISSION_DISK_MIB 64 /* seed, keys, logs, the first blocks of its disk */
-#define ADMISSION_INODES   32
+/* What one lease takes of the disk of the state directory, and of memory. */
+#define ADMISSION_INODES 32
 int64_t admission_memory_mib(const struct admission *a);
+int64_t admission_disk_mib(const struct admission *a);
 
-/* Whether one lease fits into `room`: what admission_reserve asks first, and it changes nothing.
- * `where` names the directory whose disk the room is of. ERR_ENV with the figures. */
+/* Whether one lease fits into `room` beside what is promised to those that are there (NULL:
+ * nothing). It changes nothing. `where` names the directory whose disk the room is of. ERR_ENV with
+ * the figures. */
 int admission_look(const char *where, const struct admission *a, const struct host_room *room,
-                   struct error *err);
+                   const struct disk_promises *promised, struct error *err);
 
 /* Returns a descriptor that holds the reservation, or -1: ERR_ENV with what is needed and what is
  * there. `room` is for tests (NULL: what the host has now). */
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err);
+
+/* Names the disk that was made in the lease's directory and gives its reservation back, both in one
+ * step for whoever looks. `fd` is the reservation, or -1. */
+int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const struct deadline *d,
+                        struct error *err);
 
 #endif

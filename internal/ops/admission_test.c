@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,8 +43,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static const struct admission small = {.memory_mib = 512, .cpus = 2};
-static const struct host_room plenty = {HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT,
+static const struct admission small = {.memory_mib = 512, .disk_mib = 64, .cpus = 2};
+static const struct host_room plenty = {HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT,
                                         HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT};
 
 static void each_shortage_is_told_with_figures(void **state)
@@ -53,12 +54,13 @@ static void each_shortage_is_told_with_figures(void **state)
         struct host_room room;
         const char *needs, *has;
     } cases[] = {
-        {{559, 999, 9999, 999, 999, 999}, "needs 560 MiB", "559 MiB"},
-        {{999, 17, 9999, 999, 999, 999}, "needs 18", "17"},
-        {{999, 999, 255, 999, 999, 999}, "needs 256", "255"},
-        {{999, 999, 9999, 39, 999, 999}, "needs 40", "39"},
-        {{999, 999, 9999, 999, 63, 999}, "needs 64 MiB", "63 MiB"},
-        {{999, 999, 9999, 999, 999, 31}, "needs 32", "31"},
+        {{559, 999, 9999, 999, 999, 999, 999}, "needs 560 MiB", "559 MiB"},
+        {{999, 17, 9999, 999, 999, 999, 999}, "needs 18", "17"},
+        {{999, 999, 255, 999, 999, 999, 999}, "needs 256", "255"},
+        {{999, 999, 9999, 39, 999, 999, 999}, "needs 40", "39"},
+        {{999, 999, 9999, 999, 159, 999, 999}, "needs 96 MiB", "159 MiB free, and 64 MiB stay"},
+        {{999, 999, 9999, 999, 595, 999, 10000}, "needs 96 MiB", "595 MiB free, and 500 MiB stay"},
+        {{999, 999, 9999, 999, 999, 31, 999}, "needs 32", "31"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct error e = ERROR_INIT;
@@ -68,7 +70,7 @@ static void each_shortage_is_told_with_figures(void **state)
             !strstr(e.msg, "next: "))
             fail_msg("%s", e.msg);
     }
-    struct host_room just = {560, 18, 256, 40, 64, 32};
+    struct host_room just = {560, 18, 256, 40, 160, 32, 999};
     int fd = admission_reserve(&f->store, &small, &just, NULL, NULL);
     assert_true(fd >= 0);
     (void)close(fd);
@@ -97,6 +99,114 @@ static void leases_in_the_making_count(void **state)
     held[0] = admission_reserve(&f->store, &small, &room, NULL, NULL);
     assert_true(held[0] >= 0);
     (void)close(held[0]);
+}
+
+/* A lease's disk as a step leaves it: so large, so much of it taken. */
+static int lease_dir(const struct fixture *f, const char *id, int64_t size_mib, int64_t taken_mib)
+{
+    char name[64], byte[4096] = {1};
+    assert_int_equal(mkdirat(f->store.leases_fd, id, 0700), 0);
+    int dir = openat(f->store.leases_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    (void)str_format(name, sizeof name, "%s/" DISK_NEW, id);
+    _cleanup_close_ int fd = openat(f->store.leases_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(dir >= 0 && fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)size_mib << 20), 0);
+    for (int64_t at = 0; at < taken_mib << 20; at += (int64_t)sizeof byte)
+        assert_int_equal(pwrite(fd, byte, sizeof byte, (off_t)at), sizeof byte);
+    return dir;
+}
+
+/* A disk counts once, whether it is being made or there, and in what it may still grow by. */
+static void a_disk_counts_until_it_is_full(void **state)
+{
+    struct fixture *f = *state;
+    struct host_room room = plenty;
+    struct error e = ERROR_INIT;
+    struct disk_promises p;
+    room.disk_mib = 64 + 2 * 96;
+    room.disk_total_mib = 999;
+    int making = admission_reserve(&f->store, &small, &room, NULL, NULL);
+    int second = admission_reserve(&f->store, &small, &room, NULL, NULL);
+    assert_true(making >= 0 && second >= 0);
+    assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
+    bool told = strstr(e.msg, "256 MiB free, those being made now need 192 MiB, and 64 MiB stay");
+    if (!told)
+        fail_msg("%s", e.msg);
+    (void)close(second);
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
+    assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
+    assert_int_equal(p.leases, 0);
+    assert_int_equal(admission_disk_made(&f->store, making, dir, NULL, NULL), 0);
+    assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
+    assert_int_equal(p.leases, 1);
+    assert_in_range(p.mib, 64 - 8 + DISKROOM_EXTRA_MIB - 1, 64 - 8 + DISKROOM_EXTRA_MIB);
+    room.disk_mib -= 8; /* what it has taken is no longer free */
+    second = admission_reserve(&f->store, &small, &room, NULL, NULL);
+    assert_true(second >= 0);
+    assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
+    assert_non_null(strstr(e.msg, "of which the guests of 1 lease there may still fill 88 MiB, "
+                                  "those being made now need 96 MiB"));
+    (void)close(second);
+    assert_int_equal(unlinkat(dir, DISK_FILE, 0), 0);
+    room.disk_mib += 8;
+    second = admission_reserve(&f->store, &small, &room, NULL, NULL);
+    assert_true(second >= 0); /* memory is still reserved, the disk is not */
+    (void)close(second);
+    (void)close(making);
+}
+
+/* What shares its blocks with the image may have to write all of them anew. */
+static void a_clone_that_shares_its_blocks_counts_in_full(void **state)
+{
+    struct fixture *f = *state;
+    struct disk_promises p;
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
+    assert_int_equal(file_write_new(dir, DISK_SHARED, "", 0, 0600, NULL), 0);
+    assert_int_equal(admission_disk_made(&f->store, -1, dir, NULL, NULL), 0);
+    assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
+    assert_int_equal(p.mib, 64 + DISKROOM_EXTRA_MIB);
+}
+
+/* A root that is larger than the disk that was asked for is cloned whole. */
+static void a_stock_root_is_never_made_smaller(void **state)
+{
+    const struct fixture *f = *state;
+    char path[PATH_MAX];
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 100, 0);
+    assert_true(dir >= 0);
+    (void)str_format(path, sizeof path, "%s/leases/cbx_000000000001/" DISK_NEW, f->path);
+    assert_int_equal(diskroom_disk_mib(64, path), 100);
+    assert_int_equal(diskroom_disk_mib(128, path), 128);
+    assert_int_equal(diskroom_disk_mib(64, NULL), 64);
+}
+
+/* Chosen openly: only what a lease takes beside its disk has to fit, by those who chose it. */
+static void who_overcommits_looks_at_what_is_free_now(void **state)
+{
+    struct fixture *f = *state;
+    struct host_room room = plenty;
+    struct admission over = small;
+    over.overcommit = true;
+    over.disk_mib = 1 << 24;
+    room.disk_mib = 64 + 2 * DISKROOM_EXTRA_MIB;
+    room.disk_total_mib = 999;
+    int first = admission_reserve(&f->store, &over, &room, NULL, NULL);
+    int second = admission_reserve(&f->store, &over, &room, NULL, NULL);
+    assert_true(first >= 0 && second >= 0);
+    assert_int_equal(admission_reserve(&f->store, &over, &room, NULL, NULL), -1);
+    room.disk_mib = 1 << 23;
+    assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, NULL), -1);
+    (void)close(first);
+    (void)close(second);
+}
+
+static void a_part_of_the_disk_is_kept(void **state)
+{
+    (void)state;
+    assert_int_equal(diskroom_kept_mib(100), 64);
+    assert_int_equal(diskroom_kept_mib(100000), 5000);
+    assert_int_equal(diskroom_kept_mib(100000000), 16384);
+    assert_int_equal(diskroom_kept_mib(HOST_NO_LIMIT), 0);
 }
 
 static void a_dead_process_reserves_nothing(void **state)
@@ -133,7 +243,8 @@ static void many_at_once_fill_the_host_and_no_more(void **state)
     struct host_room room = plenty;
     int done[2], hold[2], in = 0;
     pid_t pids[N];
-    room.memory_mib = ROOM * 560;
+    room.disk_mib = 64 + ROOM * 96;
+    room.disk_total_mib = 999;
     assert_int_equal(pipe(done), 0);
     assert_int_equal(pipe(hold), 0);
     for (int i = 0; i < N; i++)
@@ -180,6 +291,11 @@ int main(void)
         T(a_dead_process_reserves_nothing),
         T(many_at_once_fill_the_host_and_no_more),
         T(an_emulated_guest_fits),
+        T(a_disk_counts_until_it_is_full),
+        T(a_clone_that_shares_its_blocks_counts_in_full),
+        T(a_stock_root_is_never_made_smaller),
+        T(who_overcommits_looks_at_what_is_free_now),
+        cmocka_unit_test(a_part_of_the_disk_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,8 +170,14 @@ static void measure(struct doctor_ctx *ctx)
 {
     _cleanup_close_ int dir = open(*ctx->state_ancestor ? ctx->state_ancestor : "/",
                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_free_ char *path = xasprintf("%s/leases", ctx->state_dir);
+    _cleanup_close_ int leases = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (diskroom_promised(leases, &ctx->promised, NULL) < 0)
+        ctx->promised = (struct disk_promises){0}; /* the check of the state says why */
     host_room(&host_paths_default, dir, &ctx->room);
     ctx->need = (struct admission){.memory_mib = ctx->cfg->firecracker.memory_mib,
+                                   .disk_mib = ctx->cfg->firecracker.disk_mib,
+                                   .overcommit = ctx->cfg->disk.overcommit,
                                    .cpus = ctx->cfg->firecracker.cpus,
                                    .emulated = str_eq(ctx->accel, "tcg")};
 }

@@ -25,8 +25,9 @@ struct doctor_ctx {
     char state_dir[PATH_MAX];      /* "" when there is none, with the reason in state_err */
     char state_ancestor[PATH_MAX]; /* the nearest directory that exists */
     struct error state_err;
-    struct admission need; /* what a lease takes, by the same sums as warmup's */
-    struct host_room room; /* what the host has; its disk is that of state_ancestor */
+    struct admission need;         /* what a lease takes, by the same sums as warmup's */
+    struct host_room room;         /* what the host has; its disk is that of state_ancestor */
+    struct disk_promises promised; /* to the leases that are there */
     struct deadline deadline;
     /* Found by the kernel check for the ones after it. */
     char kernel[PATH_MAX], rootfs[PATH_MAX]; /* "" when not known: see image_err */
@@ -40,8 +41,8 @@ doctor_fn doctor_host, doctor_kvm, doctor_binary, doctor_jailer; /* doctor_vmm.c
 doctor_fn doctor_qemu, doctor_sandbox;                           /* doctor_vmm.c */
 doctor_fn doctor_kernel, doctor_rootfs, doctor_image;            /* doctor_image.c */
 doctor_fn doctor_network, doctor_forwarding;                     /* doctor_net.c */
-doctor_fn doctor_state, doctor_disk, doctor_ssh;                 /* doctor_state.c */
-doctor_fn doctor_memory, doctor_limits;                          /* doctor_room.c */
+doctor_fn doctor_state, doctor_ssh;                              /* doctor_state.c */
+doctor_fn doctor_memory, doctor_limits, doctor_disk;             /* doctor_room.c */
 doctor_fn doctor_orphans;                                        /* doctor_orphans.c */
 
 /* Verdicts. The message is one line that makes sense alone. */

@@ -1,8 +1,11 @@
 /* doctor's checks of whether the host can carry one more lease now, by the sums of admission.c:
  * what warmup would refuse is never called ready. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/cleanup.h"
 #include "ops/doctor_check.h"
@@ -50,6 +53,16 @@ void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
     }
 }
 
+/* In warmup's words; they end with what to do. */
+static void fail_as_warmup(struct doctor_check *c, struct error *err)
+{
+    char *next = strstr(err->msg, "; next: ");
+    check_mend(c, "%s", next ? next + strlen("; next: ") : "raise it");
+    if (next)
+        *next = '\0';
+    check_fail(c, CLASS_ENV, "%s", err->msg);
+}
+
 static void limit_detail(struct doctor_check *c, const char *key, int64_t n)
 {
     if (n == HOST_NO_LIMIT)
@@ -66,14 +79,80 @@ void doctor_limits(struct doctor_ctx *ctx, struct doctor_check *c)
     limit_detail(c, "descriptors", room.own_fds);
     limit_detail(c, "processes", room.tasks);
     room.memory_mib = room.disk_mib = room.inodes = HOST_NO_LIMIT; /* checks of their own */
-    if (admission_look(ctx->state_dir, &ctx->need, &room, &err) == 0) {
+    if (admission_look(ctx->state_dir, &ctx->need, &room, NULL, &err) == 0)
         check_ok(c, "open files, descriptors and processes are enough for a lease");
+    else
+        fail_as_warmup(c, &err);
+}
+
+/* How a lease's disk is made: nothing is cloned where the root is shared. */
+static const char *clone_strategy(struct doctor_ctx *ctx)
+{
+    static const char *const names[] = {
+        [CLONE_REFLINK] = "reflink", [CLONE_SPARSE] = "sparse", [CLONE_COPY] = "copy"};
+    enum clone_how how;
+    struct error err = ERROR_INIT;
+    char dir[PATH_MAX];
+    if (*ctx->cfg->image.dir)
+        return "overlay";
+    if (!*ctx->state_ancestor || !realpath(ctx->rootfs, dir))
+        return "unknown";
+    char *slash = strrchr(dir, '/');
+    slash[slash == dir] = '\0';
+    return image_clone_probe(dir, ctx->state_ancestor, &how, &err) < 0 ? "unknown" : names[how];
+}
+
+/* Every demand but the disk's is another check's. */
+static int look_at_disk(struct doctor_ctx *ctx, const char *dir, struct error *err)
+{
+    struct host_room room = ctx->room;
+    struct admission need = ctx->need;
+    need.disk_mib = diskroom_disk_mib(need.disk_mib, *ctx->cfg->image.dir ? NULL : ctx->rootfs);
+    room.memory_mib = room.files = room.own_fds = room.tasks = HOST_NO_LIMIT;
+    return admission_look(dir, &need, &room, &ctx->promised, err);
+}
+
+static void disk_details(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    const struct host_room *r = &ctx->room;
+    check_detail(c, "freeMiB", "%lld", (long long)r->disk_mib);
+    limit_detail(c, "freeInodes", r->inodes);
+    check_detail(c, "diskMiB", "%lld", (long long)ctx->need.disk_mib);
+    check_detail(c, "promisedMiB", "%lld", (long long)ctx->promised.mib);
+    check_detail(c, "keptMiB", "%lld", (long long)diskroom_kept_mib(r->disk_total_mib));
+    check_detail(c, "overcommit", "%s", ctx->need.overcommit ? "true" : "false");
+}
+
+void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct statvfs v;
+    struct error err = ERROR_INIT;
+    const char *dir = ctx->state_ancestor;
+    check_detail(c, "path", "%s", dir);
+    if (!*dir || statvfs(dir, &v) < 0) {
+        check_fail(c, CLASS_ENV, "the disk of the state directory can't be read: %s",
+                   *dir ? strerror(errno) : "no state directory");
+        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory on a disk");
         return;
     }
-    /* The message ends with what to do. */
-    char *next = strstr(err.msg, "; next: ");
-    check_mend(c, "%s", next ? next + strlen("; next: ") : "raise it");
-    if (next)
-        *next = '\0';
-    check_fail(c, CLASS_ENV, "%s", err.msg);
+    const char *how = clone_strategy(ctx);
+    disk_details(ctx, c);
+    check_detail(c, "clone", "%s", how);
+    if (v.f_flag & ST_RDONLY) {
+        check_fail(c, CLASS_ENV, "%s is on a read-only filesystem", dir);
+        check_mend(c, "set CRABBOX_FC_STATE_DIR to a writable disk");
+    } else if (look_at_disk(ctx, dir, &err) < 0) {
+        fail_as_warmup(c, &err);
+    } else if (ctx->need.overcommit) {
+        check_warn(c, "disk.overcommit is set: once guests have filled %s, all leases there fail",
+                   dir);
+        check_mend(c, "leave disk.overcommit out, and set firecracker.diskMiB to what fits");
+    } else if (str_eq(how, "copy")) {
+        check_warn(c, "every lease copies the whole root: the disk knows no reflinks or holes");
+        check_mend(c, "put image and state directory on one XFS or btrfs filesystem");
+    } else {
+        check_ok(c, "%lld MiB free at %s, a lease takes at most %lld MiB, root by %s",
+                 (long long)ctx->room.disk_mib, dir, (long long)admission_disk_mib(&ctx->need),
+                 how);
+    }
 }

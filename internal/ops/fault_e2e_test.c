@@ -170,7 +170,7 @@ static void test_full_disk_is_found_before_anything_is_made(void **state)
 {
     (void)state;
     static const char *const options[] = {"mode=0700,size=256k", "mode=0700,size=1m",
-                                          "mode=0700,size=80m,nr_inodes=10"};
+                                          "mode=0700,size=256m,nr_inodes=10"};
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         small_state(options[i]);
         _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "full");
@@ -186,7 +186,7 @@ static void test_full_disk_is_found_before_anything_is_made(void **state)
 static void test_disk_that_fills_up_during_a_warmup(void **state)
 {
     (void)state;
-    small_state("mode=0700,size=80m");
+    small_state("mode=0700,size=256m");
     bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "deaf");
     bed_setenv(&bed, "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "2s");
     struct child c = e2e_warmup_stuck("full");
@@ -197,7 +197,7 @@ static void test_disk_that_fills_up_during_a_warmup(void **state)
 
 static void stop_on_a_full_disk(void)
 {
-    small_state("mode=0700,size=80m");
+    small_state("mode=0700,size=256m");
     e2e_warmup("full");
     fill_small();
     e2e_stop("full");

@@ -8,13 +8,13 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "ops/access.h"
+#include "ops/admission.h"
 #include "ops/keeper.h"
 #include "ops/step_net.h"
 #include "sys/file.h"
 #include "sys/proc.h"
 
 #define SEED_FILE   "seed.iso"
-#define DISK_FILE   "disk.img"
 #define UPPER_LABEL "crabbox-upper" /* what our init looks for */
 
 void step_ctx_init(struct step_ctx *c, struct ops *o)
@@ -75,23 +75,37 @@ static int slug_undo(void *ctx, struct error *err)
 }
 
 /* ---- disk: the place for the guest's writes ---- */
+static int make_disk(struct step_ctx *c, struct error *err)
+{
+    if (c->image.kind == IMAGE_OURS) {
+        (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, "overlay");
+        return image_make_disk(c->handle.dirfd, DISK_NEW, c->lease.disk_mib, UPPER_LABEL, err);
+    }
+    enum clone_how how;
+    if (image_clone(c->image.rootfs, c->handle.dirfd, DISK_NEW, c->lease.disk_mib, &how, err) < 0)
+        return -1;
+    (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, clone_how_name(how));
+    return how == CLONE_REFLINK ? file_write_new(c->handle.dirfd, DISK_SHARED, "", 0, 0600, err)
+                                : 0;
+}
+
 static int disk_apply(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    if (c->image.kind == IMAGE_OURS) {
-        (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, "overlay");
-        return image_make_disk(c->handle.dirfd, DISK_FILE, c->lease.disk_mib, UPPER_LABEL, err);
-    }
-    enum clone_how how;
-    if (image_clone(c->image.rootfs, c->handle.dirfd, DISK_FILE, c->lease.disk_mib, &how, err) < 0)
+    if (make_disk(c, err) < 0)
         return -1;
-    return str_copy(c->lease.disk_how, sizeof c->lease.disk_how, clone_how_name(how));
+    return admission_disk_made(&c->ops->store, c->reservation_fd, c->handle.dirfd, &c->deadline,
+                               err);
 }
 
 static int disk_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    return file_unlink(c->handle.dirfd, DISK_FILE, err);
+    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SHARED};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (file_unlink(c->handle.dirfd, names[i], err) < 0)
+            return -1;
+    return 0;
 }
 
 /* ---- keys: the client's and the guest's, ssh_config, and the seed that carries them ---- */

@@ -97,6 +97,7 @@ static void add_machine(cJSON *j, const struct lease *l)
     json_add_i64(m, "cpus", l->cpus);
     json_add_i64(m, "memoryMiB", l->memory_mib);
     json_add_i64(m, "diskMiB", l->disk_mib);
+    (void)cJSON_AddBoolToObject(m, "diskOvercommit", l->disk_overcommit);
     cJSON *image = cJSON_AddObjectToObject(j, "image");
     (void)cJSON_AddStringToObject(image, "kind", l->image_kind);
     (void)cJSON_AddStringToObject(image, "rootfs", l->rootfs);

@@ -174,13 +174,14 @@ static void disk(int dirfd, struct host_room *r)
     if (fstatvfs(dirfd, &v) < 0)
         return;
     lower(&r->disk_mib, (int64_t)(v.f_bavail * v.f_frsize / (uint64_t)MIB));
+    lower(&r->disk_total_mib, (int64_t)(v.f_blocks * v.f_frsize / (uint64_t)MIB));
     if (v.f_files > 0) /* some filesystems have as many as they like */
         lower(&r->inodes, (int64_t)v.f_favail);
 }
 
 void host_room(const struct host_paths *paths, int dirfd, struct host_room *out)
 {
-    *out = (struct host_room){HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT,
+    *out = (struct host_room){HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT,
                               HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT};
     host_memory(paths->proc, out);
     host_tasks(paths->proc, out);

@@ -7,7 +7,20 @@
 
 #include "base/cleanup.h"
 
-#define BLOCK 512 /* of st_blocks */
+#define BLOCK 512              /* of st_blocks */
+#define HOLE  ((off_t)1 << 16) /* a multiple of every filesystem's block */
+
+/* Takes what is before `end` out of the file, but for a hole that says that something is missing.
+ */
+static int shorten(int fd, off_t end, const char *name, struct error *err)
+{
+    if (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, HOLE, end - HOLE) == 0 &&
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HOLE) == 0)
+        return 1;
+    if (ftruncate(fd, 0) < 0)
+        return error_set(err, ERR_IO, errno, "empty %s", name);
+    return 1;
+}
 
 int logcap_apply(int dirfd, const char *name, struct error *err)
 {
@@ -20,6 +33,8 @@ int logcap_apply(int dirfd, const char *name, struct error *err)
     if (!S_ISREG(st.st_mode) || (int64_t)st.st_blocks * BLOCK <= LOGCAP_MAX)
         return 0;
     off_t end = st.st_size - LOGCAP_KEPT;
+    if (st.st_size > LOGCAP_SPAN)
+        return shorten(fd, end / HOLE * HOLE, name, err);
     if (end > 0 && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end) == 0)
         return 1;
     if (ftruncate(fd, 0) < 0)

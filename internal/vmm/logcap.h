@@ -3,6 +3,8 @@
  * VMMs append to plain files, whatever the guest sends. Where a log has taken more than LOGCAP_MAX
  * of the disk, all but its end is given back to the filesystem (a hole: offsets stay, so the VMM
  * goes on appending and never notices), or, where the filesystem has no holes, the file is emptied.
+ * As the VMM may write no file beyond a limit (process.c), the hole goes too once the log's end is
+ * at LOGCAP_SPAN: the filesystem takes it out of the file, or, where it can't, the file is emptied.
  * The keeper's process does it, on events: nothing wakes while a console is quiet.
  */
 #ifndef CRABBOX_VMM_LOGCAP_H
@@ -12,8 +14,9 @@
 
 #include "base/error.h"
 
-#define LOGCAP_MAX  (8LL << 20) /* bytes of the disk that a log may take */
-#define LOGCAP_KEPT (1LL << 20) /* what stays of it then: the newest */
+#define LOGCAP_MAX  (8LL << 20)  /* bytes of the disk that a log may take */
+#define LOGCAP_KEPT (1LL << 20)  /* what stays of it then: the newest */
+#define LOGCAP_SPAN (32LL << 20) /* size, with its hole, that it may come to */
 
 /* Looks once. 1: something was dropped, 0: nothing to do or no such file. */
 int logcap_apply(int dirfd, const char *name, struct error *err);

@@ -5,16 +5,20 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
 #include "sys/file.h"
+#include "vmm/logcap.h"
 #include "vmm/sandbox.h"
 
-#define TAIL_MAX      400 /* what fits into an error message beside its own words */
-#define DEATH_MS      300 /* from a closed socket to a process that shows as ended */
-#define PROBE_OUT_MAX 4096
+#define TAIL_MAX       400 /* what fits into an error message beside its own words */
+#define DEATH_MS       300 /* from a closed socket to a process that shows as ended */
+#define PROBE_OUT_MAX  4096
+#define FILE_LIMIT_MIN (2 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
 
 static int open_log(int dirfd, const char *name, struct error *err)
 {
@@ -22,6 +26,40 @@ static int open_log(int dirfd, const char *name, struct error *err)
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open %s in the lease directory", name);
     return fd;
+}
+
+/* What a file that the VMM writes may come to: the largest of its disks. So one that was taken over
+ * can't let its disk grow beyond what was reserved for it, nor a log without end. */
+static rlim_t file_limit(const struct vmm_spec *spec)
+{
+    struct stat st;
+    rlim_t max = FILE_LIMIT_MIN;
+    for (unsigned i = 0; i < spec->n_drives; i++)
+        if (!spec->drives[i].read_only && fstatat(spec->dirfd, spec->drives[i].path, &st, 0) == 0 &&
+            (rlim_t)st.st_size > max)
+            max = (rlim_t)st.st_size;
+    return max;
+}
+
+/* Bounds what the held program may write, for good: it can't raise them without a capability. A
+ * core would be as large as the guest's memory. 1 keeps also programs that cores are piped to from
+ * getting one, which 0 does not (core(5)). */
+static int limit_writes(const struct vmm_spec *spec, pid_t pid, struct error *err)
+{
+    const struct {
+        int resource;
+        rlim_t max;
+    } limits[] = {{RLIMIT_FSIZE, file_limit(spec)}, {RLIMIT_CORE, 1}};
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        struct rlimit now, lower;
+        if (prlimit(pid, (__rlimit_resource_t)limits[i].resource, NULL, &now) < 0)
+            return error_set(err, ERR_ENV, errno, "look at the limits of %s", spec->binary);
+        rlim_t max = now.rlim_max < limits[i].max ? now.rlim_max : limits[i].max;
+        lower = (struct rlimit){max, max};
+        if (prlimit(pid, (__rlimit_resource_t)limits[i].resource, &lower, NULL) < 0)
+            return error_set(err, ERR_ENV, errno, "limit what %s may write", spec->binary);
+    }
+    return 0;
 }
 
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
@@ -49,7 +87,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.held = true;
     if (spawn(&s, child, err) < 0)
         return -1;
-    if (proc_ref_of(child->pid, &ref->proc, err) < 0 ||
+    if (limit_writes(spec, child->pid, err) < 0 || proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
         /* Never released, so nothing of the program has run. */
         child_kill(child);
