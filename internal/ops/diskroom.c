@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <string.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/host.h"
+#include "vmm/vmm.h"
 
 #define MIB          (INT64_C(1) << 20)
 #define BLOCK        512 /* of st_blocks */
@@ -23,19 +24,41 @@ static int64_t up_to_mib(int64_t bytes)
     return bytes / MIB + (bytes % MIB > 0);
 }
 
-/* What the disk of one lease may grow by; -1 where it has none (yet, or any more). */
-static int64_t growth(int leases_fd, const char *id)
+/* False where the lease has no such file (yet, or any more). */
+static bool look(int leases_fd, const char *id, const char *file, struct stat *st)
 {
     char name[NAME_MAX + 32];
+    (void)str_format(name, sizeof name, "%s/%s", id, file);
+    return fstatat(leases_fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
+}
+
+static int64_t taken(const struct stat *st)
+{
+    return (int64_t)st->st_blocks * BLOCK;
+}
+
+/* What of the lease's room beside its disk is not taken yet; its logs are what fills it. */
+static int64_t extra(int leases_fd, const char *id)
+{
+    static const char *const logs[] = {VMM_CONSOLE_LOG, VMM_LOG};
+    int64_t left = DISKROOM_EXTRA_MIB * MIB;
     struct stat st;
-    (void)str_format(name, sizeof name, "%s/" DISK_FILE, id);
-    if (fstatat(leases_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+    for (size_t i = 0; i < ARRAY_LEN(logs); i++)
+        if (look(leases_fd, id, logs[i], &st))
+            left -= taken(&st);
+    return left > 0 ? left : 0;
+}
+
+/* What one lease may still take; -1 where it has no disk. */
+static int64_t growth(int leases_fd, const char *id)
+{
+    struct stat disk, st;
+    if (!look(leases_fd, id, DISK_FILE, &disk))
         return -1;
-    int64_t taken = (int64_t)st.st_blocks * BLOCK;
-    (void)str_format(name, sizeof name, "%s/" DISK_SHARED, id);
-    if (faccessat(leases_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        taken = 0;
-    return taken < st.st_size ? (int64_t)st.st_size - taken : 0;
+    int64_t left = (int64_t)disk.st_size;
+    if (!look(leases_fd, id, DISK_SHARED, &st))
+        left -= taken(&disk);
+    return (left > 0 ? left : 0) + extra(leases_fd, id);
 }
 
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err)
@@ -55,7 +78,7 @@ int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *er
         if (bytes < 0)
             continue;
         out->leases++;
-        out->mib += up_to_mib(bytes) + DISKROOM_EXTRA_MIB;
+        out->mib += up_to_mib(bytes);
     }
     return 0;
 }

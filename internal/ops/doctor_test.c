@@ -317,6 +317,23 @@ static void too_much_memory_is_refused(void **state)
     doctorkit_expect(yaml, "memory", DOCTOR_FAILED, ENV, "warmup refuses");
 }
 
+/* By the sums of warmup, and in its words. */
+static void too_little_disk_is_refused(void **state)
+{
+    (void)state;
+    doctorkit_expect(SOUND IMG, "disk", DOCTOR_OK, "", "a lease takes at most 288 MiB");
+    doctorkit_expect("firecracker:\n  diskMiB: 16TiB\n" IMG, "disk", DOCTOR_FAILED, ENV,
+                     "too little disk space for a lease: it needs 16777248 MiB");
+    doctorkit_expect("firecracker:\n  diskMiB: 16TiB\ndisk:\n  overcommit: true\n" IMG, "disk",
+                     DOCTOR_WARNING, "", "disk.overcommit is set");
+    _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(
+        "firecracker:\n  diskMiB: 16TiB\n" IMG, NULL);
+    const struct doctor_check *c = doctorkit_find(&r, "disk");
+    assert_non_null(strstr(doctorkit_detail(c, "mend"), "give the guest a smaller disk (--disk)"));
+    assert_string_equal(doctorkit_detail(c, "promisedMiB"), "0");
+    assert_string_equal(doctorkit_detail(c, "overcommit"), "false");
+}
+
 static void too_few_descriptors_are_refused(void **state)
 {
     (void)state;
@@ -397,6 +414,7 @@ int main(void)
         cmocka_unit_test(state_directory_has_to_be_private),
         cmocka_unit_test(too_much_memory_is_refused),
         cmocka_unit_test(too_few_descriptors_are_refused),
+        cmocka_unit_test(too_little_disk_is_refused),
         cmocka_unit_test(user_without_rights_is_told),
         cmocka_unit_test(healthy_run_is_quick),
     };

@@ -80,12 +80,35 @@ static void test_the_newest_stays(void **state)
     assert_true(begin > 0 && st.st_size - begin >= LOGCAP_KEPT);
 }
 
+/* The VMM may write no file without end, so the hole before the text has one too. */
+static void test_the_hole_goes_too(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    for (int i = 0; i < 5; i++) {
+        say(i * 700000, (i + 1) * 700000); /* 10.5 MB */
+        assert_int_equal(logcap_apply(scratch_fd, VMM_CONSOLE_LOG, &err), 1);
+        assert_int_equal(fstat(log_fd, &st), 0);
+        assert_true(st.st_size <= LOGCAP_SPAN);
+        assert_true(on_disk() <= 2 * LOGCAP_KEPT);
+    }
+    say(3500000, 3500001);
+    assert_int_equal(fstat(log_fd, &st), 0);
+    char last[16] = "";
+    assert_int_equal(pread(log_fd, last, 15, st.st_size - 15), 15);
+    assert_string_equal(last, "line 003500000\n");
+    off_t begin = logcap_begin(log_fd);
+    assert_true(st.st_size == 15 || (begin > 0 && st.st_size - begin >= LOGCAP_KEPT));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_a_small_log_is_left_alone),
         T(test_the_newest_stays),
+        T(test_the_hole_goes_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

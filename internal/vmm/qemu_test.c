@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -159,6 +160,35 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     end_it(f);
 }
 
+/* And as if it had it grow its disk: it has what was reserved for it and no more, nor a core. */
+static void no_file_of_qemu_grows_beyond_its_disk(void **state)
+{
+    struct vmmfix *f = *state;
+    const int64_t size = INT64_C(80) << 20;
+    struct error err = ERROR_INIT;
+    struct rlimit core, file;
+    struct stat st;
+    _cleanup_(qmp_close) struct qmp q = QMP_INIT;
+    _cleanup_json_ cJSON *resize = cJSON_CreateObject();
+    _cleanup_close_ int fd = openat(f->dirfd, "disk", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    f->spec.drives[0] = (struct vmm_drive){"disk", "disk", false, false};
+    f->spec.n_drives = 1;
+    launch_ok(f);
+    assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_FSIZE, NULL, &file), 0);
+    assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_CORE, NULL, &core), 0);
+    assert_int_equal(file.rlim_max, size);
+    assert_true(core.rlim_max <= 1);
+    (void)cJSON_AddStringToObject(resize, "node-name", "disk");
+    (void)cJSON_AddNumberToObject(resize, "size", 1099511627776.0);
+    assert_int_equal(qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err), 0);
+    assert_int_equal(qmp_execute(&q, "block_resize", resize, &f->d, NULL, &err), -1);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, size);
+    qmp_close(&q);
+    end_it(f);
+}
+
 static void unwritten_record_runs_nothing(void **state)
 {
     struct vmmfix *f = *state;
@@ -247,6 +277,7 @@ int main(void)
         T(boot_lets_it_run),
         T(stands_apart),
         T(confined_qemu_reads_no_file_of_the_host),
+        T(no_file_of_qemu_grows_beyond_its_disk),
         T(unwritten_record_runs_nothing),
         T(missing_kernel_is_named),
         T(missing_drive_is_named),
