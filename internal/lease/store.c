@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "sys/file.h"
 #include "sys/lock.h"
+#include "vmm/logcap.h"
 
 #define RECORD    "lease.json"
 #define LOCK      "lock"
@@ -410,9 +411,12 @@ int store_keep_logs(struct store *s, const struct lease_handle *h, const struct 
                                      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return error_set(err, ERR_IO, errno, "keep logs of %s", l->id);
-    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         if (renameat(h->dirfd, files[i], dir, files[i]) < 0 && errno != ENOENT)
             return error_set(err, ERR_IO, errno, "keep %s of %s", files[i], l->id);
+        /* What came after the keeper's last look, or without a keeper: it stays for long. */
+        (void)logcap_apply(dir, files[i], NULL);
+    }
     (void)file_write_new(dir, "error.txt", reason, strlen(reason), 0600, NULL);
     prune_logs(s);
     return 0;

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "lease/store.h"
 #include "sys/file.h"
+#include "vmm/logcap.h"
 
 static const char *const names[] = {"slug", "net", "vmm"};
 static const struct lease_step_names steps = {names, 3};
@@ -280,6 +281,26 @@ static void logs_of_a_failed_lease_are_found_by_either_name(void **state)
     assert_int_equal(store_open_logs(&f->store, "dem", &failed, NULL), -1);
 }
 
+/* Nobody looks at them any more, so they are no larger than a log may be. */
+static void logs_that_are_kept_have_a_bound(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo");
+    struct lease_handle h;
+    struct stat st;
+    bool failed;
+    _cleanup_free_ char *flood = xcalloc(1, LOGCAP_MAX + LOGCAP_KEPT);
+    assert_int_equal(store_create(&f->store, &l, &h, NULL), 0);
+    assert_int_equal(file_write_new(h.dirfd, VMM_LOG, flood, LOGCAP_MAX + LOGCAP_KEPT, 0600, NULL),
+                     0);
+    assert_int_equal(store_keep_logs(&f->store, &h, &l, "it failed", NULL), 0);
+    lease_handle_close(&h);
+    assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
+    _cleanup_close_ int fd = store_open_logs(&f->store, "demo", &failed, NULL);
+    assert_int_equal(fstatat(fd, VMM_LOG, &st, 0), 0);
+    assert_true((int64_t)st.st_blocks * 512 <= LOGCAP_MAX);
+}
+
 static void slugs_are_normalised(void **state)
 {
     char out[LEASE_SLUG_SIZE];
@@ -319,6 +340,7 @@ int main(void)
         T(sweep_frees_slugs_of_leases_that_are_gone),
         T(removal_is_whole_and_repeatable),
         T(logs_of_a_failed_lease_are_found_by_either_name),
+        T(logs_that_are_kept_have_a_bound),
         cmocka_unit_test(slugs_are_normalised),
         cmocka_unit_test(expiry_is_the_earlier_of_both),
     };
