@@ -26,45 +26,53 @@ bool caller_get(struct caller *out)
            id_of("SUDO_GID", &out->gid);
 }
 
-/* Whether what is made as `name` is to be the caller's. */
-static bool is_callers(int dirfd, const char *name, struct caller *c)
+/* Whether what is made in this directory is to be the caller's. */
+static bool is_callers(int dirfd, struct caller *c)
 {
     struct stat st;
-    const char *slash = strrchr(name, '/');
-    if (!caller_get(c))
-        return false;
-    _cleanup_free_ char *dir = slash ? xasprintf("%.*s", (int)(slash - name) + 1, name)
-                                     : xstrdup(".");
-    return fstatat(dirfd, dir, &st, 0) == 0 && (st.st_uid == c->uid || (st.st_mode & S_IWOTH));
+    return caller_get(c) && fstat(dirfd, &st) == 0 &&
+           (st.st_uid == c->uid || (st.st_mode & S_IWOTH));
+}
+
+/* One name in a directory that was opened as who we are: the caller need not be able to get there.
+ */
+static int make_as(const struct caller *c, int dirfd, const char *name, bool dir, int flags,
+                   mode_t mode)
+{
+    int gid = setfsgid(c->gid);
+    int uid = setfsuid(c->uid);
+    int r = dir ? mkdirat(dirfd, name, mode) : openat(dirfd, name, flags, mode);
+    int saved = errno;
+    (void)setfsuid((uid_t)uid);
+    (void)setfsgid((gid_t)gid);
+    errno = saved;
+    return r;
 }
 
 static int make(int dirfd, const char *name, bool dir, int flags, mode_t mode)
 {
     struct caller c;
-    bool become = is_callers(dirfd, name, &c);
-    int uid = 0, gid = 0;
-    /* What is there already is opened as who we are. */
-    if (become && !dir && !(flags & O_EXCL)) {
-        int fd = openat(dirfd, name, (flags & ~O_CREAT) | O_CLOEXEC);
-        if (fd >= 0 || errno != ENOENT)
-            return fd;
+    const char *slash = strrchr(name, '/');
+    _cleanup_free_ char *parent = slash ? xasprintf("%.*s", (int)(slash - name) + 1, name)
+                                        : xstrdup(".");
+    if (caller_get(&c)) {
+        _cleanup_close_ int fd = openat(dirfd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0 && is_callers(fd, &c))
+            return make_as(&c, fd, slash ? slash + 1 : name, dir, flags, mode);
     }
-    if (become) {
-        gid = setfsgid(c.gid);
-        uid = setfsuid(c.uid);
-    }
-    int r = dir ? mkdirat(dirfd, name, mode) : openat(dirfd, name, flags | O_CLOEXEC, mode);
-    int saved = errno;
-    if (become) {
-        (void)setfsuid((uid_t)uid);
-        (void)setfsgid((gid_t)gid);
-    }
-    errno = saved;
-    return r;
+    return dir ? mkdirat(dirfd, name, mode) : openat(dirfd, name, flags, mode);
 }
 
 int caller_openat(int dirfd, const char *name, int flags, mode_t mode)
 {
+    struct caller c;
+    flags |= O_CLOEXEC;
+    if (!(flags & O_EXCL) && caller_get(&c)) {
+        /* What is there already is opened as who we are. */
+        int fd = openat(dirfd, name, flags & ~O_CREAT);
+        if (fd >= 0 || errno != ENOENT)
+            return fd;
+    }
     return make(dirfd, name, false, flags, mode);
 }
 
