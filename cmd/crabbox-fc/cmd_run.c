@@ -268,10 +268,11 @@ int cmd_run(struct invocation *in, struct error *err)
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
+    if (check_options(in, err) < 0 || (o->dir && beneath_check("--dir", o->dir, err) < 0))
+        return -1;
     if (o->sync_plan)
-        return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
-    if (check_options(in, err) < 0 || check_tree(o, err) < 0 ||
-        option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        return run_plan_print(in, req.dir, err);
+    if (check_tree(o, err) < 0 || option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||

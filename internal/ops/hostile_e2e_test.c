@@ -125,6 +125,32 @@ static void test_tree_of_dir(void **state)
     e2e_shell("rm -r ../tree");
 }
 
+static void refused_flag(const char *flag, const char *value)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", flag, value);
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "is a symbolic link in the working tree");
+}
+
+/* The tree itself, and what of the host a flag or a variable gives to a guest. */
+static void test_what_goes_in(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {"--firecracker-kernel", "--firecracker-rootfs",
+                                        "--image-dir",          "--firecracker-cni-conf-dir",
+                                        "--firecracker-binary", "--qemu-binary"};
+    refused("--dir", "mid");
+    refused("--dir", "mid/dir");
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        refused_flag(flags[i], "./last");
+        refused_flag(flags[i], "./mid/secret");
+    }
+    e2e_shell("ln -s ../away/dir image; code=0; CRABBOX_FC_IMAGE_DIR=$PWD/image \"$0\" warmup "
+              "2>err || code=$?; test $code -eq 2; grep -q 'image is a symbolic link' err");
+    E2E_CODE(2, "run", "--sync-plan", "--dir", "mid");
+    E2E_CODE(6, "run", "--id", "box", "-q", "--dir", "none", "--", "true");
+}
+
 /* What the user names himself goes on working: real paths of the tree, links outside of it, and
  * descriptors of the shell. */
 static void test_what_is_the_users(void **state)
@@ -247,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup(test_directories, fresh),
         cmocka_unit_test_setup(test_cp, fresh),
         cmocka_unit_test_setup(test_tree_of_dir, fresh),
+        cmocka_unit_test_setup(test_what_goes_in, fresh),
         cmocka_unit_test_setup(test_what_is_the_users, fresh),
         cmocka_unit_test_setup(test_guest_plants, fresh),
         cmocka_unit_test_setup(test_named_by_the_user, fresh),

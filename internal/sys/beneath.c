@@ -83,6 +83,21 @@ void beneath_rmdirs(int dirfd, const char *path, unsigned n)
 
 /* ---- single files ---- */
 
+int beneath_check(const char *what, const char *typed, struct error *err)
+{
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    struct error e = ERROR_INIT;
+    if (beneath_find(what, typed, NULL, &b, &e) < 0) {
+        if (e.kind != ERR_USAGE)
+            return 0;
+        if (err)
+            *err = e;
+        return -1;
+    }
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_PATH, 0);
+    return fd < 0 && errno == ELOOP ? beneath_failed(&b, ELOOP, err) : 0;
+}
+
 /* The number of a descriptor of ours that the user may name so; -1: it is a path. */
 static int own_descriptor(const char *typed)
 {

@@ -54,6 +54,10 @@ void beneath_close(struct beneath *b);
 /* Says why an open of b->rest or of something below it failed with this errno; names the link. */
 int beneath_failed(const struct beneath *b, int sys, struct error *err);
 
+/* Refuses a path that a link in a tree would lead on; for one that is opened elsewhere. What is
+ * wrong with it otherwise, as that it is missing, is told there. */
+int beneath_check(const char *what, const char *typed, struct error *err);
+
 /* A file to read: a regular one, /dev/null, or one of the program's descriptors. */
 int beneath_input(const char *what, const char *typed, const char *tree, struct error *err);
 /* A file to write from its beginning, made if need be in a directory that is there. What has other
