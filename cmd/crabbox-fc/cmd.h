@@ -69,6 +69,7 @@ struct verb {
     bool uses_config;   /* takes the configuration flags */
     bool hidden;        /* started by ourselves, not shown in help */
     bool uses_store;    /* ops is open when run is called */
+    bool makes_leases;  /* so a state directory is made where there is none */
     int (*run)(struct invocation *in, struct error *err);
 };
 

@@ -25,6 +25,10 @@ static int print(struct invocation *in, const struct ops_copied *c, struct error
     if (c->n_skipped)
         log_warn("%zu links or special files were left out, first %s", c->n_skipped,
                  c->first_skipped);
+    if (c->n_obeyed)
+        log_warn("%zu names that programs of this host would obey were left out, first %s; next: "
+                 "copy one by its own name if you want it",
+                 c->n_obeyed, c->first_obeyed);
     if (!in->opt.json) {
         log_info("copied %zu files, %lld bytes in %lldms", c->n_files, (long long)c->bytes,
                  (long long)(c->us / 1000));
@@ -33,7 +37,7 @@ static int print(struct invocation *in, const struct ops_copied *c, struct error
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     json_add_i64(j, "files", (int64_t)c->n_files);
     json_add_i64(j, "bytes", c->bytes);
-    json_add_i64(j, "skipped", (int64_t)c->n_skipped);
+    json_add_i64(j, "skipped", (int64_t)(c->n_skipped + c->n_obeyed));
     json_add_i64(j, "copyMs", c->us / 1000);
     return out_json(j, err);
 }

@@ -1,5 +1,3 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +10,7 @@
 #include "ops/run.h"
 #include "run_plan.h"
 #include "run_results.h"
+#include "sys/beneath.h"
 #include "sys/file.h"
 
 enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
@@ -180,7 +179,7 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     if (env_set_allow(env, in->cfg.run.allow_env, envp, err) < 0)
         return -1;
     for (size_t i = 0; i < o->env_file.n; i++)
-        if (env_set_file(env, o->env_file.items[i], envp, err) < 0)
+        if (env_set_file(env, o->env_file.items[i], o->dir, envp, err) < 0)
             return -1;
     for (size_t i = 0; i < o->env.n; i++)
         if (env_set_option(env, o->env.items[i], envp, err) < 0)
@@ -193,9 +192,9 @@ static int take_script(const struct options *o, struct strbuf *text, struct erro
     const char *name = o->script ? o->script : "standard input";
     if (!o->script && !o->script_stdin)
         return 0;
-    _cleanup_close_ int fd = o->script ? open(o->script, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, o->dir, err) : -1;
     if (o->script && fd < 0)
-        return error_set(err, ERR_IO, errno, "open script %s", name);
+        return -1;
     if (fd_read_all(o->script ? fd : STDIN_FILENO, SCRIPT_MAX, name, text, err) < 0)
         return error_prefix(err, "read the script");
     if (!text->len)
@@ -269,16 +268,17 @@ int cmd_run(struct invocation *in, struct error *err)
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
+    if (check_options(in, err) < 0 || (o->dir && beneath_check("--dir", o->dir, err) < 0))
+        return -1;
     if (o->sync_plan)
-        return check_options(in, err) < 0 ? -1 : run_plan_print(in, req.dir, err);
-    if (check_options(in, err) < 0 || check_tree(o, err) < 0 ||
-        option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        return run_plan_print(in, req.dir, err);
+    if (check_tree(o, err) < 0 || option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
         results_request(o, &reports, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
-        capture_open("capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||
-        capture_open("capture-stderr", o->capture_stderr, &capture_err, err) < 0)
+        capture_open("--capture-stdout", o->capture_stdout, o->dir, &capture_out, err) < 0 ||
+        capture_open("--capture-stderr", o->capture_stderr, o->dir, &capture_err, err) < 0)
         return -1;
     if (script.len) {
         req.script = script.buf;

@@ -1,13 +1,12 @@
 #include "run_results.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "sys/beneath.h"
 
 static const char *const *words(const struct option_list *l)
 {
@@ -45,6 +44,7 @@ int results_request(const struct options *o, struct option_list *reports, struct
         .artifacts = words(&o->artifact_glob),
         .reports = words(reports),
         .artifact_dir = o->artifact_dir,
+        .tree = o->dir,
         .fail_on_test_failures = o->fail_on_test_failures,
     };
     if (o->sync_only && (collect_wanted(c) || o->capture_stdout || o->capture_stderr))
@@ -54,12 +54,12 @@ int results_request(const struct options *o, struct option_list *reports, struct
     return collect_check(c, err);
 }
 
-int capture_open(const char *option, const char *path, int *fd, struct error *err)
+int capture_open(const char *option, const char *path, const char *tree, int *fd, struct error *err)
 {
     if (!path)
         return 0;
-    *fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-    return *fd < 0 ? error_set(err, ERR_IO, errno, "--%s: open %s", option, path) : 0;
+    *fd = beneath_output(option, path, tree, err);
+    return *fd < 0 ? -1 : 0;
 }
 
 void results_print(const struct ops_collected *r)

@@ -149,6 +149,7 @@ const struct verb verbs[] = {
      .max_args = 0,
      .uses_config = true,
      .uses_store = true,
+     .makes_leases = true,
      .run = cmd_warmup},
     {.name = "run",
      .args = "[OPTION]... [--] COMMAND [ARG]...",
@@ -161,9 +162,13 @@ const struct verb verbs[] = {
          "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
          "shows them.\n\nWhat --download, --artifact-glob and --junit name comes back, also "
          "after a failure; paths of the\nguest are relative to the work directory, and links in it "
-         "are not followed.\n\nWith -t every key goes to the guest, Ctrl-C too; at the start of a "
-         "line ~. ends the command and\nleaves, ~? shows all escapes.\n\nExit code: the command's "
-         "own; 128 and the number of the signal that ended it; 124 after --timeout;\n130 after "
+         "are not followed. Names that programs of this\nhost would obey, as .git, come only where "
+         "you name them. No link of the working tree is followed for a\npath here.\n\nWith -t "
+         "every "
+         "key goes to the guest, Ctrl-C too; at the start of a line ~. ends the command "
+         "and\nleaves, "
+         "~? shows all escapes.\n\nExit code: the command's own; 128 and the number of the signal "
+         "that ended it; 124 after --timeout;\n130 after "
          "Ctrl-C; where the command could not be run at all, those of crabbox-fc help.",
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
@@ -179,6 +184,7 @@ const struct verb verbs[] = {
      .stops_at_args = true,
      .uses_config = true,
      .uses_store = true,
+     .makes_leases = true,
      .takes = "COMMAND",
      .run = cmd_run},
     {.name = "stop",
@@ -236,10 +242,12 @@ const struct verb verbs[] = {
     {.name = "cp",
      .args = "[OPTION]... LEASE:PATH LOCAL | LOCAL LEASE:PATH",
      .summary = "copy files and directories into a lease or out of it",
-     .details = "A directory that exists takes the source under its own name; else the "
-                "destination is the new name.\nPaths of the guest are relative to the home "
-                "directory. Out of the guest only "
-                "files and directories\ncome, and nothing is written outside the destination.",
+     .details =
+         "A directory that exists takes the source under its own name; else the "
+         "destination is the new name.\nPaths of the guest are relative to the home "
+         "directory. Out of the guest only "
+         "files and directories\ncome, nothing is written outside the destination, and names that "
+         "programs of this host would obey, as\n.git, come only where you name them.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
                  "crabbox-fc cp -q tools demo:/tmp/tools",
      .options = cp_options,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "config/values.h"
+#include "sys/beneath.h"
 
 /* The slot of a key that is in the table for certain. */
 static struct config_slot *slot_of(struct config_priv *p, const char *name)
@@ -81,6 +82,15 @@ static int check_program(const struct config_priv *p, const struct config_key *k
     return 0;
 }
 
+/* A path that was typed, or set as a variable, may lie in a repository, but no link of the
+ * repository may lead on from there: a root file system that is a disk of the host, for example. */
+static int check_links(const struct config_key *key, const struct config_slot *slot,
+                       struct error *err)
+{
+    _cleanup_free_ char *what = xasprintf("%s (%s)", key->name, SHOWN(slot->origin));
+    return beneath_check(what, slot->text, err);
+}
+
 int check_host_paths(const struct config_priv *p, const char *const *envp, struct error *err)
 {
     for (size_t i = 0; i < config_keys_len; i++) {
@@ -99,6 +109,9 @@ int check_host_paths(const struct config_priv *p, const char *const *envp, struc
                              "%s (%s) leads into the repository %s, whose content trust does not "
                              "cover; move it out, or name it with --%s",
                              key->name, SHOWN(slot->origin), SHOWN(p->repo_root), key->flag);
+        bool typed = slot->source == SRC_ENV || slot->source == SRC_FLAG;
+        if (typed && check_links(key, slot, err) < 0)
+            return -1;
     }
     return 0;
 }

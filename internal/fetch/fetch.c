@@ -222,7 +222,10 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     strbuf_adds(&command, " && exec tar -c -h -f - ./");
     strbuf_add_shell_quoted(&command, base.buf);
     strbuf_adds(&command, "; fi");
-    if (transfer(c, command.buf, rules, d, res, err) < 0)
+    struct fetch_rules own = *rules;
+    /* Who asks for a .git by name gets it whole. */
+    own.take_obeyed = name_obeyed(base.buf, base.len) || name_has_obeyed(rules->name);
+    if (transfer(c, command.buf, &own, d, res, err) < 0)
         return error_prefix(err, "fetch %s", remote);
     if (res->n_skipped && !res->n_files && !res->bytes && str_eq(res->first_skipped, base.buf))
         return error_set(err, ERR_SSH, 0, "fetch %s: it is no regular file", remote);

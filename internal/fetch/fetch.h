@@ -3,9 +3,10 @@
  * The guest's tar writes an archive over SSH; libarchive reads it here while it comes. Where things
  * go is decided by the caller: one name below one directory, or names that match the globs that
  * were asked for. Only regular files and directories are taken, links and devices are counted and
- * left out; a name that would lead elsewhere ends the transfer; no symlink of the host is followed
- * below the directory; number and bytes are capped; of the mode only the permissions count. A file
- * is replaced in one step when it is complete.
+ * left out, and so are names that tools of the host obey (obeyed.c) unless the caller named them; a
+ * name that would lead elsewhere ends the transfer; no symlink of the host is followed below the
+ * directory; number and bytes are capped, and part of the filesystem stays free (room.h); of the
+ * mode only the permissions count. A file is replaced in one step when it is complete.
  *
  * fetch_path and fetch_globs use a connection; fetch_unpack is the part that reads the archive.
  * Errors: ERR_SSH for what the guest did, ERR_IO for what the host refused.
@@ -36,6 +37,8 @@ struct fetch_result {
     int64_t bytes;
     size_t n_skipped;        /* links, devices, names with control characters */
     char first_skipped[128]; /* printable */
+    size_t n_obeyed;         /* names that tools of the host would obey */
+    char first_obeyed[128];  /* printable */
     bool empty;              /* the archive ended well and had nothing in it */
 };
 
@@ -48,6 +51,7 @@ struct fetch_rules {
     const char *name;         /* what the file or directory becomes below dirfd; or NULL and: */
     const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
     struct fetch_limits limits;
+    bool take_obeyed;     /* also names that tools obey: the directory itself has such a name */
     struct strbuf *names; /* gets the path of each file and a NUL; may be NULL */
     fetch_progress_fn *progress;
     void *ctx;
@@ -69,7 +73,8 @@ int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *r
 
 /* A glob that is relative and stays below where it starts; says why not. */
 int fetch_check_glob(const char *glob, struct error *err);
-/* "*" and "?" match within one component, "**" any number of them. */
+/* "*", "?" and "[" match within one component, "**" any number of them. A leading dot has to be
+ * written out, and a name that tools of the host obey as a whole. */
 bool fetch_glob_match(const char *glob, const char *path);
 
 #endif

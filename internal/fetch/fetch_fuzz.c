@@ -1,16 +1,19 @@
 /* Archives as a guest may send them: whatever comes, nothing appears outside the directory, and no
- * symlink, device or setuid file in it. The first byte chooses what was asked for. */
+ * symlink, device, setuid file or name that tools of the host obey in it. The first byte chooses
+ * what was asked for. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "fetch/fetch.h"
+#include "fetch/name.h"
 #include "sys/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,6 +27,8 @@ static void check_tree(int fd, int depth)
         struct stat st;
         if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
             continue;
+        if (name_obeyed(e->d_name, strlen(e->d_name)))
+            abort();
         if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             abort();
         if (S_ISDIR(st.st_mode))

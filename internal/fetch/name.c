@@ -65,7 +65,13 @@ static bool match_component(const char *glob, size_t glob_len, const char *name,
     if (str_format(g, sizeof g, "%.*s", (int)glob_len, glob) < 0 ||
         str_format(n, sizeof n, "%.*s", (int)name_len, name) < 0)
         return false;
-    return fnmatch(g, n, 0) == 0;
+    return name_obeyed(n, name_len) ? str_eq(g, n) : fnmatch(g, n, FNM_PERIOD) == 0;
+}
+
+/* "**" passes over these: they have to be written out. */
+static bool hidden(const char *name, size_t len)
+{
+    return *name == '.' || name_obeyed(name, len);
 }
 
 /* Where what follows the component begins: the next component, or the end. */
@@ -81,9 +87,11 @@ static bool match(const char *glob, const char *path)
     size_t g = strcspn(glob, "/");
     size_t p = strcspn(path, "/");
     if (g == 2 && memcmp(glob, "**", 2) == 0) {
-        if (!glob[g])
+        if (glob[g] && match(after(glob, g), path))
             return true;
-        return match(after(glob, g), path) || match(glob, after(path, p));
+        if (hidden(path, p))
+            return false;
+        return (!glob[g] && !path[p]) || match(glob, after(path, p));
     }
     return match_component(glob, g, path, p) && match(after(glob, g), after(path, p));
 }

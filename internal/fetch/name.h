@@ -2,6 +2,7 @@
 #ifndef CRABBOX_FETCH_NAME_H
 #define CRABBOX_FETCH_NAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum name_verdict {
@@ -15,5 +16,14 @@ enum name_verdict name_clean(const char *name, char *out, size_t size);
 
 /* The name with everything that could steer a terminal replaced, cut to size. */
 void name_printable(const char *name, char *out, size_t size);
+
+/* ---- obeyed.c ---- */
+
+/* Whether tools of the host obey a file or directory of this name (one component of `len` bytes)
+ * without being asked to, wherever it lies: the table is in obeyed.c. Also in other spellings that
+ * some filesystem takes for the same name. */
+bool name_obeyed(const char *component, size_t len);
+/* Whether any component of a path is such a name. */
+bool name_has_obeyed(const char *path);
 
 #endif

@@ -13,6 +13,9 @@
 #include "base/str.h"
 #include "fetch/fetch.h"
 #include "fetch/name.h"
+#include "fetch/room.h"
+#include "sys/beneath.h"
+#include "sys/caller.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
 
@@ -43,6 +46,12 @@ static void skip(struct unpack *u, const char *name)
         name_printable(name, u->res->first_skipped, sizeof u->res->first_skipped);
 }
 
+static void leave_obeyed(struct unpack *u, const char *name)
+{
+    if (u->res->n_obeyed++ == 0)
+        name_printable(name, u->res->first_obeyed, sizeof u->res->first_obeyed);
+}
+
 static void tell(struct unpack *u)
 {
     int64_t now = clock_boot_ms();
@@ -54,45 +63,26 @@ static void tell(struct unpack *u)
 
 /* ---- places on the host ---- */
 
-/* Opens the directory that `path` is in, making what is missing. Each step is a real directory:
- * a symlink on the way is refused. *base gets the last component. */
+/* Opens the directory that `path` is in, making what is missing; no symlink is followed. *base gets
+ * the last component. */
 static int open_parent(const struct unpack *u, const char *path, const char **base,
                        struct error *err)
 {
-    int fd = fcntl(u->rules->dirfd, F_DUPFD_CLOEXEC, 3);
-    const char *p = path;
-    for (const char *slash; fd >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
-        char part[NAME_MAX + 1];
-        if (str_format(part, sizeof part, "%.*s", (int)(slash - p), p) < 0)
-            break;
-        if (mkdirat(fd, part, 0777) < 0 && errno != EEXIST)
-            break;
-        int next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int saved = errno;
-        CLOSE_FD(fd);
-        fd = next;
-        errno = saved;
-    }
-    *base = p;
-    if (fd >= 0 && !strchr(p, '/'))
-        return fd;
-    int saved = errno;
-    CLOSE_FD(fd);
-    return error_set(err, ERR_IO, saved, "make the way to %s (no symlink is followed)", path);
+    const char *slash = strrchr(path, '/');
+    _cleanup_free_ char *dir = slash ? xasprintf("%.*s", (int)(slash - path), path) : xstrdup(".");
+    *base = slash ? slash + 1 : path;
+    int fd = beneath_mkdirs(u->rules->dirfd, dir, 0777, NULL);
+    return fd < 0
+               ? error_set(err, ERR_IO, errno, "make the way to %s (no symlink is followed)", path)
+               : fd;
 }
 
 static int make_dir(const struct unpack *u, const char *path, struct error *err)
 {
-    const char *base;
-    struct stat st;
-    _cleanup_close_ int fd = open_parent(u, path, &base, err);
-    if (fd < 0)
+    if (room_check(u->rules->dirfd, 0, path, err) < 0)
         return -1;
-    if (mkdirat(fd, base, 0777) == 0)
-        return 0;
-    if (errno == EEXIST && fstatat(fd, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-        return 0;
-    return error_set(err, ERR_IO, errno, "make directory %s", path);
+    _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, path, 0777, NULL);
+    return fd < 0 ? error_set(err, ERR_IO, errno, "make directory %s", path) : 0;
 }
 
 /* What is there may be replaced only if it is a file or a symlink (which is not followed). */
@@ -114,9 +104,11 @@ static int archive_failed(struct unpack *u, struct error *err)
     return error_set(err, ERR_SSH, 0, "the guest's archive can't be read: %s", why);
 }
 
-/* The content, at the offsets that the archive names, which stay below the promised size. */
+/* The content, at the offsets that the archive names, which stay below the promised size. Others
+ * write to the disk as well, so what is left is looked at again and again. */
 static int write_content(struct unpack *u, int fd, int64_t size, struct error *err)
 {
+    int64_t looked_at = 0;
     const void *data;
     size_t len;
     la_int64_t off;
@@ -134,6 +126,11 @@ static int write_content(struct unpack *u, int fd, int64_t size, struct error *e
             return -1;
         u->res->bytes += (int64_t)len;
         tell(u);
+        if (off + (int64_t)len - looked_at < ROOM_EVERY)
+            continue;
+        looked_at = off + (int64_t)len;
+        if (room_check(fd, size - looked_at, "a file of the guest", err) < 0)
+            return -1;
     }
     if (ftruncate(fd, size) < 0)
         return error_set(err, ERR_IO, errno, "write a file of the guest");
@@ -150,12 +147,13 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
     uint8_t raw[8];
     mode_t mode = (archive_entry_perm(e) & 0777) | 0600;
     _cleanup_close_ int dirfd = open_parent(u, path, &base, err);
-    if (dirfd < 0 || may_replace(dirfd, base, err) < 0)
+    if (dirfd < 0 || may_replace(dirfd, base, err) < 0 ||
+        room_check(dirfd, archive_entry_size(e), path, err) < 0)
         return -1;
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
     (void)str_format(tmp, sizeof tmp, ".crabbox-%s", hex);
-    _cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    _cleanup_close_ int fd = caller_openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "make a file beside %s", path);
     int r = write_content(u, fd, archive_entry_size(e), err);
@@ -206,6 +204,18 @@ static bool matches_any(const char *const *globs, const char *name)
     return false;
 }
 
+/* Whether the name is to be left out because tools obey it: what the user has named himself is not,
+ * be it as what is fetched or written out in a pattern. */
+static bool obeyed(const struct unpack *u, const char *name, bool is_dir)
+{
+    const struct fetch_rules *r = u->rules;
+    if (r->take_obeyed || !name_has_obeyed(name))
+        return false;
+    if (!r->name)
+        return is_dir || !matches_any(r->globs, name);
+    return u->shape == SHAPE_DIR;
+}
+
 /* Where an entry goes below dirfd. */
 static int place(struct unpack *u, const char *name, bool is_dir, char *out, size_t size,
                  struct error *err)
@@ -251,6 +261,10 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
         return -1;
     if ((!is_dir && archive_entry_filetype(e) != AE_IFREG) || archive_entry_hardlink(e)) {
         skip(u, name);
+        return 0;
+    }
+    if (obeyed(u, name, is_dir)) {
+        leave_obeyed(u, name);
         return 0;
     }
     if (place(u, name, is_dir, path, sizeof path, err) < 0)

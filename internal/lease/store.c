@@ -84,6 +84,18 @@ int store_open(struct store *s, const char *path, const struct lease_step_names 
     return -1;
 }
 
+int store_open_if_there(struct store *s, const char *path, const struct lease_step_names *steps,
+                        struct error *err)
+{
+    char leases[PATH_MAX];
+    *s = (struct store)STORE_INIT;
+    if (str_format(leases, sizeof leases, "%s/leases", path) < 0 ||
+        faccessat(AT_FDCWD, leases, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+        return store_open(s, path, steps, err);
+    s->steps = steps;
+    return str_copy(s->path, sizeof s->path, path);
+}
+
 int store_open_existing(struct store *s, const char *path, const struct lease_step_names *steps,
                         struct error *err)
 {
@@ -295,6 +307,10 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
     _cleanup_closedir_ DIR *d = reopen_dir(s->leases_fd);
     struct lease_entry *all = NULL;
     size_t count = 0, room = 0;
+    *out = NULL;
+    *n = 0;
+    if (s->leases_fd < 0)
+        return 0;
     if (!d)
         return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
     for (struct dirent *de; (de = readdir(d));) {
@@ -509,6 +525,8 @@ static int sweep_slugs(struct store *s, bool dry_run, struct error *err)
 int store_sweep(struct store *s, bool dry_run, struct error *err)
 {
     struct deadline deadline = deadline_in_ms(10000);
+    if (s->leases_fd < 0)
+        return 0;
     _cleanup_close_ int guard = lock_wait(s->fd, LOCK, true, &deadline, err);
     if (guard < 0)
         return -1;

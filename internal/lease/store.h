@@ -45,6 +45,10 @@ int store_default_path(char out[static PATH_MAX], struct error *err);
 /* Opens, creating what is missing (0700). */
 int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
                struct error *err);
+/* The same, but where there has never been a lease nothing is made: the store is then an empty one
+ * that nothing can be put into. For verbs that make no lease. */
+int store_open_if_there(struct store *s, const char *path, const struct lease_step_names *steps,
+                        struct error *err);
 /* Opens without creating anything, for doctor: -1 with ERR_NOT_FOUND when there is no state yet. */
 int store_open_existing(struct store *s, const char *path, const struct lease_step_names *steps,
                         struct error *err);

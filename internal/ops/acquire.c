@@ -8,8 +8,11 @@
 #include "ops/step_net.h"
 #include "sys/spawn.h"
 
-int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
-             struct error *err)
+typedef int open_store_fn(struct store *s, const char *path, const struct lease_step_names *steps,
+                          struct error *err);
+
+static int open_with(open_store_fn *open_store, struct ops *o, const struct config *cfg,
+                     const char *state_dir, int cancel_fd, struct error *err)
 {
     char path[PATH_MAX];
     memset(o, 0, sizeof *o);
@@ -19,7 +22,19 @@ int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int
     o->store = (struct store)STORE_INIT;
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
-    return store_open(&o->store, state_dir ? state_dir : path, ops_step_names(), err);
+    return open_store(&o->store, state_dir ? state_dir : path, ops_step_names(), err);
+}
+
+int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
+             struct error *err)
+{
+    return open_with(store_open, o, cfg, state_dir, cancel_fd, err);
+}
+
+int ops_open_if_there(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
+                      struct error *err)
+{
+    return open_with(store_open_if_there, o, cfg, state_dir, cancel_fd, err);
 }
 
 void ops_close(struct ops *o)

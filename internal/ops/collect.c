@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "fetch/fetch.h"
 #include "ops/place.h"
+#include "sys/beneath.h"
 #include "sys/file.h"
 
 #define ARTIFACTS "artifacts"
@@ -27,12 +28,39 @@ bool collect_wanted(const struct ops_collect *c)
     return c && (any(c->downloads) || any(c->artifacts) || any(c->reports));
 }
 
+static int find_artifacts(const struct ops_collect *c, const char *by_default, struct beneath *b,
+                          struct error *err)
+{
+    return c->artifact_dir
+               ? beneath_find("--artifact-dir", c->artifact_dir, c->tree, b, err)
+               : beneath_find("the default of --artifact-dir,", by_default, c->tree, b, err);
+}
+
 static int check_globs(const char *const *globs, struct error *err)
 {
     for (; any(globs); globs++)
         if (fetch_check_glob(*globs, err) < 0)
             return -1;
     return 0;
+}
+
+/* Beforehand, with what is there now: a run of an hour should not end with this. */
+static int check_places(const struct ops_collect *c, struct error *err)
+{
+    for (const char *const *d = c->downloads; any(d); d++) {
+        const char *eq = strchr(*d, '=');
+        _cleanup_free_ char *remote = xasprintf("%.*s", (int)(eq - *d), *d);
+        struct place_wish wish = {"--download", eq + 1, remote, c->tree};
+        if (place_check(&wish, err) < 0)
+            return -1;
+    }
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    if (!any(c->artifacts))
+        return 0;
+    if (find_artifacts(c, ARTIFACTS, &b, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
+    return fd < 0 && errno != ENOENT ? beneath_failed(&b, errno, err) : 0;
 }
 
 int collect_check(const struct ops_collect *c, struct error *err)
@@ -49,7 +77,7 @@ int collect_check(const struct ops_collect *c, struct error *err)
         return error_set(err, ERR_USAGE, 0, "--fail-on-test-failures needs --junit");
     if (check_globs(c->artifacts, err) < 0 || check_globs(c->reports, err) < 0)
         return -1;
-    return 0;
+    return check_places(c, err);
 }
 
 /* One collecting, with what it needs everywhere. */
@@ -78,6 +106,10 @@ static void add(struct collect *c, const struct fetch_result *res)
     if (res->n_skipped)
         log_warn("%zu links or special files were left out, first %s", res->n_skipped,
                  res->first_skipped);
+    if (res->n_obeyed)
+        log_warn("%zu names that programs of this host would obey were left out, first %s; next: "
+                 "name one itself if you want it",
+                 res->n_obeyed, res->first_obeyed);
 }
 
 static int download(struct collect *c, const char *spec, struct error *err)
@@ -86,7 +118,8 @@ static int download(struct collect *c, const char *spec, struct error *err)
     _cleanup_free_ char *remote = xasprintf("%.*s", (int)(eq - spec), spec);
     struct fetch_result res;
     struct place place;
-    if (place_open(eq + 1, remote, &place, err) < 0)
+    struct place_wish wish = {"--download", eq + 1, remote, c->req->tree};
+    if (place_open(&wish, &place, err) < 0)
         return -1;
     struct fetch_rules rules = {.dirfd = place.dirfd,
                                 .name = place.name,
@@ -108,36 +141,40 @@ static int hide_from_git(int dirfd, struct error *err)
     return file_write_new(dirfd, ".gitignore", "*\n", 2, 0644, err);
 }
 
-static int artifacts(struct collect *c, struct error *err)
+static int artifacts_into(struct collect *c, int fd, struct fetch_result *res, struct error *err)
 {
-    char *dir = c->out->artifact_dir;
-    struct fetch_result res;
-    int n = c->req->artifact_dir ? str_format(dir, PATH_MAX, "%s", c->req->artifact_dir)
-                                 : str_format(dir, PATH_MAX, ARTIFACTS "/%s", c->run_id);
-    if (n < 0)
-        return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
-    if (dir_make_all(dir, 0777, err) < 0)
-        return -1;
-    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, ERR_IO, errno, "open %s", dir);
     struct fetch_rules rules = {.dirfd = fd,
                                 .globs = c->req->artifacts,
                                 .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
-    int r = fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err);
-    if (r == 0 && res.n_files && !c->req->artifact_dir)
+    int r = fetch_globs(c->conn, c->work_dir, &rules, &c->d, res, err);
+    if (r == 0 && res->n_files && !c->req->artifact_dir)
         r = hide_from_git(fd, err);
     if (r == 0)
-        add(c, &res);
-    if (r == 0 && !res.n_files)
+        add(c, res);
+    if (r == 0 && !res->n_files)
         log_warn("no file of the guest matches --artifact-glob %s%s", c->req->artifacts[0],
                  c->req->artifacts[1] ? " or the others" : "");
+    return r;
+}
+
+static int artifacts(struct collect *c, struct error *err)
+{
+    char *dir = c->out->artifact_dir;
+    struct fetch_result res = {0};
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    unsigned made;
+    int n = c->req->artifact_dir ? str_format(dir, PATH_MAX, "%s", c->req->artifact_dir)
+                                 : str_format(dir, PATH_MAX, ARTIFACTS "/%s", c->run_id);
+    if (n < 0)
+        return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
+    if (find_artifacts(c->req, dir, &b, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = beneath_mkdirs(b.dirfd, b.rest, 0777, &made);
+    int r = fd < 0 ? beneath_failed(&b, errno, err) : artifacts_into(c, fd, &res, err);
     if (!res.n_files) {
-        (void)rmdir(dir);
-        if (!c->req->artifact_dir)
-            (void)rmdir(ARTIFACTS);
+        beneath_rmdirs(b.dirfd, b.rest, made);
         *dir = '\0';
     }
     return r;

@@ -12,6 +12,7 @@
 #include "ops/hung.h"
 #include "ops/place.h"
 #include "sync/sync.h"
+#include "sys/beneath.h"
 #include "sys/proc.h"
 
 enum { CONNECT_MS = 30000, SAID_MAX = 4096 };
@@ -100,6 +101,8 @@ static int receive(struct copy *c, const char *remote, struct place *place, stru
     c->out->bytes = res.bytes;
     c->out->n_skipped = res.n_skipped;
     (void)str_copy(c->out->first_skipped, sizeof c->out->first_skipped, res.first_skipped);
+    c->out->n_obeyed = res.n_obeyed;
+    (void)str_copy(c->out->first_obeyed, sizeof c->out->first_obeyed, res.first_obeyed);
     return 0;
 }
 
@@ -113,7 +116,8 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
     if (copy_open(o, ref, stall_ms, out, &c, err) < 0)
         return -1;
     begin(o);
-    int r = place_open(local, path, &place, err);
+    struct place_wish wish = {"cp to", local, path, NULL};
+    int r = place_open(&wish, &place, err);
     if (r == 0) {
         r = receive(&c, path, &place, err);
         place_close(&place);
@@ -208,9 +212,12 @@ static int send_file(struct copy *c, int fd, mode_t mode, const char *target, st
     return 0;
 }
 
-static int send_dir(struct copy *c, const char *local, const char *target, struct error *err)
+/* The directory itself, not whatever its path leads to by now. */
+static int send_dir(struct copy *c, int fd, const char *target, struct error *err)
 {
     struct sync_list list = {0};
+    char local[64];
+    (void)str_format(local, sizeof local, "/proc/self/fd/%d", fd);
     if (sync_walk(local, NULL, &c->d, &list, err) < 0)
         return -1;
     int r = sync_push(c->conn, &list, target, &c->d, on_progress, c, err);
@@ -229,9 +236,12 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
     _cleanup_strbuf_ struct strbuf target = STRBUF_INIT;
     char base[NAME_MAX + 1];
     struct stat st;
-    _cleanup_close_ int fd = open(local, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    if (beneath_find("cp", local, NULL, &b, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_IO, errno, "open %s", local);
+        return beneath_failed(&b, errno, err);
     if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
         return error_set(err, ERR_USAGE, 0, "%s is neither a file nor a directory", local);
     if (path_base(local, base) < 0)
@@ -240,7 +250,7 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
         return -1;
     if (!target.len)
         strbuf_adds(&target, ".");
-    return S_ISDIR(st.st_mode) ? send_dir(c, local, target.buf, err)
+    return S_ISDIR(st.st_mode) ? send_dir(c, fd, target.buf, err)
                                : send_file(c, fd, st.st_mode, target.buf, err);
 }
 

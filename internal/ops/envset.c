@@ -1,11 +1,10 @@
 #include "ops/envset.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/beneath.h"
 #include "sys/file.h"
 
 enum { FILE_MAX = 1024 * 1024, NAME_LEN_MAX = 255, SHOW_MAX = 60 };
@@ -304,12 +303,13 @@ int env_set_parse(struct env_set *s, const char *text, size_t len, const char *w
     return 0;
 }
 
-int env_set_file(struct env_set *s, const char *path, const char *const *envp, struct error *err)
+int env_set_file(struct env_set *s, const char *path, const char *tree, const char *const *envp,
+                 struct error *err)
 {
     struct strbuf text = STRBUF_INIT;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    _cleanup_close_ int fd = beneath_input("--env-file", path, tree, err);
     if (fd < 0)
-        return error_set(err, ERR_IO, errno, "open --env-file %s", path);
+        return -1;
     int r = fd_read_all(fd, FILE_MAX, path, &text, err);
     if (r == 0)
         r = env_set_parse(s, text.buf, text.len, path, envp, err);

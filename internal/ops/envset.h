@@ -43,8 +43,10 @@ int env_set_option(struct env_set *s, const char *text, const char *const *envp,
  *   NAME="text"           the same, with \n \t \r \" \\ \$ for what they stand for
  *   NAME                  the value in `envp`, which must be there
  * each with "export " before it or not. A file with a NUL byte is instead what `env -0` prints:
- * NAME=VALUE records that end with NUL. */
-int env_set_file(struct env_set *s, const char *path, const char *const *envp, struct error *err);
+ * NAME=VALUE records that end with NUL. How the path is resolved: sys/beneath.h, with its `tree`.
+ */
+int env_set_file(struct env_set *s, const char *path, const char *tree, const char *const *envp,
+                 struct error *err);
 /* The same from memory; `what` names it in messages. */
 int env_set_parse(struct env_set *s, const char *text, size_t len, const char *what,
                   const char *const *envp, struct error *err);

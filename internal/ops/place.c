@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "sys/file.h"
+#include "sys/beneath.h"
 
 int path_base(const char *path, char out[static NAME_MAX + 1])
 {
@@ -20,33 +20,72 @@ int path_base(const char *path, char out[static NAME_MAX + 1])
     return str_format(out, NAME_MAX + 1, "%.*s", (int)(len - start), path + start);
 }
 
-static int open_dir(const char *path, struct place *out, struct error *err)
+/* The wish, settled: the directory's path below b->dirfd, and the name in it. */
+struct settled {
+    struct beneath b;
+    char dir[PATH_MAX];
+    char name[NAME_MAX + 1];
+};
+
+static void settled_free(struct settled *s)
 {
-    if (dir_make_all(path, 0777, err) < 0)
-        return -1;
-    out->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return out->dirfd < 0 ? error_set(err, ERR_IO, errno, "open %s", path) : 0;
+    beneath_close(&s->b);
 }
 
-int place_open(const char *local, const char *remote, struct place *out, struct error *err)
+/* Whether there is a directory: 1, 0 or -1. */
+static int is_dir(const struct beneath *b, struct error *err)
 {
-    struct stat st;
-    size_t len = strlen(local);
-    out->dirfd = -1;
+    _cleanup_close_ int fd = beneath_open(b->dirfd, b->rest, O_PATH | O_DIRECTORY, 0);
+    if (fd >= 0)
+        return 1;
+    return errno == ENOENT || errno == ENOTDIR ? 0 : beneath_failed(b, errno, err);
+}
+
+static int settle(const struct place_wish *w, struct settled *s, struct error *err)
+{
+    size_t len = strlen(w->local);
+    s->b.dirfd = -1;
     if (!len)
-        return error_set(err, ERR_USAGE, 0, "the local path of %s is empty", remote);
-    bool into = local[len - 1] == '/' || (stat(local, &st) == 0 && S_ISDIR(st.st_mode));
-    if (path_base(into ? remote : local, out->name) < 0)
-        return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", into ? remote : local);
-    if (!*out->name || str_eq(out->name, ".") || str_eq(out->name, ".."))
+        return error_set(err, ERR_USAGE, 0, "the local path of %s is empty", w->remote);
+    if (beneath_find(w->what, w->local, w->tree, &s->b, err) < 0)
+        return -1;
+    int there = is_dir(&s->b, err);
+    if (there < 0)
+        return -1;
+    bool into = there || w->local[len - 1] == '/';
+    const char *named = into ? w->remote : w->local;
+    if (path_base(named, s->name) < 0)
+        return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", named);
+    if (!*s->name || str_eq(s->name, ".") || str_eq(s->name, ".."))
         return error_set(err, ERR_USAGE, 0, "%s has no name to use in %s; name the local file",
-                         remote, local);
+                         w->remote, w->local);
+    (void)str_copy(s->dir, sizeof s->dir, s->b.rest);
     if (into)
-        return open_dir(local, out, err);
-    const char *slash = strrchr(local, '/');
-    _cleanup_free_ char *dir = slash ? xasprintf("%.*s", (int)(slash - local) + 1, local)
-                                     : xstrdup(".");
-    return open_dir(dir, out, err);
+        return 0;
+    char *slash = strrchr(s->dir, '/');
+    (void)str_copy(s->name, sizeof s->name, slash ? slash + 1 : s->dir);
+    (void)str_copy(slash ? slash : s->dir, 2, slash ? "" : ".");
+    return 0;
+}
+
+int place_check(const struct place_wish *wish, struct error *err)
+{
+    _cleanup_(settled_free) struct settled s;
+    if (settle(wish, &s, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = beneath_open(s.b.dirfd, s.dir, O_PATH | O_DIRECTORY, 0);
+    return fd < 0 && errno != ENOENT ? beneath_failed(&s.b, errno, err) : 0;
+}
+
+int place_open(const struct place_wish *wish, struct place *out, struct error *err)
+{
+    _cleanup_(settled_free) struct settled s;
+    out->dirfd = -1;
+    if (settle(wish, &s, err) < 0)
+        return -1;
+    (void)str_copy(out->name, sizeof out->name, s.name);
+    out->dirfd = beneath_mkdirs(s.b.dirfd, s.dir, 0777, NULL);
+    return out->dirfd < 0 ? beneath_failed(&s.b, errno, err) : 0;
 }
 
 void place_close(struct place *p)

@@ -3,9 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/caller.h"
 
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -20,4 +26,188 @@ int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
         fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
     while (fd < 0 && (errno == EAGAIN || errno == EINTR));
     return fd;
+}
+
+/* ---- directories ---- */
+
+/* Enters one component, making it if it is missing. */
+static int enter(int fd, const char *name, mode_t mode, unsigned *made)
+{
+    int next = beneath_open(fd, name, O_PATH | O_DIRECTORY, 0);
+    if (next >= 0 || errno != ENOENT)
+        return next;
+    if (caller_mkdirat(fd, name, mode) == 0)
+        ++*made;
+    else if (errno != EEXIST)
+        return -1;
+    return beneath_open(fd, name, O_PATH | O_DIRECTORY, 0);
+}
+
+int beneath_mkdirs(int dirfd, const char *path, mode_t mode, unsigned *made)
+{
+    char part[NAME_MAX + 1];
+    unsigned none = 0;
+    unsigned *n = made ? made : &none;
+    int fd = beneath_open(dirfd, ".", O_PATH | O_DIRECTORY, 0);
+    *n = 0;
+    while (fd >= 0 && *path) {
+        size_t len = strcspn(path, "/");
+        int next = -1;
+        if (str_format(part, sizeof part, "%.*s", (int)len, path) < 0)
+            errno = ENAMETOOLONG;
+        else
+            next = enter(fd, len ? part : ".", mode, n);
+        int saved = errno;
+        CLOSE_FD(fd);
+        fd = next;
+        errno = saved;
+        path += len;
+        path += *path == '/';
+    }
+    return fd;
+}
+
+void beneath_rmdirs(int dirfd, const char *path, unsigned n)
+{
+    _cleanup_free_ char *copy = xstrdup(path);
+    for (; n > 0; n--) {
+        char *slash = strrchr(copy, '/');
+        if (slash)
+            *slash = '\0';
+        _cleanup_close_ int parent = beneath_open(dirfd, slash ? copy : ".", O_PATH | O_DIRECTORY,
+                                                  0);
+        if (parent < 0 || unlinkat(parent, slash ? slash + 1 : copy, AT_REMOVEDIR) < 0 || !slash)
+            return;
+    }
+}
+
+/* ---- single files ---- */
+
+int beneath_check(const char *what, const char *typed, struct error *err)
+{
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    struct error e = ERROR_INIT;
+    if (beneath_find(what, typed, NULL, &b, &e) < 0) {
+        if (e.kind != ERR_USAGE)
+            return 0;
+        if (err)
+            *err = e;
+        return -1;
+    }
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_PATH, 0);
+    return fd < 0 && errno == ELOOP ? beneath_failed(&b, ELOOP, err) : 0;
+}
+
+/* The number of a descriptor of ours that the user may name so; -1: it is a path. */
+static int own_descriptor(const char *typed)
+{
+    static const char *const names[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+    static const char *const dirs[] = {"/dev/fd/", "/proc/self/fd/"};
+    uint64_t n;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(typed, names[i]))
+            return (int)i;
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        if (str_has_prefix(typed, dirs[i]) && str_to_u64(typed + strlen(dirs[i]), &n) == 0 &&
+            n < INT_MAX)
+            return (int)n;
+    return -1;
+}
+
+/* Shared with the user's own, so that nothing is read twice and nothing truncated. */
+static int take_descriptor(int n, const char *what, const char *typed, struct error *err)
+{
+    int fd = fcntl(n, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? error_set(err, ERR_IO, errno, "%s: open %s", what, typed) : fd;
+}
+
+static bool is_null(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+static const char *kind_name(mode_t mode)
+{
+    if (S_ISDIR(mode))
+        return "a directory";
+    if (S_ISFIFO(mode))
+        return "a FIFO";
+    return S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+int beneath_input(const char *what, const char *typed, const char *tree, struct error *err)
+{
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    struct stat st;
+    int own = own_descriptor(typed);
+    if (own >= 0)
+        return take_descriptor(own, what, typed, err);
+    if (beneath_find(what, typed, tree, &b, err) < 0)
+        return -1;
+    /* O_NONBLOCK: a FIFO that lies there must not hang us. */
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return beneath_failed(&b, errno, err);
+    if (!S_ISREG(st.st_mode) && !is_null(&st))
+        return error_set(err, ERR_USAGE, 0, "%s %s: it is %s, not a regular file", what, typed,
+                         kind_name(st.st_mode));
+    return TAKE_FD(fd);
+}
+
+/* The directory of b->rest, with *base at its last component. */
+static int open_parent(const struct beneath *b, const char **base)
+{
+    const char *slash = strrchr(b->rest, '/');
+    _cleanup_free_ char *dir = slash ? xasprintf("%.*s", (int)(slash - b->rest), b->rest)
+                                     : xstrdup(".");
+    *base = slash ? slash + 1 : b->rest;
+    return beneath_open(b->dirfd, dir, O_PATH | O_DIRECTORY, 0);
+}
+
+/* A file that is there: emptied, or put aside where it has other names. -1 with errno EEXIST where
+ * it is none that may be written. */
+static int reuse(const struct beneath *b, int dirfd, const char *base, struct stat *st)
+{
+    _cleanup_close_ int fd = beneath_open(dirfd, base, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0 || fstat(fd, st) < 0)
+        return -1;
+    if (S_ISREG(st->st_mode) && st->st_nlink > 1)
+        return unlinkat(dirfd, base, 0) < 0
+                   ? -1
+                   : caller_openat(dirfd, base, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (S_ISREG(st->st_mode))
+        return ftruncate(fd, 0) < 0 ? -1 : TAKE_FD(fd);
+    if (b->in_tree && !S_ISFIFO(st->st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    (void)fcntl(fd, F_SETFL, 0);
+    return TAKE_FD(fd);
+}
+
+int beneath_output(const char *what, const char *typed, const char *tree, struct error *err)
+{
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    struct stat st = {0};
+    const char *base;
+    int own = own_descriptor(typed);
+    if (own >= 0)
+        return take_descriptor(own, what, typed, err);
+    if (beneath_find(what, typed, tree, &b, err) < 0)
+        return -1;
+    _cleanup_close_ int dirfd = open_parent(&b, &base);
+    if (dirfd < 0)
+        return beneath_failed(&b, errno, err);
+    int fd = caller_openat(dirfd, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY, 0666);
+    if (fd < 0 && errno == EEXIST)
+        fd = reuse(&b, dirfd, base, &st);
+    if (fd < 0 && errno == EEXIST)
+        return error_set(err, ERR_USAGE, 0, "%s %s: it is %s, not a regular file", what, typed,
+                         kind_name(st.st_mode));
+    if (fd < 0 && errno == ENXIO)
+        return error_set(err, ERR_USAGE, 0,
+                         "%s %s: it is a FIFO or socket that nobody reads; next: start its reader "
+                         "first",
+                         what, typed);
+    return fd < 0 ? beneath_failed(&b, errno, err) : fd;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/caller.h"
 
 int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err)
 {
@@ -67,7 +68,7 @@ int dir_sync(int dirfd, const char *what, struct error *err)
 static int write_temp(int dirfd, const char *tmp, const void *data, size_t len, mode_t mode,
                       bool sync, struct error *err)
 {
-    _cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    _cleanup_close_ int fd = caller_openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "create %s", tmp);
     if (fd_write_all(fd, data, len, tmp, err) < 0)
@@ -119,7 +120,7 @@ int dir_make_all(const char *path, mode_t mode, struct error *err)
             continue;
         char saved = *p;
         *p = '\0';
-        if (mkdir(copy, mode) < 0 && errno != EEXIST)
+        if (caller_mkdirat(AT_FDCWD, copy, mode) < 0 && errno != EEXIST)
             return error_set(err, ERR_IO, errno, "create directory %s", copy);
         *p = saved;
         if (!saved)
@@ -127,10 +128,28 @@ int dir_make_all(const char *path, mode_t mode, struct error *err)
     }
 }
 
+/* The way there may be the sudo caller's; the directory itself is ours. */
+static int make_private(const char *path, struct error *err)
+{
+    _cleanup_free_ char *way = xstrdup(path);
+    size_t len = strlen(way);
+    while (len > 1 && way[len - 1] == '/')
+        way[--len] = '\0';
+    char *slash = strrchr(way, '/');
+    if (slash && slash > way) {
+        *slash = '\0';
+        if (dir_make_all(way, 0700, err) < 0)
+            return -1;
+    }
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_set(err, ERR_IO, errno, "create directory %s", path);
+    return 0;
+}
+
 int dir_open_private(const char *path, struct error *err)
 {
     struct stat st;
-    if (dir_make_all(path, 0700, err) < 0)
+    if (make_private(path, err) < 0)
         return -1;
     _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/caller.h"
 
 static struct flock whole_file(short type)
 {
@@ -19,7 +20,7 @@ static struct flock whole_file(short type)
 static int open_lock(int dirfd, const char *name, bool create, struct error *err)
 {
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
-    int fd = openat(dirfd, name, flags, 0600);
+    int fd = caller_openat(dirfd, name, flags, 0600);
     if (fd < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open lock %s",
                          name);

@@ -1,0 +1,253 @@
+/* What a guest may not plant, however it spells it, and what the user gets by naming it. Archives
+ * are written as a hostile tar would write them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fetch/fetch.h"
+#include "fetch/name.h"
+#include "sys/file.h"
+
+struct place {
+    char top[64];
+    int fd;
+};
+
+static int setup(void **state)
+{
+    struct place *p = xcalloc(1, sizeof *p);
+    (void)str_copy(p->top, sizeof p->top, "/tmp/obeyed-test-XXXXXX");
+    assert_non_null(mkdtemp(p->top));
+    p->fd = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(p->fd >= 0);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(dir_remove_tree(AT_FDCWD, p->top, NULL), 0);
+    CLOSE_FD(p->fd);
+    free(p);
+    return 0;
+}
+
+/* An archive of small files, and of directories where a name ends with "/". */
+static int archive_of(const char *const *names, size_t n)
+{
+    int fd = memfd_create("archive", MFD_CLOEXEC);
+    struct archive *a = archive_write_new();
+    assert_true(fd >= 0 && a);
+    assert_int_equal(archive_write_set_format_gnutar(a), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_fd(a, fd), ARCHIVE_OK);
+    for (size_t i = 0; i < n; i++) {
+        struct archive_entry *e = archive_entry_new();
+        bool dir = names[i][strlen(names[i]) - 1] == '/';
+        archive_entry_set_pathname(e, names[i]);
+        archive_entry_set_mode(e, dir ? S_IFDIR | 0755 : S_IFREG | 0644);
+        archive_entry_set_size(e, dir ? 0 : 1);
+        assert_true(archive_write_header(a, e) >= ARCHIVE_WARN);
+        if (!dir)
+            assert_int_equal(archive_write_data(a, "x", 1), 1);
+        archive_entry_free(e);
+    }
+    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    return fd;
+}
+
+static int unpack(const struct fetch_rules *rules, const char *const *names, size_t n,
+                  struct fetch_result *res, struct error *err)
+{
+    _cleanup_close_ int fd = archive_of(names, n);
+    return fetch_unpack(fd, rules, res, err);
+}
+
+static bool exists(const struct place *p, const char *path)
+{
+    struct stat st;
+    return fstatat(p->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static const struct fetch_limits limits = {100, 1 << 20, 0};
+
+static const char *const planted[] = {
+    ".git",
+    ".git/config",
+    "sub/.git/hooks/post-checkout",
+    ".GIT/config",
+    ".Git",
+    ".git.",
+    ".git ",
+    ".git . .",
+    ".git::$INDEX_ALLOCATION",
+    "git~1",
+    "GIT~1/config",
+    ".g\xe2\x80\x8cit/config",
+    "\xef\xbb\xbf.git",
+    ".gi\xe2\x81\xaft",
+    "bare/HEAD",
+    ".hg/hgrc",
+    ".crabbox-fc.yaml",
+    "deep/er/.Crabbox-FC.yaml",
+    ".crabboxignore",
+    ".envrc",
+    ".vscode/tasks.json",
+    ".idea/workspace.xml",
+    ".exrc",
+    ".dir-locals.el",
+    ".gdbinit",
+};
+/* Not so, though they look like it. */
+static const char *const harmless[] = {
+    ".gitignore", ".gitattributes", ".gitmodules", ".github/x", "git",          "x.git",
+    "git~2",      ".gitx",          ".bashrc",     "HEADER",    "vscode/tasks", "...",
+};
+
+static void test_in_a_directory(void **state)
+{
+    const struct place *p = *state;
+    struct fetch_rules rules = {.dirfd = p->fd, .name = "got", .limits = limits};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(planted); i++) {
+        const char *const names[] = {"./", planted[i], "fine"};
+        _cleanup_free_ char *where = xasprintf("got/%s", planted[i]);
+        if (unpack(&rules, names, 3, &res, &err) < 0)
+            fail_msg("%s: %s", planted[i], err.msg);
+        if (res.n_obeyed != 1 || res.n_files != 1 || exists(p, where))
+            fail_msg("%s was taken", planted[i]);
+        assert_int_equal(strlen(res.first_obeyed), strlen(planted[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(harmless); i++) {
+        const char *const names[] = {"./", harmless[i]};
+        _cleanup_free_ char *where = xasprintf("got/%s", harmless[i]);
+        assert_int_equal(unpack(&rules, names, 2, &res, &err), 0);
+        if (res.n_obeyed || !exists(p, where))
+            fail_msg("%s was left out", harmless[i]);
+    }
+}
+
+/* A directory entry alone would do for some; all of them are counted, the first is named. */
+static void test_directories_and_count(void **state)
+{
+    const struct place *p = *state;
+    static const char *const names[] = {"./", "a/.git/", "a/.git/config", "a/.git/objects/",
+                                        "a/ok"};
+    struct fetch_rules rules = {.dirfd = p->fd, .name = "got", .limits = limits};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(unpack(&rules, names, 5, &res, &err), 0);
+    assert_int_equal(res.n_obeyed, 3);
+    assert_string_equal(res.first_obeyed, "a/.git");
+    assert_int_equal(res.n_skipped, 0);
+    assert_true(exists(p, "got/a/ok"));
+    assert_false(exists(p, "got/a/.git"));
+}
+
+/* With patterns too, also where one would match if names were only names. */
+static void test_with_globs(void **state)
+{
+    const struct place *p = *state;
+    static const char *const wide[] = {
+        "**",          "*/*",           ".*",     ".*/*", ".g*/config", "*/.*/*", "H*",
+        "?git/config", "[.]git/config", "[H]EAD", NULL};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    struct fetch_rules rules = {.dirfd = p->fd, .globs = wide, .limits = limits};
+    for (size_t i = 0; i < ARRAY_LEN(planted); i++) {
+        if (unpack(&rules, &planted[i], 1, &res, &err) < 0)
+            fail_msg("%s: %s", planted[i], err.msg);
+        if (res.n_obeyed != 1 || res.n_files || exists(p, planted[i]))
+            fail_msg("%s was taken", planted[i]);
+    }
+}
+
+static void test_named(void **state)
+{
+    const struct place *p = *state;
+    static const char *const globs[] = {".git/config", "**/.vscode/*.json", "HEAD", NULL};
+    static const char *const names[] = {".git/config", "a/.vscode/x.json", "HEAD"};
+    static const char *const others[] = {".git/hooks/x", "a/.vscode/.git/x.json", ".GIT/config"};
+    static const char *const repo[] = {"./", "config", "HEAD", "refs/", "sub/.git/config"};
+    static const char *const one[] = {"config"};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    struct fetch_rules rules = {.dirfd = p->fd, .globs = globs, .limits = limits};
+    assert_int_equal(unpack(&rules, names, 3, &res, &err), 0);
+    assert_int_equal(res.n_files, 3);
+    assert_true(exists(p, ".git/config") && exists(p, "a/.vscode/x.json") && exists(p, "HEAD"));
+    assert_int_equal(unpack(&rules, others, 3, &res, &err), 0);
+    assert_int_equal(res.n_obeyed, 3);
+    /* One file by name, and a directory that is itself such a name. */
+    struct fetch_rules file = {.dirfd = p->fd, .name = ".envrc", .limits = limits};
+    assert_int_equal(unpack(&file, one, 1, &res, &err), 0);
+    assert_true(exists(p, ".envrc"));
+    struct fetch_rules dir = {
+        .dirfd = p->fd, .name = "mine", .limits = limits, .take_obeyed = true};
+    assert_int_equal(unpack(&dir, repo, 5, &res, &err), 0);
+    assert_true(exists(p, "mine/HEAD") && exists(p, "mine/sub/.git/config"));
+}
+
+static void test_dots_in_globs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *glob, *path;
+        bool want;
+    } cases[] = {
+        {"*", ".x", false},
+        {".*", ".x", true},
+        {"?x", ".x", false},
+        {"[.]x", ".x", false},
+        {"[!a]x", ".x", false},
+        {"a*", "a.x", true},
+        {"**", ".x", false},
+        {"**", "a/.x", false},
+        {"**", ".x/a", false},
+        {"**/a", ".x/a", false},
+        {"**/.x/a", ".x/a", true},
+        {"**/.x/a", "b/.x/a", true},
+        {"**/.x", "a/b/.x", true},
+        {"**/.x", ".y/.x", false},
+        {".x/**", ".x/a/b", true},
+        {".x/**", ".x/a/.b", false},
+        {"d/**", "d/e/f", true},
+        {"d/**", "d", false},
+        {"*/*.txt", ".a/b.txt", false},
+        {"**/*.txt", "a/.b.txt", false},
+        {"**/**", "a/b", true},
+        {"**/HEAD", "a/HEAD", true},
+        {"**/*", "a/HEAD", false},
+        {"H*", "HEAD", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (fetch_glob_match(cases[i].glob, cases[i].path) != cases[i].want)
+            fail_msg("%s and %s", cases[i].glob, cases[i].path);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_in_a_directory), TEST(test_directories_and_count),     TEST(test_with_globs),
+        TEST(test_named),          cmocka_unit_test(test_dots_in_globs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

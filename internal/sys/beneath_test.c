@@ -1,0 +1,354 @@
+/* Paths that a repository prepared, and those that are the user's own. The test stands in a
+ * directory of its own: repo/ is a hostile repository, what must not be reached lies beside it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sys/beneath.h"
+#include "sys/caller.h"
+#include "sys/file.h"
+
+#define USER 4321
+
+struct fixture {
+    char top[64];
+    int cwd; /* where the test program stood */
+};
+
+static void put(const char *path, const char *text)
+{
+    struct error err = ERROR_INIT;
+    if (file_write_new(AT_FDCWD, path, text, strlen(text), 0644, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    (void)umask(022);
+    f->cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    (void)str_copy(f->top, sizeof f->top, "/tmp/beneath-test-XXXXXX");
+    assert_non_null(mkdtemp(f->top));
+    assert_return_code(chmod(f->top, 0755), errno);
+    assert_return_code(chdir(f->top), errno);
+    assert_int_equal(dir_make_all("repo/.git", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("repo/sub/real", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("away", 0755, NULL), 0);
+    put("away/secret", "secret");
+    put("repo/plain", "plain");
+    put("repo/sub/real/file", "file");
+    assert_return_code(symlink("../away/secret", "repo/link"), errno);
+    assert_return_code(symlink("../away", "repo/dirlink"), errno);
+    assert_return_code(symlink("../away/none", "repo/dangling"), errno);
+    assert_return_code(symlink("/proc/self/environ", "repo/magic"), errno);
+    assert_return_code(symlink("plain", "repo/inside"), errno);
+    assert_return_code(mkfifo("repo/fifo", 0600), errno);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    (void)unsetenv("SUDO_UID");
+    (void)unsetenv("SUDO_GID");
+    assert_return_code(fchdir(f->cwd), errno);
+    CLOSE_FD(f->cwd);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, f->top, NULL), 0);
+    free(f);
+    return 0;
+}
+
+static void at(const struct fixture *f, const char *dir)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", f->top, dir);
+    assert_return_code(chdir(path), errno);
+}
+
+/* What is read, or why not: to be freed. */
+static char *reads(const char *typed, const char *tree)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_close_ int fd = beneath_input("--x", typed, tree, &err);
+    if (fd < 0)
+        return xstrdup(err.msg);
+    assert_int_equal(fd_read_all(fd, 1 << 20, typed, &text, &err), 0);
+    return xstrdup(text.buf ? text.buf : "");
+}
+
+static void assert_reads(const char *typed, const char *want)
+{
+    _cleanup_free_ char *got = reads(typed, NULL);
+    assert_string_equal(got, want);
+}
+
+static void assert_refuses(const char *typed, const char *why)
+{
+    _cleanup_free_ char *got = reads(typed, NULL);
+    if (!strstr(got, why) || !strstr(got, "--x"))
+        fail_msg("%s: %s", typed, got);
+}
+
+/* No link of the tree is followed: last, on the way, dangling, to a magic one or harmless, from
+ * whatever directory of it and however it is written. */
+static void test_links_of_a_tree(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const links[] = {"link", "dirlink/secret", "dangling", "magic", "inside"};
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        _cleanup_free_ char *above = xasprintf("../%s", links[i]);
+        _cleanup_free_ char *whole = xasprintf("%s/repo/%s", f->top, links[i]);
+        _cleanup_free_ char *winding = xasprintf("./sub//../%s", links[i]);
+        _cleanup_free_ char *outside = xasprintf("repo/%s", links[i]);
+        at(f, "repo");
+        assert_refuses(links[i], "is a symbolic link in the working tree");
+        assert_refuses(whole, "is a symbolic link in the working tree");
+        assert_refuses(winding, "is a symbolic link in the working tree");
+        at(f, "repo/sub");
+        assert_refuses(above, "is a symbolic link in the working tree");
+        at(f, "away");
+        assert_refuses(whole, "is a symbolic link in the working tree");
+        at(f, ".");
+        assert_refuses(outside, "is a symbolic link in the working tree");
+    }
+    at(f, "repo");
+    assert_refuses("dirlink/secret", "dirlink is a symbolic link");
+    assert_reads("plain", "plain");
+    assert_reads("sub/../plain", "plain");
+    assert_reads("sub/real/file", "file");
+    assert_refuses("none", "No such file");
+    assert_refuses("", "empty");
+}
+
+/* A directory is a tree without .git too: where one stands, or that of --dir. */
+static void test_what_is_a_tree(void **state)
+{
+    const struct fixture *f = *state;
+    at(f, "repo");
+    assert_return_code(rmdir(".git"), errno);
+    assert_refuses("link", "is a symbolic link in the working tree");
+    at(f, ".");
+    assert_refuses("repo/link", "is a symbolic link in the working tree"); /* below the cwd */
+    at(f, "away");
+    assert_reads("../repo/link", "secret"); /* nothing says that it is one */
+    _cleanup_free_ char *of_dir = reads("../repo/link", "../repo");
+    assert_non_null(strstr(of_dir, "is a symbolic link in the working tree"));
+    put("../repo/.git", "gitdir: elsewhere\n");
+    assert_refuses("../repo/link", "is a symbolic link in the working tree");
+}
+
+/* The user's own links are followed, into a tree too, but not on from there. */
+static void test_links_of_the_user(void **state)
+{
+    const struct fixture *f = *state;
+    at(f, "away");
+    _cleanup_free_ char *deep = xasprintf("%s/repo/sub/../dirlink", f->top);
+    assert_int_equal(dir_make_all("mine", 0755, NULL), 0);
+    assert_return_code(symlink("away/secret", "../mine-file"), errno);
+    assert_return_code(symlink("away/../repo", "../mine-repo"), errno);
+    assert_return_code(symlink(deep, "../mine-deep"), errno);
+    assert_return_code(symlink("loop", "../loop"), errno);
+    assert_reads("../mine-file", "secret");
+    assert_reads("../mine-repo/plain", "plain");
+    assert_refuses("../mine-repo/link", "link is a symbolic link in the working tree");
+    assert_refuses("../mine-deep/secret", "dirlink is a symbolic link in the working tree");
+    assert_refuses("../loop", "Too many levels");
+    /* The directory itself reached through a link: the shell's word for it does not matter. */
+    assert_return_code(chdir("../mine-repo"), errno);
+    assert_reads("plain", "plain");
+    assert_refuses("link", "is a symbolic link in the working tree");
+}
+
+/* Another user's link where everybody may write leads nowhere, whatever the kernel is set to. */
+static void test_link_of_another(void **state)
+{
+    const struct fixture *f = *state;
+    if (geteuid() != 0)
+        skip();
+    at(f, ".");
+    assert_return_code(mkdir("open", 0700), errno);
+    assert_return_code(chmod("open", 01777), errno);
+    assert_return_code(symlink("../away/secret", "open/theirs"), errno);
+    assert_return_code(symlink("../away/secret", "open/ours"), errno);
+    assert_return_code(lchown("open/theirs", USER, USER), errno);
+    at(f, "away");
+    assert_refuses("../open/theirs", "of another user (uid 4321)");
+    assert_reads("../open/ours", "secret");
+    assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
+    assert_return_code(setenv("SUDO_GID", "4321", 1), errno);
+    assert_reads("../open/theirs", "secret");
+}
+
+static void test_kinds_of_input(void **state)
+{
+    const struct fixture *f = *state;
+    int pipefd[2];
+    at(f, "repo");
+    assert_refuses("fifo", "it is a FIFO, not a regular file");
+    assert_refuses("sub", "it is a directory");
+    assert_refuses("/dev/zero", "it is a device");
+    assert_reads("/dev/null", "");
+    assert_return_code(pipe2(pipefd, O_CLOEXEC), errno);
+    assert_int_equal(write(pipefd[1], "piped", 5), 5);
+    CLOSE_FD(pipefd[1]);
+    _cleanup_free_ char *dev = xasprintf("/dev/fd/%d", pipefd[0]);
+    assert_reads(dev, "piped");
+    CLOSE_FD(pipefd[0]);
+    /* The same word out of the tree's mouth. */
+    assert_return_code(symlink(dev, "fd"), errno);
+    assert_refuses("fd", "is a symbolic link in the working tree");
+}
+
+/* ---- output ---- */
+
+static int writes(const char *typed, struct error *err)
+{
+    *err = (struct error)ERROR_INIT;
+    _cleanup_close_ int fd = beneath_output("--x", typed, NULL, err);
+    return fd < 0 ? -1 : fd_write_all(fd, "new", 3, typed, err);
+}
+
+static void test_output(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const links[] = {"link", "dirlink/new", "dangling", "magic", "inside"};
+    struct error err;
+    struct stat st;
+    at(f, "repo");
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        assert_int_equal(writes(links[i], &err), -1);
+        assert_non_null(strstr(err.msg, "is a symbolic link in the working tree"));
+    }
+    assert_reads("plain", "plain");
+    assert_int_equal(stat("../away/none", &st), -1);
+    assert_int_equal(stat("../away/new", &st), -1);
+    assert_int_equal(writes("sub/made", &err), 0);
+    assert_reads("sub/made", "new");
+    put("long", "longer than that");
+    assert_int_equal(writes("long", &err), 0);
+    assert_reads("long", "new");
+    assert_return_code(link("../away/secret", "hard"), errno);
+    assert_int_equal(writes("hard", &err), 0);
+    assert_reads("hard", "new");
+    assert_reads("../away/secret", "secret");
+    assert_int_equal(writes("none/x", &err), -1);
+    assert_non_null(strstr(err.msg, "No such file"));
+    assert_int_equal(writes("sub", &err), -1);
+    assert_int_equal(writes("fifo", &err), -1);
+    assert_non_null(strstr(err.msg, "nobody reads"));
+    assert_int_equal(writes("/dev/null", &err), 0);
+    _cleanup_close_ int reader = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_int_equal(writes("fifo", &err), 0);
+}
+
+/* ---- directories ---- */
+
+static void test_mkdirs(void **state)
+{
+    const struct fixture *f = *state;
+    unsigned made;
+    struct stat st;
+    at(f, "repo");
+    _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int a = beneath_mkdirs(dirfd, "sub/a/b", 0755, &made);
+    assert_true(a >= 0);
+    assert_int_equal(made, 2);
+    _cleanup_close_ int again = beneath_mkdirs(dirfd, "sub/a/b", 0755, &made);
+    assert_true(again >= 0);
+    assert_int_equal(made, 0);
+    beneath_rmdirs(dirfd, "sub/a/b", 2);
+    assert_int_equal(stat("sub/a", &st), -1);
+    assert_int_equal(stat("sub", &st), 0);
+    static const char *const bad[] = {"dirlink",   "dirlink/x", "dangling/x",      "..",
+                                      "../away/x", "plain/x",   "sub/../../away/x"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(beneath_mkdirs(dirfd, bad[i], 0755, NULL), -1);
+    assert_int_equal(stat("../away/x", &st), -1);
+}
+
+/* ---- who called sudo ---- */
+
+static uid_t owner(const char *path)
+{
+    struct stat st;
+    assert_return_code(lstat(path, &st), errno);
+    assert_int_equal(st.st_uid, st.st_gid);
+    return st.st_uid;
+}
+
+static void make_four(const char *dir)
+{
+    struct error err;
+    _cleanup_free_ char *sub = xasprintf("%s/new/dir", dir);
+    _cleanup_free_ char *out = xasprintf("%s/out", dir);
+    _cleanup_free_ char *file = xasprintf("%s/file", dir);
+    unsigned made;
+    _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd = beneath_mkdirs(dirfd, sub, 0755, &made);
+    assert_true(fd >= 0);
+    if (writes(out, &err) < 0)
+        fail_msg("%s", err.msg);
+    put(file, "x");
+}
+
+static void test_sudo_caller(void **state)
+{
+    const struct fixture *f = *state;
+    struct caller c;
+    if (geteuid() != 0)
+        skip();
+    at(f, ".");
+    assert_int_equal(dir_make_all("theirs", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("ours", 0755, NULL), 0);
+    assert_return_code(chown("theirs", USER, USER), errno);
+    static const char *const not_ids[][2] = {
+        {"0", "0"}, {"x", "1"}, {"4321", ""}, {"-1", "-1"}, {"4294967295", "4321"}};
+    for (size_t i = 0; i < ARRAY_LEN(not_ids); i++) {
+        assert_return_code(setenv("SUDO_UID", not_ids[i][0], 1), errno);
+        assert_return_code(setenv("SUDO_GID", not_ids[i][1], 1), errno);
+        assert_false(caller_get(&c));
+    }
+    assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
+    assert_return_code(setenv("SUDO_GID", "4321", 1), errno);
+    make_four("theirs");
+    make_four("ours");
+    static const char *const made[] = {"new", "new/dir", "out", "file"};
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        _cleanup_free_ char *theirs = xasprintf("theirs/%s", made[i]);
+        _cleanup_free_ char *ours = xasprintf("ours/%s", made[i]);
+        assert_int_equal(owner(theirs), USER);
+        assert_int_equal(owner(ours), 0);
+    }
+    /* The way to the state directory is the user's, the directory itself is not. */
+    _cleanup_close_ int fd = dir_open_private("theirs/.local/state/crabbox-fc", NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(owner("theirs/.local"), USER);
+    assert_int_equal(owner("theirs/.local/state"), USER);
+    assert_int_equal(owner("theirs/.local/state/crabbox-fc"), 0);
+    /* And this thread is who it was. */
+    assert_return_code(mkdir("after", 0700), errno);
+    assert_int_equal(owner("after"), 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_links_of_a_tree), TEST(test_what_is_a_tree), TEST(test_links_of_the_user),
+        TEST(test_link_of_another), TEST(test_kinds_of_input), TEST(test_output),
+        TEST(test_mkdirs),          TEST(test_sudo_caller),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
