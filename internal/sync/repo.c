@@ -74,7 +74,8 @@ static int has_git(const char *dir, struct error *err)
         return 1;
     if (errno == ENOENT || errno == ENOTDIR)
         return 0;
-    return error_set(err, ERR_SYNC, errno, "look for %s", path);
+    return error_set(err, ERR_SYNC, errno, "look for %s; next: run it as the owner of %s", path,
+                     dir);
 }
 
 /* The nearest directory that has a .git, from `dir` upwards; *top NULL where there is none. */

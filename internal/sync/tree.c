@@ -13,7 +13,8 @@
 int tree_open(struct tree *t, const char *root, struct error *err)
 {
     *t = (struct tree)TREE_INIT;
-    t->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* A real path: a link in its place came later. */
+    t->root_fd = open(root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (t->root_fd < 0)
         return error_set(err, ERR_SYNC, errno, "open %s", root);
     return 0;
