@@ -6,7 +6,11 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "sync/gitindex.h"
@@ -410,6 +414,47 @@ static void test_pattern_files_that_are_none(void **state)
     synckit_assert_refused(dir, "/.git/info/exclude is reached by a symbolic link");
 }
 
+/* ---- a tree that changes ---- */
+
+/* Exchanges a directory and a link that leads out of the tree, until it is killed. */
+static _Noreturn void exchange_for_ever(int fd)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;)
+        (void)renameat2(fd, "d", fd, "l", RENAME_EXCHANGE);
+}
+
+static void test_directory_that_turns_into_a_link_meanwhile(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *top = synckit_make(
+        &kit, "race",
+        "mkdir -p outside/sub t; cd t; " INIT
+        "mkdir -p d/sub; for f in d/tracked d/other d/sub/other; do echo in >$f; done; "
+        "git add d/tracked; for f in tracked other secret sub/other sub/secret; do echo "
+        "outside >../outside/$f; done; ln -s ../outside l");
+    _cleanup_free_ char *dir = xasprintf("%s/t", top);
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    size_t seen = 0;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        exchange_for_ever(fd);
+    for (int i = 0; i < 500; i++) {
+        _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+        synckit_scan(dir, NULL, &l);
+        for (size_t f = 0; f < l.n_files; f++) {
+            seen += S_ISREG(l.files[f].mode);
+            if (strstr(l.files[f].path, "secret") ||
+                (S_ISREG(l.files[f].mode) && l.files[f].size != 3))
+                fail_msg("%s is from outside", l.files[f].path);
+        }
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(seen > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_index_that_is_not_understood),
         cmocka_unit_test(test_sparse_checkout),
         cmocka_unit_test(test_pattern_files_that_are_none),
+        cmocka_unit_test(test_directory_that_turns_into_a_link_meanwhile),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

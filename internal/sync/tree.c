@@ -66,6 +66,6 @@ int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_SYNC, 0, "%s is not a regular file; next: remove it", name);
     if (fd_read_all(fd, max, name, out, &local) < 0)
-        return error_set(err, ERR_SYNC, 0, "%s", local.msg);
+        return error_set(err, ERR_SYNC, 0, "%s; next: look at it, or --no-sync", local.msg);
     return 1;
 }
