@@ -196,8 +196,10 @@ static int sync_tree(struct run_state *s, struct error *err)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
     if (list.n_skipped)
-        log_warn("%zu entries were not synced (sockets, devices or unreadable), first %s",
-                 list.n_skipped, list.first_skipped);
+        log_warn(
+            "%zu entries were not synced (sockets, devices, unreadable, or repositories that are "
+            "not submodules here), first %s",
+            list.n_skipped, list.first_skipped);
     int r = 0;
     if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
                    s->res->lease.id, list.name) < 0)

@@ -1,179 +1,360 @@
-/* git.c: what git says belongs to a tree. */
+/* git.c: what belongs to a repository: the paths of its index, and the files that are not in it and
+ * not ignored; what `git ls-files --cached --others --exclude-standard` lists.
+ *
+ * It is listed without git. git obeys the configuration of the repository that it is asked about,
+ * and that configuration names programs (fsmonitor, filters, the upload-pack of a promisor
+ * remote…), other trees (core.worktree) and other files. A list of what to switch off is never
+ * known to be whole. Here the repository's configuration is not read at all, no program runs, and
+ * there are no objects either, so there is nothing to be fetched. What is read:
+ *
+ *   .git            by repo.c, which also tells a linked worktree and a submodule from a .git that
+ *                   leads elsewhere
+ *   index           and sharedindex.* where it is split (gitindex.c)
+ *   info/exclude    and each .gitignore (gitignore.c)
+ *   the user's own  core.excludesFile (gituser.c), which is not the repository's to set
+ *
+ * each beneath the directory that it belongs to, without a symlink on the way, regular and bounded.
+ * A core.excludesFile of the repository's own configuration has no effect, by design.
+ *
+ * Whoever wrote these bytes, at worst the list is wrong: every path in it is resolved again beneath
+ * the tree (tree.h) when it is looked at and when it is sent, and one with a .git, "..", or an
+ * empty component is refused. As nothing is run, root may list another user's tree.
+ *
+ * Nested repositories: only where the index has a gitlink, with the repository's own index and
+ * rules. Any other directory that has a .git and nothing of this index in it is left out and told
+ * as skipped. A bare repository is nothing but files. Where a sparse checkout has left out a
+ * .gitignore, what is not tracked beside it is left out too: whether it is ignored can't be known
+ * without the objects.
+ */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "sync/gitindex.h"
 #include "sync/list.h"
-#include "sys/file.h"
-#include "sys/spawn.h"
+#include "sys/beneath.h"
 
-enum { OUTPUT_MAX = 256 * 1024 * 1024, ENV_MAX = 4096, NESTING_MAX = 64 };
+enum {
+    INDEX_MAX = 512 * 1024 * 1024,
+    PATTERNS_MAX = 1024 * 1024, /* of one .gitignore */
+    NESTING_MAX = 32,           /* submodules in submodules */
+    DEPTH_MAX = 100,            /* directories in directories; each is open meanwhile */
+    LOOK_EVERY = 1000,          /* entries between two looks at the deadline */
+};
 
-extern char **environ;
+/* One repository of the tree. */
+struct git_scan {
+    struct scan *s;
+    const struct repo *repo;
+    const struct gitignore *user;
+    const char *prefix; /* where it lies in the tree: "" or "sub/" */
+    size_t prefix_len;
+    unsigned nesting;
+    struct gitindex index;
+    size_t seen;
+};
 
-/* The environment without what would point git elsewhere (set, for example, in its hooks), and
- * with messages that can be told apart. The result borrows its strings; the caller frees it. */
-static const char **git_environment(void)
+static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
+                     const char *prefix, unsigned nesting, struct error *err);
+
+static void cleanup_index(struct gitindex *x)
 {
-    static const char *const drop[] = {"GIT_DIR=",    "GIT_WORK_TREE=",  "GIT_INDEX_FILE=",
-                                       "GIT_PREFIX=", "GIT_COMMON_DIR=", "GIT_NAMESPACE=",
-                                       "LC_ALL=",     "LANGUAGE=",       "GIT_OPTIONAL_LOCKS="};
-    const char **out = xcalloc(ENV_MAX + 4, sizeof *out);
-    size_t n = 0;
-    for (char **e = environ; *e && n < ENV_MAX; e++) {
-        bool keep = true;
-        for (size_t i = 0; keep && i < ARRAY_LEN(drop); i++)
-            keep = !str_has_prefix(*e, drop[i]);
-        if (keep)
-            out[n++] = *e;
-    }
-    out[n++] = "LC_ALL=C";
-    out[n++] = "GIT_OPTIONAL_LOCKS=0";
-    return out;
+    gitindex_free(x);
 }
 
-static void cleanup_env(const char ***env)
+static void cleanup_patterns(struct gitignore *g)
 {
-    free(*env);
+    gitignore_free(g);
 }
 
-static int run_git(const char *dir, const char *const *args, const struct deadline *d,
-                   struct strbuf *out, struct strbuf *errout, struct exit_status *st,
-                   struct error *err)
+static void cleanup_repo(struct repo *r)
 {
-    /* A file system monitor is a program that the repository names: not run for a listing. */
-    const char *argv[16] = {"git", "-C", dir, "-c", "core.fsmonitor=false"};
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    _cleanup_(cleanup_env) const char **env = git_environment();
-    size_t n = 5;
-    for (size_t i = 0; args[i] && n < ARRAY_LEN(argv) - 1; i++)
-        argv[n++] = args[i];
-    spec.argv = argv;
-    spec.envp = env;
-    spec.die_with_parent = true;
-    return spawn_run(&spec, d, OUTPUT_MAX, out, errout, st, err);
+    repo_free(r);
 }
 
-/* git's own words, first line only. */
-static int git_failed(const char *dir, const struct strbuf *errout, struct error *err)
+static int stop_asked(struct git_scan *g, struct error *err)
 {
-    int len = (int)strcspn(errout->buf, "\n");
-    return error_set(err, ERR_SYNC, 0, "git can't list %s: %.*s", dir, len > 400 ? 400 : len,
-                     errout->buf);
-}
-
-/* Whether a repository seems to begin at `dir` or above, without asking git. */
-static bool looks_like_repository(const char *dir)
-{
-    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
-    strbuf_adds(&path, dir);
-    for (;;) {
-        size_t len = path.len;
-        strbuf_adds(&path, "/.git");
-        if (access(path.buf, F_OK) == 0)
-            return true;
-        path.len = len;
-        path.buf[len] = '\0';
-        char *slash = strrchr(path.buf, '/');
-        if (!slash || slash == path.buf)
-            return false;
-        *slash = '\0';
-        path.len = (size_t)(slash - path.buf);
-    }
-}
-
-int git_top(const char *dir, const struct deadline *d, char **top, struct error *err)
-{
-    static const char *const args[] = {"rev-parse", "--show-toplevel", NULL};
-    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
-    struct error local = ERROR_INIT;
-    struct exit_status st;
-    *top = NULL;
-    if (!looks_like_repository(dir))
+    struct pollfd p = {.fd = g->s->d ? g->s->d->cancel_fd : -1, .events = POLLIN};
+    if (g->seen++ % LOOK_EVERY)
         return 0;
-    if (run_git(dir, args, d, &out, &errout, &st, &local) < 0) {
-        if (err)
-            *err = local;
-        return error_prefix(err, "%s is a git repository, its files are listed by git", dir);
-    }
-    if (!st.exited || st.code) {
-        /* A bare repository, or a stray ".git": then it is an ordinary directory. */
-        if (strstr(errout.buf, "not a git repository") || strstr(errout.buf, "must be run in"))
-            return 0;
-        return git_failed(dir, &errout, err);
-    }
-    if (out.len && out.buf[out.len - 1] == '\n')
-        out.buf[--out.len] = '\0';
-    *top = strbuf_detach(&out);
+    if (deadline_passed(g->s->d))
+        return error_set(err, ERR_TIMEOUT, 0, "timed out while listing %s", g->s->list->root);
+    if (poll(&p, 1, 0) > 0)
+        return error_set(err, ERR_CANCELLED, 0, "interrupted while listing %s", g->s->list->root);
     return 0;
 }
 
-static int nesting(const char *prefix)
+/* ---- what is tracked ---- */
+
+static int read_index_file(const struct repo *r, const char *name, struct gitindex *x,
+                           struct error *err)
 {
-    int n = 0;
-    for (; *prefix; prefix++)
-        n += *prefix == '/';
-    return n;
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_free_ char *what = xasprintf("%s/%s", r->git_dir, name);
+    int there = tree_read(r->git_fd, name, r->git_dir, INDEX_MAX, &text, err);
+    if (there <= 0)
+        return there;
+    return gitindex_parse(x, text.buf, text.len, what, err) < 0 ? -1 : 1;
 }
 
-/* A path that is a directory: an initialised submodule or a repository inside this one. */
-static int scan_nested(struct scan *s, int parent, const char *base, const char *path,
-                       struct error *err)
+/* No index is an index without entries: nothing was ever added. */
+static int read_index(const struct repo *r, struct gitindex *x, struct error *err)
 {
-    _cleanup_free_ char *dot_git = xasprintf("%s/.git", base);
+    _cleanup_(cleanup_index) struct gitindex base = {0};
+    if (read_index_file(r, "index", x, err) < 0)
+        return -1;
+    if (*x->base) {
+        _cleanup_free_ char *name = xasprintf("sharedindex.%s", x->base);
+        int there = read_index_file(r, name, &base, err);
+        if (there == 0)
+            return error_set(err, ERR_SYNC, 0,
+                             "%s/%s, a part of the index, is missing; next: git "
+                             "status",
+                             r->git_dir, name);
+        if (there < 0 || gitindex_merge(x, &base, name, err) < 0)
+            return -1;
+    }
+    return gitindex_settle(x, r->git_dir, err);
+}
+
+/* What an index may name: a path below the tree that is not git's own. */
+static bool path_is_fit(const char *path)
+{
+    for (const char *p = path;; p++) {
+        size_t len = strcspn(p, "/");
+        if (len == 0 || (len == 1 && p[0] == '.') || (len == 2 && memcmp(p, "..", 2) == 0) ||
+            (len == 4 && memcmp(p, ".git", 4) == 0))
+            return false;
+        p += len;
+        if (!*p)
+            return true;
+    }
+}
+
+/* A gitlink that is a directory: a submodule, where it is initialised. */
+static int add_nested(struct git_scan *g, const char *path, struct error *err)
+{
+    struct scan *s = g->s;
+    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
+                                         path);
     _cleanup_free_ char *prefix = xasprintf("%s/", path);
-    if (faccessat(parent, dot_git, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    _cleanup_close_ int fd = beneath_open(s->tree.root_fd, path, O_PATH | O_DIRECTORY, 0);
+    if (fd < 0 || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    if (nesting(path) > NESTING_MAX) {
+    if (g->nesting >= NESTING_MAX) {
         scan_skip(s, path);
         return 0;
     }
-    return scan_git(s, prefix, err);
+    if (repo_at(fd, top, g->repo, &r, err) < 0)
+        return -1;
+    return scan_repo(s, &r, g->user, prefix, g->nesting + 1, err);
 }
 
-/* One entry of git's answer. What is listed but absent was deleted in the working tree. */
-static int add_listed(struct scan *s, char *path, struct error *err)
+/* What is in the index but absent was deleted in the working tree. */
+static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struct error *err)
 {
+    struct scan *s = g->s;
     struct stat st;
     const char *base;
-    size_t len = strlen(path);
-    if (len && path[len - 1] == '/')
-        path[--len] = '\0';
+    _cleanup_free_ char *path = xasprintf("%s%s", g->prefix, e->path);
+    if (!path_is_fit(e->path)) {
+        scan_skip(s, path);
+        return 0;
+    }
     int parent = tree_parent(&s->tree, path, &base);
     if (parent < 0 || fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
             scan_skip(s, path);
         return 0;
     }
-    if (S_ISDIR(st.st_mode))
-        return ignore_match(&s->ignore, path, true) && !s->ignore.has_negated
-                   ? 0
-                   : scan_nested(s, parent, base, path, err);
+    if (S_ISDIR(st.st_mode)) {
+        if (e->kind == GITINDEX_SPARSE)
+            scan_skip(s, path);
+        if (e->kind != GITINDEX_LINK || scan_never(s, path) ||
+            (ignore_match(&s->ignore, path, true) && !s->ignore.has_negated))
+            return 0;
+        return add_nested(g, path, err);
+    }
     return ignore_match(&s->ignore, path, false) ? 0 : scan_add(s, path, &st, err);
 }
 
-int scan_git(struct scan *s, const char *prefix, struct error *err)
+/* ---- what is not ---- */
+
+static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
+                       const struct gitignore *above, bool tracked, int depth, struct error *err);
+
+static int parse_patterns(struct gitignore *g, const struct strbuf *text, const char *dir,
+                          const char *name, struct error *err)
 {
-    static const char *const args[] = {"ls-files",           "-z", "--cached", "--others",
-                                       "--exclude-standard", NULL};
-    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
-    _cleanup_free_ char *dir = xasprintf("%s/%s", s->list->root, prefix);
-    struct exit_status st;
-    if (run_git(dir, args, s->d, &out, &errout, &st, err) < 0)
-        return -1;
-    if (!st.exited || st.code)
-        return git_failed(dir, &errout, err);
-    if (out.len >= OUTPUT_MAX)
-        return error_set(err, ERR_SYNC, EFBIG, "git lists too many files in %s", dir);
-    for (const char *p = out.buf, *end = out.buf + out.len; p < end; p += strlen(p) + 1) {
-        strbuf_reset(&path);
-        strbuf_addf(&path, "%s%s", prefix, p);
-        if (add_listed(s, path.buf, err) < 0)
-            return -1;
-    }
+    if (gitignore_parse(g, text->buf, text->len) < 0)
+        return error_set(err, ERR_SYNC, 0, "%s%s%s has a line of more than %d bytes", dir,
+                         *dir ? "/" : "", name, GITIGNORE_LINE_MAX);
     return 0;
+}
+
+/* The patterns of one directory. 0 where a sparse checkout has left them out, else 1 or -1. */
+static int read_patterns(struct git_scan *g, int fd, const char *dir, struct gitignore *own,
+                         struct error *err)
+{
+    static const char name[] = ".gitignore";
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_free_ char *path = xasprintf("%s%s%s", dir, *dir ? "/" : "", name);
+    struct stat st;
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT)
+            return error_set(err, ERR_SYNC, errno, "look at %s", path);
+        const struct gitindex_entry *e = gitindex_find(&g->index, path + g->prefix_len);
+        if (!e || !e->skipped)
+            return 1;
+        scan_skip(g->s, path);
+        return 0;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        log_warn("%s is not a regular file: git takes no patterns from it, nor does sync", path);
+        return 1;
+    }
+    if (tree_read(fd, name, *dir ? dir : g->s->list->root, PATTERNS_MAX, &text, err) < 0)
+        return -1;
+    return parse_patterns(own, &text, dir, name, err) < 0 ? -1 : 1;
+}
+
+static bool is_left_out(const struct git_scan *g, const struct gitignore *patterns,
+                        const char *path, bool is_dir)
+{
+    const struct scan *s = g->s;
+    return gitignore_match(patterns, path, is_dir) || scan_never(s, path) ||
+           (!(is_dir && s->ignore.has_negated) && ignore_match(&s->ignore, path, is_dir));
+}
+
+/* Enters a directory unless it is left out as a whole, or a repository of its own. */
+static int other_dir(struct git_scan *g, int parent, const char *name, struct strbuf *path,
+                     const struct gitignore *patterns, bool tracked, int depth, struct error *err)
+{
+    const char *own = path->buf + g->prefix_len;
+    const struct gitindex_entry *e = tracked ? gitindex_find(&g->index, own) : NULL;
+    if ((e && e->kind != GITINDEX_FILE) || is_left_out(g, patterns, path->buf, true))
+        return 0;
+    _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || depth >= DEPTH_MAX) {
+        if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP))
+            scan_skip(g->s, path->buf);
+        return 0;
+    }
+    tracked = tracked && gitindex_holds(&g->index, own);
+    if (!tracked && faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        scan_skip(g->s, path->buf);
+        return 0;
+    }
+    return walk_others(g, TAKE_FD(fd), path, patterns, tracked, depth + 1, err);
+}
+
+static int other_file(struct git_scan *g, int fd, const char *name, const char *path,
+                      const struct gitignore *patterns, bool tracked, struct error *err)
+{
+    struct stat st;
+    if ((tracked && gitindex_find(&g->index, path + g->prefix_len)) ||
+        is_left_out(g, patterns, path, false) || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? scan_add(g->s, path, &st, err) : 0;
+}
+
+static int other_entry(struct git_scan *g, int fd, const struct dirent *e, struct strbuf *path,
+                       const struct gitignore *patterns, bool tracked, int depth, struct error *err)
+{
+    const char *name = e->d_name;
+    struct stat st;
+    bool is_dir = e->d_type == DT_DIR;
+    if (str_eq(name, ".") || str_eq(name, "..") || str_eq(name, ".git"))
+        return 0;
+    if (e->d_type == DT_UNKNOWN)
+        is_dir = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    size_t len = path->len;
+    strbuf_addf(path, "%s%s", len ? "/" : "", name);
+    int r = is_dir ? other_dir(g, fd, name, path, patterns, tracked, depth, err)
+                   : other_file(g, fd, name, path->buf, patterns, tracked, err);
+    path->len = len;
+    path->buf[len] = '\0';
+    return r;
+}
+
+/* Adds what is in the directory and not in the index. `path` is its own, from the tree's root;
+ * `tracked` tells whether the index has anything below it. Consumes fd. */
+static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
+                       const struct gitignore *above, bool tracked, int depth, struct error *err)
+{
+    _cleanup_(cleanup_patterns) struct gitignore own = {0};
+    _cleanup_closedir_ DIR *dir = fdopendir(fd);
+    if (!dir) {
+        error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
+        CLOSE_FD(fd);
+        return -1;
+    }
+    int r = read_patterns(g, dirfd(dir), path->buf, &own, err);
+    if (r <= 0)
+        return r;
+    own.above = above;
+    own.base = path->len ? path->len + 1 : 0;
+    for (struct dirent *e; (e = readdir(dir));)
+        if (stop_asked(g, err) < 0 ||
+            other_entry(g, dirfd(dir), e, path, own.n ? &own : above, tracked, depth, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- a repository ---- */
+
+/* Patterns of the repository that are not part of its tree. */
+static int read_exclude(const struct git_scan *g, struct gitignore *out, struct error *err)
+{
+    static const char name[] = "info/exclude";
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (tree_read(g->repo->common_fd, name, g->repo->git_dir, PATTERNS_MAX, &text, err) < 0)
+        return -1;
+    return parse_patterns(out, &text, g->repo->git_dir, name, err);
+}
+
+static int scan_parts(struct git_scan *g, struct error *err)
+{
+    struct gitignore user = *g->user;
+    _cleanup_(cleanup_patterns) struct gitignore exclude = {0};
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    user.base = g->prefix_len;
+    if (read_index(g->repo, &g->index, err) < 0 || read_exclude(g, &exclude, err) < 0)
+        return -1;
+    exclude.base = g->prefix_len;
+    exclude.above = &user;
+    for (size_t i = 0; i < g->index.n; i++)
+        if (stop_asked(g, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
+            return -1;
+    strbuf_add(&path, g->prefix, g->prefix_len ? g->prefix_len - 1 : 0);
+    int fd = beneath_open(g->s->tree.root_fd, path.len ? path.buf : ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return error_set(err, ERR_SYNC, errno, "list %s", g->repo->top);
+    return walk_others(g, fd, &path, &exclude, true, 0, err);
+}
+
+static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
+                     const char *prefix, unsigned nesting, struct error *err)
+{
+    struct git_scan g = {.s = s,
+                         .repo = r,
+                         .user = user,
+                         .prefix = prefix,
+                         .prefix_len = strlen(prefix),
+                         .nesting = nesting};
+    int rc = scan_parts(&g, err);
+    gitindex_free(&g.index);
+    return rc;
+}
+
+int scan_git(struct scan *s, const struct repo *r, struct error *err)
+{
+    _cleanup_(cleanup_patterns) struct gitignore user = {0};
+    if (git_user_ignore(s, &user, err) < 0)
+        return -1;
+    return scan_repo(s, r, &user, "", 0, err);
 }

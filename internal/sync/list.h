@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "sync/gitignore.h"
 #include "sync/ignore.h"
+#include "sync/repo.h"
 #include "sync/sync.h"
 #include "sync/tree.h"
 
@@ -21,11 +23,10 @@ struct scan {
     char *never;  /* below the root, owned: limits.never; or NULL */
 };
 
-/* Asks git for the files of the repository at `prefix` ("" or "sub/") and adds them. */
-int scan_git(struct scan *s, const char *prefix, struct error *err);
-/* Where the repository of `dir` begins, without following environment variables of git. Sets
- * *top to NULL if `dir` is in none. */
-int git_top(const char *dir, const struct deadline *d, char **top, struct error *err);
+/* Adds what belongs to the repository, by the rules of git (git.c). */
+int scan_git(struct scan *s, const struct repo *r, struct error *err);
+/* The user's own patterns for all repositories; `root` is the tree, which git may not lie in. */
+int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err);
 
 /* Adds the files of a directory that is no repository. */
 int scan_walk(struct scan *s, struct error *err);

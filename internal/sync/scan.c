@@ -7,7 +7,6 @@
 
 #include "base/cleanup.h"
 #include "sync/list.h"
-#include "sys/file.h"
 
 #define IGNORE_FILE     ".crabboxignore"
 #define IGNORE_FILE_MAX (1024 * 1024)
@@ -144,33 +143,35 @@ static void sort_unique(struct sync_list *l)
 static int load_ignore(struct scan *s, const char *exclude, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    _cleanup_free_ char *path = xasprintf("%s/%s", s->list->root, IGNORE_FILE);
-    struct error local = ERROR_INIT;
     ignore_add(&s->ignore, BUILT_IN);
     ignore_add(&s->ignore, exclude);
-    if (file_read_at(AT_FDCWD, path, IGNORE_FILE_MAX, &text, &local) == 0)
-        ignore_add(&s->ignore, text.buf);
-    else if (local.sys != ENOENT)
-        return error_set(err, ERR_SYNC, 0, "%s", local.msg);
+    if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
+        return -1;
+    ignore_add(&s->ignore, text.buf);
     return 0;
 }
 
 /* Finds the root and where `dir` lies in it. */
-static int find_root(struct scan *s, const char *dir, struct error *err)
+static int find_root(struct scan *s, const char *dir, struct repo *repo, struct error *err)
 {
     struct sync_list *l = s->list;
     _cleanup_free_ char *real = realpath(dir, NULL);
-    _cleanup_free_ char *top = NULL;
     if (!real)
         return error_set(err, ERR_SYNC, errno, "find the working tree %s", dir);
-    if (git_top(real, s->d, &top, err) < 0)
+    if (repo_find(real, repo, err) < 0)
         return -1;
-    size_t len = top ? strlen(top) : 0;
+    const char *top = repo->top;
+    size_t len = top && !str_eq(top, "/") ? strlen(top) : 0;
     l->git = top != NULL;
-    l->subdir = xstrdup(top && str_has_prefix(real, top) && real[len] == '/' ? real + len + 1 : "");
+    l->subdir = xstrdup(top && real[len] == '/' ? real + len + 1 : "");
     l->root = xstrdup(top ? top : real);
     l->name = xstrdup(strrchr(l->root, '/') ? strrchr(l->root, '/') + 1 : l->root);
     return 0;
+}
+
+static void cleanup_repo(struct repo *r)
+{
+    repo_free(r);
 }
 
 int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
@@ -183,13 +184,14 @@ int sync_scan(const char *dir, const char *exclude, const struct sync_limits *li
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
                                              .d = d};
+    _cleanup_(cleanup_repo) struct repo repo = REPO_INIT;
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     list.scanned_ns = time_ns(&now);
-    if (find_root(&s, dir, err) < 0 || load_ignore(&s, exclude, err) < 0 ||
-        tree_open(&s.tree, list.root, err) < 0 || find_never(&s, err) < 0)
+    if (find_root(&s, dir, &repo, err) < 0 || tree_open(&s.tree, list.root, err) < 0 ||
+        load_ignore(&s, exclude, err) < 0 || find_never(&s, err) < 0)
         return -1;
-    if ((list.git ? scan_git(&s, "", err) : scan_walk(&s, err)) < 0)
+    if ((list.git ? scan_git(&s, &repo, err) : scan_walk(&s, err)) < 0)
         return -1;
     sort_unique(&list);
     *out = list;

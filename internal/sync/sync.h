@@ -1,10 +1,10 @@
 /* sync.h: bringing a working tree into the guest.
  *
- * sync_scan asks git (or walks the directory where there is no repository) which files belong to
- * the tree; sync_push streams them as one tar archive (GNU format: any name, any size) over SSH
- * into the guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and never
- * followed; sockets, devices and unreadable files are reported, not sent. This module is the only
- * user of libarchive's tar writer.
+ * sync_scan finds which files belong to the tree, by the rules of git where there is a repository;
+ * sync_push streams them as one tar archive (GNU format: any name, any size) over SSH into the
+ * guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and never followed;
+ * sockets, devices and unreadable files are reported, not sent. This module is the only user of
+ * libarchive's tar writer.
  *
  * sync_update does the same again and again: it keeps a manifest of what it has put into the guest,
  * sends only what has changed on either side since, and deletes only what it had put there.
@@ -40,7 +40,7 @@ struct sync_list {
     struct sync_file *files; /* sorted by path */
     size_t n_files;
     int64_t bytes;
-    size_t n_skipped;    /* sockets, devices, unreadable */
+    size_t n_skipped;    /* sockets, devices, unreadable, repositories that are no submodules */
     char *first_skipped; /* the first such path, or NULL; owned */
 };
 
@@ -62,7 +62,9 @@ struct sync_limits {
  * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
  * matches a file or one of its directories decides; "!" re-includes, also below an excluded
  * directory. Never sent: .git. Deleted files and uninitialised submodules are left out.
- * `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where a repository has no git. */
+ * Nothing is run and nothing read that the repository's configuration names (git.c). `limits` may
+ * be NULL for the defaults. ERR_SYNC; ERR_ENV where the user's own configuration of git is needed
+ * and there is no git to read it. */
 int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
 /* Lists every file below `dir`, whatever git or .crabboxignore say. */

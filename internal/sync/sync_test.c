@@ -102,8 +102,10 @@ static void test_submodules_and_nested_repositories(void **state)
                NULL);
     _cleanup_free_ char *top = xasprintf("%s/top", dir);
     synckit_scan(top, NULL, &l);
-    assert_paths(
-        &l, (const char *const[]){".gitmodules", "lib/l.c", "lib/untracked", "nested/n.c", NULL});
+    assert_paths(&l, (const char *const[]){".gitmodules", "lib/l.c", "lib/untracked", NULL});
+    /* A repository that nobody added is not part of this one. */
+    assert_int_equal(l.n_skipped, 1);
+    assert_string_equal(l.first_skipped, "nested");
 }
 
 /* A hook's environment must not redirect us to another repository. */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -83,4 +84,41 @@ void synckit_scan(const char *dir, const char *exclude, struct sync_list *l)
     struct error err = ERROR_INIT;
     if (sync_scan(dir, exclude, NULL, &d, l, &err) < 0)
         fail_msg("%s", err.msg);
+}
+
+char *synckit_make(const struct synckit *k, const char *name, const char *script)
+{
+    char *dir = synckit_new_dir(k, name);
+    synckit_sh(dir, script, NULL);
+    return dir;
+}
+
+void synckit_list(const char *dir, struct strbuf *out)
+{
+    struct sync_list l = {0};
+    synckit_scan(dir, NULL, &l);
+    for (size_t i = 0; i < l.n_files; i++)
+        strbuf_addf(out, "%s\n", l.files[i].path);
+    if (l.n_skipped)
+        strbuf_addf(out, "-%s\n", l.first_skipped);
+    sync_list_free(&l);
+}
+
+void synckit_assert_listed(const char *dir, const char *want)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    synckit_list(dir, &out);
+    assert_string_equal(out.buf, want);
+}
+
+void synckit_assert_refused(const char *dir, const char *part)
+{
+    struct sync_list l = {0};
+    struct deadline d = deadline_in_ms(60000);
+    struct error err = ERROR_INIT;
+    if (sync_scan(dir, NULL, NULL, &d, &l, &err) == 0)
+        fail_msg("%s is listed", dir);
+    assert_int_equal(err.kind, ERR_SYNC);
+    if (!strstr(err.msg, part) || !strstr(err.msg, "; next: "))
+        fail_msg("no '%s', or nothing to do, in: %s", part, err.msg);
 }

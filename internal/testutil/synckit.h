@@ -29,6 +29,14 @@ char *synckit_new_dir(const struct synckit *k, const char *name);
 void synckit_sh(const char *dir, const char *script, struct strbuf *out);
 void synckit_scan(const char *dir, const char *exclude, struct sync_list *l);
 
+/* A fresh directory in which a script has run; the caller frees the path. */
+char *synckit_make(const struct synckit *k, const char *name, const char *script);
+/* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out. */
+void synckit_list(const char *dir, struct strbuf *out);
+void synckit_assert_listed(const char *dir, const char *want);
+/* The scan fails with ERR_SYNC, and its message has `part` and says what to do. */
+void synckit_assert_refused(const char *dir, const char *part);
+
 static inline void cleanup_sync_list(struct sync_list *l)
 {
     sync_list_free(l);

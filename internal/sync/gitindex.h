@@ -1,0 +1,51 @@
+/* gitindex.h: the paths in a git index file.
+ *
+ * gitindex_parse reads the bytes of `index` (versions 2 to 4, SHA-1 or SHA-256, which it finds out
+ * by itself). Where `base` is then set, the index is split: the file sharedindex.<base> is parsed
+ * into a second one and gitindex_merge makes one of both. gitindex_settle sorts and makes one entry
+ * of the sides of a conflict; then gitindex_find and gitindex_holds; gitindex_free at the end. The
+ * bytes are anybody's: whatever they say, the result is a sorted list of paths without duplicates,
+ * or an error. It is at most wrong.
+ */
+#ifndef CRABBOX_SYNC_GITINDEX_H
+#define CRABBOX_SYNC_GITINDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum gitindex_kind {
+    GITINDEX_FILE,
+    GITINDEX_LINK,   /* a commit of another repository: a submodule */
+    GITINDEX_SPARSE, /* a directory that a sparse checkout leaves out as a whole */
+};
+
+struct gitindex_entry {
+    char *path; /* owned; a directory has no slash at its end */
+    enum gitindex_kind kind;
+    bool skipped; /* left out by a sparse checkout */
+};
+
+struct gitindex {
+    struct gitindex_entry *entries; /* sorted by path; owned */
+    size_t n;
+    char base[65];   /* hexadecimal; "" unless the index is split */
+    uint8_t *change; /* owned; what a split index does to each entry of its base: see gitindex.c */
+    size_t n_change;
+};
+
+/* `what` names the file in messages (ERR_SYNC). */
+int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char *what,
+                   struct error *err);
+/* Puts the entries of `base` (consumed; its file is named by `what`) into the split index x. */
+int gitindex_merge(struct gitindex *x, struct gitindex *base, const char *what, struct error *err);
+int gitindex_settle(struct gitindex *x, const char *what, struct error *err);
+void gitindex_free(struct gitindex *x);
+
+const struct gitindex_entry *gitindex_find(const struct gitindex *x, const char *path);
+/* Whether there is an entry below the directory `path`. */
+bool gitindex_holds(const struct gitindex *x, const char *path);
+
+#endif

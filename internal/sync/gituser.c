@@ -1,0 +1,168 @@
+/* gituser.c: the patterns that the user has for all repositories: core.excludesFile, or else
+ * ~/.config/git/ignore. They are the caller's own, as the configuration that names them is.
+ *
+ * git is asked for the value, because only git knows its includes, and only where one of the
+ * files could set it. It is asked at the root directory with no repository around, in an
+ * environment made here, so nothing that the tree says takes part in the answer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "sync/list.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+
+enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
+
+/* Of the environment; only absolute ones count. */
+static char *home_file(const char *name)
+{
+    const char *home = getenv("HOME");
+    return home && *home == '/' ? xasprintf("%s/%s", home, name) : NULL;
+}
+
+static char *xdg_file(const char *name)
+{
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+    if (xdg && *xdg == '/')
+        return xasprintf("%s/git/%s", xdg, name);
+    _cleanup_free_ char *below = xasprintf(".config/git/%s", name);
+    return home_file(below);
+}
+
+/* A file of the user's, by whatever links. 1, 0 where there is none, -1. */
+static int read_own(const char *path, size_t max, struct strbuf *out, struct error *err)
+{
+    struct stat st;
+    struct error local = ERROR_INIT;
+    if (!path)
+        return 0;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+        return 0; /* as for git: another's home directory may be closed */
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s", path);
+    if (!S_ISREG(st.st_mode))
+        return 0;
+    if (fd_read_all(fd, max, path, out, &local) < 0)
+        return error_set(err, ERR_SYNC, 0, "%s", local.msg);
+    return 1;
+}
+
+/* Whether a configuration file may set core.excludesFile. */
+static int may_set(const char *path, bool *may, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (read_own(path, CONFIG_MAX, &text, err) < 0)
+        return -1;
+    if (strcasestr(text.buf, "excludesfile") || strcasestr(text.buf, "include"))
+        *may = true;
+    return 0;
+}
+
+static int find_git(const char *root, char **out, struct error *err)
+{
+    _cleanup_free_ char *found = spawn_lookup("git");
+    _cleanup_free_ char *real = found && *found == '/' ? realpath(found, NULL) : NULL;
+    size_t len = str_eq(root, "/") ? 0 : strlen(root);
+    if (!real)
+        return error_set(err, ERR_ENV, 0,
+                         "git is needed to read your own git configuration and is not in PATH; "
+                         "next: apt-get install git");
+    if (len && strncmp(real, root, len) == 0 && real[len] == '/')
+        return error_set(err, ERR_ENV, 0,
+                         "the git in PATH is %s, which lies in the tree to be listed; next: take "
+                         "that directory out of PATH",
+                         real);
+    *out = TAKE_PTR(found);
+    return 0;
+}
+
+/* root asks as the owner of the home directory, not as root for another. */
+static void choose_user(struct spawn_spec *spec, struct spawn_user *user)
+{
+    struct stat st;
+    const char *home = getenv("HOME");
+    if (geteuid() != 0 || !home || stat(home, &st) < 0 || st.st_uid == 0)
+        return;
+    *user = (struct spawn_user){st.st_uid, st.st_gid};
+    spec->user = user;
+}
+
+/* core.excludesFile, or NULL where it is not set. */
+static int ask_git(const struct scan *s, char **out, struct error *err)
+{
+    _cleanup_free_ char *git = NULL;
+    _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct spawn_user user;
+    struct exit_status st;
+    if (find_git(s->list->root, &git, err) < 0)
+        return -1;
+    const char *home = getenv("HOME");
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+    _cleanup_free_ char *home_var = xasprintf("HOME=%s", home ? home : "");
+    _cleanup_free_ char *xdg_var = xasprintf("XDG_CONFIG_HOME=%s", xdg ? xdg : "");
+    spec.argv = (const char *const[]){
+        git, "--no-pager", "config", "--includes", "--path", "--get", "core.excludesFile", NULL};
+    spec.envp = (const char *const[]){"PATH=/usr/bin:/bin",
+                                      "LC_ALL=C",
+                                      "GIT_DIR=/dev/null",
+                                      "GIT_TERMINAL_PROMPT=0",
+                                      "GIT_OPTIONAL_LOCKS=0",
+                                      "GIT_TRACE2=0",
+                                      "GIT_TRACE2_PERF=0",
+                                      "GIT_TRACE2_EVENT=0",
+                                      home_var,
+                                      xdg_var,
+                                      NULL};
+    _cleanup_close_ int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    spec.cwd_fd = slash;
+    spec.die_with_parent = true;
+    choose_user(&spec, &user);
+    if (spawn_run(&spec, s->d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
+        return -1;
+    if (st.exited && st.code == 1)
+        return 0;
+    if (!st.exited || st.code)
+        return error_set(err, ERR_SYNC, 0,
+                         "git can't read your own git configuration: %.*s; next: git config "
+                         "--global --list",
+                         (int)strcspn(errout.buf, "\n"), errout.buf);
+    answer.buf[strcspn(answer.buf, "\n")] = '\0';
+    *out = xstrdup(answer.buf);
+    return 0;
+}
+
+int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_free_ char *config = xdg_file("config");
+    _cleanup_free_ char *old_config = home_file(".gitconfig");
+    _cleanup_free_ char *path = NULL;
+    bool may = false;
+    if (may_set("/etc/gitconfig", &may, err) < 0 || may_set(config, &may, err) < 0 ||
+        may_set(old_config, &may, err) < 0)
+        return -1;
+    if (may && ask_git(s, &path, err) < 0)
+        return -1;
+    if (!path)
+        path = xdg_file("ignore");
+    if (!path || !*path)
+        return 0;
+    /* A relative one is seen from the tree. */
+    int r = *path == '/'
+                ? read_own(path, PATTERNS_MAX, &text, err)
+                : tree_read(s->tree.root_fd, path, s->list->root, PATTERNS_MAX, &text, err);
+    if (r < 0)
+        return -1;
+    return gitignore_parse(g, text.buf, text.len) < 0
+               ? error_set(err, ERR_SYNC, 0, "%s has a line of more than %d bytes", path,
+                           GITIGNORE_LINE_MAX)
+               : 0;
+}

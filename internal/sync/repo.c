@@ -1,0 +1,315 @@
+#include "sync/repo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "sync/tree.h"
+#include "sys/beneath.h"
+
+#define POINTER     "gitdir: "
+#define POINTER_MAX (PATH_MAX + 64)
+
+enum { SUPERS_MAX = 32 };
+
+static int open_top(const char *top, unsigned depth, struct repo *out, struct error *err);
+
+void repo_free(struct repo *r)
+{
+    free(r->top);
+    free(r->git_dir);
+    CLOSE_FD(r->git_fd);
+    CLOSE_FD(r->common_fd);
+    *r = (struct repo)REPO_INIT;
+}
+
+static void cleanup_repo(struct repo *r)
+{
+    repo_free(r);
+}
+
+static char *join(const char *dir, const char *name)
+{
+    return xasprintf("%s/%s", str_eq(dir, "/") ? "" : dir, name);
+}
+
+/* The real path of `path`, which is seen from `dir`. NULL with errno. */
+static char *resolve(const char *dir, const char *path)
+{
+    _cleanup_free_ char *full = *path == '/' ? xstrdup(path) : join(dir, path);
+    return realpath(full, NULL);
+}
+
+/* One line of a file of git's. 1, 0 where there is no such file, -1. */
+static int read_line(int dirfd, const char *name, const char *shown, struct strbuf *out,
+                     struct error *err)
+{
+    int r = tree_read(dirfd, name, shown, POINTER_MAX, out, err);
+    while (out->len && (out->buf[out->len - 1] == '\n' || out->buf[out->len - 1] == '\r'))
+        out->buf[--out->len] = '\0';
+    return r;
+}
+
+/* ---- a directory above ---- */
+
+/* Cuts the last component off. False at the root. */
+static bool go_up(char *dir)
+{
+    char *slash = strrchr(dir, '/');
+    if (!slash || !dir[1])
+        return false;
+    slash[slash == dir] = '\0';
+    return true;
+}
+
+/* 1 where `dir` has a .git of whatever kind, 0, -1. */
+static int has_git(const char *dir, struct error *err)
+{
+    _cleanup_free_ char *path = join(dir, ".git");
+    struct stat st;
+    if (lstat(path, &st) == 0)
+        return 1;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return error_set(err, ERR_SYNC, errno, "look for %s; next: run it as the owner of %s", path,
+                     dir);
+}
+
+/* The nearest directory that has a .git, from `dir` upwards; *top NULL where there is none. */
+static int find_top(const char *dir, char **top, struct error *err)
+{
+    _cleanup_free_ char *at = xstrdup(dir);
+    *top = NULL;
+    do {
+        int found = has_git(at, err);
+        if (found < 0)
+            return -1;
+        if (found) {
+            *top = TAKE_PTR(at);
+            return 0;
+        }
+    } while (go_up(at));
+    return 0;
+}
+
+/* ---- .git as a file ---- */
+
+static int stray(const char *dot_git, const char *target, const char *why, const char *next,
+                 struct error *err)
+{
+    return error_set(err, ERR_SYNC, 0, "%s names the git directory %s, %s; next: %s", dot_git,
+                     target, why, next);
+}
+
+/* A linked worktree: <common>/worktrees/<name>, which names our .git. 1, 0 if it is none, -1. */
+static int try_worktree(const char *top, const char *dot_git, const char *target, struct repo *out,
+                        struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf back = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf shared = STRBUF_INIT;
+    _cleanup_close_ int fd = open(target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s, which %s names", target, dot_git);
+    int there = read_line(fd, "gitdir", target, &back, err);
+    if (there <= 0)
+        return there;
+    char *slash = strrchr(back.buf, '/');
+    if (!slash || !str_eq(slash, "/.git"))
+        return 0;
+    *slash = '\0';
+    _cleanup_free_ char *named = resolve(target, back.buf);
+    if (!named || !str_eq(named, top)) {
+        _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", top);
+        return stray(dot_git, target, "which belongs to a worktree elsewhere", next, err);
+    }
+    if (read_line(fd, "commondir", target, &shared, err) < 0)
+        return -1;
+    _cleanup_free_ char *common = resolve(target, shared.buf);
+    _cleanup_free_ char *above = xstrdup(target);
+    if (!common || !shared.len || !go_up(above) || !str_has_suffix(above, "/worktrees") ||
+        !go_up(above) || !str_eq(above, common))
+        return stray(dot_git, target, "whose commondir is not the repository around it",
+                     "remove the file, or --no-sync", err);
+    out->common_fd = open(common, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (out->common_fd < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s", common);
+    out->git_fd = TAKE_FD(fd);
+    return 1;
+}
+
+/* A submodule: beneath the modules/ of the repository around it. 1, 0 if it is none, -1. */
+static int try_module(const char *target, const struct repo *around, struct repo *out,
+                      struct error *err)
+{
+    _cleanup_free_ char *modules = around->top ? join(around->git_dir, "modules/") : NULL;
+    if (!modules || !str_has_prefix(target, modules))
+        return 0;
+    const char *below = target + strlen(around->git_dir);
+    out->git_fd = beneath_open(around->git_fd, below + (*below == '/'), O_PATH | O_DIRECTORY, 0);
+    out->common_fd = out->git_fd < 0 ? -1 : fcntl(out->git_fd, F_DUPFD_CLOEXEC, 3);
+    if (out->common_fd < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s", target);
+    return 1;
+}
+
+/* The repository around `top`, where the caller does not know it. */
+static int find_around(const char *top, unsigned depth, struct repo *out, struct error *err)
+{
+    _cleanup_free_ char *above = xstrdup(top);
+    _cleanup_free_ char *found = NULL;
+    if (!go_up(above))
+        return 0;
+    if (find_top(above, &found, err) < 0)
+        return -1;
+    return found ? open_top(found, depth + 1, out, err) : 0;
+}
+
+static int follow_pointer(const char *top, const char *dot_git, const char *text,
+                          const struct repo *around, unsigned depth, struct repo *out,
+                          struct error *err)
+{
+    _cleanup_(cleanup_repo) struct repo super = REPO_INIT;
+    if (!str_has_prefix(text, POINTER))
+        return error_set(err, ERR_SYNC, 0,
+                         "%s is a file, but names no git directory; next: remove it, or --no-sync",
+                         dot_git);
+    const char *to = text + strlen(POINTER);
+    _cleanup_free_ char *target = resolve(top, to);
+    if (!target)
+        return stray(dot_git, to, "which can't be found",
+                     "git worktree repair in the repository that it belongs to, or --no-sync", err);
+    int r = try_worktree(top, dot_git, target, out, err);
+    if (r == 0 && !around && depth < SUPERS_MAX) {
+        if (find_around(top, depth, &super, err) < 0)
+            return -1;
+        around = &super;
+    }
+    if (r == 0 && around)
+        r = try_module(target, around, out, err);
+    if (r < 0)
+        return -1;
+    if (r == 0)
+        return stray(dot_git, target, "which is neither a worktree's nor a submodule's here",
+                     "move that directory to the place of the file, or --no-sync", err);
+    out->git_dir = TAKE_PTR(target);
+    return 0;
+}
+
+/* ---- .git ---- */
+
+static int open_dot_git(int top_fd, const char *top, const char *dot_git, const struct repo *around,
+                        unsigned depth, struct repo *out, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct stat st;
+    _cleanup_close_ int fd = beneath_open(top_fd, ".git", O_PATH, 0);
+    if (fd < 0 && errno == ELOOP)
+        return error_set(
+            err, ERR_SYNC, 0,
+            "%s is a symbolic link, which is not followed; next: move what it leads to "
+            "into its place, or --no-sync",
+            dot_git);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s", dot_git);
+    if (S_ISDIR(st.st_mode)) {
+        out->git_dir = xstrdup(dot_git);
+        out->common_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        out->git_fd = TAKE_FD(fd);
+        return out->common_fd < 0 ? error_set(err, ERR_SYNC, errno, "open %s", dot_git) : 0;
+    }
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_SYNC, 0,
+                         "%s is neither a directory nor a file; next: remove it, or --no-sync",
+                         dot_git);
+    if (read_line(top_fd, ".git", top, &text, err) < 0)
+        return -1;
+    return follow_pointer(top, dot_git, text.buf, around, depth, out, err);
+}
+
+static int open_at(int top_fd, const char *top, const struct repo *around, unsigned depth,
+                   struct repo *out, struct error *err)
+{
+    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_free_ char *dot_git = join(top, ".git");
+    struct stat st;
+    if (open_dot_git(top_fd, top, dot_git, around, depth, &r, err) < 0)
+        return -1;
+    if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, ERR_SYNC, 0,
+                         "%s is no git repository: it has no readable HEAD; next: git init there, "
+                         "or remove it",
+                         r.git_dir);
+    r.top = xstrdup(top);
+    *out = r;
+    r = (struct repo)REPO_INIT;
+    return 0;
+}
+
+static int open_top(const char *top, unsigned depth, struct repo *out, struct error *err)
+{
+    _cleanup_close_ int fd = open(top, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s", top);
+    return open_at(fd, top, NULL, depth, out, err);
+}
+
+int repo_at(int top_fd, const char *top, const struct repo *around, struct repo *out,
+            struct error *err)
+{
+    return open_at(top_fd, top, around, 0, out, err);
+}
+
+/* ---- whose it is ---- */
+
+/* Above the directory that the user stands in, anybody may have put a .git: /tmp/.git. */
+static int check_owner(const struct repo *r, const char *dir, struct error *err)
+{
+    _cleanup_free_ char *dot_git = join(r->top, ".git");
+    struct stat git, here;
+    const char *sudo = getenv("SUDO_UID");
+    uint64_t from = 0;
+    if (str_eq(r->top, dir))
+        return 0;
+    if (lstat(dot_git, &git) < 0 || stat(dir, &here) < 0)
+        return error_set(err, ERR_SYNC, errno, "look at %s", dot_git);
+    if (git.st_uid == 0 || git.st_uid == geteuid() || git.st_uid == here.st_uid ||
+        (geteuid() == 0 && sudo && str_to_u64(sudo, &from) == 0 && git.st_uid == from))
+        return 0;
+    return error_set(err, ERR_SYNC, 0,
+                     "%s belongs to another user (uid %u); next: cd %s if that is the tree you "
+                     "mean, or git init in %s",
+                     dot_git, (unsigned)git.st_uid, r->top, dir);
+}
+
+/* Whether a component of `dir` below `top` is a .git. */
+static bool is_inside_git(const char *top, const char *dir)
+{
+    const char *at = dir + (str_eq(top, "/") ? 0 : strlen(top));
+    for (; (at = strstr(at, "/.git")); at++)
+        if (!at[5] || at[5] == '/')
+            return true;
+    return false;
+}
+
+int repo_find(const char *dir, struct repo *out, struct error *err)
+{
+    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_free_ char *top = NULL;
+    *out = (struct repo)REPO_INIT;
+    if (find_top(dir, &top, err) < 0)
+        return -1;
+    if (!top)
+        return 0;
+    if (is_inside_git(top, dir))
+        return error_set(err, ERR_SYNC, 0,
+                         "%s is inside of a git directory, which is never sent; next: cd %s", dir,
+                         top);
+    if (open_top(top, 0, &r, err) < 0 || check_owner(&r, dir, err) < 0)
+        return -1;
+    *out = r;
+    r = (struct repo)REPO_INIT;
+    return 0;
+}

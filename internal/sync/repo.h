@@ -1,0 +1,38 @@
+/* repo.h: where a repository begins and where git keeps its index, found without git and without
+ * reading anything that the repository configures.
+ *
+ * repo_find walks up from a directory to the first `.git`; repo_at opens the one in a given
+ * directory, for a submodule. repo_free at the end.
+ *
+ * A `.git` is believed only where it can't lead to somebody else's files: a directory, or a file
+ * that names the gitdir of a linked worktree which names this file in turn, or one beneath the
+ * modules/ of the repository around it. Whatever else is called `.git` is an error (ERR_SYNC),
+ * never a reason to take the tree for a plain directory: then ignored files would be sent.
+ */
+#ifndef CRABBOX_SYNC_REPO_H
+#define CRABBOX_SYNC_REPO_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct repo {
+    char *top;     /* real path of the directory that has .git; owned; NULL: there is none */
+    char *git_dir; /* real path of what .git is or names; owned */
+    int git_fd;    /* of git_dir (O_PATH); owned */
+    int common_fd; /* of what all its worktrees share; owned */
+};
+
+#define REPO_INIT                                                                                  \
+    {                                                                                              \
+        NULL, NULL, -1, -1                                                                         \
+    }
+
+/* `dir` is a real path. Finding nothing is a success with top NULL. */
+int repo_find(const char *dir, struct repo *out, struct error *err);
+/* The repository at `top` (a real path that has a .git, open as top_fd), which is a submodule of
+ * `around`. */
+int repo_at(int top_fd, const char *top, const struct repo *around, struct repo *out,
+            struct error *err);
+void repo_free(struct repo *r);
+
+#endif

@@ -1,0 +1,279 @@
+/* What counts as a repository: each kind of .git, and those that lead elsewhere. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sync/sync.h"
+#include "testutil/synckit.h"
+
+static struct synckit kit;
+
+static int group_setup(void **state)
+{
+    (void)state;
+    return synckit_open(&kit, 2403);
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    return synckit_close(&kit);
+}
+
+#define INIT                                                                                       \
+    "git init -q -b main .; git config user.name t; git config user.email t@example.invalid; "
+#define SUBMODULE "git -c protocol.file.allow=always submodule "
+
+static void assert_listed_in(const char *dir, const char *below, const char *want)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, below);
+    synckit_assert_listed(path, want);
+}
+
+static void assert_refused_in(const char *dir, const char *below, const char *part)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, below);
+    synckit_assert_refused(path, part);
+}
+
+/* ---- what git makes ---- */
+
+static void test_linked_worktree(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "linked",
+        "mkdir main; cd main; " INIT
+        "echo '.env' >.gitignore; echo a >a; git add -A; git commit -qm "
+        "x; git worktree add -q ../wt -b b; cd ../wt; echo s >.env; echo n >n; echo m >mine; "
+        "git add n; echo mine >>../main/.git/info/exclude");
+    assert_listed_in(dir, "wt", ".gitignore\na\nn\n");
+    assert_listed_in(dir, "main", ".gitignore\na\n");
+    /* Relative pointers, as newer versions of git can write them. */
+    synckit_sh(dir,
+               "echo 'gitdir: ../main/.git/worktrees/wt' >wt/.git; "
+               "echo ../../../../wt/.git >main/.git/worktrees/wt/gitdir",
+               NULL);
+    assert_listed_in(dir, "wt", ".gitignore\na\nn\n");
+    /* Moved, the worktree is nobody's until git is told. */
+    synckit_sh(dir, "mv wt moved; mkdir other; echo s >other/.env; cp moved/.git other/", NULL);
+    assert_refused_in(dir, "other", "other/.git names the git directory ");
+    assert_refused_in(dir, "moved", "belongs to a worktree elsewhere; next: git -C ");
+    synckit_sh(dir, "git -C moved worktree repair 2>/dev/null", NULL);
+    assert_listed_in(dir, "moved", ".gitignore\na\nn\n");
+    /* Its repository is gone. */
+    synckit_sh(dir, "mv main gone", NULL);
+    assert_refused_in(dir, "moved", "which can't be found; next: git worktree repair");
+}
+
+static void test_submodules(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "modules",
+        "mkdir lib mid top; cd lib; " INIT
+        "echo l >l; git add -A; git commit -qm l; cd ../mid; " INIT SUBMODULE
+        "add -q ../lib lib; git commit -qm m; cd ../top; " INIT "echo t >t; git add t; " SUBMODULE
+        "add -q ../mid sub/mid; " SUBMODULE "update -q --init --recursive; "
+        "git commit -qm t; echo x >sub/mid/lib/x; echo ignored >.git/modules/sub/mid/info/exclude; "
+        "echo i >sub/mid/ignored; git worktree add -q ../wt; cd ../wt; " SUBMODULE
+        "update -q --init --recursive");
+#define MIDDLE ".gitmodules\nsub/mid/.gitmodules\nsub/mid/lib/l\n"
+    assert_listed_in(dir, "top", MIDDLE "sub/mid/lib/x\nt\n");
+    assert_listed_in(dir, "top/sub", MIDDLE "sub/mid/lib/x\nt\n");
+    assert_listed_in(dir, "wt", MIDDLE "t\n");
+    /* A submodule that the user stands in is the tree. */
+    assert_listed_in(dir, "top/sub/mid", ".gitmodules\nlib/l\nlib/x\n");
+    assert_listed_in(dir, "top/sub/mid/lib", "l\nx\n");
+    assert_listed_in(dir, "wt/sub/mid/lib", "l\n");
+    /* One whose git directory lies in it, as old versions of git made them. */
+    synckit_sh(dir,
+               "cd top/sub/mid/lib; g=$(git rev-parse --absolute-git-dir); rm .git; mv $g .git; "
+               "sed -i /worktree/d .git/config",
+               NULL);
+    assert_listed_in(dir, "top", MIDDLE "sub/mid/lib/x\nt\n");
+    /* Not initialised: nothing of it, whatever lies in its place. */
+    synckit_sh(dir,
+               "cd top; git submodule deinit -q -f "
+               "sub/mid; touch sub/mid/stray",
+               NULL);
+    assert_listed_in(dir, "top", ".gitmodules\nt\n");
+}
+
+/* ---- what leads elsewhere ---- */
+
+/* A pointer that only a stranger would write: to another repository of the same user. */
+static void test_pointer_to_another_repository(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "pointer",
+        "mkdir private tree sup; cd private; " INIT
+        "echo k >key; git add key; git commit -qm x; git "
+        "worktree add -q ../wt; cd ../tree; echo f >f; echo s >.env; "
+        "echo \"gitdir: ../private/.git\" >.git; cd ../sup; " INIT "echo f >f; mkdir sub; "
+        "git -C sub init -q; git -C sub -c user.name=a -c user.email=a@b commit -q --allow-empty "
+        "-m x; "
+        "git add f sub 2>/dev/null; rm -rf sub/.git; touch sub/key");
+    static const char *const pointers[] = {"$PWD/private/.git",
+                                           "../private/.git",
+                                           "../private/.git/worktrees/wt",
+                                           "/",
+                                           "/etc",
+                                           "../private/.git/modules",
+                                           "../wt/../private/.git",
+                                           "../sup/.git/modules",
+                                           "../sup/.git/refs",
+                                           "../sup/.git/modules/../../../private/.git",
+                                           "../sup/.git/modules/out"};
+    synckit_sh(dir, "mkdir sup/.git/modules; ln -s ../../../private/.git sup/.git/modules/out",
+               NULL);
+    for (size_t i = 0; i < ARRAY_LEN(pointers); i++) {
+        _cleanup_free_ char *script = xasprintf(
+            "echo \"gitdir: %s\" >tree/.git; cp tree/.git sup/sub/.git", pointers[i]);
+        synckit_sh(dir, script, NULL);
+        assert_refused_in(dir, "tree", "/tree/.git names the git directory ");
+        assert_refused_in(dir, "sup", "/sup/sub/.git names the git directory ");
+        assert_refused_in(dir, "sup/sub", "/sup/sub/.git names the git directory ");
+    }
+    /* A git directory that claims the tree for its own, but shares another's. */
+    synckit_sh(dir,
+               "mkdir -p own/worktrees/x; cd own/worktrees/x; cp ../../../private/.git/HEAD .; "
+               "echo ../../../private/.git >commondir; echo ../../../tree/.git >gitdir; "
+               "echo \"gitdir: $PWD\" >../../../tree/.git",
+               NULL);
+    assert_refused_in(dir, "tree", "whose commondir is not the repository around it");
+    synckit_sh(dir, "rm own/worktrees/x/commondir", NULL);
+    assert_refused_in(dir, "tree", "whose commondir is not the repository around it");
+}
+
+static void test_other_kinds_of_dot_git(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(&kit, "kinds",
+                                            "mkdir repo tree; cd repo; " INIT
+                                            "echo k >key; git add key; cd ../tree; "
+                                            "echo s >.env; mkdir sub; ln -s ../repo/.git .git");
+    static const struct {
+        const char *script, *part;
+    } kinds[] = {
+        {"true", "/tree/.git is a symbolic link"},
+        {"ln -s nowhere .git", "/tree/.git is a symbolic link"},
+        {"mkfifo .git", "/tree/.git is neither a directory nor a file"},
+        {"echo hello >.git", "/tree/.git is a file, but names no git directory"},
+        {"touch .git", "/tree/.git is a file, but names no git directory"},
+        {"echo 'gitdir: ' >.git", "/tree/.git names the git directory "},
+        {"echo 'gitdir: ../nowhere' >.git", "which can't be found"},
+        {"mkdir .git", "/tree/.git is no git repository"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        _cleanup_free_ char *script = xasprintf("cd tree; %s%s", i ? "rm -rf .git; " : "",
+                                                kinds[i].script);
+        synckit_sh(dir, script, NULL);
+        assert_refused_in(dir, "tree", kinds[i].part);
+        assert_refused_in(dir, "tree/sub", kinds[i].part);
+    }
+}
+
+/* A file that is too long for a pointer is not read to its end. */
+static void test_large_dot_git(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(&kit, "large", "truncate -s 1T .git");
+    synckit_assert_refused(dir, "/.git is larger than");
+}
+
+/* ---- where the tree is ---- */
+
+/* The tree is the one that the user stands in, whatever configuration and environment say. */
+static void test_tree_is_where_the_user_stands(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "stands",
+        "mkdir tree other; cd other; " INIT "echo k >key; git add key; cd ../tree; " INIT
+        "echo f >f; git config core.worktree $PWD/../other; git config core.bare true; "
+        "mkdir bare; cd bare; git init -q --bare .; git config core.bare false; "
+        "git config core.worktree $PWD/../../other; rm -r hooks; ls >../../names");
+    _cleanup_free_ char *other = xasprintf("%s/other", dir);
+    (void)setenv("GIT_WORK_TREE", other, 1);
+    (void)setenv("SUDO_UID", "1234", 1);
+    /* An embedded bare repository is nothing but files. */
+#define BARE "bare/HEAD\nbare/config\nbare/description\nbare/info/exclude\nf\n"
+    assert_listed_in(dir, "tree", BARE);
+    assert_listed_in(dir, "tree/bare", BARE);
+    (void)unsetenv("SUDO_UID");
+    (void)unsetenv("GIT_WORK_TREE");
+    assert_refused_in(dir, "tree/.git", "is inside of a git directory, which is never sent");
+    assert_refused_in(dir, "tree/.git/refs", "is inside of a git directory, which is never sent");
+}
+
+/* A directory with a .git of any kind is not ours unless the index has something in it. */
+static void test_nested_repositories(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"git -C n init -q", "mkdir n/.git", "mkfifo n/.git",
+                                        "ln -s /nowhere n/.git", "echo 'gitdir: /etc' >n/.git"};
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "nested",
+        INIT "mkdir n n/d tracked; echo s >n/.env; touch n/d/f tracked/f "
+             "tracked/g; git add tracked/f; git -C tracked init -q");
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        _cleanup_free_ char *script = xasprintf("rm -rf n/.git; %s", kinds[i]);
+        synckit_sh(dir, script, NULL);
+        synckit_assert_listed(dir, "tracked/f\ntracked/g\n-n\n");
+    }
+    synckit_sh(dir, "echo /n >.gitignore", NULL);
+    synckit_assert_listed(dir, ".gitignore\ntracked/f\ntracked/g\n");
+}
+
+/* ---- owners ---- */
+
+/* Who can write above the user's directory could otherwise say what its tree is. */
+static void test_owners(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "owners",
+        INIT "echo f >f; git add f; mkdir -p mine/d theirs; echo s >mine/s; chown -R 1234:1234 "
+             ".git f theirs; chown 1234:1234 .");
+    static const char all[] = "f\nmine/s\n";
+    synckit_assert_listed(dir, all);
+    assert_listed_in(dir, "theirs", all);
+    assert_refused_in(dir, "mine", "/.git belongs to another user (uid 1234)");
+    assert_refused_in(dir, "mine/d", "/.git belongs to another user (uid 1234)");
+    (void)setenv("SUDO_UID", "1234", 1);
+    assert_listed_in(dir, "mine", all);
+    (void)setenv("SUDO_UID", "1235", 1);
+    assert_refused_in(dir, "mine", "/.git belongs to another user (uid 1234)");
+    (void)unsetenv("SUDO_UID");
+    /* A submodule of somebody else in the tree is listed with it: nothing of it runs. */
+    synckit_sh(dir,
+               "chown -R 0:0 .; git -C mine init -q; cd mine; git add s; git -c user.name=a -c "
+               "user.email=a@b commit -qm x; cd ..; git add mine 2>/dev/null; chown -R 77:77 mine",
+               NULL);
+    synckit_assert_listed(dir, all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linked_worktree),
+        cmocka_unit_test(test_submodules),
+        cmocka_unit_test(test_pointer_to_another_repository),
+        cmocka_unit_test(test_other_kinds_of_dot_git),
+        cmocka_unit_test(test_large_dot_git),
+        cmocka_unit_test(test_tree_is_where_the_user_stands),
+        cmocka_unit_test(test_nested_repositories),
+        cmocka_unit_test(test_owners),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
