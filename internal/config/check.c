@@ -59,11 +59,10 @@ static int check_program(const struct config_key *key, const char *name, const c
     const char *path = env_get(envp, "PATH");
     (void)program_find(name, path ? path : "", cwd, &p);
     if (p.passed[0])
-        return error_set(
-            err, ERR_TRUST, 0,
-            "%s: PATH finds \"%s\" as %s, in the repository or relative to the working "
-            "directory; set %s to an absolute path elsewhere",
-            key->name, SHOWN(name), SHOWN(p.passed), key->name);
+        return error_set(err, ERR_TRUST, 0,
+                         "%s: PATH finds \"%s\" as %s, in the repository or by way of the working "
+                         "directory; set %s to an absolute path elsewhere",
+                         key->name, SHOWN(name), SHOWN(p.passed), key->name);
     return 0;
 }
 

@@ -97,7 +97,7 @@ int program_locate(const char *name, const char *what, char out[static PATH_MAX]
         if (p.passed[0])
             return error_set(err, ERR_ENV, 0,
                              "the %s %s is not in PATH; %s does not count, because it is in the "
-                             "repository or found from the working directory on",
+                             "repository or found by way of the working directory",
                              what, name, p.passed);
         return error_set(err, ERR_ENV, ENOENT, "the %s %s is not in PATH", what, name);
     }
