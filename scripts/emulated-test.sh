@@ -35,6 +35,17 @@ confined() { # by what the kernel says, and by what its neighbours' files say
         grep -q '^Seccomp:.2$' "/proc/$pid/status"
 }
 
+keeps_to_itself() { # no variable of the caller's is in what runs on: VMM and keeper
+    local pid n=0
+    for pid in $("$fc" status --json "$1" | jq .vmm.pid) $(pgrep -f "keeper $("$fc" status --json "$1" | jq -r .leaseId)"); do
+        n=$((n + 1))
+        tr '\0' '\n' <"/proc/$pid/environ" | grep -v -e '^PATH=/usr/sbin:' -e '^LC_ALL=C$' \
+            -e '^CRABBOX_FC_STATE_DIR=' -e '^SUDO_UID=[0-9]*$' && return 1
+    done
+    [ "$n" -eq 2 ] || { echo "$n processes instead of 2"; return 1; }
+}
+
+export DEPLOY_TOKEN=hunter2 RUNNER_TRACKING_ID=github_1
 mkdir "$work/tree"
 git -C "$work/tree" init -q
 printf 'int main(void) { return 9; }\n' >"$work/tree/nine.c"
@@ -46,6 +57,7 @@ for n in 1 2 3; do
     ok "lease $n: warmup boots a kernel to SSH" "$fc" warmup --slug "$slug"
     ok "lease $n: list, status and JSON say qemu, tcg, emulated" shown_as_emulated "$slug"
     ok "lease $n: its VMM is confined" confined "$slug"
+    ok "lease $n: its VMM and its keeper have nothing of our environment" keeps_to_itself "$slug"
     ok "lease $n: it is another kernel than the host's" another_kernel "$slug"
     cd "$work/tree" || exit 1
     ok "lease $n: a synced program is built and its exit code comes back" \

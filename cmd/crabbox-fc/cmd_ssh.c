@@ -8,6 +8,9 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/access.h"
+#include "sys/program.h"
+
+#define INSTALL_SSH "; next: install openssh-client, or use crabbox-fc run --id"
 
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out, struct error *err)
 {
@@ -26,11 +29,14 @@ int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out
 int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
                      struct error *err)
 {
+    char ssh[PATH_MAX];
     sigset_t none;
     union {
         const char **in;
         char **out;
     } u = {.in = argv};
+    if (program_locate("ssh", "SSH client", ssh, err) < 0)
+        return err->kind == ERR_ENV ? error_append(err, INSTALL_SSH) : -1;
     /* Stays open in ssh, so the lease is in use as long as the session. */
     int use_fd = ops_use(&in->ops, s->id, err);
     if (use_fd < 0 || ops_touch(&in->ops, s->id, NULL, err) < 0)
@@ -39,9 +45,9 @@ int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const cha
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
-    (void)execvp("ssh", u.out);
-    return error_set(err, ERR_ENV, errno,
-                     "start ssh; next: install openssh-client, or use crabbox-fc run --id");
+    /* In the user's own environment: it is their session. */
+    (void)execv(ssh, u.out);
+    return error_set(err, ERR_ENV, errno, "start %s" INSTALL_SSH, ssh);
 }
 
 int cmd_ssh(struct invocation *in, struct error *err)

@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cni/plugin.h"
 #include "sys/file.h"
+#include "sys/program.h"
+#include "sys/trusted.h"
 
 #define LIST_MAX (256u * 1024) /* bytes of one file */
 
@@ -148,9 +149,11 @@ static cJSON *list_of_single(cJSON *plugin)
     return list;
 }
 
-static cJSON *read_list(int dirfd, const char *name, bool single, struct error *err)
+static cJSON *read_list(const char *dir, int dirfd, const char *name, bool single,
+                        struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
     struct stat st;
     /* Links are followed: other programs put their lists here that way. */
     _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -158,6 +161,8 @@ static cJSON *read_list(int dirfd, const char *name, bool single, struct error *
         return error_null(err, ERR_CONFIG, errno, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_null(err, ERR_CONFIG, 0, "%s is not a file", name);
+    if (trusted_path(NULL, path, "CNI list", err) < 0 || trusted_fd(fd, path, "CNI list", err) < 0)
+        return NULL;
     if (fd_read_all(fd, LIST_MAX, name, &text, err) < 0)
         return NULL;
     cJSON *j = json_parse(text.buf, text.len, name, err);
@@ -169,14 +174,14 @@ static cJSON *read_list(int dirfd, const char *name, bool single, struct error *
 }
 
 /* Every file is read: two lists of one name would be decided by their files' names alone. */
-static int find_in(int dirfd, int (*filter)(const struct dirent *), const char *network,
-                   struct cni_chain *c, struct error *err)
+static int find_in(const char *dir, int dirfd, int (*filter)(const struct dirent *),
+                   const char *network, struct cni_chain *c, struct error *err)
 {
     struct dirent **files = NULL;
     int r = 0, n = scandirat(dirfd, ".", &files, filter, by_name);
     for (int i = 0; i < n; i++) {
         const char *name = files[i]->d_name;
-        cJSON *j = r == 0 ? read_list(dirfd, name, filter == is_single, err) : NULL;
+        cJSON *j = r == 0 ? read_list(dir, dirfd, name, filter == is_single, err) : NULL;
         if (r == 0 && !j)
             r = -1;
         if (!j || !str_eq(json_opt_string(j, "name", ""), network)) {
@@ -214,12 +219,13 @@ static int refuse_folder(int dirfd, const struct cni_chain *c, struct error *err
         c->network, c->file);
 }
 
-static int load_from(int dirfd, const char *bin_dir, const char *network, struct cni_chain *c,
-                     struct error *err)
+static int load_from(const char *dir, int dirfd, const char *bin_dir, const char *network,
+                     struct cni_chain *c, struct error *err)
 {
     char file[sizeof c->file];
-    if (find_in(dirfd, is_list, network, c, err) < 0 ||
-        (!c->list && find_in(dirfd, is_single, network, c, err) < 0))
+    if (trusted_path(NULL, dir, "directory of CNI lists", err) < 0 ||
+        find_in(dir, dirfd, is_list, network, c, err) < 0 ||
+        (!c->list && find_in(dir, dirfd, is_single, network, c, err) < 0))
         return -1;
     if (!c->list)
         return error_set(err, ERR_CONFIG, 0,
@@ -243,11 +249,13 @@ int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *networ
                          "open firecracker.cniConfDir %s; next: make it and put a CNI network list "
                          "there, " USE_NAT,
                          conf_dir);
-    if (load_from(dirfd, bin_dir, network, out, err) == 0)
+    if (load_from(conf_dir, dirfd, bin_dir, network, out, err) == 0)
         return 0;
     cni_chain_free(out);
     if (err && err->kind == ERR_STATE) /* what is no JSON is configuration here */
         err->kind = ERR_CONFIG;
+    if (err && err->kind == ERR_TRUST)
+        return -1;
     return error_prefix(err, "CNI lists in %s", conf_dir);
 }
 
@@ -267,6 +275,17 @@ static void need(const char *dir, const char *name, struct strbuf *all, struct s
     ++*n;
 }
 
+char *cni_plugins_path(void)
+{
+    static const char *const dirs[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+                                       "/usr/bin",        "/sbin",          "/bin"};
+    struct strbuf path = STRBUF_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        if (trusted_path(NULL, dirs[i], "directory of programs", NULL) == 0)
+            strbuf_addf(&path, "%s%s", path.len ? ":" : "", dirs[i]);
+    return strbuf_detach(&path);
+}
+
 /* Plugins that call iptables, always or where they are to masquerade. */
 static bool wants_iptables(const cJSON *plugin)
 {
@@ -278,13 +297,29 @@ static bool wants_iptables(const cJSON *plugin)
 
 static bool have_iptables(void)
 {
-    static const char dirs[] = CNI_PATH_OF_PLUGINS;
-    char path[64];
-    for (const char *p = dirs; *p; p += strcspn(p, ":"), p += *p == ':')
-        if (str_format(path, sizeof path, "%.*s/iptables", (int)strcspn(p, ":"), p) == 0 &&
-            access(path, X_OK) == 0)
-            return true;
-    return false;
+    struct program p;
+    _cleanup_free_ char *path = cni_plugins_path();
+    return program_find("iptables", path, "/", &p);
+}
+
+static int program_trusted(const char *dir, const char *name, struct error *err)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    return *name ? trusted_path(NULL, path, "CNI plugin", err) : 0;
+}
+
+int cni_chain_trusted(const struct cni_chain *c, struct error *err)
+{
+    const cJSON *p;
+    cJSON_ArrayForEach(p, plugins_of(c->list))
+    {
+        const cJSON *ipam = cJSON_GetObjectItemCaseSensitive(p, "ipam");
+        if (program_trusted(c->bin_dir, json_opt_string(p, "type", ""), err) < 0 ||
+            program_trusted(c->bin_dir, json_opt_string(ipam, "type", ""), err) < 0)
+            return -1;
+    }
+    /* The directory too: a plugin may start others that the list does not name. */
+    return trusted_path(NULL, c->bin_dir, "directory of CNI plugins", err);
 }
 
 size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing)

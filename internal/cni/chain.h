@@ -33,8 +33,8 @@ struct cni_chain {
     bool redirect_left_out;
 };
 
-/* ERR_ENV: the directory can't be read; ERR_CONFIG: no such list, or it is not sound. Both say what
- * to do. */
+/* ERR_ENV: the directory can't be read; ERR_CONFIG: no such list, or it is not sound; ERR_TRUST: it
+ * could be another user's. All say what to do. */
 int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *network,
                    struct cni_chain *out, struct error *err);
 void cni_chain_free(struct cni_chain *c);
@@ -47,6 +47,13 @@ int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, stru
 /* The programs that the list runs, comma-separated, address plugins included; and which of them
  * (iptables among them where a plugin calls it) are not there. Returns the number missing. */
 size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing);
+
+/* No other user could replace one of them that is there: ERR_TRUST if so. */
+int cni_chain_trusted(const struct cni_chain *c, struct error *err);
+
+/* Where plugins find iptables and the like (caller frees): the system's directories of programs,
+ * without any in which somebody else may put some. */
+char *cni_plugins_path(void);
 
 size_t cni_chain_len(const struct cni_chain *c);
 const char *cni_chain_type(const struct cni_chain *c, size_t i);

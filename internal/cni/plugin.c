@@ -1,6 +1,7 @@
 #include "cni/plugin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,6 +48,7 @@ static int memory_file(const char *text, struct error *err)
 static void fill_env(char *env[ENV_MAX], const struct cni_job *job, const char *verb)
 {
     size_t n = 0;
+    _cleanup_free_ char *path = cni_plugins_path();
     env[n++] = xasprintf("CNI_COMMAND=%s", verb);
     env[n++] = xasprintf("CNI_CONTAINERID=%s", job->id);
     /* By our descriptor: the namespace has no name. */
@@ -55,7 +57,7 @@ static void fill_env(char *env[ENV_MAX], const struct cni_job *job, const char *
                    : xstrdup("CNI_NETNS=");
     env[n++] = xstrdup("CNI_IFNAME=" CNI_IFNAME);
     env[n++] = xasprintf("CNI_PATH=%s", job->chain->bin_dir);
-    env[n++] = xstrdup("PATH=" CNI_PATH_OF_PLUGINS);
+    env[n++] = xasprintf("PATH=%s", path);
     env[n] = NULL;
 }
 
@@ -120,6 +122,7 @@ static int run(const struct cni_job *job, const char *verb, size_t i, const char
 {
     _cleanup_free_ char *path = xasprintf("%s/%s", job->chain->bin_dir,
                                           cni_chain_type(job->chain, i));
+    _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int in = memory_file(config, err);
     _cleanup_close_ int errors = in < 0 ? -1 : memory_file("", err);
     _cleanup_(kill_all) struct child c = CHILD_INIT;
@@ -127,11 +130,12 @@ static int run(const struct cni_job *job, const char *verb, size_t i, const char
     const char *const argv[] = {path, NULL};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct exit_status st;
-    if (in < 0 || errors < 0)
+    if (in < 0 || errors < 0 || cni_chain_trusted(job->chain, err) < 0)
         return -1;
     fill_env(env, job, verb);
     spec.argv = argv;
     spec.envp = (const char *const *)env;
+    spec.cwd_fd = root;
     spec.stdin_fd = in;
     spec.stdout_fd = out_fd;
     spec.stderr_fd = errors;

@@ -1,9 +1,10 @@
 /* plugin.h: one call of one CNI plugin: a program of the host that runs as root.
  *
- * It gets its configuration on standard input and its parameters in an environment of its own: of
- * ours it sees nothing. It runs in a session of its own and is held between fork and exec until
- * `started` has written it down, so that whoever undoes the lease can wait for it (cni_settle): a
- * plugin outlives a killed crabbox-fc and finishes what it does, instead of leaving half of it.
+ * It gets its configuration on standard input and its parameters in an environment of its own, in
+ * the root directory: of ours it sees nothing. One that another user could replace is not run. It
+ * runs in a session of its own and is held between fork and exec until `started` has written it
+ * down, so that whoever undoes the lease can wait for it (cni_settle): a plugin outlives a killed
+ * crabbox-fc and finishes what it does, instead of leaving half of it.
  */
 #ifndef CRABBOX_CNI_PLUGIN_H
 #define CRABBOX_CNI_PLUGIN_H
@@ -12,9 +13,7 @@
 #include "sys/deadline.h"
 #include "sys/proc.h"
 
-/* Where plugins find iptables and the like. */
-#define CNI_PATH_OF_PLUGINS "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define CNI_OUTPUT_MAX      (256u * 1024) /* bytes of a result */
+#define CNI_OUTPUT_MAX (256u * 1024) /* bytes of a result */
 
 typedef int cni_started_fn(void *ctx, const struct proc_ref *proc, struct error *err);
 

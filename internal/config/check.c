@@ -1,11 +1,10 @@
 #include "config/check.h"
 
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "config/values.h"
 #include "sys/beneath.h"
+#include "sys/program.h"
 
 /* The slot of a key that is in the table for certain. */
 static struct config_slot *slot_of(struct config_priv *p, const char *name)
@@ -54,31 +53,17 @@ int check_image_choice(struct config_priv *p, struct error *err)
     return 0;
 }
 
-/* The first match for `name` in PATH, as the C library would find it. False if there is none. */
-static bool find_in_path(const char *path, const char *name, char out[static PATH_MAX])
+static int check_program(const struct config_key *key, const char *name, const char *cwd,
+                         const char *const *envp, struct error *err)
 {
-    struct stat st;
-    _cleanup_free_ char *copy = xstrdup(path);
-    for (char *rest = copy, *dir; (dir = strsep(&rest, ":"));)
-        if (str_format(out, PATH_MAX, "%s/%s", *dir ? dir : ".", name) == 0 &&
-            stat(out, &st) == 0 && S_ISREG(st.st_mode) && access(out, X_OK) == 0)
-            return true;
-    return false;
-}
-
-static int check_program(const struct config_priv *p, const struct config_key *key,
-                         const char *name, const char *const *envp, struct error *err)
-{
-    char found[PATH_MAX];
+    struct program p;
     const char *path = env_get(envp, "PATH");
-    if (!*name || !path || !find_in_path(path, name, found))
-        return 0;
-    if (found[0] != '/' || source_leads_into(found, p->repo_root))
-        return error_set(
-            err, ERR_TRUST, 0,
-            "%s: PATH finds \"%s\" as %s, in the repository or relative to the working "
-            "directory; set %s to an absolute path elsewhere",
-            key->name, SHOWN(name), SHOWN(found), key->name);
+    (void)program_find(name, path ? path : "", cwd, &p);
+    if (p.passed[0])
+        return error_set(err, ERR_TRUST, 0,
+                         "%s: PATH finds \"%s\" as %s, in the repository or by way of the working "
+                         "directory; set %s to an absolute path elsewhere",
+                         key->name, SHOWN(name), SHOWN(p.passed), key->name);
     return 0;
 }
 
@@ -91,7 +76,8 @@ static int check_links(const struct config_key *key, const struct config_slot *s
     return beneath_check(what, slot->text, err);
 }
 
-int check_host_paths(const struct config_priv *p, const char *const *envp, struct error *err)
+int check_host_paths(const struct config_priv *p, const char *cwd, const char *const *envp,
+                     struct error *err)
 {
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
@@ -99,7 +85,7 @@ int check_host_paths(const struct config_priv *p, const char *const *envp, struc
         if (key->type != CFG_PATH || !*slot->text)
             continue;
         if (slot->text[0] != '/') {
-            if (check_program(p, key, slot->text, envp, err) < 0)
+            if (check_program(key, slot->text, cwd, envp, err) < 0)
                 return -1;
             continue;
         }

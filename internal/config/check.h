@@ -16,7 +16,8 @@ int check_image_choice(struct config_priv *p, struct error *err);
 /* Host paths from files may not lead into the repository, whose content nobody vouches for; nor may
  * PATH, for programs given by name. Flags and environment are the user's own words for this call
  * and may. ERR_TRUST. */
-int check_host_paths(const struct config_priv *p, const char *const *envp, struct error *err);
+int check_host_paths(const struct config_priv *p, const char *cwd, const char *const *envp,
+                     struct error *err);
 
 /* True if `next` only takes away from `current`: a part of the list, no larger a number, a switch
  * on its safe side. */

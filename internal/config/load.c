@@ -329,7 +329,7 @@ int config_load(const struct config_args *args, struct config *out, struct error
     *out = (struct config){.priv = p};
     if (set_defaults(p, err) < 0 || load_files(args, p, err) < 0 || load_env(args, p, err) < 0 ||
         load_flags(args, p, err) < 0 || check_image_choice(p, err) < 0 ||
-        check_host_paths(p, args->envp, err) < 0) {
+        check_host_paths(p, args->cwd, args->envp, err) < 0) {
         config_free(out);
         return -1;
     }

@@ -11,6 +11,9 @@
 #include "config/values.h"
 #include "config/yaml.h"
 #include "sys/file.h"
+#include "sys/trusted.h"
+
+#define FILE_WHAT "configuration file" /* for messages */
 
 const char *env_get(const char *const *envp, const char *name)
 {
@@ -23,11 +26,8 @@ const char *env_get(const char *const *envp, const char *name)
 
 bool source_owner_ok(uid_t uid, const char *const *envp)
 {
-    uint64_t sudo_uid;
-    if (uid == 0 || uid == geteuid())
-        return true;
-    const char *s = geteuid() == 0 ? env_get(envp, "SUDO_UID") : NULL;
-    return s && str_to_u64(s, &sudo_uid) == 0 && sudo_uid == uid;
+    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    return trusted_owner(&who, uid);
 }
 
 int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err)
@@ -117,76 +117,10 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
     return 0;
 }
 
-#define LINKS_MAX 40 /* as the kernel follows them */
-
-/* Who can write to a directory, or owns a link, could put another file in place. Sticky directories
- * such as /tmp are fine: there nobody replaces what is somebody else's. */
-static int check_step(const char *at, const char *path, const struct stat *st,
-                      const char *const *envp, struct error *err)
+int source_check_dir(const char *path, const char *const *envp, struct error *err)
 {
-    if (!source_owner_ok(st->st_uid, envp))
-        return error_set(err, ERR_TRUST, 0,
-                         "%s leads through %s, which belongs to another user (uid %u)", SHOWN(path),
-                         SHOWN(at), (unsigned)st->st_uid);
-    if (S_ISDIR(st->st_mode) && (st->st_mode & (S_IWGRP | S_IWOTH)) && !(st->st_mode & S_ISVTX))
-        return error_set(err, ERR_TRUST, 0,
-                         "%s leads through %s, which others can write to; run: chmod go-w %s",
-                         SHOWN(path), SHOWN(at), SHOWN(at));
-    return 0;
-}
-
-/* Cuts the next component off *rest into `at`: 1, 0 at the end, -1 where it gets too long. */
-static int next_step(char **rest, char at[static PATH_MAX])
-{
-    size_t used = strlen(at);
-    char *name = *rest + strspn(*rest, "/");
-    size_t n = strcspn(name, "/");
-    *rest = name + n;
-    if (n == 2 && strncmp(name, "..", n) == 0)
-        at[used ? (size_t)(strrchr(at, '/') - at) : 0] = '\0';
-    else if (n && !(n == 1 && *name == '.'))
-        return str_format(at + used, PATH_MAX - used, "/%.*s", (int)n, name) < 0 ? -1 : 1;
-    return n > 0;
-}
-
-/* Puts a link's target before what is left of the way. False if that can't be done. */
-static bool follow_link(char at[static PATH_MAX], char **rest, char way[static PATH_MAX])
-{
-    char target[PATH_MAX], whole[PATH_MAX];
-    ssize_t n = readlink(at, target, sizeof target - 1);
-    if (n <= 0)
-        return false;
-    target[n] = '\0';
-    if (str_format(whole, sizeof whole, "%s/%s", target, *rest) < 0)
-        return false;
-    *strrchr(at, '/') = '\0';
-    if (*target == '/')
-        *at = '\0';
-    memcpy(way, whole, sizeof whole);
-    *rest = way;
-    return true;
-}
-
-int source_check_way(const char *path, const char *const *envp, struct error *err)
-{
-    char at[PATH_MAX] = "", way[PATH_MAX];
-    char *rest = way;
-    struct stat st;
-    unsigned links = 0;
-    int more = str_copy(way, sizeof way, path) < 0 ? -1 : next_step(&rest, at);
-    for (; more > 0; more = next_step(&rest, at)) {
-        if (!*at)
-            continue;
-        if (lstat(at, &st) < 0)
-            return 0;
-        bool link = S_ISLNK(st.st_mode);
-        if ((link || S_ISDIR(st.st_mode)) && check_step(at, path, &st, envp, err) < 0)
-            return -1;
-        if (link && (++links > LINKS_MAX || !follow_link(at, &rest, way)))
-            return error_set(err, ERR_TRUST, 0, "%s leads through too many or too long links",
-                             SHOWN(path));
-    }
-    return more < 0 ? error_set(err, ERR_TRUST, ENAMETOOLONG, "%s", SHOWN(path)) : 0;
+    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    return trusted_path(&who, path, "directory", err);
 }
 
 /* The rules for the files of the system and the user, by the opened descriptor. */
@@ -213,7 +147,9 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                          SHOWN(path), SHOWN(repo_root));
     /* The way as it is written too: a link on it that others could exchange leads wherever they
      * like, to another file of ours for example. */
-    return source_check_way(real, envp, err) < 0 ? -1 : source_check_way(path, envp, err);
+    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    return trusted_way(&who, real, FILE_WHAT, err) < 0 ? -1
+                                                       : trusted_way(&who, path, FILE_WHAT, err);
 }
 
 /* Opens without blocking on a FIFO and without making a terminal ours. -1 with errno. */

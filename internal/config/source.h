@@ -59,9 +59,8 @@ int source_read(enum config_source src, const char *path, const char *repo_root,
  * `root` or below it. "" has nothing below it. */
 bool source_leads_into(const char *path, const char *root);
 
-/* Every directory and link on the way of an absolute `path`, as far as it exists, belongs to root
- * or the user and can't be changed by others. The last component too where it is a directory. */
-int source_check_way(const char *path, const char *const *envp, struct error *err);
+/* An absolute `path`, as far as it exists, can't be replaced or changed by others (trusted.h). */
+int source_check_dir(const char *path, const char *const *envp, struct error *err);
 
 /* True if `uid` may own files that this user relies on: root, the user, and whom sudo came from. */
 bool source_owner_ok(uid_t uid, const char *const *envp);

@@ -138,7 +138,7 @@ static int open_store(const char *const *envp, struct open_store *s, struct erro
 {
     char dir[PATH_MAX];
     struct deadline d = deadline_in_ms(LOCK_WAIT_MS);
-    if (find_store(envp, dir, err) < 0 || source_check_way(dir, envp, err) < 0 ||
+    if (find_store(envp, dir, err) < 0 || source_check_dir(dir, envp, err) < 0 ||
         dir_make_all(dir, 0700, err) < 0)
         return -1;
     s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -412,7 +412,7 @@ static void test_store_permissions(void **state)
     assert_int_equal(chmod(config_dir_path(d, STORE), 0600), 0);
     config_dir_expect_cpus(d, 2);
     assert_int_equal(chmod(config_dir_path(d, "home/.config/crabbox-fc"), 0777), 0);
-    assert_int_equal(config_dir_refused(d, "which others can write to"), ERR_TRUST);
+    assert_int_equal(config_dir_refused(d, "crabbox-fc is writable by everybody"), ERR_TRUST);
 }
 
 /* Nothing is written into a directory where the store could not be read afterwards. */
@@ -423,10 +423,10 @@ static void test_store_directory(void **state)
     struct trust_report r = TRUST_REPORT_INIT;
     const char *path = config_dir_path(d, REPO_FILE);
     config_dir_write(d, REPO_FILE, HOSTILE);
-    assert_int_equal(chmod(config_dir_path(d, "home/.config"), 0775), 0);
+    assert_int_equal(chmod(config_dir_path(d, "home/.config"), 0777), 0);
     assert_int_equal(trust_add(config_dir_envp(d), path, NULL, &r, &err), -1);
     assert_int_equal(err.kind, ERR_TRUST);
-    assert_non_null(strstr(err.msg, "which others can write to; run: chmod go-w"));
+    assert_non_null(strstr(err.msg, "/home/.config is writable by everybody; next: chmod go-w /"));
     strbuf_free(&r.keys);
     assert_int_equal(access(config_dir_path(d, STORE), F_OK), -1);
     assert_int_equal(access(config_dir_path(d, "home/.config/crabbox-fc/trust.lock"), F_OK), -1);

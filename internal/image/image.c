@@ -8,6 +8,7 @@
 #include "image/manifest.h"
 #include "image/probe.h"
 #include "sys/file.h"
+#include "sys/trusted.h"
 
 #define BUILD_HINT "build the default image with scripts/build-image.sh, or set image.dir"
 
@@ -72,6 +73,8 @@ static int read_manifest(const char *dir, struct manifest *m, struct error *err)
         return -1;
     if (str_format(path, sizeof path, "%s/" MANIFEST_NAME, dir) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image directory %s", dir);
+    if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0)
+        return -1;
     if (fstatat(fd, MANIFEST_NAME, &st, 0) < 0 && errno == ENOENT)
         return error_set(err, ERR_CONFIG, 0,
                          "%s does not exist: %s is no finished image; " BUILD_HINT, path, dir);

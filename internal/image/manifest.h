@@ -12,7 +12,8 @@
 #include "base/error.h"
 
 #define MANIFEST_NAME     "image.json"
-#define MANIFEST_MAX      (64u * 1024) /* bytes */
+#define MANIFEST_WHAT     "list of the image's files" /* for messages */
+#define MANIFEST_MAX      (64u * 1024)                /* bytes */
 #define MANIFEST_SCHEMA   1
 #define MANIFEST_FILE_MAX 128 /* bytes of a file name, NUL included */
 

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/trusted.h"
 
 #define PHDRS_MAX      64u
 #define NOTES_MAX      (64u * 1024)
@@ -104,6 +105,8 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s %s is %s, not a regular file", what, path,
                          type_name(st.st_mode));
+    if (trusted_path(NULL, path, what, err) < 0 || trusted_fd(fd, path, what, err) < 0)
+        return -1;
     if (st.st_size == 0)
         return error_set(err, ERR_CONFIG, 0,
                          "%s %s is empty; next: make it again (scripts/build-image.sh)", what,

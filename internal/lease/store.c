@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "sys/file.h"
 #include "sys/lock.h"
+#include "sys/trusted.h"
 #include "vmm/logcap.h"
 
 #define RECORD    "lease.json"
@@ -60,11 +61,14 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
     s->steps = steps;
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
+    /* Before anything is made there; and once more, what was made on the way. */
+    if (trusted_way(NULL, path, STORE_WHAT, err) < 0)
+        return -1;
     if (create)
         s->fd = dir_open_private(path, err);
     else if ((s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
-    if (s->fd < 0)
+    if (s->fd < 0 || trusted_path(NULL, path, STORE_WHAT, err) < 0)
         return -1;
     if ((s->leases_fd = open_below(s, "leases", create, err)) < 0 ||
         (s->slugs_fd = open_below(s, "slugs", create, err)) < 0 ||

@@ -27,6 +27,8 @@
 
 #define LEASE_RECORD_MAX (64 * 1024)
 
+#define STORE_WHAT "state directory" /* for messages */
+
 struct store {
     char path[PATH_MAX];
     int fd, leases_fd, slugs_fd, logs_fd; /* owned */
@@ -42,7 +44,7 @@ struct store {
  * Must be absolute. */
 int store_default_path(char out[static PATH_MAX], struct error *err);
 
-/* Opens, creating what is missing (0700). */
+/* Opens, creating what is missing (0700). ERR_TRUST where another user could replace it. */
 int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
                struct error *err);
 /* The same, but where there has never been a lease nothing is made: the store is then an empty one

@@ -6,7 +6,7 @@
 #include "ops/admission.h"
 #include "ops/ops.h"
 #include "ops/step_net.h"
-#include "sys/spawn.h"
+#include "sys/program.h"
 
 typedef int open_store_fn(struct store *s, const char *path, const struct lease_step_names *steps,
                           struct error *err);
@@ -110,30 +110,35 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     return 0;
 }
 
+/* The VMM's program, found once: what is checked here is what is started. */
+static int find_vmm(struct step_ctx *c, struct error *err)
+{
+    const char *binary = step_vmm_binary(c->ops->cfg);
+    if (program_locate(binary, VMM_PROGRAM, c->vmm_path, err) == 0)
+        return 0;
+    return err && err->kind == ERR_ENV ? error_append(err, "; next: crabbox-fc doctor") : -1;
+}
+
 /* Everything that is pinned is what it should be. What is checked here is looked at once more when
  * the VMM has it open. */
 static int check_pins(struct step_ctx *c, struct error *err)
 {
     const struct config *cfg = c->ops->cfg;
     int cache_fd = c->ops->store.verified_fd;
-    c->vmm_pin.what = "VMM program";
+    c->vmm_pin.what = VMM_PROGRAM;
     if (image_check_pins(&c->image, cache_fd, &c->deadline, err) < 0)
         return -1;
     if (!*cfg->pin.vmm)
         return 0;
-    _cleanup_free_ char *path = spawn_lookup(step_vmm_binary(cfg));
-    if (!path)
-        return error_set(err, ERR_ENV, 0, "%s is not there; next: crabbox-fc doctor",
-                         step_vmm_binary(cfg));
     (void)str_copy(c->vmm_pin.sha256, sizeof c->vmm_pin.sha256, cfg->pin.vmm);
-    return pinned_check(&c->vmm_pin, path, cache_fd, &c->deadline, err);
+    return pinned_check(&c->vmm_pin, c->vmm_path, cache_fd, &c->deadline, err);
 }
 
 static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct error *err)
 {
     const struct config *cfg = c->ops->cfg;
     if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
-        net_check_rights(err) < 0 || step_net_check(c, err) < 0 ||
+        net_check_rights(err) < 0 || find_vmm(c, err) < 0 || step_net_check(c, err) < 0 ||
         image_load(cfg, &c->image, err) < 0 || check_pins(c, err) < 0 || describe(c, req, err) < 0)
         return -1;
     const char *stock = c->image.kind == IMAGE_STOCK ? c->image.rootfs : NULL;

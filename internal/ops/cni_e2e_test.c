@@ -285,17 +285,18 @@ static void test_a_plugin_sees_only_what_is_its_own(void **state)
 {
     (void)state;
     write_plugin("odd", "tuning",
-                 "[ $CNI_COMMAND = ADD ] && { env | sort; ls /proc/self/fd; } > \"$dir/seen\"\n"
+                 "[ $CNI_COMMAND = ADD ] && { env | sort; ls /proc/self/fd; pwd; umask; } "
+                 "> \"$dir/seen\"\n"
                  "[ $CNI_COMMAND = ADD ] && " HAND_ON "; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
     bed_setenv(&bed, "SECRET_TOKEN", "hunter2");
-    e2e_warmup("a");
+    E2E_EXEC_OK("sh", "-ec", "umask 0; \"$0\" warmup -q --slug a", bed.program);
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(
         &bed, "sh", "-c",
         "grep -v -e ^PWD= -e ^OLDPWD= -e ^_= -e ^SHLVL= ../seen | sed 's/=.*//' "
         "| tr '\\n' ' '");
     assert_string_equal(r.out.buf, "CNI_COMMAND CNI_CONTAINERID CNI_IFNAME CNI_NETNS CNI_PATH PATH "
-                                   "0 1 2 3 "); /* 3 is of ls */
+                                   "0 1 2 3 / 0022 "); /* 3 is of ls */
     stop_ok();
 }
 

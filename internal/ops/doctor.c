@@ -121,27 +121,27 @@ void check_mend(struct doctor_check *c, const char *fmt, ...)
     va_end(ap);
 }
 
-/* ---- helpers of the checks ---- */
-
-static bool is_program(const char *path)
+/* An error's "; next: …" is the mend. */
+void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
+                 const char *mend)
 {
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+    static const char mark[] = "; next: ";
+    const char *next = strstr(err->msg, mark);
+    size_t len = next ? (size_t)(next - err->msg) : strlen(err->msg);
+    if (status == DOCTOR_WARNING)
+        check_warn(c, "%.*s", (int)len, err->msg);
+    else
+        check_fail(c, err->kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len,
+                   err->msg);
+    check_mend(c, "%s", next ? next + sizeof mark - 1 : mend);
 }
 
-bool find_program(const char *name, char *out, size_t size)
+/* ---- helpers of the checks ---- */
+
+bool find_program(const char *name, struct program *out)
 {
-    if (strchr(name, '/'))
-        return is_program(name) && str_copy(out, size, name) == 0;
-    const char *path = getenv("PATH");
-    while (path && *path && *name) {
-        size_t len = strcspn(path, ":");
-        if (len > 0 && str_format(out, size, "%.*s/%s", (int)len, path, name) == 0 &&
-            is_program(out))
-            return true;
-        path += len + (path[len] == ':');
-    }
-    return false;
+    _cleanup_free_ char *cwd = get_current_dir_name();
+    return program_find(name, getenv("PATH"), cwd ? cwd : "/", out);
 }
 
 /* ---- the run ---- */

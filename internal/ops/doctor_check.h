@@ -13,6 +13,7 @@
 #include "ops/admission.h"
 #include "ops/doctor.h"
 #include "sys/deadline.h"
+#include "sys/program.h"
 
 /* Why a check failed: the host lacks something, or a value is blank or wrong. */
 #define CLASS_ENV    "environment_blocked"
@@ -57,8 +58,12 @@ void check_detail(struct doctor_check *c, const char *key, const char *fmt, ...)
 /* The exact command or setting that would mend a failure or a warning. */
 void check_mend(struct doctor_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Where PATH (or the name itself, if it has a slash) leads to an executable file; false if nowhere.
- */
-bool find_program(const char *name, char *out, size_t size);
+/* Fails or warns with an error's message, and its "; next: " for the mend; `mend` where it has
+ * none. */
+void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
+                 const char *mend);
+
+/* program_find() as it would be for what is started here. */
+bool find_program(const char *name, struct program *out);
 
 #endif

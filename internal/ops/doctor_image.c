@@ -11,6 +11,7 @@
 #include "ops/doctor_check.h"
 #include "ops/ops.h"
 #include "sys/file.h"
+#include "sys/trusted.h"
 
 #define BUILD_IMAGE "scripts/build-image.sh"
 
@@ -35,7 +36,8 @@ static int locate(struct doctor_ctx *ctx, struct error *err)
     }
     if (str_format(path, sizeof path, "%s/" MANIFEST_NAME, cfg->image.dir) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image.dir");
-    if (file_read_at(AT_FDCWD, path, MANIFEST_MAX, &text, err) < 0 ||
+    if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0 ||
+        file_read_at(AT_FDCWD, path, MANIFEST_MAX, &text, err) < 0 ||
         image_manifest_parse(text.buf, text.len, path, &m, err) < 0)
         return -1;
     if (str_format(ctx->kernel, sizeof ctx->kernel, "%s/%s", cfg->image.dir, m.kernel.name) < 0 ||
@@ -60,6 +62,18 @@ static void mend_file(const struct doctor_ctx *ctx, struct doctor_check *c, cons
                    field, BUILD_IMAGE);
 }
 
+/* A file that can't be used, or is in a place where others could exchange it. */
+static void fail_file(const struct doctor_ctx *ctx, struct doctor_check *c, const char *path,
+                      const char *field, const struct error *err)
+{
+    if (err->kind == ERR_TRUST) {
+        check_error(c, DOCTOR_FAILED, err, "");
+        return;
+    }
+    check_fail(c, class_of_file(path), "%s", err->msg);
+    mend_file(ctx, c, field);
+}
+
 /* Opens what `field` names and says what stands in the way. Returns a descriptor. */
 static int open_file(struct doctor_ctx *ctx, struct doctor_check *c, const char *field,
                      const char *what, const char *path, int64_t *size)
@@ -73,14 +87,12 @@ static int open_file(struct doctor_ctx *ctx, struct doctor_check *c, const char 
         return -1;
     }
     if (!*path) {
-        check_fail(c, class_of_file(ctx->cfg->image.dir), "%s", ctx->image_err.msg);
-        mend_file(ctx, c, field);
+        fail_file(ctx, c, ctx->cfg->image.dir, field, &ctx->image_err);
         return -1;
     }
     int fd = probe_open(path, what, size, &err);
     if (fd < 0) {
-        check_fail(c, class_of_file(path), "%s", err.msg);
-        mend_file(ctx, c, field);
+        fail_file(ctx, c, path, field, &err);
         return -1;
     }
     check_detail(c, "bytes", "%lld", (long long)*size);
@@ -256,9 +268,8 @@ void doctor_image(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "kind", "%s", is_ours(ctx) ? "ours" : "stock");
     check_detail(c, "dir", "%s", dir);
     if (image_load(ctx->cfg, &img, &err) < 0) {
-        check_fail(c, is_ours(ctx) ? class_of_file(dir) : class_of_file(ctx->kernel), "%s",
-                   err.msg);
-        mend_file(ctx, c, "firecracker.kernel and firecracker.rootfs");
+        fail_file(ctx, c, is_ours(ctx) ? dir : ctx->kernel,
+                  "firecracker.kernel and firecracker.rootfs", &err);
         return;
     }
     check_detail(c, "kernelRelease", "%s", *img.kernel_release ? img.kernel_release : "unknown");

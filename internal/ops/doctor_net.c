@@ -84,14 +84,9 @@ static void check_nat(struct doctor_ctx *ctx, struct doctor_check *c)
 
 #define PLUGIN_MS 5000 /* for all plugins to say their versions, from a cold disk too */
 
-/* An error's "; next: …" is the mend. */
 static void fail_with(struct doctor_check *c, const struct error *err)
 {
-    static const char mark[] = "; next: ";
-    const char *next = strstr(err->msg, mark);
-    size_t len = next ? (size_t)(next - err->msg) : strlen(err->msg);
-    check_fail(c, err->kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len, err->msg);
-    check_mend(c, "%s", next ? next + sizeof mark - 1 : "see docs/NETWORK.md");
+    check_error(c, DOCTOR_FAILED, err, "see docs/NETWORK.md");
 }
 
 /* What we add to the chain's link: the tap, the namespace, the rules. */
@@ -133,7 +128,7 @@ static void judge_chain(struct doctor_ctx *ctx, const struct cni_chain *chain,
         check_detail(c, "leftOut", "tc-redirect-tap (what it does is built in)");
     if (!programs_there(chain, c))
         return;
-    if (cni_plugins_ask(chain, &d, &err) < 0) {
+    if (cni_chain_trusted(chain, &err) < 0 || cni_plugins_ask(chain, &d, &err) < 0) {
         fail_with(c, &err);
         return;
     }
@@ -157,7 +152,7 @@ static void fail_list(struct doctor_check *c, const char *conf_dir, const struct
     }
     fail_with(c, err);
     const char *mend = json_opt_string(c->details, "mend", "");
-    if (strstr(mend, "docs/NETWORK.md"))
+    if (err->kind == ERR_TRUST || strstr(mend, "docs/NETWORK.md"))
         return;
     _cleanup_free_ char *more = xasprintf("%s; docs/NETWORK.md has a list to start from", mend);
     check_mend(c, "%s", more);

@@ -10,10 +10,12 @@
 #include "lease/store.h"
 #include "ops/doctor_check.h"
 #include "ops/ops.h"
+#include "sys/trusted.h"
 
 void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct stat st;
+    struct error err = ERROR_INIT;
     check_detail(c, "path", "%s", ctx->state_dir);
     if (!*ctx->state_dir) {
         check_fail(c, CLASS_CONFIG, "%s", ctx->state_err.msg);
@@ -22,6 +24,10 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     if (lstat(ctx->state_dir, &st) < 0) {
         check_detail(c, "exists", "false");
+        if (trusted_way(NULL, ctx->state_dir, STORE_WHAT, &err) < 0) {
+            check_error(c, DOCTOR_FAILED, &err, "");
+            return;
+        }
         if (access(ctx->state_ancestor, W_OK | X_OK) == 0) {
             check_ok(c, "%s does not exist yet; the first lease makes it", ctx->state_dir);
             return;
@@ -45,6 +51,8 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fail(c, CLASS_CONFIG, "%s is open to others (mode %04o): it holds private keys",
                    ctx->state_dir, (unsigned)(st.st_mode & 07777));
         check_mend(c, "chmod 700 %s", ctx->state_dir);
+    } else if (trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0) {
+        check_error(c, DOCTOR_FAILED, &err, "");
     } else {
         check_ok(c, "%s", ctx->state_dir);
     }
@@ -52,13 +60,17 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
 
 void doctor_ssh(struct doctor_ctx *ctx, struct doctor_check *c)
 {
-    char path[PATH_MAX];
+    struct program p;
+    struct error err = ERROR_INIT;
     (void)ctx;
-    if (!find_program("ssh", path, sizeof path)) {
+    if (!find_program("ssh", &p)) {
         check_warn(c, "no ssh client in PATH: `crabbox-fc ssh` can't open a session");
         check_mend(c, "apt-get install openssh-client");
         return;
     }
-    check_detail(c, "path", "%s", path);
-    check_ok(c, "client at %s", path);
+    check_detail(c, "path", "%s", p.path);
+    if (trusted_path(NULL, p.path, "SSH client", &err) < 0)
+        check_error(c, DOCTOR_WARNING, &err, "");
+    else
+        check_ok(c, "client at %s", p.path);
 }

@@ -12,9 +12,11 @@
 
 #include "base/cleanup.h"
 #include "ops/doctor_check.h"
+#include "ops/steps.h"
 #include "sys/confine.h"
 #include "sys/file.h"
 #include "sys/kvm.h"
+#include "sys/trusted.h"
 #include "vmm/vmm.h"
 
 #define PROBE_MS       5000  /* for a program to say its version, libraries from a cold disk too */
@@ -145,7 +147,8 @@ static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const 
                           const char *configured, const struct vmm_backend *vmm, char *version,
                           size_t size)
 {
-    char path[PATH_MAX];
+    struct program p;
+    const char *path = p.path;
     struct error err = ERROR_INIT;
     const struct deadline d = deadline_sub(&ctx->deadline, PROBE_MS);
     check_detail(c, "field", "%s", field);
@@ -155,7 +158,7 @@ static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const 
         check_mend(c, "set %s to the program's path", field);
         return false;
     }
-    if (!find_program(configured, path, sizeof path)) {
+    if (!find_program(configured, &p)) {
         check_fail(c, CLASS_ENV, "%s: there is no program %s%s", field, configured,
                    strchr(configured, '/') ? "" : " in PATH");
         if (vmm == &vmm_qemu)
@@ -165,6 +168,10 @@ static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const 
         return false;
     }
     check_detail(c, "path", "%s", path);
+    if (trusted_path(NULL, path, VMM_PROGRAM, &err) < 0) {
+        check_error(c, DOCTOR_FAILED, &err, "");
+        return false;
+    }
     if (vmm->probe(path, &d, version, size, &err) < 0) {
         check_fail(c, CLASS_ENV, "%s", err.msg);
         check_mend(c, "run: %s --version; set %s to a program that answers", path, field);

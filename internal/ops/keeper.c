@@ -11,14 +11,18 @@
 #include "base/str.h"
 #include "ops/keeper_watch.h"
 #include "sys/lock.h"
+#include "sys/program.h"
 #include "sys/spawn.h"
+#include "sys/trusted.h"
 
 int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
                  struct error *err)
 {
     _cleanup_free_ char *state = xasprintf("CRABBOX_FC_STATE_DIR=%s", o->store.path);
     const char *const argv[] = {o->self_exe, "keeper", id, NULL};
-    const char *const envp[] = {state, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    /* Whose files count is the same for the keeper as for us. */
+    _cleanup_free_ char *sudo = xasprintf("SUDO_UID=%u", (unsigned)trusted_us().sudo);
+    const char *const envp[] = {state, "PATH=" PROGRAM_PATH, sudo, NULL};
     _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct child child;
@@ -26,6 +30,7 @@ int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *c
     spec.argv = argv;
     spec.envp = envp;
     spec.cwd_fd = root;
+    spec.any_owner = true;
     spec.new_session = true;
     spec.held = true;
     if (spawn(&spec, &child, err) < 0)

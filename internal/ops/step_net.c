@@ -163,7 +163,7 @@ static int chain_check(struct step_ctx *c, struct error *err)
                          "CNI network %s needs programs that are not in %s: %s; next: crabbox-fc "
                          "doctor",
                          c->chain.network, f->cni_bin_dir, missing.buf);
-    return 0;
+    return cni_chain_trusted(&c->chain, err);
 }
 
 int step_net_check(struct step_ctx *c, struct error *err)

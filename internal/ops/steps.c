@@ -13,6 +13,7 @@
 #include "ops/step_net.h"
 #include "sys/file.h"
 #include "sys/proc.h"
+#include "sys/trusted.h"
 
 #define SEED_FILE   "seed.iso"
 #define UPPER_LABEL "crabbox-upper" /* what our init looks for */
@@ -222,6 +223,11 @@ static int vmm_check_pins(const struct step_ctx *c, struct error *err)
     (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)c->lease.vmm.proc.pid);
     if (image_unchanged(&c->image, err) < 0)
         return -1;
+    _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open the program of the VMM");
+    if (trusted_fd(fd, c->vmm_path, VMM_PROGRAM, err) < 0)
+        return -1;
     return c->vmm_pin.sha256[0] ? pinned_unchanged(&c->vmm_pin, exe, err) : 0;
 }
 
@@ -238,7 +244,7 @@ static int vmm_apply(void *ctx, struct error *err)
     struct vmm_spec spec = {
         .lease_id = c->lease.id,
         .vm_id = c->lease.name,
-        .binary = step_vmm_binary(cfg),
+        .binary = c->vmm_path,
         .accel = accel,
         .dirfd = c->handle.dirfd,
         .netns_fd = c->netns_fd,

@@ -16,12 +16,13 @@ struct step_ctx {
     /* acquire only */
     bool slug_made_up; /* by us: another will do as well */
     struct image image;
-    struct pinned vmm_pin;  /* of the VMM's program */
-    struct cni_chain chain; /* owned; of firecracker.network cni */
-    int reservation_fd;     /* owned; see admission.h */
-    int netns_fd;           /* owned; undo: the VMM's, where one is needed */
-    int guest_fd;           /* owned: packet socket, readable at the guest's first frame */
-    int vmm_fd;             /* owned: pidfd */
+    char vmm_path[PATH_MAX]; /* the VMM's program */
+    struct pinned vmm_pin;   /* of it */
+    struct cni_chain chain;  /* owned; of firecracker.network cni */
+    int reservation_fd;      /* owned; see admission.h */
+    int netns_fd;            /* owned; undo: the VMM's, where one is needed */
+    int guest_fd;            /* owned: packet socket, readable at the guest's first frame */
+    int vmm_fd;              /* owned: pidfd */
     struct ssh_conn *conn;
     struct ssh_ready_times ready;
     int64_t boot_us; /* when the guest began to run */
@@ -39,6 +40,8 @@ void step_ctx_close(struct step_ctx *c);
 
 extern const struct plan_step ops_steps[];
 extern const size_t ops_steps_len;
+
+#define VMM_PROGRAM "VMM program" /* for messages about it */
 
 /* The program that the chosen VMM is, as configured. */
 const char *step_vmm_binary(const struct config *cfg);

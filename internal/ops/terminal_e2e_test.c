@@ -35,6 +35,7 @@ static void terminal_start(struct terminal *t, const char *slug, const char *scr
     assert_true(t->slave >= 0);
     assert_int_equal(ioctl(t->slave, TIOCSWINSZ, &size), 0);
     assert_int_equal(tcgetattr(t->slave, &t->before), 0);
+    spec.any_owner = true;
     spec.argv = argv;
     spec.envp = (const char *const *)bed.env;
     spec.stdin_fd = spec.stdout_fd = spec.stderr_fd = t->slave;

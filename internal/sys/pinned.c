@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/file.h"
+#include "sys/trusted.h"
 
 #define ENTRIES_MAX 64 /* remembered hashes; beyond that all are forgotten */
 #define NAME_SIZE   64
@@ -128,6 +129,8 @@ int pinned_check(struct pinned *p, const char *path, int cache_fd, const struct 
         return error_set(err, ERR_IO, errno, "open %s %s", p->what, path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s %s is not a file", p->what, path);
+    if (trusted_fd(fd, path, p->what, err) < 0)
+        return -1;
     p->id = id_of(&st);
     if (!p->sha256[0])
         return 0;

@@ -34,7 +34,7 @@ struct pinned {
 extern int64_t pinned_settled_ns;
 
 /* ERR_CONFIG with both hashes when the file is another one; ERR_IO when it can't be read or changes
- * while it is. `cache_fd` -1: nothing is remembered. */
+ * while it is; ERR_TRUST when another user may write it. `cache_fd` -1: nothing is remembered. */
 int pinned_check(struct pinned *p, const char *path, int cache_fd, const struct deadline *d,
                  struct error *err);
 

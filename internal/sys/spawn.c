@@ -8,12 +8,14 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
+#include "sys/program.h"
 
 /* What the child needs between fork and exec, computed before the fork: afterwards only
  * async-signal-safe calls are allowed. */
@@ -26,22 +28,8 @@ struct child_plan {
     pid_t parent;
 };
 
-/* Finds argv[0] in PATH so that the child needs no search (execvp allocates). */
-char *spawn_lookup(const char *name)
-{
-    if (strchr(name, '/'))
-        return xstrdup(name);
-    const char *path = getenv("PATH");
-    for (const char *p = path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"; *p;) {
-        size_t n = strcspn(p, ":");
-        char *full = xasprintf("%.*s/%s", (int)n, p, name);
-        if (n && access(full, X_OK) == 0)
-            return full;
-        free(full);
-        p += n + (p[n] == ':');
-    }
-    return NULL;
-}
+/* What is in our environment was put there for us, secrets among it. */
+static const char *const made_env[] = {"PATH=" PROGRAM_PATH, "LC_ALL=C", NULL};
 
 static void child_fail(int error_fd)
 {
@@ -92,6 +80,7 @@ static void child_main(const struct child_plan *p)
 {
     const struct spawn_spec *spec = p->spec;
     reset_signals();
+    (void)umask(022);
     if (spec->new_session && setsid() < 0)
         child_fail(p->error_fd);
     if (spec->netns_fd >= 0 && setns(spec->netns_fd, CLONE_NEWNET) < 0)
@@ -119,7 +108,7 @@ static void child_main(const struct child_plan *p)
     }
     if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd) < 0)
         child_fail(p->error_fd);
-    execve(p->path, exec_vector(spec->argv), spec->envp ? exec_vector(spec->envp) : environ);
+    execve(p->path, exec_vector(spec->argv), exec_vector(spec->envp ? spec->envp : made_env));
     child_fail(p->error_fd);
 }
 
@@ -186,12 +175,22 @@ static int exec_verdict(struct child *c, const char *name, struct error *err)
     return -1;
 }
 
+static int find_program(const struct spawn_spec *spec, char path[static PATH_MAX],
+                        struct error *err)
+{
+    const char *name = spec->argv[0];
+    if (!spec->any_owner || !strchr(name, '/'))
+        return program_locate(name, "program", path, err);
+    return str_copy(path, PATH_MAX, name) < 0 ? error_set(err, ERR_ENV, ENAMETOOLONG, "%s", name)
+                                              : 0;
+}
+
 int spawn(const struct spawn_spec *spec, struct child *out, struct error *err)
 {
     *out = (struct child)CHILD_INIT;
-    _cleanup_free_ char *path = spawn_lookup(spec->argv[0]);
-    if (!path)
-        return error_set(err, ERR_ENV, ENOENT, "start %s", spec->argv[0]);
+    char path[PATH_MAX];
+    if (find_program(spec, path, err) < 0)
+        return error_prefix(err, "start %s", spec->argv[0]);
     _cleanup_close_ int in = stdio_source(spec->stdin_fd, O_RDONLY);
     _cleanup_close_ int outfd = stdio_source(spec->stdout_fd, O_WRONLY);
     _cleanup_close_ int errfd = stdio_source(spec->stderr_fd, O_WRONLY);

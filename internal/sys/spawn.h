@@ -4,10 +4,11 @@
  *   spawn()      starts a program and returns at once; the caller waits by pidfd.
  *   spawn_run()  starts, feeds nothing, captures stdout and stderr (bounded), waits to a deadline.
  *
- * A child never inherits a descriptor it was not given, gets default signal handling and an
- * empty signal mask. With `held`, the child waits between fork and exec until spawn_release():
- * the parent writes pid and start time down first, and if the parent dies meanwhile the child
- * exits without executing anything.
+ * A child never inherits a descriptor or a variable it was not given, gets default signal handling,
+ * an empty signal mask and umask 022. The program is found by program.h, and one that another user
+ * could replace is not started. With `held`, the child waits between fork and exec until
+ * spawn_release(): the parent writes pid and start time down first, and if the parent dies
+ * meanwhile the child exits without executing anything.
  */
 #ifndef CRABBOX_SYS_SPAWN_H
 #define CRABBOX_SYS_SPAWN_H
@@ -27,7 +28,7 @@ struct spawn_user {
 
 struct spawn_spec {
     const char *const *argv;       /* argv[0] is looked up in PATH unless it has a slash */
-    const char *const *envp;       /* NULL: the caller's environment */
+    const char *const *envp;       /* NULL: PATH and LC_ALL=C. `environ`, whoever wants ours */
     int stdin_fd;                  /* -1: /dev/null. All descriptors are borrowed. */
     int stdout_fd;                 /* -1: /dev/null */
     int stderr_fd;                 /* -1: /dev/null */
@@ -37,6 +38,7 @@ struct spawn_spec {
     const struct spawn_user *user; /* NULL: who we are. Needs root where it is another. */
     bool new_session;              /* setsid: a terminal's Ctrl-C does not reach it */
     bool die_with_parent;          /* SIGKILL when the parent goes; for helpers only, never a VMM */
+    bool any_owner;                /* a path is not judged: it is our own program */
     bool held;                     /* wait for spawn_release() before exec */
 };
 
@@ -65,9 +67,6 @@ struct exit_status {
     int code;   /* when exited */
     int signal; /* when signalled */
 };
-
-/* The file that spawn() would execute for argv[0] (caller frees), or NULL. */
-char *spawn_lookup(const char *name);
 
 /* Starts the program. Unless held, an exec failure (ERR_ENV, with the program's name) is
  * reported here. On error nothing is left running. */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -330,6 +331,73 @@ static void spawn_leaks_no_descriptor(void **state)
     assert_string_equal(out.buf, "4\n"); /* 0, 1, 2 and ls's own directory */
 }
 
+/* What is in our environment is nobody else's business. */
+static void spawn_hands_on_no_variable(void **state)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(10000);
+    (void)state;
+    static const char *const argv[] = {"env", NULL};
+    static const char *const own[] = {"ONE=1", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = argv;
+    assert_int_equal(setenv("DEPLOY_TOKEN", "hunter2", 1), 0);
+    assert_int_equal(spawn_run(&s, &d, 1000, &out, NULL, &st, NULL), 0);
+    assert_string_equal(out.buf, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\n");
+    strbuf_reset(&out);
+    s.envp = own;
+    assert_int_equal(spawn_run(&s, &d, 1000, &out, NULL, &st, NULL), 0);
+    assert_string_equal(out.buf, "ONE=1\n");
+    strbuf_reset(&out);
+    s.envp = (const char *const *)environ;
+    assert_int_equal(spawn_run(&s, &d, 65536, &out, NULL, &st, NULL), 0);
+    assert_non_null(strstr(out.buf, "DEPLOY_TOKEN=hunter2\n"));
+    assert_int_equal(unsetenv("DEPLOY_TOKEN"), 0);
+}
+
+static void spawn_hands_on_no_umask(void **state)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(10000);
+    (void)state;
+    static const char *const argv[] = {"sh", "-c", "umask", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = argv;
+    mode_t before = umask(0);
+    int r = spawn_run(&s, &d, 100, &out, NULL, &st, NULL);
+    (void)umask(before);
+    assert_int_equal(r, 0);
+    assert_string_equal(out.buf, "0022\n");
+}
+
+/* A program that another user could have put there is not started, unless it is our own. */
+static void spawn_starts_nobody_else_s_program(void **state)
+{
+    struct fixture *f = *state;
+    struct exit_status st;
+    struct error e = ERROR_INIT;
+    struct deadline d = deadline_in_ms(10000);
+    _cleanup_free_ char *path = xasprintf("%s/tool", f->path);
+    const char *const argv[] = {path, NULL};
+    static const char *const relative[] = {"./tool", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    assert_int_equal(file_write_new(f->fd, "tool", "#!/bin/sh\n", 10, 0700, NULL), 0);
+    s.argv = argv;
+    assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, NULL), 0);
+    assert_int_equal(fchmodat(f->fd, "tool", 0777, 0), 0);
+    assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, &e), -1);
+    assert_int_equal(e.kind, ERR_TRUST);
+    s.any_owner = true;
+    assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, NULL), 0);
+    s.any_owner = false;
+    s.argv = relative;
+    s.cwd_fd = f->fd;
+    assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, &e), -1);
+    assert_int_equal(e.kind, ERR_TRUST);
+}
+
 static void a_held_child_runs_only_when_released(void **state)
 {
     struct fixture *f = *state;
@@ -446,6 +514,9 @@ int main(void)
         T(spawn_reports_exec_failure),
         T(spawn_run_captures_apart_and_tells_how_it_ended),
         T(spawn_leaks_no_descriptor),
+        T(spawn_hands_on_no_variable),
+        T(spawn_hands_on_no_umask),
+        cmocka_unit_test_setup_teardown(spawn_starts_nobody_else_s_program, setup, teardown),
         T(a_held_child_runs_only_when_released),
         T(a_held_child_ends_with_its_parent),
         T(a_process_is_named_for_good),

@@ -20,6 +20,7 @@
 
 #include "sys/file.h"
 #include "testutil/bed_internal.h"
+#include "testutil/standin_fault.h"
 
 #define OUTPUT_MAX (4u << 20)
 
@@ -109,6 +110,13 @@ static size_t env_find(const struct bed *b, const char *name)
     return i;
 }
 
+/* What the stand-in is told does not go through the program under test. */
+static void pass_faults(struct bed *b)
+{
+    struct error err = ERROR_INIT;
+    must(faults_write(b->dir, (const char *const *)b->env, &err), &err);
+}
+
 void bed_setenv(struct bed *b, const char *name, const char *value)
 {
     size_t i = env_find(b, name), last = i;
@@ -123,6 +131,20 @@ void bed_setenv(struct bed *b, const char *name, const char *value)
         b->env[i] = b->env[last - 1];
         b->env[last - 1] = NULL;
     }
+    if (str_has_prefix(name, "CRABBOX_STANDIN_"))
+        pass_faults(b);
+}
+
+/* A build in a checkout of another user's, as with sudo or in a container: its programs are that
+ * user's, and so is the word that they are good. */
+static void name_owner(struct bed *b, const char *binary)
+{
+    struct stat st;
+    char uid[32];
+    if (stat(binary, &st) < 0 || st.st_uid == 0)
+        return;
+    (void)str_format(uid, sizeof uid, "%u", (unsigned)st.st_uid);
+    bed_setenv(b, "SUDO_UID", uid);
 }
 
 static void set_env(struct bed *b)
@@ -130,6 +152,7 @@ static void set_env(struct bed *b)
     static const char *const passed[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
     _cleanup_free_ char *binary = xasprintf("%s/testutil/standin-firecracker", b->build);
     need_program(binary);
+    name_owner(b, binary);
     bed_setenv(b, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     bed_setenv(b, "HOME", b->home);
     bed_setenv(b, "LC_ALL", "C.UTF-8");
@@ -156,6 +179,7 @@ void bed_clear_faults(struct bed *b)
         b->env[i] = NULL;
     }
     set_env(b);
+    pass_faults(b);
 }
 
 static int take_residue(const struct bed *b, struct residue *out, struct error *err)
@@ -230,6 +254,7 @@ static struct spawn_spec bed_spec(struct bed *b, const char *const *argv, int cw
     spec.argv = argv;
     spec.envp = (const char *const *)b->env;
     spec.cwd_fd = cwd;
+    spec.any_owner = true;
     return spec;
 }
 

@@ -142,6 +142,8 @@ static int boot_once(struct bench *b, struct store *s, struct watch *w, struct e
     w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (add_watch(w, leases, IN_MOVED_TO, err) < 0)
         return -1;
+    spec.envp = (const char *const *)environ;
+    spec.any_owner = true;
     spec.argv = argv;
     spec.stderr_fd = STDERR_FILENO;
     if (spawn(&spec, &c, err) < 0)

@@ -186,6 +186,8 @@ static int start_one(struct bench *b, const char *verb, unsigned i, struct child
     (void)str_format(slug, sizeof slug, "crowd-%u", i);
     const char *const warmup[] = {b->program, verb, "-q", "--slug", slug, NULL};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
+    spec.envp = (const char *const *)environ;
+    spec.any_owner = true;
     spec.argv = warmup;
     spec.cwd_fd = dir;
     spec.stderr_fd = STDERR_FILENO;

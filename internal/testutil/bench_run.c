@@ -126,6 +126,8 @@ int bench_exec(const struct bench *b, const char *cwd, const char *const *argv,
     if (dir < 0 || out < 0 || errout < 0)
         return error_set(err, ERR_IO, errno, "prepare to run %s", argv[0]);
     struct spawn_spec spec = SPAWN_SPEC_INIT;
+    spec.envp = (const char *const *)environ;
+    spec.any_owner = true;
     spec.argv = argv;
     spec.stdout_fd = out;
     spec.stderr_fd = errout;

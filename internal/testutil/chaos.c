@@ -71,6 +71,7 @@ void chaos_run(const struct bed *b, int64_t after_ms, int sig, struct chaos_resu
     memset(out, 0, sizeof *out);
     for (size_t i = 0; args[i] && i + 2 < ARRAY_LEN(argv); i++)
         argv[i + 1] = args[i];
+    spec.any_owner = true;
     spec.argv = argv;
     spec.envp = (const char *const *)b->env;
     spec.cwd_fd = cwd;

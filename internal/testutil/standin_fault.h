@@ -1,4 +1,8 @@
-/* standin_fault.h: misbehaviour that a test asks for by environment variables.
+/* standin_fault.h: misbehaviour that a test asks for.
+ *
+ * A VMM gets no environment of ours, so what a test sets goes through a file, which the stand-in
+ * looks for when it starts: in its working directory, the lease's, and a few directories up. The
+ * bed keeps it for the variables that bed_setenv() sets; other tests call faults_write().
  *
  *   CRABBOX_STANDIN_VERSION=1.13.1       another version; fields newer than it are unknown
  *   CRABBOX_STANDIN_EXIT=148             exit with this code at once
@@ -29,6 +33,10 @@
 
 #include "base/json.h"
 #include "testutil/standin_http.h"
+
+/* Puts the CRABBOX_STANDIN_* of an environment block into effect for stand-ins that start below
+ * `dir` from now on, and takes others away. */
+int faults_write(const char *dir, const char *const *env, struct error *err);
 
 /* The value of CRABBOX_STANDIN_<name>, or NULL. */
 const char *fault_get(const char *name);

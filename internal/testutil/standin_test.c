@@ -20,6 +20,7 @@ static void start(void)
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     _cleanup_free_ char *program = xasprintf("%s/testutil/standin-firecracker", bed.build);
     _cleanup_close_ int cwd = open(bed.work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    spec.any_owner = true;
     spec.argv = (const char *const[]){program, "--api-sock", "api.sock", "--id", "vm-1", NULL};
     spec.envp = (const char *const *)bed.env;
     spec.cwd_fd = cwd;

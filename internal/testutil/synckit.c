@@ -70,6 +70,7 @@ void synckit_sh(const char *dir, const char *script, struct strbuf *out)
     struct error err = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     _cleanup_close_ int cwd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    spec.envp = (const char *const *)environ;
     spec.argv = (const char *const[]){"/bin/sh", "-euc", script, NULL};
     spec.cwd_fd = cwd;
     if (spawn_run(&spec, &d, 16 << 20, out, &errout, &st, &err) < 0)

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
+#include "testutil/standin_fault.h"
 #include "testutil/vmmfix.h"
 #include "vmm/vmm.h"
 
@@ -24,17 +25,17 @@ static int setup(void **state)
     return *state ? 0 : -1;
 }
 
-static const char *const faults[] = {
-    "CRABBOX_STANDIN_VERSION", "CRABBOX_STANDIN_EXIT",   "CRABBOX_STANDIN_NO_SOCKET",
-    "CRABBOX_STANDIN_HANG",    "CRABBOX_STANDIN_REFUSE", "CRABBOX_STANDIN_GARBAGE",
-    "CRABBOX_STANDIN_DIE",     "CRABBOX_STANDIN_ALTER",  "CRABBOX_STANDIN_UNREADABLE",
-};
-
 static int teardown(void **state)
 {
-    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
-        (void)unsetenv(faults[i]);
     return vmmfix_drop(*state);
+}
+
+/* What the stand-in does wrong from now on (standin_fault.h). */
+static void set_fault(const struct vmmfix *f, const char *text)
+{
+    struct error err = ERROR_INIT;
+    if (faults_write(f->dir, (const char *const[]){text, NULL}, &err) < 0)
+        fail_msg("%s", err.msg);
 }
 
 static void launch_ok(struct vmmfix *f)
@@ -76,7 +77,7 @@ static void launches_configured(void **state)
 /* A version that does not know /serial yet gets the same, without it. */
 static void old_version_gets_no_newer_field(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_VERSION", "1.13.1", 1);
+    set_fault(*state, "CRABBOX_STANDIN_VERSION=1.13.1");
     launch_ok(*state);
     assert_string_equal(((struct vmmfix *)*state)->ref.version, "1.13.1");
     end_it(*state);
@@ -106,48 +107,48 @@ static void expect_failure(struct vmmfix *f, enum err_kind kind, const char *wor
 
 static void exit_at_once_is_explained(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_EXIT", "148", 1);
+    set_fault(*state, "CRABBOX_STANDIN_EXIT=148");
     expect_failure(*state, ERR_VMM, "exit code 148 (killed by its seccomp filter)");
 }
 
 static void no_socket_ends_at_the_deadline(void **state)
 {
     struct vmmfix *f = *state;
-    (void)setenv("CRABBOX_STANDIN_NO_SOCKET", "1", 1);
+    set_fault(*state, "CRABBOX_STANDIN_NO_SOCKET=1");
     f->d = deadline_in_ms(300);
     expect_failure(f, ERR_TIMEOUT, "Firecracker's API socket");
 }
 
 static void refusal_is_told(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_REFUSE", "PUT /drives/upper", 1);
+    set_fault(*state, "CRABBOX_STANDIN_REFUSE=PUT /drives/upper");
     expect_failure(*state, ERR_VMM, "refused PUT /drives/upper with status 400");
 }
 
 /* Firecracker's HTTP server has words of its own, and its JSON is none. */
 static void unread_request_is_told(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_UNREADABLE", "PUT /machine-config", 1);
+    set_fault(*state, "CRABBOX_STANDIN_UNREADABLE=PUT /machine-config");
     expect_failure(*state, ERR_VMM, "with status 400: told to by CRABBOX_STANDIN_UNREADABLE");
 }
 
 static void silence_ends_at_the_deadline(void **state)
 {
     struct vmmfix *f = *state;
-    (void)setenv("CRABBOX_STANDIN_HANG", "PUT /machine-config", 1);
+    set_fault(*state, "CRABBOX_STANDIN_HANG=PUT /machine-config");
     f->d = deadline_in_ms(400);
     expect_failure(f, ERR_TIMEOUT, "PUT /machine-config");
 }
 
 static void garbage_is_an_error(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_GARBAGE", "GET /version", 1);
+    set_fault(*state, "CRABBOX_STANDIN_GARBAGE=GET /version");
     expect_failure(*state, ERR_VMM, "GET /version");
 }
 
 static void death_in_the_middle_is_explained(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_DIE", "PUT /drives/root", 1);
+    set_fault(*state, "CRABBOX_STANDIN_DIE=PUT /drives/root");
     expect_failure(*state, ERR_VMM, "killed by signal 9");
 }
 
@@ -155,7 +156,7 @@ static void death_at_boot_is_explained(void **state)
 {
     struct vmmfix *f = *state;
     struct error err = ERROR_INIT;
-    (void)setenv("CRABBOX_STANDIN_DIE", "PUT /actions", 1);
+    set_fault(*state, "CRABBOX_STANDIN_DIE=PUT /actions");
     launch_ok(f);
     assert_int_equal(vmm_firecracker.boot(&f->ref, f->dirfd, &f->d, &err), -1);
     assert_int_equal(err.kind, ERR_VMM);
@@ -168,7 +169,7 @@ static void refused_boot_keeps_its_reason(void **state)
 {
     struct vmmfix *f = *state;
     struct error err = ERROR_INIT;
-    (void)setenv("CRABBOX_STANDIN_REFUSE", "PUT /actions", 1);
+    set_fault(*state, "CRABBOX_STANDIN_REFUSE=PUT /actions");
     launch_ok(f);
     assert_int_equal(vmm_firecracker.boot(&f->ref, f->dirfd, &f->d, &err), -1);
     if (!strstr(err.msg, "refused PUT /actions with status 400"))
@@ -179,9 +180,9 @@ static void refused_boot_keeps_its_reason(void **state)
 
 static void lies_are_found(void **state)
 {
-    (void)setenv("CRABBOX_STANDIN_ALTER", "machine-config.vcpu_count=7", 1);
+    set_fault(*state, "CRABBOX_STANDIN_ALTER=machine-config.vcpu_count=7");
     expect_failure(*state, ERR_VMM, "7 for machine-config.vcpu_count, asked for 2");
-    (void)setenv("CRABBOX_STANDIN_ALTER", "drives.0.is_read_only", 1);
+    set_fault(*state, "CRABBOX_STANDIN_ALTER=drives.0.is_read_only");
     expect_failure(*state, ERR_VMM, "is_read_only");
 }
 

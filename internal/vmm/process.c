@@ -197,7 +197,9 @@ int vmm_process_probe(const char *binary, const char *prefix, const struct deadl
     struct exit_status st;
     char how[128];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     s.argv = argv;
+    s.cwd_fd = root;
     s.die_with_parent = true;
     if (spawn_run(&s, d, PROBE_OUT_MAX, &out, NULL, &st, err) < 0)
         return -1;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "sys/file.h"
 #include "testutil/vmmfix.h"
 #include "vmm/qmp.h"
 #include "vmm/vmm.h"
@@ -119,6 +120,24 @@ static void stands_apart(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(fstatat(f->dirfd, VMM_CONSOLE_LOG, &st, 0), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
+    end_it(f);
+}
+
+/* Whoever takes QEMU over finds no secret of the caller's in its memory. */
+static void has_no_variable_of_ours(void **state)
+{
+    struct vmmfix *f = *state;
+    char path[64];
+    static const char want[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin\0LC_ALL=C";
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct error err = ERROR_INIT;
+    assert_int_equal(setenv("DEPLOY_TOKEN", "hunter2", 1), 0);
+    launch_ok(f);
+    assert_int_equal(unsetenv("DEPLOY_TOKEN"), 0);
+    (void)str_format(path, sizeof path, "/proc/%d/environ", (int)f->ref.proc.pid);
+    assert_int_equal(file_read_at(AT_FDCWD, path, 65536, &text, &err), 0);
+    assert_int_equal(text.len, sizeof want);
+    assert_memory_equal(text.buf, want, sizeof want);
     end_it(f);
 }
 
@@ -276,6 +295,7 @@ int main(void)
         T(launches_paused_and_ends),
         T(boot_lets_it_run),
         T(stands_apart),
+        T(has_no_variable_of_ours),
         T(confined_qemu_reads_no_file_of_the_host),
         T(no_file_of_qemu_grows_beyond_its_disk),
         T(unwritten_record_runs_nothing),

@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
-#include "sys/spawn.h"
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -51,7 +50,7 @@ static int allow_guest(int fd, const struct vmm_spec *spec, struct error *err)
 
 int vmm_sandbox(const struct vmm_spec *spec, struct error *err)
 {
-    _cleanup_free_ char *binary = spawn_lookup(spec->binary);
+    const char *binary = spec->binary;
     _cleanup_close_ int fd = confine_new(err);
     if (fd < 0)
         return -1;
@@ -59,8 +58,8 @@ int vmm_sandbox(const struct vmm_spec *spec, struct error *err)
         if (confine_allow(fd, AT_FDCWD, host_files[i].path, host_files[i].access, true, err) < 0)
             return -1;
     /* Where the program is not there, starting it says so. */
-    if (binary && (confine_allow(fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err) < 0 ||
-                   confine_can_read(binary, err) < 0))
+    if (confine_allow(fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err) < 0 ||
+        confine_can_read(binary, err) < 0)
         return -1;
     return allow_guest(fd, spec, err) < 0 ? -1 : TAKE_FD(fd);
 }

@@ -38,11 +38,11 @@ struct vmm_drive {
 
 struct vmm_spec {
     const char *lease_id;
-    const char *vm_id; /* [A-Za-z0-9-], at most 64 */
-    const char *binary;
-    const char *accel; /* "kvm" or "tcg" */
-    int dirfd;         /* lease directory; borrowed */
-    int netns_fd;      /* borrowed */
+    const char *vm_id;  /* [A-Za-z0-9-], at most 64 */
+    const char *binary; /* whole path */
+    const char *accel;  /* "kvm" or "tcg" */
+    int dirfd;          /* lease directory; borrowed */
+    int netns_fd;       /* borrowed */
     unsigned cpus;
     unsigned memory_mib;
     const char *kernel;

@@ -1,0 +1,34 @@
+/* program.h: which file a program is that was given by name, by one rule for all that is started.
+ *
+ * PATH counts as far as its entries are absolute and outside the repository around the working
+ * directory (without a repository: outside the working directory): what lies there came with
+ * somebody's code. Such entries are passed over, and so is a file that leads there.
+ *
+ *   program_find    the file, and what was passed over on the way to it
+ *   program_locate  the same for what is to be started: nobody else can replace it (trusted.h)
+ */
+#ifndef CRABBOX_SYS_PROGRAM_H
+#define CRABBOX_SYS_PROGRAM_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#define PROGRAM_PATH "/usr/sbin:/usr/bin:/sbin:/bin" /* of who has no PATH */
+
+struct program {
+    char path[PATH_MAX];   /* "" where there is none; a name with a slash as it is */
+    char passed[PATH_MAX]; /* the first file that was passed over for it, or "" */
+};
+
+/* False where there is no such program. `path` is a value of PATH, NULL for PROGRAM_PATH. A name
+ * with a slash is not looked for. */
+bool program_find(const char *name, const char *path, const char *cwd, struct program *out);
+
+/* By this process's own PATH and working directory; `what` as in trusted.h. ERR_ENV where there is
+ * none, ERR_TRUST where another user could replace it. */
+int program_locate(const char *name, const char *what, char out[static PATH_MAX],
+                   struct error *err);
+
+#endif

@@ -1,0 +1,192 @@
+/* Which file a name stands for: PATH without what is relative or came with somebody's code. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/file.h"
+#include "sys/program.h"
+#include "testutil/scratch.h"
+
+/* Every % is the scratch directory. */
+static char *in(const char *text)
+{
+    struct strbuf sb = STRBUF_INIT;
+    for (; *text; text++)
+        if (*text == '%')
+            strbuf_adds(&sb, scratch_dir);
+        else
+            strbuf_addc(&sb, *text);
+    return strbuf_detach(&sb);
+}
+
+static void make(const char *dir)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *path = xasprintf("%s/%s", scratch_dir, dir);
+    must(dir_make_all(path, 0755, &err), &err);
+}
+
+static void make_program(const char *name, mode_t mode)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", scratch_dir, name);
+    struct error err = ERROR_INIT;
+    must(file_write_new(AT_FDCWD, path, "#!/bin/sh\n", 10, 0600, &err), &err);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+/* repo/ is a repository, tree/ is none; each has a bin/tool, and so has out/. */
+static int setup(void **state)
+{
+    static const char *const dirs[] = {"repo/.git", "repo/bin", "repo/sub/deeper", "tree/bin",
+                                       "out",       "links",    "repository"};
+    (void)scratch_open(state);
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        make(dirs[i]);
+    make_program("repo/bin/tool", 0755);
+    make_program("tree/bin/tool", 0755);
+    make_program("out/tool", 0755);
+    make_program("out/data", 0644);
+    make_program("repository/tool", 0755);
+    _cleanup_free_ char *bin = in("%/repo/bin"), *tool = in("%/repo/bin/tool");
+    _cleanup_free_ char *outside = in("%/out");
+    assert_int_equal(symlinkat(bin, scratch_fd, "links/dir"), 0);
+    assert_int_equal(symlinkat(tool, scratch_fd, "links/tool"), 0);
+    assert_int_equal(symlinkat(outside, scratch_fd, "repo/out"), 0);
+    return 0;
+}
+
+static const struct {
+    const char *cwd, *path, *found, *passed; /* NULL for none */
+} cases[] = {
+    {"%/tree", "%/out", "%/out/tool", NULL},
+    {"%/repo", "/nonexistent:%/out", "%/out/tool", NULL},
+    {"%/repo", "/nonexistent", NULL, NULL},
+    {"%/repo", "", NULL, NULL},
+    /* relative and empty entries */
+    {"%/out", ".", NULL, "./tool"},
+    {"%/out", "", NULL, "./tool"},
+    {"%/out", ":/nonexistent", NULL, "./tool"},
+    {"%/out", "/nonexistent:", NULL, "./tool"},
+    {"%/repo", "./bin:%/out", "%/out/tool", "./bin/tool"},
+    {"%/repo", "bin:%/out", "%/out/tool", "bin/tool"},
+    {"%/repo/sub", "../bin", NULL, "../bin/tool"},
+    /* in the repository, from anywhere in it, and through links */
+    {"%/repo", "%/repo/bin:%/out", "%/out/tool", "%/repo/bin/tool"},
+    {"%/repo/sub/deeper", "%/repo/bin", NULL, "%/repo/bin/tool"},
+    {"%/repo", "%/out/../repo/bin", NULL, "%/out/../repo/bin/tool"},
+    {"%/repo", "%/links/dir", NULL, "%/links/dir/tool"},
+    {"%/repo", "%/links", NULL, "%/links/tool"},
+    {"%/repo", "%/repo/out", NULL, "%/repo/out/tool"}, /* ours by the repository's own link */
+    {"%/repo", "%/out:%/repo/bin", "%/out/tool", NULL},
+    {"%/repo", "%/repository", "%/repository/tool", NULL}, /* a neighbour */
+    {"%/tree", "%/repo/bin", "%/repo/bin/tool", NULL},     /* another's, not where we are */
+    /* no repository: the working directory */
+    {"%/tree", "%/tree/bin", NULL, "%/tree/bin/tool"},
+    {"%/tree/bin", "%/tree/bin", NULL, "%/tree/bin/tool"},
+    {"%/out", "%/tree/bin", "%/tree/bin/tool", NULL},
+    {"/", "%/tree/bin", "%/tree/bin/tool", NULL},
+};
+
+static void path_counts_where_it_is_absolute_and_outside(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct program p;
+        _cleanup_free_ char *cwd = in(cases[i].cwd), *path = in(cases[i].path);
+        _cleanup_free_ char *found = in(cases[i].found ? cases[i].found : "");
+        _cleanup_free_ char *passed = in(cases[i].passed ? cases[i].passed : "");
+        assert_int_equal(chdir(cwd), 0);
+        bool there = program_find("tool", path, cwd, &p);
+        assert_int_equal(chdir("/"), 0);
+        if (there != (cases[i].found != NULL) || !str_eq(p.path, found) ||
+            !str_eq(p.passed, passed))
+            fail_msg("in %s by %s: \"%s\", passed over \"%s\"", cwd, path, p.path, p.passed);
+    }
+}
+
+/* Where the home or the system's programs are is no tree of somebody's code. */
+static void a_working_directory_above_everything_shuts_nothing_out(void **state)
+{
+    struct program p;
+    _cleanup_free_ char *home = in("%/tree"), *path = in("%/tree/bin");
+    (void)state;
+    assert_true(program_find("env", NULL, "/", &p));
+    assert_true(program_find("env", "/usr/bin", "/usr", &p));
+    assert_true(program_find("env", "/usr/bin", "/usr/bin", &p));
+    assert_int_equal(setenv("HOME", home, 1), 0);
+    assert_true(program_find("tool", path, home, &p));
+    assert_true(program_find("tool", path, scratch_dir, &p));
+    assert_int_equal(unsetenv("HOME"), 0);
+}
+
+static void a_file_that_cannot_be_run_is_none(void **state)
+{
+    struct program p;
+    _cleanup_free_ char *out = in("%/out"), *data = in("%/out/data"), *tool = in("%/out/tool");
+    (void)state;
+    assert_false(program_find("data", out, "/", &p));
+    assert_false(program_find("", out, "/", &p));
+    assert_false(program_find(data, out, "/", &p));
+    assert_false(program_find(out, out, "/", &p));
+    assert_true(program_find(tool, "", "/", &p));
+    assert_string_equal(p.path, tool);
+}
+
+static void located(const char *name, enum err_kind kind, const char *part)
+{
+    char path[PATH_MAX];
+    struct error err = ERROR_INIT;
+    assert_int_equal(program_locate(name, "VMM program", path, &err), -1);
+    assert_int_equal(err.kind, kind);
+    if (!strstr(err.msg, part))
+        fail_msg("\"%s\" is not in: %s", part, err.msg);
+}
+
+static void what_is_started_is_nobody_else_s(void **state)
+{
+    char path[PATH_MAX];
+    struct error err = ERROR_INIT;
+    (void)state;
+    _cleanup_free_ char *before = xstrdup(getenv("PATH"));
+    _cleanup_free_ char *repo = in("%/repo"), *out = in("%/out"), *tool = in("%/out/tool");
+    assert_int_equal(chdir(repo), 0);
+    assert_int_equal(setenv("PATH", "bin", 1), 0);
+    located("tool", ERR_ENV, "the VMM program tool is not in PATH; bin/tool does not count");
+    located("absent", ERR_ENV, "the VMM program absent is not in PATH");
+    located("bin/tool", ERR_TRUST, "with its whole path");
+    assert_int_equal(setenv("PATH", out, 1), 0);
+    must(program_locate("tool", "VMM program", path, &err), &err);
+    assert_string_equal(path, tool);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(out, 54321, 0), 0);
+        located("tool", ERR_TRUST, "/out is owned by uid 54321");
+        located(tool, ERR_TRUST, "/out is owned by uid 54321");
+        assert_int_equal(chown(out, 0, 0), 0);
+    }
+    assert_int_equal(chmod(out, 0777), 0);
+    located("tool", ERR_TRUST, "can be replaced by any user");
+    assert_int_equal(chmod(out, 0755), 0);
+    assert_int_equal(setenv("PATH", before, 1), 0);
+    assert_int_equal(chdir("/"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(path_counts_where_it_is_absolute_and_outside),
+        cmocka_unit_test(a_working_directory_above_everything_shuts_nothing_out),
+        cmocka_unit_test(a_file_that_cannot_be_run_is_none),
+        cmocka_unit_test(what_is_started_is_nobody_else_s),
+    };
+    return cmocka_run_group_tests(tests, setup, scratch_close);
+}

@@ -1,0 +1,315 @@
+#include "sys/trusted.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+#define LINKS_MAX  40 /* as the kernel follows them */
+#define SHOWN_MAX  200
+#define NAME_SIZE  64
+#define NSS_SIZE   16384 /* a group that needs more has many members */
+#define ACL_ACCESS "system.posix_acl_access"
+
+/* A user whom this user namespace does not know: its files all seem to be the overflow user's. */
+static bool is_outside_namespace(uid_t uid)
+{
+    unsigned long overflow = 0, inside, outside, count;
+    _cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/overflowuid", "re");
+    if (!f || fscanf(f, "%lu", &overflow) != 1 || uid != overflow)
+        return false;
+    _cleanup_fclose_ FILE *map = fopen("/proc/self/uid_map", "re");
+    while (map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3)
+        if (uid >= inside && uid - inside < count)
+            return false;
+    return map != NULL;
+}
+
+struct trusted_who trusted_who(const char *sudo_uid)
+{
+    uint64_t uid;
+    struct trusted_who who = {.self = geteuid(), .sudo = geteuid()};
+    if (who.self == 0 && sudo_uid && str_to_u64(sudo_uid, &uid) == 0 && uid < (uid_t)-1)
+        who.sudo = (uid_t)uid;
+    /* One whom the namespace does not map shares its number with all of those. */
+    if (who.self != 0 && is_outside_namespace(who.self))
+        who.self = who.sudo = 0;
+    return who;
+}
+
+struct trusted_who trusted_us(void)
+{
+    return trusted_who(getenv("SUDO_UID"));
+}
+
+bool trusted_owner(const struct trusted_who *who, uid_t uid)
+{
+    return uid == 0 || uid == who->self || uid == who->sudo;
+}
+
+/* ---- groups ---- */
+
+static bool user_by_uid(uid_t uid, struct passwd *out, char buf[static NSS_SIZE])
+{
+    struct passwd *found = NULL;
+    return getpwuid_r(uid, out, buf, NSS_SIZE, &found) == 0 && found;
+}
+
+/* Every member that the group's own entry lists. */
+static bool members_trusted(const struct trusted_who *who, gid_t gid)
+{
+    char buf[NSS_SIZE], user_buf[NSS_SIZE];
+    struct group group, *g = NULL;
+    struct passwd user, *u;
+    if (getgrgid_r(gid, &group, buf, sizeof buf, &g) != 0)
+        return false;
+    for (char **name = g ? g->gr_mem : NULL; name && *name; name++)
+        if (getpwnam_r(*name, &user, user_buf, sizeof user_buf, &u) != 0 || !u ||
+            !trusted_owner(who, u->pw_uid))
+            return false;
+    return true;
+}
+
+/* Nobody but trusted users has the group as their first one. */
+static bool first_group_of_trusted_only(const struct trusted_who *who, gid_t gid)
+{
+    bool only = true;
+    setpwent();
+    for (const struct passwd *u; only && (u = getpwent());)
+        only = u->pw_gid != gid || trusted_owner(who, u->pw_uid);
+    endpwent();
+    return only;
+}
+
+/* A group that can write is as good as its owner where it is root's, or the owner's own. That a
+ * group is empty is not enough: programs may run with it. */
+static bool group_trusted(const struct trusted_who *who, uid_t owner, gid_t gid)
+{
+    char buf[NSS_SIZE];
+    struct passwd user;
+    if (!members_trusted(who, gid))
+        return false;
+    return gid == 0 || (user_by_uid(owner, &user, buf) && user.pw_gid == gid &&
+                        first_group_of_trusted_only(who, gid));
+}
+
+/* ---- what to say ---- */
+
+/* One file or directory on the way. */
+struct step {
+    const char *path; /* that was asked for */
+    const char *what;
+    const char *at;
+    const struct stat *st;
+    bool has_acl; /* then the group's bits are what the list's users and groups may at most */
+    bool end;     /* the file itself */
+};
+
+/* Of a long path only its end, so that what is said about it still fits. */
+static const char *shown(const char *path)
+{
+    size_t n = strlen(path);
+    return n > SHOWN_MAX ? path + n - SHOWN_MAX : path;
+}
+
+static const char *as_root(const struct trusted_who *who)
+{
+    return who->self == 0 && who->sudo == 0 ? "" : "sudo ";
+}
+
+static int say(const struct step *s, const char *by, const char *because, const char *next,
+               struct error *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+,:@%=";
+    _cleanup_strbuf_ struct strbuf at = STRBUF_INIT;
+    if (s->at[strspn(s->at, plain)])
+        strbuf_add_shell_quoted(&at, s->at);
+    else
+        strbuf_adds(&at, s->at);
+    (void)error_set(err, ERR_TRUST, 0, "the %s %s can be %s by %s: %s %s", s->what, shown(s->path),
+                    s->end ? "changed" : "replaced", by, shown(s->at), because);
+    return error_append(err, "; next: %s %s", next, at.len > 2 * SHOWN_MAX ? "PATH" : at.buf);
+}
+
+static int say_owner(const struct trusted_who *who, const struct step *s, struct error *err)
+{
+    char buf[NSS_SIZE], by[NAME_SIZE], because[NAME_SIZE + 32];
+    char next[32];
+    struct passwd user;
+    uid_t uid = s->st->st_uid;
+    if (is_outside_namespace(uid))
+        return error_set(err, ERR_TRUST, 0,
+                         "the %s %s can't be relied on: %s is owned by a user whom this user "
+                         "namespace does not map (shown as uid %u); next: run crabbox-fc outside "
+                         "the namespace",
+                         s->what, shown(s->path), shown(s->at), (unsigned)uid);
+    if (user_by_uid(uid, &user, buf)) {
+        (void)snprintf(by, sizeof by, "user %.40s", user.pw_name);
+        (void)snprintf(because, sizeof because, "is owned by uid %u (%.40s)", (unsigned)uid,
+                       user.pw_name);
+    } else {
+        (void)snprintf(by, sizeof by, "uid %u", (unsigned)uid);
+        (void)snprintf(because, sizeof because, "is owned by uid %u", (unsigned)uid);
+    }
+    (void)snprintf(next, sizeof next, "%schown%s root", as_root(who),
+                   S_ISLNK(s->st->st_mode) ? " -h" : "");
+    return say(s, by, because, next, err);
+}
+
+static int say_writable(const struct trusted_who *who, const struct step *s, struct error *err)
+{
+    char buf[NSS_SIZE], by[NAME_SIZE], because[NAME_SIZE + 48], next[32];
+    struct group group, *g = NULL;
+    bool any = s->st->st_mode & S_IWOTH;
+    unsigned gid = s->st->st_gid;
+    (void)snprintf(next, sizeof next, "%schmod %s", s->st->st_uid == who->sudo ? "" : as_root(who),
+                   any ? "go-w" : "g-w");
+    if (any)
+        return say(s, "any user", "is writable by everybody", next, err);
+    if (s->has_acl)
+        return say(s, "those on its access control list", "is writable by more than its owner",
+                   next, err);
+    if (getgrgid_r(s->st->st_gid, &group, buf, sizeof buf, &g) == 0 && g) {
+        (void)snprintf(by, sizeof by, "group %.40s", g->gr_name);
+        (void)snprintf(because, sizeof because, "is writable by its group %u (%.40s)", gid,
+                       g->gr_name);
+    } else {
+        (void)snprintf(by, sizeof by, "gid %u", gid);
+        (void)snprintf(because, sizeof because, "is writable by its group %u", gid);
+    }
+    return say(s, by, because, next, err);
+}
+
+/* ---- one step ---- */
+
+static int judge(const struct trusted_who *who, const struct step *s, struct error *err)
+{
+    mode_t mode = s->st->st_mode;
+    if (!trusted_owner(who, s->st->st_uid))
+        return say_owner(who, s, err);
+    if (S_ISLNK(mode) || !(mode & (S_IWGRP | S_IWOTH)))
+        return 0;
+    if (S_ISDIR(mode) && (mode & S_ISVTX) && !s->end)
+        return 0;
+    if (!(mode & S_IWOTH) && !s->has_acl && group_trusted(who, s->st->st_uid, s->st->st_gid))
+        return 0;
+    return say_writable(who, s, err);
+}
+
+/* By what getxattr returned. A filesystem without lists has none. */
+static bool is_acl(ssize_t n)
+{
+    return n > 0 || (n < 0 && errno != ENODATA && errno != ENOTSUP);
+}
+
+/* ---- the way ---- */
+
+struct walk {
+    char at[PATH_MAX];  /* how far it came; "" is the root */
+    char way[PATH_MAX]; /* what is left begins at `rest` */
+    char *rest;
+    unsigned links;
+};
+
+/* Cuts the next component off into `at`: 1, 0 at the end, -1 where it gets too long. */
+static int next_step(struct walk *w)
+{
+    size_t used = strlen(w->at);
+    char *name = w->rest + strspn(w->rest, "/");
+    size_t n = strcspn(name, "/");
+    w->rest = name + n;
+    if (n == 2 && strncmp(name, "..", n) == 0)
+        w->at[used ? (size_t)(strrchr(w->at, '/') - w->at) : 0] = '\0';
+    else if (n && !(n == 1 && *name == '.'))
+        return str_format(w->at + used, sizeof w->at - used, "/%.*s", (int)n, name) < 0 ? -1 : 1;
+    return n > 0;
+}
+
+/* Puts a link's target before what is left of the way: 1, 0 where the kernel would not follow it
+ * either, -1 where it gets too long. */
+static int follow_link(struct walk *w)
+{
+    char target[PATH_MAX], whole[PATH_MAX];
+    ssize_t n = readlink(w->at, target, sizeof target - 1);
+    if (n <= 0 || ++w->links > LINKS_MAX)
+        return 0;
+    target[n] = '\0';
+    if (str_format(whole, sizeof whole, "%s/%s", target, w->rest) < 0)
+        return -1;
+    *strrchr(w->at, '/') = '\0';
+    if (*target == '/')
+        w->at[0] = '\0';
+    memcpy(w->way, whole, sizeof whole);
+    w->rest = w->way;
+    return 1;
+}
+
+static int start_walk(struct walk *w, const char *path)
+{
+    char cwd[PATH_MAX];
+    *w = (struct walk){.links = 0};
+    w->rest = w->way;
+    if (*path == '/')
+        return str_copy(w->way, sizeof w->way, path);
+    return getcwd(cwd, sizeof cwd) ? str_format(w->way, sizeof w->way, "%s/%s", cwd, path) : -1;
+}
+
+static int walk_all(const struct trusted_who *who, const char *path, const char *what, bool way,
+                    struct error *err)
+{
+    struct walk w;
+    struct stat st;
+    int more = start_walk(&w, path) < 0 ? -1 : 1;
+    while (more > 0) {
+        const char *at = *w.at ? w.at : "/";
+        if (lstat(at, &st) < 0)
+            return 0;
+        bool link = S_ISLNK(st.st_mode);
+        struct step s = {path, what, at, &st, false, !link && !w.rest[strspn(w.rest, "/.")]};
+        if (s.end && way)
+            return 0;
+        s.has_acl = !link && (st.st_mode & S_IWGRP) && is_acl(lgetxattr(at, ACL_ACCESS, NULL, 0));
+        if (judge(who, &s, err) < 0)
+            return -1;
+        int followed = link ? follow_link(&w) : 1;
+        if (followed == 0)
+            return 0;
+        more = followed < 0 ? -1 : next_step(&w);
+    }
+    return more < 0 ? error_set(err, ERR_TRUST, ENAMETOOLONG, "the %s %s", what, shown(path)) : 0;
+}
+
+int trusted_path(const struct trusted_who *who, const char *path, const char *what,
+                 struct error *err)
+{
+    struct trusted_who us = trusted_us();
+    return walk_all(who ? who : &us, path, what, false, err);
+}
+
+int trusted_way(const struct trusted_who *who, const char *path, const char *what,
+                struct error *err)
+{
+    struct trusted_who us = trusted_us();
+    return walk_all(who ? who : &us, path, what, true, err);
+}
+
+int trusted_fd(int fd, const char *path, const char *what, struct error *err)
+{
+    struct trusted_who us = trusted_us();
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at the %s %s", what, shown(path));
+    struct step s = {path, what, path, &st, false, true};
+    s.has_acl = (st.st_mode & S_IWGRP) && is_acl(fgetxattr(fd, ACL_ACCESS, NULL, 0));
+    return judge(&us, &s, err);
+}
