@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/values.h"
+#include "base/text.h"
 
 /* The slot of a key that is in the table for certain. */
 static struct config_slot *slot_of(struct config_priv *p, const char *name)

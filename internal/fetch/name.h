@@ -13,7 +13,4 @@ enum name_verdict {
 /* Puts the name without leading and inner "./" and trailing slashes into out ("" for "."). */
 enum name_verdict name_clean(const char *name, char *out, size_t size);
 
-/* The name with everything that could steer a terminal replaced, cut to size. */
-void name_printable(const char *name, char *out, size_t size);
-
 #endif

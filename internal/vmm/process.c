@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "sys/confine.h"
 #include "sys/file.h"
 #include "vmm/sandbox.h"
@@ -75,12 +76,13 @@ static int say_ended(const char *name, const char *doing, const struct exit_stat
     _cleanup_strbuf_ struct strbuf tail = STRBUF_INIT;
     const char *meaning = st && st->exited && words ? words(st->code) : NULL;
     vmm_log_tail(dirfd, TAIL_MAX, &tail);
+    text_flatten(&tail, COMPLAINT_MAX);
     if (st)
         (void)exit_status_text(st, text, sizeof text);
     error_clear(err);
     return error_set(err, ERR_VMM, 0, "%s ended while it was %s%s%s%s%s%s%s%s", name, doing,
                      st ? ": " : "", text, meaning ? " (" : "", meaning ? meaning : "",
-                     meaning ? ")" : "", tail.len ? "\n" : "; its logs are empty", tail.buf);
+                     meaning ? ")" : "", tail.len ? "; " : "; its logs are empty", tail.buf);
 }
 
 /* How long an end is waited for: not at all where the failure already has another reason. */
