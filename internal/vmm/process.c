@@ -142,12 +142,11 @@ static int version_word(const char *text, const char *prefix, char *version, siz
     const char *p = text + strlen(prefix);
     if (*p == 'v')
         p++;
-    size_t n = strcspn(p, " \t\r\n");
+    size_t at, n = strcspn(p, " \t\r\n");
     if (n == 0 || n >= size || !isdigit((unsigned char)*p))
         return -1;
-    for (size_t i = 0; i < n; i++)
-        if (!isgraph((unsigned char)p[i]))
-            return -1;
+    if (!text_ok(p, n, false, &at))
+        return -1;
     memcpy(version, p, n);
     version[n] = '\0';
     return 0;
