@@ -226,6 +226,8 @@ void text_flatten(struct strbuf *sb, size_t max)
         strbuf_add(&joined, p, len);
         p += len;
     }
+    for (char *p = joined.buf; (p = strchr(p, '\t'));)
+        *p = ' ';
     text_copy(shown, max + 1, joined.buf);
     strbuf_reset(sb);
     strbuf_adds(sb, shown);

@@ -186,7 +186,7 @@ static void test_complaints(void **state)
 {
     (void)state;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    strbuf_adds(&said, "\ntar: x\x1b: no\r\ncrabbox-fc: ok\n\n");
+    strbuf_adds(&said, "\ntar:\tx\x1b: no\r\ncrabbox-fc: ok\n\n");
     text_flatten(&said, COMPLAINT_MAX);
     assert_string_equal(said.buf, "tar: x\\x1b: no; crabbox-fc: ok");
     assert_int_equal(said.len, strlen(said.buf));

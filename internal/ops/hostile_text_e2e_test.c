@@ -169,6 +169,24 @@ static void test_guest(void **state)
           "no-such" HOSTILE "=here", "--", "true");
 }
 
+/* The guest's own programs, whose words end a message. */
+static void test_words_of_the_guest(void **state)
+{
+    (void)state;
+    static const char words[] = "\x1b]0;owned\x07\x9b"
+                                "2J\xe2\x80\xae\ncrabbox-fc: ok\r\n";
+    static const char shown[] = "\\x1b]0;owned\\x07\\x9b2J\\u202e; crabbox-fc: ok";
+    _cleanup_free_ char *make = xasprintf(
+        "mkdir -p ~/bin; for p in tar rm; do printf '#!/bin/sh\nprintf %%%%s \"%s\" >&2\n"
+        "exit 3\n' > ~/bin/$p; done; chmod +x ~/bin/*; echo 'PATH=~/bin:$PATH' > ~/.bashrc",
+        words);
+    e2e_guest("box", make);
+    write_file(bed.work, "f", "x", 1);
+    SHOWS(7, shown, "cp", "box:t", "got");
+    SHOWS(6, shown, "run", "--id", "box", "--", "true");
+    E2E_OK("ssh", "box", "/bin/rm -rf ~/bin ~/.bashrc");
+}
+
 /* ---- logs ---- */
 
 static const char console[] = "h\x1b]0;owned\x07\x1b[2J\x9b"
@@ -359,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup(test_arguments, fresh),
         cmocka_unit_test_setup(test_working_tree, fresh),
         cmocka_unit_test_setup(test_guest, fresh),
+        cmocka_unit_test_setup(test_words_of_the_guest, fresh),
         cmocka_unit_test_setup(test_logs, fresh),
         cmocka_unit_test_setup(test_records, fresh),
         cmocka_unit_test_setup(test_repository, fresh),
