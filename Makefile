@@ -38,7 +38,7 @@ GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$
 TOOL_C := $(filter internal/testutil/%_main.c,$(ALL_C))
 LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) internal/testutil/% internal/guest/%,$(ALL_C))
 CMD_C := $(sort $(wildcard cmd/crabbox-fc/*.c))
-INIT_C := internal/guest/init_main.c $(GUEST_C) internal/base/error.c internal/base/str.c
+INIT_C := internal/guest/init_main.c $(GUEST_C) internal/base/error.c internal/base/str.c internal/base/text.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB := $(BUILD)/libcrabbox.a

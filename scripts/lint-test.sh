@@ -71,6 +71,8 @@ try headers internal/sys/twice.h '/* twice.h: x. */\nenum { TWICE };\n'
 try banned internal/sys/copy.c 'void f(char *a)\n{\n    strcpy(a, "x"); /* why */\n}\n'
 try banned internal/sys/nap.c 'void f(void)\n{\n    sleep(1);\n}\n'
 try banned internal/sys/say.c 'void f(void)\n{\n    printf("x");\n}\n'
+try text internal/sys/clean.c 'void f(char *s)\n{\n    if (*s < 0x20)\n        *s = 63;\n}\n'
+try text cmd/crabbox-fc/cmd_say.c 'void f(const char *s)\n{\n    printf("%s", s);\n}\n'
 try cloexec internal/sys/open.c 'int f(void)\n{\n    return open("/",\n                O_RDONLY);\n}\n'
 try length internal/sys/long.c "int f(void)\n{\n$(printf '    ;\\n%.0s' {1..101})}\n"
 try header_comments internal/sys/mute.h '#ifndef M\n#define M\n#endif\n'

@@ -204,6 +204,20 @@ check_banned() {
     return $bad
 }
 
+# Text that is not ours is cleaned by base/text alone, and verbs print through output.c, which does
+# so; help, the manual page and the completion print only what was compiled in.
+check_text() {
+    local bad=0
+    bare_code "${PRODUCT[@]}" | grep -vE '^internal/(base/text\.c|guest/)' |
+        grep -E "[<>=] *(0x1f|0x20|0x7e|0x7f)\\b|[<>]=? *(' '|'~')|[^A-Za-z0-9_]is(print|graph|cntrl)[ ]*\\(|[^A-Za-z0-9_>.]c (< 32|== 127)\\b" &&
+        { echo 'judge and clean text with base/text.h'; bad=1; }
+    bare_code "${PRODUCT[@]}" | grep -E '^cmd/' |
+        grep -vE '^cmd/crabbox-fc/(output|help|cmd_man|cmd_completion)\.c:' |
+        grep -E '[^A-Za-z0-9_>.](v?f?printf|f?puts|f?putc|putchar|fwrite)[ ]*\(' &&
+        { echo 'print with out_line() and its like in cmd.h'; bad=1; }
+    return $bad
+}
+
 # Descriptors close on exec from birth: a later fcntl loses the race with a fork elsewhere.
 check_cloexec() {
     bare_code "${PRODUCT[@]}" | grep -E '\.c:' | awk '
@@ -364,7 +378,7 @@ if [[ ${1:-} == --tidy-one ]]; then
     exit
 fi
 
-ALL=(layers third_party headers banned cloexec length header_comments tree format shell)
+ALL=(layers third_party headers banned text cloexec length header_comments tree format shell)
 if [[ ${1:-} == --quick ]]; then
     shift
 elif [[ $# -eq 0 ]]; then

@@ -27,8 +27,8 @@ struct option_list {
 struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, sync_plan, shell, dry_run, print, timing_json,
-        console, wait, script_stdin, terminal, fail_on_test_failures, full_resync, force_sync_large,
-        allow_mass_deletions;
+        console, raw, wait, script_stdin, terminal, fail_on_test_failures, full_resync,
+        force_sync_large, allow_mass_deletions;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
         *dir, *script, *timeout, *stall_timeout, *artifact_dir, *capture_stdout, *capture_stderr,
         *sha256;
@@ -123,10 +123,23 @@ void help_all(void);
 void help_config_flags(void);
 
 /* ---- output ---- */
-/* Writes and checks: a full disk or a closed pipe behind stdout is an error, not silence. */
+/* Everything goes to the terminal through these, which clean it (base/text.h): what is not ours
+ * adds no line and no control character, whatever a verb overlooks. Raw is only the command's own
+ * output, and a log with --raw. They write and check: a full disk or a closed pipe behind stdout is
+ * an error, not silence. */
+/* One line; the new line is added. */
+__attribute__((format(printf, 2, 3))) int out_line(struct error *err, const char *fmt, ...);
+/* A text of many lines, each of which was cleaned when it was put together. */
 int out_text(const char *text, struct error *err);
+/* The same, but with our colours in it: as it is. */
+int out_coloured(const char *text, struct error *err);
 int out_json(const cJSON *j, struct error *err);
-__attribute__((format(printf, 2, 3))) int out_printf(struct error *err, const char *fmt, ...);
+/* One line of JSON on stderr. */
+void out_json_stderr(const cJSON *j);
+/* "crabbox-fc: " and the message on stderr. */
+void out_error(const struct error *e);
+/* All of a file. */
+int out_file(int fd, bool raw, struct error *err);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.
  */

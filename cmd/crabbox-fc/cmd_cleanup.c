@@ -13,11 +13,12 @@ static const char *action_name(enum ops_reap_action a)
     return names[a];
 }
 
-static void print_row(const struct ops_reaped *r)
+static int print_row(const struct ops_reaped *r, struct error *err)
 {
-    if (r->action != REAP_KEEP)
-        printf("%-12s %s %s%s%s\n", action_name(r->action), r->id, r->slug, *r->reason ? ": " : "",
-               r->reason);
+    if (r->action == REAP_KEEP)
+        return 0;
+    return out_line(err, "%-12s %s %s%s%s", action_name(r->action), r->id, r->slug,
+                    *r->reason ? ": " : "", r->reason);
 }
 
 static cJSON *row_json(const struct ops_reaped *r)
@@ -42,11 +43,11 @@ int cmd_cleanup(struct invocation *in, struct error *err)
         failed += all[i].action == REAP_FAILED || all[i].action == REAP_BROKEN;
         if (in->opt.json)
             (void)cJSON_AddItemToArray(rows, row_json(&all[i]));
-        else
-            print_row(&all[i]);
+        else if (print_row(&all[i], err) < 0)
+            return -1;
     }
     int r = in->opt.json ? out_json(rows, err)
-                         : out_printf(err, "cleanup: %zu %s, %zu failed, %zu looked at\n", removed,
-                                      in->opt.dry_run ? "to remove" : "removed", failed, n);
+                         : out_line(err, "cleanup: %zu %s, %zu failed, %zu looked at", removed,
+                                    in->opt.dry_run ? "to remove" : "removed", failed, n);
     return r < 0 ? -1 : failed ? 1 : 0;
 }

@@ -3,12 +3,11 @@
  * The arguments are the words behind "crabbox-fc", the last of them unfinished. Each line of the
  * answer is a candidate, a tab and what it means; ":files" and ":dirs" stand for names of those.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
 
 /* A command line up to its unfinished word. */
@@ -23,8 +22,21 @@ struct line {
 
 static void offer(const struct line *l, const char *word, const char *meaning)
 {
-    if (str_has_prefix(word, l->word))
-        printf("%s%s\t%s\n", l->prefix, word, meaning);
+    _cleanup_strbuf_ struct strbuf row = STRBUF_INIT;
+    if (!str_has_prefix(word, l->word))
+        return;
+    text_add(&row, l->prefix);
+    text_add(&row, word);
+    strbuf_addc(&row, '\t');
+    text_add(&row, meaning);
+    strbuf_addc(&row, '\n');
+    (void)out_text(row.buf, NULL);
+}
+
+/* ":files" or ":dirs": the shell knows them. */
+static void offer_names(const char *which)
+{
+    (void)out_line(NULL, "%s", which);
 }
 
 /* Each of "a|b|c". */
@@ -58,6 +70,8 @@ static void offer_leases(const struct line *l, const char *suffix)
     if (ops_list(&ops, &entries, &n, &err) == 0)
         for (size_t i = 0; i < n; i++) {
             const struct lease_entry *e = &entries[i];
+            if (e->broken && !lease_id_valid(e->id)) /* nor would it be a word to the shell */
+                continue;
             _cleanup_free_ char *word = xasprintf("%s%s", e->broken ? e->id : e->lease.slug,
                                                   suffix);
             offer(l, word, ops_view_name(ops_view(e)));
@@ -76,12 +90,12 @@ static void offer_kind(const struct line *l, const char *kind)
         offer_verbs(l);
         offer(l, "config-flags", "the flags that set configuration keys");
     } else if (str_eq(kind, "DIR"))
-        printf(":dirs\n");
+        offer_names(":dirs");
     else if (str_eq(kind, "FILE") || str_eq(kind, "COMMAND"))
-        printf(":files\n");
+        offer_names(":files");
     else if (str_eq(kind, "PLACE")) { /* LEASE:PATH or a file */
         offer_leases(l, ":");
-        printf(":files\n");
+        offer_names(":files");
     }
 }
 
@@ -132,7 +146,7 @@ static void offer_values(const struct line *l)
     else if (k && k->type == CFG_BOOL)
         offer_words(l, "true|false");
     else if (k && k->type == CFG_PATH)
-        printf(":files\n");
+        offer_names(":files");
 }
 
 static void offer_options(const struct line *l)
@@ -194,7 +208,7 @@ static void complete(struct line *l, const char *const *words, int n)
     else if (!l->only_args && l->word[0] == '-')
         offer_options(l);
     else if (l->verb->takes && l->verb->stops_at_args && l->n_args > 0)
-        printf(":files\n");
+        offer_names(":files");
     else if (l->verb->takes && (l->verb->max_args < 0 || l->n_args < l->verb->max_args))
         offer_kind(l, strchr(l->verb->takes, '|') && l->n_args ? "FILE" : l->verb->takes);
 }

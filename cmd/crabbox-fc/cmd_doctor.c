@@ -28,8 +28,9 @@ static int print_report(const struct invocation *in, const struct doctor_report 
         return out_json(j, err);
     }
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    doctor_text(r, out_colours(STDOUT_FILENO), out_width(STDOUT_FILENO), &text);
-    return out_text(text.buf, err);
+    bool coloured = out_colours(STDOUT_FILENO);
+    doctor_text(r, coloured, out_width(STDOUT_FILENO), &text);
+    return coloured ? out_coloured(text.buf, err) : out_text(text.buf, err);
 }
 
 int cmd_doctor(struct invocation *in, struct error *err)

@@ -1,9 +1,8 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
 
 enum { COLUMNS = 6, CELL = 64 };
@@ -15,18 +14,19 @@ struct table_row {
 static void fill_row(const struct lease_entry *e, struct table_row *r)
 {
     const struct lease *l = &e->lease;
-    (void)str_copy(r->cells[0], CELL, e->id);
+    text_copy(r->cells[0], CELL, e->id);
     (void)str_copy(r->cells[1], CELL, e->broken ? "-" : l->slug);
     (void)str_copy(r->cells[2], CELL, ops_view_name(ops_view(e)));
     if (e->broken)
         return;
-    (void)str_format(r->cells[3], CELL, "%s/%s", l->vmm.backend, l->vmm.accel);
-    (void)str_copy(r->cells[4], CELL, l->net.lease_addr);
+    _cleanup_free_ char *vmm = xasprintf("%s/%s", l->vmm.backend, l->vmm.accel);
+    text_copy(r->cells[3], CELL, vmm);
+    text_copy(r->cells[4], CELL, l->net.lease_addr);
     out_left(l, r->cells[5], CELL);
 }
 
 /* Columns as wide as what is in them; the reason of a broken record has the rest of its row. */
-static void print_table(const struct lease_entry *all, size_t n)
+static int print_table(const struct lease_entry *all, size_t n, struct error *err)
 {
     _cleanup_free_ struct table_row *rows = xcalloc(n + 1, sizeof *rows);
     int widths[COLUMNS] = {0};
@@ -39,10 +39,14 @@ static void print_table(const struct lease_entry *all, size_t n)
                 widths[c] = (int)strlen(rows[i].cells[c]);
     for (size_t i = 0; i <= n; i++) {
         bool broken = i > 0 && all[i - 1].broken;
+        _cleanup_strbuf_ struct strbuf row = STRBUF_INIT;
         for (int c = 0; c < (broken ? 3 : COLUMNS - 1); c++)
-            printf("%-*s  ", widths[c], rows[i].cells[c]);
-        printf("%s\n", broken ? all[i - 1].reason : rows[i].cells[COLUMNS - 1]);
+            strbuf_addf(&row, "%-*s  ", widths[c], rows[i].cells[c]);
+        if (out_line(err, "%s%s", row.buf,
+                     broken ? all[i - 1].reason : rows[i].cells[COLUMNS - 1]) < 0)
+            return -1;
     }
+    return 0;
 }
 
 int cmd_list(struct invocation *in, struct error *err)
@@ -58,7 +62,6 @@ int cmd_list(struct invocation *in, struct error *err)
         return out_json(rows, err);
     }
     if (!n)
-        return out_printf(err, "no leases; next: crabbox-fc warmup\n");
-    print_table(all, n);
-    return 0;
+        return out_line(err, "no leases; next: crabbox-fc warmup");
+    return print_table(all, n, err);
 }

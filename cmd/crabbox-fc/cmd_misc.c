@@ -16,9 +16,9 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
         return -1;
     out_left(&l, left, sizeof left);
     if (!in->opt.json && l.keep)
-        return out_printf(err, "%s never expires (kept)\n", l.slug);
+        return out_line(err, "%s never expires (kept)", l.slug);
     if (!in->opt.json)
-        return out_printf(err, "%s expires in %s\n", l.slug, left);
+        return out_line(err, "%s expires in %s", l.slug, left);
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "leaseId", l.id);
     json_add_i64(j, "lastTouchedAt", l.last_touched_at);
@@ -61,7 +61,7 @@ int cmd_config(struct invocation *in, struct error *err)
 int cmd_version(struct invocation *in, struct error *err)
 {
     if (!in->opt.json)
-        return out_printf(err, "crabbox-fc %s\n", CRABBOX_FC_VERSION);
+        return out_line(err, "crabbox-fc %s", CRABBOX_FC_VERSION);
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "version", CRABBOX_FC_VERSION);
     json_add_i64(j, "recordSchema", LEASE_SCHEMA);

@@ -51,8 +51,7 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
     (void)cJSON_AddStringToObject(j, "errorKind", kind);
     (void)cJSON_AddStringToObject(j, "errorPhase", *kind ? r->phase : "");
-    _cleanup_free_ char *text = json_print(j, false);
-    fprintf(stderr, "%s\n", text);
+    out_json_stderr(j);
 }
 
 static void print_summary(const struct ops_run_result *r)

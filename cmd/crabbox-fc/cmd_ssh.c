@@ -62,7 +62,7 @@ int cmd_ssh(struct invocation *in, struct error *err)
         _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
         strbuf_adds(&sb, "ssh -F ");
         strbuf_add_shell_quoted(&sb, s.config);
-        return out_printf(err, "%s %s\n", sb.buf, s.host);
+        return out_line(err, "%s %s", sb.buf, s.host);
     }
     size_t n = 0;
     _cleanup_free_ const char **argv = xcalloc((size_t)in->n_args + 8, sizeof *argv);

@@ -1,35 +1,61 @@
-#include <stdio.h>
+#include <stdarg.h>
 
 #include "base/cleanup.h"
-#include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
+
+/* A row for each, whatever is in a record. */
+static void add_row(struct strbuf *out, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add_row(struct strbuf *out, const char *name, const char *fmt, ...)
+{
+    char text[LEASE_PATH_SIZE * 2];
+    va_list ap;
+    va_start(ap, fmt);
+    text_format(text, sizeof text, fmt, ap);
+    va_end(ap);
+    strbuf_addf(out, "%-9s %s\n", name, text);
+}
+
+static void add_lease(struct strbuf *out, const struct lease_entry *e)
+{
+    const struct lease *l = &e->lease;
+    char left[32];
+    out_left(l, left, sizeof left);
+    if (*l->failure)
+        add_row(out, "reason", "%s", l->failure);
+    add_row(out, "lease", "%s", e->id);
+    add_row(out, "slug", "%s", l->slug);
+    add_row(out, "name", "%s", l->name);
+    add_row(out, "state", "%s%s", ops_view_name(ops_view(e)), e->locked ? " (busy)" : "");
+    add_row(out, "vmm", "%s %s, pid %d%s%s", l->vmm.backend, l->vmm.accel, (int)l->vmm.proc.pid,
+            str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "",
+            l->vmm.sandbox ? ", confined" : ", not confined");
+    add_row(out, "machine", "%lld vCPU, %lld MiB memory, %lld MiB disk%s", (long long)l->cpus,
+            (long long)l->memory_mib, (long long)l->disk_mib,
+            l->disk_overcommit ? " (overcommitted)" : "");
+    add_row(out, "ssh", "%s@%s:%lld", l->user, l->net.lease_addr, (long long)l->ssh_port);
+    add_row(out, "kernel", "%s", l->kernel_release);
+    add_row(out, "rootfs", "%s (pin %s)", l->rootfs, l->pin);
+    if (l->keep)
+        add_row(out, "expires", "never (kept)");
+    else if (left[0] == '-')
+        add_row(out, "expires", "its time is over");
+    else
+        add_row(out, "expires", "in %s", left);
+}
 
 static int print_text(const struct lease_entry *e, struct error *err)
 {
-    const struct lease *l = &e->lease;
-    const char *state = ops_view_name(ops_view(e));
-    char left[32];
-    out_left(l, left, sizeof left);
-    if (e->broken)
-        return out_printf(err, "lease     %s\nstate     broken\nreason    %s\n", e->id, e->reason);
-    if (*l->failure)
-        (void)out_printf(err, "reason    %s\n", l->failure);
-    return out_printf(err,
-                      "lease     %s\nslug      %s\nname      %s\nstate     %s%s\n"
-                      "vmm       %s %s, pid %d%s%s\nmachine   %lld vCPU, %lld MiB memory, %lld MiB "
-                      "disk%s\nssh       %s@%s:%lld\nkernel    %s\nrootfs    %s (pin %s)\n"
-                      "expires   %s%s\n",
-                      e->id, l->slug, l->name, state, e->locked ? " (busy)" : "", l->vmm.backend,
-                      l->vmm.accel, (int)l->vmm.proc.pid,
-                      str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "",
-                      l->vmm.sandbox ? ", confined" : ", not confined", (long long)l->cpus,
-                      (long long)l->memory_mib, (long long)l->disk_mib,
-                      l->disk_overcommit ? " (overcommitted)" : "", l->user, l->net.lease_addr,
-                      (long long)l->ssh_port, l->kernel_release, l->rootfs, l->pin,
-                      !l->keep && left[0] != '-' ? "in " : "",
-                      l->keep          ? "never (kept)"
-                      : left[0] == '-' ? "its time is over"
-                                       : left);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    if (e->broken) {
+        add_row(&out, "lease", "%s", e->id);
+        add_row(&out, "state", "broken");
+        add_row(&out, "reason", "%s", e->reason);
+    } else {
+        add_lease(&out, e);
+    }
+    return out_text(out.buf, err);
 }
 
 enum { DEFAULT_WAIT_MS = 5 * 60 * 1000 };

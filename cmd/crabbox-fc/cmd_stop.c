@@ -21,17 +21,19 @@ static void add_result(cJSON *rows, const char *ref, const struct ops_released *
 }
 
 /* A name that is near another one is rather misspelt than gone. */
-static void print_result(struct invocation *in, const char *ref, const struct ops_released *r)
+static int print_result(struct invocation *in, const char *ref, const struct ops_released *r,
+                        struct error *err)
 {
     char near[LEASE_SLUG_SIZE];
     if (r->absent && store_nearest(&in->ops.store, ref, near))
-        printf("nothing to stop: no lease has the id or slug \"%s\"; did you mean %s?\n", ref,
-               near);
-    else if (r->absent)
-        printf("nothing to stop: no lease has the id or slug \"%s\" (it is gone already)\n", ref);
-    else
-        printf("stopped %s in %lldms%s\n", ref, (long long)(r->took_us / 1000),
-               r->graceful ? "" : " (killed)");
+        return out_line(err,
+                        "nothing to stop: no lease has the id or slug \"%s\"; did you mean %s?",
+                        ref, near);
+    if (r->absent)
+        return out_line(
+            err, "nothing to stop: no lease has the id or slug \"%s\" (it is gone already)", ref);
+    return out_line(err, "stopped %s in %lldms%s", ref, (long long)(r->took_us / 1000),
+                    r->graceful ? "" : " (killed)");
 }
 
 /* One lease; absent is a success, so that a second stop is one too. */
@@ -46,11 +48,11 @@ static int stop_one(struct invocation *in, const char *ref, cJSON *rows, struct 
     if (rows)
         add_result(rows, ref, &r, &e);
     else if (!error_is_set(&e))
-        print_result(in, ref, &r);
+        (void)print_result(in, ref, &r, &e);
     if (!error_is_set(&e))
         return 0;
     if (error_is_set(err)) /* several failed: the first is the result, the others are said */
-        fprintf(stderr, "crabbox-fc: %s\n", e.msg);
+        out_error(&e);
     else
         *err = e;
     return -1;

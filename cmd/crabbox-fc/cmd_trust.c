@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
 #include "config/trust.h"
 #include "config/values.h"
@@ -64,8 +65,7 @@ static int revoke_file(const struct invocation *in, const char *arg, struct erro
         (void)cJSON_AddBoolToObject(j, "removed", removed);
         return out_json(j, err);
     }
-    return out_printf(err, "%s %s\n",
-                      removed ? "no longer trusted:" : "was not trusted:", SHOWN(path));
+    return out_line(err, "%s %s", removed ? "no longer trusted:" : "was not trusted:", SHOWN(path));
 }
 
 static int list_files(const struct invocation *in, struct error *err)

@@ -18,12 +18,12 @@ static int print_json(struct invocation *in, const struct lease *l, const struct
 
 static int print_text(const struct lease *l, const struct ops_timing *t, struct error *err)
 {
-    return out_printf(err,
-                      "leased %s slug=%s provider=firecracker vmm=%s accel=%s\n"
-                      "ready ssh=%s@%s:%lld host=crabbox-%s\n"
-                      "warmup complete total=%lldms\n",
-                      l->id, l->slug, l->vmm.backend, l->vmm.accel, l->user, l->net.lease_addr,
-                      (long long)l->ssh_port, l->slug, (long long)(t->total_us / 1000));
+    if (out_line(err, "leased %s slug=%s provider=firecracker vmm=%s accel=%s", l->id, l->slug,
+                 l->vmm.backend, l->vmm.accel) < 0 ||
+        out_line(err, "ready ssh=%s@%s:%lld host=crabbox-%s", l->user, l->net.lease_addr,
+                 (long long)l->ssh_port, l->slug) < 0)
+        return -1;
+    return out_line(err, "warmup complete total=%lldms", (long long)(t->total_us / 1000));
 }
 
 static void print_timing(const struct lease *l, const struct ops_timing *t)
@@ -33,8 +33,7 @@ static void print_timing(const struct lease *l, const struct ops_timing *t)
     (void)cJSON_AddStringToObject(j, "leaseId", l->id);
     (void)cJSON_AddStringToObject(j, "slug", l->slug);
     json_add_i64(j, "totalMs", t->total_us / 1000);
-    _cleanup_free_ char *text = json_print(j, false);
-    fprintf(stderr, "%s\n", text);
+    out_json_stderr(j);
 }
 
 int cmd_warmup(struct invocation *in, struct error *err)

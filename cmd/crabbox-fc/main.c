@@ -150,11 +150,12 @@ int main(int argc, char **argv)
     const struct verb *v = verb_by_name(name);
     int code = v ? invoke(v, argc - 2, argv + 2, &err) : unknown_verb(name, &err);
     if (code < 0) {
-        fprintf(stderr, "crabbox-fc: %s\n", err.msg);
+        out_error(&err);
         code = error_exit_code(err.kind);
     }
     if (fflush(stdout) != 0 && code == 0) {
-        fprintf(stderr, "crabbox-fc: write to standard output: %s\n", strerror(errno));
+        (void)error_set(&err, ERR_IO, errno, "write to standard output");
+        out_error(&err);
         code = 1;
     }
     return code;

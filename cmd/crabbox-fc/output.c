@@ -2,10 +2,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
 #include "sys/deadline.h"
 #include "sys/tty.h"
@@ -48,26 +49,82 @@ void out_left(const struct lease *l, char *out, size_t size)
         (void)str_format(out, size, "%llds", s);
 }
 
-int out_text(const char *text, struct error *err)
+static int put(const char *text, size_t len, struct error *err)
 {
-    if (fputs(text, stdout) < 0 || fflush(stdout) != 0)
+    if (fwrite(text, 1, len, stdout) != len)
         return error_set(err, ERR_IO, errno, "write to standard output");
     return 0;
 }
 
-int out_printf(struct error *err, const char *fmt, ...)
+static int finish(struct error *err)
 {
+    return fflush(stdout) != 0 ? error_set(err, ERR_IO, errno, "write to standard output") : 0;
+}
+
+int out_line(struct error *err, const char *fmt, ...)
+{
+    _cleanup_free_ char *text = NULL;
+    _cleanup_strbuf_ struct strbuf line = STRBUF_INIT;
     va_list ap;
     va_start(ap, fmt);
-    int n = vprintf(fmt, ap);
+    int n = vasprintf(&text, fmt, ap);
     va_end(ap);
-    if (n < 0 || fflush(stdout) != 0)
-        return error_set(err, ERR_IO, errno, "write to standard output");
-    return 0;
+    if (n < 0)
+        return error_set(err, ERR_INTERNAL, errno, "print");
+    text_add(&line, text);
+    strbuf_addc(&line, '\n');
+    return put(line.buf, line.len, err) < 0 ? -1 : finish(err);
+}
+
+int out_text(const char *text, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    text_add_lines(&lines, text, strlen(text));
+    return put(lines.buf, lines.len, err) < 0 ? -1 : finish(err);
+}
+
+int out_coloured(const char *text, struct error *err)
+{
+    return put(text, strlen(text), err) < 0 ? -1 : finish(err);
 }
 
 int out_json(const cJSON *j, struct error *err)
 {
-    _cleanup_free_ char *text = json_print(j, true);
-    return out_printf(err, "%s\n", text);
+    _cleanup_free_ char *text = json_print_shown(j, true);
+    return put(text, strlen(text), err) < 0 || put("\n", 1, err) < 0 ? -1 : finish(err);
+}
+
+void out_json_stderr(const cJSON *j)
+{
+    _cleanup_free_ char *text = json_print_shown(j, false);
+    fprintf(stderr, "%s\n", text);
+}
+
+void out_error(const struct error *e)
+{
+    char line[2 * ERROR_MSG_MAX];
+    text_copy(line, sizeof line, e->msg);
+    fprintf(stderr, "crabbox-fc: %s\n", line);
+}
+
+int out_file(int fd, bool raw, struct error *err)
+{
+    struct text_stream s = TEXT_STREAM_INIT;
+    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    char chunk[16384];
+    ssize_t n;
+    while ((n = read(fd, chunk, sizeof chunk)) > 0) {
+        strbuf_reset(&lines);
+        if (raw)
+            strbuf_add(&lines, chunk, (size_t)n);
+        else
+            text_stream_add(&s, chunk, (size_t)n, &lines);
+        if (put(lines.buf, lines.len, err) < 0)
+            return -1;
+    }
+    if (n < 0)
+        return error_set(err, ERR_IO, errno, "read log");
+    strbuf_reset(&lines);
+    text_stream_end(&s, &lines);
+    return put(lines.buf, lines.len, err);
 }

@@ -1,20 +1,14 @@
 #include "run_plan.h"
 
-#include <stdio.h>
-
 #include "base/log.h"
-#include "base/str.h"
+#include "base/text.h"
 #include "sync/sync.h"
 
-/* A name may hold any byte but NUL; one that could drive the reader's terminal is shown as a dot.
- */
+/* A name may hold any byte but NUL; its row is one line. */
 static void add_row(struct strbuf *out, const struct sync_file *f)
 {
     strbuf_addf(out, "%12lld ", (long long)f->size);
-    for (const char *p = f->path; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        strbuf_addc(out, c < 32 || c == 127 ? '.' : *p);
-    }
+    text_add(out, f->path);
     strbuf_addc(out, '\n');
 }
 

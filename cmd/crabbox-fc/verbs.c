@@ -122,6 +122,7 @@ static const struct option_spec tunnel_options[] = {
 static const struct option_spec logs_options[] = {
     LEASE_ID,
     FLAG("console", 0, console, "the guest's console only, without headings"),
+    FLAG("raw", 0, raw, "every byte as it was written, also what a terminal would obey"),
     COMMON,
 };
 static const struct option_spec cleanup_options[] = {
@@ -276,7 +277,10 @@ const struct verb verbs[] = {
     {.name = "logs",
      .args = "[OPTION]... LEASE",
      .summary = "show the guest's console and the VMM's log",
-     .details = "Also of a lease that failed to start: its logs are kept.",
+     .details =
+         "Also of a lease that failed to start: its logs are kept. What a terminal would obey is "
+         "written\n"
+         "as an escape (\\x1b), also into a pipe or a file; --raw leaves every byte as it is.",
      .examples = "crabbox-fc logs demo\ncrabbox-fc logs --console demo",
      .options = logs_options,
      .max_args = 1,

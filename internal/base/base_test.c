@@ -164,28 +164,9 @@ static void json_integers_are_exact(void **state)
     assert_int_equal(json_get_i64(k, "absent", &v, NULL), -1);
 }
 
-/* A message quotes names of files and guests: none of them may steer a terminal. */
-static void test_messages_are_harmless(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    char long_name[2000];
-    memset(long_name, 0x1b, sizeof long_name - 1);
-    long_name[sizeof long_name - 1] = '\0';
-    error_fill(&err, ERR_SYNC, ENOENT, "open %s", "a\033[2Jb\nc\177\302\2332J\303\251\xff");
-    assert_string_equal(err.msg, "open a?[2Jb?c???2J\303\251\xff: No such file or directory");
-    (void)error_prefix(&err, "x\ry");
-    (void)error_append(&err, "z\tz\302");
-    assert_null(strpbrk(err.msg, "\r\n\t\033"));
-    assert_non_null(strstr(err.msg, "x?y: open a"));
-    error_fill(&err, ERR_SYNC, 0, "%s", long_name);
-    assert_null(strchr(err.msg, 0x1b));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages_are_harmless),
         cmocka_unit_test(error_keeps_kind_errno_and_text),
         cmocka_unit_test(error_survives_texts_of_any_length),
         cmocka_unit_test(exit_codes_are_crabbox_s),

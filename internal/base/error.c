@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/text.h"
+
+/* Room for what compose() cuts. */
+enum { TEXT_MAX = 4 * ERROR_MSG_MAX };
 
 /* One row a kind: the word for JSON and the exit code that Crabbox's users know. */
 static const struct {
@@ -32,29 +36,44 @@ static const struct {
     [ERR_CANCELLED] = {"cancelled", 130},
 };
 
+static char *last_next(char *text)
+{
+    char *found = NULL;
+    for (char *p = text; (p = strstr(p, "; next: ")); p++)
+        found = p;
+    return found;
+}
+
+/* One line, `why` before its "; next: ". What outgrows the buffer is cut before these: a message is
+ * for people, who need its end. */
+static void compose(char msg[static ERROR_MSG_MAX], char *text, const char *why)
+{
+    char tail[ERROR_MSG_MAX / 2] = "";
+    char *next = last_next(text);
+    if (next) {
+        text_copy(tail, sizeof tail, next);
+        *next = '\0';
+    }
+    size_t after = strlen(tail) + (why ? strlen(why) + 2 : 0);
+    text_copy(msg, ERROR_MSG_MAX - after, text);
+    size_t len = strlen(msg);
+    (void)snprintf(msg + len, ERROR_MSG_MAX - len, "%s%s%s", why ? ": " : "", why ? why : "", tail);
+}
+
 void error_fill(struct error *err, enum err_kind kind, int sys, const char *fmt, ...)
 {
     if (!err)
         return;
     int saved = errno;
-    char text[ERROR_MSG_MAX];
+    char text[TEXT_MAX], why[128];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    if (vsnprintf(text, sizeof text, fmt, ap) < 0)
+        text[0] = '\0';
     va_end(ap);
-    str_harmless(text);
     err->kind = kind;
     err->sys = sys;
-    /* Text that outgrows the buffer is cut: a message is for people, not for parsers. */
-    if (sys) {
-        char why[128];
-        const char *s = strerror_r(sys < 0 ? -sys : sys, why, sizeof why);
-        const char *next = strstr(text, "; next: ");
-        int len = next ? (int)(next - text) : ERROR_MSG_MAX - 160;
-        (void)snprintf(err->msg, sizeof err->msg, "%.*s: %s%s", len, text, s, next ? next : "");
-    } else {
-        memcpy(err->msg, text, sizeof err->msg);
-    }
+    compose(err->msg, text, sys ? strerror_r(sys < 0 ? -sys : sys, why, sizeof why) : NULL);
     errno = saved;
 }
 
@@ -63,14 +82,13 @@ int error_prefix(struct error *err, const char *fmt, ...)
     if (!err)
         return -1;
     char context[256];
-    char old[ERROR_MSG_MAX];
+    char text[TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(context, sizeof context, fmt, ap);
+    text_format(context, sizeof context, fmt, ap);
     va_end(ap);
-    str_harmless(context);
-    memcpy(old, err->msg, sizeof old);
-    (void)snprintf(err->msg, sizeof err->msg, "%s: %.*s", context, ERROR_MSG_MAX - 260, old);
+    (void)snprintf(text, sizeof text, "%s: %s", context, err->msg);
+    compose(err->msg, text, NULL);
     return -1;
 }
 
@@ -78,12 +96,15 @@ int error_append(struct error *err, const char *fmt, ...)
 {
     if (!err)
         return -1;
-    size_t len = strnlen(err->msg, sizeof err->msg);
+    char text[TEXT_MAX];
+    size_t len = strnlen(err->msg, sizeof err->msg - 1);
+    memcpy(text, err->msg, len);
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(err->msg + len, sizeof err->msg - len, fmt, ap);
+    if (vsnprintf(text + len, sizeof text - len, fmt, ap) < 0)
+        text[len] = '\0';
     va_end(ap);
-    str_harmless(err->msg + len);
+    compose(err->msg, text, NULL);
     return -1;
 }
 

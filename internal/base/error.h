@@ -10,7 +10,8 @@
  * message, but before its "; next: ". A message names what failed, on what, and where it helps the
  * next thing to type. Only main prints an error, once.
  *
- * Whatever a message quotes, it can't steer a terminal: control characters become "?".
+ * Whatever a message quotes, it is one line that can't steer a terminal: see text.h. One that is
+ * too long is cut before its "; next: ".
  *
  * The kinds map to exit codes in one place, error_exit_code().
  */

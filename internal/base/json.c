@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/text.h"
 
 /* cJSON accepts duplicate keys; a record or message with them is not what anyone meant. */
 static const char *find_duplicate(const cJSON *node)
@@ -119,4 +120,34 @@ char *json_print(const cJSON *j, bool pretty)
 {
     char *text = pretty ? cJSON_Print(j) : cJSON_PrintUnformatted(j);
     return text ? text : xstrdup("null");
+}
+
+static void add_unit(struct strbuf *out, uint32_t unit)
+{
+    strbuf_addf(out, "\\u%04x", (unsigned)unit);
+}
+
+/* Only strings hold what is not ASCII, and there an escape stands for the same character. */
+char *json_print_shown(const cJSON *j, bool pretty)
+{
+    _cleanup_free_ char *text = json_print(j, pretty);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    for (size_t i = 0, left = strlen(text); left;) {
+        uint32_t cp = 0;
+        size_t n = text_decode(text + i, left, &cp);
+        size_t used = n ? n : 1;
+        if (!n)
+            add_unit(&out, 0xfffd);
+        else if (cp == '\n' || cp == '\t' || !text_hidden(cp))
+            strbuf_add(&out, text + i, n);
+        else if (cp <= 0xffff)
+            add_unit(&out, cp);
+        else {
+            add_unit(&out, 0xd800 + ((cp - 0x10000) >> 10));
+            add_unit(&out, 0xdc00 + ((cp - 0x10000) & 0x3ff));
+        }
+        i += used;
+        left -= used;
+    }
+    return strbuf_detach(&out);
 }

@@ -43,4 +43,9 @@ void json_add_i64(cJSON *obj, const char *key, int64_t value);
 /* Printed text (caller frees), compact or indented. Never NULL. */
 char *json_print(const cJSON *j, bool pretty);
 
+/* The same for a reader outside: always valid UTF-8, and what a terminal would obey or not show
+ * (text.h) as \u escapes, so that a parser gets the very same strings. A byte that is no UTF-8 has
+ * no place in JSON and becomes U+FFFD; json_print() passes it on, for files that only we read. */
+char *json_print_shown(const cJSON *j, bool pretty);
+
 #endif

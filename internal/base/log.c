@@ -1,10 +1,10 @@
 #include "base/log.h"
 
 #include <stdarg.h>
-#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "base/str.h"
+#include "base/text.h"
 
 static enum log_level current = LOG_INFO;
 static void (*before_line)(void);
@@ -31,19 +31,14 @@ void log_line(enum log_level level, const char *fmt, ...)
     static const char *const prefix[] = {"", "crabbox-fc: warning: ", "", "debug: "};
     if (level > current)
         return;
-    char line[2048];
-    int n = snprintf(line, sizeof line, "%s", prefix[level]);
+    char line[4096];
+    size_t len = strlen(prefix[level]);
+    memcpy(line, prefix[level], len);
     va_list ap;
     va_start(ap, fmt);
-    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
+    text_format(line + len, sizeof line - len - 1, fmt, ap);
     va_end(ap);
-    if (m < 0)
-        return;
-    size_t len = (size_t)n + (size_t)m;
-    if (len > sizeof line - 2)
-        len = sizeof line - 2;
-    line[len] = '\0';
-    str_harmless(line);
+    len += strlen(line + len);
     line[len++] = '\n';
     if (before_line)
         before_line();

@@ -1,7 +1,8 @@
 /* log.h: chatter on stderr. Data for scripts goes to stdout by cmd/, never through here.
  *
  * Levels: LOG_WARN always, LOG_INFO unless --quiet, LOG_DEBUG with --verbose. Each call
- * writes one whole line with one write(2), so lines of several processes do not mix.
+ * writes one whole line with one write(2), so lines of several processes do not mix. It is cleaned
+ * as text.h has it, whatever was put into it.
  * Secrets (keys, environment values) are never passed to these functions.
  */
 #ifndef CRABBOX_BASE_LOG_H

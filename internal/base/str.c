@@ -281,14 +281,3 @@ const char *str_nearest(const char *word, const char *const *names, size_t n)
     }
     return best;
 }
-
-void str_harmless(char *s)
-{
-    for (unsigned char *p = (unsigned char *)s; *p; p++) {
-        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* the same controls in UTF-8 */
-        if (*p < 0x20 || *p == 0x7f || c1)
-            *p = '?';
-        if (c1)
-            *++p = '?';
-    }
-}

@@ -66,11 +66,6 @@ int str_to_u64(const char *s, uint64_t *out);
 /* Lower-case hex of n bytes into out[2 * n + 1]. */
 void str_hex(const uint8_t *data, size_t n, char *out);
 
-/* Puts "?" in the place of what could steer a terminal: names of files and guests get into
- * messages.
- */
-void str_harmless(char *s);
-
 /* n random bytes from the kernel; ends the process if there are none to be had. */
 void random_bytes(void *buf, size_t n);
 

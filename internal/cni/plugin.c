@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cni/cni.h"
 #include "sys/file.h"
 #include "sys/spawn.h"
@@ -94,27 +95,24 @@ static int start(const struct cni_job *job, const struct spawn_spec *spec, struc
 static int say_failure(const struct cni_job *job, const char *verb, size_t i, int out_fd,
                        int err_fd, const struct exit_status *st, struct error *err)
 {
-    char how[64], said[600] = "";
-    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT, errors = STRBUF_INIT;
+    char how[64];
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT, said = STRBUF_INIT;
     if (lseek(out_fd, 0, SEEK_SET) == 0)
         (void)fd_read_all(out_fd, CNI_OUTPUT_MAX, "a plugin", &out, NULL);
     _cleanup_json_ cJSON *j = json_parse(out.buf, out.len, "a plugin", NULL);
     const char *msg = json_opt_string(j, "msg", "");
     if (*msg) {
-        (void)snprintf(
-            said, sizeof said, "code %lld: %.400s%s%.160s", (long long)json_opt_i64(j, "code", 0),
-            msg, *json_opt_string(j, "details", "") ? ": " : "", json_opt_string(j, "details", ""));
+        const char *details = json_opt_string(j, "details", "");
+        strbuf_addf(&said, "code %lld: %s%s%s", (long long)json_opt_i64(j, "code", 0), msg,
+                    *details ? ": " : "", details);
     } else if (lseek(err_fd, 0, SEEK_SET) == 0) {
-        (void)fd_read_all(err_fd, ERRORS_MAX, "a plugin", &errors, NULL);
-        (void)snprintf(said, sizeof said, "%.500s", errors.buf);
+        (void)fd_read_all(err_fd, ERRORS_MAX, "a plugin", &said, NULL);
     }
-    for (char *p = said; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
+    text_flatten(&said, COMPLAINT_MAX);
     return error_set(err, ERR_NET, 0, "CNI network %s: plugin %s, %s: %s%s%s", job->chain->network,
                      cni_chain_type(job->chain, i), verb,
-                     *msg ? "" : exit_status_text(st, how, sizeof how), *msg || !*said ? "" : ": ",
-                     said);
+                     *msg ? "" : exit_status_text(st, how, sizeof how),
+                     *msg || !said.len ? "" : ": ", said.buf);
 }
 
 static int run(const struct cni_job *job, const char *verb, size_t i, const char *config,

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "config/values.h"
 #include "sys/beneath.h"
 #include "sys/program.h"

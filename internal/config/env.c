@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "config/keys.h"
 #include "config/values.h"
 
@@ -53,7 +54,7 @@ static int fail_unknown(const char *name, const char *near, struct error *err)
 {
     const char *names[NAMES_MAX];
     char shown[80];
-    value_printable(name, shown, sizeof shown);
+    text_copy(shown, sizeof shown, name);
     if (!near)
         near = str_nearest(name, names, all_names(names));
     if (near)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "config/check.h"
 #include "config/config.h"
 #include "config/env.h"

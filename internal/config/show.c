@@ -1,6 +1,7 @@
 /* show.c: what is in effect, and who said so. */
 #include <string.h>
 
+#include "base/text.h"
 #include "config/priv.h"
 #include "config/trust.h"
 #include "config/values.h"
@@ -13,10 +14,12 @@ static void add_shown(const struct config_key *key, const char *text, struct str
     } else if (key->type == CFG_MIB) {
         value_format_number(CFG_MIB, value_number(key, text), out);
     } else if (key->separator == '\n') {
-        for (; *text; text++)
-            strbuf_addc(out, *text == '\n' ? ' ' : *text);
+        _cleanup_free_ char *list = xstrdup(text);
+        for (char *p = list; (p = strchr(p, '\n'));)
+            *p = ' ';
+        text_add(out, list);
     } else {
-        strbuf_adds(out, text);
+        text_add(out, text);
     }
 }
 
@@ -43,7 +46,7 @@ void config_show_text(const struct config *cfg, struct strbuf *out)
         _cleanup_strbuf_ struct strbuf value = STRBUF_INIT;
         char origin[512];
         add_shown(&config_keys[i], p->slots[i].text, &value);
-        value_printable(p->slots[i].origin, origin, sizeof origin);
+        text_copy(origin, sizeof origin, p->slots[i].origin);
         strbuf_addf(out, "%-28s %-*s %s%s", config_keys[i].name, width, value.buf, origin,
                     p->slots[i].locked_by ? " (locked)" : "");
         if (p->slots[i].max_by) {

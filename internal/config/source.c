@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "config/values.h"
 #include "config/yaml.h"
 #include "sys/file.h"

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "config/source.h"
 #include "config/values.h"
 #include "config/yaml.h"
@@ -172,6 +173,14 @@ static int put_entry(struct trust_store *s, const char *path, const char *sha256
     return 0;
 }
 
+/* A line for each, whatever the value holds: it is what the user decides by. */
+static void add_key(struct strbuf *keys, const struct config_entry *e)
+{
+    strbuf_addf(keys, "%s = ", e->key->name);
+    text_add(keys, e->value);
+    strbuf_addf(keys, " (line %zu)\n", e->line);
+}
+
 /* Lists the keys that need trust, as the user is to see them. */
 static int describe(const char *path, const struct source_file *file, const char *const *envp,
                     struct strbuf *keys, struct error *err)
@@ -183,7 +192,7 @@ static int describe(const char *path, const struct source_file *file, const char
     for (size_t i = 0; i < doc.n_entries; i++) {
         const struct config_entry *e = &doc.entries[i];
         if (e->key->host || e->key->costs)
-            strbuf_addf(keys, "%s = %s (line %zu)\n", e->key->name, e->value, e->line);
+            add_key(keys, e);
     }
     return 0;
 }
@@ -253,7 +262,7 @@ void trust_list_text(const struct trust_store *s, struct strbuf *out)
     for (size_t i = 0; i < s->n; i++) {
         const struct trust_entry *e = &s->entries[i];
         char shown[512];
-        value_printable(e->path, shown, sizeof shown);
+        text_copy(shown, sizeof shown, e->path);
         format_time(e->added, when, sizeof when);
         strbuf_addf(out, "%-10s  %.12s  %s  %s\n", trust_entry_state(e), e->sha256, when, shown);
     }
@@ -279,7 +288,7 @@ cJSON *trust_list_json(const struct trust_store *s)
 void trust_report_text(const struct trust_report *r, struct strbuf *out)
 {
     char shown[512];
-    value_printable(r->path, shown, sizeof shown);
+    text_copy(shown, sizeof shown, r->path);
     strbuf_addf(out, "trusted %s\nsha256 %s\n", shown, r->sha256);
     strbuf_adds(out, r->keys.len ? r->keys.buf : "it sets nothing that concerns the host\n");
 }

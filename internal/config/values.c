@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "config/rules.h"
 
 /* Fills `why`; returns -1, so that callers can return it. */
@@ -26,108 +27,8 @@ static int complain(char *why, const char *fmt, ...)
 static int complain_value(char *why, const char *raw, const char *what)
 {
     char shown[64];
-    value_printable(raw, shown, sizeof shown);
+    text_copy(shown, sizeof shown, raw);
     return complain(why, "is \"%s\", %s", shown, what);
-}
-
-/* Length of the UTF-8 sequence at `s`, its code point in *cp; 0 where invalid (overlong forms,
- * surrogates and values past U+10FFFF included). */
-static size_t utf8_decode(const unsigned char *s, size_t len, uint32_t *cp)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
-    if (!n || n > len)
-        return 0;
-    *cp = n == 1 ? s[0] : s[0] & (0x7fU >> n);
-    for (size_t i = 1; i < n; i++) {
-        if (s[i] >> 6 != 2)
-            return 0;
-        *cp = *cp << 6 | (s[i] & 0x3f);
-    }
-    if (*cp < least[n] || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000))
-        return 0;
-    return n;
-}
-
-/* Code points that a person reading the file doesn't see, or sees elsewhere. */
-static bool is_deceptive(uint32_t cp)
-{
-    static const struct {
-        uint32_t first, last;
-    } table[] = {
-        {0x80, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},     {0x115f, 0x1160}, {0x180e, 0x180e},
-        {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},   {0x3164, 0x3164}, {0xfeff, 0xfeff},
-        {0xffa0, 0xffa0}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (cp >= table[i].first && cp <= table[i].last)
-            return true;
-    return false;
-}
-
-/* Length of the next character fit for a message at `s`, 0 where the byte is none. */
-static size_t printable_len(const unsigned char *s, size_t len)
-{
-    uint32_t cp = 0;
-    size_t n = utf8_decode(s, len, &cp);
-    return cp < 0x20 || cp == 0x7f || is_deceptive(cp) ? 0 : n;
-}
-
-void value_printable(const char *s, char *out, size_t size)
-{
-    size_t used = 0, fits = 0; /* fits: where "..." can still follow */
-    size_t left = strlen(s);
-    while (left) {
-        size_t n = printable_len((const unsigned char *)s, left);
-        size_t step = n ? n : 1;
-        if (used + step + 1 > size)
-            break;
-        if (n)
-            memcpy(out + used, s, n);
-        else
-            out[used] = '?';
-        used += step;
-        if (used + 4 <= size)
-            fits = used;
-        s += step;
-        left -= step;
-    }
-    out[used] = '\0';
-    if (left && size >= 4)
-        memcpy(out + fits, "...", 4);
-}
-
-struct shown value_shown(const char *path)
-{
-    struct shown out = {"..."};
-    size_t n = strlen(path);
-    if (n < SHOWN_MAX) {
-        value_printable(path, out.text, sizeof out.text);
-        return out;
-    }
-    path += n - (SHOWN_MAX - 4);
-    while (((unsigned char)*path & 0xc0) == 0x80) /* not from the middle of a character */
-        path++;
-    value_printable(path, out.text + 3, sizeof out.text - 3);
-    return out;
-}
-
-bool value_text_ok(const char *s, size_t len, bool lines, size_t *at)
-{
-    const unsigned char *u = (const unsigned char *)s;
-    for (size_t i = 0; i < len;) {
-        uint32_t cp = 0;
-        size_t n = utf8_decode(u + i, len - i, &cp);
-        bool control = cp < 0x20 || cp == 0x7f;
-        if (lines && (cp == '\n' || cp == '\r' || cp == '\t'))
-            control = false;
-        if (!n || control || is_deceptive(cp)) {
-            *at = i;
-            return false;
-        }
-        i += n;
-    }
-    return true;
 }
 
 /* ---- numbers ---- */
@@ -173,7 +74,7 @@ static int check_range(const struct config_key *key, int64_t n, const char *raw,
         return 0;
     char shown[64];
     _cleanup_strbuf_ struct strbuf bound = STRBUF_INIT;
-    value_printable(raw, shown, sizeof shown);
+    text_copy(shown, sizeof shown, raw);
     value_format_number(key->type, n < key->min ? key->min : key->max, &bound);
     return complain(why, "is %s, %s than %s", shown, n < key->min ? "less" : "more", bound.buf);
 }
@@ -332,7 +233,7 @@ static int parse_enum(const struct config_key *key, const char *raw, struct strb
             return 0;
         }
     char shown[64];
-    value_printable(raw, shown, sizeof shown);
+    text_copy(shown, sizeof shown, raw);
     return complain(why, "is \"%s\", not one of: %s", shown, key->choices);
 }
 
@@ -473,7 +374,7 @@ int value_normalise(const struct config_key *key, const char *raw, const struct 
     bool lines = key->type == CFG_LIST && key->separator == '\n';
     if (len > VALUE_TEXT_MAX)
         return complain(why, "is longer than %d bytes", VALUE_TEXT_MAX);
-    if (!value_text_ok(raw, len, lines, &at))
+    if (!text_ok(raw, len, lines, &at))
         return complain(why, "has a control character or invalid UTF-8 at byte %zu", at + 1);
     if (!*raw && key->may_be_empty)
         return 0;

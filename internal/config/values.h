@@ -31,20 +31,4 @@ int64_t value_number(const struct config_key *key, const char *canonical);
 /* "2m", "4GiB", "32": a bound of a key as people write it. */
 void value_format_number(enum config_type type, int64_t n, struct strbuf *out);
 
-/* Copies `s` for a message: bytes that are no visible character become '?', long text is cut. */
-void value_printable(const char *s, char *out, size_t size);
-
-/* A path or a place as messages show it: printable, and of a long one only the end, so that what is
- * said about it still fits. SHOWN is valid within the full expression. */
-#define SHOWN_MAX 240
-struct shown {
-    char text[SHOWN_MAX];
-};
-struct shown value_shown(const char *path);
-#define SHOWN(path) (value_shown(path).text)
-
-/* True if `s` is valid UTF-8 without control characters (but newline and tab where `lines`) and
- * without the invisible ones that reorder text. On failure *at is the offending byte's offset. */
-bool value_text_ok(const char *s, size_t len, bool lines, size_t *at);
-
 #endif

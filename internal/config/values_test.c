@@ -235,41 +235,6 @@ static void test_long_path(void **state)
     assert_non_null(strstr(why, "longer than 4095 bytes"));
 }
 
-static void test_printable(void **state)
-{
-    (void)state;
-    char out[8];
-    value_printable("a\x1b[\xff", out, sizeof out);
-    assert_string_equal(out, "a?[?");
-    value_printable("abcdefghij", out, sizeof out);
-    assert_string_equal(out, "abcd...");
-    value_printable("abcdefg", out, sizeof out);
-    assert_string_equal(out, "abcdefg");
-    value_printable("\xc3\xa9\xe2\x80\xae\xc3", out, sizeof out);
-    assert_string_equal(out, "\xc3\xa9????");
-    value_printable("abc\xc3\xa9\xc3\xa9", out, sizeof out); /* 7 bytes: all of it */
-    assert_string_equal(out, "abc\xc3\xa9\xc3\xa9");
-    value_printable("abc\xc3\xa9\xc3\xa9x", out, sizeof out); /* cut between characters */
-    assert_string_equal(out, "abc...");
-}
-
-static void test_shown(void **state)
-{
-    (void)state;
-    char path[1000];
-    memset(path, 'a', sizeof path - 1);
-    memcpy(path + sizeof path - 5, "/end", 5);
-    assert_string_equal(SHOWN("/a/b"), "/a/b");
-    assert_int_equal(strlen(SHOWN(path)), SHOWN_MAX - 1);
-    assert_true(str_has_prefix(SHOWN(path), "...a"));
-    assert_true(str_has_suffix(SHOWN(path), "a/end"));
-    path[sizeof path - 2] = '\0'; /* whole characters of two bytes */
-    for (size_t i = 0; path[i]; i++)
-        path[i] = i % 2 ? '\xa9' : '\xc3';
-    assert_true(str_has_prefix(SHOWN(path), "...\xc3\xa9"));
-    assert_null(strchr(SHOWN(path), '?'));
-}
-
 /* What a list costs, for each file of a tree, each variable, has an end. */
 static void test_lists_are_bounded(void **state)
 {
@@ -298,8 +263,6 @@ int main(void)
         cmocka_unit_test(test_canonical_is_stable),
         cmocka_unit_test(test_home),
         cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_printable),
-        cmocka_unit_test(test_shown),
         cmocka_unit_test(test_lists_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "config/plain.h"
 #include "config/yaml_event.h"
 
@@ -73,7 +74,7 @@ static int fail_unknown(struct reader *r, const struct place *at, const char *wo
     const char *names[CONFIG_KEYS_MAX];
     char pool[CONFIG_KEYS_MAX][32];
     char shown[64], where[96] = "";
-    value_printable(word, shown, sizeof shown);
+    text_copy(shown, sizeof shown, word);
     if (*at->block)
         (void)str_format(where, sizeof where, " in \"%s\"", at->block);
     if (str_eq(word, "<<"))
@@ -223,7 +224,7 @@ static int lock_name(struct reader *r, const char *word)
         found = true;
     }
     char shown[64], meant[96];
-    value_printable(word, shown, sizeof shown);
+    text_copy(shown, sizeof shown, word);
     return found ? 0
                  : reader_fail(r, at, "\"%s\" in \"floor.locked\" is no key and no block%s", shown,
                                maybe_meant(word, meant));

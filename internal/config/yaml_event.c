@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/values.h"
+#include "base/text.h"
 
 int reader_fail(struct reader *r, yaml_mark_t at, const char *fmt, ...)
 {
@@ -129,7 +129,7 @@ static size_t find_lone_return(const char *text, size_t len)
 int reader_check_bytes(struct reader *r, const char *text, size_t len)
 {
     size_t at = 0;
-    if (!value_text_ok(text, len, true, &at))
+    if (!text_ok(text, len, true, &at))
         return reader_fail(r, mark_of(text, at),
                            "byte 0x%02x: invalid UTF-8, or a control or invisible character",
                            (unsigned char)text[at]);

@@ -13,6 +13,7 @@
 
 #include <yaml.h>
 
+#include "base/text.h"
 #include "config/yaml.h"
 
 struct reader {

@@ -46,7 +46,7 @@ static const struct row rows[] = {
     {"firecracker:\n  vmm: qemu\n", "!it stands at the top level"},
     {"zzzzzzzz: 2\n", "!unknown key \"zzzzzzzz\"; see docs/CONFIG.md"},
     {"a\\\x1b: 1\n", "!1:3: byte 0x1b"},
-    {"\"\\e[2J\": 1\n", "!unknown key \"?[2J\""},
+    {"\"\\e[2J\": 1\n", "!unknown key \"\\x1b[2J\""},
     {"\"\\0\": 1\n", "!1:1: a key contains a NUL byte"},
     {"firecracker.: 2\n", "!unknown key"},
     {": 2\n", "!not valid YAML"},

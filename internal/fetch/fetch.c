@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "fetch/name.h"
 
 enum { STDERR_MAX = 4096, TAIL_MAX = 1024 * 1024 };
@@ -100,22 +101,16 @@ static void *read_archive(void *ctx)
 
 static int guest_failed(const struct ssh_status *st, struct strbuf *errout, struct error *err)
 {
-    char said[400];
     /* GNU tar's last line only says that there were others. */
     char *last = strstr(errout->buf, "\ntar: Exiting with failure status");
     if (last)
         errout->len = (size_t)(last - errout->buf);
     errout->buf[errout->len] = '\0';
-    while (errout->len && errout->buf[errout->len - 1] == '\n')
-        errout->buf[--errout->len] = '\0';
-    for (size_t i = 0; i < errout->len; i++)
-        if (errout->buf[i] == '\n')
-            errout->buf[i] = ';';
-    name_printable(errout->buf, said, sizeof said);
+    text_flatten(errout, COMPLAINT_MAX);
     if (st->signalled)
         return error_set(err, ERR_SSH, 0, "the guest's tar was killed by SIG%s", st->signal);
     return error_set(err, ERR_SSH, 0, "the guest can't send it (exit code %d): %s", st->code,
-                     *said ? said : "no message");
+                     errout->len ? errout->buf : "no message");
 }
 
 /* The transfer was broken off: by the reader, who has the reason; by the user; for lack of

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "fetch/fetch.h"
 
 enum { DEPTH_MAX = 64 };
@@ -25,7 +26,7 @@ enum name_verdict name_clean(const char *name, char *out, size_t size)
         if (!dot && n + len + 2 > size)
             return NAME_HOSTILE;
         for (size_t i = 0; i < len; i++)
-            odd = odd || (unsigned char)p[i] < 0x20 || p[i] == 0x7f;
+            odd = odd || text_is_control(p[i]);
         if (!dot) {
             if (n)
                 out[n++] = '/';
@@ -37,14 +38,6 @@ enum name_verdict name_clean(const char *name, char *out, size_t size)
     }
     out[n] = '\0';
     return odd ? NAME_ODD : NAME_OK;
-}
-
-void name_printable(const char *name, char *out, size_t size)
-{
-    size_t n = 0;
-    for (; name[n] && n + 1 < size; n++)
-        out[n] = (unsigned char)name[n] < 0x20 || (unsigned char)name[n] > 0x7e ? '?' : name[n];
-    out[n] = '\0';
 }
 
 int fetch_check_glob(const char *glob, struct error *err)

@@ -14,9 +14,6 @@ enum name_verdict {
 /* Puts the name without leading and inner "./" and trailing slashes into out ("" for "."). */
 enum name_verdict name_clean(const char *name, char *out, size_t size);
 
-/* The name with everything that could steer a terminal replaced, cut to size. */
-void name_printable(const char *name, char *out, size_t size);
-
 /* ---- obeyed.c ---- */
 
 /* Whether tools of the host obey a file or directory of this name (one component of `len` bytes)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sys/statvfs.h>
 
-#include "fetch/name.h"
+#include "base/text.h"
 
 enum { PART = 20 };
 #define RESERVE_BYTES  (1LL << 30)
@@ -25,7 +25,7 @@ int room_check(int dirfd, int64_t bytes, const char *what, struct error *err)
     char shown[128];
     if (fstatvfs(dirfd, &fs) < 0)
         return 0;
-    name_printable(what, shown, sizeof shown);
+    text_copy(shown, sizeof shown, what);
     int64_t unit = (int64_t)fs.f_frsize;
     int64_t bytes_left = (int64_t)fs.f_bavail * unit;
     int64_t bytes_kept = reserve((int64_t)fs.f_blocks * unit, RESERVE_BYTES);

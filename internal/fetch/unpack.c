@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "fetch/fetch.h"
 #include "fetch/name.h"
 #include "fetch/room.h"
@@ -43,13 +44,13 @@ static void cleanup_reader(struct archive **a)
 static void skip(struct unpack *u, const char *name)
 {
     if (u->res->n_skipped++ == 0)
-        name_printable(name, u->res->first_skipped, sizeof u->res->first_skipped);
+        text_copy(u->res->first_skipped, sizeof u->res->first_skipped, name);
 }
 
 static void leave_obeyed(struct unpack *u, const char *name)
 {
     if (u->res->n_obeyed++ == 0)
-        name_printable(name, u->res->first_obeyed, sizeof u->res->first_obeyed);
+        text_copy(u->res->first_obeyed, sizeof u->res->first_obeyed, name);
 }
 
 static void tell(struct unpack *u)
@@ -100,7 +101,7 @@ static int archive_failed(struct unpack *u, struct error *err)
 {
     char why[200];
     const char *text = archive_error_string(u->reader);
-    name_printable(text ? text : "unknown error", why, sizeof why);
+    text_copy(why, sizeof why, text ? text : "unknown error");
     return error_set(err, ERR_SSH, 0, "the guest's archive can't be read: %s", why);
 }
 
@@ -192,7 +193,7 @@ static int count(struct unpack *u, struct archive_entry *e, struct error *err)
 static int unexpected(const char *name, struct error *err)
 {
     char shown[128];
-    name_printable(name, shown, sizeof shown);
+    text_copy(shown, sizeof shown, name);
     return error_set(err, ERR_SSH, 0, "the guest sent \"%s\", which was not asked for", shown);
 }
 

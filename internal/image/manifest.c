@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/str.h"
+#include "base/text.h"
 
 static const char *const members[] = {
     "schema",     "name",          "kernel", "initrd",       "rootfs",
@@ -16,7 +16,7 @@ static bool is_plain_name(const char *s)
     if (!*s || str_eq(s, ".") || str_eq(s, ".."))
         return false;
     for (; *s; s++)
-        if (*s == '/' || (unsigned char)*s < 0x20 || *s == 0x7f)
+        if (*s == '/' || text_is_control(*s))
             return false;
     return true;
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 
 enum { DEPTH_MAX = 64 };
 
@@ -55,10 +56,8 @@ static void take_name(struct parse *p, const XML_Char **attrs)
         else if (str_eq(attrs[0], "name"))
             name = attrs[1];
     }
-    (void)snprintf(p->name, sizeof p->name, "%s%s%s", class, *class ? "." : "", name);
-    for (char *c = p->name; *c; c++)
-        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
-            *c = '?';
+    _cleanup_free_ char *whole = xasprintf("%s%s%s", class, *class ? "." : "", name);
+    text_copy(p->name, sizeof p->name, whole);
 }
 
 static void on_start(void *ctx, const XML_Char *element, const XML_Char **attrs)

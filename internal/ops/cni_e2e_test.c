@@ -84,9 +84,10 @@ static void test_a_failed_plugin_is_undone_with_those_before_it(void **state)
     (void)state;
     write_plugin("odd", "tuning",
                  "[ \"$CNI_COMMAND\" = ADD ] || exit 0\n"
-                 "echo '{\"cniVersion\":\"1.0.0\",\"code\":77,\"msg\":\"out of luck\"}'; exit 1");
+                 "echo '{\"cniVersion\":\"1.0.0\",\"code\":77,\"msg\":\"out of "
+                 "\\u202eluck\\u001b[2J\"}'; exit 1");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
-    warmup_fails(1, "CNI network box: plugin odd, ADD: code 77: out of luck");
+    warmup_fails(1, "CNI network box: plugin odd, ADD: code 77: out of \\u202eluck\\x1b[2J");
 }
 
 static void test_a_crashed_plugin_is_told_with_its_stderr(void **state)
@@ -94,9 +95,10 @@ static void test_a_crashed_plugin_is_told_with_its_stderr(void **state)
     (void)state;
     write_plugin("odd", "tuning",
                  "[ \"$CNI_COMMAND\" = ADD ] || exit 0\n"
-                 "printf 'panic:\\tno map' >&2; kill -SEGV $$");
+                 "printf 'panic:\\tno map\\033[2J\\233\\ncrabbox-fc: ok' >&2; kill -SEGV $$");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
-    warmup_fails(1, "plugin odd, ADD: killed by signal 11 (Segmentation fault): panic: no map");
+    warmup_fails(1, "plugin odd, ADD: killed by signal 11 (Segmentation fault): panic: no "
+                    "map\\x1b[2J\\x9b; crabbox-fc: ok");
 }
 
 static void test_nonsense_of_a_plugin_is_refused(void **state)

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "fetch/fetch.h"
 #include "ops/hung.h"
 #include "ops/place.h"
@@ -142,10 +143,8 @@ static int guest(struct copy *c, const char *command, const struct ssh_io *strea
         return -1;
     if (st.exited && st.code == 0)
         return 0;
-    for (size_t i = 0; i < errout.len; i++)
-        if ((unsigned char)errout.buf[i] < 0x20 || (unsigned char)errout.buf[i] > 0x7e)
-            errout.buf[i] = ' ';
-    return error_set(err, ERR_SSH, 0, "the guest can't take it (exit code %d): %.400s", st.code,
+    text_flatten(&errout, COMPLAINT_MAX);
+    return error_set(err, ERR_SSH, 0, "the guest can't take it (exit code %d): %s", st.code,
                      errout.len ? errout.buf : "no message");
 }
 
@@ -225,8 +224,7 @@ static int send_dir(struct copy *c, int fd, const char *target, struct error *er
     c->out->bytes = list.bytes;
     c->out->n_skipped = list.n_skipped;
     if (list.first_skipped)
-        (void)str_format(c->out->first_skipped, sizeof c->out->first_skipped, "%.100s",
-                         list.first_skipped);
+        text_copy(c->out->first_skipped, sizeof c->out->first_skipped, list.first_skipped);
     sync_list_free(&list);
     return r;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "lease/store.h"
 #include "ops/doctor_check.h"
 
@@ -57,11 +58,7 @@ static void set_message(struct doctor_check *c, enum doctor_status status, const
                         va_list ap)
 {
     c->status = status;
-    (void)vsnprintf(c->message, sizeof c->message, fmt, ap);
-    /* One line, whatever a program or a file put into it. */
-    for (char *p = c->message; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
+    text_format(c->message, sizeof c->message, fmt, ap);
 }
 
 void check_ok(struct doctor_check *c, const char *fmt, ...)
@@ -270,8 +267,11 @@ void doctor_text(const struct doctor_report *r, bool colour, size_t width, struc
                     doctor_status_name(c->status), colour ? "\033[0m" : "", c->check);
         strbuf_add_wrapped(out, c->message, MESSAGE_AT, MESSAGE_AT, width);
         strbuf_addc(out, '\n');
-        if (*mend && (c->status == DOCTOR_FAILED || c->status == DOCTOR_WARNING))
-            strbuf_addf(out, "%-8s %-11s mend: %s\n", "", "", mend);
+        if (*mend && (c->status == DOCTOR_FAILED || c->status == DOCTOR_WARNING)) {
+            strbuf_addf(out, "%-8s %-11s mend: ", "", "");
+            text_add(out, mend);
+            strbuf_addc(out, '\n');
+        }
     }
     strbuf_addf(out, "%s: %u ok, %u failed, %u warning%s, %u skipped (%lld ms)\n",
                 r->ok ? "ready" : "not ready", count[DOCTOR_OK], count[DOCTOR_FAILED],

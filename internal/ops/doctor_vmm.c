@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "ops/doctor_check.h"
 #include "ops/steps.h"
 #include "sys/confine.h"
@@ -25,28 +26,26 @@
 #define USE_EMULATION "--vmm qemu --qemu-accel tcg"
 
 /* Whom the CPU names as its hypervisor; "none" on bare metal, and on CPUs that can't say. */
-static void hypervisor(char out[static 13])
+static void hypervisor(char *out, size_t size)
 {
-    memcpy(out, "none", 5);
+    (void)str_copy(out, size, "none");
 #if defined(__x86_64__)
     unsigned eax, ebx = 0, ecx = 0, edx = 0;
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & (1u << 31)))
         return;
     __cpuid(0x40000000, eax, ebx, ecx, edx);
-    memcpy(out, &ebx, 4);
-    memcpy(out + 4, &ecx, 4);
-    memcpy(out + 8, &edx, 4);
-    out[12] = '\0';
-    for (char *p = out; *p; p++)
-        if ((unsigned char)*p <= ' ' || (unsigned char)*p > '~')
-            *p = '?';
+    char name[13] = "";
+    memcpy(name, &ebx, 4);
+    memcpy(name + 4, &ecx, 4);
+    memcpy(name + 8, &edx, 4);
+    text_copy(out, size, name);
 #endif
 }
 
 void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct utsname u;
-    char vendor[13];
+    char vendor[64];
     (void)ctx;
     if (uname(&u) < 0) {
         check_fail(c, CLASS_ENV, "the kernel does not say what it is");
@@ -55,7 +54,7 @@ void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "os", "linux");
     check_detail(c, "arch", "%s", u.machine);
     check_detail(c, "kernel", "%s", u.release);
-    hypervisor(vendor);
+    hypervisor(vendor, sizeof vendor);
     check_detail(c, "hypervisor", "%s", vendor);
     if (!str_eq(u.machine, "x86_64")) {
         check_fail(c, CLASS_ENV, "%s hosts are not supported yet", u.machine);

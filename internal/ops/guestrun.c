@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
@@ -38,18 +39,6 @@ static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
     return (ssize_t)n;
 }
 
-/* The guest's words in one line that can't steer a terminal. */
-static void flatten(struct strbuf *sb)
-{
-    while (sb->len && sb->buf[sb->len - 1] == '\n')
-        sb->buf[--sb->len] = '\0';
-    for (size_t i = 0; i < sb->len; i++) {
-        unsigned char c = (unsigned char)sb->buf[i];
-        if (c < 0x20 || c == 0x7f)
-            sb->buf[i] = c == '\n' ? ';' : '?';
-    }
-}
-
 /* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
  * read it has to move; without one only the deadline counts. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
@@ -70,7 +59,7 @@ static int helper(const struct guest_run *g, const char *command, const char *te
         return error_prefix(err, "%s", what);
     if (st.exited && st.code == 0)
         return 0;
-    flatten(&said);
+    text_flatten(&said, COMPLAINT_MAX);
     return error_set(err, ERR_SSH, 0, "%s: %s", what,
                      said.len ? said.buf : "the guest's shell failed without a word");
 }

@@ -279,7 +279,7 @@ static void test_sync_plan(void **state)
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "           4 .gitignore\n");
     bed_assert_has(r.out.buf, "           3 three\n");
-    bed_assert_has(r.out.buf, "           1 bell.\n");
+    bed_assert_has(r.out.buf, "           1 bell\\x07\n");
     assert_null(strstr(r.out.buf, "ignored\n"));
     bed_assert_has(r.err.buf, "3 files, 8 bytes");
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");

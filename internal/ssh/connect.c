@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "ssh/conn.h"
 #include "sys/file.h"
 
@@ -65,14 +66,11 @@ int conn_wait(const struct ssh_conn *c, int vmm_fd, const struct deadline *d, co
     return 0;
 }
 
-/* libssh's reason may quote the guest: nothing of it may steer a terminal. */
+/* libssh's reason may quote the guest. */
 static void reason_of(ssh_session session, char *out, size_t size)
 {
     const char *text = ssh_get_error(session);
-    (void)snprintf(out, size, "%s", text && *text ? text : "connection lost");
-    for (char *p = out; *p; p++)
-        if (*p < 0x20 || *p > 0x7e)
-            *p = '?';
+    text_copy(out, size, text && *text ? text : "connection lost");
 }
 
 int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err)

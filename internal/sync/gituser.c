@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "sync/list.h"
 #include "sys/file.h"
+#include "sys/program.h"
 #include "sys/spawn.h"
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
@@ -66,19 +67,17 @@ static int may_set(const char *path, bool *may, struct error *err)
 
 static int find_git(const char *root, char **out, struct error *err)
 {
-    _cleanup_free_ char *found = spawn_lookup("git");
-    _cleanup_free_ char *real = found && *found == '/' ? realpath(found, NULL) : NULL;
+    char found[PATH_MAX];
+    if (program_locate("git", "the program git", found, err) < 0)
+        return -1;
+    _cleanup_free_ char *real = realpath(found, NULL);
     size_t len = str_eq(root, "/") ? 0 : strlen(root);
-    if (!real)
-        return error_set(err, ERR_ENV, 0,
-                         "git is needed to read your own git configuration and is not in PATH; "
-                         "next: apt-get install git");
-    if (len && strncmp(real, root, len) == 0 && real[len] == '/')
+    if (real && len && strncmp(real, root, len) == 0 && real[len] == '/')
         return error_set(err, ERR_ENV, 0,
                          "the git in PATH is %s, which lies in the tree to be listed; next: take "
                          "that directory out of PATH",
                          real);
-    *out = TAKE_PTR(found);
+    *out = xstrdup(found);
     return 0;
 }
 

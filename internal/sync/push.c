@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sync/pack.h"
 #include "sync/push.h"
 #include "sync/survey.h"
@@ -54,29 +55,15 @@ static void unpack_command(struct strbuf *out, const char *dir, const char *mark
     strbuf_add_shell_quoted(out, marker.buf);
 }
 
-/* The guest's words in one line that can't steer a terminal. */
-static void flatten(struct strbuf *sb)
-{
-    while (sb->len && sb->buf[sb->len - 1] == '\n')
-        sb->buf[--sb->len] = '\0';
-    for (size_t i = 0; i < sb->len; i++) {
-        unsigned char c = (unsigned char)sb->buf[i];
-        if (c == '\n')
-            sb->buf[i] = ';';
-        else if (c < 0x20 || c > 0x7e)
-            sb->buf[i] = '?';
-    }
-}
-
 static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, const char *dir,
                          struct error *err)
 {
-    flatten(errout);
+    text_flatten(errout, COMPLAINT_MAX);
     if (st->signalled)
         return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s was killed by SIG%s", dir,
                          st->signal);
-    return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s failed (exit code %d): %.600s",
-                     dir, st->code, errout->len ? errout->buf : "no message");
+    return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s failed (exit code %d): %s", dir,
+                     st->code, errout->len ? errout->buf : "no message");
 }
 
 int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,

@@ -21,6 +21,9 @@ void *lib_symbol(struct lib *l, const char *name)
     void *found = lib_load(l, &err) == 0 ? dlsym(l->handle, name) : NULL;
     if (found)
         return found;
-    (void)fprintf(stderr, "crabbox-fc: %s\n", error_is_set(&err) ? err.msg : dlerror());
+    const char *why = error_is_set(&err) ? NULL : dlerror();
+    if (!error_is_set(&err))
+        error_fill(&err, ERR_ENV, 0, "%s", why ? why : name);
+    (void)fprintf(stderr, "crabbox-fc: %s\n", err.msg);
     abort();
 }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "sys/confine.h"
 #include "sys/file.h"
 #include "vmm/logcap.h"
@@ -113,12 +114,13 @@ static int say_ended(const char *name, const char *doing, const struct exit_stat
     _cleanup_strbuf_ struct strbuf tail = STRBUF_INIT;
     const char *meaning = st && st->exited && words ? words(st->code) : NULL;
     vmm_log_tail(dirfd, TAIL_MAX, &tail);
+    text_flatten(&tail, COMPLAINT_MAX);
     if (st)
         (void)exit_status_text(st, text, sizeof text);
     error_clear(err);
     return error_set(err, ERR_VMM, 0, "%s ended while it was %s%s%s%s%s%s%s%s", name, doing,
                      st ? ": " : "", text, meaning ? " (" : "", meaning ? meaning : "",
-                     meaning ? ")" : "", tail.len ? "\n" : "; its logs are empty", tail.buf);
+                     meaning ? ")" : "", tail.len ? "; " : "; its logs are empty", tail.buf);
 }
 
 /* How long an end is waited for: not at all where the failure already has another reason. */
@@ -178,12 +180,11 @@ static int version_word(const char *text, const char *prefix, char *version, siz
     const char *p = text + strlen(prefix);
     if (*p == 'v')
         p++;
-    size_t n = strcspn(p, " \t\r\n");
+    size_t at, n = strcspn(p, " \t\r\n");
     if (n == 0 || n >= size || !isdigit((unsigned char)*p))
         return -1;
-    for (size_t i = 0; i < n; i++)
-        if (!isgraph((unsigned char)p[i]))
-            return -1;
+    if (!text_ok(p, n, false, &at))
+        return -1;
     memcpy(version, p, n);
     version[n] = '\0';
     return 0;

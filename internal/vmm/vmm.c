@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define ASK_MS 2000 /* for the VMM to take a request to end; the grace is the guest's */
 
@@ -103,16 +104,10 @@ int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
     return 0;
 }
 
-/* Log text is the guest's word: control bytes and terminal sequences are taken out. */
+/* Log text is the guest's word. */
 static void add_plain(struct strbuf *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f))
-            strbuf_addc(out, (char)c);
-        else if (c != '\r')
-            strbuf_addc(out, '?');
-    }
+    text_add_lines(out, text, len);
     if (out->len && out->buf[out->len - 1] != '\n')
         strbuf_addc(out, '\n');
 }

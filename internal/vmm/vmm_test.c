@@ -136,7 +136,8 @@ static void tail_is_plain_text(void **state)
              "a\x1b]0;title\x07\r\nb\x9b"
              "c\tend");
     vmm_log_tail(f->dirfd, 100, &out);
-    assert_string_equal(out.buf, "vmm.log:\none\ntwo\nconsole.log:\na?]0;title?\nb?c\tend\n");
+    assert_string_equal(out.buf,
+                        "vmm.log:\none\ntwo\nconsole.log:\na\\x1b]0;title\\x07\nb\\x9bc\tend\n");
 }
 
 static void tail_is_bounded_and_begins_at_a_line(void **state)
