@@ -90,6 +90,25 @@ static void test_directories(void **state)
     e2e_guest("box", "! find / -xdev -name ran | grep -q .");
 }
 
+/* What was fine when the run began is looked at again when the files come. */
+static void test_link_made_meanwhile(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "rm -f artifacts got p q; mkfifo p q\n"
+        "\"$0\" run --id box --no-sync -q \"$@\" -- sh -c 'echo started; cat' <p >q 2>err & "
+        "pid=$!\n"
+        "exec 3>p; read line <q; ln -s ../away/dir got; ln -s ../away/dir artifacts; exec 3>&-\n"
+        "code=0; wait $pid || code=$?; test $code -eq 2\n"
+        "grep -q 'is a symbolic link in the working tree' err";
+    E2E_EXEC_OK("sh", "-ec", script, bed.program, "--download", "out/f=got/new");
+    E2E_EXEC_OK("sh", "-ec", script, bed.program, "--download", "out=got");
+    E2E_EXEC_OK("sh", "-ec", script, bed.program, "--artifact-glob", "out/*");
+    E2E_EXEC_OK("sh", "-ec", script, bed.program, "--artifact-glob", "out/*", "--artifact-dir",
+                "got/a/b");
+    assert_untouched();
+}
+
 static void refused_cp(const char *from, const char *to)
 {
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", from, to);
@@ -271,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup(test_files_that_are_read, fresh),
         cmocka_unit_test_setup(test_files_that_are_written, fresh),
         cmocka_unit_test_setup(test_directories, fresh),
+        cmocka_unit_test_setup(test_link_made_meanwhile, fresh),
         cmocka_unit_test_setup(test_cp, fresh),
         cmocka_unit_test_setup(test_tree_of_dir, fresh),
         cmocka_unit_test_setup(test_what_goes_in, fresh),
