@@ -37,10 +37,10 @@ struct rootfs_info {
     bool needs_recovery; /* ext4 with a journal to replay: can't be mounted read-only */
 };
 
-/* Opens for reading a file that has to be regular and not empty: a FIFO does not hang, a
- * directory, a device, a loop of symlinks and an empty file each get their own message; so does one
- * that another user could replace (ERR_TRUST). `what` is "kernel", "root filesystem" …; returns the
- * descriptor and the size. */
+/* Opens for reading a file that has to be regular and not empty: a FIFO does not hang, a directory,
+ * a device, a loop of symlinks and an empty file each get their own message; so does one that
+ * another user could replace (ERR_TRUST). `what` is "kernel", "root filesystem" and the like;
+ * returns the descriptor and the size. */
 int probe_open(const char *path, const char *what, int64_t *size, struct error *err);
 
 int probe_kernel(int fd, const char *path, struct kernel_info *out, struct error *err);

@@ -302,6 +302,23 @@ static void test_a_plugin_sees_only_what_is_its_own(void **state)
     stop_ok();
 }
 
+/* Also long after warmup has looked: what would undo the lease runs as root too. */
+static void test_a_plugin_that_others_could_replace_is_not_run(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "[ $CNI_COMMAND = ADD ] && " HAND_ON "\necho \"$CNI_COMMAND\" >>\"$dir/ran\"");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    e2e_warmup("a");
+    E2E_EXEC_OK("sh", "-ec", "rm ../ran; chown nobody \"$0/odd\"", bin);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
+    assert_true(r.st.exited && r.st.code != 0);
+    bed_assert_has(r.err.buf, "/odd is owned by uid 65534 (nobody); next: ");
+    E2E_EXEC_OK("sh", "-ec", "! test -e ../ran; chown root \"$0/odd\"", bin);
+    stop_ok();
+    E2E_EXEC_OK("sh", "-ec", "grep DEL ../ran; rm ../ran");
+}
+
 static void test_entries_for_the_tap_are_not_needed(void **state)
 {
     (void)state;
@@ -413,6 +430,7 @@ int main(void)
         E2E_TEST(test_a_del_that_was_interrupted_converges),
         E2E_TEST(test_check_is_heeded),
         E2E_TEST(test_a_plugin_sees_only_what_is_its_own),
+        E2E_TEST(test_a_plugin_that_others_could_replace_is_not_run),
         E2E_TEST(test_entries_for_the_tap_are_not_needed),
         E2E_TEST(test_peers_are_reached_where_that_is_asked_for),
         E2E_TEST(test_peers_have_no_meaning_without_a_chain),

@@ -216,17 +216,25 @@ const char *step_vmm_binary(const struct config *cfg)
     return str_eq(cfg->vmm, vmm_qemu.name) ? cfg->qemu.binary : cfg->firecracker.binary;
 }
 
+/* What runs may be another program than the one that was found: that one may be a script. */
+static int vmm_check_owner(const char *exe, struct error *err)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink(exe, path, sizeof path - 1);
+    _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
+    if (n < 0 || fd < 0)
+        return error_set(err, ERR_IO, errno, "open the program of the VMM");
+    path[n] = '\0';
+    return trusted_fd(fd, path, VMM_PROGRAM, err) < 0 ? -1
+                                                      : trusted_path(NULL, path, VMM_PROGRAM, err);
+}
+
 /* The VMM has opened its files and is itself an open file: what was checked is what it has. */
-static int vmm_check_pins(const struct step_ctx *c, struct error *err)
+static int vmm_check_files(const struct step_ctx *c, struct error *err)
 {
     char exe[64];
     (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)c->lease.vmm.proc.pid);
-    if (image_unchanged(&c->image, err) < 0)
-        return -1;
-    _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, ERR_IO, errno, "open the program of the VMM");
-    if (trusted_fd(fd, c->vmm_path, VMM_PROGRAM, err) < 0)
+    if (image_unchanged(&c->image, err) < 0 || vmm_check_owner(exe, err) < 0)
         return -1;
     return c->vmm_pin.sha256[0] ? pinned_unchanged(&c->vmm_pin, exe, err) : 0;
 }
@@ -266,7 +274,7 @@ static int vmm_apply(void *ctx, struct error *err)
         return -1;
     }
     c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
-    return c->vmm_fd < 0 ? -1 : vmm_check_pins(c, err);
+    return c->vmm_fd < 0 ? -1 : vmm_check_files(c, err);
 }
 
 static int vmm_undo(void *ctx, struct error *err)

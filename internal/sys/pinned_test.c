@@ -93,6 +93,21 @@ static void test_another_file_is_refused(void **state)
                         "8810ad581e59f2bc3928b261707a71308f7e139eb04820366dc4d5c18d980225");
 }
 
+/* Nothing that is remembered helps: who may write it could change it the next moment. */
+static void test_a_file_that_others_may_write_is_refused(void **state)
+{
+    (void)state;
+    accepted();
+    assert_int_equal(chmod(path, 0602), 0);
+    refused(ERR_TRUST, "can be changed by any user");
+    assert_int_equal(chmod(path, 0600), 0);
+    accepted();
+    if (geteuid() != 0)
+        return;
+    assert_int_equal(chown(path, 54321, 0), 0);
+    refused(ERR_TRUST, "is owned by uid 54321");
+}
+
 /* Same size, same time of modification: only the time of the inode's change gives it away. */
 static void test_a_change_that_hides_is_seen(void **state)
 {
@@ -193,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_the_right_file_is_read_once),
         T(test_another_file_is_refused),
+        T(test_a_file_that_others_may_write_is_refused),
         T(test_a_change_that_hides_is_seen),
         T(test_a_file_put_in_its_place_is_seen),
         T(test_a_fresh_file_is_not_remembered),

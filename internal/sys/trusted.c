@@ -82,12 +82,15 @@ static bool members_trusted(const struct trusted_who *who, gid_t gid)
 /* Nobody but trusted users has the group as their first one. */
 static bool first_group_of_trusted_only(const struct trusted_who *who, gid_t gid)
 {
+    char buf[NSS_SIZE];
+    struct passwd user, *u = NULL;
     bool only = true;
+    int r;
     setpwent();
-    for (const struct passwd *u; only && (u = getpwent());)
-        only = u->pw_gid != gid || trusted_owner(who, u->pw_uid);
+    while (only && (r = getpwent_r(&user, buf, sizeof buf, &u)) == 0)
+        only = user.pw_gid != gid || trusted_owner(who, user.pw_uid);
     endpwent();
-    return only;
+    return only && r == ENOENT; /* read to the end */
 }
 
 /* A group that can write is as good as its owner where it is root's, or the owner's own. That a
