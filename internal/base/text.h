@@ -41,8 +41,9 @@ void text_copy(char *dst, size_t size, const char *src);
 void text_format(char *dst, size_t size, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
-/* What a program complained of, for the end of a message: one line, "; " between its lines and spaces
- * for tabs, at most `max` bytes. COMPLAINT_MAX leaves room for the words of the message itself. */
+/* What a program complained of, for the end of a message: one line, "; " between its lines and
+ * spaces for tabs, at most `max` bytes. COMPLAINT_MAX leaves room for the words of the message
+ * itself. */
 #define COMPLAINT_MAX 600
 void text_flatten(struct strbuf *sb, size_t max);
 
