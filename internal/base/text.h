@@ -47,16 +47,14 @@ void text_format(char *dst, size_t size, const char *fmt, va_list ap)
 #define COMPLAINT_MAX 600
 void text_flatten(struct strbuf *sb, size_t max);
 
-/* Within an expression: a word or a line, of a long one its beginning; and a path or a place, of a
- * long one its end, so that what is said about it still fits. Valid within the full expression. */
+/* Within an expression: a path or a place; of a long one only the end, so that what is said about
+ * it still fits. Valid within the full expression. */
 #define SHOWN_MAX 240
 struct shown {
     char text[SHOWN_MAX];
 };
-struct shown text_shown(const char *s);
 struct shown text_shown_path(const char *path);
-#define SHOWN_LINE(s) (text_shown(s).text)
-#define SHOWN(path)   (text_shown_path(path).text)
+#define SHOWN(path) (text_shown_path(path).text)
 
 /* ---- lines ---- */
 
