@@ -233,13 +233,6 @@ void text_flatten(struct strbuf *sb, size_t max)
     strbuf_adds(sb, shown);
 }
 
-struct shown text_shown(const char *s)
-{
-    struct shown out;
-    text_copy(out.text, sizeof out.text, s);
-    return out;
-}
-
 struct shown text_shown_path(const char *path)
 {
     struct shown out = {"..."};

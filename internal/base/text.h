@@ -41,21 +41,20 @@ void text_copy(char *dst, size_t size, const char *src);
 void text_format(char *dst, size_t size, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
-/* What a program complained of, for the end of a message: one line, "; " between its lines and spaces
- * for tabs, at most `max` bytes. COMPLAINT_MAX leaves room for the words of the message itself. */
+/* What a program complained of, for the end of a message: one line, "; " between its lines and
+ * spaces for tabs, at most `max` bytes. COMPLAINT_MAX leaves room for the words of the message
+ * itself. */
 #define COMPLAINT_MAX 600
 void text_flatten(struct strbuf *sb, size_t max);
 
-/* Within an expression: a word or a line, of a long one its beginning; and a path or a place, of a
- * long one its end, so that what is said about it still fits. Valid within the full expression. */
+/* Within an expression: a path or a place; of a long one only the end, so that what is said about
+ * it still fits. Valid within the full expression. */
 #define SHOWN_MAX 240
 struct shown {
     char text[SHOWN_MAX];
 };
-struct shown text_shown(const char *s);
 struct shown text_shown_path(const char *path);
-#define SHOWN_LINE(s) (text_shown(s).text)
-#define SHOWN(path)   (text_shown_path(path).text)
+#define SHOWN(path) (text_shown_path(path).text)
 
 /* ---- lines ---- */
 
