@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "fetch/fetch.h"
 #include "fetch/name.h"
 #include "sys/file.h"
@@ -133,7 +134,9 @@ static void test_in_a_directory(void **state)
             fail_msg("%s: %s", planted[i], err.msg);
         if (res.n_obeyed != 1 || res.n_files != 1 || exists(p, where))
             fail_msg("%s was taken", planted[i]);
-        assert_int_equal(strlen(res.first_obeyed), strlen(planted[i]));
+        _cleanup_strbuf_ struct strbuf shown = STRBUF_INIT;
+        text_add(&shown, planted[i]);
+        assert_string_equal(res.first_obeyed, shown.buf);
     }
     for (size_t i = 0; i < ARRAY_LEN(harmless); i++) {
         const char *const names[] = {"./", harmless[i]};
