@@ -38,11 +38,12 @@
 #include "sys/beneath.h"
 
 enum {
-    INDEX_MAX = 512 * 1024 * 1024,
-    PATTERNS_MAX = 1024 * 1024, /* of one .gitignore */
-    NESTING_MAX = 32,           /* submodules in submodules */
-    DEPTH_MAX = 100,            /* directories in directories; each is open meanwhile */
-    LOOK_EVERY = 1000,          /* entries between two looks at the deadline */
+    INDEX_MAX = 128 * 1024 * 1024, /* a million files */
+    PATTERNS_MAX = 1024 * 1024,    /* of one .gitignore */
+    HELD_MAX = 4 * 1024 * 1024,    /* of all on the way to a directory */
+    NESTING_MAX = 32,              /* submodules in submodules */
+    DEPTH_MAX = 100,               /* directories in directories; each is open meanwhile */
+    LOOK_EVERY = 1000,             /* entries between two looks at the deadline */
 };
 
 /* One repository of the tree. */
@@ -55,6 +56,7 @@ struct git_scan {
     unsigned nesting;
     struct gitindex index;
     size_t seen;
+    size_t held; /* bytes of the .gitignore files on the way to where the walk is */
 };
 
 static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
@@ -219,6 +221,11 @@ static int read_patterns(struct git_scan *g, int fd, const char *dir, struct git
     }
     if (tree_read(fd, name, *dir ? dir : g->s->list->root, PATTERNS_MAX, &text, err) < 0)
         return -1;
+    if (g->held + text.len > HELD_MAX)
+        return error_set(err, ERR_SYNC, 0,
+                         "%s and those above it have more than %d bytes; next: sync.exclude, or "
+                         "--no-sync",
+                         path, HELD_MAX);
     return parse_patterns(own, &text, dir, name, err) < 0 ? -1 : 1;
 }
 
@@ -298,10 +305,12 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
         return r;
     own.above = above;
     own.base = path->len ? path->len + 1 : 0;
+    g->held += own.bytes;
     for (struct dirent *e; (e = readdir(dir));)
         if (stop_asked(g, err) < 0 ||
             other_entry(g, dirfd(dir), e, path, own.n ? &own : above, tracked, depth, err) < 0)
             return -1;
+    g->held -= own.bytes;
     return 0;
 }
 

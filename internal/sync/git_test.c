@@ -119,9 +119,9 @@ static void test_kinds_of_index(void **state)
         /* a conflict has three entries for a path */
         INIT SOME_FILES "git commit -qm 1; git checkout -qb o; echo o >a; git commit -qam 2; git "
                         "checkout -q main; echo m >a; git commit -qam 3; git merge -q o || true",
-        INIT SOME_FILES
-        "git update-index --assume-unchanged a; rm -r d; ln -s /etc d; rm c; mkdir c; "
-        "echo x >c/x; echo x >c/x.o",
+        INIT SOME_FILES "git update-index --assume-unchanged a; rm -r d; mkdir ../empty; ln -s "
+                        "../empty d; rm c; mkdir c; "
+                        "echo x >c/x; echo x >c/x.o",
         INIT SOME_FILES "git config index.threads 2; git config index.recordOffsetTable true; "
                         "git update-index --index-version 4; touch n; git add n",
     };
@@ -248,6 +248,20 @@ static void test_a_pattern_made_to_be_slow(void **state)
     struct error err = ERROR_INIT;
     assert_int_equal(sync_scan(dir, NULL, NULL, NULL, &l, &err), -1);
     assert_non_null(strstr(err.msg, ".gitignore has a line of more than"));
+}
+
+/* Pattern files are held as long as the walk is below them. */
+static void test_pattern_files_without_end(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "endless",
+        INIT "yes '?x' | head -c 999999 >../many; d=.; for i in 1 2 3 4 5 6; do "
+             "cp ../many $d/.gitignore; d=$d/d; mkdir $d; done; touch $d/f");
+    synckit_assert_refused(dir, "d/d/d/d/.gitignore and those above it have more than");
+    synckit_sh(dir, "rm d/d/.gitignore d/d/d/.gitignore", NULL);
+    synckit_assert_listed(dir, ".gitignore\nd/.gitignore\nd/d/d/d/.gitignore\n"
+                               "d/d/d/d/d/.gitignore\nd/d/d/d/d/d/f\n");
 }
 
 /* From the deepest .gitignore to info/exclude to the user's own. */
@@ -470,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_kinds_of_index),
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_a_pattern_made_to_be_slow),
+        cmocka_unit_test(test_pattern_files_without_end),
         cmocka_unit_test(test_order_of_pattern_files),
         cmocka_unit_test(test_index_that_names_what_it_may_not),
         cmocka_unit_test(test_damaged_index),

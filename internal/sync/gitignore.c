@@ -205,7 +205,7 @@ static bool match_tokens(const struct gitignore_pattern *pat, const char *text)
         for (size_t i = 0; i < n; i++)
             if (now[i])
                 step(pat, i, (unsigned char)*text, next);
-        if (!memchr(next, true, n + 1))
+        if (!memchr(next, 1, n + 1))
             return false;
         bool *swap = now;
         now = next;
@@ -293,6 +293,7 @@ static void add_pattern(struct gitignore *g, const char *line)
 int gitignore_parse(struct gitignore *g, const char *text, size_t len)
 {
     const char *end = text + len;
+    g->bytes += len;
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         text += 3;
     while (text < end) {

@@ -28,6 +28,7 @@ struct gitignore_pattern {
 struct gitignore {
     struct gitignore_pattern *patterns; /* owned */
     size_t n, alloc;
+    size_t bytes; /* of text that it was made from */
     size_t base;
     const struct gitignore *above;
 };

@@ -16,7 +16,7 @@ enum {
     SKIP_WORKTREE = 0x4000, /* in those */
     ENTRIES_MAX = 10000000,
     NAME_MAX_BYTES = 65536,
-    NAMES_MAX_BYTES = 512 * 1024 * 1024, /* together: version 4 can say much in a few bytes */
+    NAMES_MAX_BYTES = 128 * 1024 * 1024, /* together: version 4 can say much in a few bytes */
 };
 
 /* Of struct gitindex.change. */
