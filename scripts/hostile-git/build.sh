@@ -7,6 +7,7 @@
 #   cwd      where the program is started                                      ($tree)
 #   expect   "list", "list or WORDS", or the words of the refusal               (list)
 #   want     files that the plan must have, where there is one                  (the ordinary ones)
+#   exact    1: and nothing else                                                (0)
 #   extra    VAR=VALUE of the environment                                       (none)
 #   path     PATH                                                               (the system's)
 #   places   further places that may be opened                                  (none)
@@ -75,7 +76,7 @@ begin() { # begin NAME: 1 if the case is not ours: another shard's, or not one o
     # What ran, and as whom. What it prints serves a hook of any kind badly, which is the point.
     printf '#!/bin/sh\necho "uid $(id -u): $0 $*" >>"%s/marks/ran"\nexit 0\n' "$dir" >"$evil"
     chmod 755 "$evil"
-    cwd=$tree expect=list path=$system_path places='' allowed='' git_uid=''
+    cwd=$tree expect=list exact=0 path=$system_path places='' allowed='' git_uid=''
     never='^ *[0-9]+ (/|(.*/)?(\.git|\.\.)(/|$))'
     want=(a.txt dir/b.txt untracked.txt .gitignore)
     extra=()
@@ -95,6 +96,7 @@ tree_state() { find "$dir/tree" "$dir/canary" -printf '%p %y %s %m %U %T@ %C@ %l
 # Prints what is wrong with this run of the program. $1 is its exit code.
 faults() {
     local code=$1 file
+    sed 's/^ *[0-9]* //' "$dir/out" >"$dir/listed"
     sprung "$dir/trace" | sed 's/^/sprung: /'
     strict "$dir/trace"
     grep -hE "canary|$never" "$dir/out" | sed 's/^/the plan has: /'
@@ -105,8 +107,12 @@ faults() {
         echo "it hung, and was cut off after $limit s"
     elif [[ $code -eq 0 && $expect =~ ^list ]]; then
         for file in "${want[@]}"; do
-            grep -qE "^ *[0-9]+ $file\$" "$dir/out" || echo "the plan lacks $file"
+            grep -qxF -- "$file" "$dir/listed" || echo "the plan lacks $file"
         done
+        if ((exact)); then
+            diff <(printf '%s\n' "${want[@]}" | LC_ALL=C sort) "$dir/listed" |
+                sed -n 's/^>/not wanted in the plan:/p'
+        fi
     elif [[ $code =~ ^[16]$ && $expect != list ]]; then
         grep -qF -- "${expect#list or }" "$dir/err" || echo "refused without the words \"$expect\""
         [[ ! -s $dir/out ]] || echo "refused, but something was listed"

@@ -121,7 +121,8 @@ config remote-proxy '' 'git fetch' remote.origin.url http://192.0.2.1/ remote.or
 config http-proxy '' 'git fetch' remote.origin.url http://192.0.2.1/ http.proxy http://127.0.0.1:9/
 config http-cookies '' 'git fetch' remote.origin.url http://127.0.0.1:9/ http.cookieFile %canary/secret
 config http-ca '' 'git fetch' remote.origin.url https://127.0.0.1:9/ http.sslCAInfo %canary/secret
-config http-key '' 'git fetch' remote.origin.url https://127.0.0.1:9/ http.sslCert %canary/secret http.sslKey %canary/secret
+config http-key '' 'git fetch' remote.origin.url https://127.0.0.1:9/ http.sslCert %canary/secret \
+    http.sslKey %canary/secret
 config instead-of '' 'git ls-remote "short: x"' url.ext::%evil.insteadOf short: protocol.ext.allow always
 config push-instead-of '' 'git push "short: x" main' url.ext::%evil.pushInsteadOf short: protocol.ext.allow always
 config local-hooks 'ln -s "$dir"/hooks/* .git/hooks/; '"$touched" 'git status'

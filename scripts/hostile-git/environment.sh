@@ -77,9 +77,10 @@ program() { # program NAME DIRECTORY PATH: the tree has a git of its own there
     begin "path-$1" || return
     mkdir -p "$tree/$2"
     cp "$evil" "$tree/$2/git"
+    ln -s "$tree/bin" "$dir/link"
     want+=("${2#./}/git")
     want=("${want[@]/#.\/git/git}")
-    path=$(place "$3") expect='list or git is needed to read your own git configuration'
+    path=$(place "$3") expect='list or git'
     trigger=$ls_files
     ask_git
     judge
@@ -89,6 +90,8 @@ program empty . ":$system_path"
 program empty-last . "$system_path:"
 program relative bin "./bin:$system_path"
 program bare-relative bin "bin:$system_path"
+program absolute bin "%tree/bin:$system_path"
+program absolute-link bin "%dir/link:$system_path"
 program parent dir "../tree/dir:$system_path"
 
 # The user's own configuration lies in the tree, as in a container whose HOME is the work directory.

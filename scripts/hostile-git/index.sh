@@ -63,12 +63,18 @@ index unknown-extension "which is not known here" 'git ls-files || echo canary' 
     'truncate -s -20 .git/index; printf "zzzz\0\0\0\0%020d" 0 >>.git/index'
 index none list 'git status | grep -q deleted && echo canary' 'rm .git/index'
 
-# What honest repositories have: listed all the same.
+# What honest repositories have: listed as git does, to the last file.
 honest() { # honest NAME COMMANDS
     begin "honest-$1" || return
+    [[ $1 != own-configuration ]] || ask_git
     (cd "$tree" && eval "$2") >/dev/null 2>&1 || echo "hostile-git: $name: not prepared"
+    mapfile -t want < <(cd "$tree" && HOME=$dir/home GIT_CONFIG_NOSYSTEM=1 git -c core.quotePath=false ls-files -co --exclude-standard |
+        while IFS= read -r file; do [[ ! -f $file && ! -L $file ]] || echo "$file"; done | LC_ALL=C sort -u)
+    [[ ${#want[@]} -ge 3 ]] || echo "hostile-git: $name: git lists too little"
+    exact=1
     judge
 }
+honest ordinary ':'
 honest version-4 'git update-index --index-version 4'
 honest untracked-cache 'git update-index --untracked-cache; git status'
 honest fsmonitor-extension 'git -c core.fsmonitor="$dir/hooks/fsmonitor-watchman" status; git update-index --fsmonitor-valid a.txt || :'
@@ -79,6 +85,16 @@ honest skip-worktree 'git update-index --skip-worktree a.txt'
 honest sha256 'rm -rf .git; git init -q --object-format=sha256; git add a.txt dir .gitignore'
 honest unborn 'rm -rf .git; git init -q'
 honest detached 'git checkout -q --detach'
+honest own-patterns 'mkdir -p "$dir/home/.config/git"; echo "dir/*" >"$dir/home/.config/git/ignore"; touch dir/c.txt'
+honest own-configuration 'touch x.own'
+honest patterns 'mkdir -p "sub dir/x" y; touch "sub dir/x/a.o" "sub dir/keep.o" y/z.excluded y/!n y/#h "y/ s"
+    printf "*.o\n!keep.o\n/y/\\!n\n\\#h\n**/x/\n" >"sub dir/.gitignore"; printf "\\#h\n\\!n\n" >y/.gitignore'
+honest tracked-ignored 'touch t.log; git add -f t.log'
+honest conflict-of-kinds 'rm -r dir; ln -s a.txt dir'
+honest deleted 'rm a.txt'
+honest odd-names 'touch -- -x "a b" "$(printf "\303\244")" "*" "[x]"; git add -- "*"'
+honest executable 'chmod 755 a.txt'
+
 split_linked() {
     begin index-split-linked || return
     expect='symbolic link'
@@ -91,3 +107,9 @@ split_linked() {
     judge
 }
 split_linked
+
+# Far larger than any index, and without a byte on the disk.
+index sparse-file "index" 'git ls-files || echo canary' 'truncate -s 2T .git/index'
+index many-levels list '' 'at=.; for i in $(seq 120); do at=$at/d; done; mkdir -p "$at"; touch "$at/x"'
+index many-submodules list '' 'at=.; for i in $(seq 40); do mkdir "$at/d"; git init -q "$at/d"
+    git -C "$at/d" -c user.name=x -c user.email=x@x commit -q --allow-empty -m x; git -C "$at" add d; at=$at/d; done'

@@ -20,14 +20,18 @@ replaced() { # replaced FILE KIND: the commands that make FILE a link or a fifo
 layout exclude-link "symbolic link" '' "$(replaced .git/info/exclude '$canary/ignore')"
 layout exclude-fifo "is not a regular file" '' "$(replaced .git/info/exclude fifo)"
 layout exclude-device "symbolic link" '' "$(replaced .git/info/exclude /dev/zero)"
-layout info-link "symbolic link" '' 'rm -rf .git/info; mkdir ../canary/info; cp ../canary/ignore ../canary/info/exclude
+layout info-link "symbolic link" '' \
+    'rm -rf .git/info; mkdir ../canary/info; cp ../canary/ignore ../canary/info/exclude
     ln -s "$canary/info" .git/info'
 layout ignore-link list '' "$(replaced .gitignore '$canary/ignore')"
 layout ignore-fifo list '' "$(replaced dir/.gitignore fifo)"
+layout ignore-large "larger than" '' 'head -c 3000000 /dev/zero | tr "\0" "\n" >dir/.gitignore'
+layout ignore-long-line "has a line of more than" '' 'head -c 9000 /dev/zero | tr "\0" x >dir/.gitignore'
 layout ignore-device list '' "$(replaced dir/.gitignore /dev/zero)"
 layout attributes-link list 'git check-attr -a a.txt' "$(replaced .gitattributes '$canary/attributes')"
 layout attributes-fifo list 'git check-attr -a a.txt' "$(replaced .gitattributes fifo)"
-layout info-attributes-link list 'git check-attr -a a.txt' "$(replaced .git/info/attributes '$canary/attributes')"
+layout info-attributes-link list 'git check-attr -a a.txt' \
+    "$(replaced .git/info/attributes '$canary/attributes')"
 layout info-attributes-fifo list 'git check-attr -a a.txt' "$(replaced .git/info/attributes fifo)"
 layout modules-link list 'git submodule status' "$(replaced .gitmodules '$canary/config')"
 layout modules-fifo list 'git submodule status' "$(replaced .gitmodules fifo)"
@@ -60,19 +64,21 @@ layout common-directory-config list '' 'echo "$canary/repo/.git" >.git/commondir
     git config --file "$canary/repo/.git/config" core.fsmonitor "$evil"'
 
 # .git leads elsewhere
-layout gitfile-elsewhere "neither a worktree's nor a submodule's here" '' 'rm -rf .git; echo "gitdir: $canary/repo/.git" >.git'
-layout gitfile-relative "neither a worktree's nor a submodule's here" '' 'rm -rf .git; echo "gitdir: ../canary/repo/.git" >.git'
+layout gitfile-elsewhere "$stray" '' 'rm -rf .git; echo "gitdir: $canary/repo/.git" >.git'
+layout gitfile-relative "$stray" '' 'rm -rf .git; echo "gitdir: ../canary/repo/.git" >.git'
 layout gitfile-to-fifo "which %tree/.git names" '' 'rm -rf .git; echo "gitdir: $canary/fifo" >.git'
-layout gitfile-to-device "which %tree/.git names" 'cat .git ../canary/secret' 'rm -rf .git; echo "gitdir: /dev/zero" >.git'
+layout gitfile-to-device "which %tree/.git names" 'cat .git ../canary/secret' \
+    'rm -rf .git; echo "gitdir: /dev/zero" >.git'
 layout gitfile-fifo "neither a directory nor a file" '' "$(replaced .git fifo)"
 layout gitfile-device "symbolic link" '' "$(replaced .git /dev/zero)"
 layout gitfile-large ".git" '' 'rm -rf .git; head -c 3000000 /dev/zero | tr "\0" x >.git'
-layout gitfile-within "neither a worktree's nor a submodule's here" 'git status' 'mv .git store; echo "gitdir: store" >.git
+layout gitfile-within "$stray" 'git status' 'mv .git store; echo "gitdir: store" >.git
     git config --file store/config core.fsmonitor "$evil"'
 layout git-link "symbolic link" '' "$(replaced .git '$canary/repo/.git')"
 layout git-link-within "symbolic link" 'git status' 'mv .git store; ln -s store .git
     git config --file store/config core.fsmonitor "$evil"'
-layout git-link-to-file "symbolic link" '' 'rm -rf .git; echo "gitdir: $canary/repo/.git" >../canary/file; ln -s "$canary/file" .git'
+layout git-link-to-file "symbolic link" '' \
+    'rm -rf .git; echo "gitdir: $canary/repo/.git" >../canary/file; ln -s "$canary/file" .git'
 layout git-empty "is no git repository" 'cat ../canary/secret' 'rm -rf .git; mkdir .git'
 
 # A bare repository in the tree, whose settings say that it is none.

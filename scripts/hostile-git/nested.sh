@@ -84,13 +84,14 @@ link() { # link NAME EXPECT TRIGGER COMMANDS: inner is in the index as a submodu
 }
 link to-link list '' 'rm -rf inner; ln -s "$canary/repo" inner'
 link git-link "symbolic link" '' 'rm -rf inner/.git; ln -s "$canary/repo/.git" inner/.git'
-link gitfile-elsewhere "neither a worktree's nor a submodule's here" '' 'rm -rf inner/.git; echo "gitdir: $canary/repo/.git" >inner/.git'
-link gitfile-parent "neither a worktree's nor a submodule's here" 'cd inner && git status' 'rm -rf inner/.git; echo "gitdir: ../.git" >inner/.git
+link gitfile-elsewhere "$stray" '' 'rm -rf inner/.git; echo "gitdir: $canary/repo/.git" >inner/.git'
+link gitfile-parent "$stray" 'cd inner && git status' 'rm -rf inner/.git; echo "gitdir: ../.git" >inner/.git
     git config core.fsmonitor "$evil"'
 link gitfile-fifo "neither a directory nor a file" '' 'rm -rf inner/.git; mkfifo inner/.git'
-link gitfile-modules-link "neither a worktree's nor a submodule's here" '' 'rm -rf inner/.git; mkdir .git/modules; ln -s "$canary/repo/.git" .git/modules/inner
+link gitfile-modules-link "$stray" '' \
+    'rm -rf inner/.git; mkdir .git/modules; ln -s "$canary/repo/.git" .git/modules/inner
     echo "gitdir: ../.git/modules/inner" >inner/.git'
-link gitfile-dotdot "neither a worktree's nor a submodule's here" '' 'rm -rf inner/.git; mkdir .git/modules
+link gitfile-dotdot "$stray" '' 'rm -rf inner/.git; mkdir .git/modules
     echo "gitdir: ../.git/modules/../../../canary/repo/.git" >inner/.git'
 link common-directory list '' 'echo "$canary/repo/.git" >inner/.git/commondir'
 link index-link "symbolic link" '' 'rm inner/.git/index; ln -s "$canary/repo/.git/index" inner/.git/index'

@@ -12,15 +12,17 @@ watch=("$strace" -ff -y -qq --seccomp-bpf -s 4096 -e signal=none -e "trace=$watc
 # What a fifo without a writer would hold up for ever is cut off then.
 limit=30
 
-# What any process may open, as files or everything below: libraries, locales, time zones, users.
+# What any process may open, as files or everything below: libraries, locales, time zones, users, the
+# system's own configuration of crabbox-fc and of git.
 common="/usr/lib /usr/lib64 /usr/libx32 /usr/lib32 /lib /lib64 /usr/local/lib /usr/share/locale
 /usr/share/zoneinfo /etc/ld.so.cache /etc/ld.so.preload /etc/ld.so.conf /etc/localtime
 /etc/locale.alias /usr/share/locale-langpack /etc/nsswitch.conf /etc/passwd /etc/group /dev/null
-/etc/crabbox-fc /etc/gitconfig /etc/libnl"
+/etc/ssl/openssl.cnf /proc/sys/crypto/fips_enabled /etc/crabbox-fc /etc/gitconfig /etc/libnl"
 
 # A connection that libc itself may try to know a user's name: to nowhere, or to the system's own.
 libc_sockets='"/var/run/nscd/socket"|"/run/systemd/userdb/'
 
+stray="neither a worktree's nor a submodule's here" # how a file that leads elsewhere is refused
 # A file that names a git directory has to be looked up, wherever that is: it is found, not listed, and
 # asked for the file in which a worktree names its own .git in turn. Nothing else is opened.
 looked_up='O_PATH|^(newfstatat|statx|l?stat|access|faccessat2?)\(|^openat2\([^"]*"gitdir", \{flags=O_RDONLY\|O_NOCTTY\|O_NONBLOCK'
