@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "net/flows.h"
 #include "net/link.h"
 #include "net/ns.h"
 #include "net/plan.h"
@@ -135,7 +136,7 @@ static int join_inside(void *arg, struct error *err)
 int net_chain_join(int netns_fd, const struct net_lease *n, struct error *err)
 {
     struct join j = {.n = n};
-    if (net_view(n, &j.v, err) < 0 || see_host(&j, err) < 0)
+    if (net_view(n, &j.v, err) < 0 || see_host(&j, err) < 0 || flows_check(err) < 0)
         return -1;
     if (rules_add_host(n, &j.v, err) == 0 && ns_run(netns_fd, join_inside, &j, err) == 0)
         return 0;

@@ -143,16 +143,35 @@ int link_delete(struct nl_sock *sk, unsigned index, const char *name, struct err
     return r < 0 ? nl_error(err, r, "delete link", name) : 0;
 }
 
-static int change_up(struct nl_sock *sk, unsigned index, const char *name, struct rtnl_link *l,
-                     struct error *err)
+/* Makes the link as `l` has it. */
+static int change(struct nl_sock *sk, unsigned index, struct rtnl_link *l)
 {
     _cleanup_link_ struct rtnl_link *orig = rtnl_link_alloc();
     if (!orig)
-        return out_of_memory(err);
+        return -NLE_NOMEM;
     rtnl_link_set_ifindex(orig, (int)index);
+    return rtnl_link_change(sk, orig, l, 0);
+}
+
+static int change_up(struct nl_sock *sk, unsigned index, const char *name, struct rtnl_link *l,
+                     struct error *err)
+{
     rtnl_link_set_flags(l, IFF_UP);
-    int r = rtnl_link_change(sk, orig, l, 0);
+    int r = change(sk, index, l);
     return r < 0 ? nl_error(err, r, "bring up link", name) : 0;
+}
+
+int link_down(struct nl_sock *sk, unsigned index, const char *name, struct error *err)
+{
+    _cleanup_link_ struct rtnl_link *l = rtnl_link_alloc();
+    if (!l)
+        return out_of_memory(err);
+    rtnl_link_unset_flags(l, IFF_UP);
+    int r = change(sk, index, l);
+    /* Gone meanwhile: its namespace died. */
+    if (r == -NLE_NODEV || r == -NLE_OBJ_NOTFOUND)
+        return 0;
+    return r < 0 ? nl_error(err, r, "take down link", name) : 0;
 }
 
 int link_up(struct nl_sock *sk, unsigned index, const char *name, struct error *err)

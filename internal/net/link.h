@@ -1,4 +1,4 @@
-/* link.h: links, addresses and routes over netlink. The only file behind it that knows libnl.
+/* link.h: links, addresses and routes over netlink. Only this and flows.h know libnl.
  *
  * A struct nl_sock speaks to the namespace of the thread that opened it: open, use and close it
  * on one thread (_cleanup_rt_). Everything is IPv4 unless said; addresses are in host byte order.
@@ -50,7 +50,9 @@ int link_find(struct nl_sock *sk, const char *name, struct link_info *out, struc
 int link_delete(struct nl_sock *sk, unsigned index, const char *name, struct error *err);
 
 int link_up(struct nl_sock *sk, unsigned index, const char *name, struct error *err);
-/* The same, setting the MAC first. */
+/* Nothing comes in or goes out any more; its routes go. */
+int link_down(struct nl_sock *sk, unsigned index, const char *name, struct error *err);
+/* link_up, setting the MAC first. */
 int link_up_mac(struct nl_sock *sk, unsigned index, const char *name, const uint8_t mac[MAC_LEN],
                 struct error *err);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "net/flows.h"
 #include "net/link.h"
 #include "net/ns.h"
 #include "net/plan.h"
@@ -85,14 +86,17 @@ static int check_forwarding(struct error *err)
                      up.dev);
 }
 
-/* After the claim: everything here is undone by net_undo. */
+/* After the claim: everything here is undone by net_undo. What an earlier holder of the address has
+ * left, whose namespace died and who was not undone yet, is not this lease's to live with. */
 static int build(struct nl_sock *sk, struct apply *a, int ns, struct error *err)
 {
     if (rules_add_host(a->n, &a->v, err) < 0)
         return -1;
     if (ns_run(ns, connect_lease_ns, a, err) < 0)
         return -1;
-    return connect_host(sk, a, err);
+    if (connect_host(sk, a, err) < 0)
+        return -1;
+    return flows_forget(a->v.lease_addr, err);
 }
 
 int net_apply(const struct net_lease *n, struct error *err)
@@ -101,7 +105,7 @@ int net_apply(const struct net_lease *n, struct error *err)
     if (net_view(n, &a.v, err) < 0)
         return -1;
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk || check_forwarding(err) < 0)
+    if (!sk || check_forwarding(err) < 0 || flows_check(err) < 0)
         return -1;
     _cleanup_close_ int ns = ns_new(err);
     if (ns < 0 || claim_link(sk, &a, ns, err) < 0)
@@ -115,6 +119,66 @@ int net_apply(const struct net_lease *n, struct error *err)
     return TAKE_FD(ns);
 }
 
+/* On a chain it is the entry in the table that says whose the address is. */
+static int leave_chain(const struct net_lease *n, const struct net_view *v, struct error *err)
+{
+    int in = rules_has_host(n, v, err);
+    if (in < 0 || (in > 0 && flows_forget(v->lease_addr, err) < 0))
+        return -1;
+    return rules_remove_host(n, v, err);
+}
+
+/* A lease that lost the race for an address to one with another link's name (pools that overlap)
+ * has nothing at that address. */
+static int is_of_another(const struct route_info *r, void *arg)
+{
+    const struct apply *a = arg;
+    return r->dst == a->v.host_addr && r->plen == 31 && r->dev[0] && !r->gone &&
+           !str_eq(r->dev, a->n->veth);
+}
+
+/* The link's name is the claim on the address. Where the link died with its namespace the name is
+ * claimed once more, for as long as the removal takes: somebody who was quicker has removed the
+ * entries already. `*index` is the link, or 0; `*keep` holds a stand-in's namespace. */
+static int hold_claim(struct nl_sock *sk, const struct apply *a, unsigned *index, int *keep,
+                      struct error *err)
+{
+    struct error e = ERROR_INIT;
+    struct link_info link;
+    int found = link_find(sk, a->n->veth, &link, err);
+    if (found < 0)
+        return -1;
+    *index = 0;
+    if (found) {
+        /* By index, after the MAC was seen on that index: the name may pass to another. */
+        if (memcmp(link.mac, a->v.veth_mac, MAC_LEN) == 0)
+            *index = link.index;
+        return *index ? 1 : 0;
+    }
+    if (!flows_any())
+        return 0;
+    *keep = ns_new(err);
+    if (*keep < 0)
+        return -1;
+    if (claim_link(sk, a, *keep, &e) == 0)
+        return link_index(a->n->veth, index, err) < 0 ? -1 : 1;
+    if (e.kind == ERR_EXISTS)
+        return 0;
+    if (err)
+        *err = e;
+    return -1;
+}
+
+/* Down first: after that nothing of the lease can make an entry, and nobody else has its address.
+ */
+static int forget_flows(struct nl_sock *sk, struct apply *a, unsigned index, struct error *err)
+{
+    int other = route_each(sk, is_of_another, a, err);
+    if (other < 0 || link_down(sk, index, a->n->veth, err) < 0)
+        return -1;
+    return other ? 0 : flows_forget(a->v.lease_addr, err);
+}
+
 static int leave_host_table(void *arg, struct error *err)
 {
     const struct apply *a = arg;
@@ -123,28 +187,25 @@ static int leave_host_table(void *arg, struct error *err)
 
 int net_undo(const struct net_lease *n, struct error *err)
 {
-    struct net_view v;
-    struct link_info link;
+    struct apply a = {.n = n};
+    unsigned index = 0;
+    _cleanup_close_ int keep = -1;
     if (!net_is_planned(n))
         return 0;
-    if (net_view(n, &v, err) < 0)
+    if (net_view(n, &a.v, err) < 0)
         return -1;
     if (n->mode == NET_CNI)
-        return rules_remove_host(n, &v, err);
+        return leave_chain(n, &a.v, err);
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
     if (!sk)
         return -1;
-    int found = link_find(sk, n->veth, &link, err);
-    if (found < 0)
+    int held = hold_claim(sk, &a, &index, &keep, err);
+    if (held < 0 || (held && forget_flows(sk, &a, index, err) < 0))
         return -1;
     /* Both wait for the kernel to let go, so they wait together. */
-    struct apply a = {.n = n, .v = v};
     struct ns_task rules;
     ns_start(&rules, NS_HERE, leave_host_table, &a);
-    /* By index, after the MAC was seen on that index: the name may pass to another meanwhile. */
-    int r = 0;
-    if (found && memcmp(link.mac, v.veth_mac, MAC_LEN) == 0)
-        r = link_delete(sk, link.index, n->veth, err);
+    int r = index ? link_delete(sk, index, n->veth, err) : 0;
     return ns_join(&rules, r < 0 ? NULL : err) < 0 ? -1 : r;
 }
 

@@ -17,8 +17,10 @@
  * absent is success). No other module uses libnl or libnftables.
  *
  * Undo finds the outer link and the nft table; everything inside the lease namespace goes with its
- * last holder. What the rules promise stands in rules.h, for users in docs/NETWORK.md. The guest
- * has IPv4 only for now; IPv6 is closed at the tap, in the namespace and at the host.
+ * last holder. Before it gives up what the lease claims (the link's name, the chain's address), it
+ * removes the lease's connections from the host's table. What the rules promise stands in rules.h,
+ * for users in docs/NETWORK.md. The guest has IPv4 only for now; IPv6 is closed at the tap, in the
+ * namespace and at the host.
  */
 #ifndef CRABBOX_NET_NET_H
 #define CRABBOX_NET_NET_H
@@ -36,6 +38,7 @@
 #define NET_DNS_MAX    3
 #define NET_MAC_SIZE   18
 #define NET_TABLE_SIZE 32
+#define NET_CIDR_SIZE  20
 
 enum net_mode {
     NET_NAT, /* our own veth pair and host rules */
@@ -59,7 +62,9 @@ struct net_lease {
     char lease_addr[NET_ADDR_SIZE]; /* inner end: where SSH connects */
     char guest_addr[NET_ADDR_SIZE]; /* inside the guest */
     char gateway[NET_ADDR_SIZE];    /* the tap's address */
-    char table[NET_TABLE_SIZE];     /* nft table in the host namespace, one per state directory */
+    char pool[NET_CIDR_SIZE];       /* what host_addr and lease_addr come from; "" in old records */
+    char table[NET_TABLE_SIZE];     /* nft table in the host namespace, one per state directory
+                                     * and pool */
     char dns[NET_DNS_MAX][NET_ADDR_SIZE];
     unsigned n_dns;
 };
@@ -68,7 +73,7 @@ struct net_request {
     const char *lease_id;  /* "cbx_" + 12 hex */
     const char *pool;      /* CIDR */
     const char *dns;       /* comma-separated, "" = from the host */
-    const char *state_dir; /* names the nft table */
+    const char *state_dir; /* names the nft table, with the pool */
     unsigned attempt;      /* 0, 1, 2 …: which candidate slot */
 };
 
@@ -86,7 +91,8 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
  * made. */
 int net_apply(const struct net_lease *n, struct error *err);
 
-/* Removes what net_apply or net_chain_join made, from the record alone. */
+/* Removes what net_apply or net_chain_join made, from the record alone, and what the host's kernel
+ * remembers of the lease's connections. */
 int net_undo(const struct net_lease *n, struct error *err);
 
 /* A packet socket in the lease namespace that turns readable when the guest sends its first
@@ -108,9 +114,16 @@ struct net_found {
  * ours in the current namespace. Returns the number written (at most max), or -1. */
 int net_scan(struct net_found *out, unsigned max, struct error *err);
 
+/* What a lease's rules need of a kernel that is built in parts. */
+#define NET_MODULES                                                                                \
+    "nft_ct nft_connlimit nft_limit nft_fib_inet nft_nat nft_masq nf_conntrack_netlink"
+
 enum net_check { NET_OK, NET_MISSING, NET_UNKNOWN };
 struct net_host_state {
     enum net_check cap_net_admin, cap_sys_admin, tun, nft;
+    enum net_check
+        rules; /* the kernel takes the rules of a lease, limits on connections included */
+    char rules_lack[200];      /* why it does not */
     enum net_check ip_forward; /* of the link of the default route; without one it is not needed */
     bool forward_drop;         /* some other base chain on forward has policy drop */
     char forward_owner[64];    /* its table, "ip filter" */

@@ -118,6 +118,37 @@ static void test_undo_after_the_namespace_died(void **state)
     undo(&next);
 }
 
+/* A table that an earlier version of the rules made goes with its leases, by this one. */
+static void test_undo_of_an_earlier_table(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct net_lease n = {.mode = NET_CNI,
+                          .peers = true,
+                          .lease_plen = 24,
+                          .veth_mac = "02:00:00:00:00:01",
+                          .tap = "tap0",
+                          .guest_mac = "06:fc:00:00:00:02",
+                          .lease_addr = "10.88.0.2",
+                          .guest_addr = "192.0.2.2",
+                          .gateway = "192.0.2.1",
+                          .table = NET_TABLE_PREFIX "00000001"};
+    for (int peers = 0; peers < 2; peers++) {
+        n.peers = peers;
+        _cleanup_free_ char *made = xasprintf(
+            "table inet %s {\nset dns { type ipv4_addr; }\n"
+            "set closed { type ipv4_addr; %s }\n"
+            "chain lease { drop; }\n"
+            "map leases { type ipv4_addr : verdict; elements = { 10.88.0.2 comment "
+            "\"02:00:00:00:00:01\" : goto lease }; }\n}\n",
+            n.table, peers ? "" : "elements = { 10.88.0.2 };");
+        assert_int_equal(nft_run(made, "an earlier table", &err), 0);
+        assert_int_equal(count_left(), 1);
+        undo(&n);
+        assert_int_equal(count_left(), 0);
+    }
+}
+
 static void test_taken_slot(void **state)
 {
     (void)state;
@@ -477,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_apply_and_undo),
         T(test_undo_after_the_namespace_died),
+        T(test_undo_of_an_earlier_table),
         T(test_taken_slot),
         T(test_undo_spares_a_foreign_link),
         T(test_overlapping_pools),

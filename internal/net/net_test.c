@@ -307,6 +307,39 @@ static void test_host_trusts_no_lease_namespace(void **state)
     assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_OUTSIDE, PORT, out, OPEN));
 }
 
+/* A packet of no connection (its checksum is wrong) is not masqueraded: it stays inside, or it
+ * would carry the lease's address out. */
+static void test_host_passes_only_connections(void **state)
+{
+    struct world *w = *state;
+    struct error err = ERROR_INIT;
+    struct net_view v;
+    uint8_t f[64], got[2048];
+    char mac[NET_MAC_SIZE];
+    bool seen[2] = {false, false};
+    assert_int_equal(net_view(&w->a.n, &v, &err), 0);
+    net_format_mac(v.uplink_mac, mac);
+    _cleanup_close_ int in = lab_packet_socket(w->lab.outside, "net0");
+    _cleanup_close_ int out = lab_packet_socket(w->a.ns, "up0");
+    for (int good = 0; good < 2; good++) {
+        size_t len = make_frame(f, mac, w->a.n.lease_addr, LAB_OUTSIDE, (uint16_t)(PORT + good));
+        memcpy(f, v.veth_mac, 6);
+        if (!good)
+            f[40] = f[41] = 0x55;
+        assert_int_equal(send(out, f, len, 0), (ssize_t)len);
+    }
+    /* The second is behind the first. */
+    struct deadline d = deadline_in_ms(OPEN);
+    struct pollfd p = {.fd = in, .events = POLLIN};
+    while (!seen[1] && poll(&p, 1, deadline_poll_ms(&d)) == 1)
+        for (int n = 0; n < 2 && recv(in, got, sizeof got, 0) >= 42; n++)
+            for (int i = 0; i < 2; i++)
+                seen[i] = seen[i] || (got[23] == 17 && got[36] == (PORT + i) >> 8 &&
+                                      got[37] == ((PORT + i) & 255));
+    assert_true(seen[1]);
+    assert_false(seen[0]);
+}
+
 static void test_no_ipv6_way_out(void **state)
 {
     struct world *w = *state;
@@ -447,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_outside_reaches_no_guest),
         cmocka_unit_test(test_spoofed_frames_are_dropped),
         cmocka_unit_test(test_host_trusts_no_lease_namespace),
+        cmocka_unit_test(test_host_passes_only_connections),
         cmocka_unit_test(test_no_ipv6_way_out),
         cmocka_unit_test(test_ipv6_turned_on_later),
         cmocka_unit_test(test_path_mtu),

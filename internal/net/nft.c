@@ -45,7 +45,7 @@ static int fail(struct error *err, const char *what, const char *message)
 }
 
 /* One context a call: it belongs to the namespace it was made in. */
-static int run(const char *commands, const char *what, unsigned flags, struct strbuf *out,
+static int run(const char *commands, const char *what, unsigned flags, bool dry, struct strbuf *out,
                struct error *err)
 {
     (void)pthread_mutex_lock(&one_at_a_time);
@@ -55,6 +55,7 @@ static int run(const char *commands, const char *what, unsigned flags, struct st
     if (!ctx || nft_ctx_buffer_error(ctx) != 0 || nft_ctx_buffer_output(ctx) != 0)
         return error_set(err, ERR_ENV, 0, "%s: no nftables context", what);
     nft_ctx_output_set_flags(ctx, flags);
+    nft_ctx_set_dry_run(ctx, dry);
     if (nft_run_cmd_from_buffer(ctx, commands) != 0)
         return fail(err, what, nft_ctx_get_error_buffer(ctx));
     if (out)
@@ -62,12 +63,12 @@ static int run(const char *commands, const char *what, unsigned flags, struct st
     return 0;
 }
 
-int nft_run(const char *commands, const char *what, struct error *err)
+static int run_again(const char *commands, const char *what, bool dry, struct error *err)
 {
     /* Another program's transaction in the middle of ours is no failure of ours. */
     for (int i = 0;; i++) {
         struct error e = ERROR_INIT;
-        if (run(commands, what, 0, NULL, &e) == 0)
+        if (run(commands, what, 0, dry, NULL, &e) == 0)
             return 0;
         if (i < 20 && (e.sys == EINTR || e.sys == EAGAIN || e.sys == ERESTART))
             continue;
@@ -77,8 +78,18 @@ int nft_run(const char *commands, const char *what, struct error *err)
     }
 }
 
+int nft_run(const char *commands, const char *what, struct error *err)
+{
+    return run_again(commands, what, false, err);
+}
+
+int nft_try(const char *commands, const char *what, struct error *err)
+{
+    return run_again(commands, what, true, err);
+}
+
 int nft_list(const char *command, enum nft_format format, struct strbuf *out, struct error *err)
 {
     unsigned flags = format == NFT_JSON ? NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_PRIO : 0;
-    return run(command, command, flags, out, err);
+    return run(command, command, flags, false, out, err);
 }

@@ -14,6 +14,9 @@
  * EBUSY decide something for callers. `what` names the purpose in messages. */
 int nft_run(const char *commands, const char *what, struct error *err);
 
+/* Whether the kernel would take them: it looks at them and forgets them again. */
+int nft_try(const char *commands, const char *what, struct error *err);
+
 /* Runs one list command and gives what it prints. */
 enum nft_format { NFT_TEXT, NFT_JSON };
 int nft_list(const char *command, enum nft_format format, struct strbuf *out, struct error *err);

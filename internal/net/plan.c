@@ -107,7 +107,8 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
     out->slot = pool_slot(pool, req->lease_id, req->attempt);
     net_format_ipv4(pool.base + 2 * out->slot, out->host_addr);
     net_format_ipv4(pool.base + 2 * out->slot + 1, out->lease_addr);
-    if (str_format(out->veth, sizeof out->veth, NET_LINK_PREFIX "%u", out->slot) < 0)
+    if (str_copy(out->pool, sizeof out->pool, req->pool) < 0 ||
+        str_format(out->veth, sizeof out->veth, NET_LINK_PREFIX "%u", out->slot) < 0)
         return error_set(err, ERR_INTERNAL, 0, "names of slot %u", out->slot);
     return plan_common(req, out, err);
 }
@@ -119,8 +120,8 @@ int plan_common(const struct net_request *req, struct net_lease *out, struct err
     if (mac_of_lease(req->lease_id, mac, err) < 0)
         return -1;
     net_format_mac(mac, out->veth_mac);
-    if (out->mode == NET_CNI)
-        table = hash32(table, "cni ");
+    /* The rules name the pool. Leases of before it was changed have a table of their own. */
+    table = hash32(table, out->mode == NET_CNI ? "cni " : req->pool);
     /* The hash is also the group of the table's links, where 0 would mean every other link. */
     table = hash32(table, req->state_dir) & 0x7fffffff;
     net_format_mac(guest_mac, out->guest_mac);

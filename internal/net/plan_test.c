@@ -97,6 +97,12 @@ static void test_names(void **state)
     assert_string_not_equal(n.table, m.table);
     assert_string_not_equal(n.veth_mac, m.veth_mac);
     assert_string_equal(n.guest_mac, m.guest_mac);
+    /* The rules name the pool, so another pool has another table. */
+    assert_string_equal(n.pool, "10.213.0.0/16");
+    req = request("cbx_ffffffffffff", "/state/one");
+    req.pool = "10.214.0.0/16";
+    assert_int_equal(plan_names(&req, (struct cidr){0x0ad60000, 16}, &m, &err), 0);
+    assert_string_not_equal(n.table, m.table);
 
     const char *const bad[] = {
         "", "cbx_", "cbx_0123456789a", "cbx_0123456789abc", "cbx_0123456789aG", "0123456789ab"};

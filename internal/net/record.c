@@ -112,6 +112,23 @@ static int view_chain(const struct net_lease *n, struct net_view *v, struct erro
     return 0;
 }
 
+/* Goes into rules as it is. A record of before there was the field has none. */
+static int check_pool(const struct net_lease *n, struct error *err)
+{
+    char addr[NET_CIDR_SIZE];
+    uint32_t base;
+    uint64_t plen;
+    size_t len = strcspn(n->pool, "/");
+    if (n->pool[0] == '\0')
+        return 0;
+    memcpy(addr, n->pool, sizeof addr);
+    addr[len] = '\0';
+    if (n->pool[len] != '/' || net_parse_ipv4(addr, &base) < 0 ||
+        str_to_u64(n->pool + len + 1, &plen) < 0 || plen < 8 || plen > 30)
+        return bad(err, "pool", n->pool);
+    return 0;
+}
+
 static int view_guest(const struct net_lease *n, struct net_view *v, struct error *err)
 {
     if (net_parse_ipv4(n->gateway, &v->gateway) < 0 || v->gateway % 4 != 1)
@@ -135,6 +152,8 @@ int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
         return bad(err, "tap", n->tap);
     if (!net_is_our_table_name(n->table))
         return bad(err, "table", n->table);
+    if (check_pool(n, err) < 0)
+        return -1;
     for (const char *p = n->table + strlen(NET_TABLE_PREFIX); *p; p++)
         v.group = v.group << 4 | (uint32_t)hex_digit(*p);
     if (parse_mac(n->guest_mac, v.guest_mac) < 0)
@@ -162,6 +181,8 @@ cJSON *net_lease_to_json(const struct net_lease *n)
     (void)cJSON_AddStringToObject(j, "lease_addr", n->lease_addr);
     (void)cJSON_AddStringToObject(j, "guest_addr", n->guest_addr);
     (void)cJSON_AddStringToObject(j, "gateway", n->gateway);
+    if (n->pool[0])
+        (void)cJSON_AddStringToObject(j, "pool", n->pool);
     (void)cJSON_AddStringToObject(j, "table", n->table);
     cJSON *dns = cJSON_AddArrayToObject(j, "dns");
     for (unsigned i = 0; i < n->n_dns && i < NET_DNS_MAX; i++)
@@ -237,6 +258,8 @@ int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
         if (json_copy_string(j, fields[i].key, fields[i].dst, fields[i].size, err) < 0)
             return -1;
+    if (str_copy(n.pool, sizeof n.pool, json_opt_string(j, "pool", "")) < 0)
+        return error_set(err, ERR_STATE, 0, "\"pool\" is too long");
     if (dns_from_json(j, &n, err) < 0)
         return -1;
     struct net_view unused;

@@ -16,6 +16,7 @@ static const struct net_lease good = {
     .lease_addr = "10.213.0.15",
     .guest_addr = "192.0.2.2",
     .gateway = "192.0.2.1",
+    .pool = "10.213.0.0/16",
     .table = "crabbox_fc_0a1b2c3d",
     .dns = {"10.0.0.53", "10.0.0.54"},
     .n_dns = 2,
@@ -58,6 +59,21 @@ static void test_round_trip(void **state)
     _cleanup_json_ cJSON *e = to_parsed_json(&empty);
     assert_int_equal(net_lease_from_json(e, &back, &err), 0);
     assert_memory_equal(&back, &empty, sizeof empty);
+}
+
+/* A record of before there was a pool in it is read, and its lease undone. */
+static void test_record_without_a_pool(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct net_lease back, old = good;
+    struct net_view v;
+    memset(old.pool, 0, sizeof old.pool);
+    _cleanup_json_ cJSON *j = to_parsed_json(&good);
+    cJSON_DeleteItemFromObjectCaseSensitive(j, "pool");
+    assert_int_equal(net_lease_from_json(j, &back, &err), 0);
+    assert_memory_equal(&back, &old, sizeof old);
+    assert_int_equal(net_view(&back, &v, &err), 0);
 }
 
 /* A lease on a chain: with all of it, and while the chain has not given an address yet. */
@@ -145,6 +161,13 @@ static void test_wrong_fields(void **state)
         {"table", "crabbox_fc_0a1b2c3"},
         {"table", "crabbox_fc_0A1B2C3D"},
         {"table", "crabbox_fc_0a1b2c3d; flush ruleset"},
+        {"pool", "10.213.0.0"},
+        {"pool", "10.213.0.0/"},
+        {"pool", "10.213.0.0/0"},
+        {"pool", "0.0.0.0/33"},
+        {"pool", "/16"},
+        {"pool", "10.213.0.0/16 drop"},
+        {"pool", "10.213.0.0/16000000000000"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct error err = ERROR_INIT;
@@ -190,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_record_without_a_pool),
         cmocka_unit_test(test_round_trip_of_a_chain),
         cmocka_unit_test(test_wrong_fields_of_a_chain),
         cmocka_unit_test(test_view),

@@ -3,10 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "net/limits.h"
+#include "net/metadata.h"
 #include "net/nft.h"
-
-/* Where clouds serve credentials to whoever asks: link-local (most), Alibaba, Oracle. */
-#define METADATA "{ 169.254.0.0/16, 100.100.100.200, 192.0.0.192 }"
 
 #define KEY_SIZE 80
 
@@ -33,13 +32,16 @@ static void entry_of(const struct net_lease *n, const struct net_view *v, char o
     }
 }
 
-static void delete_element(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
+/* `peers_too`: a table of the first version has no set for them. */
+static void delete_element(const struct net_lease *n, const struct net_view *v, bool peers_too,
+                           struct strbuf *out)
 {
     char key[KEY_SIZE];
     key_of(n, v, key);
     strbuf_addf(out, "delete element inet %s leases { %s }\n", n->table, key);
-    if (n->mode == NET_CNI && !n->peers)
-        strbuf_addf(out, "delete element inet %s closed { %s }\n", n->table, key);
+    if (n->mode == NET_CNI && (!n->peers || peers_too))
+        strbuf_addf(out, "delete element inet %s %s { %s }\n", n->table,
+                    n->peers ? "open" : "closed", key);
 }
 
 /* DNS servers that are addresses of the host, or metadata addresses, are let through for DNS. The
@@ -59,28 +61,51 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
     add_dns(n, out);
     strbuf_addf(out, "%s element inet %s leases { %s : goto lease }\n", cni ? "create" : "add",
                 n->table, entry);
-    if (cni && !n->peers)
-        strbuf_addf(out, "add element inet %s closed { %s }\n", n->table, key);
+    if (cni)
+        strbuf_addf(out, "add element inet %s %s { %s }\n", n->table, n->peers ? "open" : "closed",
+                    key);
 }
 
-/* What a lease may of the host itself. */
-#define TO_HOST                                                                                    \
-    "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 accept\n"                               \
-    "  icmp type echo-request accept\n"                                                            \
-    "  drop\n"
+#define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
+
+/* What may open a connection goes through `admit` (limits.h), which has the last word. */
+static void common_text(const char *share_mask, struct strbuf *out)
+{
+    _cleanup_free_ char *metadata = metadata_set();
+    const struct limits l = limits_now();
+    strbuf_adds(out, "set dns { type ipv4_addr; }\n");
+    limits_host_text(&l, share_mask, out);
+    strbuf_addf(out,
+                "chain outward {\n" IS_DNS "goto admit\n"
+                "  ip daddr %s drop\n"
+                "  goto admit\n"
+                "}\n"
+                /* What a lease may of the host itself. */
+                "chain to_host {\n" IS_DNS "goto admit\n"
+                "  icmp type echo-request goto admit\n"
+                "  drop\n"
+                "}\n",
+                metadata);
+}
 
 static void host_text_chain(const struct net_lease *n, struct strbuf *out)
 {
     const char *t = n->table;
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    strbuf_adds(out, "set dns { type ipv4_addr; }\n"
-                     "set closed { type ipv4_addr; }\n"
+    common_text("0.0.0.15", out);
+    strbuf_adds(out, "set closed { type ipv4_addr; }\n"
+                     "set open { type ipv4_addr; }\n"
                      "chain lease {\n"
-                     "  ct state established,related accept\n" TO_HOST "}\n"
+                     "  ct state established,related accept\n"
+                     "  goto to_host\n"
+                     "}\n"
                      "map leases { type ipv4_addr : verdict; }\n"
                      "chain forward {\n"
                      "  type filter hook forward priority filter; policy accept;\n"
                      "  ip daddr @closed ct state != { established, related } drop\n"
+                     "  ip saddr @closed goto outward\n"
+                     "  ip saddr @open goto outward\n"
+                     "  ip daddr @open goto admit_to\n"
                      "}\n"
                      "chain input {\n"
                      "  type filter hook input priority filter; policy accept;\n"
@@ -89,18 +114,44 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
                      "}\n");
 }
 
+/* Addresses of the pool are on our links or nowhere: without these rules the default route has
+ * them. What comes from elsewhere with such an address is nobody's. */
+static void pool_text(const struct net_lease *n, struct strbuf *out)
+{
+    if (n->pool[0] == '\0')
+        return;
+    strbuf_addf(out,
+                "chain pool {\n"
+                "  type filter hook prerouting priority filter; policy accept;\n"
+                "  iifname != \"" NET_LINK_PREFIX "*\" iifname != \"lo\" ip saddr %s drop\n"
+                "}\n"
+                "chain output {\n"
+                "  type filter hook output priority filter; policy accept;\n"
+                "  oifname != \"" NET_LINK_PREFIX "*\" oifname != \"lo\" ip daddr %s drop\n"
+                "}\n"
+                "chain pool_forward {\n"
+                "  type filter hook forward priority filter; policy accept;\n"
+                "  oifname != \"" NET_LINK_PREFIX "*\" ip daddr %s drop\n"
+                "}\n",
+                n->pool, n->pool, n->pool);
+}
+
 static void host_text_pair(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
 {
     const char *t = n->table;
     uint32_t g = v->group;
+    char from_lease[32];
+    (void)str_format(from_lease, sizeof from_lease, "iifgroup %u", g);
     /* `create` fails where `add` would add the rules a second time. */
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    strbuf_adds(out, "set dns { type ipv4_addr; }\n"
-                     "chain lease {\n"
+    common_text("0.0.0.30", out);
+    pool_text(n, out);
+    /* What belongs to no connection is not masqueraded. */
+    strbuf_adds(out, "chain lease {\n"
                      "  meta nfproto ipv6 drop\n"
+                     "  ct state invalid drop\n"
                      "  fib saddr . iif oif missing drop\n"
-                     "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 accept\n"
-                     "  ip daddr " METADATA " drop\n"
+                     "  goto outward\n"
                      "}\n"
                      "map leases { type ifname . ether_addr : verdict; }\n");
     strbuf_addf(out,
@@ -120,13 +171,14 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
                 "  iifgroup != %u accept\n"
                 "  meta nfproto ipv6 drop\n"
                 "  ct state established,related accept\n"
-                "  fib saddr . iif oif missing drop\n" TO_HOST "}\n"
-                "chain postrouting {\n"
-                "  type nat hook postrouting priority srcnat; policy accept;\n"
-                "  iifgroup %u masquerade\n"
+                "  fib saddr . iif oif missing drop\n"
+                "  goto to_host\n"
                 "}\n"
-                "}\n",
-                g, g);
+                "chain postrouting {\n"
+                "  type nat hook postrouting priority srcnat; policy accept;\n",
+                g);
+    limits_masquerade(from_lease, out);
+    strbuf_adds(out, "}\n}\n");
 }
 
 void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
@@ -136,6 +188,15 @@ void rules_host_text(const struct net_lease *n, const struct net_view *v, struct
     else
         host_text_pair(n, v, out);
     add_membership(n, v, out);
+}
+
+/* A part that the kernel has not got is loaded by it where it can be. */
+static void add_modules(struct error *e)
+{
+    if (e->sys != ENOENT && e->sys != EOPNOTSUPP)
+        return;
+    e->kind = ERR_ENV;
+    (void)error_append(e, "; next: modprobe -a " NET_MODULES);
 }
 
 int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err)
@@ -159,7 +220,7 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
         if (nft_run(all.buf, "make the nftables table", &e) == 0)
             return 0;
         if (e.sys == ENOENT || e.sys == EOPNOTSUPP)
-            (void)error_append(&e, " (modprobe nft_ct nft_fib_inet nft_nat nft_masq)");
+            (void)error_append(&e, " ; next: modprobe -a " NET_MODULES);
         if (e.sys != EEXIST)
             break;
     }
@@ -190,6 +251,38 @@ static int look_at_members(const struct net_lease *n, const struct net_view *v, 
     return 0;
 }
 
+int rules_has_host(const struct net_lease *n, const struct net_view *v, struct error *err)
+{
+    struct error e = ERROR_INIT;
+    bool in = false;
+    unsigned others;
+    if (look_at_members(n, v, &in, &others, &e) == 0)
+        return in;
+    if (e.sys == ENOENT)
+        return 0;
+    if (err)
+        *err = e;
+    return error_prefix(err, "table %s", n->table);
+}
+
+int rules_try(struct error *err)
+{
+    static const struct net_lease pair = {
+        .veth = "cbx0", .pool = "10.213.0.0/16", .table = NET_TABLE_PREFIX "00000000"};
+    static const struct net_lease chain = {.mode = NET_CNI, .table = NET_TABLE_PREFIX "00000001"};
+    static const struct net_view nobody = {.group = 1};
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    struct error e = ERROR_INIT;
+    rules_host_text(&pair, &nobody, &text);
+    rules_host_text(&chain, &nobody, &text);
+    if (nft_try(text.buf, "the kernel does not take the rules of a lease", &e) == 0)
+        return 0;
+    add_modules(&e);
+    if (err)
+        *err = e;
+    return -1;
+}
+
 int rules_remove_host(const struct net_lease *n, const struct net_view *v, struct error *err)
 {
     /* A refused transaction costs the kernel more than a listing: look first, then try what the
@@ -203,7 +296,7 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
             if (!in && others > 0)
                 return 0;
             if (in)
-                delete_element(n, v, &text);
+                delete_element(n, v, i % 2 == 0, &text);
             /* The chain before the table: it is what other leases hold on to. */
             if (others == 0)
                 strbuf_addf(&text, "delete chain inet %s lease\ndelete table inet %s\n", n->table,
@@ -235,7 +328,7 @@ static void keep_from_subnets(const struct net_lease *n, const struct rules_near
                               struct strbuf *out)
 {
     if (n->host_addr[0])
-        strbuf_addf(out, "  ip daddr %s icmp type echo-request accept\n", n->host_addr);
+        strbuf_addf(out, "  ip daddr %s icmp type echo-request goto admit\n", n->host_addr);
     for (unsigned i = 0; i < near->n_own; i++)
         add_subnet(&near->own[i], out);
 }
@@ -255,6 +348,7 @@ static void let_in(const struct net_lease *n, const struct rules_near *near, str
 static void forward_text(const struct net_lease *n, const struct rules_near *near,
                          struct strbuf *out)
 {
+    _cleanup_free_ char *metadata = metadata_set();
     /* What belongs to no connection is not translated: it would leave as the guest's own address.
      */
     strbuf_adds(out, "chain forward {\n"
@@ -263,12 +357,13 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
                      "  ct state invalid drop\n");
     let_in(n, near, out);
     for (unsigned i = 0; i < n->n_dns; i++)
-        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", n->dns[i]);
-    strbuf_adds(out, "  ip daddr " METADATA " drop\n");
+        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 goto admit\n",
+                    n->dns[i]);
+    strbuf_addf(out, "  ip daddr %s drop\n", metadata);
     if (near && !n->peers)
         keep_from_subnets(n, near, out);
     strbuf_addf(out,
-                "  iifname \"%s\" oifname \"%s\" ip saddr %s accept\n"
+                "  iifname \"%s\" oifname \"%s\" ip saddr %s goto admit\n"
                 "}\n",
                 n->tap, net_uplink(n), n->guest_addr);
 }
@@ -276,8 +371,10 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
 void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
+    const struct limits l = limits_now();
+    strbuf_adds(out, "table inet crabbox {\n");
+    limits_lease_text(&l, out);
     strbuf_addf(out,
-                "table inet crabbox {\n"
                 "chain prerouting {\n"
                 "  type nat hook prerouting priority dstnat; policy accept;\n"
                 "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
@@ -290,7 +387,7 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
     strbuf_addf(out,
                 "chain input {\n"
                 "  type filter hook input priority filter; policy drop;\n"
-                "  iifname \"%s\" ip daddr %s icmp type echo-request accept\n"
+                "  iifname \"%s\" ip daddr %s icmp type echo-request goto admit\n"
                 "}\n",
                 tap, n->gateway);
     forward_text(n, near, out);

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "net/flows.h"
 #include "net/link.h"
 #include "net/net.h"
 #include "net/nft.h"
 #include "net/plan.h"
 #include "net/record.h"
+#include "net/rules.h"
 
 struct found {
     struct net_found *out;
@@ -129,6 +131,21 @@ static void look_at_nft(struct net_host_state *s)
     }
 }
 
+/* Without rights to ask, the answer is not known. */
+static void look_at_rules(struct net_host_state *s)
+{
+    struct error e = ERROR_INIT;
+    if (s->nft != NET_OK) {
+        s->rules = NET_UNKNOWN;
+        (void)str_copy(s->rules_lack, sizeof s->rules_lack, "nftables does not answer");
+    } else if (flows_check(&e) < 0 || rules_try(&e) < 0) {
+        s->rules = NET_MISSING;
+        const char *next = strstr(e.msg, "; next: ");
+        int len = next ? (int)(next - e.msg) : 190;
+        (void)snprintf(s->rules_lack, sizeof s->rules_lack, "%.*s", len < 190 ? len : 190, e.msg);
+    }
+}
+
 int net_host_look(const char *pool, struct net_host_state *out, struct error *err)
 {
     struct net_host_state s = {.forward_drop = false};
@@ -142,6 +159,7 @@ int net_host_look(const char *pool, struct net_host_state *out, struct error *er
     s.cap_sys_admin = have_cap(CAP_SYS_ADMIN);
     s.tun = have_tun();
     look_at_nft(&s);
+    look_at_rules(&s);
     struct plan_uplink up;
     if (plan_look_at_uplink(&up, err) < 0)
         return -1;

@@ -26,8 +26,9 @@ struct need {
     }
 #define NEED_TUN_AND_NFT(s)                                                                        \
     {"tun", (s).tun, "/dev/net/tun does not open", "modprobe tun"},                                \
+        {"nft", (s).nft, "nftables does not answer", "modprobe nf_tables"},                        \
     {                                                                                              \
-        "nft", (s).nft, "nftables does not answer", "modprobe nf_tables nft_nat nft_masq"          \
+        "rules", (s).rules, (s).rules_lack, "modprobe -a " NET_MODULES                             \
     }
 
 /* The first need that is not met becomes the verdict; all are in the details. */

@@ -2,6 +2,7 @@
  * bridge and on a routed link that the host's CNI plugins make. Every refusal has its counterpart:
  * the same address answers where it may, so nothing passes because nothing is there.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "testutil/e2e.h"
@@ -274,6 +275,47 @@ static void test_bulk_data_arrives_whole(void **state)
                 bed.program);
 }
 
+/* The host's own namespace: how many connections its kernel knows. */
+static long host_connections(void)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+        &bed, "cat", "/proc/sys/net/netfilter/nf_conntrack_count");
+    bed_assert_code(r, 0);
+    return strtol(r.out.buf, NULL, 10);
+}
+
+/* A guest that opens connections for as long as it can fills the host's table only up to its own
+ * number, and they go with the lease. Its namespace lets all of them through, as if the guest had
+ * talked it into that. A name server's answer says when what was sent before has got through. */
+static void test_a_flood_leaves_the_host_its_connections(void **state)
+{
+    (void)state;
+    static const char flood[] =
+        "import socket\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)\n"
+        "q = b'\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\1a\\0\\0\\1\\0\\1'\n"
+        "for i in range(10000):\n"
+        " s.sendto(b'x', ('" BED_OUTSIDE "', 1024 + i))\n"
+        " if i % 100 == 0:\n"
+        "  s.sendto(q, ('" BED_OUTSIDE "', 53))\n"
+        "  while s.recvfrom(999)[1][1] != 53: pass\n";
+    static const char open_inside[] = "nsenter -n -t $(\"$0\" status --json a | jq .vmm.pid) nft "
+                                      "'flush chain inet crabbox admit; "
+                                      "add rule inet crabbox admit accept'";
+    e2e_shell(open_inside);
+    _cleanup_free_ char *in = xasprintf("python3 -c \"%s\"", flood);
+    _cleanup_bed_result_ struct bed_result r = in_guest(in);
+    bed_assert_code(r, 0);
+    long full = host_connections();
+    assert_true(full > 1500 && full < 4096 + 500);
+    E2E_EXEC_OK("curl", "-sS", "-m", "5", "-o", "/dev/null", "http://" BED_OUTSIDE "/");
+    E2E_OK("stop", "a");
+    assert_true(host_connections() < 500);
+    E2E_EXEC_OK("curl", "-sS", "-m", "5", "-o", "/dev/null", "http://" BED_OUTSIDE "/");
+    e2e_warmup("a");
+    read_host("a", host_of[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_packets_of_no_connection_stay_inside),
         cmocka_unit_test(test_outside_does_not_reach_a_guest),
         cmocka_unit_test(test_bulk_data_arrives_whole),
+        cmocka_unit_test(test_a_flood_leaves_the_host_its_connections),
     };
     int failed = E2E_GROUP(tests, setup_nat, teardown);
     failed += E2E_GROUP(tests, setup_bridge, teardown_cni);

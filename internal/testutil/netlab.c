@@ -19,7 +19,9 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "net/flows.h"
 #include "net/link.h"
+#include "net/nft.h"
 #include "net/ns.h"
 #include "net/record.h"
 #include "sys/deadline.h"
@@ -282,6 +284,11 @@ int lab_socket(int ns, int type, const char *addr, uint16_t port)
         ns, (struct sock_job){.family = AF_INET, .type = type, .addr = addr, .port = port});
 }
 
+int lab_client(int ns)
+{
+    return socket_in(ns, (struct sock_job){.family = AF_INET, .type = SOCK_STREAM});
+}
+
 int lab_packet_socket(int ns, const char *link)
 {
     return socket_in(
@@ -295,13 +302,13 @@ static bool readable(int fd, int ms)
     return poll(&p, 1, ms) == 1;
 }
 
-bool lab_udp_reaches(int ns, int server, const char *addr, uint16_t port, int wait_ms, char *peer)
+static bool udp_reaches(int fd, int server, const char *addr, uint16_t port, int wait_ms,
+                        char *peer)
 {
     static unsigned serial;
     char text[32], got[64];
     int len = snprintf(text, sizeof text, "probe %u", ++serial);
     struct sockaddr_in to = to_sockaddr(addr, port), from = {.sin_family = AF_INET};
-    _cleanup_close_ int fd = lab_socket(ns, SOCK_DGRAM, NULL, 0);
     if (sendto(fd, text, (size_t)len, 0, (struct sockaddr *)&to, sizeof to) < 0)
         return false;
     struct deadline d = deadline_in_ms(wait_ms);
@@ -318,12 +325,24 @@ bool lab_udp_reaches(int ns, int server, const char *addr, uint16_t port, int wa
     return false;
 }
 
+bool lab_udp_reaches(int ns, int server, const char *addr, uint16_t port, int wait_ms, char *peer)
+{
+    _cleanup_close_ int fd = lab_socket(ns, SOCK_DGRAM, NULL, 0);
+    return udp_reaches(fd, server, addr, port, wait_ms, peer);
+}
+
+bool lab_udp_from(int ns, const char *from, int server, const char *addr, uint16_t port,
+                  int wait_ms)
+{
+    _cleanup_close_ int fd = lab_socket(ns, SOCK_DGRAM, from, 0);
+    return udp_reaches(fd, server, addr, port, wait_ms, NULL);
+}
+
 bool lab_tcp_echoes(int ns, int listener, const char *addr, uint16_t port, int wait_ms)
 {
     char byte = 'x', back = 0;
     struct sockaddr_in to = to_sockaddr(addr, port);
-    _cleanup_close_ int fd = socket_in(ns,
-                                       (struct sock_job){.family = AF_INET, .type = SOCK_STREAM});
+    _cleanup_close_ int fd = lab_client(ns);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)
         return false;
     if (!readable(listener, wait_ms))
@@ -453,4 +472,59 @@ void lab_mtu(int ns, const char *link, int mtu)
     struct ifreq ifr = {.ifr_mtu = mtu};
     (void)str_copy(ifr.ifr_name, sizeof ifr.ifr_name, link);
     must(ns_run(ns, set_mtu, &ifr, &err), &err, link);
+}
+
+/* A link's queue holds some hundred frames: after each such batch the way is waited for. */
+static void scan(int ns, const char *addr, uint16_t port, unsigned n, bool ports)
+{
+    struct sockaddr_in to = to_sockaddr(addr, port);
+    uint32_t first = ntohl(to.sin_addr.s_addr);
+    _cleanup_close_ int fd = lab_socket(ns, SOCK_DGRAM, NULL, 0);
+    for (unsigned i = 0; i < n; i++) {
+        if (ports)
+            to.sin_port = htons((uint16_t)(port + i));
+        else
+            to.sin_addr.s_addr = htonl(first + i);
+        (void)!sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to);
+        if ((i % 100 == 99 || i == n - 1) && !lab_ping(ns, LAB_OUTSIDE, 10 * LAB_REACH_MS))
+            fail_msg("lab: no answer behind a scan of %s", addr);
+    }
+}
+
+void lab_scan_ports(int ns, const char *addr, uint16_t port, unsigned n)
+{
+    scan(ns, addr, port, n, true);
+}
+
+void lab_scan_addrs(int ns, const char *addr, unsigned n, uint16_t port)
+{
+    scan(ns, addr, port, n, false);
+}
+
+/* A list of the table sweeps it. */
+static int count_flows(void *arg, struct error *err)
+{
+    return flows_forget_each(0, err) < 0
+               ? -1
+               : ns_sysctl_read("net/netfilter/nf_conntrack_count", arg, err);
+}
+
+long lab_flows(int ns)
+{
+    struct error err = ERROR_INIT;
+    long n = 0;
+    must(ns_run(ns, count_flows, &n, &err), &err, "connections");
+    return n;
+}
+
+static int run_nft(void *arg, struct error *err)
+{
+    return nft_run(arg, "test", err);
+}
+
+void lab_nft(int ns, const char *commands)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *copy = xasprintf("%s", commands);
+    must(ns_run(ns, run_nft, copy, &err), &err, commands);
 }

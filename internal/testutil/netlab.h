@@ -60,6 +60,8 @@ void lab_guest_stop(struct lab_guest *g);
 
 /* A socket of namespace `ns`; bound to addr:port when addr is not NULL. SOCK_STREAM ones listen. */
 int lab_socket(int ns, int type, const char *addr, uint16_t port);
+/* A TCP socket to connect with, non-blocking. */
+int lab_client(int ns);
 /* A UDP socket for IPv6, bound to a port. */
 int lab_socket6(int ns, uint16_t port);
 /* A raw packet socket on a link of `ns`, non-blocking. */
@@ -68,10 +70,25 @@ int lab_packet_socket(int ns, const char *link);
 /* Sends a datagram from a new UDP socket in `ns` to addr:port. True when it reaches `server` (an
  * UDP socket) within wait_ms; peer (may be NULL) is who sent it, as the server sees it. */
 bool lab_udp_reaches(int ns, int server, const char *addr, uint16_t port, int wait_ms, char *peer);
+/* The same, sent with an address of `ns` as its source. */
+bool lab_udp_from(int ns, const char *from, int server, const char *addr, uint16_t port,
+                  int wait_ms);
 /* Connects from `ns`, sends a byte, and reads it back through the listener. */
 bool lab_tcp_echoes(int ns, int listener, const char *addr, uint16_t port, int wait_ms);
 /* One ICMP echo from `ns` answered within the time. */
 bool lab_ping(int ns, const char *addr, int wait_ms);
+
+/* Sends a datagram to each of n addresses from addr on, or to each of n ports of one address, as
+ * far as the kernel lets it, and waits until all of them have passed or been dropped on the way to
+ * LAB_OUTSIDE: a ping that comes behind them is answered. */
+void lab_scan_ports(int ns, const char *addr, uint16_t port, unsigned n);
+void lab_scan_addrs(int ns, const char *addr, unsigned n, uint16_t port);
+
+/* How many connections the namespace's kernel knows, once those that are over are swept up. */
+long lab_flows(int ns);
+
+/* Runs nft commands in a namespace. */
+void lab_nft(int ns, const char *commands);
 
 /* Writes a setting (below /proc/sys) of a namespace. */
 void lab_sysctl(int ns, const char *path, const char *value);
