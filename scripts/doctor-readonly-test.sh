@@ -51,7 +51,9 @@ guilty() {
     grep -E '^([0-9]+ +)?open(at2?)?\(' "$1" | grep -E 'O_(WRONLY|RDWR|CREAT|TRUNC|TMPFILE)' |
         grep -vE '"/dev/(null|kvm|net/tun|sgx_vepc)"'
     grep -E '^([0-9]+ +)?ioctl\(' "$1" | grep -E 'TUN|SIOCS|SIOCBR|FICLONE|FS_IOC_SET|LOOP_'
-    grep -E '^([0-9]+ +)?send(to|msg)\(' "$1" | grep -E 'RTM_(NEW|DEL|SET)|NFT_MSG_(NEW|DEL)|\|NLM_F_CREATE'
+    # Rules that are tried out are a batch without an end: the kernel judges it and commits nothing.
+    grep -E '^([0-9]+ +)?send(to|msg)\(' "$1" | grep -E 'RTM_(NEW|DEL|SET)|NFT_MSG_(NEW|DEL)|\|NLM_F_CREATE' |
+        grep -E 'NFNL_MSG_BATCH_END|RTM_' | cut -c1-500
 }
 
 # Everything there is to change, with the times that a change leaves behind.
@@ -69,7 +71,7 @@ look() { # look NAME STATE FLAG...
     shift 2
     snapshot >"$work/before"
     (cd "$work/empty" && env -i PATH="$PATH" HOME="$work/home" CRABBOX_FC_STATE_DIR="$work/$state" \
-        strace -f -qq -e signal=none -e trace="$watched" -o "$work/trace" \
+        strace -f -qq -v -e signal=none -e trace="$watched" -o "$work/trace" \
         "$fc" doctor --json "$@" >"$work/report" 2>"$work/err") || code=$?
     snapshot >"$work/after"
     if [ "$code" -le 1 ] && jq -e '.checks | length > 10' "$work/report" >/dev/null; then
@@ -110,6 +112,14 @@ if forbidden "$work/trace"; then
 else
     failed=$((failed + 1))
     echo "FAIL the watch sees nothing"
+fi
+strace -f -qq -v -e signal=none -e trace="$watched" -o "$work/trace" nft add table inet crabbox_control
+nft delete table inet crabbox_control
+if guilty "$work/trace" | grep -q sendmsg; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+    echo "FAIL the watch sees no rules that are committed"
 fi
 
 echo "$passed passed, $failed failed"

@@ -166,7 +166,7 @@ int bench_use_standin(struct bench *b, struct error *err)
     set("CRABBOX_FC_SANDBOX", "false");
     set("CRABBOX_FIRECRACKER_CPUS", "1");
     set("CRABBOX_FIRECRACKER_MEMORY_MIB", "128");
-    set("CRABBOX_FIRECRACKER_DISK_MIB", "64");
+    set("CRABBOX_FIRECRACKER_DISK_MIB", "512");
     set("CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT", "5m");
     set("CRABBOX_FC_LEASE_STOP_TIMEOUT", "60s");
     if (mkdir(path, 0700) == 0)
