@@ -12,6 +12,14 @@
  * missing. The program's descriptors (/dev/stdin, /dev/fd/N as the shell writes it for <(...)) are
  * the user's too.
  *
+ * Whether a directory is a tree is for whoever owns it to change. So a link counts as the user's
+ * own only if nobody but root, us and the sudo caller can have put it there, by the owner of the
+ * link and by who may write in the directory that holds it (trusted.h). And what root reaches by a
+ * link of the sudo caller's is a directory of the caller's, or the link is refused: with it the
+ * caller's processes then gain nothing that they could not do themselves. A relative path begins at
+ * the open current directory, and goes up from there by "..": no name of a directory above is
+ * looked up, so it does not matter what is renamed.
+ *
  *   beneath_find → beneath_open, beneath_mkdirs below its dirfd → beneath_close
  *   beneath_input, beneath_output: all of that for one file
  *
