@@ -245,7 +245,7 @@ int cmd_run(struct invocation *in, struct error *err)
     _cleanup_close_ int capture_out = -1;
     _cleanup_close_ int capture_err = -1;
     _cleanup_(words_free) struct option_list reports = {0};
-    struct ops_collect collect;
+    _cleanup_(collect_close) struct ops_collect collect = {0};
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     struct ops_run req = {
         .collect = &collect,
