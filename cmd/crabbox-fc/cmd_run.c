@@ -178,7 +178,7 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     if (env_set_allow(env, in->cfg.run.allow_env, envp, err) < 0)
         return -1;
     for (size_t i = 0; i < o->env_file.n; i++)
-        if (env_set_file(env, o->env_file.items[i], o->dir, envp, err) < 0)
+        if (env_set_file(env, o->env_file.items[i], o->dir, in->cfg.run.allow_env, envp, err) < 0)
             return -1;
     for (size_t i = 0; i < o->env.n; i++)
         if (env_set_option(env, o->env.items[i], envp, err) < 0)
@@ -191,7 +191,8 @@ static int take_script(const struct options *o, struct strbuf *text, struct erro
     const char *name = o->script ? o->script : "standard input";
     if (!o->script && !o->script_stdin)
         return 0;
-    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, o->dir, err) : -1;
+    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, o->dir, NULL, err)
+                                       : -1;
     if (o->script && fd < 0)
         return -1;
     if (fd_read_all(o->script ? fd : STDIN_FILENO, SCRIPT_MAX, name, text, err) < 0)

@@ -66,8 +66,10 @@ int beneath_failed(const struct beneath *b, int sys, struct error *err);
  * wrong with it otherwise, as that it is missing, is told there. */
 int beneath_check(const char *what, const char *typed, struct error *err);
 
-/* A file to read: a regular one, /dev/null, or one of the program's descriptors. */
-int beneath_input(const char *what, const char *typed, const char *tree, struct error *err);
+/* A file to read: a regular one, /dev/null, or one of the program's descriptors. `others` (may be
+ * NULL) gets whether a repository or another user can have written what is in it. */
+int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
+                  struct error *err);
 /* A file to write from its beginning, made if need be in a directory that is there. What has other
  * names (hard links) is replaced, not written through. A FIFO that somebody reads will do, outside
  * of trees any device. */

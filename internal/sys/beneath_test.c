@@ -82,7 +82,7 @@ static char *reads(const char *typed, const char *tree)
 {
     struct error err = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    _cleanup_close_ int fd = beneath_input("--x", typed, tree, &err);
+    _cleanup_close_ int fd = beneath_input("--x", typed, tree, NULL, &err);
     if (fd < 0)
         return xstrdup(err.msg);
     assert_int_equal(fd_read_all(fd, 1 << 20, typed, &text, &err), 0);
@@ -276,6 +276,34 @@ static void test_relative_path_begins_where_we_stand(void **state)
     assert_non_null(strstr(link, "is a symbolic link in the working tree"));
 }
 
+static void assert_others(const char *typed, bool want)
+{
+    bool others = !want;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = beneath_input("--x", typed, NULL, &others, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(others, want);
+}
+
+/* Whose words an input is. */
+static void test_input_of_others(void **state)
+{
+    const struct fixture *f = *state;
+    at(f, "repo");
+    assert_others("plain", true);
+    assert_others("../away/secret", false);
+    assert_others("/dev/null", false);
+    assert_others("/dev/stdin", false);
+    at(f, "repo/sub");
+    assert_others("../plain", true);
+    if (geteuid() != 0)
+        return;
+    assert_return_code(chown("../../away/secret", USER, USER), errno);
+    assert_others("../../away/secret", true);
+    be_root_by_sudo();
+    assert_others("../../away/secret", false);
+}
+
 static void test_kinds_of_input(void **state)
 {
     const struct fixture *f = *state;
@@ -437,6 +465,7 @@ int main(void)
         TEST(test_link_in_the_directory_of_another),
         TEST(test_link_of_the_sudo_caller),
         TEST(test_relative_path_begins_where_we_stand),
+        TEST(test_input_of_others),
         TEST(test_kinds_of_input),
         TEST(test_output),
         TEST(test_mkdirs),
