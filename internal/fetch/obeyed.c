@@ -12,13 +12,15 @@
 #include "base/str.h"
 #include "fetch/name.h"
 
+#define HEAD "head"
+
 static const struct {
     const char *name; /* in lower case */
     const char *by;
 } obeyed[] = {
     {".git", "git, which prompts and editors ask: its config and hooks name programs; a file too"},
     {"git~1", "the same, by the short name that FAT and NTFS give it"},
-    {"head", "git: beside objects and refs it makes a bare repository, whose config counts"},
+    {HEAD, "git: beside objects and refs it makes a bare repository, whose config counts"},
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
     {".jj", "Jujutsu: its config names programs"},
@@ -69,21 +71,39 @@ static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
     out[n] = '\0';
 }
 
-bool name_obeyed(const char *component, size_t len)
+static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
+    if (!head_too && str_eq(folded, HEAD))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
         if (str_eq(folded, obeyed[i].name))
             return true;
     return false;
 }
 
-bool name_has_obeyed(const char *path)
+bool name_obeyed(const char *component, size_t len)
+{
+    return is_obeyed(component, len, true);
+}
+
+bool name_is_store(const char *component, size_t len)
+{
+    static const char *const stores[] = {".git", "git~1", ".hg", ".sl", ".jj"};
+    char folded[NAME_MAX + 1];
+    fold(component, len, folded);
+    for (size_t i = 0; i < ARRAY_LEN(stores); i++)
+        if (str_eq(folded, stores[i]))
+            return true;
+    return false;
+}
+
+bool name_has_obeyed(const char *path, bool head_too)
 {
     while (*path) {
         size_t len = strcspn(path, "/");
-        if (name_obeyed(path, len))
+        if (is_obeyed(path, len, head_too))
             return true;
         path += len;
         path += *path == '/';

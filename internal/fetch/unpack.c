@@ -206,11 +206,11 @@ static bool matches_any(const char *const *globs, const char *name)
 }
 
 /* Whether the name is to be left out because tools obey it: what the user has named himself is not,
- * be it as what is fetched or written out in a pattern. */
+ * be it as what is fetched or written out in a pattern. What lies below that he has not named. */
 static bool obeyed(const struct unpack *u, const char *name, bool is_dir)
 {
     const struct fetch_rules *r = u->rules;
-    if (r->take_obeyed || !name_has_obeyed(name))
+    if (!name_has_obeyed(name, !r->is_store))
         return false;
     if (!r->name)
         return is_dir || !matches_any(r->globs, name);
