@@ -104,6 +104,21 @@ static const char *const planted[] = {
     "\xef\xbb\xbf.git",
     ".gi\xe2\x81\xaft",
     "bare/HEAD",
+    "bare/HE\xe2\x80\x8b\x41\x44",
+    ".g\xe2\x80\x8bit/config",
+    ".g\xc2\xadit",
+    ".gi\xcd\x8ft",
+    ".git\xef\xb8\x8f",
+    ".git\xf3\xa0\x80\xa0",
+    ".v\xc5\xbf\x63ode/x",
+    ".\xc5\xbfl/config",
+    "ru\xef\xac\x86-toolchain",
+    ".gitignore",
+    "sub/.gitignore",
+    "_darcs/prefs/defaults",
+    ".env",
+    ".helix/languages.toml",
+    ".mcp.json",
     ".hg/hgrc",
     ".crabbox-fc.yaml",
     "deep/er/.Crabbox-FC.yaml",
@@ -117,8 +132,9 @@ static const char *const planted[] = {
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
-    ".gitignore", ".gitattributes", ".gitmodules", ".github/x", "git",          "x.git",
-    "git~2",      ".gitx",          ".bashrc",     "HEADER",    "vscode/tasks", "...",
+    "gitignore", ".gitattributes", ".gitmodules",  ".github/x", "git",      "x.git",
+    "git~2",     ".gitx",          ".bashrc",      ".envs",     "\xff.git", ".g\xcc\x81it",
+    "rust",      "HEADER",         "vscode/tasks", "...",
 };
 
 static void test_in_a_directory(void **state)
