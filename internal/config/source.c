@@ -120,18 +120,32 @@ int source_check_user_dir(const char *dir, const char *repo_root, const char *co
     return 0;
 }
 
+/* Whether what lies above the working directory may be the repository of who stands there: not what
+ * any other user has put into a directory that is shared, which would stop everybody's work. */
+static bool counts_above(const char *dir, const char *name, uid_t cwd_owner)
+{
+    const struct trusted_who who = trusted_us();
+    char path[PATH_MAX];
+    struct stat st;
+    return str_format(path, sizeof path, "%s/%s", str_eq(dir, "/") ? "" : dir, name) < 0 ||
+           lstat(path, &st) < 0 || st.st_uid == cwd_owner || trusted_owner(&who, st.st_uid);
+}
+
 int source_find_repo(const char *cwd, struct source_repo *out, struct error *err)
 {
     char dir[PATH_MAX], found[PATH_MAX] = "";
     bool found_here = false;
+    struct stat here;
     out->root[0] = out->file[0] = '\0';
-    if (!realpath(cwd, dir))
+    if (!realpath(cwd, dir) || stat(dir, &here) < 0)
         return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
     for (bool first = true;; first = false) {
         int file = *found ? 0 : has_entry(dir, CONFIG_REPO_NAME, err);
         int git = file < 0 ? -1 : has_entry(dir, ".git", err);
         if (git < 0)
             return -1;
+        file = file && (first || counts_above(dir, CONFIG_REPO_NAME, here.st_uid));
+        git = git && (first || counts_above(dir, ".git", here.st_uid));
         if (file) {
             (void)str_copy(found, sizeof found, dir);
             found_here = first;
