@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/run.h"
+#include "ops/wholehome.h"
 #include "run_plan.h"
 #include "run_results.h"
 #include "sys/beneath.h"
@@ -131,20 +132,12 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
-/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. */
+/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. The tree
+ * that is found from here may be another one: it is judged again where it is listed. */
 static int check_tree(const struct options *o, struct error *err)
 {
-    const char *home = getenv("HOME");
     _cleanup_free_ char *here = realpath(".", NULL);
-    _cleanup_free_ char *own = home && *home ? realpath(home, NULL) : NULL;
-    if (o->dir || o->no_sync || !here || access(".git", F_OK) == 0)
-        return 0;
-    if (!str_eq(here, "/") && !(own && str_eq(here, own)))
-        return 0;
-    return error_set(err, ERR_USAGE, 0,
-                     "%s is no working tree but %s, and all of it would be copied; next: cd into "
-                     "a working tree, or --no-sync, or --dir . if you mean it",
-                     here, str_eq(here, "/") ? "the whole host" : "your home directory");
+    return o->dir || o->no_sync || !here ? 0 : whole_home_check(here, false, err);
 }
 
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)
@@ -177,8 +170,14 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     const struct options *o = &in->opt;
     if (env_set_allow(env, in->cfg.run.allow_env, envp, err) < 0)
         return -1;
+    /* A file of the tree may name what may go anyway, or what is named here as well. */
+    _cleanup_strbuf_ struct strbuf allow = STRBUF_INIT;
+    strbuf_adds(&allow, in->cfg.run.allow_env);
+    for (size_t i = 0; i < o->env.n; i++)
+        strbuf_addf(&allow, ",%.*s", (int)strcspn(o->env.items[i], "="), o->env.items[i]);
     for (size_t i = 0; i < o->env_file.n; i++)
-        if (env_set_file(env, o->env_file.items[i], o->dir, envp, err) < 0)
+        if (env_set_file(env, o->env_file.items[i], o->dir, allow.buf ? allow.buf : "", envp, err) <
+            0)
             return -1;
     for (size_t i = 0; i < o->env.n; i++)
         if (env_set_option(env, o->env.items[i], envp, err) < 0)
@@ -191,7 +190,8 @@ static int take_script(const struct options *o, struct strbuf *text, struct erro
     const char *name = o->script ? o->script : "standard input";
     if (!o->script && !o->script_stdin)
         return 0;
-    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, o->dir, err) : -1;
+    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, o->dir, NULL, err)
+                                       : -1;
     if (o->script && fd < 0)
         return -1;
     if (fd_read_all(o->script ? fd : STDIN_FILENO, SCRIPT_MAX, name, text, err) < 0)
@@ -245,7 +245,7 @@ int cmd_run(struct invocation *in, struct error *err)
     _cleanup_close_ int capture_out = -1;
     _cleanup_close_ int capture_err = -1;
     _cleanup_(words_free) struct option_list reports = {0};
-    struct ops_collect collect;
+    _cleanup_(collect_close) struct ops_collect collect = {0};
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     struct ops_run req = {
         .collect = &collect,
@@ -263,6 +263,7 @@ int cmd_run(struct invocation *in, struct error *err)
         .sync_large = o->force_sync_large,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .dir = o->dir ? o->dir : ".",
+        .dir_named = o->dir != NULL,
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "ops/wholehome.h"
 #include "sync/sync.h"
 
 /* A name may hold any byte but NUL; its row is one line. */
@@ -26,6 +27,10 @@ int run_plan_print(struct invocation *in, const char *dir, struct error *err)
     }
     if (sync_scan(dir, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
+    if (whole_home_check(list.root, in->opt.dir && !*list.subdir, err) < 0) {
+        sync_list_free(&list);
+        return -1;
+    }
     for (size_t i = 0; i < list.n_files; i++)
         add_row(&out, &list.files[i]);
     int r = out_text(out.buf, err);

@@ -132,6 +132,9 @@ bool check_is_tightening(const struct config_key *key, const char *current, cons
 {
     if (key->rule == RULE_ENV_NAMES)
         return is_part_of(key, current, next);
+    /* Patterns are added to those that are there, which only "!" could undo. */
+    if (key->rule == RULE_PATTERNS)
+        return !*current || (*next != '!' && !strstr(next, "\n!"));
     if (config_key_is_number(key))
         return value_number(key, next) <= value_number(key, current);
     /* The default of a switch is its safe side. */

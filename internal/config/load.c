@@ -95,8 +95,17 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
 
 /* ---- files ---- */
 
+/* What a repository that is not trusted leaves out is left out as well as what the user leaves
+ * out, not instead of it. */
+static void add_patterns(struct config_slot *slot, const struct config_entry *e, const char *path)
+{
+    _cleanup_free_ char *both = xasprintf("%s\n%s", slot->text, e->value);
+    char *origin = xasprintf("repo:%s:%zu (added to %s)", path, e->line, slot->origin);
+    slot_set(slot, both, SRC_REPO, origin);
+}
+
 /* Checks every entry before the first is applied. */
-static int apply_doc(struct config_priv *p, enum config_source src, const char *path,
+static int apply_doc(struct config_priv *p, enum config_source src, const char *path, bool trusted,
                      const struct config_doc *doc, struct error *err)
 {
     for (size_t i = 0; i < doc->n_entries; i++) {
@@ -108,8 +117,11 @@ static int apply_doc(struct config_priv *p, enum config_source src, const char *
     }
     for (size_t i = 0; i < doc->n_entries; i++) {
         const struct config_entry *e = &doc->entries[i];
-        slot_set(&p->slots[config_key_index(e->key)], e->value, src,
-                 xasprintf("%s:%s:%zu", source_names[src], path, e->line));
+        struct config_slot *slot = &p->slots[config_key_index(e->key)];
+        if (!trusted && e->key->rule == RULE_PATTERNS && *slot->text)
+            add_patterns(slot, e, path);
+        else
+            slot_set(slot, e->value, src, xasprintf("%s:%s:%zu", source_names[src], path, e->line));
     }
     return src == SRC_SYSTEM ? apply_floor(p, path, doc, err) : 0;
 }
@@ -123,7 +135,8 @@ static const struct config_entry *first_untrusted(const struct config_priv *p,
     for (size_t i = 0; i < doc->n_entries; i++) {
         const struct config_entry *e = &doc->entries[i];
         const struct config_slot *slot = &p->slots[config_key_index(e->key)];
-        if ((e->key->host || e->key->costs) && !check_is_tightening(e->key, slot->text, e->value))
+        bool judged = e->key->host || e->key->costs || e->key->rule == RULE_PATTERNS;
+        if (judged && !check_is_tightening(e->key, slot->text, e->value))
             return e;
     }
     return NULL;
@@ -210,7 +223,7 @@ static int load_file(const struct config_args *args, struct config_priv *p, enum
         return -1;
     if (src == SRC_REPO && check_repo_trust(args, p, &file, &doc, entry, err) < 0)
         return -1;
-    return apply_doc(p, src, path, &doc, err);
+    return apply_doc(p, src, path, entry->trusted, &doc, err);
 }
 
 static int load_files(const struct config_args *args, struct config_priv *p, struct error *err)
@@ -221,9 +234,11 @@ static int load_files(const struct config_args *args, struct config_priv *p, str
     if (source_find_repo(args->cwd, &repo, err) < 0 || source_user_dir(args->envp, user, err) < 0)
         return -1;
     memcpy(p->repo_root, repo.root, sizeof p->repo_root);
+    if (source_check_user_dir(user, repo.root, args->envp, err) < 0)
+        return -1;
     size_t n = strlen(user);
-    if (n && str_format(user + n, sizeof user - n, "/config.yaml") < 0)
-        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/config.yaml", user);
+    if (n && str_format(user + n, sizeof user - n, "/" CONFIG_USER_NAME) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/" CONFIG_USER_NAME, user);
     if (load_file(args, p, SRC_SYSTEM, system_file, err) < 0 ||
         load_file(args, p, SRC_USER, user, err) < 0)
         return -1;

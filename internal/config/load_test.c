@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -293,6 +294,31 @@ static void test_repo_search_ends(void **state)
     config_free(&cfg);
 }
 
+/* What another user puts into a directory above, as into /tmp, is nobody's repository but his. */
+static void test_repository_of_another_above(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    enum { OTHER = 4321 };
+    if (geteuid() != 0)
+        skip();
+    config_dir_write(d, ".git/HEAD", "");
+    config_dir_write(d, ".crabbox-fc.yaml", "firecracker: {cpus: 2}\n");
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "out"));
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 2);
+    config_free(&cfg);
+    assert_int_equal(lchown(config_dir_path(d, ".crabbox-fc.yaml"), OTHER, OTHER), 0);
+    config_dir_expect_cpus(d, 4);
+    assert_int_equal(lchown(config_dir_path(d, ".git"), OTHER, OTHER), 0);
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(config_repo_root(&cfg), "");
+    config_free(&cfg);
+    /* Who stands in his directory has it as before. */
+    assert_int_equal(lchown(d->cwd, OTHER, OTHER), 0);
+    assert_int_equal(config_dir_refused(d, "belongs to another user"), ERR_TRUST);
+}
+
 static void test_user_dir(void **state)
 {
     struct config_dir *d = *state;
@@ -417,16 +443,27 @@ static void test_show(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CONFIG_DIR_TEST(test_defaults),           CONFIG_DIR_TEST(test_precedence),
-        CONFIG_DIR_TEST(test_every_env_and_flag), CONFIG_DIR_TEST(test_table),
-        CONFIG_DIR_TEST(test_env_strict),         CONFIG_DIR_TEST(test_env_unknown),
-        CONFIG_DIR_TEST(test_env_near_miss),      CONFIG_DIR_TEST(test_env_bad_value),
-        CONFIG_DIR_TEST(test_env_relative_path),  CONFIG_DIR_TEST(test_flag_again),
-        CONFIG_DIR_TEST(test_flag_errors),        CONFIG_DIR_TEST(test_flag_relative),
-        CONFIG_DIR_TEST(test_repo_search),        CONFIG_DIR_TEST(test_repo_search_ends),
-        CONFIG_DIR_TEST(test_user_dir),           CONFIG_DIR_TEST(test_xdg_relative),
-        CONFIG_DIR_TEST(test_bad_files),          CONFIG_DIR_TEST(test_large_file),
-        CONFIG_DIR_TEST(test_image_choice),       CONFIG_DIR_TEST(test_show),
+        CONFIG_DIR_TEST(test_defaults),
+        CONFIG_DIR_TEST(test_precedence),
+        CONFIG_DIR_TEST(test_every_env_and_flag),
+        CONFIG_DIR_TEST(test_table),
+        CONFIG_DIR_TEST(test_env_strict),
+        CONFIG_DIR_TEST(test_env_unknown),
+        CONFIG_DIR_TEST(test_env_near_miss),
+        CONFIG_DIR_TEST(test_env_bad_value),
+        CONFIG_DIR_TEST(test_env_relative_path),
+        CONFIG_DIR_TEST(test_flag_again),
+        CONFIG_DIR_TEST(test_flag_errors),
+        CONFIG_DIR_TEST(test_flag_relative),
+        CONFIG_DIR_TEST(test_repo_search),
+        CONFIG_DIR_TEST(test_repo_search_ends),
+        CONFIG_DIR_TEST(test_repository_of_another_above),
+        CONFIG_DIR_TEST(test_user_dir),
+        CONFIG_DIR_TEST(test_xdg_relative),
+        CONFIG_DIR_TEST(test_bad_files),
+        CONFIG_DIR_TEST(test_large_file),
+        CONFIG_DIR_TEST(test_image_choice),
+        CONFIG_DIR_TEST(test_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

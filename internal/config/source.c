@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,8 @@
 #include "config/yaml.h"
 #include "sys/file.h"
 #include "sys/trusted.h"
+
+enum { NSS_SIZE = 16384 };
 
 #define FILE_WHAT "configuration file" /* for messages */
 
@@ -71,6 +74,14 @@ bool source_leads_into(const char *path, const char *root)
     return is_below(real, root);
 }
 
+static bool is_home_of(uid_t uid, const char *dir)
+{
+    struct passwd user, *u = NULL;
+    char buf[NSS_SIZE], real[PATH_MAX];
+    return getpwuid_r(uid, &user, buf, sizeof buf, &u) == 0 && u && realpath(u->pw_dir, real) &&
+           str_eq(real, dir);
+}
+
 /* Whether `dir` has an entry `name`: 1, 0 or -1. A link counts as there, wherever it leads. */
 static int has_entry(const char *dir, const char *name, struct error *err)
 {
@@ -85,18 +96,56 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
+int source_check_user_dir(const char *dir, const char *repo_root, const char *const *envp,
+                          struct error *err)
+{
+    static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
+    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
+    const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
+    if (!*dir || !source_leads_into(dir, repo_root) || is_home_of(who.self, repo_root) ||
+        is_home_of(who.sudo, repo_root))
+        return 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        int there = has_entry(dir, names[i], err);
+        if (there < 0)
+            return -1;
+        if (there)
+            return error_set(err, ERR_TRUST, 0,
+                             "%s leads into the repository %s, so its %s/%s would count as yours, "
+                             "and anybody may have written it; next: remove it, or set %s to a "
+                             "directory elsewhere",
+                             by, SHOWN(repo_root), SHOWN(dir), names[i], by);
+    }
+    return 0;
+}
+
+/* Whether what lies above the working directory may be the repository of who stands there: not what
+ * any other user has put into a directory that is shared, which would stop everybody's work. */
+static bool counts_above(const char *dir, const char *name, uid_t cwd_owner)
+{
+    const struct trusted_who who = trusted_us();
+    char path[PATH_MAX];
+    struct stat st;
+    return str_format(path, sizeof path, "%s/%s", str_eq(dir, "/") ? "" : dir, name) < 0 ||
+           lstat(path, &st) < 0 || st.st_uid == cwd_owner || trusted_owner(&who, st.st_uid);
+}
+
 int source_find_repo(const char *cwd, struct source_repo *out, struct error *err)
 {
     char dir[PATH_MAX], found[PATH_MAX] = "";
     bool found_here = false;
+    struct stat here;
     out->root[0] = out->file[0] = '\0';
-    if (!realpath(cwd, dir))
+    if (!realpath(cwd, dir) || stat(dir, &here) < 0)
         return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
     for (bool first = true;; first = false) {
         int file = *found ? 0 : has_entry(dir, CONFIG_REPO_NAME, err);
         int git = file < 0 ? -1 : has_entry(dir, ".git", err);
         if (git < 0)
             return -1;
+        file = file && (first || counts_above(dir, CONFIG_REPO_NAME, here.st_uid));
+        git = git && (first || counts_above(dir, ".git", here.st_uid));
         if (file) {
             (void)str_copy(found, sizeof found, dir);
             found_here = first;

@@ -46,6 +46,12 @@ const char *env_get(const char *const *envp, const char *name);
 /* $XDG_CONFIG_HOME/crabbox-fc, else ~/.config/crabbox-fc, into out[PATH_MAX]; "" where the
  * environment names neither. */
 int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err);
+#define CONFIG_USER_NAME  "config.yaml"
+#define CONFIG_TRUST_NAME "trust.json"
+/* Refuses a user's directory in the repository (HOME is the checkout) that has a configuration or a
+ * trust store: they came with it. A repository at the user's home itself is his. */
+int source_check_user_dir(const char *dir, const char *repo_root, const char *const *envp,
+                          struct error *err);
 
 /* Looks upwards from `cwd` for the file, to the directory that has .git; without a repository only
  * in cwd itself. */

@@ -16,7 +16,7 @@
 #include "sys/file.h"
 #include "sys/lock.h"
 
-#define STORE_NAME   "trust.json"
+#define STORE_NAME   CONFIG_TRUST_NAME
 #define LOCK_NAME    "trust.lock"
 #define LOCK_WAIT_MS 5000
 

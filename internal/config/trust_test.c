@@ -130,6 +130,49 @@ static void test_tightening(void **state)
     assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
 }
 
+/* What the user keeps out of the guest stays out: a repository only adds to it. */
+static void test_exclude_is_added_to(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, REPO_FILE, "sync: {exclude: [a, '!b']}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(cfg.run.exclude, "a\n!b");
+    config_free(&cfg);
+    config_dir_write(d, USER_FILE, "sync: {exclude: [.env, '*.pem']}\n");
+    assert_int_equal(config_dir_refused(d, "sync.exclude"), ERR_TRUST);
+    config_dir_write(d, REPO_FILE, "sync: {exclude: ['!.env']}\n");
+    assert_int_equal(config_dir_refused(d, "sync.exclude"), ERR_TRUST);
+    config_dir_write(d, REPO_FILE, "sync: {exclude: [zzz]}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(cfg.run.exclude, ".env\n*.pem\nzzz");
+    config_free(&cfg);
+    config_dir_write(d, REPO_FILE, "sync: {exclude: []}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_non_null(strstr(cfg.run.exclude, ".env\n*.pem"));
+    config_free(&cfg);
+}
+
+/* HOME is the checkout, as in a container of a CI: what lies there came with it. */
+static void test_home_in_the_repository(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "repo"));
+    _cleanup_free_ char *xdg = xasprintf("XDG_CONFIG_HOME=%s", config_dir_path(d, "repo/conf"));
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    config_dir_load_ok(d, NULL, 0, &cfg); /* nothing is there */
+    config_free(&cfg);
+    config_dir_write(d, "repo/.config/crabbox-fc/trust.json", "{}");
+    assert_int_equal(config_dir_refused(d, "HOME leads into the repository"), ERR_TRUST);
+    config_dir_setenv(d, xdg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    config_free(&cfg);
+    config_dir_write(d, "repo/conf/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
+    assert_int_equal(config_dir_refused(d, "XDG_CONFIG_HOME leads into the repository"), ERR_TRUST);
+}
+
 /* A guest of a repository that is not trusted does not outlive its work: times get shorter, and a
  * switch goes to its safe side, or they are the user's to set. */
 static void test_a_guest_does_not_outlive_its_work(void **state)
@@ -439,6 +482,8 @@ int main(void)
         CONFIG_DIR_TEST(test_long_place),
         CONFIG_DIR_TEST(test_every_key),
         CONFIG_DIR_TEST(test_tightening),
+        CONFIG_DIR_TEST(test_exclude_is_added_to),
+        CONFIG_DIR_TEST(test_home_in_the_repository),
         CONFIG_DIR_TEST(test_a_guest_does_not_outlive_its_work),
         CONFIG_DIR_TEST(test_no_more_than_without_the_file),
         CONFIG_DIR_TEST(test_repo_symlink),

@@ -218,8 +218,9 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     strbuf_add_shell_quoted(&command, base.buf);
     strbuf_adds(&command, "; fi");
     struct fetch_rules own = *rules;
-    /* Who asks for a .git by name gets it whole. */
-    own.take_obeyed = name_obeyed(base.buf, base.len) || name_has_obeyed(rules->name);
+    /* Who asks for a .git by name gets it whole, but no further one that lies in it. */
+    own.is_store = name_is_store(base.buf, base.len) ||
+                   name_is_store(rules->name, strlen(rules->name));
     if (transfer(c, command.buf, &own, d, res, err) < 0)
         return error_prefix(err, "fetch %s", remote);
     if (res->n_skipped && !res->n_files && !res->bytes && str_eq(res->first_skipped, base.buf))

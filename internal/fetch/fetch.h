@@ -51,7 +51,7 @@ struct fetch_rules {
     const char *name;         /* what the file or directory becomes below dirfd; or NULL and: */
     const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
     struct fetch_limits limits;
-    bool take_obeyed;     /* also names that tools obey: the directory itself has such a name */
+    bool is_store;        /* a repository's own directory is what was asked for: with its HEADs */
     struct strbuf *names; /* gets the path of each file and a NUL; may be NULL */
     fetch_progress_fn *progress;
     void *ctx;

@@ -324,6 +324,97 @@ static void test_cut_and_no_archive(void **state)
     assert_return_code(unlinkat(p->top_fd, "in", AT_REMOVEDIR), errno);
 }
 
+/* Each directory that is made counts, not only the entry that needs it. */
+static void test_directories_on_the_way_count(void **state)
+{
+    struct place *p = *state;
+    static const struct item items[] = {
+        {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/f", S_IFREG | 0644, "x", NULL, NULL},
+        {"a/2/3/4/5/6/7/8/9/10/11/12/13/14/15/", S_IFDIR | 0755, NULL, NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    rules.limits.max_entries = 32;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), 0);
+    assert_int_equal(dir_remove_tree(p->fd, "got", &err), 0);
+    rules.limits.max_entries = 31;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), -1);
+    assert_non_null(strstr(err.msg, "more than 31 files"));
+    assert_int_equal(dir_remove_tree(p->fd, "got", &err), 0);
+    rules.limits.max_entries = 10;
+    assert_int_equal(unpack(&rules, items, 2, &res, &err), -1);
+}
+
+/* A header of ustar; only what libarchive needs. */
+static void add_header(struct strbuf *out, const char *name, char type, size_t size)
+{
+    char h[512] = "";
+    unsigned sum = 0;
+    (void)str_copy(h, 100, name);
+    (void)str_format(h + 100, 8, "0000644");
+    (void)str_format(h + 124, 12, "%011zo", size);
+    memset(h + 148, ' ', 8);
+    h[156] = type;
+    memcpy(h + 257, "ustar\00000", 8);
+    for (size_t i = 0; i < sizeof h; i++)
+        sum += (unsigned char)h[i];
+    (void)str_format(h + 148, 8, "%06o", sum);
+    strbuf_add(out, h, sizeof h);
+}
+
+/* A map of holes stands in front of the content and is as long as the guest likes. */
+static void test_map_without_end(void **state)
+{
+    struct place *p = *state;
+    static const char attributes[] = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+                                     "21 GNU.sparse.name=x\n28 GNU.sparse.realsize=1024\n";
+    _cleanup_strbuf_ struct strbuf tar = STRBUF_INIT;
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    char block[512] = "";
+    add_header(&tar, "PaxHeader", 'x', sizeof attributes - 1);
+    (void)str_copy(block, sizeof block, attributes);
+    strbuf_add(&tar, block, sizeof block);
+    add_header(&tar, "x", '0', 1 << 30);
+    strbuf_adds(&tar, "999999999\n");
+    for (size_t i = 0; i < 2 << 20; i++)
+        strbuf_adds(&tar, "0\n0\n");
+    _cleanup_close_ int fd = memfd_create("archive", MFD_CLOEXEC);
+    assert_int_equal(fd_write_all(fd, tar.buf, tar.len, "archive", &err), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(fetch_unpack(fd, &rules, &res, &err), -1);
+    if (!strstr(err.msg, "more than 3 MiB before a file"))
+        fail_msg("%s", err.msg);
+    /* Given up there, not at the end. */
+    assert_true(lseek(fd, 0, SEEK_CUR) < 4 << 20);
+}
+
+/* The content of what is left out is none of a header. */
+static void test_large_and_left_out(void **state)
+{
+    struct place *p = *state;
+    enum { LARGE = 5 << 20 };
+    _cleanup_free_ char *large = xcalloc(LARGE + 1, 1);
+    memset(large, 'x', LARGE);
+    const struct item items[] = {
+        {"./", S_IFDIR | 0755, NULL, NULL, NULL},
+        {"sub/.envrc", S_IFREG | 0644, large, NULL, NULL},
+        {"large", S_IFREG | 0644, large, NULL, NULL},
+        {"last", S_IFREG | 0644, "z", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    rules.limits.max_bytes = 4 * (int64_t)LARGE;
+    if (unpack(&rules, items, 4, &res, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(res.n_files, 2);
+    assert_text(p->fd, "got/last", "z");
+}
+
 static void test_glob_match(void **state)
 {
     (void)state;
@@ -362,6 +453,9 @@ int main(void)
         TEST(test_limits),
         TEST(test_globs),
         TEST(test_cut_and_no_archive),
+        TEST(test_directories_on_the_way_count),
+        TEST(test_map_without_end),
+        TEST(test_large_and_left_out),
         cmocka_unit_test(test_glob_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,9 @@ enum name_verdict name_clean(const char *name, char *out, size_t size);
  * without being asked to, wherever it lies: the table is in obeyed.c. Also in other spellings that
  * some filesystem takes for the same name. */
 bool name_obeyed(const char *component, size_t len);
-/* Whether any component of a path is such a name. */
-bool name_has_obeyed(const char *path);
+/* Whether any component of a path is such a name; HEAD only with `head_too`. */
+bool name_has_obeyed(const char *path, bool head_too);
+/* Whether it is that of a repository's own directory (.git), to which HEADs belong. */
+bool name_is_store(const char *component, size_t len);
 
 #endif

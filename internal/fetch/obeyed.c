@@ -1,16 +1,18 @@
 /* obeyed.c: names that a guest must not plant: configuration that tools of the host obey without
  * being asked to, by standing in a directory, listing it, or opening any file in it. Left out are
  * files that are obeyed only where somebody builds or runs what came (Makefile, .npmrc, .cargo):
- * who does that runs the guest's code anyway. Also left out are .gitignore, .gitattributes and
- * .gitmodules: they start nothing by themselves and count only for what lies below them, which came
- * from the guest too.
+ * who does that runs the guest's code anyway. Also left out are .gitattributes and .gitmodules:
+ * they start nothing by themselves.
  */
 #include <limits.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "fetch/name.h"
+
+#define HEAD "head"
 
 static const struct {
     const char *name; /* in lower case */
@@ -18,72 +20,133 @@ static const struct {
 } obeyed[] = {
     {".git", "git, which prompts and editors ask: its config and hooks name programs; a file too"},
     {"git~1", "the same, by the short name that FAT and NTFS give it"},
-    {"head", "git: beside objects and refs it makes a bare repository, whose config counts"},
+    {HEAD, "git: beside objects and refs it makes a bare repository, whose config counts"},
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
     {".jj", "Jujutsu: its config names programs"},
     {".crabbox-fc.yaml", "crabbox-fc"},
     {".crabboxignore", "crabbox-fc: what the next sync sends"},
+    {".gitignore",
+     "git, and so the next sync: with !.env in a directory that was there before, what "
+     "the user's own .gitignore above keeps back"},
+    {"_darcs", "Darcs: prefs/defaults names programs"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
+    {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
+    {".tool-versions", "asdf: paths of programs"},
+    {"mise.toml", "mise: variables and hooks, on entering"},
+    {".mise.toml", "the same"},
+    {".rvmrc", "RVM, on entering: a script"},
+    {"rust-toolchain", "rustup, when an editor starts rust-analyzer: its path names programs"},
+    {"rust-toolchain.toml", "the same"},
     {".vscode", "Visual Studio Code: tasks and paths of programs"},
     {".idea", "the IDEs of JetBrains: the same"},
     {".zed", "Zed: the same"},
+    {".vs", "Visual Studio: the same"},
+    {".fleet", "Fleet: the same"},
+    {".nova", "Nova: the same"},
+    {".helix", "Helix: commands of language servers"},
+    {".devcontainer", "editors that offer or start containers: commands of the host"},
+    {".claude", "agents, when started here: hooks and servers of the directory"},
+    {".mcp.json", "the same"},
+    {".cursor", "the same"},
+    {".gemini", "the same"},
+    {".codex", "the same"},
+    {".aider.conf.yml", "the same"},
     {".exrc", "vi, Vim and Neovim with exrc"},
     {".vimrc", "Vim with exrc"},
     {".nvimrc", "Neovim with exrc"},
     {".nvim.lua", "Neovim with exrc"},
+    {".gvimrc", "the same, gvim"},
+    {".nvim", "Neovim with plug-ins for it"},
+    {".lazy.lua", "Neovim with lazy.nvim"},
     {".lvimrc", "Vim with localvimrc"},
+    {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
+    {"hie.yaml", "editors with Haskell's language server: names a program"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
     {".gdbinit", "gdb"},
     {".lldbinit", "lldb"},
+    {".pdbrc", "pdb"},
 };
 
-/* Code points that HFS+ passes over in names, in UTF-8: how many bytes there are of one; 0: none.
- */
-static size_t ignorable(const unsigned char *p, size_t len)
+/* Characters that a filesystem without case takes for others, as ext4's casefold does. */
+static const struct {
+    uint32_t cp;
+    const char *is;
+} folded_to[] = {
+    {0xdf, "ss"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
+    {0xfb00, "ff"},  {0xfb01, "fi"}, {0xfb02, "fl"}, {0xfb03, "ffi"},
+    {0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
+};
+
+/* What a character counts as, in at most 4 bytes; "" for what is passed over. `s` is the character
+ * itself, of `len` bytes. */
+static void fold_one(uint32_t cp, const char *s, size_t len, char out[static 5])
 {
-    if (len < 3)
-        return 0;
-    if (p[0] == 0xe2 && p[1] == 0x80)
-        return (p[2] >= 0x8c && p[2] <= 0x8f) || (p[2] >= 0xaa && p[2] <= 0xae) ? 3 : 0;
-    if (p[0] == 0xe2 && p[1] == 0x81)
-        return p[2] >= 0xaa && p[2] <= 0xaf ? 3 : 0;
-    return p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf ? 3 : 0;
+    (void)str_format(out, 5, "%.*s", (int)len, s);
+    if (cp >= 'A' && cp <= 'Z')
+        out[0] = (char)(cp + 'a' - 'A');
+    else if (text_hidden(cp))
+        out[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(folded_to); i++)
+        if (cp == folded_to[i].cp)
+            (void)str_copy(out, 5, folded_to[i].is);
 }
 
 /* The name as a filesystem may see it that knows no case, passes over what is invisible, ends a
  * name at ":" (NTFS streams) and takes dots and blanks off its end. */
 static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
 {
-    const unsigned char *p = (const unsigned char *)name;
     size_t n = 0;
-    for (size_t i = 0; i < len && p[i] != ':' && n < NAME_MAX;) {
-        size_t skip = ignorable(p + i, len - i);
-        if (!skip)
-            out[n++] = (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + 'a' - 'A' : p[i]);
-        i += skip ? skip : 1;
+    for (size_t i = 0; i < len && name[i] != ':';) {
+        char one[5];
+        uint32_t cp = 0xfffd;
+        size_t used = text_decode(name + i, len - i, &cp);
+        used += used == 0; /* bytes that are no text count as they are */
+        fold_one(cp, name + i, used, one);
+        i += used;
+        if (str_copy(out + n, NAME_MAX + 1 - n, one) < 0)
+            break; /* longer than any name of the table */
+        n += strlen(one);
     }
     while (n > 0 && (out[n - 1] == '.' || out[n - 1] == ' '))
         n--;
     out[n] = '\0';
 }
 
-bool name_obeyed(const char *component, size_t len)
+static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
+    if (!head_too && str_eq(folded, HEAD))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
         if (str_eq(folded, obeyed[i].name))
             return true;
     return false;
 }
 
-bool name_has_obeyed(const char *path)
+bool name_obeyed(const char *component, size_t len)
+{
+    return is_obeyed(component, len, true);
+}
+
+bool name_is_store(const char *component, size_t len)
+{
+    static const char *const stores[] = {".git", "git~1", ".hg", ".sl", ".jj", "_darcs"};
+    char folded[NAME_MAX + 1];
+    fold(component, len, folded);
+    for (size_t i = 0; i < ARRAY_LEN(stores); i++)
+        if (str_eq(folded, stores[i]))
+            return true;
+    return false;
+}
+
+bool name_has_obeyed(const char *path, bool head_too)
 {
     while (*path) {
         size_t len = strcspn(path, "/");
-        if (name_obeyed(path, len))
+        if (is_obeyed(path, len, head_too))
             return true;
         path += len;
         path += *path == '/';

@@ -104,6 +104,21 @@ static const char *const planted[] = {
     "\xef\xbb\xbf.git",
     ".gi\xe2\x81\xaft",
     "bare/HEAD",
+    "bare/HE\xe2\x80\x8b\x41\x44",
+    ".g\xe2\x80\x8bit/config",
+    ".g\xc2\xadit",
+    ".gi\xcd\x8ft",
+    ".git\xef\xb8\x8f",
+    ".git\xf3\xa0\x80\xa0",
+    ".v\xc5\xbf\x63ode/x",
+    ".\xc5\xbfl/config",
+    "ru\xef\xac\x86-toolchain",
+    ".gitignore",
+    "sub/.gitignore",
+    "_darcs/prefs/defaults",
+    ".env",
+    ".helix/languages.toml",
+    ".mcp.json",
     ".hg/hgrc",
     ".crabbox-fc.yaml",
     "deep/er/.Crabbox-FC.yaml",
@@ -117,8 +132,9 @@ static const char *const planted[] = {
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
-    ".gitignore", ".gitattributes", ".gitmodules", ".github/x", "git",          "x.git",
-    "git~2",      ".gitx",          ".bashrc",     "HEADER",    "vscode/tasks", "...",
+    "gitignore", ".gitattributes", ".gitmodules",  ".github/x", "git",      "x.git",
+    "git~2",     ".gitx",          ".bashrc",      ".envs",     "\xff.git", ".g\xcc\x81it",
+    "rust",      "HEADER",         "vscode/tasks", "...",
 };
 
 static void test_in_a_directory(void **state)
@@ -188,7 +204,8 @@ static void test_named(void **state)
     static const char *const globs[] = {".git/config", "**/.vscode/*.json", "HEAD", NULL};
     static const char *const names[] = {".git/config", "a/.vscode/x.json", "HEAD"};
     static const char *const others[] = {".git/hooks/x", "a/.vscode/.git/x.json", ".GIT/config"};
-    static const char *const repo[] = {"./", "config", "HEAD", "refs/", "sub/.git/config"};
+    static const char *const repo[] = {"./",    "config",         "HEAD",
+                                       "refs/", "modules/m/HEAD", "sub/.git/config"};
     static const char *const one[] = {"config"};
     struct fetch_result res;
     struct error err = ERROR_INIT;
@@ -202,10 +219,34 @@ static void test_named(void **state)
     struct fetch_rules file = {.dirfd = p->fd, .name = ".envrc", .limits = limits};
     assert_int_equal(unpack(&file, one, 1, &res, &err), 0);
     assert_true(exists(p, ".envrc"));
-    struct fetch_rules dir = {
-        .dirfd = p->fd, .name = "mine", .limits = limits, .take_obeyed = true};
-    assert_int_equal(unpack(&dir, repo, 5, &res, &err), 0);
-    assert_true(exists(p, "mine/HEAD") && exists(p, "mine/sub/.git/config"));
+    struct fetch_rules dir = {.dirfd = p->fd, .name = "mine", .limits = limits, .is_store = true};
+    assert_int_equal(unpack(&dir, repo, 6, &res, &err), 0);
+    assert_true(exists(p, "mine/HEAD") && exists(p, "mine/modules/m/HEAD"));
+    assert_int_equal(res.n_obeyed, 1);
+    assert_false(exists(p, "mine/sub/.git"));
+}
+
+/* A directory with such a name excuses itself, not what the guest has put into it. */
+static void test_in_a_directory_named_so(void **state)
+{
+    const struct place *p = *state;
+    static const char *const named[] = {"head", "HEAD", ".vscode", ".idea", ".envrc", ".git"};
+    static const char *const names[] = {"./", "fine", "sub/.git/config", ".vscode/tasks.json",
+                                        ".crabbox-fc.yaml"};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+        struct fetch_rules rules = {.dirfd = p->fd, .name = named[i], .limits = limits};
+        rules.is_store = name_is_store(named[i], strlen(named[i]));
+        _cleanup_free_ char *fine = xasprintf("%s/fine", named[i]);
+        _cleanup_free_ char *git = xasprintf("%s/sub/.git", named[i]);
+        assert_int_equal(unpack(&rules, names, ARRAY_LEN(names), &res, &err), 0);
+        assert_int_equal(res.n_obeyed, 3);
+        assert_true(exists(p, fine));
+        assert_false(exists(p, git));
+    }
+    assert_true(name_is_store(".GIT.", 5) && name_is_store(".jj", 3));
+    assert_false(name_is_store("head", 4) || name_is_store(".vscode", 7));
 }
 
 static void test_dots_in_globs(void **state)
@@ -249,7 +290,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_in_a_directory), TEST(test_directories_and_count),     TEST(test_with_globs),
+        TEST(test_in_a_directory), TEST(test_directories_and_count),
+        TEST(test_with_globs),     TEST(test_in_a_directory_named_so),
         TEST(test_named),          cmocka_unit_test(test_dots_in_globs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

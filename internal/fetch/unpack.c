@@ -20,7 +20,11 @@
 #include "sys/deadline.h"
 #include "sys/file.h"
 
-enum { READ_SIZE = 64 * 1024, PROGRESS_MS = 100 };
+enum {
+    READ_SIZE = 64 * 1024,
+    PROGRESS_MS = 100,
+    HEADER_MAX = 3 << 20, /* of one entry: two long names and its attributes, 1 MiB each */
+};
 
 /* What was asked for turns out with the first entry. */
 enum shape { SHAPE_UNKNOWN, SHAPE_FILE, SHAPE_DIR };
@@ -33,7 +37,46 @@ struct unpack {
     size_t n_entries;
     int64_t promised; /* bytes of all files so far, by their headers */
     int64_t told_ms;
+    /* Where the archive comes from. */
+    int fd;
+    size_t of_header; /* bytes since the last content, or the last header */
+    bool has_entry, in_content;
+    char buf[READ_SIZE];
 };
+
+/* libarchive builds in memory what a header names (a map of the holes, of any length), before
+ * anything of it can be judged. So the bytes of a header are counted. */
+static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
+{
+    struct unpack *u = ctx;
+    ssize_t n;
+    do
+        n = read(u->fd, u->buf, sizeof u->buf);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        archive_set_error(a, errno, "reading failed");
+        return -1;
+    }
+    u->of_header = u->in_content ? 0 : u->of_header + (size_t)n;
+    if (u->of_header > HEADER_MAX) {
+        archive_set_error(a, EFBIG, "more than %d MiB before a file", HEADER_MAX >> 20);
+        return -1;
+    }
+    *out = u->buf;
+    return n;
+}
+
+static int next_header(struct unpack *u, struct archive_entry **e)
+{
+    u->in_content = true;
+    if (u->has_entry)
+        (void)archive_read_data_skip(u->reader);
+    u->in_content = false;
+    u->of_header = 0;
+    int r = archive_read_next_header(u->reader, e);
+    u->has_entry = r == ARCHIVE_OK || r == ARCHIVE_WARN;
+    return r;
+}
 
 static void cleanup_reader(struct archive **a)
 {
@@ -64,26 +107,42 @@ static void tell(struct unpack *u)
 
 /* ---- places on the host ---- */
 
+static int too_many(const struct unpack *u, struct error *err)
+{
+    return error_set(err, ERR_SSH, 0, "the guest sends more than %zu files: given up",
+                     u->rules->limits.max_entries);
+}
+
+/* Directories that no entry stands for: a path has room for many. */
+static int count_made(struct unpack *u, unsigned made, struct error *err)
+{
+    u->n_entries += made;
+    return u->n_entries > u->rules->limits.max_entries ? too_many(u, err) : 0;
+}
+
 /* Opens the directory that `path` is in, making what is missing; no symlink is followed. *base gets
  * the last component. */
-static int open_parent(const struct unpack *u, const char *path, const char **base,
-                       struct error *err)
+static int open_parent(struct unpack *u, const char *path, const char **base, struct error *err)
 {
+    unsigned made;
     const char *slash = strrchr(path, '/');
     _cleanup_free_ char *dir = slash ? xasprintf("%.*s", (int)(slash - path), path) : xstrdup(".");
     *base = slash ? slash + 1 : path;
-    int fd = beneath_mkdirs(u->rules->dirfd, dir, 0777, NULL);
-    return fd < 0
-               ? error_set(err, ERR_IO, errno, "make the way to %s (no symlink is followed)", path)
-               : fd;
+    _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, dir, 0777, &made);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "make the way to %s (no symlink is followed)", path);
+    return count_made(u, made, err) < 0 ? -1 : TAKE_FD(fd);
 }
 
-static int make_dir(const struct unpack *u, const char *path, struct error *err)
+static int make_dir(struct unpack *u, const char *path, struct error *err)
 {
+    unsigned made;
     if (room_check(u->rules->dirfd, 0, path, err) < 0)
         return -1;
-    _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, path, 0777, NULL);
-    return fd < 0 ? error_set(err, ERR_IO, errno, "make directory %s", path) : 0;
+    _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, path, 0777, &made);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "make directory %s", path);
+    return count_made(u, made ? made - 1 : 0, err); /* itself was counted */
 }
 
 /* What is there may be replaced only if it is a file or a symlink (which is not followed). */
@@ -114,6 +173,7 @@ static int write_content(struct unpack *u, int fd, int64_t size, struct error *e
     size_t len;
     la_int64_t off;
     for (;;) {
+        u->in_content = true;
         int r = archive_read_data_block(u->reader, &data, &len, &off);
         if (r == ARCHIVE_EOF)
             break;
@@ -176,8 +236,7 @@ static int count(struct unpack *u, struct archive_entry *e, struct error *err)
 {
     const struct fetch_limits *l = &u->rules->limits;
     if (++u->n_entries > l->max_entries)
-        return error_set(err, ERR_SSH, 0, "the guest sends more than %zu files: given up",
-                         l->max_entries);
+        return too_many(u, err);
     if (archive_entry_filetype(e) != AE_IFREG)
         return 0;
     int64_t size = archive_entry_size_is_set(e) ? archive_entry_size(e) : -1;
@@ -206,11 +265,11 @@ static bool matches_any(const char *const *globs, const char *name)
 }
 
 /* Whether the name is to be left out because tools obey it: what the user has named himself is not,
- * be it as what is fetched or written out in a pattern. */
+ * be it as what is fetched or written out in a pattern. What lies below that he has not named. */
 static bool obeyed(const struct unpack *u, const char *name, bool is_dir)
 {
     const struct fetch_rules *r = u->rules;
-    if (r->take_obeyed || !name_has_obeyed(name))
+    if (!name_has_obeyed(name, !r->is_store))
         return false;
     if (!r->name)
         return is_dir || !matches_any(r->globs, name);
@@ -276,24 +335,27 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
 int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
                  struct error *err)
 {
-    struct unpack u = {.rules = rules, .res = res};
+    _cleanup_free_ struct unpack *u = xcalloc(1, sizeof *u);
     _cleanup_(cleanup_reader) struct archive *a = archive_read_new();
     struct archive_entry *e;
     int r;
     *res = (struct fetch_result){0};
-    u.reader = a;
+    u->rules = rules;
+    u->res = res;
+    u->reader = a;
+    u->fd = fd;
     /* Of all that libarchive knows only tar, not compressed. */
     if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK ||
         archive_read_support_format_empty(a) != ARCHIVE_OK)
         return error_set(err, ERR_INTERNAL, ENOMEM, "read an archive");
-    if (archive_read_open_fd(a, fd, READ_SIZE) != ARCHIVE_OK)
-        return archive_failed(&u, err);
-    while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN)
-        if (take(&u, e, err) < 0)
+    if (archive_read_open(a, u, NULL, read_some, NULL) != ARCHIVE_OK)
+        return archive_failed(u, err);
+    while ((r = next_header(u, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN)
+        if (take(u, e, err) < 0)
             return -1;
     if (r != ARCHIVE_EOF)
-        return archive_failed(&u, err);
-    res->empty = u.n_entries == 0;
+        return archive_failed(u, err);
+    res->empty = u->n_entries == 0;
     if (rules->progress)
         rules->progress(rules->ctx, res->n_files, res->bytes);
     return 0;

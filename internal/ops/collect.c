@@ -28,14 +28,6 @@ bool collect_wanted(const struct ops_collect *c)
     return c && (any(c->downloads) || any(c->artifacts) || any(c->reports));
 }
 
-static int find_artifacts(const struct ops_collect *c, const char *by_default, struct beneath *b,
-                          struct error *err)
-{
-    return c->artifact_dir
-               ? beneath_find("--artifact-dir", c->artifact_dir, c->tree, b, err)
-               : beneath_find("the default of --artifact-dir,", by_default, c->tree, b, err);
-}
-
 static int check_globs(const char *const *globs, struct error *err)
 {
     for (; any(globs); globs++)
@@ -44,26 +36,67 @@ static int check_globs(const char *const *globs, struct error *err)
     return 0;
 }
 
-/* Beforehand, with what is there now: a run of an hour should not end with this. */
-static int check_places(const struct ops_collect *c, struct error *err)
+/* ---- places ---- */
+
+/* What collect_check found, for after the run. */
+struct collect_places {
+    struct place *downloads; /* one for each of the request */
+    size_t n;
+    char **remotes;
+    struct place_dir artifacts;
+};
+
+void collect_close(struct ops_collect *c)
 {
-    for (const char *const *d = c->downloads; any(d); d++) {
-        const char *eq = strchr(*d, '=');
-        _cleanup_free_ char *remote = xasprintf("%.*s", (int)(eq - *d), *d);
-        struct place_wish wish = {"--download", eq + 1, remote, c->tree};
-        if (place_check(&wish, err) < 0)
-            return -1;
+    struct collect_places *p = c->places;
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n; i++) {
+        place_close(&p->downloads[i]);
+        free(p->remotes[i]);
     }
-    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
-    if (!any(c->artifacts))
-        return 0;
-    if (find_artifacts(c, ARTIFACTS, &b, err) < 0)
-        return -1;
-    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
-    return fd < 0 && errno != ENOENT ? beneath_failed(&b, errno, err) : 0;
+    free(p->downloads);
+    free(p->remotes);
+    place_dir_close(&p->artifacts);
+    free(p);
+    c->places = NULL;
 }
 
-int collect_check(const struct ops_collect *c, struct error *err)
+static int find_download(const struct ops_collect *c, const char *spec, struct error *err)
+{
+    struct collect_places *p = c->places;
+    const char *eq = strchr(spec, '=');
+    p->downloads = xrealloc(p->downloads, (p->n + 1) * sizeof *p->downloads);
+    p->remotes = xrealloc(p->remotes, (p->n + 1) * sizeof *p->remotes);
+    p->remotes[p->n] = xasprintf("%.*s", (int)(eq - spec), spec);
+    struct place_wish wish = {"--download", eq + 1, p->remotes[p->n], c->tree};
+    return place_find(&wish, &p->downloads[p->n++], err);
+}
+
+static int find_artifacts(const struct ops_collect *c, struct error *err)
+{
+    struct place_wish wish = {c->artifact_dir ? "--artifact-dir" : "the default of --artifact-dir,",
+                              c->artifact_dir ? c->artifact_dir : ARTIFACTS, NULL, c->tree};
+    return place_dir_find(&wish, &c->places->artifacts, err);
+}
+
+/* Beforehand, with what is there now: a run of an hour should not end with this. And what is found
+ * now is where it goes then. */
+static int find_places(struct ops_collect *c, struct error *err)
+{
+    c->places = xcalloc(1, sizeof *c->places);
+    c->places->artifacts = (struct place_dir)PLACE_DIR_INIT;
+    int r = 0;
+    for (const char *const *d = c->downloads; r == 0 && any(d); d++)
+        r = find_download(c, *d, err);
+    if (r == 0 && any(c->artifacts))
+        r = find_artifacts(c, err);
+    if (r < 0)
+        collect_close(c);
+    return r;
+}
+
+int collect_check(struct ops_collect *c, struct error *err)
 {
     for (const char *const *d = c->downloads; any(d); d++) {
         const char *eq = strchr(*d, '=');
@@ -77,7 +110,7 @@ int collect_check(const struct ops_collect *c, struct error *err)
         return error_set(err, ERR_USAGE, 0, "--fail-on-test-failures needs --junit");
     if (check_globs(c->artifacts, err) < 0 || check_globs(c->reports, err) < 0)
         return -1;
-    return check_places(c, err);
+    return find_places(c, err);
 }
 
 /* One collecting, with what it needs everywhere. */
@@ -112,24 +145,19 @@ static void add(struct collect *c, const struct fetch_result *res)
                  res->n_obeyed, res->first_obeyed);
 }
 
-static int download(struct collect *c, const char *spec, struct error *err)
+static int download(struct collect *c, struct place *place, struct error *err)
 {
-    const char *eq = strchr(spec, '=');
-    _cleanup_free_ char *remote = xasprintf("%.*s", (int)(eq - spec), spec);
     struct fetch_result res;
-    struct place place;
-    struct place_wish wish = {"--download", eq + 1, remote, c->req->tree};
-    if (place_open(&wish, &place, err) < 0)
+    if (place_open(place, err) < 0)
         return -1;
-    struct fetch_rules rules = {.dirfd = place.dirfd,
-                                .name = place.name,
+    struct fetch_rules rules = {.dirfd = place->dirfd,
+                                .name = place->name,
                                 .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
-    int r = fetch_path(c->conn, c->work_dir, remote, &rules, &c->d, &res, err);
+    int r = fetch_path(c->conn, c->work_dir, place->wish.remote, &rules, &c->d, &res, err);
     if (r == 0)
         add(c, &res);
-    place_close(&place);
     return r;
 }
 
@@ -159,22 +187,27 @@ static int artifacts_into(struct collect *c, int fd, struct fetch_result *res, s
     return r;
 }
 
+/* The default has a directory for each run in it. */
 static int artifacts(struct collect *c, struct error *err)
 {
+    const struct place_dir *place = &c->req->places->artifacts;
     char *dir = c->out->artifact_dir;
+    const char *sub = c->req->artifact_dir ? "." : c->run_id;
     struct fetch_result res = {0};
-    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
-    unsigned made;
+    unsigned made, made_sub;
     int n = c->req->artifact_dir ? str_format(dir, PATH_MAX, "%s", c->req->artifact_dir)
                                  : str_format(dir, PATH_MAX, ARTIFACTS "/%s", c->run_id);
     if (n < 0)
         return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
-    if (find_artifacts(c->req, dir, &b, err) < 0)
+    _cleanup_close_ int top = place_dir_make(place, &made, err);
+    if (top < 0)
         return -1;
-    _cleanup_close_ int fd = beneath_mkdirs(b.dirfd, b.rest, 0777, &made);
-    int r = fd < 0 ? beneath_failed(&b, errno, err) : artifacts_into(c, fd, &res, err);
+    _cleanup_close_ int fd = beneath_mkdirs(top, sub, 0777, &made_sub);
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "make %s", dir)
+                   : artifacts_into(c, fd, &res, err);
     if (!res.n_files) {
-        beneath_rmdirs(b.dirfd, b.rest, made);
+        beneath_rmdirs(top, sub, made_sub);
+        beneath_rmdirs(place->b.dirfd, place->path, made);
         *dir = '\0';
     }
     return r;
@@ -239,8 +272,8 @@ int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, 
     int r = 0;
     c.limits.idle_ms = stall_ms;
     c.d.cancel_fd = o->cancel_fd;
-    for (const char *const *d = req->downloads; r == 0 && any(d); d++)
-        r = download(&c, *d, err);
+    for (size_t i = 0; r == 0 && i < req->places->n; i++)
+        r = download(&c, &req->places->downloads[i], err);
     if (r == 0 && any(req->artifacts))
         r = artifacts(&c, err);
     if (r == 0 && any(req->reports))

@@ -17,14 +17,15 @@ static void test_download(void **state)
     (void)state;
     _cleanup_bed_result_ struct bed_result r = BED_RUN(
         &bed, RUN, "--download", "out/a.txt=.", "--download", "out=got/tree", "--download",
-        "out/a.txt=renamed", "--", "sh", "-ec",
+        "out/a.txt=renamed", "--download", "out/a.txt=made/x", "--download", "out/a.txt=made", "--",
+        "sh", "-ec",
         "mkdir -p out/sub; echo alpha > out/a.txt; echo beta > 'out/sub/b c'\n"
         "chmod 4755 'out/sub/b c'; ln -s /etc/passwd out/way; ln -s . out/loop; mkfifo out/pipe");
     bed_assert_code(r, 0);
     bed_assert_has(r.err.buf, "left out");
     e2e_shell(
         "test \"$(cat a.txt renamed got/tree/a.txt)\" = \"$(printf 'alpha\\nalpha\\nalpha')\"\n"
-        "test \"$(cat 'got/tree/sub/b c')\" = beta\n"
+        "test \"$(cat 'got/tree/sub/b c')\" = beta; cmp made/x made/a.txt\n"
         "test -x 'got/tree/sub/b c' -a ! -u 'got/tree/sub/b c'\n"
         "test ! -e got/tree/way -a ! -L got/tree/way -a ! -e got/tree/pipe -a ! -L got/tree/loop");
 }
@@ -139,6 +140,48 @@ static void test_capture(void **state)
     bed_assert_has(n.err.buf, "capture-stdout");
 }
 
+/* A run whose command waits while `meanwhile` is done here. */
+#define RUN_MEANWHILE(dir, meanwhile, ...)                                                         \
+    BED_EXEC(&bed, "sh", "-ec",                                                                    \
+             "do=$0; mkfifo up down; w=$PWD; cd " dir "; \"$@\" <$w/down >$w/up & p=$!\n"          \
+             "exec 3>$w/down 4<$w/up; read ready <&4; cd $w; eval \"$do\"; echo go >&3\n"          \
+             "rm up down; wait $p",                                                                \
+             meanwhile, bed.program, RUN, __VA_ARGS__, "--", "sh", "-c",                           \
+             "echo ready; read go; echo 1 > a; echo 2 > b")
+
+/* Who owns the tree can turn it about while the command runs: results go where the places were
+ * found. */
+static void test_places_are_held_while_it_runs(void **state)
+{
+    (void)state;
+    static const char turn[] = "rm -rf .git; for d in old artifacts top/file; do mv $d $d.away\n"
+                               "ln -s $w/evil $d; done";
+    e2e_shell("mkdir -p .git sub old artifacts evil top/file");
+    _cleanup_bed_result_ struct bed_result r = RUN_MEANWHILE(
+        "sub", turn, "--artifact-dir", "../old", "--artifact-glob", "a", "--download",
+        "b=../old/new", "--download", "b=../top/file");
+    bed_assert_code(r, 0);
+    e2e_shell("test -z \"$(ls -A evil)\"; test \"$(cat old.away/a old.away/new)\" = \"$(printf "
+              "'1\\n2')\"\n"
+              "test \"$(cat top/file.away/b)\" = 2; rm artifacts old top/file\n"
+              "for d in artifacts old top/file; do mv $d.away $d; done");
+    _cleanup_bed_result_ struct bed_result d = RUN_MEANWHILE(".", turn, "--artifact-glob", "a");
+    bed_assert_code(d, 0);
+    e2e_shell("test -z \"$(ls -A evil)\"; test \"$(cat artifacts.away/run_*/a)\" = 1");
+}
+
+/* What was removed meanwhile, by a build here for example, is made anew. */
+static void test_a_place_that_was_removed_is_made_again(void **state)
+{
+    (void)state;
+    e2e_shell("mkdir -p old/deep");
+    _cleanup_bed_result_ struct bed_result r = RUN_MEANWHILE(".", "rm -r old", "--artifact-dir",
+                                                             "old/deep", "--artifact-glob", "a",
+                                                             "--download", "a=old/deep/x");
+    bed_assert_code(r, 0);
+    e2e_shell("test \"$(cat old/deep/a old/deep/x)\" = \"$(printf '1\\n1')\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +191,8 @@ int main(void)
         cmocka_unit_test_setup(test_artifacts, fresh),
         cmocka_unit_test_setup(test_junit, fresh),
         cmocka_unit_test_setup(test_capture, fresh),
+        cmocka_unit_test_setup(test_places_are_held_while_it_runs, fresh),
+        cmocka_unit_test_setup(test_a_place_that_was_removed_is_made_again, fresh),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

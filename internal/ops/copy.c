@@ -111,18 +111,16 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
                  int64_t stall_ms, struct ops_copied *out, struct error *err)
 {
     struct copy c;
-    struct place place;
+    _cleanup_(place_close) struct place place = PLACE_INIT;
     int64_t t0 = clock_boot_us();
     const char *path = *remote ? remote : ".";
-    if (copy_open(o, ref, stall_ms, out, &c, err) < 0)
+    struct place_wish wish = {"cp to", local, path, NULL};
+    if (place_find(&wish, &place, err) < 0 || copy_open(o, ref, stall_ms, out, &c, err) < 0)
         return -1;
     begin(o);
-    struct place_wish wish = {"cp to", local, path, NULL};
-    int r = place_open(&wish, &place, err);
-    if (r == 0) {
+    int r = place_open(&place, err);
+    if (r == 0)
         r = receive(&c, path, &place, err);
-        place_close(&place);
-    }
     return end(&c, t0, r, err);
 }
 

@@ -48,6 +48,20 @@ static void test_directory_both_ways(void **state)
     e2e_shell("test -f back/d/one");
 }
 
+/* The name that was asked for excuses itself, not what the guest has put below it. */
+static void test_a_directory_called_head(void **state)
+{
+    (void)state;
+    e2e_guest("box", "mkdir -p t/head/sub/.git t/.git/refs && cd t && touch head/fine head/.envrc "
+                     "head/sub/.git/config .git/HEAD .git/config");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "box:t/head", ".");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "would obey");
+    E2E_OK("cp", "box:t/.git", "whole");
+    e2e_shell("test -f head/fine -a ! -e head/.envrc -a ! -e head/sub/.git\n"
+              "test -f whole/HEAD -a -f whole/config");
+}
+
 static void failed(int code, const char *why, const char *from, const char *to)
 {
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", from, to);
@@ -132,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_file_both_ways, fresh),
         cmocka_unit_test_setup(test_directory_both_ways, fresh),
+        cmocka_unit_test_setup(test_a_directory_called_head, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
         cmocka_unit_test(test_tunnel),
         cmocka_unit_test(test_tunnel_refuses),

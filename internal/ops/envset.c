@@ -167,7 +167,8 @@ int env_set_option(struct env_set *s, const char *text, const char *const *envp,
 struct reader {
     const char *at, *end;
     unsigned line;
-    const char *what;
+    const char *what, *allow;
+    const char *const *envp;
 };
 
 static int bad_line(const struct reader *r, unsigned line, const char *why, struct error *err)
@@ -247,8 +248,27 @@ static int read_quoted_entry(struct env_set *s, struct reader *r, const char *na
     return ok < 0 ? -1 : finish_line(r, err);
 }
 
-static int read_entry(struct env_set *s, struct reader *r, const char *const *envp,
-                      struct error *err)
+/* A file of somebody else's takes along what may go anyway, and no more. */
+static int check_bare(const struct reader *r, const char *text, size_t len, struct error *err)
+{
+    const char *name = r->allow;
+    if (!name || name_length(text, len) < len)
+        return 0;
+    while (*name) {
+        size_t n = strcspn(name, ",");
+        if (n == len && memcmp(name, text, n) == 0)
+            return 0;
+        name += n + (name[n] == ',');
+    }
+    int show = (int)(len < SHOW_MAX ? len : SHOW_MAX);
+    return error_set(err, ERR_USAGE, 0,
+                     "%.200s:%u: %.*s without a value would take this host's variable into the "
+                     "guest, and the file is not yours alone to write; next: --env %.*s if you "
+                     "mean to pass it on",
+                     r->what, r->line, show, text, show, text);
+}
+
+static int read_entry(struct env_set *s, struct reader *r, struct error *err)
 {
     const char *end = line_end(r);
     char where[SHOW_MAX * 5];
@@ -271,7 +291,8 @@ static int read_entry(struct env_set *s, struct reader *r, const char *const *en
         r->at += len + 1;
         return read_quoted_entry(s, r, name, len, err);
     }
-    if (put_record(s, r->at, (size_t)(stop - r->at), envp, where, err) < 0)
+    if (check_bare(r, r->at, (size_t)(stop - r->at), err) < 0 ||
+        put_record(s, r->at, (size_t)(stop - r->at), r->envp, where, err) < 0)
         return -1;
     r->at = end;
     return finish_line(r, err);
@@ -292,27 +313,28 @@ static int parse_records(struct env_set *s, const char *text, size_t len, const 
 }
 
 int env_set_parse(struct env_set *s, const char *text, size_t len, const char *what,
-                  const char *const *envp, struct error *err)
+                  const char *allow, const char *const *envp, struct error *err)
 {
-    struct reader r = {text, text + len, 1, what};
+    struct reader r = {text, text + len, 1, what, allow, envp};
     if (memchr(text, '\0', len))
         return parse_records(s, text, len, what, err);
     while (r.at < r.end)
-        if (read_entry(s, &r, envp, err) < 0)
+        if (read_entry(s, &r, err) < 0)
             return -1;
     return 0;
 }
 
-int env_set_file(struct env_set *s, const char *path, const char *tree, const char *const *envp,
-                 struct error *err)
+int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
+                 const char *const *envp, struct error *err)
 {
+    bool others;
     struct strbuf text = STRBUF_INIT;
-    _cleanup_close_ int fd = beneath_input("--env-file", path, tree, err);
+    _cleanup_close_ int fd = beneath_input("--env-file", path, tree, &others, err);
     if (fd < 0)
         return -1;
     int r = fd_read_all(fd, FILE_MAX, path, &text, err);
     if (r == 0)
-        r = env_set_parse(s, text.buf, text.len, path, envp, err);
+        r = env_set_parse(s, text.buf, text.len, path, others ? allow : NULL, envp, err);
     explicit_bzero(text.buf, text.len);
     strbuf_free(&text);
     return r;

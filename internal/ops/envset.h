@@ -44,12 +44,16 @@ int env_set_option(struct env_set *s, const char *text, const char *const *envp,
  *   NAME                  the value in `envp`, which must be there
  * each with "export " before it or not. A file with a NUL byte is instead what `env -0` prints:
  * NAME=VALUE records that end with NUL. How the path is resolved: sys/beneath.h, with its `tree`.
+ *
+ * What a repository or another user can have written may not choose what leaves this host: in such
+ * a file NAME counts only among the comma-separated names of `allow`. In memory, `allow` NULL:
+ * every name.
  */
-int env_set_file(struct env_set *s, const char *path, const char *tree, const char *const *envp,
-                 struct error *err);
+int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
+                 const char *const *envp, struct error *err);
 /* The same from memory; `what` names it in messages. */
 int env_set_parse(struct env_set *s, const char *text, size_t len, const char *what,
-                  const char *const *envp, struct error *err);
+                  const char *allow, const char *const *envp, struct error *err);
 
 /* Shell lines that export all of it. */
 void env_set_script(const struct env_set *s, struct strbuf *out);

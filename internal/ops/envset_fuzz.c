@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 65536)
         return 0;
     strbuf_add(&text, data, size);
-    (void)env_set_parse(&s, text.buf, text.len, "file", envp, NULL);
+    (void)env_set_parse(&s, text.buf, text.len, "file", NULL, envp, NULL);
     for (size_t i = 0; i < s.n; i++) {
         size_t n = strcspn(s.entries[i], "=");
         if (n == 0 || !s.entries[i][n] || strspn(s.entries[i], "0123456789") > 0)

@@ -1,13 +1,16 @@
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "ops/envset.h"
+#include "sys/file.h"
 
 static const char *const envp[] = {"HOME=/root", "CI=true", "EMPTY=", "TOKEN=s3cret", NULL};
 
@@ -64,7 +67,7 @@ static void test_files(void **state)
         _cleanup_strbuf_ struct strbuf got = STRBUF_INIT;
         size_t len = files[i].len ? files[i].len : strlen(files[i].text);
         const char *want = files[i].want;
-        int r = env_set_parse(&s, files[i].text, len, "f", envp, &err);
+        int r = env_set_parse(&s, files[i].text, len, "f", NULL, envp, &err);
         if (r == 0)
             join(&s, &got);
         if (*want == '!' ? r == 0 || !strstr(err.msg, want + 1) : r < 0 || !str_eq(got.buf, want))
@@ -82,7 +85,7 @@ static void test_messages_keep_values_to_themselves(void **state)
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct env_set s = ENV_SET_INIT;
         struct error err = ERROR_INIT;
-        assert_int_equal(env_set_parse(&s, texts[i], strlen(texts[i]), "f", envp, &err), -1);
+        assert_int_equal(env_set_parse(&s, texts[i], strlen(texts[i]), "f", NULL, envp, &err), -1);
         assert_int_equal(err.kind, ERR_USAGE);
         assert_null(strstr(err.msg, "s3cret"));
         env_set_free(&s);
@@ -98,7 +101,7 @@ static void test_later_is_stronger(void **state)
     assert_string_equal(env_set_get(&s, "CI"), "true");
     assert_null(env_set_get(&s, "NODE_OPTIONS"));
     assert_null(env_set_get(&s, "HOME"));
-    assert_int_equal(env_set_parse(&s, "CI=file\nX=1\n", 12, "f", envp, &err), 0);
+    assert_int_equal(env_set_parse(&s, "CI=file\nX=1\n", 12, "f", NULL, envp, &err), 0);
     assert_int_equal(env_set_option(&s, "X=2", envp, &err), 0);
     assert_int_equal(env_set_option(&s, "HOME", envp, &err), 0);
     assert_int_equal(env_set_option(&s, "NOBODY", envp, &err), -1);
@@ -111,12 +114,66 @@ static void test_later_is_stronger(void **state)
     assert_int_equal(s.n, 0);
 }
 
+/* A file that is not the user's own takes no variable of the host along but those that may go. */
+static void test_bare_names_of_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *allow, *want;
+    } cases[] = {
+        {"A=1\nCI\nexport HOME\n", "CI,HOME", "A=1|CI=true|HOME=/root"},
+        {"A=1\n\nTOKEN\n", "CI,NODE_OPTIONS", "!f:3: TOKEN without a value"},
+        {" export TOKEN\r\n", "TOKE,TOKENS,CI", "!next: --env TOKEN"},
+        {"TOKEN", "", "!f:1: TOKEN without a value"},
+        {"NOBODY\n", "CI", "!f:1: NOBODY without a value"}, /* nor whether it is set */
+        {"TOKEN=x\nB='y'\n", "", "TOKEN=x|B=y"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct env_set s = ENV_SET_INIT;
+        struct error err = ERROR_INIT;
+        _cleanup_strbuf_ struct strbuf got = STRBUF_INIT;
+        const char *want = cases[i].want;
+        int r = env_set_parse(&s, cases[i].text, strlen(cases[i].text), "f", cases[i].allow, envp,
+                              &err);
+        if (r == 0)
+            join(&s, &got);
+        if (*want == '!' ? r == 0 || !strstr(err.msg, want + 1) : r < 0 || !str_eq(got.buf, want))
+            fail_msg("case %zu: got \"%s\" \"%s\", want \"%s\"", i, got.buf, err.msg, want);
+        env_set_free(&s);
+    }
+}
+
+/* Which file is whose. */
+static void test_file_of_a_tree(void **state)
+{
+    (void)state;
+    struct env_set s = ENV_SET_INIT;
+    struct error err = ERROR_INIT;
+    char top[] = "/tmp/envset-test-XXXXXX";
+    assert_non_null(mkdtemp(top));
+    _cleanup_free_ char *path = xasprintf("%s/.env", top);
+    _cleanup_free_ char *git = xasprintf("%s/.git", top);
+    assert_int_equal(file_write_new(AT_FDCWD, path, "CI\nTOKEN\n", 9, 0600, &err), 0);
+    assert_int_equal(env_set_file(&s, path, NULL, "CI", envp, &err), 0);
+    assert_string_equal(env_set_get(&s, "TOKEN"), "s3cret");
+    env_set_free(&s);
+    assert_int_equal(dir_make_all(git, 0700, &err), 0);
+    assert_int_equal(env_set_file(&s, path, NULL, "CI", envp, &err), -1);
+    assert_null(env_set_get(&s, "TOKEN"));
+    assert_non_null(strstr(err.msg, ".env:2: TOKEN"));
+    assert_null(strstr(err.msg, "s3cret"));
+    env_set_free(&s);
+    assert_int_equal(dir_remove_tree(AT_FDCWD, top, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_messages_keep_values_to_themselves),
         cmocka_unit_test(test_later_is_stronger),
+        cmocka_unit_test(test_bare_names_of_others),
+        cmocka_unit_test(test_file_of_a_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

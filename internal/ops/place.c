@@ -7,7 +7,6 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "sys/beneath.h"
 
 int path_base(const char *path, char out[static NAME_MAX + 1])
 {
@@ -20,75 +19,119 @@ int path_base(const char *path, char out[static NAME_MAX + 1])
     return str_format(out, NAME_MAX + 1, "%.*s", (int)(len - start), path + start);
 }
 
-/* The wish, settled: the directory's path below b->dirfd, and the name in it. */
-struct settled {
-    struct beneath b;
-    char dir[PATH_MAX];
-    char name[NAME_MAX + 1];
-};
+/* ---- a directory ---- */
 
-static void settled_free(struct settled *s)
+/* Holds the directory open if it is there. */
+static int hold(struct place_dir *d, struct error *err)
 {
-    beneath_close(&s->b);
+    d->found_fd = beneath_open(d->b.dirfd, d->path, O_PATH | O_DIRECTORY, 0);
+    return d->found_fd < 0 && errno != ENOENT ? beneath_failed(&d->b, errno, err) : 0;
 }
 
-/* Whether there is a directory: 1, 0 or -1. */
-static int is_dir(const struct beneath *b, struct error *err)
+int place_dir_find(const struct place_wish *wish, struct place_dir *out, struct error *err)
 {
-    _cleanup_close_ int fd = beneath_open(b->dirfd, b->rest, O_PATH | O_DIRECTORY, 0);
-    if (fd >= 0)
-        return 1;
-    return errno == ENOENT || errno == ENOTDIR ? 0 : beneath_failed(b, errno, err);
-}
-
-static int settle(const struct place_wish *w, struct settled *s, struct error *err)
-{
-    size_t len = strlen(w->local);
-    s->b.dirfd = -1;
-    if (!len)
-        return error_set(err, ERR_USAGE, 0, "the local path of %s is empty", w->remote);
-    if (beneath_find(w->what, w->local, w->tree, &s->b, err) < 0)
+    *out = (struct place_dir)PLACE_DIR_INIT;
+    if (beneath_find(wish->what, wish->local, wish->tree, &out->b, err) < 0)
         return -1;
-    int there = is_dir(&s->b, err);
-    if (there < 0)
-        return -1;
-    bool into = there || w->local[len - 1] == '/';
-    const char *named = into ? w->remote : w->local;
-    if (path_base(named, s->name) < 0)
-        return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", named);
-    if (!*s->name || str_eq(s->name, ".") || str_eq(s->name, ".."))
-        return error_set(err, ERR_USAGE, 0, "%s has no name to use in %s; name the local file",
-                         w->remote, w->local);
-    (void)str_copy(s->dir, sizeof s->dir, s->b.rest);
-    if (into)
+    (void)str_copy(out->path, sizeof out->path, out->b.rest);
+    if (hold(out, err) == 0)
         return 0;
-    char *slash = strrchr(s->dir, '/');
-    (void)str_copy(s->name, sizeof s->name, slash ? slash + 1 : s->dir);
-    (void)str_copy(slash ? slash : s->dir, 2, slash ? "" : ".");
+    place_dir_close(out);
+    return -1;
+}
+
+int place_dir_make(const struct place_dir *d, unsigned *made, struct error *err)
+{
+    struct stat st;
+    int fd;
+    if (made)
+        *made = 0;
+    if (d->found_fd >= 0 && fstat(d->found_fd, &st) == 0 && st.st_nlink)
+        fd = fcntl(d->found_fd, F_DUPFD_CLOEXEC, 3);
+    else
+        fd = beneath_mkdirs(d->b.dirfd, d->path, 0777, made);
+    return fd < 0 ? beneath_failed(&d->b, errno, err) : fd;
+}
+
+void place_dir_close(struct place_dir *d)
+{
+    beneath_close(&d->b);
+    CLOSE_FD(d->found_fd);
+}
+
+/* ---- a file, or what a directory is to be called ---- */
+
+/* The directory of this name, which then takes it under the name that it had: its descriptor, -1
+ * without an error if there is none, -2 with one. */
+static int open_dir(const struct place *p, int dirfd, const char *name, struct error *err)
+{
+    int fd = beneath_open(dirfd, name, O_PATH | O_DIRECTORY, 0);
+    if (fd >= 0 || errno == ENOENT || errno == ENOTDIR)
+        return fd;
+    (void)beneath_failed(&p->dir.b, errno, err);
+    return -2;
+}
+
+static int take_name(struct place *p, const char *from, struct error *err)
+{
+    if (path_base(from, p->name) < 0)
+        return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", from);
+    if (!*p->name || str_eq(p->name, ".") || str_eq(p->name, ".."))
+        return error_set(err, ERR_USAGE, 0, "%s has no name to use in %s; name the local file",
+                         p->wish.remote, p->wish.local);
     return 0;
 }
 
-int place_check(const struct place_wish *wish, struct error *err)
+/* The directory that takes it, by its path below where the typed one begins, and the name in it. */
+static int settle(struct place *p, struct error *err)
 {
-    _cleanup_(settled_free) struct settled s;
-    if (settle(wish, &s, err) < 0)
+    const char *local = p->wish.local;
+    _cleanup_close_ int fd = open_dir(p, p->dir.b.dirfd, p->dir.b.rest, err);
+    if (fd < -1)
         return -1;
-    _cleanup_close_ int fd = beneath_open(s.b.dirfd, s.dir, O_PATH | O_DIRECTORY, 0);
-    return fd < 0 && errno != ENOENT ? beneath_failed(&s.b, errno, err) : 0;
+    p->into = fd >= 0 || local[strlen(local) - 1] == '/';
+    if (take_name(p, p->into ? p->wish.remote : local, err) < 0)
+        return -1;
+    (void)str_copy(p->dir.path, sizeof p->dir.path, p->dir.b.rest);
+    if (p->into)
+        return 0;
+    char *slash = strrchr(p->dir.path, '/');
+    (void)str_copy(p->name, sizeof p->name, slash ? slash + 1 : p->dir.path);
+    (void)str_copy(slash ? slash : p->dir.path, 2, slash ? "" : ".");
+    return 0;
 }
 
-int place_open(const struct place_wish *wish, struct place *out, struct error *err)
+int place_find(const struct place_wish *wish, struct place *out, struct error *err)
 {
-    _cleanup_(settled_free) struct settled s;
-    out->dirfd = -1;
-    if (settle(wish, &s, err) < 0)
+    *out = (struct place)PLACE_INIT;
+    out->wish = *wish;
+    if (!*wish->local)
+        return error_set(err, ERR_USAGE, 0, "the local path of %s is empty", wish->remote);
+    if (beneath_find(wish->what, wish->local, wish->tree, &out->dir.b, err) == 0 &&
+        settle(out, err) == 0 && hold(&out->dir, err) == 0)
+        return 0;
+    place_close(out);
+    return -1;
+}
+
+int place_open(struct place *p, struct error *err)
+{
+    p->dirfd = place_dir_make(&p->dir, NULL, err);
+    if (p->dirfd < 0)
         return -1;
-    (void)str_copy(out->name, sizeof out->name, s.name);
-    out->dirfd = beneath_mkdirs(s.b.dirfd, s.dir, 0777, NULL);
-    return out->dirfd < 0 ? beneath_failed(&s.b, errno, err) : 0;
+    if (p->into)
+        return 0;
+    /* An earlier result may have made a directory of what was to be the name. */
+    int fd = open_dir(p, p->dirfd, p->name, err);
+    if (fd == -1)
+        return 0;
+    CLOSE_FD(p->dirfd);
+    p->dirfd = fd;
+    return fd < 0 ? -1 : take_name(p, p->wish.remote, err);
 }
 
 void place_close(struct place *p)
 {
+    place_dir_close(&p->dir);
     CLOSE_FD(p->dirfd);
 }

@@ -1,5 +1,10 @@
 /* place.h: where on the host something from the guest goes, as cp has it.
  *
+ *   place_find before the guest runs anything → place_open when it has → place_close
+ *
+ * What was found is held open: who owns a tree can exchange its directories, or what makes it a
+ * tree, while the guest runs, and the results still go where the path led at first.
+ *
  * A directory that exists, or a path that ends with "/", takes it under the name it had; any other
  * path is its new name. Missing directories on the way are made. The way is gone as
  * sys/beneath.h has it: no symlink of a working tree is followed.
@@ -10,21 +15,48 @@
 #include <limits.h>
 
 #include "base/error.h"
+#include "sys/beneath.h"
 
 /* What was typed: `what` is the option, `tree` the --dir or NULL. */
 struct place_wish {
     const char *what, *local, *remote, *tree;
 };
 
-struct place {
-    int dirfd; /* owned */
-    char name[NAME_MAX + 1];
+/* A directory that takes results. */
+struct place_dir {
+    struct beneath b;    /* owned: where the typed path begins */
+    char path[PATH_MAX]; /* the directory below b.dirfd */
+    int found_fd;        /* owned, O_PATH; -1: it was not there at first */
 };
 
-int place_open(const struct place_wish *wish, struct place *out, struct error *err);
+struct place {
+    struct place_wish wish;  /* what it points to is borrowed */
+    struct place_dir dir;    /* owned */
+    bool into;               /* the directory is what was typed, not the one that holds it */
+    int dirfd;               /* owned, by place_open: here goes what was fetched, */
+    char name[NAME_MAX + 1]; /* under this name */
+};
+#define PLACE_DIR_INIT                                                                             \
+    {                                                                                              \
+        .b = {.dirfd = -1}, .found_fd = -1                                                         \
+    }
+#define PLACE_INIT                                                                                 \
+    {                                                                                              \
+        .dir = PLACE_DIR_INIT, .dirfd = -1                                                         \
+    }
+
+/* Makes nothing. Fails if the place could not be opened because of what is there now. */
+int place_find(const struct place_wish *wish, struct place *out, struct error *err);
+/* Makes the directories that are missing. */
+int place_open(struct place *p, struct error *err);
 void place_close(struct place *p);
-/* Says beforehand, and makes nothing, if it could not be opened because of what is there now. */
-int place_check(const struct place_wish *wish, struct error *err);
+
+/* The same for a directory itself; of the wish `remote` is not used. place_dir_make: a descriptor
+ * of the caller's, and in `made` (may be NULL) what beneath_mkdirs has there. What was found but
+ * removed meanwhile is made anew. */
+int place_dir_find(const struct place_wish *wish, struct place_dir *out, struct error *err);
+int place_dir_make(const struct place_dir *d, unsigned *made, struct error *err);
+void place_dir_close(struct place_dir *d);
 
 /* The last component of a path without trailing slashes: "" for "/" or "". -1: too long. */
 int path_base(const char *path, char out[static NAME_MAX + 1]);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "ops/execute.h"
 #include "ops/hung.h"
+#include "ops/wholehome.h"
 #include "sync/sync.h"
 #include "sys/lock.h"
 
@@ -192,6 +193,12 @@ static int sync_tree(struct run_state *s, struct error *err)
         limits.max_deletes = 0;
     if (sync_scan(s->req->dir, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
         return -1;
+    if (whole_home_check(list.root, s->req->dir_named && !*list.subdir, err) < 0) {
+        sync_list_free(&list);
+        return -1;
+    }
+    if (*list.subdir)
+        log_info("syncing %s, the repository around %s", list.root, list.subdir);
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));

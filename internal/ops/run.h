@@ -36,6 +36,7 @@ struct ops_run {
     /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
     bool full_resync, sync_large, delete_many;
     const char *dir;                    /* the working tree */
+    bool dir_named;                     /* by --dir: it may be a home directory */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
 };
 

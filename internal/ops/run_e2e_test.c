@@ -90,9 +90,14 @@ static void test_environment(void **state)
     bed_setenv(&bed, "PASSED", "by name");
     write_file("vars", file, sizeof file - 1);
     e2e_warmup("env");
+    /* In the tree, so that somebody else may have written it. */
+    _cleanup_bed_result_ struct bed_result tree = E2E_RUN_IN("env", "--env-file", "vars", "--",
+                                                             "sh", "-c", show);
+    bed_assert_code(tree, 2);
+    bed_assert_has(tree.err.buf, "vars:5: PASSED without a value");
     _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN(
-        "env", "--env-file", "vars", "--env", "BOTH=option", "--env", "INLINE=a'b\"c\n$d", "--",
-        "sh", "-c", show);
+        "env", "--env-file", "vars", "--env", "BOTH=option", "--env", "PASSED", "--env",
+        "INLINE=a'b\"c\n$d", "--", "sh", "-c", show);
     bed_assert_code(r, 0);
     assert_string_equal(r.out.buf, "<allowed><none><two\nlines><option><by name><a'b\"c\n$d><env>");
     _cleanup_bed_result_ struct bed_result ids = E2E_RUN_IN(
@@ -347,13 +352,42 @@ static void test_stop_after(void **state)
     _cleanup_bed_result_ struct bed_result home = BED_EXEC(
         &bed, "sh", "-c", "cd && exec \"$0\" run -- true", bed.program);
     bed_assert_code(home, 2);
-    bed_assert_has(home.err.buf, "is no working tree but your home directory");
+    bed_assert_has(home.err.buf, "/home, your home directory, and all of it would be copied");
     _cleanup_bed_result_ struct bed_result only = BED_RUN(&bed, "run", "--sync-only", "--slug",
                                                           "synced");
     bed_assert_code(only, 0);
     bed_assert_has(only.err.buf, "sync complete slug=synced");
     bed_assert_has(only.err.buf, "the lease is kept; next: crabbox-fc run --id synced");
     e2e_stop("synced");
+}
+
+/* Whoever unpacks an archive in his home may make a working tree of it. */
+static void test_a_home_is_no_tree(void **state)
+{
+    (void)state;
+    static const char below[] =
+        "cd && mkdir -p proj .git/objects .git/refs && echo key >id && echo "
+        "'ref: refs/heads/main' >.git/HEAD && cd proj && \"$0\" \"$@\"";
+    static const char at[] = "cd && \"$0\" \"$@\"";
+    static const struct {
+        const char *shell, *option, *dir;
+        int code;
+    } cases[] = {
+        {below, "--sync-plan", NULL, 2}, {below, "-q", NULL, 2},
+        {at, "--sync-plan", NULL, 2},    {below, "--sync-plan", ".", 2},
+        {at, "--sync-plan", ".", 0},     {at, "-q", NULL, 2},
+        {below, "--no-sync", NULL, 0},   {below, "--sync-plan", "..", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(
+            &bed, "sh", "-ec", cases[i].shell, bed.program, "run", cases[i].option,
+            cases[i].dir ? "--dir" : "-q", cases[i].dir ? cases[i].dir : "-q", "--", "true");
+        if (!r.st.exited || r.st.code != cases[i].code)
+            fail_msg("case %zu: %s", i, r.err.buf);
+        if (cases[i].code)
+            bed_assert_has(r.err.buf, "/home/.git if you did not put it there");
+    }
+    E2E_EXEC_OK("sh", "-ec", "cd && rm -r .git id proj");
 }
 
 /* ---- streams ---- */
@@ -460,6 +494,7 @@ int main(void)
         E2E_TEST(test_scripts),
         E2E_TEST(test_two_runs_on_one_lease),
         E2E_TEST(test_stop_after),
+        E2E_TEST(test_a_home_is_no_tree),
         E2E_TEST(test_a_hundred_megabytes_each_way),
         E2E_TEST(test_lost_connection_is_not_a_failed_command),
     };

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/caller.h"
+#include "sys/trusted.h"
 
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -135,11 +136,15 @@ static const char *kind_name(mode_t mode)
     return S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-int beneath_input(const char *what, const char *typed, const char *tree, struct error *err)
+int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
+                  struct error *err)
 {
+    struct trusted_who who = trusted_us();
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     struct stat st;
     int own = own_descriptor(typed);
+    if (others)
+        *others = false;
     if (own >= 0)
         return take_descriptor(own, what, typed, err);
     if (beneath_find(what, typed, tree, &b, err) < 0)
@@ -151,6 +156,8 @@ int beneath_input(const char *what, const char *typed, const char *tree, struct 
     if (!S_ISREG(st.st_mode) && !is_null(&st))
         return error_set(err, ERR_USAGE, 0, "%s %s: it is %s, not a regular file", what, typed,
                          kind_name(st.st_mode));
+    if (others)
+        *others = b.in_tree || !trusted_owner(&who, st.st_uid);
     return TAKE_FD(fd);
 }
 

@@ -12,6 +12,14 @@
  * missing. The program's descriptors (/dev/stdin, /dev/fd/N as the shell writes it for <(...)) are
  * the user's too.
  *
+ * Whether a directory is a tree is for whoever owns it to change. So a link counts as the user's
+ * own only if nobody but root, us and the sudo caller can have put it there, by the owner of the
+ * link and by who may write in the directory that holds it (trusted.h). And what root reaches by a
+ * link of the sudo caller's is a directory of the caller's, or the link is refused: with it the
+ * caller's processes then gain nothing that they could not do themselves. A relative path begins at
+ * the open current directory, and goes up from there by "..": no name of a directory above is
+ * looked up, so it does not matter what is renamed.
+ *
  *   beneath_find → beneath_open, beneath_mkdirs below its dirfd → beneath_close
  *   beneath_input, beneath_output: all of that for one file
  *
@@ -58,8 +66,10 @@ int beneath_failed(const struct beneath *b, int sys, struct error *err);
  * wrong with it otherwise, as that it is missing, is told there. */
 int beneath_check(const char *what, const char *typed, struct error *err);
 
-/* A file to read: a regular one, /dev/null, or one of the program's descriptors. */
-int beneath_input(const char *what, const char *typed, const char *tree, struct error *err);
+/* A file to read: a regular one, /dev/null, or one of the program's descriptors. `others` (may be
+ * NULL) gets whether a repository or another user can have written what is in it. */
+int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
+                  struct error *err);
 /* A file to write from its beginning, made if need be in a directory that is there. What has other
  * names (hard links) is replaced, not written through. A FIFO that somebody reads will do, outside
  * of trees any device. */

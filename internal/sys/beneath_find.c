@@ -8,26 +8,33 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/beneath.h"
-#include "sys/caller.h"
+#include "sys/trusted.h"
 
 enum { LINKS_MAX = 40 }; /* as the kernel follows them */
 
 /* The walk down the part that is the user's own. */
 struct walk {
     struct beneath *b;
-    char path[PATH_MAX]; /* absolute, without "." and ".."; a link's target replaces the link */
+    char path[PATH_MAX]; /* below where the walk began: "" or "/a/b", without "." and ".." */
     size_t done;         /* of path: what b->dirfd stands for, which has no links in it */
     unsigned links;
-    struct stat cwd, tree; /* st_nlink 0: none */
+    bool relative;               /* it did not begin at "/" */
+    bool inside;                 /* it began in a tree */
+    bool bound;                  /* a link of the sudo caller's was followed */
+    struct trusted_who who;      /* whose links count */
+    struct stat root, cwd, tree; /* st_nlink 0: none */
 };
 
-/* Adds the components of `path` to `out`, which is absolute; ".." takes the last one off. */
-static int add_path(char out[static PATH_MAX], const char *path)
+/* The components of `path`, joined anew in `out`. `ups` gets the number of leading "..". */
+static int normalise(const char *path, char out[static PATH_MAX], unsigned *ups)
 {
-    size_t used = strlen(out);
+    size_t used = 0;
+    *ups = 0;
+    *out = '\0';
     while (*path) {
         size_t len = strcspn(path, "/");
         if (len == 2 && memcmp(path, "..", 2) == 0) {
+            *ups += used == 0;
             while (used > 0 && out[--used] != '/')
                 ;
             out[used] = '\0';
@@ -47,27 +54,20 @@ static bool same(const struct stat *a, const struct stat *b)
     return a->st_nlink && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* The root of the host is nobody's tree, also for who stands in it. */
-static bool is_tree(const struct walk *w)
+static void look(const char *path, struct stat *st)
 {
-    struct stat st;
-    if (fstatat(w->b->dirfd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return true;
-    return w->done && fstat(w->b->dirfd, &st) == 0 && (same(&w->cwd, &st) || same(&w->tree, &st));
+    if (!path || stat(path, st) < 0)
+        st->st_nlink = 0;
 }
 
-/* As the kernel's protected_symlinks has it: a link in a directory such as /tmp counts only if it
- * is ours, the sudo caller's or the directory owner's. */
-static bool may_follow(int dirfd, const struct stat *link)
+/* The root of the host is nobody's tree, also for who stands in it. */
+static bool is_tree(const struct walk *w, int dirfd)
 {
-    struct stat dir;
-    struct caller c;
-    if (fstat(dirfd, &dir) < 0)
-        return false;
-    if (!(dir.st_mode & S_ISVTX) || !(dir.st_mode & S_IWOTH))
+    struct stat st;
+    if (fstatat(dirfd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0)
         return true;
-    return link->st_uid == geteuid() || link->st_uid == dir.st_uid ||
-           (caller_get(&c) && link->st_uid == c.uid);
+    return fstat(dirfd, &st) == 0 && !same(&w->root, &st) &&
+           (same(&w->cwd, &st) || same(&w->tree, &st));
 }
 
 static int fail(const struct walk *w, int sys, struct error *err)
@@ -75,35 +75,116 @@ static int fail(const struct walk *w, int sys, struct error *err)
     return error_set(err, ERR_IO, sys, "%s: open %s", w->b->what, w->b->typed);
 }
 
-static int to_top(struct walk *w, struct error *err)
+/* Enters a directory; `name` is one component that is no link, or "..". */
+static int enter(struct walk *w, const char *name)
 {
+    int fd = openat(w->b->dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
     CLOSE_FD(w->b->dirfd);
-    w->done = 0;
-    w->b->dirfd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return w->b->dirfd < 0 ? fail(w, errno, err) : 0;
+    w->b->dirfd = fd;
+    return 0;
 }
 
-/* Puts the link's target in the place of the link and begins again: the target may lie in a tree
- * whose root we did not come by. */
+/* Whether this directory or one above it is a tree, or can't be looked at. */
+static bool is_below_tree(const struct walk *w)
+{
+    struct stat st;
+    _cleanup_close_ int fd = openat(w->b->dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && fstat(fd, &st) == 0) {
+        if (is_tree(w, fd))
+            return true;
+        if (same(&w->root, &st))
+            return false;
+        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLOSE_FD(fd);
+        fd = up;
+    }
+    return true;
+}
+
+/* Begins, or begins again, at the directory `fd`, which is taken over. Where a path leads up is
+ * the kernel's word: the name that a directory had a moment ago may be another's by now. */
+static int start(struct walk *w, int fd, const char *path, struct error *err)
+{
+    unsigned ups;
+    CLOSE_FD(w->b->dirfd);
+    w->b->dirfd = fd;
+    w->done = 0;
+    if (fd < 0)
+        return fail(w, errno, err);
+    if (normalise(path, w->path, &ups) < 0)
+        return fail(w, ENAMETOOLONG, err);
+    w->relative = *path != '/';
+    if (!w->relative || (!ups && w->links))
+        return 0;
+    while (ups-- > 0)
+        if (enter(w, "..") < 0)
+            return fail(w, errno, err);
+    w->inside = is_below_tree(w);
+    return 0;
+}
+
+/* ---- links ---- */
+
+static int refuse(const struct walk *w, size_t end, const char *why, uid_t uid, struct error *err)
+{
+    size_t skip = w->relative;
+    return error_set(
+        err, ERR_USAGE, 0, "%s %s: %.*s is a symbolic link %s (uid %u); next: name the real path",
+        w->b->what, w->b->typed, (int)(end - skip), w->path + skip, why, (unsigned)uid);
+}
+
+/* Nobody else can have put this link where it is, or can put another there. */
+static int check_link(struct walk *w, const struct stat *st, size_t end, struct error *err)
+{
+    struct stat dir;
+    if (fstat(w->b->dirfd, &dir) < 0)
+        return fail(w, errno, err);
+    if (!trusted_owner(&w->who, st->st_uid))
+        return refuse(w, end, "of another user", st->st_uid, err);
+    if (!trusted_owner(&w->who, dir.st_uid))
+        return refuse(w, end, "in a directory of another user", dir.st_uid, err);
+    if (!trusted_dir(&w->who, w->b->dirfd))
+        return refuse(w, end, "in a directory where others can write, too", dir.st_uid, err);
+    w->bound |= (st->st_uid != 0 && st->st_uid != w->who.self) ||
+                (dir.st_uid != 0 && dir.st_uid != w->who.self);
+    return 0;
+}
+
+/* The link's target, and then what comes behind the link. */
 static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end, struct error *err)
 {
-    char target[PATH_MAX], whole[PATH_MAX] = "";
-    if (!may_follow(w->b->dirfd, st))
-        return error_set(err, ERR_USAGE, 0,
-                         "%s %s: %.*s is a symbolic link of another user (uid %u) in a directory "
-                         "where everybody can write; next: name the real path",
-                         w->b->what, w->b->typed, (int)end, w->path, (unsigned)st->st_uid);
+    char target[PATH_MAX];
+    if (check_link(w, st, end, err) < 0)
+        return -1;
     ssize_t n = readlinkat(link_fd, "", target, sizeof target - 1);
     if (n < 0 || ++w->links > LINKS_MAX)
         return fail(w, n < 0 ? errno : ELOOP, err);
     target[n] = '\0';
-    if (*target != '/')
-        (void)str_format(whole, sizeof whole, "%.*s", (int)w->done, w->path);
-    if (add_path(whole, target) < 0 || add_path(whole, w->path + end) < 0)
-        return fail(w, ENAMETOOLONG, err);
-    memcpy(w->path, whole, sizeof whole);
-    return to_top(w, err);
+    _cleanup_free_ char *path = xasprintf("%s%s", target, w->path + end);
+    int fd = *target == '/' ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                            : openat(w->b->dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return start(w, fd, path, err);
 }
+
+/* A link of the sudo caller's leads root no further than the caller himself could have gone. */
+static int check_bound(const struct walk *w, struct error *err)
+{
+    struct stat st;
+    if (!w->bound)
+        return 0;
+    if (fstat(w->b->dirfd, &st) < 0)
+        return fail(w, errno, err);
+    if (st.st_uid == w->who.sudo)
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "%s %s: a symbolic link of uid %u leads into a directory of uid %u, where "
+                     "root does not follow it; next: name the real path",
+                     w->b->what, w->b->typed, (unsigned)w->who.sudo, (unsigned)st.st_uid);
+}
+
+/* ---- the walk ---- */
 
 /* One component further. 1: gone on; 0: the rest begins here. */
 static int step(struct walk *w, struct error *err)
@@ -131,16 +212,13 @@ static int step(struct walk *w, struct error *err)
 
 static int begin(struct walk *w, const char *tree, struct error *err)
 {
-    _cleanup_free_ char *cwd = *w->b->typed == '/' ? xstrdup("/") : getcwd(NULL, 0);
-    if (!cwd)
-        return error_set(err, ERR_IO, errno, "%s: find the current directory", w->b->what);
-    if (add_path(w->path, cwd) < 0 || add_path(w->path, w->b->typed) < 0)
-        return fail(w, ENAMETOOLONG, err);
-    if (stat(".", &w->cwd) < 0)
-        w->cwd.st_nlink = 0;
-    if (!tree || stat(tree, &w->tree) < 0)
-        w->tree.st_nlink = 0;
-    return to_top(w, err);
+    const char *typed = w->b->typed;
+    const char *from = *typed == '/' ? "/" : ".";
+    w->who = trusted_us();
+    look("/", &w->root);
+    look(".", &w->cwd);
+    look(tree, &w->tree);
+    return start(w, open(from, O_PATH | O_DIRECTORY | O_CLOEXEC), typed, err);
 }
 
 int beneath_find(const char *what, const char *typed, const char *tree, struct beneath *out,
@@ -154,10 +232,10 @@ int beneath_find(const char *what, const char *typed, const char *tree, struct b
     if (begin(&w, tree, err) < 0)
         r = -1;
     while (r > 0) {
-        out->in_tree = is_tree(&w);
+        out->in_tree = w.inside || is_tree(&w, out->dirfd);
         r = out->in_tree || !w.path[w.done] ? 0 : step(&w, err);
     }
-    if (r < 0) {
+    if (r < 0 || check_bound(&w, err) < 0) {
         beneath_close(out);
         return -1;
     }

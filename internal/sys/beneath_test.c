@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,7 +82,7 @@ static char *reads(const char *typed, const char *tree)
 {
     struct error err = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    _cleanup_close_ int fd = beneath_input("--x", typed, tree, &err);
+    _cleanup_close_ int fd = beneath_input("--x", typed, tree, NULL, &err);
     if (fd < 0)
         return xstrdup(err.msg);
     assert_int_equal(fd_read_all(fd, 1 << 20, typed, &text, &err), 0);
@@ -171,6 +172,12 @@ static void test_links_of_the_user(void **state)
     assert_refuses("link", "is a symbolic link in the working tree");
 }
 
+static void be_root_by_sudo(void)
+{
+    assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
+    assert_return_code(setenv("SUDO_GID", "4321", 1), errno);
+}
+
 /* Another user's link where everybody may write leads nowhere, whatever the kernel is set to. */
 static void test_link_of_another(void **state)
 {
@@ -184,11 +191,117 @@ static void test_link_of_another(void **state)
     assert_return_code(symlink("../away/secret", "open/ours"), errno);
     assert_return_code(lchown("open/theirs", USER, USER), errno);
     at(f, "away");
-    assert_refuses("../open/theirs", "of another user (uid 4321)");
+    assert_refuses("../open/theirs", "open/theirs is a symbolic link of another user (uid 4321)");
     assert_reads("../open/ours", "secret");
-    assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
-    assert_return_code(setenv("SUDO_GID", "4321", 1), errno);
+    /* Without the sticky bit ours may be replaced as well, and so may what a group can write. */
+    assert_return_code(chmod("../open", 0777), errno);
+    assert_refuses("../open/ours", "in a directory where others can write");
+    assert_return_code(chmod("../open", 0775), errno);
+    assert_return_code(chown("../open", (uid_t)-1, USER), errno);
+    assert_refuses("../open/ours", "in a directory where others can write");
+    assert_return_code(chmod("../open", 0755), errno);
+    assert_reads("../open/ours", "secret");
+}
+
+/* A tree whose owner has just taken its .git away is still not ours. */
+static void test_link_in_the_directory_of_another(void **state)
+{
+    const struct fixture *f = *state;
+    struct error err = ERROR_INIT;
+    struct beneath b;
+    if (geteuid() != 0)
+        skip();
+    at(f, "repo");
+    assert_return_code(rmdir(".git"), errno);
+    assert_return_code(chown(".", USER, USER), errno);
+    _cleanup_free_ char *whole = xasprintf("%s/repo/dirlink", f->top);
+    at(f, "repo/sub");
+    assert_refuses("../link", "link is a symbolic link in a directory of another user (uid 4321)");
+    at(f, "away");
+    assert_refuses("../repo/link", "repo/link is a symbolic link in a directory of another user");
+    assert_int_equal(beneath_find("--x", whole, NULL, &b, &err), -1);
+    assert_non_null(strstr(err.msg, "in a directory of another user"));
+    assert_reads("../repo/plain", "plain");
+    assert_return_code(lchown("../repo/link", USER, USER), errno);
+    assert_refuses("../repo/link", "repo/link is a symbolic link of another user");
+}
+
+/* Root by sudo follows a link of the caller's to what is the caller's too, and no further. */
+static void test_link_of_the_sudo_caller(void **state)
+{
+    const struct fixture *f = *state;
+    if (geteuid() != 0)
+        skip();
+    at(f, ".");
+    assert_int_equal(dir_make_all("home", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("data", 0755, NULL), 0);
+    put("data/file", "theirs");
+    assert_return_code(symlink("../data", "home/data"), errno);
+    assert_return_code(symlink("../away/secret", "home/root"), errno);
+    assert_return_code(chown("home", USER, USER), errno);
+    assert_return_code(chown("data", USER, USER), errno);
+    assert_return_code(lchown("home/data", USER, USER), errno);
+    at(f, "away");
+    assert_refuses("../home/data/file", "of another user");
+    be_root_by_sudo();
+    assert_reads("../home/data/file", "theirs");
+    assert_refuses("../home/root", "a symbolic link of uid 4321 leads into a directory of uid 0");
+    assert_refuses("../home/data/../root", "leads into a directory of uid 0");
+    /* Theirs where everybody may write is no other. */
+    at(f, ".");
+    assert_return_code(mkdir("open", 0700), errno);
+    assert_return_code(chmod("open", 01777), errno);
+    assert_return_code(symlink("../away/secret", "open/theirs"), errno);
+    assert_return_code(lchown("open/theirs", USER, USER), errno);
+    at(f, "away");
+    assert_refuses("../open/theirs", "leads into a directory of uid 0");
+    assert_return_code(chown(".", USER, USER), errno);
     assert_reads("../open/theirs", "secret");
+}
+
+/* Where a relative path begins does not hang on what the names of the directories above stand for:
+ * here they lead into another file system that was put over them. */
+static void test_relative_path_begins_where_we_stand(void **state)
+{
+    const struct fixture *f = *state;
+    at(f, "repo/sub");
+    if (mount("none", f->top, "tmpfs", 0, "size=64k") < 0)
+        skip();
+    _cleanup_free_ char *above = reads("../plain", NULL);
+    _cleanup_free_ char *here = reads("real/file", NULL);
+    _cleanup_free_ char *link = reads("../link", NULL);
+    assert_return_code(umount(f->top), errno);
+    assert_string_equal(above, "plain");
+    assert_string_equal(here, "file");
+    assert_non_null(strstr(link, "is a symbolic link in the working tree"));
+}
+
+static void assert_others(const char *typed, bool want)
+{
+    bool others = !want;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = beneath_input("--x", typed, NULL, &others, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(others, want);
+}
+
+/* Whose words an input is. */
+static void test_input_of_others(void **state)
+{
+    const struct fixture *f = *state;
+    at(f, "repo");
+    assert_others("plain", true);
+    assert_others("../away/secret", false);
+    assert_others("/dev/null", false);
+    assert_others("/dev/stdin", false);
+    at(f, "repo/sub");
+    assert_others("../plain", true);
+    if (geteuid() != 0)
+        return;
+    assert_return_code(chown("../../away/secret", USER, USER), errno);
+    assert_others("../../away/secret", true);
+    be_root_by_sudo();
+    assert_others("../../away/secret", false);
 }
 
 static void test_kinds_of_input(void **state)
@@ -320,8 +433,7 @@ static void test_sudo_caller(void **state)
         assert_return_code(setenv("SUDO_GID", not_ids[i][1], 1), errno);
         assert_false(caller_get(&c));
     }
-    assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
-    assert_return_code(setenv("SUDO_GID", "4321", 1), errno);
+    be_root_by_sudo();
     make_four("theirs");
     make_four("ours");
     static const char *const made[] = {"new", "new/dir", "out", "file"};
@@ -346,9 +458,18 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_links_of_a_tree), TEST(test_what_is_a_tree), TEST(test_links_of_the_user),
-        TEST(test_link_of_another), TEST(test_kinds_of_input), TEST(test_output),
-        TEST(test_mkdirs),          TEST(test_sudo_caller),
+        TEST(test_links_of_a_tree),
+        TEST(test_what_is_a_tree),
+        TEST(test_links_of_the_user),
+        TEST(test_link_of_another),
+        TEST(test_link_in_the_directory_of_another),
+        TEST(test_link_of_the_sudo_caller),
+        TEST(test_relative_path_begins_where_we_stand),
+        TEST(test_input_of_others),
+        TEST(test_kinds_of_input),
+        TEST(test_output),
+        TEST(test_mkdirs),
+        TEST(test_sudo_caller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,17 +33,34 @@ static bool find_repository(const char *cwd, char out[static PATH_MAX])
     }
 }
 
-/* What lies below this came with somebody's code; "" where nothing did. A working directory that
- * holds the home or the system's programs is no tree of anybody's code. */
+/* What holds the home or the system's programs is no tree of anybody's code. */
+static bool is_ours(const char *dir)
+{
+    char home[PATH_MAX];
+    const char *h = getenv("HOME");
+    return is_below("/usr/bin", dir) || (h && realpath(h, home) && is_below(home, dir));
+}
+
+/* What lies below this came with somebody's code; "" where nothing did. Of several repositories
+ * around one another it is the outermost: the inner ones may have come with it. */
 static void find_root(const char *cwd, char out[static PATH_MAX])
 {
-    char here[PATH_MAX], home[PATH_MAX];
-    const char *h = getenv("HOME");
+    char here[PATH_MAX], found[PATH_MAX];
     out[0] = '\0';
-    if (!realpath(cwd, here) || find_repository(here, out))
+    if (!realpath(cwd, here))
         return;
-    bool ours = is_below("/usr/bin", here) || (h && realpath(h, home) && is_below(home, here));
-    (void)str_copy(out, PATH_MAX, ours ? "" : here);
+    if (!find_repository(here, out)) {
+        (void)str_copy(out, PATH_MAX, is_ours(here) ? "" : here);
+        return;
+    }
+    (void)str_copy(here, sizeof here, out);
+    for (char *slash; (slash = strrchr(here, '/')) && slash[1];) {
+        slash[slash == here] = '\0';
+        if (!find_repository(here, found) || is_ours(found))
+            return;
+        (void)str_copy(out, PATH_MAX, found);
+        (void)str_copy(here, sizeof here, found);
+    }
 }
 
 static bool is_program(const char *path)

@@ -47,8 +47,9 @@ static void make_program(const char *name, mode_t mode)
 /* repo/ is a repository, tree/ is none; each has a bin/tool, and so has out/. */
 static int setup(void **state)
 {
-    static const char *const dirs[] = {"repo/.git", "repo/bin", "repo/sub/deeper", "tree/bin",
-                                       "out",       "links",    "repository"};
+    static const char *const dirs[] = {
+        "repo/.git", "repo/bin", "repo/sub/deeper", "tree/bin",
+        "out",       "links",    "repository",      "repo/pkg/.git/objects"};
     (void)scratch_open(state);
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
         make(dirs[i]);
@@ -84,6 +85,8 @@ static const struct {
     {"%/repo", "%/repo/bin:%/out", "%/out/tool", "%/repo/bin/tool"},
     {"%/repo/sub/deeper", "%/repo/bin", NULL, "%/repo/bin/tool"},
     {"%/repo", "%/out/../repo/bin", NULL, "%/out/../repo/bin/tool"},
+    {"%/repo/pkg", "%/repo/bin:%/out", "%/out/tool", "%/repo/bin/tool"}, /* one within another */
+    {"%/repo/pkg/.git", "%/repo/bin", NULL, "%/repo/bin/tool"},
     {"%/repo", "%/links/dir", NULL, "%/links/dir/tool"},
     {"%/repo", "%/links", NULL, "%/links/tool"},
     {"%/repo", "%/repo/out", NULL, "%/repo/out/tool"}, /* ours by the repository's own link */

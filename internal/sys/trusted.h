@@ -47,4 +47,7 @@ int trusted_way(const struct trusted_who *who, const char *path, const char *wha
 /* `path` is what `fd` was opened by, for the message. Not for O_PATH descriptors. */
 int trusted_fd(int fd, const char *path, const char *what, struct error *err);
 
+/* Whether nobody else can replace a name in this open directory, which may be O_PATH. */
+bool trusted_dir(const struct trusted_who *who, int fd);
+
 #endif
