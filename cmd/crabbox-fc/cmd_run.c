@@ -1,6 +1,9 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -131,20 +134,44 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
+/* Where in the tree the user is, opened once and for all: whoever owns the tree, or a directory
+ * above it, may put another in its place at any time. *fd stays -1 where nothing is to be synced.
+ */
+static int open_tree(const struct options *o, int *fd, struct error *err)
+{
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    if (o->no_sync)
+        return o->dir ? beneath_check("--dir", o->dir, err) : 0;
+    if (!o->dir) {
+        *fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
+    }
+    if (beneath_find("--dir", o->dir, NULL, &b, err) < 0)
+        return -1;
+    *fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
+    return *fd < 0 ? beneath_failed(&b, errno, err) : 0;
+}
+
+static bool is_dir_at(int fd, const char *path)
+{
+    struct stat st, other;
+    return path && *path && fstat(fd, &st) == 0 && stat(path, &other) == 0 &&
+           st.st_dev == other.st_dev && st.st_ino == other.st_ino;
+}
+
 /* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. */
-static int check_tree(const struct options *o, struct error *err)
+static int check_tree(const struct options *o, int fd, struct error *err)
 {
     const char *home = getenv("HOME");
-    _cleanup_free_ char *here = realpath(".", NULL);
-    _cleanup_free_ char *own = home && *home ? realpath(home, NULL) : NULL;
-    if (o->dir || o->no_sync || !here || access(".git", F_OK) == 0)
+    if (o->dir || o->no_sync || faccessat(fd, ".git", F_OK, 0) == 0)
         return 0;
-    if (!str_eq(here, "/") && !(own && str_eq(here, own)))
+    bool host = is_dir_at(fd, "/");
+    if (!host && !is_dir_at(fd, home))
         return 0;
     return error_set(err, ERR_USAGE, 0,
                      "%s is no working tree but %s, and all of it would be copied; next: cd into "
                      "a working tree, or --no-sync, or --dir . if you mean it",
-                     here, str_eq(here, "/") ? "the whole host" : "your home directory");
+                     host ? "/" : home, host ? "the whole host" : "your home directory");
 }
 
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)
@@ -242,6 +269,7 @@ int cmd_run(struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     _cleanup_(env_set_free) struct env_set env = ENV_SET_INIT;
+    _cleanup_close_ int tree = -1;
     _cleanup_close_ int capture_out = -1;
     _cleanup_close_ int capture_err = -1;
     _cleanup_(words_free) struct option_list reports = {0};
@@ -262,16 +290,17 @@ int cmd_run(struct invocation *in, struct error *err)
         .full_resync = o->full_resync,
         .sync_large = o->force_sync_large,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
-        .dir = o->dir ? o->dir : ".",
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
-    if (check_options(in, err) < 0 || (o->dir && beneath_check("--dir", o->dir, err) < 0))
+    if (check_options(in, err) < 0 || open_tree(o, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
-        return run_plan_print(in, req.dir, err);
-    if (check_tree(o, err) < 0 || option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        return run_plan_print(in, tree, err);
+    req.dir_fd = tree;
+    if (check_tree(o, tree, err) < 0 ||
+        option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||

@@ -190,7 +190,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     }
     if (s->req->delete_many)
         limits.max_deletes = 0;
-    if (sync_scan(s->req->dir, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
+    if (sync_scan(s->req->dir_fd, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
         return -1;
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,

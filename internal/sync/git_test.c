@@ -246,7 +246,7 @@ static void test_a_pattern_made_to_be_slow(void **state)
     synckit_sh(dir, "head -c 5000 /dev/zero | tr '\\0' x >.gitignore", NULL);
     struct sync_list l = {0};
     struct error err = ERROR_INIT;
-    assert_int_equal(sync_scan(dir, NULL, NULL, NULL, &l, &err), -1);
+    assert_int_equal(synckit_try(dir, NULL, NULL, NULL, &l, &err), -1);
     assert_non_null(strstr(err.msg, ".gitignore has a line of more than"));
 }
 
@@ -292,7 +292,7 @@ static void test_order_of_pattern_files(void **state)
     struct sync_list l = {0};
     struct error err = ERROR_INIT;
     (void)setenv("PATH", path, 1);
-    assert_int_equal(sync_scan(dir, NULL, NULL, NULL, &l, &err), -1);
+    assert_int_equal(synckit_try(dir, NULL, NULL, NULL, &l, &err), -1);
     (void)setenv("PATH", old, 1);
     assert_int_equal(err.kind, ERR_ENV);
     assert_non_null(strstr(err.msg, "lies in the tree"));

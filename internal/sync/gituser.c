@@ -65,18 +65,28 @@ static int may_set(const char *path, bool *may, struct error *err)
     return 0;
 }
 
-static int find_git(const char *root, char **out, struct error *err)
+static int find_git(const struct scan *s, char **out, struct error *err)
 {
     char found[PATH_MAX];
+    struct stat root;
     if (program_locate("git", "the program git", found, err) < 0)
         return -1;
-    _cleanup_free_ char *real = realpath(found, NULL);
-    size_t len = str_eq(root, "/") ? 0 : strlen(root);
-    if (real && len && strncmp(real, root, len) == 0 && real[len] == '/')
-        return error_set(err, ERR_ENV, 0,
-                         "the git in PATH is %s, which lies in the tree to be listed; next: take "
-                         "that directory out of PATH",
-                         real);
+    _cleanup_free_ char *dir = realpath(found, NULL);
+    char *slash = dir ? strrchr(dir, '/') : NULL;
+    if (!slash || slash == dir || fstat(s->tree.root_fd, &root) < 0)
+        return error_set(err, ERR_ENV, errno, "look at %s", found);
+    *slash = '\0';
+    const struct tree_id id = tree_id_of(&root);
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int within = fd < 0 ? -1 : tree_is_within(fd, &id);
+    if (within < 0)
+        return error_set(err, ERR_ENV, errno, "look at the directories above %s", found);
+    if (within && !str_eq(s->list->root, "/"))
+        return error_set(
+            err, ERR_ENV, 0,
+            "the git in PATH is %s/%s, which lies in the tree to be listed; next: take "
+            "that directory out of PATH",
+            dir, slash + 1);
     *out = xstrdup(found);
     return 0;
 }
@@ -101,7 +111,7 @@ static int ask_git(const struct scan *s, char **out, struct error *err)
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct spawn_user user;
     struct exit_status st;
-    if (find_git(s->list->root, &git, err) < 0)
+    if (find_git(s, &git, err) < 0)
         return -1;
     const char *home = getenv("HOME");
     const char *xdg = getenv("XDG_CONFIG_HOME");
@@ -124,7 +134,7 @@ static int ask_git(const struct scan *s, char **out, struct error *err)
     spec.cwd_fd = slash;
     spec.die_with_parent = true;
     choose_user(&spec, &user);
-    if (spawn_run(&spec, s->d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
+    if (spawn_run(&spec, s->effort.d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
         return -1;
     if (st.exited && st.code == 1)
         return 0;
@@ -160,7 +170,7 @@ int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
                 : tree_read(s->tree.root_fd, path, s->list->root, PATTERNS_MAX, &text, err);
     if (r < 0)
         return -1;
-    return gitignore_parse(g, text.buf, text.len) < 0
+    return gitignore_parse(g, text.buf, text.len, &s->effort) < 0
                ? error_set(err, ERR_SYNC, 0, "%s has a line of more than %d bytes", path,
                            GITIGNORE_LINE_MAX)
                : 0;
