@@ -146,10 +146,15 @@ static int open_tree(const struct options *o, int *fd, struct error *err)
         *fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
     }
-    if (beneath_find("--dir", o->dir, NULL, &b, err) < 0)
-        return -1;
-    *fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
-    return *fd < 0 ? beneath_failed(&b, errno, err) : 0;
+    if (beneath_find("--dir", o->dir, NULL, &b, err) == 0) {
+        *fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
+        if (*fd >= 0)
+            return 0;
+        (void)beneath_failed(&b, errno, err);
+    }
+    if (err->kind == ERR_IO)
+        err->kind = ERR_SYNC;
+    return -1;
 }
 
 static bool is_dir_at(int fd, const char *path)

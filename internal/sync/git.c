@@ -163,12 +163,11 @@ static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struc
     if (S_ISDIR(st.st_mode)) {
         if (e->kind == GITINDEX_SPARSE)
             scan_skip(s, path);
-        if (e->kind != GITINDEX_LINK ||
-            (ignore_match(&s->ignore, path, true, &s->effort) && !s->ignore.has_negated))
+        if (e->kind != GITINDEX_LINK || scan_leaves_out_all(s, path))
             return 0;
         return add_nested(g, parent, base, path, err);
     }
-    return ignore_match(&s->ignore, path, false, &s->effort) ? 0 : scan_add(s, path, &st, err);
+    return scan_leaves_out(s, path, false) ? 0 : scan_add(s, path, &st, err);
 }
 
 /* ---- what is not ---- */
@@ -221,8 +220,7 @@ static bool is_left_out(const struct git_scan *g, const struct gitignore *patter
 {
     struct scan *s = g->s;
     return gitignore_match(patterns, path, is_dir, &s->effort) ||
-           (!(is_dir && s->ignore.has_negated) &&
-            ignore_match(&s->ignore, path, is_dir, &s->effort));
+           (is_dir ? scan_leaves_out_all(s, path) : scan_leaves_out(s, path, false));
 }
 
 /* Enters a directory unless it is left out as a whole, or a repository of its own. */

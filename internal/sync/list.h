@@ -16,10 +16,12 @@
 struct scan {
     struct sync_list *list;
     struct tree tree;
-    struct ignore ignore;
+    struct ignore always; /* what the configuration leaves out: no "!" of the tree undoes it */
+    struct ignore ignore; /* that again, and the tree's own */
     struct sync_limits limits;
     struct effort effort; /* and the deadline */
     size_t alloc;         /* of list->files */
+    size_t path_bytes;    /* of their names */
     bool all;             /* .git too */
 };
 
@@ -34,6 +36,10 @@ int scan_walk(struct scan *s, struct error *err);
 /* Adds one path if its kind can be sent; checks the limits. */
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
 void scan_skip(struct scan *s, const char *path);
+/* Whether the user's or the tree's own patterns leave a path out; or a directory with all that may
+ * be below it. */
+bool scan_leaves_out(struct scan *s, const char *path, bool is_dir);
+bool scan_leaves_out_all(struct scan *s, const char *path);
 /* Asked for each entry: -1 where the listing is to end. */
 int scan_stop(struct scan *s, struct error *err);
 /* Opens a directory of the tree for reading: -1 with errno; ENOENT also where it is limits.never.

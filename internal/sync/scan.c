@@ -1,6 +1,7 @@
 /* scan.c: from a directory to the sorted list of what will be sent. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,14 +10,17 @@
 
 #define IGNORE_FILE     ".crabboxignore"
 #define IGNORE_FILE_MAX (1024 * 1024)
-/* Of one entry, in units of effort. */
-enum { ENTRY_COST = 1000 };
+enum {
+    ENTRY_COST = 1000, /* in units of effort */
+    PATH_BYTES = 512,  /* of a file's path, on the average */
+};
 /* Left out unless the user asks for them with "!". */
 #define BUILT_IN ".DS_Store\n"
 
 static void cleanup_scan(struct scan *s)
 {
     tree_close(&s->tree);
+    ignore_free(&s->always);
     ignore_free(&s->ignore);
 }
 
@@ -43,6 +47,18 @@ void scan_skip(struct scan *s, const char *path)
 {
     if (!s->list->n_skipped++)
         s->list->first_skipped = xstrdup(path);
+}
+
+bool scan_leaves_out(struct scan *s, const char *path, bool is_dir)
+{
+    return ignore_match(&s->always, path, is_dir, &s->effort) ||
+           ignore_match(&s->ignore, path, is_dir, &s->effort);
+}
+
+bool scan_leaves_out_all(struct scan *s, const char *path)
+{
+    return (!s->always.has_negated && ignore_match(&s->always, path, true, &s->effort)) ||
+           (!s->ignore.has_negated && ignore_match(&s->ignore, path, true, &s->effort));
 }
 
 int scan_stop(struct scan *s, struct error *err)
@@ -75,10 +91,9 @@ static int find_never(struct scan *s, int root_fd, struct error *err)
     if (within < 0)
         return error_set(err, ERR_SYNC, errno, "look at the directories above %s", l->root);
     if (within)
-        return error_set(err, ERR_SYNC, 0,
-                         "%s holds crabbox-fc's own state, which is never copied; next: cd into a "
-                         "working tree, or --no-sync",
-                         l->root);
+        return error_set(
+            err, ERR_SYNC, 0, "%s holds crabbox-fc's own state, which is never copied; next: %s",
+            l->root, s->all ? "name another directory" : "cd into a working tree, or --no-sync");
     return 0;
 }
 
@@ -90,6 +105,10 @@ static int check_max(const struct scan *s, struct error *err)
     if (s->limits.max_files && l->n_files > s->limits.max_files)
         return error_set(err, ERR_SYNC, 0, "%s has more than %zu files to sync: %s", l->root,
                          s->limits.max_files, hint);
+    if (s->limits.max_files && s->path_bytes > s->limits.max_files * PATH_BYTES)
+        return error_set(err, ERR_SYNC, 0,
+                         "the names of the files of %s have more than %zu bytes: %s", l->root,
+                         s->limits.max_files * PATH_BYTES, hint);
     if (s->limits.max_bytes && l->bytes > s->limits.max_bytes)
         return error_set(err, ERR_SYNC, 0, "%s has more than %lld MiB to sync: %s", l->root,
                          (long long)(s->limits.max_bytes >> 20), hint);
@@ -105,7 +124,8 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
 {
     struct sync_list *l = s->list;
     const char *base;
-    if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) {
+    size_t len = strlen(path);
+    if ((!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) || len >= PATH_MAX) {
         scan_skip(s, path);
         return 0;
     }
@@ -129,6 +149,7 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
         .mode = st->st_mode,
     };
     l->bytes += l->files[l->n_files - 1].size;
+    s->path_bytes += len + 1;
     return check_max(s, err);
 }
 
@@ -158,6 +179,7 @@ static void sort_unique(struct sync_list *l)
 static int load_ignore(struct scan *s, const char *exclude, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    ignore_add(&s->always, exclude);
     ignore_add(&s->ignore, BUILT_IN);
     ignore_add(&s->ignore, exclude);
     if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
@@ -221,6 +243,7 @@ int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
     _cleanup_(cleanup_list) struct sync_list list = {0};
     _cleanup_(cleanup_scan) struct scan s = {.list = &list,
                                              .tree = TREE_INIT,
+                                             .always = IGNORE_INIT,
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
                                              .effort = EFFORT_INIT(d)};
@@ -242,6 +265,7 @@ int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline
     _cleanup_(cleanup_list) struct sync_list list = {0};
     _cleanup_(cleanup_scan) struct scan s = {.list = &list,
                                              .tree = TREE_INIT,
+                                             .always = IGNORE_INIT,
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
                                              .effort = EFFORT_INIT(d),

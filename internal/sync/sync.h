@@ -68,10 +68,10 @@ struct sync_limits {
  * same one twice: open it once. `exclude` (may be NULL) holds patterns, one a line,
  * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
  * matches a file or one of its directories decides; "!" re-includes, also below an excluded
- * directory. Never sent: .git. Deleted files and uninitialised submodules are left out.
- * Nothing is run and nothing read that the repository's configuration names (git.c). `limits` may
- * be NULL for the defaults. ERR_SYNC; ERR_ENV where the user's own configuration of git is needed
- * and there is no git to read it. */
+ * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files and
+ * uninitialised submodules are left out. Nothing is run and nothing read that the repository's
+ * configuration names (git.c). `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where the
+ * user's own configuration of git is needed and there is no git to read it. */
 int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
 /* Lists every file below `dirfd`, whatever git or .crabboxignore say. */

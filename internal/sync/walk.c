@@ -15,7 +15,7 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
 static int walk_into(struct scan *s, int parent, const char *name, struct strbuf *path, int depth,
                      struct error *err)
 {
-    if (!s->ignore.has_negated && ignore_match(&s->ignore, path->buf, true, &s->effort))
+    if (scan_leaves_out_all(s, path->buf))
         return 0;
     int fd = scan_open_dir(s, parent, name);
     if (fd < 0 || depth >= DEPTH_MAX) {
@@ -39,7 +39,7 @@ static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *p
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         if (S_ISDIR(st.st_mode))
             rc = walk_into(s, fd, name, path, depth, err);
-        else if (!ignore_match(&s->ignore, path->buf, false, &s->effort))
+        else if (!scan_leaves_out(s, path->buf, false))
             rc = scan_add(s, path->buf, &st, err);
     }
     path->len = len;
