@@ -13,6 +13,7 @@
 #include "ops/run.h"
 #include "run_plan.h"
 #include "run_results.h"
+#include "sync/home.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
 
@@ -164,19 +165,22 @@ static bool is_dir_at(int fd, const char *path)
            st.st_dev == other.st_dev && st.st_ino == other.st_ino;
 }
 
-/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. */
+/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. A .git
+ * there may be that of an archive; only where $HOME is none that the system knows, as for a job of
+ * CI, it makes a tree. */
 static int check_tree(const struct options *o, int fd, struct error *err)
 {
     const char *home = getenv("HOME");
-    if (o->dir || o->no_sync || faccessat(fd, ".git", F_OK, 0) == 0)
-        return 0;
-    bool host = is_dir_at(fd, "/");
-    if (!host && !is_dir_at(fd, home))
+    if (o->dir || o->no_sync ||
+        (!home_is_within(fd, false) &&
+         (!is_dir_at(fd, home) || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)))
         return 0;
     return error_set(err, ERR_USAGE, 0,
-                     "%s is no working tree but %s, and all of it would be copied; next: cd into "
-                     "a working tree, or --no-sync, or --dir . if you mean it",
-                     host ? "/" : home, host ? "the whole host" : "your home directory");
+                     "this directory is no working tree but %s, and all of it would be copied; "
+                     "next: cd into a working tree, or --no-sync, or --dir . if you mean it",
+                     is_dir_at(fd, "/")    ? "the whole host"
+                     : is_dir_at(fd, home) ? "your home directory"
+                                           : "one that is or holds your home directory");
 }
 
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)

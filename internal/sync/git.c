@@ -122,6 +122,20 @@ static bool path_is_fit(const char *path)
     }
 }
 
+/* Whether the path lies in a submodule of the same index. git never writes that, and a repository
+ * that is reached by several ways would be listed for each of them. */
+static bool is_below_link(const struct git_scan *g, const char *path)
+{
+    _cleanup_free_ char *above = xstrdup(path);
+    for (char *slash = strrchr(above, '/'); slash; slash = strrchr(above, '/')) {
+        *slash = '\0';
+        const struct gitindex_entry *e = gitindex_find(&g->index, above);
+        if (e && e->kind == GITINDEX_LINK)
+            return true;
+    }
+    return false;
+}
+
 /* A gitlink that is a directory: a submodule, where it is initialised. */
 static int add_nested(struct git_scan *g, int parent, const char *base, const char *path,
                       struct error *err)
@@ -134,7 +148,7 @@ static int add_nested(struct git_scan *g, int parent, const char *base, const ch
     _cleanup_close_ int fd = scan_open_dir(s, parent, base);
     if (fd < 0 || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    if (g->nesting >= NESTING_MAX) {
+    if (g->nesting >= NESTING_MAX || is_below_link(g, path + g->prefix_len)) {
         scan_skip(s, path);
         return 0;
     }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "sync/home.h"
 #include "sync/list.h"
 
 #define IGNORE_FILE     ".crabboxignore"
@@ -206,6 +207,24 @@ static int take_root(struct scan *s, int root_fd, struct error *err)
     return 0;
 }
 
+/* An archive that was unpacked in a home directory can leave a .git there, and whoever works below
+ * would send all of his home. Who means it can stand there or name it. */
+static int check_above(const struct scan *s, int dirfd, struct error *err)
+{
+    const struct sync_list *l = s->list;
+    struct stat root, here;
+    if (fstat(l->root_fd, &root) < 0 || fstat(dirfd, &here) < 0)
+        return error_set(err, ERR_SYNC, errno, "look at %s", l->root);
+    const struct tree_id id = tree_id_of(&root);
+    if (tree_id_is(&id, &here) || !home_is_within(l->root_fd, true))
+        return 0;
+    return error_set(err, ERR_SYNC, 0,
+                     "the nearest .git is that of %s, which is or holds your home directory, and "
+                     "all of it would be copied; next: git init in your working tree, or --dir %s "
+                     "if you mean it",
+                     l->root, l->root);
+}
+
 /* Finds the root and where `dirfd` lies in it. */
 static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error *err)
 {
@@ -213,6 +232,8 @@ static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error 
     if (repo_find(dirfd, repo, err) < 0 || take_root(s, repo->top ? repo->top_fd : dirfd, err) < 0)
         return -1;
     l->git = repo->top != NULL;
+    if (l->git && check_above(s, dirfd, err) < 0)
+        return -1;
     _cleanup_free_ char *here = tree_name(dirfd);
     size_t len = str_eq(l->root, "/") ? 0 : strlen(l->root);
     bool below = here && strncmp(here, l->root, len) == 0 && here[len] == '/' && here[len + 1];

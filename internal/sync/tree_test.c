@@ -257,6 +257,30 @@ static void test_long_paths(void **state)
     assert_non_null(strstr(err.msg, "have more than 10240 bytes: leave files out with"));
 }
 
+/* A .git that came with an archive makes no tree of the user's home. */
+static void test_tree_above_that_is_the_home(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "homes", "mkdir -p home/proj home/.ssh; cd home; touch proj/f .ssh/key; " GIT_INIT);
+    _cleanup_free_ char *home = xasprintf("%s/home", dir);
+    _cleanup_free_ char *proj = xasprintf("%s/home/proj", dir);
+    _cleanup_free_ char *old = xstrdup(getenv("HOME"));
+    synckit_assert_listed(proj, ".ssh/key\nproj/f\n");
+    (void)setenv("HOME", home, 1);
+    synckit_assert_refused(proj, "which is or holds your home directory");
+    synckit_assert_listed(home, ".ssh/key\nproj/f\n");
+    (void)setenv("HOME", proj, 1);
+    synckit_assert_refused(proj, "which is or holds your home directory");
+    synckit_sh(proj, "mkdir sub", NULL);
+    _cleanup_free_ char *sub = xasprintf("%s/sub", proj);
+    synckit_assert_refused(sub, "which is or holds your home directory");
+    synckit_sh(proj, GIT_INIT "mkdir sub/git; cd sub/git; git init -q .; touch g", NULL);
+    _cleanup_free_ char *own = xasprintf("%s/git", sub);
+    synckit_assert_listed(own, "g\n");
+    (void)setenv("HOME", old, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_parents),
         cmocka_unit_test(test_no_pattern_of_the_tree_undoes_the_configuration),
         cmocka_unit_test(test_long_paths),
+        cmocka_unit_test(test_tree_above_that_is_the_home),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
