@@ -269,6 +269,12 @@ static bool match_tokens(const struct gitignore *g, const struct gitignore_patte
     for (; *text; text++) {
         if (!effort_spend(e, (int64_t)(now->high - now->low)))
             return false;
+        /* Nowhere but before a directory: nothing else can happen up to the next slash. */
+        if (now->high - now->low == 1 && now->low < m.n && m.tokens[now->low].kind == T_DEEP_DIR) {
+            text = strchr(text, '/');
+            if (!text)
+                return false;
+        }
         for (size_t i = now->low; i < now->high && i < m.n; i++)
             if (now->at[i])
                 step(&m, i, (unsigned char)*text, next);

@@ -24,7 +24,7 @@ enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX 
 /* Where a user has his settings. Only absolute paths count. */
 struct places {
     const char *home, *xdg;
-    bool env; /* and what the variables of git's say */
+    bool env; /* only what the variables of git's say */
 };
 
 static char *home_file(const struct places *u, const char *name)
@@ -40,10 +40,12 @@ static char *xdg_file(const struct places *u, const char *name)
     return home_file(u, below);
 }
 
-/* GIT_CONFIG_GLOBAL, GIT_CONFIG_COUNT and their like are settings of the caller's, too. */
+/* GIT_CONFIG_GLOBAL, GIT_CONFIG_COUNT and their like are settings of the caller's, too; another
+ * /etc/gitconfig is for tests of git. */
 static bool is_gits(const char *variable)
 {
-    return str_has_prefix(variable, "GIT_CONFIG_");
+    return str_has_prefix(variable, "GIT_CONFIG_") &&
+           !str_has_prefix(variable, "GIT_CONFIG_SYSTEM=");
 }
 
 static bool names_excludes(const char *text)
@@ -180,16 +182,16 @@ static int ask_git(const struct scan *s, const struct places *u, char **out, str
 /* Whether any of the places where the value can be set may do so. */
 static int may_be_set(const struct places *u, bool *may, struct error *err)
 {
-    const char *hosts = u->env ? getenv("GIT_CONFIG_SYSTEM") : NULL;
-    const char *global = u->env ? getenv("GIT_CONFIG_GLOBAL") : NULL;
-    _cleanup_free_ char *config = global ? xstrdup(global) : xdg_file(u, "config");
-    _cleanup_free_ char *old_config = global ? NULL : home_file(u, ".gitconfig");
-    for (char **v = environ; u->env && *v; v++)
+    _cleanup_free_ char *config = xdg_file(u, "config");
+    _cleanup_free_ char *old_config = home_file(u, ".gitconfig");
+    if (!u->env)
+        return may_set("/etc/gitconfig", may, err) < 0 || may_set(config, may, err) < 0 ||
+                       may_set(old_config, may, err) < 0
+                   ? -1
+                   : 0;
+    for (char **v = environ; *v; v++)
         *may = *may || (is_gits(*v) && names_excludes(*v));
-    return may_set(hosts ? hosts : "/etc/gitconfig", may, err) < 0 ||
-                   may_set(config, may, err) < 0 || may_set(old_config, may, err) < 0
-               ? -1
-               : 0;
+    return may_set(getenv("GIT_CONFIG_GLOBAL"), may, err);
 }
 
 static int add_patterns(struct scan *s, const struct places *u, struct gitignore *g,
@@ -200,7 +202,7 @@ static int add_patterns(struct scan *s, const struct places *u, struct gitignore
     bool may = false;
     if (may_be_set(u, &may, err) < 0 || (may && ask_git(s, u, &path, err) < 0))
         return -1;
-    if (!path)
+    if (!path && !u->env)
         path = xdg_file(u, "ignore");
     if (!path || !*path)
         return 0;
@@ -216,15 +218,18 @@ static int add_patterns(struct scan *s, const struct places *u, struct gitignore
                : 0;
 }
 
-/* Under sudo the patterns of who called it count as well as root's. */
+/* All of them count. What a variable names comes on top of the files, which it would replace for
+ * git: a variable may be left by any tool that started us, and so it only leaves out more. Under
+ * sudo the patterns of who called it count as well as root's. */
 int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
 {
     _cleanup_free_ char *callers = home_of_caller();
-    const struct places own = {getenv("HOME"), getenv("XDG_CONFIG_HOME"), true};
+    struct places own = {getenv("HOME"), getenv("XDG_CONFIG_HOME"), false};
     const struct places sudo = {callers, NULL, false};
     if (add_patterns(s, &own, g, err) < 0)
         return -1;
-    if (!callers || (own.home && str_eq(own.home, callers)))
-        return 0;
-    return add_patterns(s, &sudo, g, err);
+    if (callers && !(own.home && str_eq(own.home, callers)) && add_patterns(s, &sudo, g, err) < 0)
+        return -1;
+    own.env = true;
+    return add_patterns(s, &own, g, err);
 }

@@ -122,7 +122,7 @@ static int stray(const char *dot_git, const char *target, const char *why, const
                      target, why, next);
 }
 
-/* Whether the path leads to the directory. */
+/* Whether the path leads to the directory, which it names: else it is not even looked at. */
 static bool leads_to(const char *path, int fd)
 {
     struct stat named, st;
@@ -149,7 +149,7 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
         return 0;
     *slash = '\0';
     _cleanup_free_ char *named = resolve(target, back.buf);
-    if (!leads_to(named, top_fd)) {
+    if (!named || !str_eq(named, top) || !leads_to(named, top_fd)) {
         _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", top);
         return stray(dot_git, target, "which belongs to a worktree elsewhere", next, err);
     }
@@ -158,8 +158,8 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
     _cleanup_free_ char *common = resolve(target, shared.buf);
     _cleanup_free_ char *above = xstrdup(target);
     _cleanup_close_ int common_fd = openat(fd, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (!shared.len || !go_up(above) || !str_has_suffix(above, "/worktrees") || common_fd < 0 ||
-        !leads_to(common, common_fd))
+    if (!shared.len || !common || !go_up(above) || !str_has_suffix(above, "/worktrees") ||
+        !go_up(above) || !str_eq(above, common) || common_fd < 0 || !leads_to(common, common_fd))
         return stray(dot_git, target, "whose commondir is not the repository around it",
                      "remove the file, or --no-sync", err);
     out->common_fd = TAKE_FD(common_fd);
