@@ -1,6 +1,9 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -8,9 +11,9 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/run.h"
-#include "ops/wholehome.h"
 #include "run_plan.h"
 #include "run_results.h"
+#include "sync/home.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
 
@@ -132,12 +135,52 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
-/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. The tree
- * that is found from here may be another one: it is judged again where it is listed. */
-static int check_tree(const struct options *o, struct error *err)
+/* Where in the tree the user is, opened once and for all: whoever owns the tree, or a directory
+ * above it, may put another in its place at any time. *fd stays -1 where nothing is to be synced.
+ */
+static int open_tree(const struct options *o, int *fd, struct error *err)
 {
-    _cleanup_free_ char *here = realpath(".", NULL);
-    return o->dir || o->no_sync || !here ? 0 : whole_home_check(here, false, err);
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    if (o->no_sync)
+        return o->dir ? beneath_check("--dir", o->dir, err) : 0;
+    if (!o->dir) {
+        *fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
+    }
+    if (beneath_find("--dir", o->dir, NULL, &b, err) == 0) {
+        *fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
+        if (*fd >= 0)
+            return 0;
+        (void)beneath_failed(&b, errno, err);
+    }
+    if (err->kind == ERR_IO)
+        err->kind = ERR_SYNC;
+    return -1;
+}
+
+static bool is_dir_at(int fd, const char *path)
+{
+    struct stat st, other;
+    return path && *path && fstat(fd, &st) == 0 && stat(path, &other) == 0 &&
+           st.st_dev == other.st_dev && st.st_ino == other.st_ino;
+}
+
+/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. A .git
+ * there may be that of an archive; only where $HOME is none that the system knows, as for a job of
+ * CI, it makes a tree. */
+static int check_tree(const struct options *o, int fd, struct error *err)
+{
+    const char *home = getenv("HOME");
+    if (o->dir || o->no_sync ||
+        (!home_is_within(fd, false) &&
+         (!is_dir_at(fd, home) || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)))
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "this directory is no working tree but %s, and all of it would be copied; "
+                     "next: cd into a working tree, or --no-sync, or --dir . if you mean it",
+                     is_dir_at(fd, "/")    ? "the whole host"
+                     : is_dir_at(fd, home) ? "your home directory"
+                                           : "one that is or holds your home directory");
 }
 
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)
@@ -242,6 +285,7 @@ int cmd_run(struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     _cleanup_(env_set_free) struct env_set env = ENV_SET_INIT;
+    _cleanup_close_ int tree = -1;
     _cleanup_close_ int capture_out = -1;
     _cleanup_close_ int capture_err = -1;
     _cleanup_(words_free) struct option_list reports = {0};
@@ -262,17 +306,17 @@ int cmd_run(struct invocation *in, struct error *err)
         .full_resync = o->full_resync,
         .sync_large = o->force_sync_large,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
-        .dir = o->dir ? o->dir : ".",
-        .dir_named = o->dir != NULL,
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
-    if (check_options(in, err) < 0 || (o->dir && beneath_check("--dir", o->dir, err) < 0))
+    if (check_options(in, err) < 0 || open_tree(o, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
-        return run_plan_print(in, req.dir, err);
-    if (check_tree(o, err) < 0 || option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+        return run_plan_print(in, tree, err);
+    req.dir_fd = tree;
+    if (check_tree(o, tree, err) < 0 ||
+        option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||

@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "ops/wholehome.h"
 #include "sync/sync.h"
 
 /* A name may hold any byte but NUL; its row is one line. */
@@ -13,7 +12,7 @@ static void add_row(struct strbuf *out, const struct sync_file *f)
     strbuf_addc(out, '\n');
 }
 
-int run_plan_print(struct invocation *in, const char *dir, struct error *err)
+int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
 {
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
     struct deadline d = deadline_never();
@@ -25,12 +24,8 @@ int run_plan_print(struct invocation *in, const char *dir, struct error *err)
         limits.max_files = 0;
         limits.max_bytes = 0;
     }
-    if (sync_scan(dir, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
+    if (sync_scan(dir_fd, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
-    if (whole_home_check(list.root, in->opt.dir && !*list.subdir, err) < 0) {
-        sync_list_free(&list);
-        return -1;
-    }
     for (size_t i = 0; i < list.n_files; i++)
         add_row(&out, &list.files[i]);
     int r = out_text(out.buf, err);

@@ -4,7 +4,8 @@
 
 #include "cmd.h"
 
-/* Prints one line a file on stdout, "<bytes> <path>", and a summary on stderr. Touches nothing. */
-int run_plan_print(struct invocation *in, const char *dir, struct error *err);
+/* `dir_fd` (borrowed) lies in the tree. Prints one line a file on stdout, "<bytes> <path>", and a
+ * summary on stderr. Touches nothing. */
+int run_plan_print(struct invocation *in, int dir_fd, struct error *err);
 
 #endif

@@ -209,13 +209,13 @@ static int send_file(struct copy *c, int fd, mode_t mode, const char *target, st
     return 0;
 }
 
-/* The directory itself, not whatever its path leads to by now. */
+/* The directory that was opened, whatever its path leads to by now. */
 static int send_dir(struct copy *c, int fd, const char *target, struct error *err)
 {
     struct sync_list list = {0};
-    char local[64];
-    (void)str_format(local, sizeof local, "/proc/self/fd/%d", fd);
-    if (sync_walk(local, NULL, &c->d, &list, err) < 0)
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    limits.never = c->ops->store.path; /* the keys of all leases */
+    if (sync_walk(fd, &limits, &c->d, &list, err) < 0)
         return -1;
     int r = sync_push(c->conn, &list, target, &c->d, on_progress, c, err);
     c->out->n_files = list.n_files;

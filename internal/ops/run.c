@@ -10,7 +10,6 @@
 #include "base/str.h"
 #include "ops/execute.h"
 #include "ops/hung.h"
-#include "ops/wholehome.h"
 #include "sync/sync.h"
 #include "sys/lock.h"
 
@@ -191,12 +190,8 @@ static int sync_tree(struct run_state *s, struct error *err)
     }
     if (s->req->delete_many)
         limits.max_deletes = 0;
-    if (sync_scan(s->req->dir, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
+    if (sync_scan(s->req->dir_fd, s->ops->cfg->run.exclude, &limits, &d, &list, err) < 0)
         return -1;
-    if (whole_home_check(list.root, s->req->dir_named && !*list.subdir, err) < 0) {
-        sync_list_free(&list);
-        return -1;
-    }
     if (*list.subdir)
         log_info("syncing %s, the repository around %s", list.root, list.subdir);
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)

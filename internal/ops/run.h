@@ -35,8 +35,8 @@ struct ops_run {
     bool no_sync, sync_only;
     /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
     bool full_resync, sync_large, delete_many;
-    const char *dir;                    /* the working tree */
-    bool dir_named;                     /* by --dir: it may be a home directory */
+    int dir_fd; /* where in the working tree the user is; borrowed, may be O_PATH; unused with
+                   no_sync */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
 };
 

@@ -43,7 +43,6 @@ enum {
     HELD_MAX = 4 * 1024 * 1024,    /* of all on the way to a directory */
     NESTING_MAX = 32,              /* submodules in submodules */
     DEPTH_MAX = 100,               /* directories in directories; each is open meanwhile */
-    LOOK_EVERY = 1000,             /* entries between two looks at the deadline */
 };
 
 /* One repository of the tree. */
@@ -55,7 +54,6 @@ struct git_scan {
     size_t prefix_len;
     unsigned nesting;
     struct gitindex index;
-    size_t seen;
     size_t held; /* bytes of the .gitignore files on the way to where the walk is */
 };
 
@@ -75,18 +73,6 @@ static void cleanup_patterns(struct gitignore *g)
 static void cleanup_repo(struct repo *r)
 {
     repo_free(r);
-}
-
-static int stop_asked(struct git_scan *g, struct error *err)
-{
-    struct pollfd p = {.fd = g->s->d ? g->s->d->cancel_fd : -1, .events = POLLIN};
-    if (g->seen++ % LOOK_EVERY)
-        return 0;
-    if (deadline_passed(g->s->d))
-        return error_set(err, ERR_TIMEOUT, 0, "timed out while listing %s", g->s->list->root);
-    if (poll(&p, 1, 0) > 0)
-        return error_set(err, ERR_CANCELLED, 0, "interrupted while listing %s", g->s->list->root);
-    return 0;
 }
 
 /* ---- what is tracked ---- */
@@ -136,18 +122,33 @@ static bool path_is_fit(const char *path)
     }
 }
 
+/* Whether the path lies in a submodule of the same index. git never writes that, and a repository
+ * that is reached by several ways would be listed for each of them. */
+static bool is_below_link(const struct git_scan *g, const char *path)
+{
+    _cleanup_free_ char *above = xstrdup(path);
+    for (char *slash = strrchr(above, '/'); slash; slash = strrchr(above, '/')) {
+        *slash = '\0';
+        const struct gitindex_entry *e = gitindex_find(&g->index, above);
+        if (e && e->kind == GITINDEX_LINK)
+            return true;
+    }
+    return false;
+}
+
 /* A gitlink that is a directory: a submodule, where it is initialised. */
-static int add_nested(struct git_scan *g, const char *path, struct error *err)
+static int add_nested(struct git_scan *g, int parent, const char *base, const char *path,
+                      struct error *err)
 {
     struct scan *s = g->s;
     _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
     _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
                                          path);
     _cleanup_free_ char *prefix = xasprintf("%s/", path);
-    _cleanup_close_ int fd = beneath_open(s->tree.root_fd, path, O_PATH | O_DIRECTORY, 0);
+    _cleanup_close_ int fd = scan_open_dir(s, parent, base);
     if (fd < 0 || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    if (g->nesting >= NESTING_MAX) {
+    if (g->nesting >= NESTING_MAX || is_below_link(g, path + g->prefix_len)) {
         scan_skip(s, path);
         return 0;
     }
@@ -176,12 +177,11 @@ static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struc
     if (S_ISDIR(st.st_mode)) {
         if (e->kind == GITINDEX_SPARSE)
             scan_skip(s, path);
-        if (e->kind != GITINDEX_LINK || scan_never(s, path) ||
-            (ignore_match(&s->ignore, path, true) && !s->ignore.has_negated))
+        if (e->kind != GITINDEX_LINK || scan_leaves_out_all(s, path))
             return 0;
-        return add_nested(g, path, err);
+        return add_nested(g, parent, base, path, err);
     }
-    return ignore_match(&s->ignore, path, false) ? 0 : scan_add(s, path, &st, err);
+    return scan_leaves_out(s, path, false) ? 0 : scan_add(s, path, &st, err);
 }
 
 /* ---- what is not ---- */
@@ -190,9 +190,9 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
                        const struct gitignore *above, bool tracked, int depth, struct error *err);
 
 static int parse_patterns(struct gitignore *g, const struct strbuf *text, const char *dir,
-                          const char *name, struct error *err)
+                          const char *name, struct effort *e, struct error *err)
 {
-    if (gitignore_parse(g, text->buf, text->len) < 0)
+    if (gitignore_parse(g, text->buf, text->len, e) < 0)
         return error_set(err, ERR_SYNC, 0, "%s%s%s has a line of more than %d bytes", dir,
                          *dir ? "/" : "", name, GITIGNORE_LINE_MAX);
     return 0;
@@ -226,15 +226,15 @@ static int read_patterns(struct git_scan *g, int fd, const char *dir, struct git
                          "%s and those above it have more than %d bytes; next: sync.exclude, or "
                          "--no-sync",
                          path, HELD_MAX);
-    return parse_patterns(own, &text, dir, name, err) < 0 ? -1 : 1;
+    return parse_patterns(own, &text, dir, name, &g->s->effort, err) < 0 ? -1 : 1;
 }
 
 static bool is_left_out(const struct git_scan *g, const struct gitignore *patterns,
                         const char *path, bool is_dir)
 {
-    const struct scan *s = g->s;
-    return gitignore_match(patterns, path, is_dir) || scan_never(s, path) ||
-           (!(is_dir && s->ignore.has_negated) && ignore_match(&s->ignore, path, is_dir));
+    struct scan *s = g->s;
+    return gitignore_match(patterns, path, is_dir, &s->effort) ||
+           (is_dir ? scan_leaves_out_all(s, path) : scan_leaves_out(s, path, false));
 }
 
 /* Enters a directory unless it is left out as a whole, or a repository of its own. */
@@ -245,7 +245,7 @@ static int other_dir(struct git_scan *g, int parent, const char *name, struct st
     const struct gitindex_entry *e = tracked ? gitindex_find(&g->index, own) : NULL;
     if ((e && e->kind != GITINDEX_FILE) || is_left_out(g, patterns, path->buf, true))
         return 0;
-    _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = scan_open_dir(g->s, parent, name);
     if (fd < 0 || depth >= DEPTH_MAX) {
         if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP))
             scan_skip(g->s, path->buf);
@@ -307,7 +307,7 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     own.base = path->len ? path->len + 1 : 0;
     g->held += own.bytes;
     for (struct dirent *e; (e = readdir(dir));)
-        if (stop_asked(g, err) < 0 ||
+        if (scan_stop(g->s, err) < 0 ||
             other_entry(g, dirfd(dir), e, path, own.n ? &own : above, tracked, depth, err) < 0)
             return -1;
     g->held -= own.bytes;
@@ -323,7 +323,7 @@ static int read_exclude(const struct git_scan *g, struct gitignore *out, struct 
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     if (tree_read(g->repo->common_fd, name, g->repo->git_dir, PATTERNS_MAX, &text, err) < 0)
         return -1;
-    return parse_patterns(out, &text, g->repo->git_dir, name, err);
+    return parse_patterns(out, &text, g->repo->git_dir, name, &g->s->effort, err);
 }
 
 static int scan_parts(struct git_scan *g, struct error *err)
@@ -337,10 +337,10 @@ static int scan_parts(struct git_scan *g, struct error *err)
     exclude.base = g->prefix_len;
     exclude.above = &user;
     for (size_t i = 0; i < g->index.n; i++)
-        if (stop_asked(g, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
+        if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
             return -1;
     strbuf_add(&path, g->prefix, g->prefix_len ? g->prefix_len - 1 : 0);
-    int fd = beneath_open(g->s->tree.root_fd, path.len ? path.buf : ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = openat(g->repo->top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_SYNC, errno, "list %s", g->repo->top);
     return walk_others(g, fd, &path, &exclude, true, 0, err);

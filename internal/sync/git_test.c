@@ -246,7 +246,7 @@ static void test_a_pattern_made_to_be_slow(void **state)
     synckit_sh(dir, "head -c 5000 /dev/zero | tr '\\0' x >.gitignore", NULL);
     struct sync_list l = {0};
     struct error err = ERROR_INIT;
-    assert_int_equal(sync_scan(dir, NULL, NULL, NULL, &l, &err), -1);
+    assert_int_equal(synckit_try(dir, NULL, NULL, NULL, &l, &err), -1);
     assert_non_null(strstr(err.msg, ".gitignore has a line of more than"));
 }
 
@@ -292,7 +292,7 @@ static void test_order_of_pattern_files(void **state)
     struct sync_list l = {0};
     struct error err = ERROR_INIT;
     (void)setenv("PATH", path, 1);
-    assert_int_equal(sync_scan(dir, NULL, NULL, NULL, &l, &err), -1);
+    assert_int_equal(synckit_try(dir, NULL, NULL, NULL, &l, &err), -1);
     (void)setenv("PATH", old, 1);
     assert_int_equal(err.kind, ERR_ENV);
     assert_non_null(strstr(err.msg, "lies in the tree"));
@@ -334,6 +334,43 @@ static void test_index_that_names_what_it_may_not(void **state)
         synckit_assert_listed(dir, want);
         synckit_sh(top, "rm -r t", NULL);
     }
+}
+
+#define WRITE_INDEX                                                                                \
+    "import struct, hashlib, sys\n"                                                                \
+    "def index(path, links, tail=b''):\n"                                                          \
+    "    out = b'DIRC' + struct.pack('>II', 2, len(links))\n"                                      \
+    "    for p in links:\n"                                                                        \
+    "        e = bytes(24) + struct.pack('>I', 0o160000) + bytes(12) + b'1' * 20\n"                \
+    "        e += struct.pack('>H', len(p)) + p\n"                                                 \
+    "        out += e + bytes(8 - len(e) % 8)\n"                                                   \
+    "    out += tail\n"                                                                            \
+    "    open(path, 'wb').write(out + hashlib.sha1(out).digest())\n"
+
+/* A submodule's submodule is that one's to name. If each index named all below it, the deepest of n
+ * would be listed 2^n times. */
+static void test_gitlinks_below_gitlinks(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "links",
+        "mkdir -p d/d; for i in . d d/d; do git -C $i init -q; done; touch d/d/f\n"
+        "python3 -c \"" WRITE_INDEX "index('.git/index', [b'd', b'd/d'])\n"
+        "index('d/.git/index', [b'd'])\"");
+    synckit_assert_listed(dir, "d/d/f\n-d/d\n");
+}
+
+/* Each of these extensions marks ten million places with 34 bytes. */
+static void test_index_that_is_split_again_and_again(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "split",
+        INIT "python3 -c \"" WRITE_INDEX
+             "m = struct.pack('>IIQI', 10000000, 1, 1 | 0xffffffff << 1, 0)\n"
+             "link = b'link' + struct.pack('>I', 20 + 2 * len(m)) + bytes(20) + m + m\n"
+             "index('.git/index', [], link * 2)\"");
+    synckit_assert_refused(dir, "/.git/index is damaged");
 }
 
 /* Cut anywhere, or with a bit turned: an error or a list, and nothing outside of it. */
@@ -487,6 +524,8 @@ int main(void)
         cmocka_unit_test(test_pattern_files_without_end),
         cmocka_unit_test(test_order_of_pattern_files),
         cmocka_unit_test(test_index_that_names_what_it_may_not),
+        cmocka_unit_test(test_gitlinks_below_gitlinks),
+        cmocka_unit_test(test_index_that_is_split_again_and_again),
         cmocka_unit_test(test_damaged_index),
         cmocka_unit_test(test_index_that_is_not_understood),
         cmocka_unit_test(test_sparse_checkout),

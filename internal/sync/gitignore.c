@@ -11,6 +11,7 @@
 
 enum token_kind {
     T_CHAR,
+    T_ANY,      /* one byte that is no slash */
     T_SET,      /* one byte of the set, never a slash */
     T_STAR,     /* any bytes but slashes */
     T_DEEP,     /* any bytes */
@@ -18,20 +19,27 @@ enum token_kind {
     T_NEVER,    /* a bracket that is not closed, a lone backslash: nothing matches */
 };
 
-struct gitignore_token {
-    enum token_kind kind;
-    unsigned char c;
-    uint64_t set[4];
+struct gitignore_set {
+    uint64_t bits[4];
 };
 
-static void set_add(struct gitignore_token *t, unsigned char c)
+struct gitignore_token {
+    uint8_t kind;
+    unsigned char c;
+    uint16_t set; /* of those of the pattern */
+};
+
+/* In units of effort: a pattern that is looked at, and a byte that is compiled. */
+enum { PATTERN_COST = 1, PARSE_COST = 2 };
+
+static void set_add(struct gitignore_set *t, unsigned char c)
 {
-    t->set[c / 64] |= UINT64_C(1) << (c % 64);
+    t->bits[c / 64] |= UINT64_C(1) << (c % 64);
 }
 
-static bool set_has(const struct gitignore_token *t, unsigned char c)
+static bool set_has(const struct gitignore_set *t, unsigned char c)
 {
-    return t->set[c / 64] >> (c % 64) & 1;
+    return t->bits[c / 64] >> (c % 64) & 1;
 }
 
 static int is_blank(int c)
@@ -46,7 +54,7 @@ static int is_space(int c)
 }
 
 /* "[:alpha:]", its name at s. False if there is no such class. */
-static bool set_add_class(struct gitignore_token *t, const char *s, size_t len)
+static bool set_add_class(struct gitignore_set *t, const char *s, size_t len)
 {
     static const struct {
         const char *name;
@@ -68,7 +76,7 @@ static bool set_add_class(struct gitignore_token *t, const char *s, size_t len)
 
 /* One member of a set, at p. *prev is the byte that a range could begin with, 0 for none. Returns
  * the last byte that it took, NULL if the set is not well formed. */
-static const char *set_member(struct gitignore_token *t, const char *p, unsigned char *prev)
+static const char *set_member(struct gitignore_set *t, const char *p, unsigned char *prev)
 {
     if (*p == '-' && *prev && p[1] && p[1] != ']') {
         p++;
@@ -97,10 +105,9 @@ static const char *set_member(struct gitignore_token *t, const char *p, unsigned
 }
 
 /* A bracket expression at p. Returns what follows it, NULL if it is not well formed. */
-static const char *compile_set(struct gitignore_token *t, const char *p)
+static const char *compile_set(struct gitignore_set *t, const char *p)
 {
     unsigned char prev = 0;
-    t->kind = T_SET;
     p++;
     bool inverted = *p == '!' || *p == '^';
     p += inverted;
@@ -112,9 +119,9 @@ static const char *compile_set(struct gitignore_token *t, const char *p)
             return NULL;
         p++;
     } while (*p != ']');
-    for (size_t i = 0; inverted && i < ARRAY_LEN(t->set); i++)
-        t->set[i] = ~t->set[i];
-    t->set['/' / 64] &= ~(UINT64_C(1) << ('/' % 64));
+    for (size_t i = 0; inverted && i < ARRAY_LEN(t->bits); i++)
+        t->bits[i] = ~t->bits[i];
+    t->bits['/' / 64] &= ~(UINT64_C(1) << ('/' % 64));
     return p + 1;
 }
 
@@ -131,16 +138,38 @@ static const char *compile_star(struct gitignore_token *t, const char *start, co
     return end + (*end == '/');
 }
 
-static const char *compile_token(struct gitignore_token *t, const char *start, const char *p)
+static struct gitignore_set *new_set(struct gitignore *g)
+{
+    if (g->n_sets == g->sets_alloc) {
+        g->sets_alloc = g->sets_alloc ? 2 * g->sets_alloc : 4;
+        g->sets = xrealloc(g->sets, g->sets_alloc * sizeof *g->sets);
+    }
+    g->sets[g->n_sets] = (struct gitignore_set){0};
+    return &g->sets[g->n_sets++];
+}
+
+static struct gitignore_token *new_token(struct gitignore *g)
+{
+    if (g->n_tokens == g->tokens_alloc) {
+        g->tokens_alloc = g->tokens_alloc ? 2 * g->tokens_alloc : 32;
+        g->tokens = xrealloc(g->tokens, g->tokens_alloc * sizeof *g->tokens);
+    }
+    g->tokens[g->n_tokens] = (struct gitignore_token){0};
+    return &g->tokens[g->n_tokens++];
+}
+
+static const char *compile_token(struct gitignore *g, const struct gitignore_pattern *pat,
+                                 struct gitignore_token *t, const char *start, const char *p)
 {
     if (*p == '*')
         return compile_star(t, start, p);
-    if (*p == '[')
-        return compile_set(t, p);
-    if (*p == '?') {
+    if (*p == '[') {
         t->kind = T_SET;
-        memset(t->set, 0xff, sizeof t->set);
-        t->set['/' / 64] &= ~(UINT64_C(1) << ('/' % 64));
+        t->set = (uint16_t)(g->n_sets - pat->sets);
+        return compile_set(new_set(g), p);
+    }
+    if (*p == '?') {
+        t->kind = T_ANY;
         return p + 1;
     }
     if (*p == '\\' && !*++p)
@@ -150,16 +179,16 @@ static const char *compile_token(struct gitignore_token *t, const char *start, c
     return p + 1;
 }
 
-static void compile(struct gitignore_pattern *pat)
+static void compile(struct gitignore *g, struct gitignore_pattern *pat)
 {
-    const char *start = pat->text + pat->literal;
+    const char *start = g->text + pat->text + pat->literal;
     const char *p = start;
-    if (!*p)
-        return;
-    pat->tokens = xcalloc(strlen(p), sizeof *pat->tokens);
+    pat->tokens = (uint32_t)g->n_tokens;
+    pat->sets = (uint32_t)g->n_sets;
     while (*p) {
-        struct gitignore_token *t = &pat->tokens[pat->n_tokens++];
-        p = compile_token(t, start, p);
+        struct gitignore_token *t = new_token(g);
+        pat->n_tokens++;
+        p = compile_token(g, pat, t, start, p);
         if (!p) {
             t->kind = T_NEVER;
             return;
@@ -167,79 +196,129 @@ static void compile(struct gitignore_pattern *pat)
     }
 }
 
-/* Puts place i into the set, with those that are reached from it without a byte. */
-static void enter(const struct gitignore_pattern *pat, bool *at, size_t i)
+/* Where in a pattern the text may have got to: nowhere below `low` nor from `high` on. */
+struct places {
+    size_t low, high;
+    bool at[GITIGNORE_LINE_MAX + 1];
+};
+
+struct matcher {
+    const struct gitignore_token *tokens;
+    const struct gitignore_set *sets;
+    size_t n;
+    struct places places[2];
+};
+
+static void mark(struct places *s, size_t i)
 {
-    while (!at[i]) {
-        at[i] = true;
-        if (i == pat->n_tokens || pat->tokens[i].kind < T_STAR || pat->tokens[i].kind == T_NEVER)
+    s->at[i] = true;
+    s->low = i < s->low ? i : s->low;
+    s->high = i < s->high ? s->high : i + 1;
+}
+
+static void clear(struct places *s)
+{
+    if (s->high > s->low)
+        memset(s->at + s->low, 0, s->high - s->low);
+    s->low = SIZE_MAX;
+    s->high = 0;
+}
+
+/* Puts place i into the set, with those that are reached from it without a byte. */
+static void enter(const struct matcher *m, struct places *s, size_t i)
+{
+    while (!s->at[i]) {
+        mark(s, i);
+        if (i == m->n || m->tokens[i].kind < T_STAR || m->tokens[i].kind == T_NEVER)
             return;
         i++;
     }
 }
 
-static void step(const struct gitignore_pattern *pat, size_t i, unsigned char c, bool *next)
+static void step(const struct matcher *m, size_t i, unsigned char c, struct places *next)
 {
-    const struct gitignore_token *t = &pat->tokens[i];
-    if ((t->kind == T_CHAR && t->c == c) || (t->kind == T_SET && set_has(t, c))) {
-        enter(pat, next, i + 1);
+    const struct gitignore_token *t = &m->tokens[i];
+    if ((t->kind == T_CHAR && t->c == c) || (t->kind == T_ANY && c != '/') ||
+        (t->kind == T_SET && set_has(&m->sets[t->set], c))) {
+        enter(m, next, i + 1);
     } else if (t->kind == T_DEEP || (t->kind == T_STAR && c != '/')) {
-        enter(pat, next, i);
+        enter(m, next, i);
     } else if (t->kind == T_DEEP_DIR) {
         /* Not by way of enter: what follows may come only after a slash. */
         if (c == '/')
-            enter(pat, next, i + 1);
-        next[i] = true;
+            enter(m, next, i + 1);
+        mark(next, i);
     }
 }
 
-static bool match_tokens(const struct gitignore_pattern *pat, const char *text)
+static bool match_tokens(const struct gitignore *g, const struct gitignore_pattern *pat,
+                         const char *text, struct effort *e)
 {
-    size_t n = pat->n_tokens;
-    _cleanup_free_ bool *places = xcalloc(2 * (n + 1), sizeof *places);
-    bool *now = places;
-    bool *next = places + n + 1;
-    enter(pat, now, 0);
+    struct matcher m;
+    struct places *now = &m.places[0];
+    struct places *next = &m.places[1];
+    m.tokens = g->tokens + pat->tokens;
+    m.sets = g->sets + pat->sets;
+    m.n = pat->n_tokens;
+    for (size_t i = 0; i < ARRAY_LEN(m.places); i++) {
+        m.places[i].low = 0;
+        m.places[i].high = m.n + 1;
+        clear(&m.places[i]);
+    }
+    enter(&m, now, 0);
     for (; *text; text++) {
-        memset(next, 0, n + 1);
-        for (size_t i = 0; i < n; i++)
-            if (now[i])
-                step(pat, i, (unsigned char)*text, next);
-        if (!memchr(next, 1, n + 1))
+        if (!effort_spend(e, (int64_t)(now->high - now->low)))
             return false;
-        bool *swap = now;
+        /* Nowhere but before a directory: nothing else can happen up to the next slash. */
+        if (now->high - now->low == 1 && now->low < m.n && m.tokens[now->low].kind == T_DEEP_DIR) {
+            text = strchr(text, '/');
+            if (!text)
+                return false;
+        }
+        for (size_t i = now->low; i < now->high && i < m.n; i++)
+            if (now->at[i])
+                step(&m, i, (unsigned char)*text, next);
+        if (next->high == 0)
+            return false;
+        clear(now);
+        struct places *swap = now;
         now = next;
         next = swap;
     }
-    return now[n];
+    return now->at[m.n];
 }
 
 /* `name` begins below the directory of the pattern's file. */
-static bool match_pattern(const struct gitignore_pattern *p, const char *name, const char *base,
-                          bool is_dir)
+static bool match_pattern(const struct gitignore *g, const struct gitignore_pattern *p,
+                          const char *name, const char *base, bool is_dir, struct effort *e)
 {
     if (p->dir_only && !is_dir)
         return false;
+    const char *own = g->text + p->text;
     const char *text = p->base_name ? base : name;
     if (p->suffix) {
         size_t len = strlen(text);
-        return len >= p->len - 1 && memcmp(text + len - (p->len - 1), p->text + 1, p->len - 1) == 0;
+        size_t want = p->len - 1U;
+        return len >= want && memcmp(text + len - want, own + 1, want) == 0;
     }
-    if (strncmp(text, p->text, p->literal) != 0)
+    if (strncmp(text, own, p->literal) != 0)
         return false;
-    if (!p->tokens)
+    if (!p->n_tokens)
         return !text[p->literal];
-    return match_tokens(p, text + p->literal);
+    return match_tokens(g, p, text + p->literal, e);
 }
 
-bool gitignore_match(const struct gitignore *g, const char *path, bool is_dir)
+bool gitignore_match(const struct gitignore *g, const char *path, bool is_dir, struct effort *e)
 {
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
     for (; g; g = g->above)
-        for (size_t i = g->n; i-- > 0;)
-            if (match_pattern(&g->patterns[i], path + g->base, base, is_dir))
+        for (size_t i = g->n; i-- > 0;) {
+            if (!effort_spend(e, PATTERN_COST))
+                return false;
+            if (match_pattern(g, &g->patterns[i], path + g->base, base, is_dir, e))
                 return !g->patterns[i].negated;
+        }
     return false;
 }
 
@@ -277,12 +356,16 @@ static void add_pattern(struct gitignore *g, const char *line)
     }
     if (!len)
         return; /* matches nothing */
-    p.text = xasprintf("%.*s", (int)len, line);
-    p.len = len;
-    p.literal = strcspn(p.text, "*?[\\");
-    p.suffix = p.base_name && *p.text == '*' && !p.text[1 + strcspn(p.text + 1, "*?[\\")];
+    char *text = g->text + g->text_len;
+    memcpy(text, line, len);
+    text[len] = '\0';
+    p.text = (uint32_t)g->text_len;
+    g->text_len += len + 1;
+    p.len = (uint16_t)len;
+    p.literal = (uint16_t)strcspn(text, "*?[\\");
+    p.suffix = p.base_name && *text == '*' && !text[1 + strcspn(text + 1, "*?[\\")];
     if (!p.suffix)
-        compile(&p);
+        compile(g, &p);
     if (g->n == g->alloc) {
         g->alloc = g->alloc ? 2 * g->alloc : 16;
         g->patterns = xrealloc(g->patterns, g->alloc * sizeof p);
@@ -290,10 +373,14 @@ static void add_pattern(struct gitignore *g, const char *line)
     g->patterns[g->n++] = p;
 }
 
-int gitignore_parse(struct gitignore *g, const char *text, size_t len)
+int gitignore_parse(struct gitignore *g, const char *text, size_t len, struct effort *e)
 {
     const char *end = text + len;
+    char line[GITIGNORE_LINE_MAX + 1];
+    if (len > GITIGNORE_MAX - g->bytes)
+        return -1;
     g->bytes += len;
+    g->text = xrealloc(g->text, g->text_len + len + 2);
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         text += 3;
     while (text < end) {
@@ -301,8 +388,8 @@ int gitignore_parse(struct gitignore *g, const char *text, size_t len)
         size_t n = (size_t)((newline ? newline : end) - text);
         if (n > GITIGNORE_LINE_MAX)
             return -1;
-        _cleanup_free_ char *line = xcalloc(1, n + 1);
         memcpy(line, text, n);
+        line[n] = '\0';
         if (n && line[n - 1] == '\r')
             line[n - 1] = '\0';
         if (*line != '#') {
@@ -310,7 +397,7 @@ int gitignore_parse(struct gitignore *g, const char *text, size_t len)
             add_pattern(g, line);
         }
         text += n + 1;
-        if (!newline)
+        if (!newline || !effort_spend(e, PARSE_COST * (int64_t)(n + 1)))
             break;
     }
     return 0;
@@ -318,10 +405,9 @@ int gitignore_parse(struct gitignore *g, const char *text, size_t len)
 
 void gitignore_free(struct gitignore *g)
 {
-    for (size_t i = 0; i < g->n; i++) {
-        free(g->patterns[i].text);
-        free(g->patterns[i].tokens);
-    }
     free(g->patterns);
+    free(g->text);
+    free(g->tokens);
+    free(g->sets);
     *g = (struct gitignore){0};
 }

@@ -13,33 +13,47 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "sync/effort.h"
 
 struct gitignore_token;
+struct gitignore_set;
 
+/* What it is made of lies in the arrays of its file: a file may have a million patterns. */
 struct gitignore_pattern {
-    char *text;                     /* owned; without "!" and a last slash */
-    size_t len;                     /* of text */
-    size_t literal;                 /* bytes at its start without a wildcard */
-    struct gitignore_token *tokens; /* owned; what comes after those; NULL: nothing */
-    size_t n_tokens;
-    bool negated, dir_only, base_name, suffix;
+    uint32_t text;     /* where its text begins, without "!" and a last slash */
+    uint32_t tokens;   /* the first token */
+    uint32_t sets;     /* the first set */
+    uint16_t len;      /* of the text */
+    uint16_t literal;  /* bytes at its start without a wildcard */
+    uint16_t n_tokens; /* for what comes after those */
+    bool negated : 1, dir_only : 1, base_name : 1, suffix : 1;
 };
 
 struct gitignore {
     struct gitignore_pattern *patterns; /* owned */
     size_t n, alloc;
+    char *text; /* owned; of all patterns, each with its NUL */
+    size_t text_len;
+    struct gitignore_token *tokens; /* owned */
+    size_t n_tokens, tokens_alloc;
+    struct gitignore_set *sets; /* owned */
+    size_t n_sets, sets_alloc;
     size_t bytes; /* of text that it was made from */
     size_t base;
     const struct gitignore *above;
 };
 
-/* Adds the patterns of a file. -1 where a line is longer than GITIGNORE_LINE_MAX. */
+/* Adds the patterns of a file. -1 where a line is longer than GITIGNORE_LINE_MAX, or all of it than
+ * GITIGNORE_MAX. */
 #define GITIGNORE_LINE_MAX 4096
-int gitignore_parse(struct gitignore *g, const char *text, size_t len);
+#define GITIGNORE_MAX      (1024 * 1024 * 1024)
+int gitignore_parse(struct gitignore *g, const char *text, size_t len, struct effort *e);
 void gitignore_free(struct gitignore *g);
 
 /* Whether the patterns of `g` and those above leave `path` out, which begins with each `base` and
- * has no directory on its way that is left out itself. */
-bool gitignore_match(const struct gitignore *g, const char *path, bool is_dir);
+ * has no directory on its way that is left out itself. False once `e` has ended. */
+bool gitignore_match(const struct gitignore *g, const char *path, bool is_dir, struct effort *e);
 
 #endif

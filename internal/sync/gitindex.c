@@ -222,9 +222,11 @@ static int read_link(const struct reader *r, const unsigned char *data, size_t s
     return read_bitmap(&in, x, DELETE) < 0 || read_bitmap(&in, x, REPLACE) < 0 ? -1 : 0;
 }
 
-/* To the end of the file without its checksum. Sets *unknown where one must be understood. */
+/* To the end of the file without its checksum. Sets *unknown where one must be understood. Only one
+ * can tell how the index is split: each marks up to ENTRIES_MAX places with a few bytes. */
 static int read_extensions(struct reader *r, struct gitindex *x, char unknown[static 5])
 {
+    bool linked = false;
     while (left(r)) {
         if (left(r) < 8 || left(r) - 8 < be32(r->at + 4))
             return -1;
@@ -232,8 +234,9 @@ static int read_extensions(struct reader *r, struct gitindex *x, char unknown[st
         size_t size = be32(name + 4);
         r->at += 8 + size;
         if (memcmp(name, "link", 4) == 0) {
-            if (read_link(r, name + 8, size, x) < 0)
+            if (linked || read_link(r, name + 8, size, x) < 0)
                 return -1;
+            linked = true;
         } else if ((name[0] < 'A' || name[0] > 'Z') && memcmp(name, "sdir", 4) != 0) {
             memcpy(unknown, name, 4);
         }

@@ -18,7 +18,7 @@ static void use(const struct gitindex *x, const struct gitignore *g)
             gitindex_find(x, path) != &x->entries[i])
             abort();
         (void)gitindex_holds(x, path);
-        (void)gitignore_match(g, path, i % 2);
+        (void)gitignore_match(g, path, i % 2, NULL);
     }
 }
 
@@ -30,8 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct gitindex x = {0};
     struct gitindex base = {0};
     struct gitignore g = {0};
-    (void)gitignore_parse(&g, (const char *)data + cut, size - cut);
-    (void)gitignore_match(&g, "some/dir/name.o", size % 2);
+    (void)gitignore_parse(&g, (const char *)data + cut, size - cut, NULL);
+    (void)gitignore_match(&g, "some/dir/name.o", size % 2, NULL);
     if (gitindex_parse(&x, data + 1, cut - 1, "index", NULL) == 0) {
         if (*x.base && gitindex_parse(&base, data + cut, size - cut, "shared", NULL) == 0)
             (void)gitindex_merge(&x, &base, "shared", NULL);

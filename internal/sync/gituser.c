@@ -1,5 +1,6 @@
 /* gituser.c: the patterns that the user has for all repositories: core.excludesFile, or else
- * ~/.config/git/ignore. They are the caller's own, as the configuration that names them is.
+ * ~/.config/git/ignore, by files and by the variables GIT_CONFIG_*. They are the caller's own, as
+ * the configuration that names them is; under sudo also those of who called it.
  *
  * git is asked for the value, because only git knows its includes, and only where one of the
  * files could set it. It is asked at the root directory with no repository around, in an
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "sync/home.h"
 #include "sync/list.h"
 #include "sys/file.h"
 #include "sys/program.h"
@@ -19,20 +21,36 @@
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
 
-/* Of the environment; only absolute ones count. */
-static char *home_file(const char *name)
+/* Where a user has his settings. Only absolute paths count. */
+struct places {
+    const char *home, *xdg;
+    bool env; /* only what the variables of git's say */
+};
+
+static char *home_file(const struct places *u, const char *name)
 {
-    const char *home = getenv("HOME");
-    return home && *home == '/' ? xasprintf("%s/%s", home, name) : NULL;
+    return u->home && *u->home == '/' ? xasprintf("%s/%s", u->home, name) : NULL;
 }
 
-static char *xdg_file(const char *name)
+static char *xdg_file(const struct places *u, const char *name)
 {
-    const char *xdg = getenv("XDG_CONFIG_HOME");
-    if (xdg && *xdg == '/')
-        return xasprintf("%s/git/%s", xdg, name);
+    if (u->xdg && *u->xdg == '/')
+        return xasprintf("%s/git/%s", u->xdg, name);
     _cleanup_free_ char *below = xasprintf(".config/git/%s", name);
-    return home_file(below);
+    return home_file(u, below);
+}
+
+/* GIT_CONFIG_GLOBAL, GIT_CONFIG_COUNT and their like are settings of the caller's, too; another
+ * /etc/gitconfig is for tests of git. */
+static bool is_gits(const char *variable)
+{
+    return str_has_prefix(variable, "GIT_CONFIG_") &&
+           !str_has_prefix(variable, "GIT_CONFIG_SYSTEM=");
+}
+
+static bool names_excludes(const char *text)
+{
+    return strcasestr(text, "excludesfile") || strcasestr(text, "include");
 }
 
 /* A file of the user's, by whatever links. 1, 0 where there is none, -1. */
@@ -60,40 +78,74 @@ static int may_set(const char *path, bool *may, struct error *err)
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     if (read_own(path, CONFIG_MAX, &text, err) < 0)
         return -1;
-    if (strcasestr(text.buf, "excludesfile") || strcasestr(text.buf, "include"))
+    if (names_excludes(text.buf))
         *may = true;
     return 0;
 }
 
-static int find_git(const char *root, char **out, struct error *err)
+static int find_git(const struct scan *s, char **out, struct error *err)
 {
     char found[PATH_MAX];
+    struct stat root;
     if (program_locate("git", "the program git", found, err) < 0)
         return -1;
-    _cleanup_free_ char *real = realpath(found, NULL);
-    size_t len = str_eq(root, "/") ? 0 : strlen(root);
-    if (real && len && strncmp(real, root, len) == 0 && real[len] == '/')
-        return error_set(err, ERR_ENV, 0,
-                         "the git in PATH is %s, which lies in the tree to be listed; next: take "
-                         "that directory out of PATH",
-                         real);
+    _cleanup_free_ char *dir = realpath(found, NULL);
+    char *slash = dir ? strrchr(dir, '/') : NULL;
+    if (!slash || slash == dir || fstat(s->tree.root_fd, &root) < 0)
+        return error_set(err, ERR_ENV, errno, "look at %s", found);
+    *slash = '\0';
+    const struct tree_id id = tree_id_of(&root);
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int within = fd < 0 ? -1 : tree_is_within(fd, &id);
+    if (within < 0)
+        return error_set(err, ERR_ENV, errno, "look at the directories above %s", found);
+    if (within && !str_eq(s->list->root, "/"))
+        return error_set(
+            err, ERR_ENV, 0,
+            "the git in PATH is %s/%s, which lies in the tree to be listed; next: take "
+            "that directory out of PATH",
+            dir, slash + 1);
     *out = xstrdup(found);
     return 0;
 }
 
 /* root asks as the owner of the home directory, not as root for another. */
-static void choose_user(struct spawn_spec *spec, struct spawn_user *user)
+static void choose_user(const struct places *u, struct spawn_spec *spec, struct spawn_user *user)
 {
     struct stat st;
-    const char *home = getenv("HOME");
-    if (geteuid() != 0 || !home || stat(home, &st) < 0 || st.st_uid == 0)
+    if (geteuid() != 0 || !u->home || stat(u->home, &st) < 0 || st.st_uid == 0)
         return;
     *user = (struct spawn_user){st.st_uid, st.st_gid};
     spec->user = user;
 }
 
+/* An environment made here, and those variables of git's that configure. */
+static const char **make_env(const struct places *u, const char *home_var, const char *xdg_var)
+{
+    const char *const fixed[] = {"PATH=/usr/bin:/bin",
+                                 "LC_ALL=C",
+                                 "GIT_DIR=/dev/null",
+                                 "GIT_TERMINAL_PROMPT=0",
+                                 "GIT_OPTIONAL_LOCKS=0",
+                                 "GIT_TRACE2=0",
+                                 "GIT_TRACE2_PERF=0",
+                                 "GIT_TRACE2_EVENT=0",
+                                 home_var,
+                                 xdg_var};
+    size_t n = ARRAY_LEN(fixed);
+    for (char **v = environ; u->env && *v; v++)
+        n += is_gits(*v);
+    const char **env = xcalloc(n + 1, sizeof *env);
+    memcpy(env, fixed, sizeof fixed);
+    n = ARRAY_LEN(fixed);
+    for (char **v = environ; u->env && *v; v++)
+        if (is_gits(*v))
+            env[n++] = *v;
+    return env;
+}
+
 /* core.excludesFile, or NULL where it is not set. */
-static int ask_git(const struct scan *s, char **out, struct error *err)
+static int ask_git(const struct scan *s, const struct places *u, char **out, struct error *err)
 {
     _cleanup_free_ char *git = NULL;
     _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
@@ -101,30 +153,19 @@ static int ask_git(const struct scan *s, char **out, struct error *err)
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct spawn_user user;
     struct exit_status st;
-    if (find_git(s->list->root, &git, err) < 0)
+    if (find_git(s, &git, err) < 0)
         return -1;
-    const char *home = getenv("HOME");
-    const char *xdg = getenv("XDG_CONFIG_HOME");
-    _cleanup_free_ char *home_var = xasprintf("HOME=%s", home ? home : "");
-    _cleanup_free_ char *xdg_var = xasprintf("XDG_CONFIG_HOME=%s", xdg ? xdg : "");
+    _cleanup_free_ char *home_var = xasprintf("HOME=%s", u->home ? u->home : "");
+    _cleanup_free_ char *xdg_var = xasprintf("XDG_CONFIG_HOME=%s", u->xdg ? u->xdg : "");
+    _cleanup_free_ const char **env = make_env(u, home_var, xdg_var);
     spec.argv = (const char *const[]){
         git, "--no-pager", "config", "--includes", "--path", "--get", "core.excludesFile", NULL};
-    spec.envp = (const char *const[]){"PATH=/usr/bin:/bin",
-                                      "LC_ALL=C",
-                                      "GIT_DIR=/dev/null",
-                                      "GIT_TERMINAL_PROMPT=0",
-                                      "GIT_OPTIONAL_LOCKS=0",
-                                      "GIT_TRACE2=0",
-                                      "GIT_TRACE2_PERF=0",
-                                      "GIT_TRACE2_EVENT=0",
-                                      home_var,
-                                      xdg_var,
-                                      NULL};
+    spec.envp = env;
     _cleanup_close_ int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     spec.cwd_fd = slash;
     spec.die_with_parent = true;
-    choose_user(&spec, &user);
-    if (spawn_run(&spec, s->d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
+    choose_user(u, &spec, &user);
+    if (spawn_run(&spec, s->effort.d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
         return -1;
     if (st.exited && st.code == 1)
         return 0;
@@ -138,20 +179,31 @@ static int ask_git(const struct scan *s, char **out, struct error *err)
     return 0;
 }
 
-int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
+/* Whether any of the places where the value can be set may do so. */
+static int may_be_set(const struct places *u, bool *may, struct error *err)
+{
+    _cleanup_free_ char *config = xdg_file(u, "config");
+    _cleanup_free_ char *old_config = home_file(u, ".gitconfig");
+    if (!u->env)
+        return may_set("/etc/gitconfig", may, err) < 0 || may_set(config, may, err) < 0 ||
+                       may_set(old_config, may, err) < 0
+                   ? -1
+                   : 0;
+    for (char **v = environ; *v; v++)
+        *may = *may || (is_gits(*v) && names_excludes(*v));
+    return may_set(getenv("GIT_CONFIG_GLOBAL"), may, err);
+}
+
+static int add_patterns(struct scan *s, const struct places *u, struct gitignore *g,
+                        struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    _cleanup_free_ char *config = xdg_file("config");
-    _cleanup_free_ char *old_config = home_file(".gitconfig");
     _cleanup_free_ char *path = NULL;
     bool may = false;
-    if (may_set("/etc/gitconfig", &may, err) < 0 || may_set(config, &may, err) < 0 ||
-        may_set(old_config, &may, err) < 0)
+    if (may_be_set(u, &may, err) < 0 || (may && ask_git(s, u, &path, err) < 0))
         return -1;
-    if (may && ask_git(s, &path, err) < 0)
-        return -1;
-    if (!path)
-        path = xdg_file("ignore");
+    if (!path && !u->env)
+        path = xdg_file(u, "ignore");
     if (!path || !*path)
         return 0;
     /* A relative one is seen from the tree. */
@@ -160,8 +212,24 @@ int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
                 : tree_read(s->tree.root_fd, path, s->list->root, PATTERNS_MAX, &text, err);
     if (r < 0)
         return -1;
-    return gitignore_parse(g, text.buf, text.len) < 0
+    return gitignore_parse(g, text.buf, text.len, &s->effort) < 0
                ? error_set(err, ERR_SYNC, 0, "%s has a line of more than %d bytes", path,
                            GITIGNORE_LINE_MAX)
                : 0;
+}
+
+/* All of them count. What a variable names comes on top of the files, which it would replace for
+ * git: a variable may be left by any tool that started us, and so it only leaves out more. Under
+ * sudo the patterns of who called it count as well as root's. */
+int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
+{
+    _cleanup_free_ char *callers = home_of_caller();
+    struct places own = {getenv("HOME"), getenv("XDG_CONFIG_HOME"), false};
+    const struct places sudo = {callers, NULL, false};
+    if (add_patterns(s, &own, g, err) < 0)
+        return -1;
+    if (callers && !(own.home && str_eq(own.home, callers)) && add_patterns(s, &sudo, g, err) < 0)
+        return -1;
+    own.env = true;
+    return add_patterns(s, &own, g, err);
 }

@@ -4,6 +4,9 @@
 
 #include "base/str.h"
 
+/* In units of effort. */
+enum { GLOB_COST = 2, STEP_COST = 1 };
+
 /* "[a-z]" at g against c. Returns the character after the class, NULL if it is not closed. */
 static const char *match_class(const char *g, unsigned char c, bool *hit)
 {
@@ -59,16 +62,28 @@ static bool is_double_star(const char *g)
     return g[0] == '*' && g[1] == '*';
 }
 
-bool ignore_glob(const char *glob, const char *text)
+/* A run of stars and a class are read to their end each time. */
+static int64_t step_cost(const char *g)
+{
+    size_t len = 0;
+    if (*g == '*')
+        len = strspn(g, "*");
+    else if (*g == '[')
+        len = strcspn(g, "]");
+    return STEP_COST + (int64_t)len;
+}
+
+bool ignore_glob(const char *glob, const char *text, struct effort *e)
 {
     struct retry star = {NULL, NULL};
     struct retry deep = {NULL, NULL};
     const char *g = glob;
     const char *t = text;
     while (*t) {
+        if (!effort_spend(e, step_cost(g)))
+            return false;
         if (is_double_star(g)) {
-            while (*g == '*')
-                g++;
+            g += strspn(g, "*");
             if (!*g)
                 return true;
             /* A double star with its slash also stands for no directory at all. */
@@ -143,7 +158,10 @@ static void add_line(struct ignore *ig, const char *line, size_t len)
     if (len == 0)
         return;
     p.glob = xasprintf("%.*s", (int)len, line);
-    ig->patterns = xrealloc(ig->patterns, (ig->n + 1) * sizeof p);
+    if (ig->n == ig->alloc) {
+        ig->alloc = ig->alloc ? 2 * ig->alloc : 16;
+        ig->patterns = xrealloc(ig->patterns, ig->alloc * sizeof p);
+    }
     ig->patterns[ig->n++] = p;
     ig->has_negated = ig->has_negated || p.negated;
 }
@@ -166,22 +184,24 @@ void ignore_free(struct ignore *ig)
 }
 
 /* One pattern against one path, without regard to the path's parents. */
-static bool match_self(const struct ignore_pattern *p, const char *path, bool is_dir)
+static bool match_self(const struct ignore_pattern *p, const char *path, bool is_dir,
+                       struct effort *e)
 {
-    if (p->dir_only && !is_dir)
+    if (!effort_spend(e, GLOB_COST) || (p->dir_only && !is_dir))
         return false;
     const char *slash = strrchr(path, '/');
-    return ignore_glob(p->glob, p->anchored || !slash ? path : slash + 1);
+    return ignore_glob(p->glob, p->anchored || !slash ? path : slash + 1, e);
 }
 
 /* One pattern against a path and each directory above it. `path` is changed and restored. */
-static bool match_any_level(const struct ignore_pattern *p, char *path, bool is_dir)
+static bool match_any_level(const struct ignore_pattern *p, char *path, bool is_dir,
+                            struct effort *e)
 {
-    if (match_self(p, path, is_dir))
+    if (match_self(p, path, is_dir, e))
         return true;
     for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        bool hit = match_self(p, path, true);
+        bool hit = match_self(p, path, true, e);
         *slash = '/';
         if (hit)
             return true;
@@ -189,13 +209,13 @@ static bool match_any_level(const struct ignore_pattern *p, char *path, bool is_
     return false;
 }
 
-bool ignore_match(const struct ignore *ig, const char *path, bool is_dir)
+bool ignore_match(const struct ignore *ig, const char *path, bool is_dir, struct effort *e)
 {
     if (ig->n == 0)
         return false;
     _cleanup_free_ char *copy = xstrdup(path);
-    for (size_t i = ig->n; i-- > 0;)
-        if (match_any_level(&ig->patterns[i], copy, is_dir))
+    for (size_t i = ig->n; i-- > 0 && !(e && e->stop);)
+        if (match_any_level(&ig->patterns[i], copy, is_dir, e))
             return !ig->patterns[i].negated;
     return false;
 }

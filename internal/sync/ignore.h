@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "sync/effort.h"
+
 struct ignore_pattern {
     char *glob; /* owned; without "!", leading and last slash */
     bool negated;
@@ -23,23 +25,23 @@ struct ignore_pattern {
 
 struct ignore {
     struct ignore_pattern *patterns; /* owned */
-    size_t n;
+    size_t n, alloc;
     bool has_negated;
 };
 
 #define IGNORE_INIT                                                                                \
     {                                                                                              \
-        NULL, 0, false                                                                             \
+        NULL, 0, 0, false                                                                          \
     }
 
 /* Adds each line of `text` (NULL is fine). */
 void ignore_add(struct ignore *ig, const char *text);
 void ignore_free(struct ignore *ig);
 
-/* Whether `path` (relative, no leading "./") is left out. */
-bool ignore_match(const struct ignore *ig, const char *path, bool is_dir);
+/* Whether `path` (relative, no leading "./") is left out. False once `e` has ended. */
+bool ignore_match(const struct ignore *ig, const char *path, bool is_dir, struct effort *e);
 
 /* The glob alone against a whole string; linear in practice, never exponential. */
-bool ignore_glob(const char *glob, const char *text);
+bool ignore_glob(const char *glob, const char *text, struct effort *e);
 
 #endif

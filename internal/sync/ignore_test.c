@@ -57,7 +57,7 @@ static void test_globs(void **state)
         {"a/*/c", "a/b/b/c", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        if (ignore_glob(cases[i].glob, cases[i].text) != cases[i].hit)
+        if (ignore_glob(cases[i].glob, cases[i].text, NULL) != cases[i].hit)
             fail_msg("'%s' against '%s' is not %d", cases[i].glob, cases[i].text, cases[i].hit);
 }
 
@@ -95,7 +95,7 @@ static void test_patterns(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct ignore ig = IGNORE_INIT;
         ignore_add(&ig, cases[i].patterns);
-        bool hit = ignore_match(&ig, cases[i].path, cases[i].is_dir);
+        bool hit = ignore_match(&ig, cases[i].path, cases[i].is_dir, NULL);
         ignore_free(&ig);
         if (hit != cases[i].hit)
             fail_msg("'%s' on %s is not %d", cases[i].patterns, cases[i].path, cases[i].hit);
@@ -109,8 +109,8 @@ static void test_no_explosion(void **state)
     char text[4001];
     memset(text, 'a', 4000);
     text[4000] = '\0';
-    assert_false(ignore_glob("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
-    assert_false(ignore_glob("**a**a**a**a**a**a**a**a**a**a**a**b", text));
+    assert_false(ignore_glob("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text, NULL));
+    assert_false(ignore_glob("**a**a**a**a**a**a**a**a**a**a**a**b", text, NULL));
 }
 
 int main(void)

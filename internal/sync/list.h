@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "sync/effort.h"
 #include "sync/gitignore.h"
 #include "sync/ignore.h"
 #include "sync/repo.h"
@@ -15,12 +16,13 @@
 struct scan {
     struct sync_list *list;
     struct tree tree;
-    struct ignore ignore;
+    struct ignore always; /* what the configuration leaves out: no "!" of the tree undoes it */
+    struct ignore ignore; /* that again, and the tree's own */
     struct sync_limits limits;
-    const struct deadline *d;
-    size_t alloc; /* of list->files */
-    bool all;     /* .git too */
-    char *never;  /* below the root, owned: limits.never; or NULL */
+    struct effort effort; /* and the deadline */
+    size_t alloc;         /* of list->files */
+    size_t path_bytes;    /* of their names */
+    bool all;             /* .git too */
 };
 
 /* Adds what belongs to the repository, by the rules of git (git.c). */
@@ -34,7 +36,14 @@ int scan_walk(struct scan *s, struct error *err);
 /* Adds one path if its kind can be sent; checks the limits. */
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
 void scan_skip(struct scan *s, const char *path);
-/* Whether the path is limits.never or lies below it. */
-bool scan_never(const struct scan *s, const char *path);
+/* Whether the user's or the tree's own patterns leave a path out; or a directory with all that may
+ * be below it. */
+bool scan_leaves_out(struct scan *s, const char *path, bool is_dir);
+bool scan_leaves_out_all(struct scan *s, const char *path);
+/* Asked for each entry: -1 where the listing is to end. */
+int scan_stop(struct scan *s, struct error *err);
+/* Opens a directory of the tree for reading: -1 with errno; ENOENT also where it is limits.never.
+ */
+int scan_open_dir(const struct scan *s, int parent, const char *name);
 
 #endif

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sync/tree.h"
@@ -13,14 +14,16 @@
 #define POINTER     "gitdir: "
 #define POINTER_MAX (PATH_MAX + 64)
 
-enum { SUPERS_MAX = 32 };
+enum { SUPERS_MAX = 32, ABOVE_MAX = PATH_MAX };
 
-static int open_top(const char *top, unsigned depth, struct repo *out, struct error *err);
+static int open_at(int top_fd, const char *top, const struct repo *around, unsigned depth,
+                   struct repo *out, struct error *err);
 
 void repo_free(struct repo *r)
 {
     free(r->top);
     free(r->git_dir);
+    CLOSE_FD(r->top_fd);
     CLOSE_FD(r->git_fd);
     CLOSE_FD(r->common_fd);
     *r = (struct repo)REPO_INIT;
@@ -65,33 +68,48 @@ static bool go_up(char *dir)
     return true;
 }
 
-/* 1 where `dir` has a .git of whatever kind, 0, -1. */
-static int has_git(const char *dir, struct error *err)
+/* 1 where the directory has a .git of whatever kind, 0, -1. */
+static int has_git(int fd, struct stat *git, struct error *err)
 {
-    _cleanup_free_ char *path = join(dir, ".git");
-    struct stat st;
-    if (lstat(path, &st) == 0)
+    if (fstatat(fd, ".git", git, AT_SYMLINK_NOFOLLOW) == 0)
         return 1;
     if (errno == ENOENT || errno == ENOTDIR)
         return 0;
-    return error_set(err, ERR_SYNC, errno, "look for %s; next: run it as the owner of %s", path,
-                     dir);
+    int saved = errno;
+    _cleanup_free_ char *dir = tree_name(fd);
+    return error_set(err, ERR_SYNC, saved, "look for %s/.git; next: run it as the owner of %s",
+                     dir ? dir : "..", dir ? dir : "that directory");
 }
 
-/* The nearest directory that has a .git, from `dir` upwards; *top NULL where there is none. */
-static int find_top(const char *dir, char **top, struct error *err)
+/* The nearest directory that has a .git, from `fd` upwards. By descriptors: what a path leads to
+ * may have changed since. */
+struct top {
+    int fd;      /* owned; -1: there is none */
+    bool inside; /* where it began lies in that .git */
+};
+
+static int find_top(int from, struct top *out, struct error *err)
 {
-    _cleanup_free_ char *at = xstrdup(dir);
-    *top = NULL;
-    do {
-        int found = has_git(at, err);
-        if (found < 0)
-            return -1;
-        if (found) {
-            *top = TAKE_PTR(at);
+    struct stat git, st;
+    struct tree_id last = {0};
+    _cleanup_close_ int at = openat(from, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *out = (struct top){-1, false};
+    for (int i = 0; i < ABOVE_MAX; i++) {
+        if (at < 0 || fstat(at, &st) < 0)
+            return error_set(err, ERR_SYNC, errno, "look for a .git in the directories above");
+        if (tree_id_is(&last, &st))
             return 0;
+        int found = has_git(at, &git, err);
+        if (found) {
+            out->inside = found > 0 && tree_id_is(&last, &git);
+            out->fd = found > 0 ? TAKE_FD(at) : -1;
+            return found < 0 ? -1 : 0;
         }
-    } while (go_up(at));
+        last = tree_id_of(&st);
+        int above = tree_above(at);
+        CLOSE_FD(at);
+        at = above;
+    }
     return 0;
 }
 
@@ -104,9 +122,19 @@ static int stray(const char *dot_git, const char *target, const char *why, const
                      target, why, next);
 }
 
+/* Whether the path leads to the directory, which it names: else it is not even looked at. */
+static bool leads_to(const char *path, int fd)
+{
+    struct stat named, st;
+    if (!path || stat(path, &named) < 0 || fstat(fd, &st) < 0)
+        return false;
+    const struct tree_id id = tree_id_of(&st);
+    return tree_id_is(&id, &named);
+}
+
 /* A linked worktree: <common>/worktrees/<name>, which names our .git. 1, 0 if it is none, -1. */
-static int try_worktree(const char *top, const char *dot_git, const char *target, struct repo *out,
-                        struct error *err)
+static int try_worktree(int top_fd, const char *top, const char *dot_git, const char *target,
+                        struct repo *out, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf back = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf shared = STRBUF_INIT;
@@ -121,7 +149,7 @@ static int try_worktree(const char *top, const char *dot_git, const char *target
         return 0;
     *slash = '\0';
     _cleanup_free_ char *named = resolve(target, back.buf);
-    if (!named || !str_eq(named, top)) {
+    if (!named || !str_eq(named, top) || !leads_to(named, top_fd)) {
         _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", top);
         return stray(dot_git, target, "which belongs to a worktree elsewhere", next, err);
     }
@@ -129,13 +157,12 @@ static int try_worktree(const char *top, const char *dot_git, const char *target
         return -1;
     _cleanup_free_ char *common = resolve(target, shared.buf);
     _cleanup_free_ char *above = xstrdup(target);
-    if (!common || !shared.len || !go_up(above) || !str_has_suffix(above, "/worktrees") ||
-        !go_up(above) || !str_eq(above, common))
+    _cleanup_close_ int common_fd = openat(fd, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (!shared.len || !common || !go_up(above) || !str_has_suffix(above, "/worktrees") ||
+        !go_up(above) || !str_eq(above, common) || common_fd < 0 || !leads_to(common, common_fd))
         return stray(dot_git, target, "whose commondir is not the repository around it",
                      "remove the file, or --no-sync", err);
-    out->common_fd = open(common, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (out->common_fd < 0)
-        return error_set(err, ERR_SYNC, errno, "open %s", common);
+    out->common_fd = TAKE_FD(common_fd);
     out->git_fd = TAKE_FD(fd);
     return 1;
 }
@@ -156,18 +183,22 @@ static int try_module(const char *target, const struct repo *around, struct repo
 }
 
 /* The repository around `top`, where the caller does not know it. */
-static int find_around(const char *top, unsigned depth, struct repo *out, struct error *err)
+static int find_around(int top_fd, unsigned depth, struct repo *out, struct error *err)
 {
-    _cleanup_free_ char *above = xstrdup(top);
-    _cleanup_free_ char *found = NULL;
-    if (!go_up(above))
+    struct top found;
+    _cleanup_close_ int above = tree_above(top_fd);
+    if (above < 0 || find_top(above, &found, err) < 0)
+        return above < 0 ? error_set(err, ERR_SYNC, errno, "open the directory above") : -1;
+    _cleanup_close_ int fd = found.fd;
+    _cleanup_free_ char *name = fd < 0 ? NULL : tree_name(fd);
+    if (fd < 0)
         return 0;
-    if (find_top(above, &found, err) < 0)
-        return -1;
-    return found ? open_top(found, depth + 1, out, err) : 0;
+    if (!name)
+        return error_set(err, ERR_SYNC, errno, "find the name of the repository around");
+    return open_at(fd, name, NULL, depth + 1, out, err);
 }
 
-static int follow_pointer(const char *top, const char *dot_git, const char *text,
+static int follow_pointer(int top_fd, const char *top, const char *dot_git, const char *text,
                           const struct repo *around, unsigned depth, struct repo *out,
                           struct error *err)
 {
@@ -181,9 +212,9 @@ static int follow_pointer(const char *top, const char *dot_git, const char *text
     if (!target)
         return stray(dot_git, to, "which can't be found",
                      "git worktree repair in the repository that it belongs to, or --no-sync", err);
-    int r = try_worktree(top, dot_git, target, out, err);
+    int r = try_worktree(top_fd, top, dot_git, target, out, err);
     if (r == 0 && !around && depth < SUPERS_MAX) {
-        if (find_around(top, depth, &super, err) < 0)
+        if (find_around(top_fd, depth, &super, err) < 0)
             return -1;
         around = &super;
     }
@@ -226,7 +257,7 @@ static int open_dot_git(int top_fd, const char *top, const char *dot_git, const 
                          dot_git);
     if (read_line(top_fd, ".git", top, &text, err) < 0)
         return -1;
-    return follow_pointer(top, dot_git, text.buf, around, depth, out, err);
+    return follow_pointer(top_fd, top, dot_git, text.buf, around, depth, out, err);
 }
 
 static int open_at(int top_fd, const char *top, const struct repo *around, unsigned depth,
@@ -242,18 +273,13 @@ static int open_at(int top_fd, const char *top, const struct repo *around, unsig
                          "%s is no git repository: it has no readable HEAD; next: git init there, "
                          "or remove it",
                          r.git_dir);
+    r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
+    if (r.top_fd < 0)
+        return error_set(err, ERR_SYNC, errno, "hold %s open", top);
     r.top = xstrdup(top);
     *out = r;
     r = (struct repo)REPO_INIT;
     return 0;
-}
-
-static int open_top(const char *top, unsigned depth, struct repo *out, struct error *err)
-{
-    _cleanup_close_ int fd = open(top, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, ERR_SYNC, errno, "open %s", top);
-    return open_at(fd, top, NULL, depth, out, err);
 }
 
 int repo_at(int top_fd, const char *top, const struct repo *around, struct repo *out,
@@ -265,49 +291,47 @@ int repo_at(int top_fd, const char *top, const struct repo *around, struct repo 
 /* ---- whose it is ---- */
 
 /* Above the directory that the user stands in, anybody may have put a .git: /tmp/.git. */
-static int check_owner(const struct repo *r, const char *dir, struct error *err)
+static int check_owner(const struct repo *r, int dirfd, struct error *err)
 {
-    _cleanup_free_ char *dot_git = join(r->top, ".git");
-    struct stat git, here;
+    struct stat git, top, here;
     const char *sudo = getenv("SUDO_UID");
     uint64_t from = 0;
-    if (str_eq(r->top, dir))
-        return 0;
-    if (lstat(dot_git, &git) < 0 || stat(dir, &here) < 0)
-        return error_set(err, ERR_SYNC, errno, "look at %s", dot_git);
-    if (git.st_uid == 0 || git.st_uid == geteuid() || git.st_uid == here.st_uid ||
+    if (fstatat(r->top_fd, ".git", &git, AT_SYMLINK_NOFOLLOW) < 0 || fstat(r->top_fd, &top) < 0 ||
+        fstat(dirfd, &here) < 0)
+        return error_set(err, ERR_SYNC, errno, "look at %s/.git", r->top);
+    const struct tree_id id = tree_id_of(&top);
+    if (tree_id_is(&id, &here) || git.st_uid == 0 || git.st_uid == geteuid() ||
+        git.st_uid == here.st_uid ||
         (geteuid() == 0 && sudo && str_to_u64(sudo, &from) == 0 && git.st_uid == from))
         return 0;
+    _cleanup_free_ char *dot_git = join(r->top, ".git");
+    _cleanup_free_ char *dir = tree_name(dirfd);
     return error_set(err, ERR_SYNC, 0,
                      "%s belongs to another user (uid %u); next: cd %s if that is the tree you "
                      "mean, or git init in %s",
-                     dot_git, (unsigned)git.st_uid, r->top, dir);
+                     dot_git, (unsigned)git.st_uid, r->top, dir ? dir : "this directory");
 }
 
-/* Whether a component of `dir` below `top` is a .git. */
-static bool is_inside_git(const char *top, const char *dir)
-{
-    const char *at = dir + (str_eq(top, "/") ? 0 : strlen(top));
-    for (; (at = strstr(at, "/.git")); at++)
-        if (!at[5] || at[5] == '/')
-            return true;
-    return false;
-}
-
-int repo_find(const char *dir, struct repo *out, struct error *err)
+int repo_find(int dirfd, struct repo *out, struct error *err)
 {
     _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
-    _cleanup_free_ char *top = NULL;
+    struct top found;
     *out = (struct repo)REPO_INIT;
-    if (find_top(dir, &top, err) < 0)
+    if (find_top(dirfd, &found, err) < 0)
         return -1;
-    if (!top)
+    _cleanup_close_ int fd = found.fd;
+    if (fd < 0)
         return 0;
-    if (is_inside_git(top, dir))
+    _cleanup_free_ char *top = tree_name(fd);
+    if (!top)
+        return error_set(err, ERR_SYNC, errno, "find the working tree's name");
+    if (found.inside) {
+        _cleanup_free_ char *dir = tree_name(dirfd);
         return error_set(err, ERR_SYNC, 0,
-                         "%s is inside of a git directory, which is never sent; next: cd %s", dir,
-                         top);
-    if (open_top(top, 0, &r, err) < 0 || check_owner(&r, dir, err) < 0)
+                         "%s is inside of a git directory, which is never sent; next: cd %s",
+                         dir ? dir : "this directory", top);
+    }
+    if (open_at(fd, top, NULL, 0, &r, err) < 0 || check_owner(&r, dirfd, err) < 0)
         return -1;
     *out = r;
     r = (struct repo)REPO_INIT;

@@ -16,21 +16,22 @@
 #include "base/str.h"
 
 struct repo {
-    char *top;     /* real path of the directory that has .git; owned; NULL: there is none */
-    char *git_dir; /* real path of what .git is or names; owned */
+    char *top; /* path of the directory that has .git, as it is now; owned; NULL: there is none */
+    char *git_dir; /* path of what .git is or names; owned */
+    int top_fd;    /* of top (O_PATH); owned */
     int git_fd;    /* of git_dir (O_PATH); owned */
     int common_fd; /* of what all its worktrees share; owned */
 };
 
 #define REPO_INIT                                                                                  \
     {                                                                                              \
-        NULL, NULL, -1, -1                                                                         \
+        NULL, NULL, -1, -1, -1                                                                     \
     }
 
-/* `dir` is a real path. Finding nothing is a success with top NULL. */
-int repo_find(const char *dir, struct repo *out, struct error *err);
-/* The repository at `top` (a real path that has a .git, open as top_fd), which is a submodule of
- * `around`. */
+/* `dirfd` is borrowed. Finding nothing is a success with top NULL. */
+int repo_find(int dirfd, struct repo *out, struct error *err);
+/* The repository at top_fd (borrowed; it has a .git, and `top` is its path), which is a submodule
+ * of `around`. */
 int repo_at(int top_fd, const char *top, const struct repo *around, struct repo *out,
             struct error *err);
 void repo_free(struct repo *r);

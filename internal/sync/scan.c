@@ -6,18 +6,23 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "sync/home.h"
 #include "sync/list.h"
 
 #define IGNORE_FILE     ".crabboxignore"
 #define IGNORE_FILE_MAX (1024 * 1024)
+enum {
+    ENTRY_COST = 1000, /* in units of effort */
+    PATH_BYTES = 512,  /* of a file's path, on the average */
+};
 /* Left out unless the user asks for them with "!". */
 #define BUILT_IN ".DS_Store\n"
 
 static void cleanup_scan(struct scan *s)
 {
     tree_close(&s->tree);
+    ignore_free(&s->always);
     ignore_free(&s->ignore);
-    free(s->never);
 }
 
 static void cleanup_list(struct sync_list *l)
@@ -30,6 +35,8 @@ void sync_list_free(struct sync_list *l)
     for (size_t i = 0; i < l->n_files; i++)
         free(l->files[i].path);
     free(l->files);
+    if (l->root)
+        CLOSE_FD(l->root_fd);
     free(l->root);
     free(l->name);
     free(l->subdir);
@@ -43,25 +50,51 @@ void scan_skip(struct scan *s, const char *path)
         s->list->first_skipped = xstrdup(path);
 }
 
-bool scan_never(const struct scan *s, const char *path)
+bool scan_leaves_out(struct scan *s, const char *path, bool is_dir)
 {
-    size_t len = s->never ? strlen(s->never) : 0;
-    return len && strncmp(path, s->never, len) == 0 && (!path[len] || path[len] == '/');
+    return ignore_match(&s->always, path, is_dir, &s->effort) ||
+           ignore_match(&s->ignore, path, is_dir, &s->effort);
 }
 
-static int find_never(struct scan *s, struct error *err)
+bool scan_leaves_out_all(struct scan *s, const char *path)
 {
-    const char *root = s->list->root;
-    size_t len = str_eq(root, "/") ? 0 : strlen(root);
-    _cleanup_free_ char *real = s->limits.never ? realpath(s->limits.never, NULL) : NULL;
-    size_t real_len = real ? strlen(real) : 0;
-    if (real && strncmp(root, real, real_len) == 0 && (!root[real_len] || root[real_len] == '/'))
-        return error_set(err, ERR_SYNC, 0,
-                         "%s holds crabbox-fc's own state, which is never copied; next: cd into a "
-                         "working tree, or --no-sync",
-                         root);
-    if (real && strncmp(real, root, len) == 0 && real[len] == '/')
-        s->never = xstrdup(real + len + 1);
+    return (!s->always.has_negated && ignore_match(&s->always, path, true, &s->effort)) ||
+           (!s->ignore.has_negated && ignore_match(&s->ignore, path, true, &s->effort));
+}
+
+int scan_stop(struct scan *s, struct error *err)
+{
+    return effort_tick(&s->effort, ENTRY_COST) ? 0 : effort_check(&s->effort, s->list->root, err);
+}
+
+int scan_open_dir(const struct scan *s, int parent, const char *name)
+{
+    struct stat st;
+    _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    if (tree_id_is(&s->list->never, &st)) {
+        errno = ENOENT;
+        return -1;
+    }
+    return TAKE_FD(fd);
+}
+
+/* By what it is: it may have other names, and get them later. */
+static int find_never(struct scan *s, int root_fd, struct error *err)
+{
+    struct stat st;
+    struct sync_list *l = s->list;
+    if (!s->limits.never || stat(s->limits.never, &st) < 0)
+        return 0;
+    l->never = tree_id_of(&st);
+    int within = tree_is_within(root_fd, &l->never);
+    if (within < 0)
+        return error_set(err, ERR_SYNC, errno, "look at the directories above %s", l->root);
+    if (within)
+        return error_set(
+            err, ERR_SYNC, 0, "%s holds crabbox-fc's own state, which is never copied; next: %s",
+            l->root, s->all ? "name another directory" : "cd into a working tree, or --no-sync");
     return 0;
 }
 
@@ -73,6 +106,10 @@ static int check_max(const struct scan *s, struct error *err)
     if (s->limits.max_files && l->n_files > s->limits.max_files)
         return error_set(err, ERR_SYNC, 0, "%s has more than %zu files to sync: %s", l->root,
                          s->limits.max_files, hint);
+    if (s->limits.max_files && s->path_bytes > s->limits.max_files * PATH_BYTES)
+        return error_set(err, ERR_SYNC, 0,
+                         "the names of the files of %s have more than %zu bytes: %s", l->root,
+                         s->limits.max_files * PATH_BYTES, hint);
     if (s->limits.max_bytes && l->bytes > s->limits.max_bytes)
         return error_set(err, ERR_SYNC, 0, "%s has more than %lld MiB to sync: %s", l->root,
                          (long long)(s->limits.max_bytes >> 20), hint);
@@ -88,9 +125,8 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
 {
     struct sync_list *l = s->list;
     const char *base;
-    if (scan_never(s, path))
-        return 0;
-    if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) {
+    size_t len = strlen(path);
+    if ((!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) || len >= PATH_MAX) {
         scan_skip(s, path);
         return 0;
     }
@@ -114,6 +150,7 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
         .mode = st->st_mode,
     };
     l->bytes += l->files[l->n_files - 1].size;
+    s->path_bytes += len + 1;
     return check_max(s, err);
 }
 
@@ -143,6 +180,7 @@ static void sort_unique(struct sync_list *l)
 static int load_ignore(struct scan *s, const char *exclude, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    ignore_add(&s->always, exclude);
     ignore_add(&s->ignore, BUILT_IN);
     ignore_add(&s->ignore, exclude);
     if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
@@ -151,21 +189,55 @@ static int load_ignore(struct scan *s, const char *exclude, struct error *err)
     return 0;
 }
 
-/* Finds the root and where `dir` lies in it. */
-static int find_root(struct scan *s, const char *dir, struct repo *repo, struct error *err)
+/* Takes the root, which is named after where it is now. */
+static int take_root(struct scan *s, int root_fd, struct error *err)
 {
     struct sync_list *l = s->list;
-    _cleanup_free_ char *real = realpath(dir, NULL);
-    if (!real)
-        return error_set(err, ERR_SYNC, errno, "find the working tree %s", dir);
-    if (repo_find(real, repo, err) < 0)
+    _cleanup_close_ int fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_free_ char *name = fd < 0 ? NULL : tree_name(fd);
+    if (!name)
+        return error_set(err, ERR_SYNC, errno, "find the working tree's name");
+    l->root = TAKE_PTR(name);
+    l->root_fd = TAKE_FD(fd);
+    l->name = xstrdup(strrchr(l->root, '/') + 1);
+    if (find_never(s, l->root_fd, err) < 0)
         return -1;
-    const char *top = repo->top;
-    size_t len = top && !str_eq(top, "/") ? strlen(top) : 0;
-    l->git = top != NULL;
-    l->subdir = xstrdup(top && real[len] == '/' ? real + len + 1 : "");
-    l->root = xstrdup(top ? top : real);
-    l->name = xstrdup(strrchr(l->root, '/') ? strrchr(l->root, '/') + 1 : l->root);
+    if (tree_init(&s->tree, l->root_fd, &l->never) < 0)
+        return error_set(err, ERR_SYNC, errno, "hold %s open", l->root);
+    return 0;
+}
+
+/* An archive that was unpacked in a home directory can leave a .git there, and whoever works below
+ * would send all of his home. Who means it can stand there or name it. */
+static int check_above(const struct scan *s, int dirfd, struct error *err)
+{
+    const struct sync_list *l = s->list;
+    struct stat root, here;
+    if (fstat(l->root_fd, &root) < 0 || fstat(dirfd, &here) < 0)
+        return error_set(err, ERR_SYNC, errno, "look at %s", l->root);
+    const struct tree_id id = tree_id_of(&root);
+    if (tree_id_is(&id, &here) || !home_is_within(l->root_fd, true))
+        return 0;
+    return error_set(err, ERR_SYNC, 0,
+                     "the nearest .git is that of %s, which is or holds your home directory, and "
+                     "all of it would be copied; next: git init in your working tree, or --dir %s "
+                     "if you mean it",
+                     l->root, l->root);
+}
+
+/* Finds the root and where `dirfd` lies in it. */
+static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error *err)
+{
+    struct sync_list *l = s->list;
+    if (repo_find(dirfd, repo, err) < 0 || take_root(s, repo->top ? repo->top_fd : dirfd, err) < 0)
+        return -1;
+    l->git = repo->top != NULL;
+    if (l->git && check_above(s, dirfd, err) < 0)
+        return -1;
+    _cleanup_free_ char *here = tree_name(dirfd);
+    size_t len = str_eq(l->root, "/") ? 0 : strlen(l->root);
+    bool below = here && strncmp(here, l->root, len) == 0 && here[len] == '/' && here[len + 1];
+    l->subdir = xstrdup(below ? here + len + 1 : "");
     return 0;
 }
 
@@ -174,51 +246,53 @@ static void cleanup_repo(struct repo *r)
     repo_free(r);
 }
 
-int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
+/* Hands the finished list over. A listing that had to end was cut short wherever it was. */
+static int finish(struct scan *s, struct sync_list *out, struct error *err)
+{
+    if (effort_check(&s->effort, s->list->root, err) < 0)
+        return -1;
+    sort_unique(s->list);
+    *out = *s->list;
+    *s->list = (struct sync_list){0};
+    return 0;
+}
+
+int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err)
 {
     static const struct sync_limits defaults = SYNC_LIMITS_DEFAULT;
     _cleanup_(cleanup_list) struct sync_list list = {0};
     _cleanup_(cleanup_scan) struct scan s = {.list = &list,
                                              .tree = TREE_INIT,
+                                             .always = IGNORE_INIT,
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
-                                             .d = d};
+                                             .effort = EFFORT_INIT(d)};
     _cleanup_(cleanup_repo) struct repo repo = REPO_INIT;
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     list.scanned_ns = time_ns(&now);
-    if (find_root(&s, dir, &repo, err) < 0 || tree_open(&s.tree, list.root, err) < 0 ||
-        load_ignore(&s, exclude, err) < 0 || find_never(&s, err) < 0)
+    if (find_root(&s, dirfd, &repo, err) < 0 || load_ignore(&s, exclude, err) < 0)
         return -1;
     if ((list.git ? scan_git(&s, &repo, err) : scan_walk(&s, err)) < 0)
         return -1;
-    sort_unique(&list);
-    *out = list;
-    list = (struct sync_list){0};
-    return 0;
+    return finish(&s, out, err);
 }
 
-int sync_walk(const char *dir, const struct sync_limits *limits, const struct deadline *d,
+int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline *d,
               struct sync_list *out, struct error *err)
 {
     static const struct sync_limits defaults = SYNC_LIMITS_DEFAULT;
     _cleanup_(cleanup_list) struct sync_list list = {0};
     _cleanup_(cleanup_scan) struct scan s = {.list = &list,
                                              .tree = TREE_INIT,
+                                             .always = IGNORE_INIT,
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
-                                             .d = d,
+                                             .effort = EFFORT_INIT(d),
                                              .all = true};
-    list.root = realpath(dir, NULL);
-    if (!list.root)
-        return error_set(err, ERR_SYNC, errno, "find %s", dir);
-    list.name = xstrdup(strrchr(list.root, '/') + 1);
-    list.subdir = xstrdup("");
-    if (tree_open(&s.tree, list.root, err) < 0 || scan_walk(&s, err) < 0)
+    if (take_root(&s, dirfd, err) < 0)
         return -1;
-    sort_unique(&list);
-    *out = list;
-    list = (struct sync_list){0};
-    return 0;
+    list.subdir = xstrdup("");
+    return scan_walk(&s, err) < 0 ? -1 : finish(&s, out, err);
 }

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "ssh/ssh.h"
+#include "sync/tree.h"
 #include "sys/deadline.h"
 
 struct sync_file {
@@ -35,7 +36,10 @@ struct sync_list {
     char *root;   /* absolute: the repository's top, or the directory itself; owned */
     char *name;   /* last component of root; owned */
     char *subdir; /* where the scanned directory lies below root, "" if it is the root; owned */
+    int root_fd;  /* what is sent is read beneath this, never by `root`; owned, O_PATH; valid where
+                     `root` is not NULL */
     bool git;     /* root is a git repository */
+    struct tree_id never;    /* of limits.never */
     int64_t scanned_ns;      /* unix time when the scan began */
     struct sync_file *files; /* sorted by path */
     size_t n_files;
@@ -50,25 +54,28 @@ struct sync_limits {
     int64_t warn_bytes, max_bytes;
     size_t max_deletes; /* sync_update refuses this many deletions or more */
     bool from_scratch;  /* sync_update empties the guest's directory first and sends everything */
-    const char
-        *never; /* absolute, or NULL: nothing below this directory is listed, whatever asks */
+    /* Absolute, or NULL: neither this directory nor anything below it is listed or sent, by
+     * whatever name it is met and whatever asks. */
+    const char *never;
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
         50000, 150000, 5LL << 30, 20LL << 30, 200, false, NULL                                     \
     }
 
-/* Lists what belongs to the tree at `dir`. `exclude` (may be NULL) holds patterns, one a line,
+/* Lists what belongs to the tree that `dirfd` (borrowed; may be O_PATH) lies in. The tree may be
+ * another user's, and so may be the directories above it, so that a path to it need not lead to the
+ * same one twice: open it once. `exclude` (may be NULL) holds patterns, one a line,
  * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
  * matches a file or one of its directories decides; "!" re-includes, also below an excluded
- * directory. Never sent: .git. Deleted files and uninitialised submodules are left out.
- * Nothing is run and nothing read that the repository's configuration names (git.c). `limits` may
- * be NULL for the defaults. ERR_SYNC; ERR_ENV where the user's own configuration of git is needed
- * and there is no git to read it. */
-int sync_scan(const char *dir, const char *exclude, const struct sync_limits *limits,
+ * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files and
+ * uninitialised submodules are left out. Nothing is run and nothing read that the repository's
+ * configuration names (git.c). `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where the
+ * user's own configuration of git is needed and there is no git to read it. */
+int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
-/* Lists every file below `dir`, whatever git or .crabboxignore say. */
-int sync_walk(const char *dir, const struct sync_limits *limits, const struct deadline *d,
+/* Lists every file below `dirfd`, whatever git or .crabboxignore say. */
+int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline *d,
               struct sync_list *out, struct error *err);
 void sync_list_free(struct sync_list *l);
 

@@ -2,49 +2,149 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
 
-int tree_open(struct tree *t, const char *root, struct error *err)
+enum { ABOVE_MAX = PATH_MAX }; /* directories: more than a path can name */
+
+struct tree_id tree_id_of(const struct stat *st)
+{
+    return (struct tree_id){true, st->st_dev, st->st_ino};
+}
+
+bool tree_id_is(const struct tree_id *id, const struct stat *st)
+{
+    return id->set && id->dev == st->st_dev && id->ino == st->st_ino;
+}
+
+int tree_init(struct tree *t, int root_fd, const struct tree_id *never)
 {
     *t = (struct tree)TREE_INIT;
-    /* A real path: a link in its place came later. */
-    t->root_fd = open(root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (t->root_fd < 0)
-        return error_set(err, ERR_SYNC, errno, "open %s", root);
-    return 0;
+    t->never = *never;
+    t->root_fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+    return t->root_fd < 0 ? -1 : 0;
+}
+
+static void drop(struct tree *t, size_t keep)
+{
+    for (; t->n_held > keep; t->n_held--)
+        CLOSE_FD(t->held[t->n_held - 1].fd);
+    t->dir.len = keep ? t->held[keep - 1].end : 0;
 }
 
 void tree_close(struct tree *t)
 {
+    drop(t, 0);
     CLOSE_FD(t->root_fd);
-    CLOSE_FD(t->dir_fd);
-    free(t->dir);
-    t->dir = NULL;
+    strbuf_free(&t->dir);
+}
+
+char *tree_name(int fd)
+{
+    char link[64];
+    char name[PATH_MAX];
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, name, sizeof name);
+    if (n < 0)
+        return NULL;
+    if (*name == '/' && n < (ssize_t)sizeof name)
+        return xasprintf("%.*s", (int)n, name);
+    errno = *name == '/' ? ENAMETOOLONG : ENOENT; /* "(unreachable)/…" */
+    return NULL;
+}
+
+int tree_above(int fd)
+{
+    return openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int tree_is_within(int fd, const struct tree_id *id)
+{
+    struct stat st;
+    struct tree_id last = {0};
+    _cleanup_close_ int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    for (int i = 0; i < ABOVE_MAX; i++) {
+        if (at < 0 || fstat(at, &st) < 0)
+            return -1;
+        if (tree_id_is(id, &st))
+            return 1;
+        if (tree_id_is(&last, &st))
+            return 0;
+        last = tree_id_of(&st);
+        int above = tree_above(at);
+        CLOSE_FD(at);
+        at = above;
+    }
+    errno = ELOOP;
+    return -1;
+}
+
+/* One component further. */
+static int enter(const struct tree *t, int at, const char *name, size_t len)
+{
+    char part[NAME_MAX + 1];
+    struct stat st;
+    if (str_format(part, sizeof part, "%.*s", (int)len, name) < 0) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    _cleanup_close_ int fd = beneath_open(at, part, O_PATH | O_DIRECTORY, 0);
+    if (fd < 0 || (t->never.set && fstat(fd, &st) < 0))
+        return -1;
+    if (t->never.set && tree_id_is(&t->never, &st)) {
+        errno = ENOENT;
+        return -1;
+    }
+    return TAKE_FD(fd);
+}
+
+/* How many of the directories held are on the way to the first `len` bytes of the path. */
+static size_t shared(const struct tree *t, const char *path, size_t len)
+{
+    size_t n = 0;
+    for (size_t done = 0; n < t->n_held; n++) {
+        size_t end = t->held[n].end;
+        if (end > len || (end < len && path[end] != '/') ||
+            memcmp(t->dir.buf + done, path + done, end - done) != 0)
+            break;
+        done = end;
+    }
+    return n;
 }
 
 int tree_parent(struct tree *t, const char *path, const char **base)
 {
     const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    size_t n = shared(t, path, len);
+    size_t done = n ? t->held[n - 1].end : 0;
+    int at = n ? t->held[n - 1].fd : t->root_fd;
     *base = slash ? slash + 1 : path;
-    if (!slash)
-        return t->root_fd;
-    size_t len = (size_t)(slash - path);
-    if (t->dir && strlen(t->dir) == len && memcmp(t->dir, path, len) == 0)
-        return t->dir_fd;
-    free(t->dir);
-    t->dir = NULL;
-    CLOSE_FD(t->dir_fd);
-    _cleanup_free_ char *dir = xasprintf("%.*s", (int)len, path);
-    t->dir_fd = beneath_open(t->root_fd, dir, O_PATH | O_DIRECTORY, 0);
-    if (t->dir_fd >= 0)
-        t->dir = TAKE_PTR(dir);
-    return t->dir_fd;
+    if (!slash || (n && done == len))
+        return at;
+    drop(t, n);
+    while (done < len) {
+        done += done != 0;
+        size_t part = strcspn(path + done, "/");
+        if (t->n_held == TREE_DEPTH_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        at = enter(t, at, path + done, part);
+        if (at < 0)
+            return -1;
+        done += part;
+        t->held[t->n_held++] = (struct tree_level){at, done};
+        strbuf_add(&t->dir, path + t->dir.len, done - t->dir.len);
+    }
+    return at;
 }
 
 int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct strbuf *out,

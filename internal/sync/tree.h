@@ -1,31 +1,66 @@
 /* tree.h: reaching the files of a tree without ever following a symlink out of it.
  *
- * tree_open, then tree_parent for a path: a descriptor of its directory, resolved beneath the root
- * through real directories only. The last directory is kept open, so paths in sorted order cost
- * one system call each.
+ * The tree is a descriptor of its root, opened once, before anything was asked of it. Its path and
+ * those of the directories above it may lead elsewhere at any time, because they may belong to
+ * another user: a name is for messages.
+ *
+ * tree_init, then tree_parent for a path: a descriptor of its directory, resolved beneath the root
+ * through real directories only, none of which is `never`. The directories on the way to the last
+ * path are kept open, so paths in sorted order cost a system call or two each. tree_close at the
+ * end.
  */
 #ifndef CRABBOX_SYNC_TREE_H
 #define CRABBOX_SYNC_TREE_H
 
+#include <stdbool.h>
+#include <sys/stat.h>
+
 #include "base/error.h"
 #include "base/str.h"
 
+/* A directory, whatever it is called. */
+struct tree_id {
+    bool set;
+    dev_t dev;
+    ino_t ino;
+};
+
+struct tree_id tree_id_of(const struct stat *st);
+/* False where the id is not set. */
+bool tree_id_is(const struct tree_id *id, const struct stat *st);
+
+enum { TREE_DEPTH_MAX = 128 }; /* directories in directories; each is open meanwhile */
+
 struct tree {
-    int root_fd; /* owned */
-    int dir_fd;  /* owned; the directory of the last path, or -1 */
-    char *dir;   /* owned; its name */
+    int root_fd;          /* owned */
+    struct tree_id never; /* no way leads through this one */
+    struct strbuf dir;    /* the last one that was walked to */
+    struct tree_level {
+        int fd;
+        size_t end; /* of its name in dir */
+    } held[TREE_DEPTH_MAX];
+    size_t n_held;
 };
 
 #define TREE_INIT                                                                                  \
     {                                                                                              \
-        -1, -1, NULL                                                                               \
+        .root_fd = -1, .dir = STRBUF_INIT                                                          \
     }
 
-int tree_open(struct tree *t, const char *root, struct error *err);
+/* `root_fd` is borrowed, and may be O_PATH. -1 with errno. */
+int tree_init(struct tree *t, int root_fd, const struct tree_id *never);
 void tree_close(struct tree *t);
 
+/* Where a directory is now: absolute, for messages and as a name; owned. NULL with errno. */
+char *tree_name(int fd);
+/* 1 where the directory or one above it has this id, 0, -1 with errno. */
+int tree_is_within(int fd, const struct tree_id *id);
+/* The directory above, O_PATH: at the top of the host the same one again. -1 with errno. */
+int tree_above(int fd);
+
 /* The directory of `path` (borrowed until the next call), with *base at its last component.
- * -1 with errno: ENOENT, ELOOP (a symlink on the way), EXDEV (out of the tree), … */
+ * -1 with errno: ENOENT (also for what is never sent), ELOOP (a symlink on the way), EXDEV (out of
+ * the tree), ENAMETOOLONG (too deep), … */
 int tree_parent(struct tree *t, const char *path, const char **base);
 
 /* Appends a regular file of at most `max` bytes, resolved beneath `dirfd`; waits for no FIFO. 1, 0

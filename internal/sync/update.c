@@ -126,10 +126,14 @@ static void settle(struct update *u, const struct sync_list *sent)
     }
 }
 
-/* The next part of what is to be sent, from file `at` on: at least one file if there is one. */
+/* The next part of what is to be sent (all of it borrowed), from file `at` on: at least one file if
+ * there is one. */
 static struct sync_list step(const struct update *u, size_t at)
 {
-    struct sync_list part = {.root = u->send.root, .files = u->send.files + at};
+    struct sync_list part = *u->list;
+    part.files = u->send.files + at;
+    part.n_files = 0;
+    part.bytes = 0;
     while (at + part.n_files < u->send.n_files && part.n_files < SYNC_STEP_FILES &&
            part.bytes < SYNC_STEP_BYTES)
         part.bytes += part.files[part.n_files++].size;
@@ -153,7 +157,6 @@ static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
     u->next.root = xstrdup(u->known.root);
     u->next.remote = xstrdup(u->known.remote);
     memcpy(u->next.id, u->known.id, sizeof u->next.id);
-    u->send.root = u->list->root;
     return 0;
 }
 

@@ -15,10 +15,9 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
 static int walk_into(struct scan *s, int parent, const char *name, struct strbuf *path, int depth,
                      struct error *err)
 {
-    if (scan_never(s, path->buf) ||
-        (!s->ignore.has_negated && ignore_match(&s->ignore, path->buf, true)))
+    if (scan_leaves_out_all(s, path->buf))
         return 0;
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = scan_open_dir(s, parent, name);
     if (fd < 0 || depth >= DEPTH_MAX) {
         if (fd >= 0 || errno != ENOENT)
             scan_skip(s, path->buf);
@@ -40,19 +39,13 @@ static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *p
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         if (S_ISDIR(st.st_mode))
             rc = walk_into(s, fd, name, path, depth, err);
-        else if (!ignore_match(&s->ignore, path->buf, false))
+        else if (!scan_leaves_out(s, path->buf, false))
             rc = scan_add(s, path->buf, &st, err);
     }
     path->len = len;
     if (path->alloc)
         path->buf[len] = '\0';
     return rc;
-}
-
-static bool cancelled(const struct deadline *d)
-{
-    struct pollfd p = {.fd = d ? d->cancel_fd : -1, .events = POLLIN};
-    return poll(&p, 1, 0) > 0;
 }
 
 /* Consumes fd. */
@@ -64,12 +57,8 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
         CLOSE_FD(fd);
         return -1;
     }
-    if (deadline_passed(s->d))
-        return error_set(err, ERR_TIMEOUT, 0, "timed out while listing %s", s->list->root);
-    if (cancelled(s->d))
-        return error_set(err, ERR_CANCELLED, 0, "interrupted while listing %s", s->list->root);
     for (struct dirent *e; (e = readdir(dir));)
-        if (walk_entry(s, dirfd(dir), e->d_name, path, depth, err) < 0)
+        if (scan_stop(s, err) < 0 || walk_entry(s, dirfd(dir), e->d_name, path, depth, err) < 0)
             return -1;
     return 0;
 }

@@ -79,11 +79,20 @@ void synckit_sh(const char *dir, const char *script, struct strbuf *out)
         fail_msg("%s: %s", script, errout.buf);
 }
 
+int synckit_try(const char *dir, const char *exclude, const struct sync_limits *limits,
+                const struct deadline *d, struct sync_list *l, struct error *err)
+{
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        fail_msg("%s can't be opened", dir);
+    return sync_scan(fd, exclude, limits, d, l, err);
+}
+
 void synckit_scan(const char *dir, const char *exclude, struct sync_list *l)
 {
     struct deadline d = deadline_in_ms(60000);
     struct error err = ERROR_INIT;
-    if (sync_scan(dir, exclude, NULL, &d, l, &err) < 0)
+    if (synckit_try(dir, exclude, NULL, &d, l, &err) < 0)
         fail_msg("%s", err.msg);
 }
 
@@ -117,7 +126,7 @@ void synckit_assert_refused(const char *dir, const char *part)
     struct sync_list l = {0};
     struct deadline d = deadline_in_ms(60000);
     struct error err = ERROR_INIT;
-    if (sync_scan(dir, NULL, NULL, &d, &l, &err) == 0)
+    if (synckit_try(dir, NULL, NULL, &d, &l, &err) == 0)
         fail_msg("%s is listed", dir);
     assert_int_equal(err.kind, ERR_SYNC);
     if (!strstr(err.msg, part) || !strstr(err.msg, "; next: "))

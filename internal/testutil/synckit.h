@@ -29,6 +29,9 @@ char *synckit_new_dir(const struct synckit *k, const char *name);
 void synckit_sh(const char *dir, const char *script, struct strbuf *out);
 void synckit_scan(const char *dir, const char *exclude, struct sync_list *l);
 
+/* sync_scan of a path. */
+int synckit_try(const char *dir, const char *exclude, const struct sync_limits *limits,
+                const struct deadline *d, struct sync_list *l, struct error *err);
 /* A fresh directory in which a script has run; the caller frees the path. */
 char *synckit_make(const struct synckit *k, const char *name, const char *script);
 /* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out. */

@@ -32,11 +32,9 @@ environment ceiling 'git status || echo canary' GIT_CEILING_DIRECTORIES=%dir GIT
 environment namespace '' GIT_NAMESPACE=../../canary
 environment prefix '' GIT_PREFIX=dir/ GIT_INTERNAL_SUPER_PREFIX=../canary/
 environment config-count "$ls_files" GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=%evil
-environment config-count-excludes "$ls_files" GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.excludesFile \
-    GIT_CONFIG_VALUE_0=%canary/ignore
 environment config-parameters "$ls_files" "GIT_CONFIG_PARAMETERS='core.fsmonitor'='%evil'"
 environment config-parameters-old "$ls_files" "GIT_CONFIG_PARAMETERS='core.fsmonitor=%evil'"
-environment config-global "$ls_files" GIT_CONFIG_GLOBAL=%canary/config
+# What these variables set of core.excludesFile is the user's own: internal/sync/gituser_test.c.
 environment config-system "$ls_files" GIT_CONFIG_SYSTEM=%canary/config
 environment config-file 'git config --list' GIT_CONFIG=%canary/config
 # (home: see home_in_tree)

@@ -27,6 +27,12 @@ layout ignore-link list '' "$(replaced .gitignore '$canary/ignore')"
 layout ignore-fifo list '' "$(replaced dir/.gitignore fifo)"
 layout ignore-large "larger than" '' 'head -c 3000000 /dev/zero | tr "\0" "\n" >dir/.gitignore'
 layout ignore-long-line "has a line of more than" '' 'head -c 9000 /dev/zero | tr "\0" x >dir/.gitignore'
+layout ignore-costly "ignore patterns of" '' \
+    'L=$(printf "*a%.0s" $(seq 2000))Z; for i in $(seq 250); do echo "$L"; done >.gitignore
+    N=$(printf "a%.0s" $(seq 240)); for i in $(seq 1200); do : >$N$i; done'
+layout crabboxignore-costly "ignore patterns of" '' \
+    'yes "**a*b" | head -n 170000 >.crabboxignore; N=$(printf "a%.0s" $(seq 240)); D=.
+    for i in $(seq 15); do D=$D/$N; done; mkdir -p $D; for i in $(seq 300); do : >$D/$i; done'
 layout ignore-device list '' "$(replaced dir/.gitignore /dev/zero)"
 layout attributes-link list 'git check-attr -a a.txt' "$(replaced .gitattributes '$canary/attributes')"
 layout attributes-fifo list 'git check-attr -a a.txt' "$(replaced .gitattributes fifo)"

@@ -1,0 +1,60 @@
+/* effort.h: how much work a listing has cost by now, and when it is to end.
+ *
+ * What a path costs is for the tree to say: its pattern files may hold megabytes, each path is held
+ * against all of them, and one pattern may be as slow as it is long. So work is counted where it is
+ * done, in units of a few nanoseconds, and every million the deadline and the user are asked.
+ *
+ * effort_spend and effort_tick on the way; once they have returned false everything is to return as
+ * fast as it can, with any result; effort_check where an error can be returned, at the latest at
+ * the end. A NULL effort counts nothing.
+ */
+#ifndef CRABBOX_SYNC_EFFORT_H
+#define CRABBOX_SYNC_EFFORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "sys/deadline.h"
+
+/* Of patterns, in one listing: some five seconds. A tree of 150,000 files and 1,000 ordinary
+ * patterns stays below it. */
+#define EFFORT_MAX 1000000000LL
+
+struct effort {
+    const struct deadline *d; /* borrowed; NULL: none */
+    int64_t left;             /* of EFFORT_MAX */
+    int64_t until_look;
+    enum effort_stop { EFFORT_GOES_ON, EFFORT_LATE, EFFORT_CANCELLED, EFFORT_SPENT } stop;
+};
+
+#define EFFORT_INIT(deadline)                                                                      \
+    {                                                                                              \
+        (deadline), EFFORT_MAX, 0, EFFORT_GOES_ON                                                  \
+    }
+
+/* Looks at the clock, the user and what is left. */
+bool effort_look(struct effort *e);
+
+/* Work that grows with the number of files alone, and has other limits. */
+static inline bool effort_tick(struct effort *e, int64_t units)
+{
+    if (!e)
+        return true;
+    e->until_look -= units;
+    return e->until_look > 0 || effort_look(e);
+}
+
+/* Work on patterns. */
+static inline bool effort_spend(struct effort *e, int64_t units)
+{
+    if (!e)
+        return true;
+    e->left -= units;
+    return effort_tick(e, units);
+}
+
+/* -1 where the listing of `root` is to end: ERR_TIMEOUT, ERR_CANCELLED, or ERR_SYNC. */
+int effort_check(const struct effort *e, const char *root, struct error *err);
+
+#endif
