@@ -218,11 +218,11 @@ static int check_above(const struct scan *s, int dirfd, struct error *err)
     const struct tree_id id = tree_id_of(&root);
     if (tree_id_is(&id, &here) || !home_is_within(l->root_fd, true))
         return 0;
-    return error_set(err, ERR_SYNC, 0,
+    return error_set(err, ERR_USAGE, 0,
                      "the nearest .git is that of %s, which is or holds your home directory, and "
-                     "all of it would be copied; next: git init in your working tree, or --dir %s "
-                     "if you mean it",
-                     l->root, l->root);
+                     "all of it would be copied; next: remove %s/.git if you did not put it there, "
+                     "or git init in your working tree, or --dir %s if you mean it",
+                     l->root, str_eq(l->root, "/") ? "" : l->root, l->root);
 }
 
 /* Finds the root and where `dirfd` lies in it. */
