@@ -345,12 +345,13 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = x->vmm_fd, .events = POLLIN},
         {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
-    /* A flood keeps something ready at all times: the deadline holds all the same. */
+    /* A flood keeps something ready at all times: the deadline holds all the same. The stall time
+     * does not: what is ready has moved. */
     unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
     bool must = must_move(x);
     int64_t patience = x->moved_ms + x->c->stall_ms - clock_boot_ms();
     struct deadline stall = deadline_sub(x->d, patience > 0 ? patience : 0);
-    if (deadline_poll(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
+    if (deadline_poll_once(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
         return waited_enough(x, must, err);
     /* A guest that only says that it can take more has taken something. */
     if (!must || fds[0].revents & POLLIN)
