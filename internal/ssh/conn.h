@@ -6,6 +6,7 @@
 #ifndef CRABBOX_SSH_CONN_H
 #define CRABBOX_SSH_CONN_H
 
+#include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <stdbool.h>
 
@@ -22,6 +23,13 @@ struct ssh_conn {
     char peer[PEER_SIZE];
     int vmm_fd; /* borrowed, or -1 */
     int64_t stall_ms;
+    /* What the peer makes us do; see peer.c. */
+    struct ssh_counter_struct wire, packets;
+    int64_t least_left;   /* see backlog() */
+    unsigned asked;       /* what the server asked of us during this command */
+    bool confirmed_again; /* it opened a channel that was open */
+    uint32_t packet_max;  /* the smallest packet that the server takes, as far as known */
+    struct ssh_channel_callbacks_struct drop; /* of channels that were given up */
 };
 
 /* How far an attempt came; readiness decides by it whether another attempt makes sense. */
@@ -50,11 +58,28 @@ int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadl
 
 /* Events to poll the connection for. */
 short conn_events(const struct ssh_conn *c);
-/* Waits until the connection may go on. ERR_VMM, ERR_TIMEOUT or ERR_CANCELLED. */
-int conn_wait(const struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
+/* Waits until the connection may go on. ERR_VMM, ERR_TIMEOUT, ERR_CANCELLED, or what conn_check
+ * finds. */
+int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
               struct error *err);
 /* True if the process behind the pidfd has ended; false for -1. */
 bool vmm_is_dead(int vmm_fd);
+/* peer.c: bounds for what a server can make libssh do for it.
+ *
+ * Order: conn_guard once, before anything is received → conn_begin at each command →
+ * conn_watch_open while its channel is opened, conn_watch_rest until conn_watch_end → conn_check
+ * after everything that may have read from the connection and before anything is written to a
+ * channel → conn_drop_data when the channel is given up. */
+void conn_guard(struct ssh_conn *c);
+void conn_begin(struct ssh_conn *c);
+void conn_watch_open(struct ssh_conn *c);
+void conn_watch_rest(void);
+void conn_watch_end(void);
+/* ERR_SSH when the server breaks the protocol or asks for more than any honest one does. */
+int conn_check(struct ssh_conn *c, struct error *err);
+/* The server may go on sending to a channel that nobody reads any more: nothing of it is kept. */
+void conn_drop_data(struct ssh_conn *c, ssh_channel ch);
+
 /* ERR_SSH with libssh's reason, or ERR_VMM if the VMM has died meanwhile. `doing` completes
  * "<doing> <peer>: <reason>". */
 int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err);

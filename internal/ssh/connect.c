@@ -53,12 +53,12 @@ bool vmm_is_dead(int vmm_fd)
     return vmm_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-int conn_wait(const struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
+int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
               struct error *err)
 {
     struct pollfd fds[] = {{.fd = c->fd, .events = conn_events(c)},
                            {.fd = vmm_fd, .events = POLLIN}};
-    if (deadline_poll(fds, 2, d, what, err) < 0)
+    if (conn_check(c, err) < 0 || deadline_poll(fds, 2, d, what, err) < 0)
         return -1;
     /* What the guest still had to say before the VMM went comes first. */
     if (fds[1].revents && !fds[0].revents)
@@ -211,8 +211,10 @@ static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct erro
     dial_name(t, c->peer);
     c->session = ssh_new();
     if (c->session && configure(c->session, t) == 0 &&
-        ssh_options_set(c->session, SSH_OPTIONS_FD, &fd) == 0)
+        ssh_options_set(c->session, SSH_OPTIONS_FD, &fd) == 0) {
+        conn_guard(c);
         return c;
+    }
     error_fill(err, ERR_INTERNAL, 0, "set up an SSH session for %s", c->peer);
     ssh_free(c->session);
     free(c);

@@ -16,7 +16,7 @@
 #include "ssh/sink.h"
 #include "sys/tty.h"
 
-enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64, CODE_MAX = 255 };
+enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64, CODE_MAX = 255, SWAMPED = 1 << 20 };
 
 struct exec {
     struct ssh_conn *c;
@@ -89,12 +89,14 @@ static void on_signal(ssh_session session, ssh_channel ch, const char *name, int
 static void exec_release(struct exec **px)
 {
     struct exec *x = *px;
+    conn_watch_end();
     if (x->ev) {
         (void)ssh_event_remove_session(x->ev, x->c->session);
         ssh_event_free(x->ev);
     }
     if (x->ch) {
         (void)ssh_remove_channel_callbacks(x->ch, &x->cb);
+        conn_drop_data(x->c, x->ch);
         (void)ssh_channel_close(x->ch);
         ssh_channel_free(x->ch);
     }
@@ -138,10 +140,20 @@ static int hung(const struct exec *x, const char *what, struct error *err)
                      time);
 }
 
+static bool stalled(const struct exec *x)
+{
+    return sink_full(&x->out) || sink_full(&x->errout);
+}
+
 /* What comes before the command: all of it within the stall time, whatever the guest says. */
 static int wait_start(const struct exec *x, const struct deadline *start, const char *what,
                       struct error *err)
 {
+    if (stalled(x))
+        return error_set(err, ERR_SSH, 0,
+                         "the guest (%s) sends output of a command that it has not started: its "
+                         "SSH server can't be trusted; next: stop the lease",
+                         x->c->peer);
     if (conn_wait(x->c, x->vmm_fd, start, what, err) == 0)
         return 0;
     if (err && err->kind == ERR_TIMEOUT && !deadline_passed(x->d))
@@ -152,9 +164,11 @@ static int wait_start(const struct exec *x, const struct deadline *start, const 
 static int exec_open(struct exec *x, const struct deadline *start, struct error *err)
 {
     int rc;
+    conn_watch_open(x->c);
     while ((rc = ssh_channel_open_session(x->ch)) == SSH_AGAIN)
         if (wait_start(x, start, "a channel to the guest", err) < 0)
             return -1;
+    conn_watch_rest();
     return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a channel to", err);
 }
 
@@ -195,11 +209,6 @@ static int exec_request(struct exec *x, const char *command, const struct deadli
     return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "start a command on", err);
 }
 
-static bool stalled(const struct exec *x)
-{
-    return sink_full(&x->out) || sink_full(&x->errout);
-}
-
 static bool lost(const struct exec *x)
 {
     return !ssh_is_connected(x->c->session);
@@ -213,10 +222,17 @@ static void exec_pump(struct exec *x)
             return;
 }
 
+/* libssh also reads a little where it is only to write. A server that keeps us writing must not
+ * fill the memory in this way while a reader of ours is slow; an honest one never gets so far. */
+static bool swamped(const struct exec *x)
+{
+    return sink_held(&x->out) > SWAMPED || sink_held(&x->errout) > SWAMPED;
+}
+
 /* A stall of the outputs must not keep queued input from leaving. */
 static void exec_flush(struct exec *x)
 {
-    if (conn_events(x->c) & POLLOUT)
+    if (conn_events(x->c) & POLLOUT && !swamped(x))
         (void)ssh_event_dopoll(x->ev, 0);
 }
 
@@ -334,7 +350,7 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
     bool pull = want_input && x->io->source;
     short events = conn_events(x->c);
     if (stalled(x))
-        events &= (short)~POLLIN;
+        events &= swamped(x) ? 0 : (short)~POLLIN;
     if (pull)
         events |= POLLOUT;
     struct pollfd fds[] = {
@@ -345,12 +361,13 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = x->vmm_fd, .events = POLLIN},
         {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
-    /* A flood keeps something ready at all times: the deadline holds all the same. */
+    /* A flood keeps something ready at all times: the deadline holds all the same. The stall time
+     * does not: what is ready has moved. */
     unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
     bool must = must_move(x);
     int64_t patience = x->moved_ms + x->c->stall_ms - clock_boot_ms();
     struct deadline stall = deadline_sub(x->d, patience > 0 ? patience : 0);
-    if (deadline_poll(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
+    if (deadline_poll_once(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
         return waited_enough(x, must, err);
     /* A guest that only says that it can take more has taken something. */
     if (!must || fds[0].revents & POLLIN)
@@ -373,6 +390,8 @@ static int exec_step(struct exec *x, struct error *err)
 {
     exec_pump(x);
     exec_flush(x);
+    if (conn_check(x->c, err) < 0)
+        return -1;
     if (sink_write(&x->out, err) < 0 || sink_write(&x->errout, err) < 0)
         return -1;
     give_input(x);
@@ -395,7 +414,7 @@ static int exec_run(struct exec *x, const char *command, struct error *err)
     while (!exec_done(x))
         if (exec_step(x, err) < 0)
             return -1;
-    return 0;
+    return conn_check(x->c, err);
 }
 
 /* We leave before the command does. Asks for no reply, so nothing here can wait. */
@@ -436,6 +455,7 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->d = d;
     x->st = st;
     x->vmm_fd = io->vmm_fd >= 0 ? io->vmm_fd : c->vmm_fd;
+    conn_begin(c);
     if (exec_run(x, command, err) < 0) {
         exec_abort(x);
         return -1;

@@ -135,6 +135,19 @@ static void test_refused_until_the_deadline(void **state)
     assert_in_range(took, 190, 700);
 }
 
+/* A guest that sends frames all the time and answers nothing. */
+static void test_frames_without_end_stretch_no_deadline(void **state)
+{
+    (void)state;
+    need_sandbox();
+    _cleanup_close_ int frames = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    struct ssh_wait w = {.guest_fd = frames, .vmm_fd = -1};
+    struct deadline d = deadline_in_ms(200);
+    struct error err = ERROR_INIT;
+    (void)never_ready(&w, &d, &err);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+}
+
 static void test_no_frame_at_all_says_so(void **state)
 {
     (void)state;
@@ -327,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silent_server_ends_at_the_deadline),
         cmocka_unit_test(test_refused_until_the_deadline),
+        cmocka_unit_test(test_frames_without_end_stretch_no_deadline),
         cmocka_unit_test(test_no_frame_at_all_says_so),
         cmocka_unit_test(test_cancel_ends_the_wait),
         cmocka_unit_test(test_dying_vmm_ends_the_wait),

@@ -58,9 +58,14 @@ bool sink_empty(const struct sink *s)
     return s->off == s->len;
 }
 
+size_t sink_held(const struct sink *s)
+{
+    return s->len - s->off;
+}
+
 bool sink_full(const struct sink *s)
 {
-    return s->len - s->off >= SINK_HIGH;
+    return sink_held(s) >= SINK_HIGH;
 }
 
 static bool writable(int fd)

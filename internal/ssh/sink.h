@@ -32,6 +32,7 @@ void sink_free(struct sink *s);
 void sink_put(struct sink *s, const void *data, size_t len);
 bool sink_empty(const struct sink *s);
 bool sink_full(const struct sink *s);
+size_t sink_held(const struct sink *s); /* how many bytes wait */
 /* Writes what the descriptor takes now. ERR_IO with the errno; EPIPE if the reader has gone. */
 int sink_write(struct sink *s, struct error *err);
 

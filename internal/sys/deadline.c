@@ -75,18 +75,21 @@ static int timed_out(const struct deadline *d, const char *what, struct error *e
                      what);
 }
 
-int deadline_poll(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
-                  struct error *err)
+/* `over`: nothing but the cancel descriptor counts. */
+static int poll_until(struct pollfd *fds, unsigned n, bool over, const struct deadline *d,
+                      const char *what, struct error *err)
 {
     struct pollfd all[POLL_MAX];
     if (n >= POLL_MAX)
         return error_set(err, ERR_INTERNAL, EINVAL, "poll for %s", what);
     for (unsigned i = 0; i < n; i++)
-        all[i] = fds[i];
+        all[i] = (struct pollfd){.fd = over ? -1 : fds[i].fd, .events = fds[i].events};
     all[n] = (struct pollfd){.fd = d ? d->cancel_fd : -1, .events = POLLIN};
     for (;;) {
         int ready = poll(all, n + 1, deadline_poll_ms(d));
-        if (ready < 0 && errno != EINTR)
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready < 0)
             return error_set(err, ERR_IO, errno, "wait for %s", what);
         if (ready > 0 && all[n].revents)
             return error_set(err, ERR_CANCELLED, 0, "interrupted while waiting for %s", what);
@@ -101,4 +104,16 @@ int deadline_poll(struct pollfd *fds, unsigned n, const struct deadline *d, cons
         count += all[i].revents != 0;
     }
     return count;
+}
+
+int deadline_poll(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
+                  struct error *err)
+{
+    return poll_until(fds, n, deadline_passed(d), d, what, err);
+}
+
+int deadline_poll_once(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
+                       struct error *err)
+{
+    return poll_until(fds, n, false, d, what, err);
 }

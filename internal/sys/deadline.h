@@ -35,8 +35,15 @@ bool deadline_passed(const struct deadline *d);
 
 /* poll(2) that ends at the deadline or on cancel. Returns the number of ready entries (> 0),
  * or -1 with ERR_TIMEOUT ("timed out after 30 s waiting for <what>"), ERR_CANCELLED, or
- * ERR_IO. EINTR is handled. n is at most 15. */
+ * ERR_IO. EINTR is handled. n is at most 15.
+ *
+ * Made for loops: what turns ready by the deadline is reported, but a call that comes after it
+ * times out, whatever is ready. A peer that floods keeps a descriptor ready at all times. */
 int deadline_poll(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
                   struct error *err);
+/* For a wait that happens once, as for a process to end: what is ready counts, however late the
+ * call comes. */
+int deadline_poll_once(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
+                       struct error *err);
 
 #endif

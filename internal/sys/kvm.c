@@ -304,11 +304,11 @@ static int finish_child(int pidfd, const struct deadline *d, struct error *err)
     struct error first = ERROR_INIT;
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     siginfo_t info;
-    int rc = deadline_poll(&p, 1, d, "the KVM probe", &first);
+    int rc = deadline_poll_once(&p, 1, d, "the KVM probe", &first);
     if (rc < 0) {
         const struct deadline grace = deadline_in_ms(KVM_KILL_MS);
         (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-        (void)deadline_poll(&p, 1, &grace, "the KVM probe to die", NULL);
+        (void)deadline_poll_once(&p, 1, &grace, "the KVM probe to die", NULL);
     }
     (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
     if (rc >= 0)

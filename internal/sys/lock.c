@@ -109,7 +109,7 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
     if (!w)
         return -1;
     struct pollfd p = {.fd = w->done_fd, .events = POLLIN};
-    bool in_time = deadline_poll(&p, 1, d, name, err) > 0;
+    bool in_time = deadline_poll_once(&p, 1, d, name, err) > 0;
     if (!in_time && !atomic_flag_test_and_set(&w->settled)) {
         given_up = w;
         return error_prefix(err, "another process works on this lease");

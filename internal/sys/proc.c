@@ -121,7 +121,7 @@ int pidfd_wait(int pidfd, const struct deadline *d, struct error *err)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     siginfo_t info;
-    if (deadline_poll(&p, 1, d, "a process to end", err) < 0)
+    if (deadline_poll_once(&p, 1, d, "a process to end", err) < 0)
         return -1;
     (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG); /* ECHILD: not ours */
     return 0;

@@ -227,7 +227,7 @@ int child_wait(struct child *c, const struct deadline *d, struct exit_status *ou
                struct error *err)
 {
     struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
-    if (deadline_poll(&p, 1, d, "a process to end", err) < 0)
+    if (deadline_poll_once(&p, 1, d, "a process to end", err) < 0)
         return -1;
     siginfo_t info = {0};
     if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED) < 0)

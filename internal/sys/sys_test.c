@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,35 +54,6 @@ static int count_entries(int dirfd)
     for (struct dirent *e; (e = readdir(d));)
         n += e->d_name[0] != '.';
     return n;
-}
-
-static void poll_ends_at_the_deadline(void **state)
-{
-    struct error e = ERROR_INIT;
-    struct deadline d = deadline_in_ms(20);
-    _cleanup_close_ int never = eventfd(0, EFD_CLOEXEC);
-    struct pollfd p = {.fd = never, .events = POLLIN};
-    (void)state;
-    assert_int_equal(deadline_poll(&p, 1, &d, "the test", &e), -1);
-    assert_int_equal(e.kind, ERR_TIMEOUT);
-    assert_non_null(strstr(e.msg, "20 ms waiting for the test"));
-    assert_true(deadline_passed(&d));
-}
-
-static void poll_ends_on_cancel(void **state)
-{
-    struct error e = ERROR_INIT;
-    struct deadline d = deadline_in_ms(5000);
-    _cleanup_close_ int never = eventfd(0, EFD_CLOEXEC);
-    _cleanup_close_ int cancel = eventfd(1, EFD_CLOEXEC);
-    struct pollfd p = {.fd = never, .events = POLLIN};
-    (void)state;
-    d.cancel_fd = cancel;
-    assert_int_equal(deadline_poll(&p, 1, &d, "the test", &e), -1);
-    assert_int_equal(e.kind, ERR_CANCELLED);
-    struct deadline sub = deadline_sub(&d, 100);
-    assert_int_equal(sub.cancel_fd, cancel);
-    assert_true(sub.at_ms < d.at_ms);
 }
 
 static void atomic_write_leaves_old_or_new_and_nothing_else(void **state)
@@ -500,8 +470,6 @@ static void zombies_are_not_alive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(poll_ends_at_the_deadline),
-        T(poll_ends_on_cancel),
         T(atomic_write_leaves_old_or_new_and_nothing_else),
         T(reading_is_capped_and_picky),
         T(remove_tree_stays_inside),

@@ -139,7 +139,7 @@ static int first_call(struct http_client *c, const struct child *child, const st
         struct pollfd p = {.fd = child->pidfd, .events = POLLIN};
         struct deadline soon = deadline_sub(d, 1);
         struct error ended = ERROR_INIT;
-        if (deadline_poll(&p, 1, &soon, "Firecracker's API socket", &ended) > 0 ||
+        if (deadline_poll_once(&p, 1, &soon, "Firecracker's API socket", &ended) > 0 ||
             ended.kind == ERR_CANCELLED) {
             *err = ended.kind ? ended : why;
             return -1;

@@ -166,7 +166,7 @@ int vmm_process_explain_boot(const struct vmm_ref *ref, int dirfd, const char *n
     struct deadline soon = death_wait(err);
     _cleanup_close_ int pidfd = proc_open(&ref->proc, NULL);
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    if (pidfd >= 0 && deadline_poll(&p, 1, &soon, name, NULL) < 0)
+    if (pidfd >= 0 && deadline_poll_once(&p, 1, &soon, name, NULL) < 0)
         return -1; /* it lives: the message stands as it is */
     bool known = peek_status(ref->proc.pid, &st);
     return say_ended(name, "starting the guest", known ? &st : NULL, words, dirfd, err);

@@ -1,0 +1,543 @@
+/* Servers that abuse the protocol: floods, and packets that libssh's server never sends.
+ *
+ * A server is libssh in a process of its own. What it can't send is put over an SSH_MSG_IGNORE at
+ * the moment of its encryption, so any message goes out with the right keys.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "ssh/ssh.h"
+#include "sys/file.h"
+#include "testutil/sandbox.h"
+
+enum {
+    PORT = 2212,
+    SHORT_MS = 400,
+    FLOOD_MS = 6000,        /* how long lines come before a banner */
+    FLOOD_PACKETS = 600000, /* more than can be read in FLOOD_SOON_MS */
+    FLOOD_SOON_MS = 50,
+    ROOM_KIB = 8 * 1024,
+    CHANNEL = 43, /* the first that libssh opens as a client */
+    PIECE = 16 * 1024,
+};
+#define CLIENT_KEY "/run/client.pem"
+
+enum abuse {
+    OPENS,           /* channels that it opens */
+    REQUESTS,        /* requests on ours */
+    A_FEW,           /* of both, as an honest one may */
+    TINY_PACKET,     /* a channel that takes 10 bytes a packet */
+    TINY_LATER,      /* the same, told when the command runs */
+    FLOOD,           /* of nothing, before it answers the request for a channel */
+    EARLY_DATA,      /* output before the command has started */
+    LATE_DATA,       /* output of a command that nobody waits for any more */
+    DEAF,            /* asks for replies and reads none */
+    REPLIES_OF_MUCH, /* output and requests while our reader sleeps */
+};
+
+static struct strbuf host_pem = STRBUF_INIT;
+static char host_key[SSH_PUBKEY_SIZE];
+static bool entered;
+
+/* ---- any message at all ---- */
+
+static const struct strbuf *raw; /* goes out in place of the next SSH_MSG_IGNORE */
+static struct strbuf *caught;    /* where what is sent goes, if not NULL */
+
+/* In place of libcrypto's, which libssh calls with a padding length and the message. */
+int EVP_CipherUpdate(void *ctx, unsigned char *out, int *n_out, const unsigned char *in, int n);
+int EVP_CipherUpdate(void *ctx, unsigned char *out, int *n_out, const unsigned char *in, int n)
+{
+    static int (*real)(void *, unsigned char *, int *, const unsigned char *, int);
+    _cleanup_free_ unsigned char *mine = NULL;
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "EVP_CipherUpdate");
+    if (!raw || (size_t)n < raw->len + 6 || in[1] != 2)
+        return real(ctx, out, n_out, in, n);
+    mine = xcalloc(1, (size_t)n);
+    memcpy(mine, in, (size_t)n);
+    memcpy(mine + 1, raw->buf, raw->len);
+    raw = NULL;
+    return real(ctx, out, n_out, mine, n);
+}
+
+ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+    static ssize_t (*real)(int, const void *, size_t, int);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "send");
+    if (!caught)
+        return real(fd, data, len, flags);
+    strbuf_add(caught, data, len);
+    return (ssize_t)len;
+}
+
+static void put_u32(struct strbuf *m, uint32_t n)
+{
+    n = htonl(n);
+    strbuf_add(m, (const char *)&n, sizeof n);
+}
+
+static void put_text(struct strbuf *m, const char *text, size_t len)
+{
+    put_u32(m, (uint32_t)len);
+    strbuf_add(m, text, len);
+}
+
+/* A message of a number, then `n` numbers. */
+static struct strbuf message(uint8_t type, size_t n, const uint32_t *numbers)
+{
+    struct strbuf m = STRBUF_INIT;
+    strbuf_add(&m, (const char *)&type, 1);
+    for (size_t i = 0; i < n; i++)
+        put_u32(&m, numbers[i]);
+    return m;
+}
+
+static void send_raw(ssh_session s, const struct strbuf *m)
+{
+    _cleanup_free_ char *filler = xcalloc(1, m->len + 1);
+    memset(filler, 'x', m->len);
+    raw = m;
+    if (ssh_send_ignore(s, filler) != SSH_OK || raw)
+        _exit(1);
+    if (!caught)
+        (void)ssh_blocking_flush(s, FLOOD_MS);
+}
+
+static void send_confirmation(ssh_session s, uint32_t packet_max)
+{
+    _cleanup_strbuf_ struct strbuf m = message(91, 4,
+                                               (const uint32_t[]){CHANNEL, 0, 1 << 20, packet_max});
+    send_raw(s, &m);
+}
+
+static void send_open(ssh_session s, size_t size)
+{
+    static char big[120000];
+    _cleanup_strbuf_ struct strbuf m = message(90, 0, NULL);
+    memset(big, 'b', sizeof big);
+    put_text(&m, "forwarded-tcpip", 15);
+    for (int i = 0; i < 3; i++)
+        put_u32(&m, 1000);
+    for (int i = 0; i < 2; i++) {
+        put_text(&m, big, size);
+        put_u32(&m, 1);
+    }
+    send_raw(s, &m);
+}
+
+static void send_request(ssh_session s, const char *name, size_t size)
+{
+    static char big[120000];
+    _cleanup_strbuf_ struct strbuf m = message(98, 1, (const uint32_t[]){CHANNEL});
+    memset(big, 'b', sizeof big);
+    put_text(&m, name, strlen(name));
+    strbuf_add(&m, "", 1); /* wants no reply */
+    put_text(&m, big, size);
+    put_text(&m, big, size);
+    send_raw(s, &m);
+}
+
+static void send_data(ssh_session s, size_t size)
+{
+    static char text[PIECE];
+    _cleanup_strbuf_ struct strbuf m = message(94, 1, (const uint32_t[]){CHANNEL});
+    put_text(&m, text, size);
+    send_raw(s, &m);
+}
+
+static void send_keepalive(ssh_session s)
+{
+    _cleanup_strbuf_ struct strbuf m = message(80, 0, NULL);
+    put_text(&m, "k", 1);
+    strbuf_add(&m, "\1", 1);
+    send_raw(s, &m);
+}
+
+/* ---- the server ---- */
+
+static void hang(void) __attribute__((noreturn));
+static void hang(void)
+{
+    for (;;)
+        (void)pause();
+}
+
+/* Sends all that was caught, as fast as it is taken. */
+static void blast(int fd, const struct strbuf *all, bool listens)
+{
+    char drain[65536];
+    for (size_t off = 0; off < all->len;) {
+        struct pollfd p = {.fd = fd, .events = (short)(listens ? POLLIN | POLLOUT : POLLOUT)};
+        (void)poll(&p, 1, -1);
+        if (p.revents & POLLIN && read(fd, drain, sizeof drain) <= 0)
+            _exit(0);
+        ssize_t n = write(fd, all->buf + off, all->len - off);
+        if (n < 0 && errno != EAGAIN)
+            _exit(0);
+        off += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void end_command(ssh_channel ch)
+{
+    (void)ssh_channel_request_send_exit_status(ch, 0);
+    (void)ssh_channel_send_eof(ch);
+    (void)ssh_channel_close(ch);
+}
+
+/* Asks for replies and takes none; or takes them, and sends output with each. */
+static void ask_without_end(ssh_session s, ssh_channel ch, bool output)
+{
+    struct strbuf all = STRBUF_INIT;
+    caught = &all;
+    for (int i = 0; i < 60000; i++) {
+        if (output)
+            send_data(s, 1000);
+        send_keepalive(s);
+    }
+    end_command(ch);
+    caught = NULL;
+    blast(ssh_get_fd(s), &all, output);
+    hang();
+}
+
+/* Lets the client in, and nothing else for a while. */
+static void flood_after_login(ssh_session s, ssh_message m)
+{
+    struct strbuf all = STRBUF_INIT;
+    caught = &all;
+    (void)ssh_message_auth_reply_success(m, 0);
+    for (int i = 0; i < FLOOD_PACKETS; i++)
+        (void)ssh_send_ignore(s, "");
+    caught = NULL;
+    blast(ssh_get_fd(s), &all, false);
+    strbuf_free(&all);
+}
+
+static void abuse_after_start(ssh_session s, ssh_channel ch, enum abuse abuse)
+{
+    int n = abuse == A_FEW ? 20 : 600;
+    size_t size = abuse == A_FEW ? 10 : 120000;
+    for (int i = 0; i < n && (abuse == OPENS || abuse == A_FEW); i++)
+        send_open(s, size);
+    for (int i = 0; i < n && (abuse == REQUESTS || abuse == A_FEW); i++)
+        send_request(s, abuse == A_FEW ? "eow@openssh.com" : "env", size);
+    if (abuse == TINY_LATER) {
+        send_confirmation(s, 10);
+        hang();
+    }
+    if (abuse == DEAF || abuse == REPLIES_OF_MUCH)
+        ask_without_end(s, ch, abuse == REPLIES_OF_MUCH);
+    end_command(ch);
+}
+
+/* Whether the command gets an answer. */
+static bool abuse_before_start(ssh_session s, enum abuse abuse)
+{
+    static int commands;
+    for (int i = 0; i < 4000 && (abuse == EARLY_DATA || (abuse == LATE_DATA && commands)); i++)
+        send_data(s, PIECE);
+    return abuse != LATE_DATA || commands++ > 0;
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* the callbacks are no shorter */
+static ssh_channel answer(ssh_session s, ssh_message m, enum abuse abuse, ssh_channel ch)
+{
+    switch (ssh_message_type(m)) {
+    case SSH_REQUEST_AUTH:
+        if (ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY &&
+            ssh_message_auth_publickey_state(m) == SSH_PUBLICKEY_STATE_NONE)
+            (void)ssh_message_auth_reply_pk_ok_simple(m);
+        else if (abuse == FLOOD)
+            flood_after_login(s, m);
+        else
+            (void)ssh_message_auth_reply_success(m, 0);
+        return ch;
+    case SSH_REQUEST_CHANNEL_OPEN:
+        if (abuse != TINY_PACKET)
+            return ssh_message_channel_request_open_reply_accept(m);
+        send_confirmation(s, 10);
+        return ch;
+    case SSH_REQUEST_CHANNEL:
+        if (!abuse_before_start(s, abuse))
+            return ch;
+        (void)ssh_message_channel_request_reply_success(m);
+        abuse_after_start(s, ch, abuse);
+        return ch;
+    default:
+        (void)ssh_message_reply_default(m);
+        return ch;
+    }
+}
+
+#pragma GCC diagnostic pop
+
+static void serve(int fd, enum abuse abuse) __attribute__((noreturn));
+static void serve(int fd, enum abuse abuse)
+{
+    ssh_bind b = ssh_bind_new();
+    ssh_session s = ssh_new();
+    ssh_channel ch = NULL;
+    ssh_key key = NULL;
+    if (ssh_pki_import_privkey_base64(host_pem.buf, NULL, NULL, NULL, &key) != SSH_OK ||
+        ssh_bind_options_set(b, SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK ||
+        ssh_bind_accept_fd(b, s, fd) != SSH_OK || ssh_handle_key_exchange(s) != SSH_OK)
+        _exit(1);
+    for (ssh_message m; (m = ssh_message_get(s));) {
+        ch = answer(s, m, abuse, ch);
+        ssh_message_free(m);
+    }
+    _exit(0);
+}
+
+/* A process that serves one connection; for abuse < 0 it sends lines before its banner. */
+static pid_t start(int abuse)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1;
+    _cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    (void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &(int){32768}, sizeof(int));
+    assert_int_equal(bind(listener, (const struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    int fd = accept(listener, NULL, NULL);
+    if (abuse >= 0)
+        serve(fd, (enum abuse)abuse);
+    struct strbuf lines = STRBUF_INIT;
+    for (int i = 0; i < 10000; i++)
+        strbuf_addf(&lines, "no banner yet\r\n");
+    struct deadline d = deadline_in_ms(FLOOD_MS);
+    while (!deadline_passed(&d))
+        blast(fd, &lines, false);
+    _exit(0);
+}
+
+/* ---- the tests ---- */
+
+static int connect_here(int64_t ms, struct ssh_conn **c, struct error *err)
+{
+    struct ssh_target t = {.host = "127.0.0.1",
+                           .port = PORT,
+                           .user = "tester",
+                           .key_file = CLIENT_KEY,
+                           .host_key = host_key};
+    struct deadline d = deadline_in_ms(ms);
+    return ssh_connect_to(&t, &d, c, err);
+}
+
+/* What this process has held at most since forget_peak(). */
+static long peak_kib(void)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    assert_int_equal(file_read_at(AT_FDCWD, "/proc/self/status", 65536, &text, NULL), 0);
+    const char *at = strstr(text.buf, "VmHWM:");
+    assert_non_null(at);
+    return strtol(at + 6, NULL, 10);
+}
+
+static void forget_peak(void)
+{
+    _cleanup_close_ int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, "5", 1), 1);
+}
+
+struct attempt {
+    struct ssh_io io;
+    int64_t ms; /* the deadline of the first command */
+    int n;      /* how many commands, on one connection */
+    int rc;
+    struct error err;
+    long grown_kib;
+};
+
+/* rc and err are those of the last command. */
+static void run(enum abuse abuse, struct attempt *a)
+{
+    struct ssh_conn *c = NULL;
+    struct ssh_status st;
+    if (!entered)
+        skip();
+    pid_t pid = start(abuse);
+    if (connect_here(30000, &c, &a->err) < 0)
+        fail_msg("connect: %s", a->err.msg);
+    ssh_watch(c, -1, 20000);
+    forget_peak();
+    long before = peak_kib();
+    for (int i = 0; i < a->n; i++) {
+        struct deadline d = deadline_in_ms(i == 0 && a->ms ? a->ms : 30000);
+        error_clear(&a->err);
+        a->rc = ssh_exec(c, "command", &a->io, &d, &st, &a->err);
+    }
+    a->grown_kib = peak_kib() - before;
+    ssh_close(c);
+    (void)kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void refused(enum abuse abuse, const struct ssh_io *io, const char *says)
+{
+    struct attempt a = {.io = *io, .n = 1, .err = ERROR_INIT};
+    run(abuse, &a);
+    if (a.rc != -1 || a.err.kind != ERR_SSH || !strstr(a.err.msg, says))
+        fail_msg("abuse %d: rc %d, %s", (int)abuse, a.rc, a.err.msg);
+    if (a.grown_kib > ROOM_KIB)
+        fail_msg("abuse %d: %ld KiB more", (int)abuse, a.grown_kib);
+}
+
+static ssize_t zeros(void *ctx, void *buf, size_t size, struct error *err)
+{
+    (void)ctx;
+    (void)err;
+    memset(buf, 0, size);
+    return (ssize_t)size;
+}
+
+static void test_requests_are_counted(void **state)
+{
+    (void)state;
+    struct ssh_io io = SSH_IO_INIT;
+    refused(OPENS, &io, "asks for channels and requests without end");
+    refused(REQUESTS, &io, "asks for channels and requests without end");
+    struct attempt a = {.io = SSH_IO_INIT, .n = 1, .err = ERROR_INIT};
+    run(A_FEW, &a);
+    if (a.rc < 0)
+        fail_msg("%s", a.err.msg);
+}
+
+/* How much of what is sent the kernel keeps for a reader that sleeps. */
+static void set_send_buffers(const char *sizes)
+{
+    _cleanup_close_ int fd = open("/proc/sys/net/ipv4/tcp_wmem", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, sizes, strlen(sizes)), strlen(sizes));
+}
+
+static void test_replies_that_nobody_takes(void **state)
+{
+    (void)state;
+    struct ssh_io io = SSH_IO_INIT;
+    if (!entered)
+        skip();
+    set_send_buffers("4096 16384 65536");
+    refused(DEAF, &io, "asks for replies without end and takes none");
+    set_send_buffers("4096 16384 4194304");
+}
+
+static void test_tiny_packets(void **state)
+{
+    (void)state;
+    struct ssh_io io = SSH_IO_INIT;
+    io.source = zeros;
+    refused(TINY_PACKET, &io, "too small for SSH");
+    refused(TINY_LATER, &io, "opens a channel that is open");
+}
+
+static void test_floods_and_deadlines(void **state)
+{
+    (void)state;
+    struct attempt a = {.io = SSH_IO_INIT, .ms = FLOOD_SOON_MS, .n = 1, .err = ERROR_INIT};
+    run(FLOOD, &a);
+    assert_int_equal(a.rc, -1);
+    assert_int_equal(a.err.kind, ERR_TIMEOUT);
+    assert_non_null(strstr(a.err.msg, "waiting for a channel to the guest"));
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    pid_t pid = start(-1);
+    assert_int_equal(connect_here(SHORT_MS, &c, &err), -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+    (void)kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_data_that_nobody_waits_for(void **state)
+{
+    (void)state;
+    struct ssh_io io = SSH_IO_INIT;
+    _cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    io.stdout_fd = null;
+    refused(EARLY_DATA, &io, "output of a command that it has not started");
+    struct attempt late = {.io = io, .ms = SHORT_MS, .n = 2, .err = ERROR_INIT};
+    run(LATE_DATA, &late);
+    if (late.rc < 0)
+        fail_msg("%s", late.err.msg);
+    if (late.grown_kib > ROOM_KIB)
+        fail_msg("%ld KiB more", late.grown_kib);
+}
+
+/* Nobody reads our standard output; the server keeps us writing replies. */
+static void test_a_reader_that_sleeps(void **state)
+{
+    (void)state;
+    int p[2];
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    struct attempt a = {.io = SSH_IO_INIT, .ms = 8 * SHORT_MS, .n = 1, .err = ERROR_INIT};
+    a.io.stdout_fd = p[1];
+    run(REPLIES_OF_MUCH, &a);
+    (void)close(p[0]);
+    (void)close(p[1]);
+    assert_int_equal(a.rc, -1);
+    assert_int_equal(a.err.kind, ERR_TIMEOUT);
+    if (a.grown_kib > ROOM_KIB)
+        fail_msg("%ld KiB more", a.grown_kib);
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    char client_pub[SSH_PUBKEY_SIZE];
+    _cleanup_strbuf_ struct strbuf pem = STRBUF_INIT;
+    (void)signal(SIGPIPE, SIG_IGN);
+    entered = sandbox_enter_or_skip();
+    if (!entered)
+        return 0;
+    return ssh_key_generate(&host_pem, host_key, &err) < 0 ||
+                   ssh_key_generate(&pem, client_pub, &err) < 0 ||
+                   file_write_new(AT_FDCWD, CLIENT_KEY, pem.buf, pem.len, 0600, &err) < 0
+               ? -1
+               : 0;
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    strbuf_free(&host_pem);
+    return entered ? sandbox_children_left(5000) : 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_are_counted),
+        cmocka_unit_test(test_replies_that_nobody_takes),
+        cmocka_unit_test(test_tiny_packets),
+        cmocka_unit_test(test_floods_and_deadlines),
+        cmocka_unit_test(test_data_that_nobody_waits_for),
+        cmocka_unit_test(test_a_reader_that_sleeps),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
