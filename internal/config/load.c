@@ -179,13 +179,13 @@ static int check_repo_trust(const struct config_args *args, const struct config_
         strbuf_add_shell_quoted(&quoted, SHOWN(entry->path));
     if (!bad)
         return error_set(err, ERR_TRUST, 0,
-                         "%s belongs to another user or can be written by anybody; nothing of it "
+                         "%s belongs to another user or can be written by anybody; nothing in it "
                          "was applied. Read it, then run: crabbox-fc trust add %s",
                          SHOWN(entry->path), quoted.buf);
     _cleanup_strbuf_ struct strbuf why = STRBUF_INIT;
     why_untrusted(p, bad, &why);
     return error_set(err, ERR_TRUST, 0,
-                     "%s:%zu:%zu: %s; nothing of the file was applied. %s, then run: crabbox-fc "
+                     "%s:%zu:%zu: %s; nothing in the file was applied. %s, then run: crabbox-fc "
                      "trust add %s",
                      SHOWN(entry->path), bad->line, bad->column, why.buf,
                      config_key_is_number(bad->key)

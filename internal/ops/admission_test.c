@@ -129,7 +129,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     int second = admission_reserve(&f->store, &small, &room, NULL, NULL);
     assert_true(making >= 0 && second >= 0);
     assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
-    bool told = strstr(e.msg, "256 MiB free, those being made now need 192 MiB, and 64 MiB stay");
+    bool told = strstr(e.msg, "256 MiB free, leases being made now need 192 MiB, and 64 MiB must");
     if (!told)
         fail_msg("%s", e.msg);
     (void)close(second);
@@ -145,7 +145,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     assert_true(second >= 0);
     assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
     assert_non_null(strstr(e.msg, "of which the guests of 1 lease there may still fill 88 MiB, "
-                                  "those being made now need 96 MiB"));
+                                  "leases being made now need 96 MiB"));
     (void)close(second);
     assert_int_equal(unlinkat(dir, DISK_FILE, 0), 0);
     room.disk_mib += 8;

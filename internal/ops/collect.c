@@ -140,8 +140,8 @@ static void add(struct collect *c, const struct fetch_result *res)
         log_warn("%zu links or special files were left out, first %s", res->n_skipped,
                  res->first_skipped);
     if (res->n_obeyed)
-        log_warn("%zu names that programs of this host would obey were left out, first %s; next: "
-                 "name one itself if you want it",
+        log_warn("%zu names that programs on this host would obey were left out, first %s; next: "
+                 "name one explicitly to get it",
                  res->n_obeyed, res->first_obeyed);
 }
 

@@ -140,15 +140,15 @@ void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "clone", "%s", how);
     if (v.f_flag & ST_RDONLY) {
         check_fail(c, CLASS_ENV, "%s is on a read-only filesystem", dir);
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a writable disk");
+        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory on a writable disk");
     } else if (look_at_disk(ctx, dir, &err) < 0) {
         fail_as_warmup(c, &err);
     } else if (ctx->need.overcommit) {
         check_warn(c, "disk.overcommit is set: once guests have filled %s, all leases there fail",
                    dir);
-        check_mend(c, "leave disk.overcommit out, and set firecracker.diskMiB to what fits");
+        check_mend(c, "remove disk.overcommit, and set firecracker.diskMiB to a size that fits");
     } else if (str_eq(how, "copy")) {
-        check_warn(c, "every lease copies the whole root: the disk knows no reflinks or holes");
+        check_warn(c, "every lease copies the whole root: the disk has neither reflinks nor holes");
         check_mend(c, "put image and state directory on one XFS or btrfs filesystem");
     } else {
         check_ok(c, "%lld MiB free at %s, a lease takes at most %lld MiB, root by %s",

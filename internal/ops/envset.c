@@ -262,9 +262,9 @@ static int check_bare(const struct reader *r, const char *text, size_t len, stru
     }
     int show = (int)(len < SHOW_MAX ? len : SHOW_MAX);
     return error_set(err, ERR_USAGE, 0,
-                     "%.200s:%u: %.*s without a value would take this host's variable into the "
-                     "guest, and the file is not yours alone to write; next: --env %.*s if you "
-                     "mean to pass it on",
+                     "%.200s:%u: %.*s without a value would pass this host's variable to the "
+                     "guest, and others can write to this file; next: --env %.*s if you mean to "
+                     "pass it on",
                      r->what, r->line, show, text, show, text);
 }
 

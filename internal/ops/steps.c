@@ -223,7 +223,7 @@ static int vmm_check_owner(const char *exe, struct error *err)
     ssize_t n = readlink(exe, path, sizeof path - 1);
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
     if (n < 0 || fd < 0)
-        return error_set(err, ERR_IO, errno, "open the program of the VMM");
+        return error_set(err, ERR_IO, errno, "open the VMM's program");
     path[n] = '\0';
     return trusted_fd(fd, path, VMM_PROGRAM, err) < 0 ? -1
                                                       : trusted_path(NULL, path, VMM_PROGRAM, err);

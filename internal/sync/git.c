@@ -216,15 +216,15 @@ static int read_patterns(struct git_scan *g, int fd, const char *dir, struct git
         return 0;
     }
     if (!S_ISREG(st.st_mode)) {
-        log_warn("%s is not a regular file: git takes no patterns from it, nor does sync", path);
+        log_warn("%s is not a regular file: git ignores its patterns, and so does sync", path);
         return 1;
     }
     if (tree_read(fd, name, *dir ? dir : g->s->list->root, PATTERNS_MAX, &text, err) < 0)
         return -1;
     if (g->held + text.len > HELD_MAX)
         return error_set(err, ERR_SYNC, 0,
-                         "%s and those above it have more than %d bytes; next: sync.exclude, or "
-                         "--no-sync",
+                         "%s and those above it add up to more than %d bytes; next: leave "
+                         "the directory out by sync.exclude, or --no-sync",
                          path, HELD_MAX);
     return parse_patterns(own, &text, dir, name, &g->s->effort, err) < 0 ? -1 : 1;
 }

@@ -258,7 +258,7 @@ static void test_pattern_files_without_end(void **state)
         &kit, "endless",
         INIT "yes '?x' | head -c 999999 >../many; d=.; for i in 1 2 3 4 5 6; do "
              "cp ../many $d/.gitignore; d=$d/d; mkdir $d; done; touch $d/f");
-    synckit_assert_refused(dir, "d/d/d/d/.gitignore and those above it have more than");
+    synckit_assert_refused(dir, "d/d/d/d/.gitignore and those above it add up to more than");
     synckit_sh(dir, "rm d/d/.gitignore d/d/d/.gitignore", NULL);
     synckit_assert_listed(dir, ".gitignore\nd/.gitignore\nd/d/d/d/.gitignore\n"
                                "d/d/d/d/d/.gitignore\nd/d/d/d/d/d/f\n");

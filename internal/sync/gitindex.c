@@ -300,7 +300,7 @@ int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char 
         return error_set(err, ERR_SYNC, 0, "%s is not a git index; next: git status", what);
     if (be32(bytes + 4) < 2 || be32(bytes + 4) > 4)
         return error_set(err, ERR_SYNC, 0,
-                         "%s has version %u, which is not known here; next: git update-index "
+                         "%s has version %u, which is not supported; next: git update-index "
                          "--index-version 4",
                          what, (unsigned)be32(bytes + 4));
     for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
@@ -310,7 +310,7 @@ int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char 
             continue;
         if (*unknown)
             return error_set(err, ERR_SYNC, 0,
-                             "%s has an extension '%s', which is not known here; next: --no-sync",
+                             "%s has an extension '%s', which is not supported; next: --no-sync",
                              what, unknown);
         *x = try;
         try = (struct gitindex){0};

@@ -204,9 +204,10 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
 {
     _cleanup_(cleanup_repo) struct repo super = REPO_INIT;
     if (!str_has_prefix(text, POINTER))
-        return error_set(err, ERR_SYNC, 0,
-                         "%s is a file, but names no git directory; next: remove it, or --no-sync",
-                         dot_git);
+        return error_set(
+            err, ERR_SYNC, 0,
+            "%s is a file but does not name a git directory; next: remove it, or --no-sync",
+            dot_git);
     const char *to = text + strlen(POINTER);
     _cleanup_free_ char *target = resolve(top, to);
     if (!target)
@@ -223,7 +224,7 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
     if (r < 0)
         return -1;
     if (r == 0)
-        return stray(dot_git, target, "which is neither a worktree's nor a submodule's here",
+        return stray(dot_git, target, "which belongs to neither a worktree nor a submodule here",
                      "move that directory to the place of the file, or --no-sync", err);
     out->git_dir = TAKE_PTR(target);
     return 0;
@@ -240,8 +241,8 @@ static int open_dot_git(int top_fd, const char *top, const char *dot_git, const 
     if (fd < 0 && errno == ELOOP)
         return error_set(
             err, ERR_SYNC, 0,
-            "%s is a symbolic link, which is not followed; next: move what it leads to "
-            "into its place, or --no-sync",
+            "%s is a symbolic link, which is not followed; next: replace it with what it "
+            "leads to, or --no-sync",
             dot_git);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_SYNC, errno, "open %s", dot_git);
@@ -328,7 +329,7 @@ int repo_find(int dirfd, struct repo *out, struct error *err)
     if (found.inside) {
         _cleanup_free_ char *dir = tree_name(dirfd);
         return error_set(err, ERR_SYNC, 0,
-                         "%s is inside of a git directory, which is never sent; next: cd %s",
+                         "%s is inside a git directory, which is never sent; next: cd %s",
                          dir ? dir : "this directory", top);
     }
     if (open_at(fd, top, NULL, 0, &r, err) < 0 || check_owner(&r, dirfd, err) < 0)

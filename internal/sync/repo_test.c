@@ -166,8 +166,8 @@ static void test_other_kinds_of_dot_git(void **state)
         {"true", "/tree/.git is a symbolic link"},
         {"ln -s nowhere .git", "/tree/.git is a symbolic link"},
         {"mkfifo .git", "/tree/.git is neither a directory nor a file"},
-        {"echo hello >.git", "/tree/.git is a file, but names no git directory"},
-        {"touch .git", "/tree/.git is a file, but names no git directory"},
+        {"echo hello >.git", "/tree/.git is a file but does not name a git directory"},
+        {"touch .git", "/tree/.git is a file but does not name a git directory"},
         {"echo 'gitdir: ' >.git", "/tree/.git names the git directory "},
         {"echo 'gitdir: ../nowhere' >.git", "which can't be found"},
         {"mkdir .git", "/tree/.git is no git repository"},
@@ -210,8 +210,8 @@ static void test_tree_is_where_the_user_stands(void **state)
     assert_listed_in(dir, "tree/bare", BARE);
     (void)unsetenv("SUDO_UID");
     (void)unsetenv("GIT_WORK_TREE");
-    assert_refused_in(dir, "tree/.git", "is inside of a git directory, which is never sent");
-    assert_refused_in(dir, "tree/.git/refs", "is inside of a git directory, which is never sent");
+    assert_refused_in(dir, "tree/.git", "is inside a git directory, which is never sent");
+    assert_refused_in(dir, "tree/.git/refs", "is inside a git directory, which is never sent");
 }
 
 /* A directory with a .git of any kind is not ours unless the index has something in it. */

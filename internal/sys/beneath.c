@@ -213,7 +213,7 @@ int beneath_output(const char *what, const char *typed, const char *tree, struct
                          kind_name(st.st_mode));
     if (fd < 0 && errno == ENXIO)
         return error_set(err, ERR_USAGE, 0,
-                         "%s %s: it is a FIFO or socket that nobody reads; next: start its reader "
+                         "%s %s: it is a FIFO or socket without a reader; next: start its reader "
                          "first",
                          what, typed);
     return fd < 0 ? beneath_failed(&b, errno, err) : fd;

@@ -146,7 +146,7 @@ static int check_link(struct walk *w, const struct stat *st, size_t end, struct 
     if (!trusted_owner(&w->who, dir.st_uid))
         return refuse(w, end, "in a directory of another user", dir.st_uid, err);
     if (!trusted_dir(&w->who, w->b->dirfd))
-        return refuse(w, end, "in a directory where others can write, too", dir.st_uid, err);
+        return refuse(w, end, "in a directory that others can write to", dir.st_uid, err);
     w->bound |= (st->st_uid != 0 && st->st_uid != w->who.self) ||
                 (dir.st_uid != 0 && dir.st_uid != w->who.self);
     return 0;
@@ -178,10 +178,11 @@ static int check_bound(const struct walk *w, struct error *err)
         return fail(w, errno, err);
     if (st.st_uid == w->who.sudo)
         return 0;
-    return error_set(err, ERR_USAGE, 0,
-                     "%s %s: a symbolic link of uid %u leads into a directory of uid %u, where "
-                     "root does not follow it; next: name the real path",
-                     w->b->what, w->b->typed, (unsigned)w->who.sudo, (unsigned)st.st_uid);
+    return error_set(
+        err, ERR_USAGE, 0,
+        "%s %s: a symbolic link owned by uid %u leads into a directory owned by uid %u, "
+        "so root does not follow it; next: name the real path",
+        w->b->what, w->b->typed, (unsigned)w->who.sudo, (unsigned)st.st_uid);
 }
 
 /* ---- the walk ---- */

@@ -195,10 +195,10 @@ static void test_link_of_another(void **state)
     assert_reads("../open/ours", "secret");
     /* Without the sticky bit ours may be replaced as well, and so may what a group can write. */
     assert_return_code(chmod("../open", 0777), errno);
-    assert_refuses("../open/ours", "in a directory where others can write");
+    assert_refuses("../open/ours", "in a directory that others can write to");
     assert_return_code(chmod("../open", 0775), errno);
     assert_return_code(chown("../open", (uid_t)-1, USER), errno);
-    assert_refuses("../open/ours", "in a directory where others can write");
+    assert_refuses("../open/ours", "in a directory that others can write to");
     assert_return_code(chmod("../open", 0755), errno);
     assert_reads("../open/ours", "secret");
 }
@@ -245,8 +245,9 @@ static void test_link_of_the_sudo_caller(void **state)
     assert_refuses("../home/data/file", "of another user");
     be_root_by_sudo();
     assert_reads("../home/data/file", "theirs");
-    assert_refuses("../home/root", "a symbolic link of uid 4321 leads into a directory of uid 0");
-    assert_refuses("../home/data/../root", "leads into a directory of uid 0");
+    assert_refuses("../home/root",
+                   "a symbolic link owned by uid 4321 leads into a directory owned by uid 0");
+    assert_refuses("../home/data/../root", "leads into a directory owned by uid 0");
     /* Theirs where everybody may write is no other. */
     at(f, ".");
     assert_return_code(mkdir("open", 0700), errno);
@@ -254,7 +255,7 @@ static void test_link_of_the_sudo_caller(void **state)
     assert_return_code(symlink("../away/secret", "open/theirs"), errno);
     assert_return_code(lchown("open/theirs", USER, USER), errno);
     at(f, "away");
-    assert_refuses("../open/theirs", "leads into a directory of uid 0");
+    assert_refuses("../open/theirs", "leads into a directory owned by uid 0");
     assert_return_code(chown(".", USER, USER), errno);
     assert_reads("../open/theirs", "secret");
 }
@@ -360,7 +361,7 @@ static void test_output(void **state)
     assert_non_null(strstr(err.msg, "No such file"));
     assert_int_equal(writes("sub", &err), -1);
     assert_int_equal(writes("fifo", &err), -1);
-    assert_non_null(strstr(err.msg, "nobody reads"));
+    assert_non_null(strstr(err.msg, "without a reader"));
     assert_int_equal(writes("/dev/null", &err), 0);
     _cleanup_close_ int reader = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_int_equal(writes("fifo", &err), 0);

@@ -106,15 +106,15 @@ int program_locate(const char *name, const char *what, char out[static PATH_MAX]
     struct program p;
     _cleanup_free_ char *cwd = get_current_dir_name();
     if (*name != '/' && strchr(name, '/'))
-        return error_set(err, ERR_TRUST, 0,
-                         "the %s %s is named from the working directory on; next: name it with its "
-                         "whole path",
-                         what, name);
+        return error_set(
+            err, ERR_TRUST, 0,
+            "the %s %s is relative to the working directory; next: give its absolute path", what,
+            name);
     if (!program_find(name, getenv("PATH"), cwd ? cwd : "/", &p) && !p.path[0]) {
         if (p.passed[0])
             return error_set(err, ERR_ENV, 0,
                              "the %s %s is not in PATH; %s does not count, because it is in the "
-                             "repository or found by way of the working directory",
+                             "repository or found through the working directory",
                              what, name, p.passed);
         return error_set(err, ERR_ENV, ENOENT, "the %s %s is not in PATH", what, name);
     }
