@@ -52,7 +52,7 @@ size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct 
 int cni_chain_trusted(const struct cni_chain *c, struct error *err);
 
 /* Where plugins find iptables and the like (caller frees): the system's directories of programs,
- * without any in which somebody else may put some. */
+ * without any that another user can write to. */
 char *cni_plugins_path(void);
 
 size_t cni_chain_len(const struct cni_chain *c);

@@ -160,8 +160,8 @@ static void why_untrusted(const struct config_priv *p, const struct config_entry
     strbuf_addf(out, " (%s)", SHOWN(slot->origin));
 }
 
-/* What a repository may say: everything if this exact content was trusted, else only what harms
- * nobody; and nothing at all if the file is somebody else's. */
+/* What a repository may set: everything if this exact content was trusted, otherwise only what is
+ * harmless, and nothing at all if the file is another user's. */
 static int check_repo_trust(const struct config_args *args, const struct config_priv *p,
                             const struct source_file *file, const struct config_doc *doc,
                             struct config_file *entry, struct error *err)

@@ -248,7 +248,7 @@ static int read_quoted_entry(struct env_set *s, struct reader *r, const char *na
     return ok < 0 ? -1 : finish_line(r, err);
 }
 
-/* A file of somebody else's takes along what may go anyway, and no more. */
+/* Another user's file may pass on only variables that may go anyway. */
 static int check_bare(const struct reader *r, const char *text, size_t len, struct error *err)
 {
     const char *name = r->allow;

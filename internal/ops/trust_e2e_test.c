@@ -1,6 +1,6 @@
-/* What a lease is made of is nobody else's: programs, plugins, images and the state directory that
- * another user could replace are refused by warmup and by doctor, in the same words; programs of
- * the repository are not found; and no variable of the caller's reaches what runs on.
+/* Programs, plugins, images and the state directory that another user could replace are refused by
+ * warmup and by doctor, in the same words; programs of the repository are not found; and no
+ * variable of the caller's reaches processes that stay running.
  */
 #include <string.h>
 

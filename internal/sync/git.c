@@ -1,14 +1,14 @@
 /* git.c: what belongs to a repository: the paths of its index, and the files that are not in it and
  * not ignored; what `git ls-files --cached --others --exclude-standard` lists.
  *
- * It is listed without git. git obeys the configuration of the repository that it is asked about,
- * and that configuration names programs (fsmonitor, filters, the upload-pack of a promisor
- * remote…), other trees (core.worktree) and other files. A list of what to switch off is never
- * known to be whole. Here the repository's configuration is not read at all, no program runs, and
- * there are no objects either, so there is nothing to be fetched. What is read:
+ * It is listed without git. git obeys the configuration of the repository that it is run in, and
+ * that configuration names programs (fsmonitor, filters, the upload-pack of a promisor remote…),
+ * other trees (core.worktree) and other files. There is no complete list of what to switch off.
+ * Here the repository's configuration is not read at all, no program runs, and no objects are read,
+ * so there is nothing to fetch. What is read:
  *
- *   .git            by repo.c, which also tells a linked worktree and a submodule from a .git that
- *                   leads elsewhere
+ *   .git            by repo.c, which also distinguishes a linked worktree and a submodule from a
+ *                   .git that leads elsewhere
  *   index           and sharedindex.* where it is split (gitindex.c)
  *   info/exclude    and each .gitignore (gitignore.c)
  *   the user's own  core.excludesFile (gituser.c), which is not the repository's to set
@@ -21,10 +21,10 @@
  * empty component is refused. As nothing is run, root may list another user's tree.
  *
  * Nested repositories: only where the index has a gitlink, with the repository's own index and
- * rules. Any other directory that has a .git and nothing of this index in it is left out and told
- * as skipped. A bare repository is nothing but files. Where a sparse checkout has left out a
- * .gitignore, what is not tracked beside it is left out too: whether it is ignored can't be known
- * without the objects.
+ * rules. Any other directory that has a .git and nothing of this index in it is left out and
+ * reported as skipped. A bare repository is just files. If a sparse checkout has left out a
+ * .gitignore, untracked files beside it are left out too: without the objects there is no way to
+ * know whether they are ignored.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -40,9 +40,12 @@
 enum {
     INDEX_MAX = 128 * 1024 * 1024, /* a million files */
     PATTERNS_MAX = 1024 * 1024,    /* of one .gitignore */
-    HELD_MAX = 4 * 1024 * 1024,    /* of all on the way to a directory */
+    HELD_MAX = 4 * 1024 * 1024,    /* of all on the way to a directory: they are in memory at once,
+                                      at several times their size, and each path is matched
+                                      against all of them */
     NESTING_MAX = 32,              /* submodules in submodules */
-    DEPTH_MAX = 100,               /* directories in directories; each is open meanwhile */
+    DEPTH_MAX = 100,               /* directories in directories: each holds a descriptor open, and
+                                      the usual limit is 1024; below TREE_DEPTH_MAX */
 };
 
 /* One repository of the tree. */

@@ -1,10 +1,10 @@
 /* gituser.c: the patterns that the user has for all repositories: core.excludesFile, or else
  * ~/.config/git/ignore, by files and by the variables GIT_CONFIG_*. They are the caller's own, as
- * the configuration that names them is; under sudo also those of who called it.
+ * the configuration that names them is; under sudo, those of the user who called it count too.
  *
  * git is asked for the value, because only git knows its includes, and only where one of the
  * files could set it. It is asked at the root directory with no repository around, in an
- * environment made here, so nothing that the tree says takes part in the answer.
+ * environment made here, so nothing in the tree can influence the answer.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* beneath_find.c: where a path that somebody typed begins to be a repository's. */
+/* beneath_find.c: where a typed path stops being the user's and becomes a repository's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -60,7 +60,7 @@ static void look(const char *path, struct stat *st)
         st->st_nlink = 0;
 }
 
-/* The root of the host is nobody's tree, also for who stands in it. */
+/* The root of the host is never a tree, even if it is the working directory. */
 static bool is_tree(const struct walk *w, int dirfd)
 {
     struct stat st;
@@ -103,8 +103,8 @@ static bool is_below_tree(const struct walk *w)
     return true;
 }
 
-/* Begins, or begins again, at the directory `fd`, which is taken over. Where a path leads up is
- * the kernel's word: the name that a directory had a moment ago may be another's by now. */
+/* Begins, or begins again, at the directory `fd`, of which it becomes the owner. Only the kernel is
+ * asked what lies above: another directory may have that name by now. */
 static int start(struct walk *w, int fd, const char *path, struct error *err)
 {
     unsigned ups;
@@ -135,7 +135,7 @@ static int refuse(const struct walk *w, size_t end, const char *why, uid_t uid, 
         w->b->what, w->b->typed, (int)(end - skip), w->path + skip, why, (unsigned)uid);
 }
 
-/* Nobody else can have put this link where it is, or can put another there. */
+/* Refuses a link that another user can have put there, or can replace. */
 static int check_link(struct walk *w, const struct stat *st, size_t end, struct error *err)
 {
     struct stat dir;
@@ -168,7 +168,7 @@ static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end
     return start(w, fd, path, err);
 }
 
-/* A link of the sudo caller's leads root no further than the caller himself could have gone. */
+/* A link of the sudo caller's takes root no further than the caller could have gone. */
 static int check_bound(const struct walk *w, struct error *err)
 {
     struct stat st;

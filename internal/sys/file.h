@@ -30,7 +30,7 @@ int file_write_atomic(int dirfd, const char *name, const void *data, size_t len,
 int file_write_new(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
                    struct error *err);
 
-/* mkdir -p with the given mode for what is new. In the home of who called sudo it is that user's,
+/* mkdir -p with the given mode for what is new. In the sudo caller's home it is that user's,
  * and so are files that the functions above make there (caller.h). */
 int dir_make_all(const char *path, mode_t mode, struct error *err);
 /* Opens a directory and checks that it is owned by us and closed to others (mode 0700 set

@@ -33,7 +33,7 @@ static bool find_repository(const char *cwd, char out[static PATH_MAX])
     }
 }
 
-/* What holds the home or the system's programs is no tree of anybody's code. */
+/* A directory that contains the home or the system's programs is not a tree of code. */
 static bool is_ours(const char *dir)
 {
     char home[PATH_MAX];
@@ -41,8 +41,8 @@ static bool is_ours(const char *dir)
     return is_below("/usr/bin", dir) || (h && realpath(h, home) && is_below(home, dir));
 }
 
-/* What lies below this came with somebody's code; "" where nothing did. Of several repositories
- * around one another it is the outermost: the inner ones may have come with it. */
+/* Everything below this directory came with someone's code; "" if there is none. Of nested
+ * repositories it is the outermost, because the inner ones may have come with it. */
 static void find_root(const char *cwd, char out[static PATH_MAX])
 {
     char here[PATH_MAX], found[PATH_MAX];

@@ -1,11 +1,12 @@
-/* program.h: which file a program is that was given by name, by one rule for all that is started.
+/* program.h: finds the file of a program that was given by name, by one rule for all that we start.
  *
- * PATH counts as far as its entries are absolute and outside the repository around the working
- * directory (without a repository: outside the working directory): what lies there came with
- * somebody's code. Such entries are passed over, and so is a file that leads there.
+ * An entry of PATH counts only if it is absolute and outside the repository around the working
+ * directory (without a repository: outside the working directory), because what lies there came
+ * with someone's code. Other entries are passed over, and so is a file that leads there.
  *
  *   program_find    the file, and what was passed over on the way to it
- *   program_locate  the same for what is to be started: nobody else can replace it (trusted.h)
+ *   program_locate  the same for a program to be started: no other user may be able to replace it
+ *                   (trusted.h)
  */
 #ifndef CRABBOX_SYS_PROGRAM_H
 #define CRABBOX_SYS_PROGRAM_H
@@ -15,7 +16,7 @@
 
 #include "base/error.h"
 
-#define PROGRAM_PATH "/usr/sbin:/usr/bin:/sbin:/bin" /* of who has no PATH */
+#define PROGRAM_PATH "/usr/sbin:/usr/bin:/sbin:/bin" /* if there is no PATH */
 
 struct program {
     char path[PATH_MAX];   /* "" where there is none; a name with a slash as it is */
