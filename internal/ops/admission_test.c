@@ -58,8 +58,8 @@ static void each_shortage_is_told_with_figures(void **state)
         {{999, 17, 9999, 999, 999, 999, 999}, "needs 18", "17"},
         {{999, 999, 255, 999, 999, 999, 999}, "needs 256", "255"},
         {{999, 999, 9999, 39, 999, 999, 999}, "needs 40", "39"},
-        {{999, 999, 9999, 999, 159, 999, 999}, "needs 96 MiB", "159 MiB free, and 64 MiB stay"},
-        {{999, 999, 9999, 999, 595, 999, 10000}, "needs 96 MiB", "595 MiB free, and 500 MiB stay"},
+        {{999, 999, 9999, 999, 159, 999, 999}, "needs 96 MiB", "159 MiB free, and 64 MiB must stay"},
+        {{999, 999, 9999, 999, 595, 999, 10000}, "needs 96 MiB", "595 MiB free, and 500 MiB must stay"},
         {{999, 999, 9999, 999, 999, 31, 999}, "needs 32", "31"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -166,7 +166,7 @@ static void what_is_started_is_nobody_else_s(void **state)
     assert_int_equal(setenv("PATH", "bin", 1), 0);
     located("tool", ERR_ENV, "the VMM program tool is not in PATH; bin/tool does not count");
     located("absent", ERR_ENV, "the VMM program absent is not in PATH");
-    located("bin/tool", ERR_TRUST, "with its whole path");
+    located("bin/tool", ERR_TRUST, "give its absolute path");
     assert_int_equal(setenv("PATH", out, 1), 0);
     must(program_locate("tool", "VMM program", path, &err), &err);
     assert_string_equal(path, tool);
