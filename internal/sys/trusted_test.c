@@ -218,6 +218,38 @@ static void sticky_directories(void **state)
     refused_for(&root_only, FILE_, DIR_ "/a is owned by uid 1002 (bob)");
 }
 
+/* The end of a way is its last component, whatever that is made of: ".." leads on, too. */
+static void names_made_of_dots_are_names(void **state)
+{
+    static const struct {
+        const char *path;
+        bool way_is_fine, path_is_fine;
+    } cases[] = {
+        {DIR_ "/a/...", false, false},   {DIR_ "/a/.../", false, false},
+        {DIR_ "/a/.x", false, false},    {DIR_ "/a/..x", false, false},
+        {DIR_ "/a/b/..", false, false},  {DIR_ "/a/..", false, false},
+        {DIR_ "/a/../", false, false},   {DIR_ "/a/./..", false, false},
+        {DIR_ "/a/", true, false},       {DIR_ "/a/.", true, false},
+        {DIR_ "/a/.//./", true, false},  {DIR_ "/deep/..", true, true},
+        {DIR_ "/deep/...", true, true},  {DIR_ "/deep/./..//.", true, true},
+    };
+    struct error err = ERROR_INIT;
+    (void)state;
+    mode(DIR_ "/a", 0777);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool way = trusted_way(&root_only, cases[i].path, "image", &err) == 0;
+        bool path = trusted_path(&root_only, cases[i].path, "image", &err) == 0;
+        if (way != cases[i].way_is_fine || path != cases[i].path_is_fine)
+            fail_msg("%s: way %d, path %d", cases[i].path, way, path);
+    }
+    /* On the way out of a sticky directory it is no file that anybody may change. */
+    mode(DIR_ "/a", 01777);
+    fine_for(&root_only, DIR_ "/a/..");
+    fine_for(&root_only, DIR_ "/a/b/../b/file");
+    refused_for(&root_only, DIR_ "/a/b/..", "can be changed by any user");
+    mode(DIR_ "/a", 0755);
+}
+
 static void a_group_may_write_that_is_the_owner_s_alone(void **state)
 {
     static const struct {
@@ -347,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup(the_file_itself_counts, setup),
         cmocka_unit_test_setup(links_are_followed_step_by_step, setup),
         cmocka_unit_test_setup(sticky_directories, setup),
+        cmocka_unit_test_setup(names_made_of_dots_are_names, setup),
         cmocka_unit_test_setup(a_group_may_write_that_is_the_owner_s_alone, setup),
         cmocka_unit_test_setup(an_access_list_is_more_than_a_group, setup),
         cmocka_unit_test_setup(trusted_are_root_ourselves_and_whom_sudo_came_from, setup),
