@@ -356,6 +356,17 @@ static void test_output(void **state)
     assert_int_equal(writes("hard", &err), 0);
     assert_reads("hard", "new");
     assert_reads("../away/secret", "secret");
+    static const mode_t modes[] = {0600, 0640, 0755};
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        assert_return_code(unlink("hard"), errno);
+        assert_return_code(link("../away/secret", "hard"), errno);
+        assert_return_code(chmod("hard", modes[i]), errno);
+        assert_int_equal(writes("hard", &err), 0);
+        assert_return_code(stat("hard", &st), errno);
+        assert_int_equal(st.st_mode & 07777, modes[i]);
+        assert_int_equal(st.st_nlink, 1);
+        assert_reads("../away/secret", "secret");
+    }
     assert_int_equal(writes("none/x", &err), -1);
     assert_non_null(strstr(err.msg, "No such file"));
     assert_int_equal(writes("sub", &err), -1);
@@ -389,6 +400,21 @@ static void test_mkdirs(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(beneath_mkdirs(dirfd, bad[i], 0755, NULL), -1);
     assert_int_equal(stat("../away/x", &st), -1);
+    /* What was made before it failed goes away again, and nothing else does. */
+    char too_long[NAME_MAX + 32] = "sub/new/b/";
+    memset(too_long + strlen(too_long), 'x', NAME_MAX + 1);
+    const char *const half[] = {"sub/new/b/../c", "sub/new/../c", too_long};
+    for (size_t i = 0; i < ARRAY_LEN(half); i++) {
+        made = 1;
+        assert_int_equal(beneath_mkdirs(dirfd, half[i], 0755, &made), -1);
+        assert_int_equal(made, 0);
+        assert_int_equal(stat("sub/new", &st), -1);
+        assert_int_equal(stat("sub/real", &st), 0);
+    }
+    assert_return_code(mkdir("sub/empty", 0755), errno);
+    assert_int_equal(beneath_mkdirs(dirfd, "sub/empty/new/../c", 0755, NULL), -1);
+    assert_int_equal(stat("sub/empty/new", &st), -1);
+    assert_int_equal(stat("sub/empty", &st), 0);
 }
 
 /* ---- who called sudo ---- */
