@@ -172,6 +172,33 @@ static void test_links_of_the_user(void **state)
     assert_refuses("link", "is a symbolic link in the working tree");
 }
 
+/* ".." behind a link is above where the link leads, for the kernel and the shell: not opened as if
+ * the link were a directory. */
+static void test_up_from_a_link(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const typed[] = {"lnk/../f", "./deep/..//lnk/../f", "lnk/up/../../f",
+                                        "../links/lnk/../f", "deep/../../links/lnk/../f",
+                                        "around/../f"};
+    at(f, ".");
+    assert_int_equal(dir_make_all("links/real/deep/up", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("links/deep", 0755, NULL), 0);
+    put("links/f", "the wrong one");
+    put("links/real/f", "the right one");
+    assert_return_code(symlink("real/deep", "links/lnk"), errno);
+    assert_return_code(symlink("lnk/../f", "links/around"), errno);
+    at(f, "away");
+    assert_refuses("../links/around", "\"..\" follows the symbolic link lnk");
+    at(f, "links");
+    for (size_t i = 0; i < ARRAY_LEN(typed); i++) {
+        _cleanup_free_ char *whole = xasprintf("%s/links/%s", f->top, typed[i]);
+        assert_refuses(typed[i], "\"..\" follows the symbolic link");
+        assert_refuses(whole, "\"..\" follows the symbolic link");
+    }
+    assert_reads("deep/../f", "the wrong one");
+    assert_reads("real/deep/up/../../f", "the right one");
+}
+
 static void be_root_by_sudo(void)
 {
     assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
@@ -246,7 +273,7 @@ static void test_link_of_the_sudo_caller(void **state)
     be_root_by_sudo();
     assert_reads("../home/data/file", "theirs");
     assert_refuses("../home/root", "a symbolic link of uid 4321 leads into a directory of uid 0");
-    assert_refuses("../home/data/../root", "leads into a directory of uid 0");
+    assert_refuses("../home/data/../root", "\"..\" follows the symbolic link");
     /* Theirs where everybody may write is no other. */
     at(f, ".");
     assert_return_code(mkdir("open", 0700), errno);
@@ -487,6 +514,7 @@ int main(void)
         TEST(test_links_of_a_tree),
         TEST(test_what_is_a_tree),
         TEST(test_links_of_the_user),
+        TEST(test_up_from_a_link),
         TEST(test_link_of_another),
         TEST(test_link_in_the_directory_of_another),
         TEST(test_link_of_the_sudo_caller),
