@@ -299,7 +299,7 @@ static bool have_iptables(void)
 {
     struct program p;
     _cleanup_free_ char *path = cni_plugins_path();
-    return program_find("iptables", path, "/", &p);
+    return program_find("iptables", path, "/", NULL, &p);
 }
 
 static int program_trusted(const char *dir, const char *name, struct error *err)
