@@ -35,6 +35,7 @@
 #include "base/log.h"
 #include "sync/gitindex.h"
 #include "sync/list.h"
+#include "sys/file.h"
 #include "sys/beneath.h"
 
 enum {
@@ -306,12 +307,12 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     own.above = above;
     own.base = path->len ? path->len + 1 : 0;
     g->held += own.bytes;
-    for (struct dirent *e; (e = readdir(dir));)
+    for (struct dirent *e; (e = dir_next(dir));)
         if (scan_stop(g->s, err) < 0 ||
             other_entry(g, dirfd(dir), e, path, own.n ? &own : above, tracked, depth, err) < 0)
             return -1;
     g->held -= own.bytes;
-    return 0;
+    return errno ? error_set(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".") : 0;
 }
 
 /* ---- a repository ---- */
