@@ -187,8 +187,8 @@ static int open_parent(const struct beneath *b, const char **base)
     return beneath_open(b->dirfd, dir, O_PATH | O_DIRECTORY, 0);
 }
 
-/* A new file in the place of one that has other names, with its mode. It is made beside it first, so
- * that there is one all the time. */
+/* A new file in the place of one that has other names, with its mode. It is made beside it first,
+ * so that there is one all the time. */
 static int replace(int dirfd, const char *base, mode_t mode)
 {
     char name[64];

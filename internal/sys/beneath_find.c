@@ -302,8 +302,9 @@ int beneath_failed(const struct beneath *b, int sys, struct error *err)
     size_t link = sys == ELOOP || sys == ENOTDIR || sys == EXDEV ? find_link(b) : 0;
     if (link)
         return error_set(err, ERR_USAGE, 0,
-                         "%s %s: %.*s is a symbolic link in the working tree, and such a link may "
-                         "lead anywhere; next: name the real path",
-                         b->what, b->typed, (int)link, b->rest);
+                         "%s %s: %.*s is a symbolic link%s, and such a link may lead anywhere; "
+                         "next: name the real path",
+                         b->what, b->typed, (int)link, b->rest,
+                         b->in_tree ? " in the working tree" : "");
     return error_set(err, ERR_IO, sys, "%s: open %s", b->what, b->typed);
 }

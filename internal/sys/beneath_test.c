@@ -177,9 +177,9 @@ static void test_links_of_the_user(void **state)
 static void test_up_from_a_link(void **state)
 {
     const struct fixture *f = *state;
-    static const char *const typed[] = {"lnk/../f", "./deep/..//lnk/../f", "lnk/up/../../f",
-                                        "../links/lnk/../f", "deep/../../links/lnk/../f",
-                                        "around/../f"};
+    static const char *const typed[] = {
+        "lnk/../f",          "./deep/..//lnk/../f",       "lnk/up/../../f",
+        "../links/lnk/../f", "deep/../../links/lnk/../f", "around/../f"};
     at(f, ".");
     assert_int_equal(dir_make_all("links/real/deep/up", 0755, NULL), 0);
     assert_int_equal(dir_make_all("links/deep", 0755, NULL), 0);

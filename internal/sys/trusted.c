@@ -101,8 +101,9 @@ static bool group_trusted(const struct trusted_who *who, uid_t owner, gid_t gid)
     struct passwd user;
     if (!members_trusted(who, gid))
         return false;
-    return gid == 0 || (user_by_uid(owner, &user, buf) && user.pw_gid == gid &&
-                        first_group_of_trusted_only(who, gid));
+    if (gid != 0 && !(user_by_uid(owner, &user, buf) && user.pw_gid == gid))
+        return false;
+    return first_group_of_trusted_only(who, gid);
 }
 
 /* ---- what to say ---- */

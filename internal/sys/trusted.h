@@ -8,7 +8,8 @@
  * Trusted are root, the effective user, and the user whom sudo came from. Everything on the way has
  * to be owned by one of them and writable by nobody else. A sticky directory (/tmp) may be writable
  * when it is on the way, not at its end: there nobody replaces what is somebody else's. A group may
- * write where it is root's, or the owner's own with no other member. Links are followed step by
+ * write where it is root's, or the owner's own, with no other member. Members whom a directory
+ * service (LDAP) does not enumerate are not seen. Links are followed step by
  * step: the directory that holds a link counts as much as the one that it leads to.
  *
  * In a user namespace that does not map the host's root, root's files look like those of any

@@ -47,6 +47,14 @@ static void put(const char *path, const char *text)
         fail_msg("%s", err.msg);
 }
 
+/* Where it is, for it is mounted elsewhere, too. */
+static void change(const char *path, const char *text)
+{
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_write_all(fd, text, strlen(text), path, NULL), 0);
+}
+
 static int group_setup(void **state)
 {
     struct error err = ERROR_INIT;
@@ -225,13 +233,13 @@ static void names_made_of_dots_are_names(void **state)
         const char *path;
         bool way_is_fine, path_is_fine;
     } cases[] = {
-        {DIR_ "/a/...", false, false},   {DIR_ "/a/.../", false, false},
-        {DIR_ "/a/.x", false, false},    {DIR_ "/a/..x", false, false},
-        {DIR_ "/a/b/..", false, false},  {DIR_ "/a/..", false, false},
-        {DIR_ "/a/../", false, false},   {DIR_ "/a/./..", false, false},
-        {DIR_ "/a/", true, false},       {DIR_ "/a/.", true, false},
-        {DIR_ "/a/.//./", true, false},  {DIR_ "/deep/..", true, true},
-        {DIR_ "/deep/...", true, true},  {DIR_ "/deep/./..//.", true, true},
+        {DIR_ "/a/...", false, false},  {DIR_ "/a/.../", false, false},
+        {DIR_ "/a/.x", false, false},   {DIR_ "/a/..x", false, false},
+        {DIR_ "/a/b/..", false, false}, {DIR_ "/a/..", false, false},
+        {DIR_ "/a/../", false, false},  {DIR_ "/a/./..", false, false},
+        {DIR_ "/a/", true, false},      {DIR_ "/a/.", true, false},
+        {DIR_ "/a/.//./", true, false}, {DIR_ "/deep/..", true, true},
+        {DIR_ "/deep/...", true, true}, {DIR_ "/deep/./..//.", true, true},
     };
     struct error err = ERROR_INIT;
     (void)state;
@@ -279,10 +287,19 @@ static void a_group_may_write_that_is_the_owner_s_alone(void **state)
     own(DIR_ "/a", DAVE, DAVE);
     refused_for(&(struct trusted_who){DAVE, DAVE}, FILE_, "by group dave");
     /* A member who is trusted anyway. */
-    put("/run/group", "root:x:0:\nalice:x:1001:root\n");
+    change("/run/group", "root:x:0:\nalice:x:1001:root\n");
     own(DIR_ "/a", ALICE, ALICE);
     fine_for(&alice, FILE_);
-    put("/run/group", GROUP);
+    change("/run/group", GROUP);
+    /* Root's group is no better than its members: by its list, and as somebody's first group. */
+    own(DIR_ "/a", 0, 0);
+    change("/run/group", "root:x:0:bob\n");
+    refused_for(&root_only, FILE_, "by group root");
+    change("/run/group", GROUP);
+    change("/run/passwd", PASSWD "mallory:x:1006:0::/:/bin/sh\n");
+    refused_for(&root_only, FILE_, "by group root");
+    change("/run/passwd", PASSWD);
+    fine_for(&root_only, FILE_);
 }
 
 /* version; then tag, permissions, id: the owner, NAMELESS, the group, the mask, others */
