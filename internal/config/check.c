@@ -58,8 +58,7 @@ static int check_program(const struct config_key *key, const char *name, const c
                          const char *const *envp, struct error *err)
 {
     struct program p;
-    const char *path = env_get(envp, "PATH");
-    (void)program_find(name, path ? path : "", cwd, &p);
+    (void)program_find(name, env_get(envp, "PATH"), cwd, NULL, &p);
     if (p.passed[0])
         return error_set(err, ERR_TRUST, 0,
                          "%s: PATH finds \"%s\" at %s, in the repository or through the working "

@@ -107,6 +107,13 @@ static void test_what_the_vmm_becomes(void **state)
         bed_assert_has(r.err.buf, "by user nobody: ");
         bed_assert_clean(&bed);
     }
+    /* What has no name any more is nobody's to judge. */
+    shell("chown root opt; printf '#!/bin/sh\\nexec 3<%s\\nrm %s\\nexec /proc/self/fd/3 \"$@\"\\n' "
+          "$PWD/opt/fc $PWD/opt/fc >wrapper");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "opt/fc (deleted) was removed or replaced while it was starting");
+    bed_assert_clean(&bed);
     shell("rm -r opt wrapper");
 }
 

@@ -36,6 +36,7 @@
 #include "sync/gitindex.h"
 #include "sync/list.h"
 #include "sys/beneath.h"
+#include "sys/file.h"
 
 enum {
     INDEX_MAX = 128 * 1024 * 1024, /* a million files */
@@ -63,21 +64,6 @@ struct git_scan {
 static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
                      const char *prefix, unsigned nesting, struct error *err);
 
-static void cleanup_index(struct gitindex *x)
-{
-    gitindex_free(x);
-}
-
-static void cleanup_patterns(struct gitignore *g)
-{
-    gitignore_free(g);
-}
-
-static void cleanup_repo(struct repo *r)
-{
-    repo_free(r);
-}
-
 /* ---- what is tracked ---- */
 
 static int read_index_file(const struct repo *r, const char *name, struct gitindex *x,
@@ -94,7 +80,7 @@ static int read_index_file(const struct repo *r, const char *name, struct gitind
 /* No index is an index without entries: nothing was ever added. */
 static int read_index(const struct repo *r, struct gitindex *x, struct error *err)
 {
-    _cleanup_(cleanup_index) struct gitindex base = {0};
+    _cleanup_(gitindex_free) struct gitindex base = {0};
     if (read_index_file(r, "index", x, err) < 0)
         return -1;
     if (*x->base) {
@@ -144,7 +130,7 @@ static int add_nested(struct git_scan *g, int parent, const char *base, const ch
                       struct error *err)
 {
     struct scan *s = g->s;
-    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
     _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
                                          path);
     _cleanup_free_ char *prefix = xasprintf("%s/", path);
@@ -296,7 +282,7 @@ static int other_entry(struct git_scan *g, int fd, const struct dirent *e, struc
 static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
                        const struct gitignore *above, bool tracked, int depth, struct error *err)
 {
-    _cleanup_(cleanup_patterns) struct gitignore own = {0};
+    _cleanup_(gitignore_free) struct gitignore own = {0};
     _cleanup_closedir_ DIR *dir = fdopendir(fd);
     if (!dir) {
         error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
@@ -309,12 +295,12 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     own.above = above;
     own.base = path->len ? path->len + 1 : 0;
     g->held += own.bytes;
-    for (struct dirent *e; (e = readdir(dir));)
+    for (struct dirent *e; (e = dir_next(dir));)
         if (scan_stop(g->s, err) < 0 ||
             other_entry(g, dirfd(dir), e, path, own.n ? &own : above, tracked, depth, err) < 0)
             return -1;
     g->held -= own.bytes;
-    return 0;
+    return errno ? error_set(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".") : 0;
 }
 
 /* ---- a repository ---- */
@@ -332,7 +318,7 @@ static int read_exclude(const struct git_scan *g, struct gitignore *out, struct 
 static int scan_parts(struct git_scan *g, struct error *err)
 {
     struct gitignore user = *g->user;
-    _cleanup_(cleanup_patterns) struct gitignore exclude = {0};
+    _cleanup_(gitignore_free) struct gitignore exclude = {0};
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
     user.base = g->prefix_len;
     if (read_index(g->repo, &g->index, err) < 0 || read_exclude(g, &exclude, err) < 0)
@@ -365,7 +351,7 @@ static int scan_repo(struct scan *s, const struct repo *r, const struct gitignor
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err)
 {
-    _cleanup_(cleanup_patterns) struct gitignore user = {0};
+    _cleanup_(gitignore_free) struct gitignore user = {0};
     if (git_user_ignore(s, &user, err) < 0)
         return -1;
     return scan_repo(s, r, &user, "", 0, err);

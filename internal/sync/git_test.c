@@ -289,13 +289,21 @@ static void test_order_of_pattern_files(void **state)
                NULL);
     _cleanup_free_ char *old = xstrdup(getenv("PATH"));
     _cleanup_free_ char *path = xasprintf("%s/bin:%s", dir, old);
+    _cleanup_free_ char *bin = xasprintf("%s/bin", dir);
+    _cleanup_free_ char *line = xasprintf("the program git is not in PATH; %s/git does not count, "
+                                          "because it is in the repository or found through the "
+                                          "working directory",
+                                          bin);
     struct sync_list l = {0};
     struct error err = ERROR_INIT;
     (void)setenv("PATH", path, 1);
+    synckit_assert_listed(
+        dir, ".gitignore\n2\nbin/git\nd/.gitignore\nd/1\nd/2\nd/e/.gitignore\nd/e/1\n");
+    (void)setenv("PATH", bin, 1);
     assert_int_equal(synckit_try(dir, NULL, NULL, NULL, &l, &err), -1);
     (void)setenv("PATH", old, 1);
     assert_int_equal(err.kind, ERR_ENV);
-    assert_non_null(strstr(err.msg, "lies in the tree"));
+    assert_string_equal(err.msg, line);
     synckit_sh(
         dir,
         "test ! -e ../RAN; rm ../.gitconfig ../more; mkdir -p ../git; mv ../mine ../git/ignore",

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
+#include "sys/trusted.h"
 
 #define POINTER     "gitdir: "
 #define POINTER_MAX (PATH_MAX + 64)
@@ -27,11 +28,6 @@ void repo_free(struct repo *r)
     CLOSE_FD(r->git_fd);
     CLOSE_FD(r->common_fd);
     *r = (struct repo)REPO_INIT;
-}
-
-static void cleanup_repo(struct repo *r)
-{
-    repo_free(r);
 }
 
 static char *join(const char *dir, const char *name)
@@ -202,7 +198,7 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
                           const struct repo *around, unsigned depth, struct repo *out,
                           struct error *err)
 {
-    _cleanup_(cleanup_repo) struct repo super = REPO_INIT;
+    _cleanup_(repo_free) struct repo super = REPO_INIT;
     if (!str_has_prefix(text, POINTER))
         return error_set(
             err, ERR_SYNC, 0,
@@ -264,14 +260,14 @@ static int open_dot_git(int top_fd, const char *top, const char *dot_git, const 
 static int open_at(int top_fd, const char *top, const struct repo *around, unsigned depth,
                    struct repo *out, struct error *err)
 {
-    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
     _cleanup_free_ char *dot_git = join(top, ".git");
     struct stat st;
     if (open_dot_git(top_fd, top, dot_git, around, depth, &r, err) < 0)
         return -1;
     if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(err, ERR_SYNC, 0,
-                         "%s is no git repository: it has no readable HEAD; next: git init there, "
+                         "%s is no git repository: it has no HEAD; next: git init there, "
                          "or remove it",
                          r.git_dir);
     r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
@@ -295,15 +291,12 @@ int repo_at(int top_fd, const char *top, const struct repo *around, struct repo 
 static int check_owner(const struct repo *r, int dirfd, struct error *err)
 {
     struct stat git, top, here;
-    const char *sudo = getenv("SUDO_UID");
-    uint64_t from = 0;
+    const struct trusted_who us = trusted_us();
     if (fstatat(r->top_fd, ".git", &git, AT_SYMLINK_NOFOLLOW) < 0 || fstat(r->top_fd, &top) < 0 ||
         fstat(dirfd, &here) < 0)
         return error_set(err, ERR_SYNC, errno, "look at %s/.git", r->top);
     const struct tree_id id = tree_id_of(&top);
-    if (tree_id_is(&id, &here) || git.st_uid == 0 || git.st_uid == geteuid() ||
-        git.st_uid == here.st_uid ||
-        (geteuid() == 0 && sudo && str_to_u64(sudo, &from) == 0 && git.st_uid == from))
+    if (tree_id_is(&id, &here) || git.st_uid == here.st_uid || trusted_owner(&us, git.st_uid))
         return 0;
     _cleanup_free_ char *dot_git = join(r->top, ".git");
     _cleanup_free_ char *dir = tree_name(dirfd);
@@ -315,7 +308,7 @@ static int check_owner(const struct repo *r, int dirfd, struct error *err)
 
 int repo_find(int dirfd, struct repo *out, struct error *err)
 {
-    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
     struct top found;
     *out = (struct repo)REPO_INIT;
     if (find_top(dirfd, &found, err) < 0)

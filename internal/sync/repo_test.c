@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "sync/sync.h"
+#include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
 
 static struct synckit kit;
@@ -263,9 +264,31 @@ static void test_owners(void **state)
     synckit_assert_listed(dir, all);
 }
 
+/* A directory that can't be read to its end is no smaller tree. */
+static void test_half_a_directory(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *plain = synckit_new_dir(&kit, "plain");
+    _cleanup_free_ char *repo = synckit_make(&kit, "half", "touch a b c");
+    const char *const dirs[] = {plain, repo};
+    synckit_sh(plain, "touch a b c", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        struct sync_list l = {0};
+        struct error err = ERROR_INIT;
+        readdir_good = 3;
+        int r = synckit_try(dirs[i], NULL, NULL, NULL, &l, &err);
+        readdir_good = -1;
+        sync_list_free(&l);
+        assert_int_equal(r, -1);
+        assert_int_equal(err.kind, ERR_SYNC);
+        assert_string_equal(err.msg, "list .: Input/output error");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_half_a_directory),
         cmocka_unit_test(test_linked_worktree),
         cmocka_unit_test(test_submodules),
         cmocka_unit_test(test_pointer_to_another_repository),

@@ -241,11 +241,6 @@ static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error 
     return 0;
 }
 
-static void cleanup_repo(struct repo *r)
-{
-    repo_free(r);
-}
-
 /* Hands the finished list over. A listing that had to end was cut short wherever it was. */
 static int finish(struct scan *s, struct sync_list *out, struct error *err)
 {
@@ -268,7 +263,7 @@ int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
                                              .effort = EFFORT_INIT(d)};
-    _cleanup_(cleanup_repo) struct repo repo = REPO_INIT;
+    _cleanup_(repo_free) struct repo repo = REPO_INIT;
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     list.scanned_ns = time_ns(&now);

@@ -42,7 +42,7 @@
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode);
 
 /* mkdir -p below dirfd: an O_PATH descriptor of the directory, or -1 with errno. `made` gets the
- * number of directories that were not there; may be NULL. */
+ * number of directories that were not there; may be NULL. On failure those are removed again. */
 int beneath_mkdirs(int dirfd, const char *path, mode_t mode, unsigned *made);
 /* Removes the last `n` components of the path as long as they are empty. */
 void beneath_rmdirs(int dirfd, const char *path, unsigned n);

@@ -25,8 +25,21 @@ struct walk {
     struct stat root, cwd, tree; /* st_nlink 0: none */
 };
 
-/* The components of `path`, joined anew in `out`. `ups` gets the number of leading "..". */
-static int normalise(const char *path, char out[static PATH_MAX], unsigned *ups)
+/* Whether the path joined so far ends with a link. If so, a ".." after it leads to another place
+ * than the text suggests. */
+static bool ends_with_link(int dirfd, const char *path, unsigned ups)
+{
+    _cleanup_strbuf_ struct strbuf name = STRBUF_INIT;
+    struct stat st;
+    while (ups-- > 0)
+        strbuf_adds(&name, "../");
+    strbuf_adds(&name, path + 1);
+    return fstatat(dirfd, name.buf, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The components of `path`, which is seen from dirfd, joined anew in `out`. `ups` gets the number
+ * of leading "..". -1 with errno: ENAMETOOLONG, or ELOOP for ".." behind the link that `out` is. */
+static int normalise(int dirfd, const char *path, char out[static PATH_MAX], unsigned *ups)
 {
     size_t used = 0;
     *ups = 0;
@@ -34,13 +47,19 @@ static int normalise(const char *path, char out[static PATH_MAX], unsigned *ups)
     while (*path) {
         size_t len = strcspn(path, "/");
         if (len == 2 && memcmp(path, "..", 2) == 0) {
+            if (used && ends_with_link(dirfd, out, *ups)) {
+                errno = ELOOP;
+                return -1;
+            }
             *ups += used == 0;
             while (used > 0 && out[--used] != '/')
                 ;
             out[used] = '\0';
         } else if (len && !(len == 1 && *path == '.')) {
-            if (str_format(out + used, PATH_MAX - used, "/%.*s", (int)len, path) < 0)
+            if (str_format(out + used, PATH_MAX - used, "/%.*s", (int)len, path) < 0) {
+                errno = ENAMETOOLONG;
                 return -1;
+            }
             used += len + 1;
         }
         path += len;
@@ -103,6 +122,13 @@ static bool is_below_tree(const struct walk *w)
     return true;
 }
 
+static int refuse_up(const struct walk *w, struct error *err)
+{
+    return error_set(err, ERR_USAGE, 0,
+                     "%s %s: \"..\" follows the symbolic link %s; next: name the real path",
+                     w->b->what, w->b->typed, w->path + w->relative);
+}
+
 /* Begins, or begins again, at the directory `fd`, of which it becomes the owner. Only the kernel is
  * asked what lies above: another directory may have that name by now. */
 static int start(struct walk *w, int fd, const char *path, struct error *err)
@@ -113,9 +139,9 @@ static int start(struct walk *w, int fd, const char *path, struct error *err)
     w->done = 0;
     if (fd < 0)
         return fail(w, errno, err);
-    if (normalise(path, w->path, &ups) < 0)
-        return fail(w, ENAMETOOLONG, err);
     w->relative = *path != '/';
+    if (normalise(fd, path, w->path, &ups) < 0)
+        return errno == ELOOP ? refuse_up(w, err) : fail(w, errno, err);
     if (!w->relative || (!ups && w->links))
         return 0;
     while (ups-- > 0)
@@ -277,8 +303,9 @@ int beneath_failed(const struct beneath *b, int sys, struct error *err)
     size_t link = sys == ELOOP || sys == ENOTDIR || sys == EXDEV ? find_link(b) : 0;
     if (link)
         return error_set(err, ERR_USAGE, 0,
-                         "%s %s: %.*s is a symbolic link in the working tree, and such a link may "
-                         "lead anywhere; next: name the real path",
-                         b->what, b->typed, (int)link, b->rest);
+                         "%s %s: %.*s is a symbolic link%s, and such a link may lead anywhere; "
+                         "next: name the real path",
+                         b->what, b->typed, (int)link, b->rest,
+                         b->in_tree ? " in the working tree" : "");
     return error_set(err, ERR_IO, sys, "%s: open %s", b->what, b->typed);
 }

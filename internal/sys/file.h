@@ -6,6 +6,7 @@
 #ifndef CRABBOX_SYS_FILE_H
 #define CRABBOX_SYS_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -36,6 +37,13 @@ int dir_make_all(const char *path, mode_t mode, struct error *err);
 /* Opens a directory and checks that it is owned by us and closed to others (mode 0700 set
  * where we just made it). Returns a descriptor. */
 int dir_open_private(const char *path, struct error *err);
+
+/* A second description of the directory, so that reading it moves nobody's offset. NULL with errno.
+ */
+DIR *dir_reopen(int dirfd);
+/* The next entry, "." and ".." too; NULL at the end with errno 0, and with its errno where the
+ * directory can't be read on: what was read then is not all of it. */
+struct dirent *dir_next(DIR *d);
 
 /* Removes `name` below dirfd with all its content; never follows a symlink, never crosses to
  * another filesystem. Absent is a success. */

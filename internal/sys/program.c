@@ -82,7 +82,8 @@ static bool leads_through(const char *file, const char *root)
     return !realpath(file, real) || is_below(real, root);
 }
 
-bool program_find(const char *name, const char *path, const char *cwd, struct program *out)
+bool program_find(const char *name, const char *path, const char *cwd, const char *tree,
+                  struct program *out)
 {
     char root[PATH_MAX], file[PATH_MAX];
     out->path[0] = out->passed[0] = '\0';
@@ -93,7 +94,7 @@ bool program_find(const char *name, const char *path, const char *cwd, struct pr
     for (char *rest = copy, *dir; *name && (dir = strsep(&rest, ":"));) {
         if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0 || !is_program(file))
             continue;
-        if (*file == '/' && !leads_through(file, root))
+        if (*file == '/' && !leads_through(file, root) && !(tree && leads_through(file, tree)))
             return str_copy(out->path, sizeof out->path, file) == 0;
         if (!out->passed[0])
             (void)str_copy(out->passed, sizeof out->passed, file);
@@ -101,7 +102,8 @@ bool program_find(const char *name, const char *path, const char *cwd, struct pr
     return false;
 }
 
-int program_locate(const char *name, const char *what, char out[static PATH_MAX], struct error *err)
+int program_locate(const char *name, const char *what, const char *tree, char out[static PATH_MAX],
+                   struct error *err)
 {
     struct program p;
     _cleanup_free_ char *cwd = get_current_dir_name();
@@ -110,7 +112,7 @@ int program_locate(const char *name, const char *what, char out[static PATH_MAX]
             err, ERR_TRUST, 0,
             "the %s %s is relative to the working directory; next: give its absolute path", what,
             name);
-    if (!program_find(name, getenv("PATH"), cwd ? cwd : "/", &p) && !p.path[0]) {
+    if (!program_find(name, getenv("PATH"), cwd ? cwd : "/", tree, &p) && !p.path[0]) {
         if (p.passed[0])
             return error_set(err, ERR_ENV, 0,
                              "the %s %s is not in PATH; %s does not count, because it is in the "

@@ -17,6 +17,8 @@
 #include "base/error.h"
 
 #define PROGRAM_PATH "/usr/sbin:/usr/bin:/sbin:/bin" /* if there is no PATH */
+/* The same with what the host's administrator has added; for plugins. */
+#define PROGRAM_PATH_LOCAL "/usr/local/sbin:/usr/local/bin:" PROGRAM_PATH
 
 struct program {
     char path[PATH_MAX];   /* "" where there is none; a name with a slash as it is */
@@ -24,12 +26,14 @@ struct program {
 };
 
 /* False where there is no such program. `path` is a value of PATH, NULL for PROGRAM_PATH. A name
- * with a slash is not looked for. */
-bool program_find(const char *name, const char *path, const char *cwd, struct program *out);
+ * with a slash is not looked for. `tree` as below. */
+bool program_find(const char *name, const char *path, const char *cwd, const char *tree,
+                  struct program *out);
 
-/* By this process's own PATH and working directory; `what` as in trusted.h. ERR_ENV where there is
+/* By this process's own PATH and working directory; `what` as in trusted.h. What leads through the
+ * directory `tree` (its real path; may be NULL) is passed over as well. ERR_ENV where there is
  * none, ERR_TRUST where another user could replace it. */
-int program_locate(const char *name, const char *what, char out[static PATH_MAX],
+int program_locate(const char *name, const char *what, const char *tree, char out[static PATH_MAX],
                    struct error *err);
 
 #endif

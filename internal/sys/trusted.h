@@ -8,9 +8,9 @@
  * Root, the effective user and the user who called sudo are trusted. Everything on the way has to
  * be owned by one of them and writable by no one else. A sticky directory (/tmp) may be writable if
  * it is on the way, not at its end, because users can't replace each other's files there. A group
- * may have write access if it is root's, or the owner's own with no other member. Links are
- * followed step by step: the directory that holds a link counts as much as the one that it leads
- * to.
+ * may have write access if it is root's, or the owner's own with no other member; members that a
+ * directory service (LDAP) does not enumerate are not seen. Links are followed step by step: the
+ * directory that holds a link counts as much as the one that it leads to.
  *
  * In a user namespace that does not map the host's root, root's files look like those of any
  * unmapped user. They can't be told apart, so they are refused.
