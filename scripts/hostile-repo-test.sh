@@ -117,8 +117,8 @@ hostile floor "counts only in the system's file" <<<'floor: {locked: [vmm]}'
 hostile escape 'byte 0x1b' <<<$'vmm: \e[2J'
 hostile overwritten 'a carriage return' <<<$'firecracker: {cpus: 2}\r# nothing to see'
 
-# Half of it harmless: nothing of the file is applied.
-hostile half 'nothing of the file was applied' <<<$'firecracker:\n  cpus: 3\n  binary: /bin/true'
+# Half of it harmless: nothing in the file is applied.
+hostile half 'nothing in the file was applied' <<<$'firecracker:\n  cpus: 3\n  binary: /bin/true'
 
 for target in "$work/secret" /etc/shadow /dev/zero /nowhere; do
     rm -f "$config"

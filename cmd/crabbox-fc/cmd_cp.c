@@ -26,8 +26,8 @@ static int print(struct invocation *in, const struct ops_copied *c, struct error
         log_warn("%zu links or special files were left out, first %s", c->n_skipped,
                  c->first_skipped);
     if (c->n_obeyed)
-        log_warn("%zu names that programs of this host would obey were left out, first %s; next: "
-                 "copy one by its own name if you want it",
+        log_warn("%zu names that programs on this host would obey were left out, first %s; next: "
+                 "copy one by its own name to get it",
                  c->n_obeyed, c->first_obeyed);
     if (!in->opt.json) {
         log_info("copied %zu files, %lld bytes in %lldms", c->n_files, (long long)c->bytes,

@@ -18,7 +18,7 @@ static int show(const struct options *o, int dirfd, const char *name, struct err
         return -1;
     off_t begin = logcap_begin(fd);
     if (begin > 0 && lseek(fd, begin, SEEK_SET) == begin &&
-        out_line(err, "[at least %lld bytes were dropped: a log keeps its end only]",
+        out_line(err, "[at least %lld bytes were dropped: a log keeps only its end]",
                  (long long)begin) < 0)
         return -1;
     return out_file(fd, o->raw, err);

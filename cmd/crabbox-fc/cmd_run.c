@@ -176,11 +176,11 @@ static int check_tree(const struct options *o, int fd, struct error *err)
          (!is_dir_at(fd, home) || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)))
         return 0;
     return error_set(err, ERR_USAGE, 0,
-                     "this directory is no working tree but %s, and all of it would be copied; "
+                     "this directory is not a working tree but %s, and all of it would be copied; "
                      "next: cd into a working tree, or --no-sync, or --dir . if you mean it",
                      is_dir_at(fd, "/")    ? "the whole host"
                      : is_dir_at(fd, home) ? "your home directory"
-                                           : "one that is or holds your home directory");
+                                           : "one that is or contains your home directory");
 }
 
 static int take_stop_after(const char *text, enum ops_stop_after *out, struct error *err)

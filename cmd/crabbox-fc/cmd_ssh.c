@@ -35,7 +35,7 @@ int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const cha
         const char **in;
         char **out;
     } u = {.in = argv};
-    if (program_locate("ssh", "SSH client", ssh, err) < 0)
+    if (program_locate("ssh", "SSH client", NULL, ssh, err) < 0)
         return err->kind == ERR_ENV ? error_append(err, INSTALL_SSH) : -1;
     /* Stays open in ssh, so the lease is in use as long as the session. */
     int use_fd = ops_use(&in->ops, s->id, err);

@@ -123,8 +123,8 @@ int out_file(int fd, bool raw, struct error *err)
             return -1;
     }
     if (n < 0)
-        return error_set(err, ERR_IO, errno, "read log");
+        return error_set(err, ERR_IO, errno, "read the file to print");
     strbuf_reset(&lines);
     text_stream_end(&s, &lines);
-    return put(lines.buf, lines.len, err);
+    return put(lines.buf, lines.len, err) < 0 ? -1 : finish(err);
 }

@@ -122,7 +122,7 @@ static const struct option_spec tunnel_options[] = {
 static const struct option_spec logs_options[] = {
     LEASE_ID,
     FLAG("console", 0, console, "the guest's console only, without headings"),
-    FLAG("raw", 0, raw, "every byte as it was written, also what a terminal would obey"),
+    FLAG("raw", 0, raw, "every byte as it was written, including what a terminal would act on"),
     COMMON,
 };
 static const struct option_spec cleanup_options[] = {
@@ -161,11 +161,12 @@ const struct verb verbs[] = {
          "made for the run goes away\nwith it.\n\nOf our variables only those of run.allowEnv go "
          "along (default: CI and NODE_OPTIONS), and what --env\nand --env-file name. Values travel "
          "over SSH into a file that only the guest's user can read; no\nargument vector and no log "
-         "shows them. A bare NAME in a file of the working tree counts only where\nrun.allowEnv "
-         "has it.\n\nWhat --download, --artifact-glob and --junit name comes back, also "
-         "after a failure; paths of the\nguest are relative to the work directory, and links in it "
-         "are not followed. Names that programs of this\nhost would obey, as .git, come only where "
-         "you name them. No link of the working tree is followed for a\npath here.\n\nWith -t "
+         "shows them. A bare NAME in a file in the working tree counts only if\nrun.allowEnv "
+         "or an --env has it.\n\nWhat --download, --artifact-glob and --junit name comes back even "
+         "after a failure; paths in the\nguest are relative to the work directory, and links in it "
+         "are not followed. Names that programs on this\nhost would obey, such as .git, come back "
+         "only if you name them. In paths on this host, no link in the\nworking tree is "
+         "followed.\n\nWith -t "
          "every "
          "key goes to the guest, Ctrl-C too; at the start of a line ~. ends the command "
          "and\nleaves, "
@@ -247,9 +248,10 @@ const struct verb verbs[] = {
      .details =
          "A directory that exists takes the source under its own name; else the "
          "destination is the new name.\nPaths of the guest are relative to the home "
-         "directory. Out of the guest only "
-         "files and directories\ncome, nothing is written outside the destination, and names that "
-         "programs of this host would obey, as\n.git, come only where you name them.",
+         "directory. Only files and "
+         "directories are copied\nout of the guest, nothing is written outside the destination, "
+         "and names that programs on this host\nwould obey, such as .git, are copied only if you "
+         "name them.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
                  "crabbox-fc cp -q tools demo:/tmp/tools",
      .options = cp_options,
@@ -279,9 +281,10 @@ const struct verb verbs[] = {
      .args = "[OPTION]... LEASE",
      .summary = "show the guest's console and the VMM's log",
      .details =
-         "Also of a lease that failed to start: its logs are kept. What a terminal would obey is "
-         "written\n"
-         "as an escape (\\x1b), also into a pipe or a file; --raw leaves every byte as it is.",
+         "Works for a lease that failed to start, too: its logs are kept. What a terminal would "
+         "act on "
+         "is\nwritten as an escape (\\x1b), even into a pipe or a file; --raw leaves every byte as "
+         "it is.",
      .examples = "crabbox-fc logs demo\ncrabbox-fc logs --console demo",
      .options = logs_options,
      .max_args = 1,

@@ -1,21 +1,21 @@
 /* text.h: text that is not ours, on its way to a person.
  *
  * Names of files, words of a guest, of a repository, of a program or of a record may hold anything:
- * sequences that drive a terminal, characters that turn a line around or can't be seen, new lines
- * with a message that we never wrote. All of it goes through here before it is printed or put into
- * a message; nothing else in this project cleans text (make lint looks).
+ * sequences that drive a terminal, characters that reverse a line or can't be seen, new lines with
+ * a message that we never wrote. All of it goes through here before it is printed or put into a
+ * message; nothing else in this project cleans text (make lint checks that).
  *
- * What stays: every visible character of valid UTF-8, emoji with what joins and varies them.
- * What is written as an escape, as bash's $'...' reads it:
+ * What stays: every visible character of valid UTF-8, emoji with their joiners and variation
+ * selectors. What is written as an escape, as bash's $'...' reads it:
  *
  *     \n \t \r            in a single line
  *     \x1b                other control characters, and each byte that is no valid UTF-8
- *     \u202e \U000e0041   C1 controls (U+0080 to U+009F), what reorders, parts or hides text,
- *                         noncharacters
+ *     \u202e \U000e0041   C1 controls (U+0080 to U+009F), characters that reorder, break or hide
+ * text, noncharacters
  *
  * A backslash stays as it is, so that what has been cleaned can be cleaned again: messages pass
- * here at their source and once more where they are printed. Whoever needs to know whether a name
- * holds an escape or only looks like one asks for --json.
+ * here at their source and once more where they are printed. To find out whether a name contains an
+ * escape or only looks like it, use --json.
  *
  * Results are always valid UTF-8. Nothing here fails.
  */
@@ -34,7 +34,7 @@
 /* Appends `s` as (part of) one line. */
 void text_add(struct strbuf *out, const char *s);
 
-/* The same into a buffer; what does not fit is cut between characters, and "..." says so. */
+/* The same into a buffer; text that does not fit is cut between characters and ends with "...". */
 void text_copy(char *dst, size_t size, const char *src);
 
 /* vsnprintf() and then text_copy(), into at most 4 KiB. */

@@ -275,15 +275,18 @@ static void need(const char *dir, const char *name, struct strbuf *all, struct s
     ++*n;
 }
 
-char *cni_plugins_path(void)
+char *cni_plugins_path(struct error *err)
 {
-    static const char *const dirs[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
-                                       "/usr/bin",        "/sbin",          "/bin"};
-    struct strbuf path = STRBUF_INIT;
-    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
-        if (trusted_path(NULL, dirs[i], "directory of programs", NULL) == 0)
-            strbuf_addf(&path, "%s%s", path.len ? ":" : "", dirs[i]);
-    return strbuf_detach(&path);
+    _cleanup_free_ char *dirs = xstrdup(PROGRAM_PATH_LOCAL);
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    struct error why = ERROR_INIT;
+    for (char *rest = dirs, *dir; (dir = strsep(&rest, ":"));)
+        if (trusted_path(NULL, dir, "directory of programs", &why) == 0)
+            strbuf_addf(&path, "%s%s", path.len ? ":" : "", dir);
+    if (path.len)
+        return strbuf_detach(&path);
+    (void)error_set(err, ERR_TRUST, 0, "%s", why.msg);
+    return NULL;
 }
 
 /* Plugins that call iptables, always or where they are to masquerade. */
@@ -298,8 +301,8 @@ static bool wants_iptables(const cJSON *plugin)
 static bool have_iptables(void)
 {
     struct program p;
-    _cleanup_free_ char *path = cni_plugins_path();
-    return program_find("iptables", path, "/", &p);
+    _cleanup_free_ char *path = cni_plugins_path(NULL);
+    return path && program_find("iptables", path, "/", NULL, &p);
 }
 
 static int program_trusted(const char *dir, const char *name, struct error *err)

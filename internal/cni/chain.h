@@ -52,8 +52,9 @@ size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct 
 int cni_chain_trusted(const struct cni_chain *c, struct error *err);
 
 /* Where plugins find iptables and the like (caller frees): the system's directories of programs,
- * without any in which somebody else may put some. */
-char *cni_plugins_path(void);
+ * without any that another user can write to. NULL with ERR_TRUST if none is left, because an empty
+ * PATH would mean the working directory. */
+char *cni_plugins_path(struct error *err);
 
 size_t cni_chain_len(const struct cni_chain *c);
 const char *cni_chain_type(const struct cni_chain *c, size_t i);

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sys/file.h"
@@ -145,13 +147,37 @@ static void test_programs_that_are_missing_are_named(void **state)
     assert_string_equal(missing.buf, "gone, closed");
 }
 
+/* Here no directory is root's any more. An empty PATH would be the working directory. */
+static void test_without_a_directory_of_programs_there_is_no_path(void **state)
+{
+    int status = -1;
+    (void)state;
+    _cleanup_free_ char *path = cni_plugins_path(NULL);
+    assert_non_null(path);
+    assert_true(*path == '/');
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct error err = ERROR_INIT;
+        if (unshare(CLONE_NEWUSER) < 0)
+            _exit(2);
+        _exit(cni_plugins_path(&err) == NULL && err.kind == ERR_TRUST && *err.msg ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_a_list_is_found_by_its_name),       T(test_a_link_to_a_list_is_followed),
-        T(test_two_lists_of_one_name_are_refused), T(test_what_can_not_be_read_is_not_passed_over),
-        T(test_plugins_from_a_folder_are_refused), T(test_programs_that_are_missing_are_named),
+        T(test_a_list_is_found_by_its_name),
+        T(test_a_link_to_a_list_is_followed),
+        T(test_two_lists_of_one_name_are_refused),
+        T(test_what_can_not_be_read_is_not_passed_over),
+        T(test_plugins_from_a_folder_are_refused),
+        T(test_programs_that_are_missing_are_named),
+        T(test_without_a_directory_of_programs_there_is_no_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

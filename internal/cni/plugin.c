@@ -46,10 +46,13 @@ static int memory_file(const char *text, struct error *err)
     return TAKE_FD(fd);
 }
 
-static void fill_env(char *env[ENV_MAX], const struct cni_job *job, const char *verb)
+static int fill_env(char *env[ENV_MAX], const struct cni_job *job, const char *verb,
+                    struct error *err)
 {
     size_t n = 0;
-    _cleanup_free_ char *path = cni_plugins_path();
+    _cleanup_free_ char *path = cni_plugins_path(err);
+    if (!path)
+        return -1;
     env[n++] = xasprintf("CNI_COMMAND=%s", verb);
     env[n++] = xasprintf("CNI_CONTAINERID=%s", job->id);
     /* By our descriptor: the namespace has no name. */
@@ -60,6 +63,7 @@ static void fill_env(char *env[ENV_MAX], const struct cni_job *job, const char *
     env[n++] = xasprintf("CNI_PATH=%s", job->chain->bin_dir);
     env[n++] = xasprintf("PATH=%s", path);
     env[n] = NULL;
+    return 0;
 }
 
 static void free_env(char *(*env)[ENV_MAX])
@@ -128,9 +132,9 @@ static int run(const struct cni_job *job, const char *verb, size_t i, const char
     const char *const argv[] = {path, NULL};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct exit_status st;
-    if (in < 0 || errors < 0 || cni_chain_trusted(job->chain, err) < 0)
+    if (in < 0 || errors < 0 || cni_chain_trusted(job->chain, err) < 0 ||
+        fill_env(env, job, verb, err) < 0)
         return -1;
-    fill_env(env, job, verb);
     spec.argv = argv;
     spec.envp = (const char *const *)env;
     spec.cwd_fd = root;

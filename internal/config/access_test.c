@@ -233,7 +233,11 @@ static void test_path_relative(void **state)
     assert_int_equal(chdir(d->cwd), 0);
     free(d->env[1]);
     d->env[1] = xstrdup("PATH=:/nonexistent");
-    enum err_kind kind = config_dir_refused(d, "by way of the working directory");
+    enum err_kind kind = config_dir_refused(d, "through the working directory");
+    /* Without PATH the system's directories are meant, not the working directory. */
+    free(d->env[1]);
+    d->env[1] = xstrdup("NO_PATH=");
+    config_dir_expect_cpus(d, 4);
     assert_int_equal(chdir(before), 0);
     assert_int_equal(kind, ERR_TRUST);
 }

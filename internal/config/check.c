@@ -58,11 +58,10 @@ static int check_program(const struct config_key *key, const char *name, const c
                          const char *const *envp, struct error *err)
 {
     struct program p;
-    const char *path = env_get(envp, "PATH");
-    (void)program_find(name, path ? path : "", cwd, &p);
+    (void)program_find(name, env_get(envp, "PATH"), cwd, NULL, &p);
     if (p.passed[0])
         return error_set(err, ERR_TRUST, 0,
-                         "%s: PATH finds \"%s\" as %s, in the repository or by way of the working "
+                         "%s: PATH finds \"%s\" at %s, in the repository or through the working "
                          "directory; set %s to an absolute path elsewhere",
                          key->name, SHOWN(name), SHOWN(p.passed), key->name);
     return 0;

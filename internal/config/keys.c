@@ -43,8 +43,7 @@ const struct config_key config_keys[] = {
      .costs = true, .fallback = "4096", AT(firecracker.memory_mib), .help = "memory of the guest"},
     {CRABBOX("diskMiB", "DISK_MIB", "disk-mib"), .type = CFG_MIB, .min = 64, .max = 1 << 24,
      .costs = true, .fallback = "16384", AT(firecracker.disk_mib),
-     .help =
-         "size of the guest's disk; sparse, but a lease is made only where all of it would fit"},
+     .help = "size of the guest's disk; sparse, but a lease is made only if all of it fits"},
     {CRABBOX("network", "NETWORK", "network"), .type = CFG_ENUM, .choices = "nat|cni", .host = true,
      .fallback = "cni", AT(firecracker.network),
      .help =
@@ -99,8 +98,8 @@ const struct config_key config_keys[] = {
      .help = "the same for the program that qemu.binary or firecracker.binary names"},
     {OURS("disk.overcommit", "DISK_OVERCOMMIT", "disk-overcommit"), .type = CFG_BOOL, .host = true,
      .fallback = "false", AT(disk.overcommit),
-     .help = "make leases also where their guests may together write more than the disk can take; "
-             "once it is full, all of them fail"},
+     .help = "make leases even if their guests together may write more than the disk can hold; "
+             "once it is full, they all fail"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .host = true, .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,

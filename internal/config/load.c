@@ -160,8 +160,8 @@ static void why_untrusted(const struct config_priv *p, const struct config_entry
     strbuf_addf(out, " (%s)", SHOWN(slot->origin));
 }
 
-/* What a repository may say: everything if this exact content was trusted, else only what harms
- * nobody; and nothing at all if the file is somebody else's. */
+/* What a repository may set: everything if this exact content was trusted, otherwise only what is
+ * harmless, and nothing at all if the file is another user's. */
 static int check_repo_trust(const struct config_args *args, const struct config_priv *p,
                             const struct source_file *file, const struct config_doc *doc,
                             struct config_file *entry, struct error *err)
@@ -179,13 +179,13 @@ static int check_repo_trust(const struct config_args *args, const struct config_
         strbuf_add_shell_quoted(&quoted, SHOWN(entry->path));
     if (!bad)
         return error_set(err, ERR_TRUST, 0,
-                         "%s belongs to another user or can be written by anybody; nothing of it "
+                         "%s belongs to another user or can be written by anybody; nothing in it "
                          "was applied. Read it, then run: crabbox-fc trust add %s",
                          SHOWN(entry->path), quoted.buf);
     _cleanup_strbuf_ struct strbuf why = STRBUF_INIT;
     why_untrusted(p, bad, &why);
     return error_set(err, ERR_TRUST, 0,
-                     "%s:%zu:%zu: %s; nothing of the file was applied. %s, then run: crabbox-fc "
+                     "%s:%zu:%zu: %s; nothing in the file was applied. %s, then run: crabbox-fc "
                      "trust add %s",
                      SHOWN(entry->path), bad->line, bad->column, why.buf,
                      config_key_is_number(bad->key)

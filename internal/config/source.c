@@ -193,7 +193,7 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
     if (!str_eq(real, path) && source_leads_into(real, repo_root) && !is_below(path, repo_root))
         return error_set(err, ERR_TRUST, 0,
                          "%s leads into the repository %s, whose content anybody may have written; "
-                         "replace the link by a copy",
+                         "replace the link with a copy",
                          SHOWN(path), SHOWN(repo_root));
     /* The way as it is written too: a link on it that others could exchange leads wherever they
      * like, to another file of ours for example. */

@@ -25,7 +25,7 @@
 
 struct source_file {
     bool found;
-    bool foreign; /* owned by somebody else, or writable by anybody */
+    bool foreign; /* owned by another user, or writable by anybody */
     char sha256[SHA256_HEX_SIZE];
     struct strbuf text;
 };

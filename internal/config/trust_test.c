@@ -57,7 +57,7 @@ static void test_hostile_files(void **state)
         assert_int_equal(config_dir_refused(d, rows[i].says), rows[i].kind);
     }
     config_dir_write(d, REPO_FILE, rows[0].text);
-    (void)config_dir_refused(d, "nothing of the file was applied");
+    (void)config_dir_refused(d, "nothing in the file was applied");
     (void)config_dir_refused(d, "crabbox-fc trust add '");
 }
 

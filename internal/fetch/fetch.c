@@ -218,7 +218,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     strbuf_add_shell_quoted(&command, base.buf);
     strbuf_adds(&command, "; fi");
     struct fetch_rules own = *rules;
-    /* Who asks for a .git by name gets it whole, but no further one that lies in it. */
+    /* A .git that is asked for by name is fetched whole, but without any other one below it. */
     own.is_store = name_is_store(base.buf, base.len) ||
                    name_is_store(rules->name, strlen(rules->name));
     if (transfer(c, command.buf, &own, d, res, err) < 0)

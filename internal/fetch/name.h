@@ -18,7 +18,7 @@ enum name_verdict name_clean(const char *name, char *out, size_t size);
 
 /* Whether tools of the host obey a file or directory of this name (one component of `len` bytes)
  * without being asked to, wherever it lies: the table is in obeyed.c. Also in other spellings that
- * some filesystem takes for the same name. */
+ * some filesystem treats as the same name. */
 bool name_obeyed(const char *component, size_t len);
 /* Whether any component of a path is such a name; HEAD only with `head_too`. */
 bool name_has_obeyed(const char *path, bool head_too);

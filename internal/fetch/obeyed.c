@@ -1,8 +1,8 @@
 /* obeyed.c: names that a guest must not plant: configuration that tools of the host obey without
- * being asked to, by standing in a directory, listing it, or opening any file in it. Left out are
- * files that are obeyed only where somebody builds or runs what came (Makefile, .npmrc, .cargo):
- * who does that runs the guest's code anyway. Also left out are .gitattributes and .gitmodules:
- * they start nothing by themselves.
+ * being asked, once someone enters a directory, lists it, or opens any file in it. Files that take
+ * effect only when someone builds or runs what was fetched (Makefile, .npmrc, .cargo) are not in
+ * the table, because that runs the guest's code anyway. Neither are .gitattributes and .gitmodules,
+ * which start nothing by themselves.
  */
 #include <limits.h>
 #include <string.h>
@@ -69,7 +69,7 @@ static const struct {
     {".pdbrc", "pdb"},
 };
 
-/* Characters that a filesystem without case takes for others, as ext4's casefold does. */
+/* Characters that a case-insensitive filesystem treats as others, as ext4's casefold does. */
 static const struct {
     uint32_t cp;
     const char *is;
@@ -93,8 +93,8 @@ static void fold_one(uint32_t cp, const char *s, size_t len, char out[static 5])
             (void)str_copy(out, 5, folded_to[i].is);
 }
 
-/* The name as a filesystem may see it that knows no case, passes over what is invisible, ends a
- * name at ":" (NTFS streams) and takes dots and blanks off its end. */
+/* The name as seen by a filesystem that ignores case and invisible characters, ends a name at ":"
+ * (NTFS streams) and strips dots and blanks from its end. */
 static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
 {
     size_t n = 0;

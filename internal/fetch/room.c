@@ -34,14 +34,14 @@ int room_check(int dirfd, int64_t bytes, const char *what, struct error *err)
     if (fs.f_blocks && bytes > bytes_left - bytes_kept)
         return error_set(
             err, ERR_IO, 0,
-            "%s does not fit: it needs %.1f MiB, %.1f MiB are free there and %.1f MiB of them "
-            "stay free; next: make room, or name a directory on another filesystem",
+            "%s does not fit: it needs %.1f MiB, %.1f MiB are free, and %.1f MiB must stay free; "
+            "next: make room, or name a directory on another filesystem",
             shown, mib(bytes), mib(bytes_left), mib(bytes_kept));
     /* Filesystems without a fixed number of inodes have 0 of them. */
     if (fs.f_files && inodes_left - inodes_kept < 1)
         return error_set(
             err, ERR_IO, 0,
-            "%s does not fit: it needs an inode, %lld are free there and %lld of them stay free; "
+            "%s does not fit: it needs an inode, %lld are free, and %lld must stay free; "
             "next: make room, or name a directory on another filesystem",
             shown, (long long)inodes_left, (long long)inodes_kept);
     return 0;

@@ -59,7 +59,7 @@ static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
     }
     u->of_header = u->in_content ? 0 : u->of_header + (size_t)n;
     if (u->of_header > HEADER_MAX) {
-        archive_set_error(a, EFBIG, "more than %d MiB before a file", HEADER_MAX >> 20);
+        archive_set_error(a, EFBIG, "more than %d MiB of headers before a file", HEADER_MAX >> 20);
         return -1;
     }
     *out = u->buf;
@@ -130,7 +130,8 @@ static int open_parent(struct unpack *u, const char *path, const char **base, st
     *base = slash ? slash + 1 : path;
     _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, dir, 0777, &made);
     if (fd < 0)
-        return error_set(err, ERR_IO, errno, "make the way to %s (no symlink is followed)", path);
+        return error_set(err, ERR_IO, errno,
+                         "make the directories above %s (no symlink is followed)", path);
     return count_made(u, made, err) < 0 ? -1 : TAKE_FD(fd);
 }
 

@@ -296,20 +296,10 @@ static int by_creation(const void *a, const void *b)
     return strcmp(x->id, y->id);
 }
 
-/* Opens a second description of a directory, so that reading it moves nobody's offset. */
-static DIR *reopen_dir(int dirfd)
-{
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d && fd >= 0)
-        (void)close(fd);
-    return d;
-}
-
 int store_list(struct store *s, struct lease_entry **out, size_t *n, struct error *err)
 {
-    _cleanup_closedir_ DIR *d = reopen_dir(s->leases_fd);
-    struct lease_entry *all = NULL;
+    _cleanup_closedir_ DIR *d = dir_reopen(s->leases_fd);
+    _cleanup_free_ struct lease_entry *all = NULL;
     size_t count = 0, room = 0;
     *out = NULL;
     *n = 0;
@@ -317,7 +307,7 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
         return 0;
     if (!d)
         return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
-    for (struct dirent *de; (de = readdir(d));) {
+    for (struct dirent *de; (de = dir_next(d));) {
         if (de->d_name[0] == '.')
             continue;
         if (count == room) {
@@ -331,9 +321,11 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
             continue;
         count++;
     }
+    if (errno)
+        return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
     if (count)
         qsort(all, count, sizeof *all, by_creation);
-    *out = all;
+    *out = TAKE_PTR(all);
     *n = count;
     return 0;
 }
@@ -512,18 +504,18 @@ static bool is_stale_claim(struct store *s, const char *slug)
 
 static int sweep_slugs(struct store *s, bool dry_run, struct error *err)
 {
-    _cleanup_closedir_ DIR *d = reopen_dir(s->slugs_fd);
+    _cleanup_closedir_ DIR *d = dir_reopen(s->slugs_fd);
     int count = 0;
     if (!d)
         return error_set(err, ERR_IO, errno, "read %s/slugs", s->path);
-    for (struct dirent *de; (de = readdir(d));) {
+    for (struct dirent *de; (de = dir_next(d));) {
         if (de->d_name[0] == '.' || !is_stale_claim(s, de->d_name))
             continue;
         count++;
         if (!dry_run && file_unlink(s->slugs_fd, de->d_name, err) < 0)
             return -1;
     }
-    return count;
+    return errno ? error_set(err, ERR_IO, errno, "read %s/slugs", s->path) : count;
 }
 
 int store_sweep(struct store *s, bool dry_run, struct error *err)
@@ -534,17 +526,19 @@ int store_sweep(struct store *s, bool dry_run, struct error *err)
     _cleanup_close_ int guard = lock_wait(s->fd, LOCK, true, &deadline, err);
     if (guard < 0)
         return -1;
-    _cleanup_closedir_ DIR *d = reopen_dir(s->leases_fd);
+    _cleanup_closedir_ DIR *d = dir_reopen(s->leases_fd);
     int count = 0;
     if (!d)
         return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
-    for (struct dirent *de; (de = readdir(d));) {
+    for (struct dirent *de; (de = dir_next(d));) {
         if (!is_rubbish(s, de->d_name))
             continue;
         count++;
         if (!dry_run && dir_remove_tree(s->leases_fd, de->d_name, err) < 0)
             return -1;
     }
+    if (errno)
+        return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
     int slugs = sweep_slugs(s, dry_run, err);
     return slugs < 0 ? -1 : count + slugs;
 }

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "lease/store.h"
 #include "sys/file.h"
+#include "testutil/badreaddir.h"
 #include "vmm/logcap.h"
 
 static const char *const names[] = {"slug", "net", "vmm"};
@@ -317,6 +318,31 @@ static void slugs_are_normalised(void **state)
     assert_int_equal(strlen(out), 41);
 }
 
+/* What can't be read to its end is no shorter list. */
+static void half_a_directory_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    struct lease_entry *all = NULL;
+    size_t n = 1;
+    int list[4], sweep[4];
+    for (int i = 0; i < 4; i++) {
+        readdir_good = i;
+        list[i] = store_list(&f->store, &all, &n, &e);
+        readdir_good = i;
+        sweep[i] = store_sweep(&f->store, true, &e);
+    }
+    readdir_good = -1;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(list[i], i < 3 ? -1 : 0);
+        assert_int_equal(sweep[i], -1);
+    }
+    assert_int_equal(n, 0);
+    assert_int_equal(e.kind, ERR_IO);
+    assert_non_null(strstr(e.msg, "/slugs: Input/output error"));
+    assert_int_equal(store_sweep(&f->store, true, &e), 0);
+}
+
 static void expiry_is_the_earlier_of_both(void **state)
 {
     struct lease l = sample("x");
@@ -341,6 +367,7 @@ int main(void)
         T(removal_is_whole_and_repeatable),
         T(logs_of_a_failed_lease_are_found_by_either_name),
         T(logs_that_are_kept_have_a_bound),
+        T(half_a_directory_is_an_error),
         cmocka_unit_test(slugs_are_normalised),
         cmocka_unit_test(expiry_is_the_earlier_of_both),
     };

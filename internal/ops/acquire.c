@@ -114,7 +114,7 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
 static int find_vmm(struct step_ctx *c, struct error *err)
 {
     const char *binary = step_vmm_binary(c->ops->cfg);
-    if (program_locate(binary, VMM_PROGRAM, c->vmm_path, err) == 0)
+    if (program_locate(binary, VMM_PROGRAM, NULL, c->vmm_path, err) == 0)
         return 0;
     return err && err->kind == ERR_ENV ? error_append(err, "; next: crabbox-fc doctor") : -1;
 }

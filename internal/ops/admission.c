@@ -126,11 +126,11 @@ static int check_disk(const char *where, const struct admission *a, const struct
                            " lease%s there may still fill %" PRId64 " MiB",
                            promised->leases, promised->leases == 1 ? "" : "s", there);
     if (making)
-        (void)error_append(err, ", those being made now need %" PRId64 " MiB", making);
+        (void)error_append(err, ", leases being made now need %" PRId64 " MiB", making);
     return error_append(err,
-                        ", and %" PRId64 " MiB stay free for the host; next: crabbox-fc stop a "
-                        "lease, give the guest a smaller disk (--disk), or set "
-                        "CRABBOX_FC_STATE_DIR to a larger disk",
+                        ", and %" PRId64 " MiB must stay free for the host; next: crabbox-fc "
+                        "stop a lease, give the guest a smaller disk (--disk), or set "
+                        "CRABBOX_FC_STATE_DIR to a directory on a larger disk",
                         kept);
 }
 
@@ -212,6 +212,6 @@ int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const st
     if (renameat(lease_dirfd, DISK_NEW, lease_dirfd, DISK_FILE) < 0)
         return error_set(err, ERR_IO, errno, "rename " DISK_NEW " to " DISK_FILE);
     if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &f) < 0)
-        return error_set(err, ERR_IO, errno, "give room back in %s/" MAKING, s->path);
+        return error_set(err, ERR_IO, errno, "release the reservation in %s/" MAKING, s->path);
     return 0;
 }

@@ -10,10 +10,10 @@
  *   admission_disk_made    the disk gets its name; from now on the file itself stands for it
  *   close the descriptor   the lease is ready or given up
  *
- * A guest's disk counts in full for as long as it is there (diskroom.h), unless disk.overcommit
- * says otherwise: a guest that fills its disk takes nothing that another was promised, nor the room
- * that records and the host need. Leases of other state directories on the same filesystem can't be
- * seen; what they have taken is, and what is kept free is meant for such surprises.
+ * A guest's disk counts in full for as long as it exists (diskroom.h), unless disk.overcommit is
+ * set: a guest that fills its disk uses none of the space that was promised to another, or that
+ * records and the host need. Leases of other state directories on the same filesystem can't be
+ * seen, only what they occupy; the part that is kept free is meant for such surprises.
  *
  * A guest's memory counts in full while its lease is being made, though it is touched only as the
  * guest uses it; once ready, only what it has touched counts, through the host's own figures.
@@ -40,8 +40,8 @@ struct admission {
 int64_t admission_memory_mib(const struct admission *a);
 int64_t admission_disk_mib(const struct admission *a);
 
-/* Whether one lease fits into `room` beside what is promised to those that are there (NULL:
- * nothing). It changes nothing. `where` names the directory whose disk the room is of. ERR_ENV with
+/* Whether one lease fits into `room` on top of what existing leases were promised (NULL: nothing).
+ * It changes nothing. `where` names the directory whose disk the room is of. ERR_ENV with
  * the figures. */
 int admission_look(const char *where, const struct admission *a, const struct host_room *room,
                    const struct disk_promises *promised, struct error *err);
@@ -51,8 +51,8 @@ int admission_look(const char *where, const struct admission *a, const struct ho
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err);
 
-/* Names the disk that was made in the lease's directory and gives its reservation back, both in one
- * step for whoever looks. `fd` is the reservation, or -1. */
+/* Gives the disk that was made in the lease's directory its name and releases its reservation, as
+ * one step for anyone who looks. `fd` is the reservation, or -1. */
 int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const struct deadline *d,
                         struct error *err);
 

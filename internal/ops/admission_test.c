@@ -18,6 +18,7 @@
 #include "ops/admission.h"
 #include "ops/ops.h"
 #include "sys/file.h"
+#include "testutil/badreaddir.h"
 
 struct fixture {
     char path[64];
@@ -58,8 +59,12 @@ static void each_shortage_is_told_with_figures(void **state)
         {{999, 17, 9999, 999, 999, 999, 999}, "needs 18", "17"},
         {{999, 999, 255, 999, 999, 999, 999}, "needs 256", "255"},
         {{999, 999, 9999, 39, 999, 999, 999}, "needs 40", "39"},
-        {{999, 999, 9999, 999, 159, 999, 999}, "needs 96 MiB", "159 MiB free, and 64 MiB stay"},
-        {{999, 999, 9999, 999, 595, 999, 10000}, "needs 96 MiB", "595 MiB free, and 500 MiB stay"},
+        {{999, 999, 9999, 999, 159, 999, 999},
+         "needs 96 MiB",
+         "159 MiB free, and 64 MiB must stay"},
+        {{999, 999, 9999, 999, 595, 999, 10000},
+         "needs 96 MiB",
+         "595 MiB free, and 500 MiB must stay"},
         {{999, 999, 9999, 999, 999, 31, 999}, "needs 32", "31"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -117,6 +122,20 @@ static int lease_dir(const struct fixture *f, const char *id, int64_t size_mib, 
 }
 
 /* A disk counts once, whether it is being made or there, and in what it may still grow by. */
+/* What others were promised is not less where it can't be read. */
+static void half_a_directory_of_leases_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    struct disk_promises p;
+    readdir_good = 2;
+    int r = diskroom_promised(f->store.leases_fd, &p, &e);
+    readdir_good = -1;
+    assert_int_equal(r, -1);
+    assert_int_equal(e.kind, ERR_IO);
+    assert_non_null(strstr(e.msg, "read the directory of leases: Input/output error"));
+}
+
 static void a_disk_counts_until_it_is_full(void **state)
 {
     struct fixture *f = *state;
@@ -129,7 +148,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     int second = admission_reserve(&f->store, &small, &room, NULL, NULL);
     assert_true(making >= 0 && second >= 0);
     assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
-    bool told = strstr(e.msg, "256 MiB free, those being made now need 192 MiB, and 64 MiB stay");
+    bool told = strstr(e.msg, "256 MiB free, leases being made now need 192 MiB, and 64 MiB must");
     if (!told)
         fail_msg("%s", e.msg);
     (void)close(second);
@@ -145,7 +164,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     assert_true(second >= 0);
     assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
     assert_non_null(strstr(e.msg, "of which the guests of 1 lease there may still fill 88 MiB, "
-                                  "those being made now need 96 MiB"));
+                                  "leases being made now need 96 MiB"));
     (void)close(second);
     assert_int_equal(unlinkat(dir, DISK_FILE, 0), 0);
     room.disk_mib += 8;
@@ -291,6 +310,7 @@ int main(void)
         T(a_dead_process_reserves_nothing),
         T(many_at_once_fill_the_host_and_no_more),
         T(an_emulated_guest_fits),
+        T(half_a_directory_of_leases_is_an_error),
         T(a_disk_counts_until_it_is_full),
         T(a_clone_that_shares_its_blocks_counts_in_full),
         T(a_stock_root_is_never_made_smaller),

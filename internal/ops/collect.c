@@ -140,8 +140,8 @@ static void add(struct collect *c, const struct fetch_result *res)
         log_warn("%zu links or special files were left out, first %s", res->n_skipped,
                  res->first_skipped);
     if (res->n_obeyed)
-        log_warn("%zu names that programs of this host would obey were left out, first %s; next: "
-                 "name one itself if you want it",
+        log_warn("%zu names that programs on this host would obey were left out, first %s; next: "
+                 "name one explicitly to get it",
                  res->n_obeyed, res->first_obeyed);
 }
 
@@ -191,12 +191,12 @@ static int artifacts_into(struct collect *c, int fd, struct fetch_result *res, s
 static int artifacts(struct collect *c, struct error *err)
 {
     const struct place_dir *place = &c->req->places->artifacts;
-    char *dir = c->out->artifact_dir;
+    char dir[PATH_MAX];
     const char *sub = c->req->artifact_dir ? "." : c->run_id;
     struct fetch_result res = {0};
     unsigned made, made_sub;
-    int n = c->req->artifact_dir ? str_format(dir, PATH_MAX, "%s", c->req->artifact_dir)
-                                 : str_format(dir, PATH_MAX, ARTIFACTS "/%s", c->run_id);
+    int n = c->req->artifact_dir ? str_format(dir, sizeof dir, "%s", c->req->artifact_dir)
+                                 : str_format(dir, sizeof dir, ARTIFACTS "/%s", c->run_id);
     if (n < 0)
         return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
     _cleanup_close_ int top = place_dir_make(place, &made, err);
@@ -208,7 +208,8 @@ static int artifacts(struct collect *c, struct error *err)
     if (!res.n_files) {
         beneath_rmdirs(top, sub, made_sub);
         beneath_rmdirs(place->b.dirfd, place->path, made);
-        *dir = '\0';
+    } else {
+        (void)str_copy(c->out->artifact_dir, sizeof c->out->artifact_dir, dir);
     }
     return r;
 }

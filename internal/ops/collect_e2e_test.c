@@ -180,6 +180,14 @@ static void test_a_place_that_was_removed_is_made_again(void **state)
                                                              "--download", "a=old/deep/x");
     bed_assert_code(r, 0);
     e2e_shell("test \"$(cat old/deep/a old/deep/x)\" = \"$(printf '1\\n1')\"");
+    /* Where that fails, no directory is named. */
+    _cleanup_bed_result_ struct bed_result f = RUN_MEANWHILE(".", "rm -r old; echo >old",
+                                                             "--timing-json", "--artifact-dir",
+                                                             "old/deep", "--artifact-glob", "a");
+    bed_assert_code(f, 1);
+    bed_assert_has(f.err.buf, "--artifact-dir: open old/deep: Not a directory");
+    bed_assert_has(f.err.buf, "\"collectFiles\":0");
+    assert_null(strstr(f.err.buf, "artifactDir"));
 }
 
 int main(void)

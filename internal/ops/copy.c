@@ -142,7 +142,7 @@ static int guest(struct copy *c, const char *command, const struct ssh_io *strea
     if (st.exited && st.code == 0)
         return 0;
     text_flatten(&errout, COMPLAINT_MAX);
-    return error_set(err, ERR_SSH, 0, "the guest can't take it (exit code %d): %s", st.code,
+    return error_set(err, ERR_SSH, 0, "the guest can't receive it (exit code %d): %s", st.code,
                      errout.len ? errout.buf : "no message");
 }
 

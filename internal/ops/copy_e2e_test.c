@@ -78,7 +78,7 @@ static void test_what_can_not_be_copied(void **state)
     failed(4, "nobody", "nobody:f", ".");
     failed(7, "No such file", "box:t/none", ".");
     failed(1, "none", "none", "box:");
-    failed(7, "can't take it", "f", "box:/proc/none/f");
+    failed(7, "can't receive it", "f", "box:/proc/none/f");
     failed(1, "regular", "box:/etc/hostname", "/dev/null");
     failed(2, "neither", "/dev/null", "box:");
     e2e_shell("test -c /dev/null; test \"$(ls -A)\" = \"$(printf 'a\\nf')\"");

@@ -58,7 +58,7 @@ static void test_full_guests_leave_the_others_their_room(void **state)
     e2e_warmup("two");
     refused("three", "the guests of 2 leases there may still fill 1");
     fill_all_disks();
-    refused("three", "and 64 MiB stay free for the host");
+    refused("three", "and 64 MiB must stay free for the host");
     /* Records are written, leases used, seen, removed. */
     E2E_OK("heartbeat", "one");
     e2e_shell("test $(df --output=avail -m \"$CRABBOX_FC_STATE_DIR\" | tail -1) -ge 64\n"
@@ -100,7 +100,7 @@ static void test_overcommit_is_seen(void **state)
 {
     (void)state;
     small_state(SMALL(128));
-    refused("one", "MiB stay free for the host");
+    refused("one", "MiB must stay free for the host");
     bed_setenv(&bed, "CRABBOX_FC_DISK_OVERCOMMIT", "true");
     e2e_warmup("one");
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "status", "one");

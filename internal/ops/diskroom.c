@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/file.h"
 #include "sys/host.h"
 #include "vmm/vmm.h"
 
@@ -66,21 +67,17 @@ int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *er
     *out = (struct disk_promises){0};
     if (leases_fd < 0)
         return 0;
-    int fd = openat(leases_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) {
-        int sys = errno;
-        CLOSE_FD(fd);
-        return error_set(err, ERR_IO, sys, "read the directory of leases");
-    }
-    for (const struct dirent *e; (e = readdir(d));) {
+    _cleanup_closedir_ DIR *d = dir_reopen(leases_fd);
+    if (!d)
+        return error_set(err, ERR_IO, errno, "read the directory of leases");
+    for (const struct dirent *e; (e = dir_next(d));) {
         int64_t bytes = e->d_name[0] == '.' ? -1 : growth(leases_fd, e->d_name);
         if (bytes < 0)
             continue;
         out->leases++;
         out->mib += up_to_mib(bytes);
     }
-    return 0;
+    return errno ? error_set(err, ERR_IO, errno, "read the directory of leases") : 0;
 }
 
 int64_t diskroom_kept_mib(int64_t filesystem_mib)

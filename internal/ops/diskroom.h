@@ -1,10 +1,9 @@
 /* diskroom.h: how much of the state directory's disk its guests may still take.
  *
- * A lease's disk is a sparse file, so what is free today is partly promised: each guest may fill
- * its disk to the brim whenever it likes. What a disk may still grow by is its size less what it
- * has taken, all of its size where its blocks are shared with the image (each write then takes a
- * new one). Nothing is written down about it: the files themselves say it, so it holds after a
- * crash too.
+ * A lease's disk is a sparse file, so part of what is free today is promised: each guest may fill
+ * its disk completely at any time. A disk may still grow by its size minus what it occupies, or by
+ * its full size if it shares blocks with the image (each write then needs a new one). There is no
+ * separate record of this; it is read from the files themselves, so a crash can't make it wrong.
  *
  * A disk is made as DISK_NEW and counts once it has its own name; until then its lease's
  * reservation (admission.h) stands for it.
@@ -18,7 +17,7 @@
 
 #define DISK_FILE   "disk.img"
 #define DISK_NEW    "disk.new"    /* being made */
-#define DISK_SHARED "disk.shared" /* is there where the disk's blocks may be the image's */
+#define DISK_SHARED "disk.shared" /* exists if the disk may share blocks with the image */
 
 /* What a lease takes beside its disk: seed, keys, record, two logs (vmm/logcap.h) and what they
  * grow by between two looks, the lists of what was synced. */
@@ -28,8 +27,8 @@ struct disk_promises {
     int64_t leases, mib;
 };
 
-/* Adds up what is promised to the leases in this directory (-1: there is none). Look at what is
- * free afterwards: what is written meanwhile then counts twice, never not at all. */
+/* Adds up what is promised to the leases in this directory (-1: there is none). Ask
+ * for the free space afterwards: what is written meanwhile then counts twice instead of never. */
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err);
 
 /* What stays free for the host and for records, cleanup and logs: a twentieth of the filesystem, at

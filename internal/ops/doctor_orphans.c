@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "ops/doctor_check.h"
 #include "ops/ops.h"
+#include "sys/file.h"
 
 #define FOUND_MAX 512 /* links and tables that are looked at */
 #define LISTED    8   /* named in the message; the count is always whole */
@@ -108,7 +109,7 @@ static int scan_processes(struct orphans *o, const char *state_dir, struct error
     _cleanup_free_ char *below = xasprintf("%s/leases/", state_dir);
     if (!proc)
         return error_set(err, ERR_ENV, errno, "read /proc");
-    for (struct dirent *de; (de = readdir(proc));) {
+    for (struct dirent *de; (de = dir_next(proc));) {
         char link[32], cwd[PATH_MAX];
         uint64_t pid;
         if (!isdigit((unsigned char)de->d_name[0]) || str_to_u64(de->d_name, &pid) < 0 ||
@@ -126,7 +127,7 @@ static int scan_processes(struct orphans *o, const char *state_dir, struct error
         name_it(o, "process", de->d_name);
         add_mend(o, "look at these processes (ps -fp PID) and kill them by PID");
     }
-    return 0;
+    return errno ? error_set(err, ERR_ENV, errno, "read /proc") : 0;
 }
 
 static int read_leases(struct doctor_ctx *ctx, struct orphans *o, struct error *err)

@@ -103,24 +103,24 @@ static const char *clone_strategy(struct doctor_ctx *ctx)
 }
 
 /* Every demand but the disk's is another check's. */
-static int look_at_disk(struct doctor_ctx *ctx, const char *dir, struct error *err)
+static int look_at_disk(const struct doctor_ctx *ctx, const struct admission *need, const char *dir,
+                        struct error *err)
 {
     struct host_room room = ctx->room;
-    struct admission need = ctx->need;
-    need.disk_mib = diskroom_disk_mib(need.disk_mib, *ctx->cfg->image.dir ? NULL : ctx->rootfs);
     room.memory_mib = room.files = room.own_fds = room.tasks = HOST_NO_LIMIT;
-    return admission_look(dir, &need, &room, &ctx->promised, err);
+    return admission_look(dir, need, &room, &ctx->promised, err);
 }
 
-static void disk_details(struct doctor_ctx *ctx, struct doctor_check *c)
+static void disk_details(const struct doctor_ctx *ctx, const struct admission *need,
+                         struct doctor_check *c)
 {
     const struct host_room *r = &ctx->room;
     check_detail(c, "freeMiB", "%lld", (long long)r->disk_mib);
     limit_detail(c, "freeInodes", r->inodes);
-    check_detail(c, "diskMiB", "%lld", (long long)ctx->need.disk_mib);
+    check_detail(c, "diskMiB", "%lld", (long long)need->disk_mib);
     check_detail(c, "promisedMiB", "%lld", (long long)ctx->promised.mib);
     check_detail(c, "keptMiB", "%lld", (long long)diskroom_kept_mib(r->disk_total_mib));
-    check_detail(c, "overcommit", "%s", ctx->need.overcommit ? "true" : "false");
+    check_detail(c, "overcommit", "%s", need->overcommit ? "true" : "false");
 }
 
 void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -136,23 +136,24 @@ void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     const char *how = clone_strategy(ctx);
-    disk_details(ctx, c);
+    struct admission need = ctx->need;
+    need.disk_mib = diskroom_disk_mib(need.disk_mib, *ctx->cfg->image.dir ? NULL : ctx->rootfs);
+    disk_details(ctx, &need, c);
     check_detail(c, "clone", "%s", how);
     if (v.f_flag & ST_RDONLY) {
         check_fail(c, CLASS_ENV, "%s is on a read-only filesystem", dir);
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a writable disk");
-    } else if (look_at_disk(ctx, dir, &err) < 0) {
+        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory on a writable disk");
+    } else if (look_at_disk(ctx, &need, dir, &err) < 0) {
         fail_as_warmup(c, &err);
-    } else if (ctx->need.overcommit) {
+    } else if (need.overcommit) {
         check_warn(c, "disk.overcommit is set: once guests have filled %s, all leases there fail",
                    dir);
-        check_mend(c, "leave disk.overcommit out, and set firecracker.diskMiB to what fits");
+        check_mend(c, "remove disk.overcommit, and set firecracker.diskMiB to a size that fits");
     } else if (str_eq(how, "copy")) {
-        check_warn(c, "every lease copies the whole root: the disk knows no reflinks or holes");
+        check_warn(c, "every lease copies the whole root: the disk has neither reflinks nor holes");
         check_mend(c, "put image and state directory on one XFS or btrfs filesystem");
     } else {
         check_ok(c, "%lld MiB free at %s, a lease takes at most %lld MiB, root by %s",
-                 (long long)ctx->room.disk_mib, dir, (long long)admission_disk_mib(&ctx->need),
-                 how);
+                 (long long)ctx->room.disk_mib, dir, (long long)admission_disk_mib(&need), how);
     }
 }

@@ -326,6 +326,13 @@ static void too_little_disk_is_refused(void **state)
                      "too little disk space for a lease: it needs 16777248 MiB");
     doctorkit_expect("firecracker:\n  diskMiB: 16TiB\ndisk:\n  overcommit: true\n" IMG, "disk",
                      DOCTOR_WARNING, "", "disk.overcommit is set");
+    /* A stock image that is larger than the disk: it is what a lease takes. */
+    config_dir_write(&doctorkit_dir, "large.ext4", "");
+    assert_int_equal(truncate(doctorkit_path("large.ext4"), 300 << 20), 0);
+    static const char large[] = SOUND "  kernel: %/img/vmlinux\n  rootfs: %/large.ext4\n";
+    doctorkit_expect(large, "disk", DOCTOR_OK, "", "a lease takes at most 332 MiB");
+    _cleanup_(doctor_free) struct doctor_report l = doctorkit_judge(large, NULL);
+    assert_string_equal(doctorkit_detail(doctorkit_find(&l, "disk"), "diskMiB"), "300");
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(
         "firecracker:\n  diskMiB: 16TiB\n" IMG, NULL);
     const struct doctor_check *c = doctorkit_find(&r, "disk");

@@ -7,7 +7,8 @@
 #include "sys/beneath.h"
 #include "sys/file.h"
 
-enum { FILE_MAX = 1024 * 1024, NAME_LEN_MAX = 255, SHOW_MAX = 60 };
+/* Names are looked up one by one, so that their number is the time that a line takes. */
+enum { FILE_MAX = 1024 * 1024, NAME_LEN_MAX = 255, NAMES_MAX = 1000, SHOW_MAX = 60 };
 
 /* What a shell can't be given: bash refuses to set some and makes up the value of others. */
 static const char *const bash_names[] = {
@@ -75,30 +76,38 @@ static size_t find(const struct env_set *s, const char *name, size_t len)
     return i;
 }
 
-/* Takes the entry over ("NAME=VALUE"). */
-static void put(struct env_set *s, char *entry, size_t name_len)
+/* Takes the entry over ("NAME=VALUE"), also where it fails. */
+static int put(struct env_set *s, char *entry, size_t name_len, const char *what, struct error *err)
 {
     size_t i = find(s, entry, name_len);
     if (i < s->n) {
         wipe(s->entries[i]);
         s->entries[i] = entry;
-        return;
+        return 0;
+    }
+    if (s->n == NAMES_MAX) {
+        wipe(entry);
+        return error_set(err, ERR_USAGE, 0,
+                         "%s: a run passes at most %d variables to the guest; next: leave "
+                         "some out",
+                         what, NAMES_MAX);
     }
     if (s->n == s->alloc) {
         s->alloc = s->alloc ? 2 * s->alloc : 16;
         s->entries = xrealloc(s->entries, s->alloc * sizeof *s->entries);
     }
     s->entries[s->n++] = entry;
+    return 0;
 }
 
-static void put_value(struct env_set *s, const char *name, size_t name_len, const char *value,
-                      size_t value_len)
+static int put_value(struct env_set *s, const char *name, size_t name_len, const char *value,
+                     size_t value_len, const char *what, struct error *err)
 {
     char *entry = xcalloc(name_len + value_len + 2, 1);
     memcpy(entry, name, name_len);
     entry[name_len] = '=';
     memcpy(entry + name_len + 1, value, value_len);
-    put(s, entry, name_len);
+    return put(s, entry, name_len, what, err);
 }
 
 /* The value of the name in envp, or NULL. */
@@ -118,8 +127,7 @@ static int put_from(struct env_set *s, const char *name, size_t len, const char 
         return error_set(err, ERR_USAGE, 0,
                          "%s: %.*s is not set here; set it, or give its value as NAME=VALUE", what,
                          (int)len, name);
-    put_value(s, name, len, value, strlen(value));
-    return 0;
+    return put_value(s, name, len, value, strlen(value), what, err);
 }
 
 int env_set_allow(struct env_set *s, const char *names, const char *const *envp, struct error *err)
@@ -128,9 +136,9 @@ int env_set_allow(struct env_set *s, const char *names, const char *const *envp,
         size_t len = strcspn(names, ",");
         const char *value = look_up(envp, names, len);
         if (len && value) {
-            if (check_name(names, len, "run.allowEnv", err) < 0)
+            if (check_name(names, len, "run.allowEnv", err) < 0 ||
+                put_value(s, names, len, value, strlen(value), "run.allowEnv", err) < 0)
                 return -1;
-            put_value(s, names, len, value, strlen(value));
         }
         names += len;
         names += *names == ',';
@@ -152,8 +160,7 @@ static int put_record(struct env_set *s, const char *text, size_t len, const cha
         return -1;
     if (name == len)
         return put_from(s, text, name, envp, what, err);
-    put_value(s, text, name, text + name + 1, len - name - 1);
-    return 0;
+    return put_value(s, text, name, text + name + 1, len - name - 1, what, err);
 }
 
 int env_set_option(struct env_set *s, const char *text, const char *const *envp, struct error *err)
@@ -236,19 +243,19 @@ static int finish_line(struct reader *r, struct error *err)
 }
 
 static int read_quoted_entry(struct env_set *s, struct reader *r, const char *name, size_t len,
-                             struct error *err)
+                             const char *where, struct error *err)
 {
     struct strbuf value = STRBUF_INIT;
     char quote = *r->at++;
     int ok = take_quoted(r, quote, &value, err);
     if (ok == 0)
-        put_value(s, name, len, value.buf, value.len);
+        ok = put_value(s, name, len, value.buf, value.len, where, err);
     explicit_bzero(value.buf, value.len);
     strbuf_free(&value);
     return ok < 0 ? -1 : finish_line(r, err);
 }
 
-/* A file of somebody else's takes along what may go anyway, and no more. */
+/* Another user's file may pass on only variables that may go anyway. */
 static int check_bare(const struct reader *r, const char *text, size_t len, struct error *err)
 {
     const char *name = r->allow;
@@ -262,9 +269,9 @@ static int check_bare(const struct reader *r, const char *text, size_t len, stru
     }
     int show = (int)(len < SHOW_MAX ? len : SHOW_MAX);
     return error_set(err, ERR_USAGE, 0,
-                     "%.200s:%u: %.*s without a value would take this host's variable into the "
-                     "guest, and the file is not yours alone to write; next: --env %.*s if you "
-                     "mean to pass it on",
+                     "%.200s:%u: %.*s without a value would pass this host's variable to the "
+                     "guest, and others can write to this file; next: --env %.*s if you mean to "
+                     "pass it on",
                      r->what, r->line, show, text, show, text);
 }
 
@@ -289,7 +296,7 @@ static int read_entry(struct env_set *s, struct reader *r, struct error *err)
         if (check_name(name, len, where, err) < 0)
             return -1;
         r->at += len + 1;
-        return read_quoted_entry(s, r, name, len, err);
+        return read_quoted_entry(s, r, name, len, where, err);
     }
     if (check_bare(r, r->at, (size_t)(stop - r->at), err) < 0 ||
         put_record(s, r->at, (size_t)(stop - r->at), r->envp, where, err) < 0)

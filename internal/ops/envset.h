@@ -8,7 +8,8 @@
  *
  * Names are letters, digits and _; a few that bash keeps for itself are refused, and so are the
  * three that each run sets (CRABBOX_LEASE_ID, CRABBOX_RUN_ID, CRABBOX_SLUG). A value is any bytes
- * but NUL. All errors are ERR_USAGE, or ERR_IO where a file can't be read.
+ * but NUL. There are at most 1000 of them. All errors are ERR_USAGE, or ERR_IO where a file can't
+ * be read.
  */
 #ifndef CRABBOX_OPS_ENVSET_H
 #define CRABBOX_OPS_ENVSET_H
@@ -45,9 +46,9 @@ int env_set_option(struct env_set *s, const char *text, const char *const *envp,
  * each with "export " before it or not. A file with a NUL byte is instead what `env -0` prints:
  * NAME=VALUE records that end with NUL. How the path is resolved: sys/beneath.h, with its `tree`.
  *
- * What a repository or another user can have written may not choose what leaves this host: in such
- * a file NAME counts only among the comma-separated names of `allow`. In memory, `allow` NULL:
- * every name.
+ * A file that a repository or another user can have written must not choose what leaves this host:
+ * in such a file NAME counts only if it is among the comma-separated names of `allow`. In memory,
+ * `allow` NULL: every name.
  */
 int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
                  const char *const *envp, struct error *err);

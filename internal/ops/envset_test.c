@@ -114,6 +114,38 @@ static void test_later_is_stronger(void **state)
     assert_int_equal(s.n, 0);
 }
 
+/* A file of ever new names ends at once, however they are written; one that names the same again
+ * and again does not. */
+static void test_names_have_a_bound(void **state)
+{
+    static const char *const before[] = {"", "", "export "};
+    static const char *const values[] = {"", "\"x\"", "'x'"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        struct env_set s = ENV_SET_INIT;
+        struct error err = ERROR_INIT;
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        for (int n = 0; n < 50000; n++) {
+            char line[64];
+            (void)snprintf(line, sizeof line, "%sN%d=%s\n", before[i], n % 1000, values[i]);
+            strbuf_adds(&text, line);
+        }
+        assert_int_equal(env_set_parse(&s, text.buf, text.len, "f", NULL, envp, &err), 0);
+        assert_int_equal(s.n, 1000);
+        assert_int_equal(env_set_option(&s, "N7=8", envp, &err), 0);
+        assert_int_equal(env_set_option(&s, "X=1", envp, &err), -1);
+        assert_int_equal(err.kind, ERR_USAGE);
+        assert_non_null(strstr(err.msg, "--env: a run passes at most 1000 variables"));
+        assert_int_equal(env_set_allow(&s, "CI", envp, &err), -1);
+        assert_int_equal(env_set_parse(&s, "\nX=1\n", 5, "f", NULL, envp, &err), -1);
+        assert_non_null(strstr(err.msg, "f:2: a run passes at most 1000 variables"));
+        assert_int_equal(env_set_parse(&s, "X='1'\n", 6, "f", NULL, envp, &err), -1);
+        assert_int_equal(env_set_parse(&s, "X=1", 4, "f", NULL, envp, &err), -1);
+        assert_int_equal(s.n, 1000);
+        env_set_free(&s);
+    }
+}
+
 /* A file that is not the user's own takes no variable of the host along but those that may go. */
 static void test_bare_names_of_others(void **state)
 {
@@ -171,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_messages_keep_values_to_themselves),
+        cmocka_unit_test(test_names_have_a_bound),
         cmocka_unit_test(test_later_is_stronger),
         cmocka_unit_test(test_bare_names_of_others),
         cmocka_unit_test(test_file_of_a_tree),

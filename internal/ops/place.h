@@ -2,12 +2,12 @@
  *
  *   place_find before the guest runs anything → place_open when it has → place_close
  *
- * What was found is held open: who owns a tree can exchange its directories, or what makes it a
- * tree, while the guest runs, and the results still go where the path led at first.
+ * What was found is held open: the owner of a tree can swap its directories, or what makes it a
+ * tree, while the guest runs, but the results still go where the path led at first.
  *
  * A directory that exists, or a path that ends with "/", takes it under the name it had; any other
- * path is its new name. Missing directories on the way are made. The way is gone as
- * sys/beneath.h has it: no symlink of a working tree is followed.
+ * path is its new name. Missing directories on the way are made. Paths are
+ * resolved by the rules of sys/beneath.h: no symlink in a working tree is followed.
  */
 #ifndef CRABBOX_OPS_PLACE_H
 #define CRABBOX_OPS_PLACE_H
@@ -33,7 +33,7 @@ struct place {
     struct place_wish wish;  /* what it points to is borrowed */
     struct place_dir dir;    /* owned */
     bool into;               /* the directory is what was typed, not the one that holds it */
-    int dirfd;               /* owned, by place_open: here goes what was fetched, */
+    int dirfd;               /* owned, by place_open: what was fetched goes here, */
     char name[NAME_MAX + 1]; /* under this name */
 };
 #define PLACE_DIR_INIT                                                                             \

@@ -352,14 +352,14 @@ static void test_stop_after(void **state)
     _cleanup_bed_result_ struct bed_result home = BED_EXEC(
         &bed, "sh", "-c", "cd && exec \"$0\" run -- true", bed.program);
     bed_assert_code(home, 2);
-    bed_assert_has(home.err.buf, "is no working tree but your home directory");
+    bed_assert_has(home.err.buf, "is not a working tree but your home directory");
     /* The one that the system knows, also with a .git that came with an archive. */
     _cleanup_bed_result_ struct bed_result known = BED_EXEC(
         &bed, "unshare", "--mount", "sh", "-ec",
         "mount -t tmpfs none /root; mkdir /root/.git; cd /root; exec \"$0\" run -- true",
         bed.program);
     bed_assert_code(known, 2);
-    bed_assert_has(known.err.buf, "but one that is or holds your home directory");
+    bed_assert_has(known.err.buf, "but one that is or contains your home directory");
     _cleanup_bed_result_ struct bed_result only = BED_RUN(&bed, "run", "--sync-only", "--slug",
                                                           "synced");
     bed_assert_code(only, 0);

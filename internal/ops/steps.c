@@ -220,11 +220,21 @@ const char *step_vmm_binary(const struct config *cfg)
 static int vmm_check_owner(const char *exe, struct error *err)
 {
     char path[PATH_MAX];
+    struct stat st;
     ssize_t n = readlink(exe, path, sizeof path - 1);
+    if (n < 0)
+        return error_set(err, ERR_IO, errno, "look for the VMM's program");
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
-    if (n < 0 || fd < 0)
-        return error_set(err, ERR_IO, errno, "open the program of the VMM");
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "open the VMM's program");
     path[n] = '\0';
+    /* Then the path has " (deleted)" at its end, and there is no telling who could put the file
+     * there. */
+    if (st.st_nlink == 0)
+        return error_set(err, ERR_TRUST, 0,
+                         "the " VMM_PROGRAM " %s was removed or replaced while it was starting; "
+                         "next: run it again",
+                         path);
     return trusted_fd(fd, path, VMM_PROGRAM, err) < 0 ? -1
                                                       : trusted_path(NULL, path, VMM_PROGRAM, err);
 }

@@ -1,6 +1,6 @@
-/* What a lease is made of is nobody else's: programs, plugins, images and the state directory that
- * another user could replace are refused by warmup and by doctor, in the same words; programs of
- * the repository are not found; and no variable of the caller's reaches what runs on.
+/* Programs, plugins, images and the state directory that another user could replace are refused by
+ * warmup and by doctor, in the same words; programs of the repository are not found; and no
+ * variable of the caller's reaches processes that stay running.
  */
 #include <string.h>
 
@@ -107,6 +107,13 @@ static void test_what_the_vmm_becomes(void **state)
         bed_assert_has(r.err.buf, "by user nobody: ");
         bed_assert_clean(&bed);
     }
+    /* What has no name any more is nobody's to judge. */
+    shell("chown root opt; printf '#!/bin/sh\\nexec 3<%s\\nrm %s\\nexec /proc/self/fd/3 \"$@\"\\n' "
+          "$PWD/opt/fc $PWD/opt/fc >wrapper");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "opt/fc (deleted) was removed or replaced while it was starting");
+    bed_assert_clean(&bed);
     shell("rm -r opt wrapper");
 }
 

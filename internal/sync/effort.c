@@ -2,7 +2,8 @@
 
 #include <poll.h>
 
-/* Some milliseconds. */
+/* Units of work, together a few milliseconds: short enough for Ctrl-C and the deadline to seem
+ * immediate, long enough for the system calls to cost nothing that shows. */
 #define LOOK_EVERY 1000000
 
 bool effort_look(struct effort *e)

@@ -1,12 +1,12 @@
 /* effort.h: how much work a listing has cost by now, and when it is to end.
  *
- * What a path costs is for the tree to say: its pattern files may hold megabytes, each path is held
- * against all of them, and one pattern may be as slow as it is long. So work is counted where it is
- * done, in units of a few nanoseconds, and every million the deadline and the user are asked.
+ * The tree decides how much a path costs: its pattern files may hold megabytes, each path is
+ * matched against all of them, and a long pattern may be slow. So work is counted where it is done,
+ * in units of a few nanoseconds, and after every million units the deadline and Ctrl-C are checked.
  *
- * effort_spend and effort_tick on the way; once they have returned false everything is to return as
- * fast as it can, with any result; effort_check where an error can be returned, at the latest at
- * the end. A NULL effort counts nothing.
+ * Call effort_spend and effort_tick on the way. Once they have returned false, return as fast as
+ * possible, with any result, and call effort_check where an error can be returned, at the end at
+ * the latest. A NULL effort counts nothing.
  */
 #ifndef CRABBOX_SYNC_EFFORT_H
 #define CRABBOX_SYNC_EFFORT_H

@@ -1,14 +1,14 @@
 /* git.c: what belongs to a repository: the paths of its index, and the files that are not in it and
  * not ignored; what `git ls-files --cached --others --exclude-standard` lists.
  *
- * It is listed without git. git obeys the configuration of the repository that it is asked about,
- * and that configuration names programs (fsmonitor, filters, the upload-pack of a promisor
- * remote…), other trees (core.worktree) and other files. A list of what to switch off is never
- * known to be whole. Here the repository's configuration is not read at all, no program runs, and
- * there are no objects either, so there is nothing to be fetched. What is read:
+ * It is listed without git. git obeys the configuration of the repository that it is run in, and
+ * that configuration names programs (fsmonitor, filters, the upload-pack of a promisor remote…),
+ * other trees (core.worktree) and other files. There is no complete list of what to switch off.
+ * Here the repository's configuration is not read at all, no program runs, and no objects are read,
+ * so there is nothing to fetch. What is read:
  *
- *   .git            by repo.c, which also tells a linked worktree and a submodule from a .git that
- *                   leads elsewhere
+ *   .git            by repo.c, which also distinguishes a linked worktree and a submodule from a
+ *                   .git that leads elsewhere
  *   index           and sharedindex.* where it is split (gitindex.c)
  *   info/exclude    and each .gitignore (gitignore.c)
  *   the user's own  core.excludesFile (gituser.c), which is not the repository's to set
@@ -21,10 +21,10 @@
  * empty component is refused. As nothing is run, root may list another user's tree.
  *
  * Nested repositories: only where the index has a gitlink, with the repository's own index and
- * rules. Any other directory that has a .git and nothing of this index in it is left out and told
- * as skipped. A bare repository is nothing but files. Where a sparse checkout has left out a
- * .gitignore, what is not tracked beside it is left out too: whether it is ignored can't be known
- * without the objects.
+ * rules. Any other directory that has a .git and nothing of this index in it is left out and
+ * reported as skipped. A bare repository is just files. If a sparse checkout has left out a
+ * .gitignore, untracked files beside it are left out too: without the objects there is no way to
+ * know whether they are ignored.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,13 +36,17 @@
 #include "sync/gitindex.h"
 #include "sync/list.h"
 #include "sys/beneath.h"
+#include "sys/file.h"
 
 enum {
     INDEX_MAX = 128 * 1024 * 1024, /* a million files */
     PATTERNS_MAX = 1024 * 1024,    /* of one .gitignore */
-    HELD_MAX = 4 * 1024 * 1024,    /* of all on the way to a directory */
+    HELD_MAX = 4 * 1024 * 1024,    /* of all on the way to a directory: they are in memory at once,
+                                      at several times their size, and each path is matched
+                                      against all of them */
     NESTING_MAX = 32,              /* submodules in submodules */
-    DEPTH_MAX = 100,               /* directories in directories; each is open meanwhile */
+    DEPTH_MAX = 100,               /* directories in directories: each holds a descriptor open, and
+                                      the usual limit is 1024; below TREE_DEPTH_MAX */
 };
 
 /* One repository of the tree. */
@@ -60,21 +64,6 @@ struct git_scan {
 static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
                      const char *prefix, unsigned nesting, struct error *err);
 
-static void cleanup_index(struct gitindex *x)
-{
-    gitindex_free(x);
-}
-
-static void cleanup_patterns(struct gitignore *g)
-{
-    gitignore_free(g);
-}
-
-static void cleanup_repo(struct repo *r)
-{
-    repo_free(r);
-}
-
 /* ---- what is tracked ---- */
 
 static int read_index_file(const struct repo *r, const char *name, struct gitindex *x,
@@ -91,7 +80,7 @@ static int read_index_file(const struct repo *r, const char *name, struct gitind
 /* No index is an index without entries: nothing was ever added. */
 static int read_index(const struct repo *r, struct gitindex *x, struct error *err)
 {
-    _cleanup_(cleanup_index) struct gitindex base = {0};
+    _cleanup_(gitindex_free) struct gitindex base = {0};
     if (read_index_file(r, "index", x, err) < 0)
         return -1;
     if (*x->base) {
@@ -141,7 +130,7 @@ static int add_nested(struct git_scan *g, int parent, const char *base, const ch
                       struct error *err)
 {
     struct scan *s = g->s;
-    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
     _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
                                          path);
     _cleanup_free_ char *prefix = xasprintf("%s/", path);
@@ -216,15 +205,15 @@ static int read_patterns(struct git_scan *g, int fd, const char *dir, struct git
         return 0;
     }
     if (!S_ISREG(st.st_mode)) {
-        log_warn("%s is not a regular file: git takes no patterns from it, nor does sync", path);
+        log_warn("%s is not a regular file: git ignores its patterns, and so does sync", path);
         return 1;
     }
     if (tree_read(fd, name, *dir ? dir : g->s->list->root, PATTERNS_MAX, &text, err) < 0)
         return -1;
     if (g->held + text.len > HELD_MAX)
         return error_set(err, ERR_SYNC, 0,
-                         "%s and those above it have more than %d bytes; next: sync.exclude, or "
-                         "--no-sync",
+                         "%s and those above it add up to more than %d bytes; next: leave "
+                         "the directory out by sync.exclude, or --no-sync",
                          path, HELD_MAX);
     return parse_patterns(own, &text, dir, name, &g->s->effort, err) < 0 ? -1 : 1;
 }
@@ -293,7 +282,7 @@ static int other_entry(struct git_scan *g, int fd, const struct dirent *e, struc
 static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
                        const struct gitignore *above, bool tracked, int depth, struct error *err)
 {
-    _cleanup_(cleanup_patterns) struct gitignore own = {0};
+    _cleanup_(gitignore_free) struct gitignore own = {0};
     _cleanup_closedir_ DIR *dir = fdopendir(fd);
     if (!dir) {
         error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
@@ -306,12 +295,12 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     own.above = above;
     own.base = path->len ? path->len + 1 : 0;
     g->held += own.bytes;
-    for (struct dirent *e; (e = readdir(dir));)
+    for (struct dirent *e; (e = dir_next(dir));)
         if (scan_stop(g->s, err) < 0 ||
             other_entry(g, dirfd(dir), e, path, own.n ? &own : above, tracked, depth, err) < 0)
             return -1;
     g->held -= own.bytes;
-    return 0;
+    return errno ? error_set(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".") : 0;
 }
 
 /* ---- a repository ---- */
@@ -329,7 +318,7 @@ static int read_exclude(const struct git_scan *g, struct gitignore *out, struct 
 static int scan_parts(struct git_scan *g, struct error *err)
 {
     struct gitignore user = *g->user;
-    _cleanup_(cleanup_patterns) struct gitignore exclude = {0};
+    _cleanup_(gitignore_free) struct gitignore exclude = {0};
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
     user.base = g->prefix_len;
     if (read_index(g->repo, &g->index, err) < 0 || read_exclude(g, &exclude, err) < 0)
@@ -362,7 +351,7 @@ static int scan_repo(struct scan *s, const struct repo *r, const struct gitignor
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err)
 {
-    _cleanup_(cleanup_patterns) struct gitignore user = {0};
+    _cleanup_(gitignore_free) struct gitignore user = {0};
     if (git_user_ignore(s, &user, err) < 0)
         return -1;
     return scan_repo(s, r, &user, "", 0, err);

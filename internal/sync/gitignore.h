@@ -1,12 +1,12 @@
 /* gitignore.h: what git would ignore, by git's own rules to the letter.
  *
- * A struct gitignore holds the patterns of one file. gitignore_parse fills it, `base` and `above`
- * are set by the caller: `base` is how many bytes at the start of each path lead to the directory
- * that the patterns speak for (with its slash), `above` (borrowed) the file that is asked where
- * this one says nothing. gitignore_free at the end.
+ * A struct gitignore holds the patterns of one file. gitignore_parse fills it; the caller sets
+ * `base` and `above`. `base` is the number of bytes at the start of each path that lead to the
+ * directory to which the patterns apply (with its slash), `above` (borrowed) the file that decides
+ * if no pattern here matches. gitignore_free at the end.
  *
- * Beside ignore.h, whose `!` reaches further: a file that git ignores because of a detail of its
- * syntax is one that nobody expects to be sent.
+ * It exists beside ignore.h, whose `!` reaches further, because no one expects a file to be sent
+ * that git ignores, even if only by a detail of its syntax.
  */
 #ifndef CRABBOX_SYNC_GITIGNORE_H
 #define CRABBOX_SYNC_GITIGNORE_H

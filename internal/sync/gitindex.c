@@ -52,11 +52,6 @@ void gitindex_free(struct gitindex *x)
     *x = (struct gitindex){0};
 }
 
-static void cleanup_index(struct gitindex *x)
-{
-    gitindex_free(x);
-}
-
 /* ---- one entry ---- */
 
 /* git's variable length number: how much of the previous path goes. */
@@ -300,17 +295,17 @@ int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char 
         return error_set(err, ERR_SYNC, 0, "%s is not a git index; next: git status", what);
     if (be32(bytes + 4) < 2 || be32(bytes + 4) > 4)
         return error_set(err, ERR_SYNC, 0,
-                         "%s has version %u, which is not known here; next: git update-index "
+                         "%s has version %u, which is not supported; next: git update-index "
                          "--index-version 4",
                          what, (unsigned)be32(bytes + 4));
     for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
-        _cleanup_(cleanup_index) struct gitindex try = {0};
+        _cleanup_(gitindex_free) struct gitindex try = {0};
         char unknown[5] = "";
         if (parse_as(&try, bytes, len, hashes[i], unknown) < 0)
             continue;
         if (*unknown)
             return error_set(err, ERR_SYNC, 0,
-                             "%s has an extension '%s', which is not known here; next: --no-sync",
+                             "%s has an extension '%s', which is not supported; next: --no-sync",
                              what, unknown);
         *x = try;
         try = (struct gitindex){0};
@@ -321,7 +316,7 @@ int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char 
 
 int gitindex_merge(struct gitindex *x, struct gitindex *base, const char *what, struct error *err)
 {
-    _cleanup_(cleanup_index) struct gitindex from = *base;
+    _cleanup_(gitindex_free) struct gitindex from = *base;
     size_t next = 0;
     size_t own = x->n;
     *base = (struct gitindex){0};

@@ -1,11 +1,11 @@
 /* gitindex.h: the paths in a git index file.
  *
- * gitindex_parse reads the bytes of `index` (versions 2 to 4, SHA-1 or SHA-256, which it finds out
- * by itself). Where `base` is then set, the index is split: the file sharedindex.<base> is parsed
- * into a second one and gitindex_merge makes one of both. gitindex_settle sorts and makes one entry
- * of the sides of a conflict; then gitindex_find and gitindex_holds; gitindex_free at the end. The
- * bytes are anybody's: whatever they say, the result is a sorted list of paths without duplicates,
- * or an error. It is at most wrong.
+ * gitindex_parse reads the bytes of `index` (versions 2 to 4, SHA-1 or SHA-256, which it detects).
+ * If `base` is set afterwards, the index is split: parse the file sharedindex.<base> into a second
+ * one and merge the two with gitindex_merge. gitindex_settle sorts the entries and makes one entry
+ * of the sides of a conflict; then use gitindex_find and gitindex_holds; gitindex_free at the end.
+ * Anyone may have written the bytes: the result is always a sorted list of paths without
+ * duplicates, or an error. At worst the list is wrong.
  */
 #ifndef CRABBOX_SYNC_GITINDEX_H
 #define CRABBOX_SYNC_GITINDEX_H

@@ -1,10 +1,10 @@
 /* gituser.c: the patterns that the user has for all repositories: core.excludesFile, or else
  * ~/.config/git/ignore, by files and by the variables GIT_CONFIG_*. They are the caller's own, as
- * the configuration that names them is; under sudo also those of who called it.
+ * the configuration that names them is; under sudo, those of the user who called it count too.
  *
  * git is asked for the value, because only git knows its includes, and only where one of the
  * files could set it. It is asked at the root directory with no repository around, in an
- * environment made here, so nothing that the tree says takes part in the answer.
+ * environment made here, so nothing in the tree can influence the answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,32 +83,6 @@ static int may_set(const char *path, bool *may, struct error *err)
     return 0;
 }
 
-static int find_git(const struct scan *s, char **out, struct error *err)
-{
-    char found[PATH_MAX];
-    struct stat root;
-    if (program_locate("git", "the program git", found, err) < 0)
-        return -1;
-    _cleanup_free_ char *dir = realpath(found, NULL);
-    char *slash = dir ? strrchr(dir, '/') : NULL;
-    if (!slash || slash == dir || fstat(s->tree.root_fd, &root) < 0)
-        return error_set(err, ERR_ENV, errno, "look at %s", found);
-    *slash = '\0';
-    const struct tree_id id = tree_id_of(&root);
-    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int within = fd < 0 ? -1 : tree_is_within(fd, &id);
-    if (within < 0)
-        return error_set(err, ERR_ENV, errno, "look at the directories above %s", found);
-    if (within && !str_eq(s->list->root, "/"))
-        return error_set(
-            err, ERR_ENV, 0,
-            "the git in PATH is %s/%s, which lies in the tree to be listed; next: take "
-            "that directory out of PATH",
-            dir, slash + 1);
-    *out = xstrdup(found);
-    return 0;
-}
-
 /* root asks as the owner of the home directory, not as root for another. */
 static void choose_user(const struct places *u, struct spawn_spec *spec, struct spawn_user *user)
 {
@@ -147,13 +121,15 @@ static const char **make_env(const struct places *u, const char *home_var, const
 /* core.excludesFile, or NULL where it is not set. */
 static int ask_git(const struct scan *s, const struct places *u, char **out, struct error *err)
 {
-    _cleanup_free_ char *git = NULL;
+    char git[PATH_MAX];
     _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct spawn_user user;
     struct exit_status st;
-    if (find_git(s, &git, err) < 0)
+    /* A tree at "/" holds every program. */
+    const char *tree = str_eq(s->list->root, "/") ? NULL : s->list->root;
+    if (program_locate("git", "program", tree, git, err) < 0)
         return -1;
     _cleanup_free_ char *home_var = xasprintf("HOME=%s", u->home ? u->home : "");
     _cleanup_free_ char *xdg_var = xasprintf("XDG_CONFIG_HOME=%s", u->xdg ? u->xdg : "");

@@ -1,5 +1,5 @@
-/* home.h: whose home directories must not be carried into a guest by accident, and where the user
- * who called sudo has his own settings. */
+/* home.h: whose home directories must not be sent into a guest by accident, and where the user who
+ * called sudo keeps settings. */
 #ifndef CRABBOX_SYNC_HOME_H
 #define CRABBOX_SYNC_HOME_H
 
@@ -7,11 +7,11 @@
 
 #include "base/str.h"
 
-/* Whether the directory is or holds the home of who we are or who called sudo, as the system knows
- * it; `by_env`: or $HOME. The top of the host holds all of them. */
+/* Whether the directory is or contains our home or that of the user who called sudo, by the
+ * system's own records; with `by_env` $HOME as well. The root directory contains all of them. */
 bool home_is_within(int dirfd, bool by_env);
 
-/* The home of who called sudo; owned; NULL where nobody did. */
+/* The home of the user who called sudo; owned; NULL without sudo. */
 char *home_of_caller(void);
 
 #endif

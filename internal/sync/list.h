@@ -25,9 +25,8 @@ struct scan {
     bool all;             /* .git too */
 };
 
-/* Adds what belongs to the repository, by the rules of git (git.c). */
 int scan_git(struct scan *s, const struct repo *r, struct error *err);
-/* The user's own patterns for all repositories; `root` is the tree, which git may not lie in. */
+/* The user's own patterns for all repositories. The git that is asked may not lie in the tree. */
 int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err);
 
 /* Adds the files of a directory that is no repository. */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
+#include "sys/trusted.h"
 
 #define POINTER     "gitdir: "
 #define POINTER_MAX (PATH_MAX + 64)
@@ -27,11 +28,6 @@ void repo_free(struct repo *r)
     CLOSE_FD(r->git_fd);
     CLOSE_FD(r->common_fd);
     *r = (struct repo)REPO_INIT;
-}
-
-static void cleanup_repo(struct repo *r)
-{
-    repo_free(r);
 }
 
 static char *join(const char *dir, const char *name)
@@ -202,11 +198,12 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
                           const struct repo *around, unsigned depth, struct repo *out,
                           struct error *err)
 {
-    _cleanup_(cleanup_repo) struct repo super = REPO_INIT;
+    _cleanup_(repo_free) struct repo super = REPO_INIT;
     if (!str_has_prefix(text, POINTER))
-        return error_set(err, ERR_SYNC, 0,
-                         "%s is a file, but names no git directory; next: remove it, or --no-sync",
-                         dot_git);
+        return error_set(
+            err, ERR_SYNC, 0,
+            "%s is a file but does not name a git directory; next: remove it, or --no-sync",
+            dot_git);
     const char *to = text + strlen(POINTER);
     _cleanup_free_ char *target = resolve(top, to);
     if (!target)
@@ -223,7 +220,7 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
     if (r < 0)
         return -1;
     if (r == 0)
-        return stray(dot_git, target, "which is neither a worktree's nor a submodule's here",
+        return stray(dot_git, target, "which belongs to neither a worktree nor a submodule here",
                      "move that directory to the place of the file, or --no-sync", err);
     out->git_dir = TAKE_PTR(target);
     return 0;
@@ -240,8 +237,8 @@ static int open_dot_git(int top_fd, const char *top, const char *dot_git, const 
     if (fd < 0 && errno == ELOOP)
         return error_set(
             err, ERR_SYNC, 0,
-            "%s is a symbolic link, which is not followed; next: move what it leads to "
-            "into its place, or --no-sync",
+            "%s is a symbolic link, which is not followed; next: replace it with what it "
+            "leads to, or --no-sync",
             dot_git);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_SYNC, errno, "open %s", dot_git);
@@ -263,14 +260,14 @@ static int open_dot_git(int top_fd, const char *top, const char *dot_git, const 
 static int open_at(int top_fd, const char *top, const struct repo *around, unsigned depth,
                    struct repo *out, struct error *err)
 {
-    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
     _cleanup_free_ char *dot_git = join(top, ".git");
     struct stat st;
     if (open_dot_git(top_fd, top, dot_git, around, depth, &r, err) < 0)
         return -1;
     if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(err, ERR_SYNC, 0,
-                         "%s is no git repository: it has no readable HEAD; next: git init there, "
+                         "%s is no git repository: it has no HEAD; next: git init there, "
                          "or remove it",
                          r.git_dir);
     r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
@@ -294,15 +291,12 @@ int repo_at(int top_fd, const char *top, const struct repo *around, struct repo 
 static int check_owner(const struct repo *r, int dirfd, struct error *err)
 {
     struct stat git, top, here;
-    const char *sudo = getenv("SUDO_UID");
-    uint64_t from = 0;
+    const struct trusted_who us = trusted_us();
     if (fstatat(r->top_fd, ".git", &git, AT_SYMLINK_NOFOLLOW) < 0 || fstat(r->top_fd, &top) < 0 ||
         fstat(dirfd, &here) < 0)
         return error_set(err, ERR_SYNC, errno, "look at %s/.git", r->top);
     const struct tree_id id = tree_id_of(&top);
-    if (tree_id_is(&id, &here) || git.st_uid == 0 || git.st_uid == geteuid() ||
-        git.st_uid == here.st_uid ||
-        (geteuid() == 0 && sudo && str_to_u64(sudo, &from) == 0 && git.st_uid == from))
+    if (tree_id_is(&id, &here) || git.st_uid == here.st_uid || trusted_owner(&us, git.st_uid))
         return 0;
     _cleanup_free_ char *dot_git = join(r->top, ".git");
     _cleanup_free_ char *dir = tree_name(dirfd);
@@ -314,7 +308,7 @@ static int check_owner(const struct repo *r, int dirfd, struct error *err)
 
 int repo_find(int dirfd, struct repo *out, struct error *err)
 {
-    _cleanup_(cleanup_repo) struct repo r = REPO_INIT;
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
     struct top found;
     *out = (struct repo)REPO_INIT;
     if (find_top(dirfd, &found, err) < 0)
@@ -328,7 +322,7 @@ int repo_find(int dirfd, struct repo *out, struct error *err)
     if (found.inside) {
         _cleanup_free_ char *dir = tree_name(dirfd);
         return error_set(err, ERR_SYNC, 0,
-                         "%s is inside of a git directory, which is never sent; next: cd %s",
+                         "%s is inside a git directory, which is never sent; next: cd %s",
                          dir ? dir : "this directory", top);
     }
     if (open_at(fd, top, NULL, 0, &r, err) < 0 || check_owner(&r, dirfd, err) < 0)

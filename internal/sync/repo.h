@@ -4,10 +4,10 @@
  * repo_find walks up from a directory to the first `.git`; repo_at opens the one in a given
  * directory, for a submodule. repo_free at the end.
  *
- * A `.git` is believed only where it can't lead to somebody else's files: a directory, or a file
- * that names the gitdir of a linked worktree which names this file in turn, or one beneath the
- * modules/ of the repository around it. Whatever else is called `.git` is an error (ERR_SYNC),
- * never a reason to take the tree for a plain directory: then ignored files would be sent.
+ * A `.git` is accepted only if it can't lead to another user's files: a directory, or a file that
+ * names the gitdir of a linked worktree which points back to this file, or one beneath the modules/
+ * of the repository around it. Anything else called `.git` is an error (ERR_SYNC). The tree is
+ * never treated as a plain directory instead, because then ignored files would be sent.
  */
 #ifndef CRABBOX_SYNC_REPO_H
 #define CRABBOX_SYNC_REPO_H

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "sync/sync.h"
+#include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
 
 static struct synckit kit;
@@ -166,8 +167,8 @@ static void test_other_kinds_of_dot_git(void **state)
         {"true", "/tree/.git is a symbolic link"},
         {"ln -s nowhere .git", "/tree/.git is a symbolic link"},
         {"mkfifo .git", "/tree/.git is neither a directory nor a file"},
-        {"echo hello >.git", "/tree/.git is a file, but names no git directory"},
-        {"touch .git", "/tree/.git is a file, but names no git directory"},
+        {"echo hello >.git", "/tree/.git is a file but does not name a git directory"},
+        {"touch .git", "/tree/.git is a file but does not name a git directory"},
         {"echo 'gitdir: ' >.git", "/tree/.git names the git directory "},
         {"echo 'gitdir: ../nowhere' >.git", "which can't be found"},
         {"mkdir .git", "/tree/.git is no git repository"},
@@ -210,8 +211,8 @@ static void test_tree_is_where_the_user_stands(void **state)
     assert_listed_in(dir, "tree/bare", BARE);
     (void)unsetenv("SUDO_UID");
     (void)unsetenv("GIT_WORK_TREE");
-    assert_refused_in(dir, "tree/.git", "is inside of a git directory, which is never sent");
-    assert_refused_in(dir, "tree/.git/refs", "is inside of a git directory, which is never sent");
+    assert_refused_in(dir, "tree/.git", "is inside a git directory, which is never sent");
+    assert_refused_in(dir, "tree/.git/refs", "is inside a git directory, which is never sent");
 }
 
 /* A directory with a .git of any kind is not ours unless the index has something in it. */
@@ -263,9 +264,31 @@ static void test_owners(void **state)
     synckit_assert_listed(dir, all);
 }
 
+/* A directory that can't be read to its end is no smaller tree. */
+static void test_half_a_directory(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *plain = synckit_new_dir(&kit, "plain");
+    _cleanup_free_ char *repo = synckit_make(&kit, "half", "touch a b c");
+    const char *const dirs[] = {plain, repo};
+    synckit_sh(plain, "touch a b c", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        struct sync_list l = {0};
+        struct error err = ERROR_INIT;
+        readdir_good = 3;
+        int r = synckit_try(dirs[i], NULL, NULL, NULL, &l, &err);
+        readdir_good = -1;
+        sync_list_free(&l);
+        assert_int_equal(r, -1);
+        assert_int_equal(err.kind, ERR_SYNC);
+        assert_string_equal(err.msg, "list .: Input/output error");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_half_a_directory),
         cmocka_unit_test(test_linked_worktree),
         cmocka_unit_test(test_submodules),
         cmocka_unit_test(test_pointer_to_another_repository),

@@ -107,9 +107,8 @@ static int check_max(const struct scan *s, struct error *err)
         return error_set(err, ERR_SYNC, 0, "%s has more than %zu files to sync: %s", l->root,
                          s->limits.max_files, hint);
     if (s->limits.max_files && s->path_bytes > s->limits.max_files * PATH_BYTES)
-        return error_set(err, ERR_SYNC, 0,
-                         "the names of the files of %s have more than %zu bytes: %s", l->root,
-                         s->limits.max_files * PATH_BYTES, hint);
+        return error_set(err, ERR_SYNC, 0, "the file names of %s add up to more than %zu bytes: %s",
+                         l->root, s->limits.max_files * PATH_BYTES, hint);
     if (s->limits.max_bytes && l->bytes > s->limits.max_bytes)
         return error_set(err, ERR_SYNC, 0, "%s has more than %lld MiB to sync: %s", l->root,
                          (long long)(s->limits.max_bytes >> 20), hint);
@@ -218,11 +217,12 @@ static int check_above(const struct scan *s, int dirfd, struct error *err)
     const struct tree_id id = tree_id_of(&root);
     if (tree_id_is(&id, &here) || !home_is_within(l->root_fd, true))
         return 0;
-    return error_set(err, ERR_USAGE, 0,
-                     "the nearest .git is that of %s, which is or holds your home directory, and "
-                     "all of it would be copied; next: remove %s/.git if you did not put it there, "
-                     "or git init in your working tree, or --dir %s if you mean it",
-                     l->root, str_eq(l->root, "/") ? "" : l->root, l->root);
+    return error_set(
+        err, ERR_USAGE, 0,
+        "the nearest .git is that of %s, which is or contains your home directory, and "
+        "all of it would be copied; next: remove %s/.git if you did not put it there, "
+        "or git init in your working tree, or --dir %s if you mean it",
+        l->root, str_eq(l->root, "/") ? "" : l->root, l->root);
 }
 
 /* Finds the root and where `dirfd` lies in it. */
@@ -239,11 +239,6 @@ static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error 
     bool below = here && strncmp(here, l->root, len) == 0 && here[len] == '/' && here[len + 1];
     l->subdir = xstrdup(below ? here + len + 1 : "");
     return 0;
-}
-
-static void cleanup_repo(struct repo *r)
-{
-    repo_free(r);
 }
 
 /* Hands the finished list over. A listing that had to end was cut short wherever it was. */
@@ -268,7 +263,7 @@ int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
                                              .ignore = IGNORE_INIT,
                                              .limits = limits ? *limits : defaults,
                                              .effort = EFFORT_INIT(d)};
-    _cleanup_(cleanup_repo) struct repo repo = REPO_INIT;
+    _cleanup_(repo_free) struct repo repo = REPO_INIT;
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     list.scanned_ns = time_ns(&now);

@@ -88,7 +88,7 @@ typedef void sync_progress_fn(void *ctx, size_t files, int64_t bytes);
 int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
               const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err);
 
-/* Where sync_update keeps what it knows about one (lease, root): files `name` and `name`.lock
+/* Where sync_update keeps what it knows about one (lease, root): files `name` and lock.`name`
  * below dirfd (borrowed), a directory of the host that only we write to. */
 struct sync_store {
     int dirfd;

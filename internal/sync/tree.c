@@ -159,7 +159,7 @@ int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct
     if (fd < 0 && errno == ELOOP)
         return error_set(err, ERR_SYNC, 0,
                          "%s is reached by a symbolic link, which is not followed; next: replace "
-                         "the link by a copy",
+                         "the link with a copy",
                          name);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_SYNC, errno, "open %s", name);

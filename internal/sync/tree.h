@@ -1,8 +1,8 @@
 /* tree.h: reaching the files of a tree without ever following a symlink out of it.
  *
- * The tree is a descriptor of its root, opened once, before anything was asked of it. Its path and
- * those of the directories above it may lead elsewhere at any time, because they may belong to
- * another user: a name is for messages.
+ * The tree is a descriptor of its root, opened once, before anything else is done with it. Its path
+ * and those of the directories above it may lead elsewhere at any time, because they may belong to
+ * another user, so a name is only for messages.
  *
  * tree_init, then tree_parent for a path: a descriptor of its directory, resolved beneath the root
  * through real directories only, none of which is `never`. The directories on the way to the last
@@ -33,7 +33,7 @@ enum { TREE_DEPTH_MAX = 128 }; /* directories in directories; each is open meanw
 
 struct tree {
     int root_fd;          /* owned */
-    struct tree_id never; /* no way leads through this one */
+    struct tree_id never; /* this one is never entered */
     struct strbuf dir;    /* the last one that was walked to */
     struct tree_level {
         int fd;
@@ -63,7 +63,7 @@ int tree_above(int fd);
  * the tree), ENAMETOOLONG (too deep), … */
 int tree_parent(struct tree *t, const char *path, const char **base);
 
-/* Appends a regular file of at most `max` bytes, resolved beneath `dirfd`; waits for no FIFO. 1, 0
+/* Appends a regular file of at most `max` bytes, resolved beneath `dirfd`. 1, 0
  * where nothing has that name, -1 (ERR_SYNC, with `shown` as the name of what `path` is seen from).
  */
 int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct strbuf *out,

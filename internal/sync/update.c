@@ -203,7 +203,7 @@ int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remot
     static const struct sync_limits defaults = SYNC_LIMITS_DEFAULT;
     struct push_progress p = {progress, ctx};
     _cleanup_(cleanup_update) struct update u = {.list = l};
-    _cleanup_free_ char *lock_name = xasprintf("%s.lock", store->name);
+    _cleanup_free_ char *lock_name = xasprintf("lock.%s", store->name);
     *res = (struct sync_result){0};
     _cleanup_close_ int lock = lock_wait(store->dirfd, lock_name, true, d, err);
     limits = limits ? limits : &defaults;

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "sync/list.h"
+#include "sys/file.h"
 
 enum { DEPTH_MAX = 100 };
 
@@ -57,10 +58,10 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
         CLOSE_FD(fd);
         return -1;
     }
-    for (struct dirent *e; (e = readdir(dir));)
+    for (struct dirent *e; (e = dir_next(dir));)
         if (scan_stop(s, err) < 0 || walk_entry(s, dirfd(dir), e->d_name, path, depth, err) < 0)
             return -1;
-    return 0;
+    return errno ? error_set(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".") : 0;
 }
 
 int scan_walk(struct scan *s, struct error *err)

@@ -14,6 +14,8 @@
 #include "sys/caller.h"
 #include "sys/trusted.h"
 
+enum { TRIES_MAX = 100 }; /* names for a file beside another, that others may have taken */
+
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
 {
     bool makes = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
@@ -37,11 +39,22 @@ static int enter(int fd, const char *name, mode_t mode, unsigned *made)
     int next = beneath_open(fd, name, O_PATH | O_DIRECTORY, 0);
     if (next >= 0 || errno != ENOENT)
         return next;
-    if (caller_mkdirat(fd, name, mode) == 0)
-        ++*made;
-    else if (errno != EEXIST)
+    bool ours = caller_mkdirat(fd, name, mode) == 0;
+    if (!ours && errno != EEXIST)
         return -1;
-    return beneath_open(fd, name, O_PATH | O_DIRECTORY, 0);
+    next = beneath_open(fd, name, O_PATH | O_DIRECTORY, 0);
+    *made += ours && next >= 0;
+    return next;
+}
+
+/* Removes what was made of the part of `path` before `at`. */
+static void undo(int dirfd, const char *path, const char *at, unsigned *made)
+{
+    while (at > path && at[-1] == '/')
+        at--;
+    _cleanup_free_ char *done = xasprintf("%.*s", (int)(at - path), path);
+    beneath_rmdirs(dirfd, done, *made);
+    *made = 0;
 }
 
 int beneath_mkdirs(int dirfd, const char *path, mode_t mode, unsigned *made)
@@ -50,20 +63,23 @@ int beneath_mkdirs(int dirfd, const char *path, mode_t mode, unsigned *made)
     unsigned none = 0;
     unsigned *n = made ? made : &none;
     int fd = beneath_open(dirfd, ".", O_PATH | O_DIRECTORY, 0);
+    const char *at = path;
     *n = 0;
-    while (fd >= 0 && *path) {
-        size_t len = strcspn(path, "/");
+    while (fd >= 0 && *at) {
+        size_t len = strcspn(at, "/");
         int next = -1;
-        if (str_format(part, sizeof part, "%.*s", (int)len, path) < 0)
+        if (str_format(part, sizeof part, "%.*s", (int)len, at) < 0)
             errno = ENAMETOOLONG;
         else
             next = enter(fd, len ? part : ".", mode, n);
         int saved = errno;
         CLOSE_FD(fd);
         fd = next;
+        if (next < 0)
+            undo(dirfd, path, at, n);
         errno = saved;
-        path += len;
-        path += *path == '/';
+        at += len;
+        at += *at == '/';
     }
     return fd;
 }
@@ -171,6 +187,27 @@ static int open_parent(const struct beneath *b, const char **base)
     return beneath_open(b->dirfd, dir, O_PATH | O_DIRECTORY, 0);
 }
 
+/* A new file in the place of one that has other names, with its mode. It is made beside it first,
+ * so that there is one all the time. */
+static int replace(int dirfd, const char *base, mode_t mode)
+{
+    char name[64];
+    for (unsigned i = 0;; i++) {
+        (void)str_format(name, sizeof name, ".crabbox-fc.%ld.%u", (long)getpid(), i);
+        _cleanup_close_ int fd = caller_openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        if (fd < 0 && errno == EEXIST && i < TRIES_MAX)
+            continue;
+        if (fd < 0)
+            return -1;
+        if (fchmod(fd, mode & 0777) == 0 && renameat(dirfd, name, dirfd, base) == 0)
+            return TAKE_FD(fd);
+        int saved = errno;
+        (void)unlinkat(dirfd, name, 0);
+        errno = saved;
+        return -1;
+    }
+}
+
 /* A file that is there: emptied, or put aside where it has other names. -1 with errno EEXIST where
  * it is none that may be written. */
 static int reuse(const struct beneath *b, int dirfd, const char *base, struct stat *st)
@@ -179,9 +216,7 @@ static int reuse(const struct beneath *b, int dirfd, const char *base, struct st
     if (fd < 0 || fstat(fd, st) < 0)
         return -1;
     if (S_ISREG(st->st_mode) && st->st_nlink > 1)
-        return unlinkat(dirfd, base, 0) < 0
-                   ? -1
-                   : caller_openat(dirfd, base, O_WRONLY | O_CREAT | O_EXCL, 0666);
+        return replace(dirfd, base, st->st_mode);
     if (S_ISREG(st->st_mode))
         return ftruncate(fd, 0) < 0 ? -1 : TAKE_FD(fd);
     if (b->in_tree && !S_ISFIFO(st->st_mode)) {
@@ -213,7 +248,7 @@ int beneath_output(const char *what, const char *typed, const char *tree, struct
                          kind_name(st.st_mode));
     if (fd < 0 && errno == ENXIO)
         return error_set(err, ERR_USAGE, 0,
-                         "%s %s: it is a FIFO or socket that nobody reads; next: start its reader "
+                         "%s %s: it is a FIFO or socket without a reader; next: start its reader "
                          "first",
                          what, typed);
     return fd < 0 ? beneath_failed(&b, errno, err) : fd;

@@ -1,31 +1,31 @@
-/* beneath.h: the one way to open a path that a repository, a guest or an archive has chosen, or
+/* beneath.h: the only way to open a path that a repository, a guest or an archive has chosen, or
  * that a user has typed and a repository may have prepared.
  *
- * Below the directory where it begins, a path is resolved by the kernel (openat2): no symlink is
- * followed on the way nor as the last component, "..", absolute paths and magic links of /proc lead
- * nowhere. What is opened can therefore not lie outside.
+ * Below the directory where it begins, a path is resolved by the kernel (openat2). No symlink is
+ * followed, on the way or as the last component, and "..", absolute paths and magic links of /proc
+ * are refused. So nothing outside that directory can be opened.
  *
- * Where a typed path begins, beneath_find decides. Up to the first directory on its way that is a
- * tree (it has an entry .git, or is the current directory, or the --dir of the run) the path is the
- * user's own and his links are followed; the rest lies in the tree, whose links may be anybody's.
- * Without a tree on the way it is the user's own up to its last component or the first one that is
- * missing. The program's descriptors (/dev/stdin, /dev/fd/N as the shell writes it for <(...)) are
- * the user's too.
+ * beneath_find decides where a typed path begins. Up to the first directory on it that is a tree
+ * (it has an entry .git, or is the current directory, or the --dir of the run) the path is the
+ * user's own, and the user's links are followed; the rest lies in the tree, where anybody may have
+ * made the links. Without a tree on it, the path is the user's own up to its last component or the
+ * first one that is missing. The program's descriptors (/dev/stdin, /dev/fd/N as the shell writes
+ * it for <(...)) are the user's too.
  *
- * Whether a directory is a tree is for whoever owns it to change. So a link counts as the user's
- * own only if nobody but root, us and the sudo caller can have put it there, by the owner of the
- * link and by who may write in the directory that holds it (trusted.h). And what root reaches by a
- * link of the sudo caller's is a directory of the caller's, or the link is refused: with it the
- * caller's processes then gain nothing that they could not do themselves. A relative path begins at
- * the open current directory, and goes up from there by "..": no name of a directory above is
- * looked up, so it does not matter what is renamed.
+ * The owner of a directory can make it a tree, or undo that, at any time. So a link counts as the
+ * user's own only if no one but root, us and the sudo caller can have put it there, judged by the
+ * owner of the link and by who may write in the directory that holds it (trusted.h). If root
+ * follows a link of the sudo caller's, it has to lead to a directory of the caller's, or it is
+ * refused: the caller's processes then gain nothing that they could not do themselves. A relative
+ * path begins at the open current directory and goes up from there by "..": no name of a directory
+ * above is looked up, so renaming one has no effect.
  *
  *   beneath_find → beneath_open, beneath_mkdirs below its dirfd → beneath_close
  *   beneath_input, beneath_output: all of that for one file
  *
- * What is made is the sudo caller's where caller.h has it so. Functions with an `err` fill it:
- * ERR_USAGE for a link or a file of the wrong kind, ERR_IO for the rest. `what` is the option and
- * begins the message. The others set errno.
+ * What is made belongs to the sudo caller by the rules of caller.h. Functions with an `err` fill
+ * it: ERR_USAGE for a link or a file of the wrong kind, ERR_IO for the rest. `what` is the option
+ * and begins the message. The others set errno.
  */
 #ifndef CRABBOX_SYS_BENEATH_H
 #define CRABBOX_SYS_BENEATH_H
@@ -42,7 +42,7 @@
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode);
 
 /* mkdir -p below dirfd: an O_PATH descriptor of the directory, or -1 with errno. `made` gets the
- * number of directories that were not there; may be NULL. */
+ * number of directories that were not there; may be NULL. On failure those are removed again. */
 int beneath_mkdirs(int dirfd, const char *path, mode_t mode, unsigned *made);
 /* Removes the last `n` components of the path as long as they are empty. */
 void beneath_rmdirs(int dirfd, const char *path, unsigned n);
@@ -59,20 +59,21 @@ struct beneath {
 int beneath_find(const char *what, const char *typed, const char *tree, struct beneath *out,
                  struct error *err);
 void beneath_close(struct beneath *b);
-/* Says why an open of b->rest or of something below it failed with this errno; names the link. */
+/* Reports why an open of b->rest or of something below it failed with this errno; names the link.
+ */
 int beneath_failed(const struct beneath *b, int sys, struct error *err);
 
-/* Refuses a path that a link in a tree would lead on; for one that is opened elsewhere. What is
- * wrong with it otherwise, as that it is missing, is told there. */
+/* Refuses a path that goes through a link in a tree; for a path that is opened elsewhere. Anything
+ * else that is wrong with it, such as that it is missing, is reported there. */
 int beneath_check(const char *what, const char *typed, struct error *err);
 
 /* A file to read: a regular one, /dev/null, or one of the program's descriptors. `others` (may be
  * NULL) gets whether a repository or another user can have written what is in it. */
 int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
                   struct error *err);
-/* A file to write from its beginning, made if need be in a directory that is there. What has other
- * names (hard links) is replaced, not written through. A FIFO that somebody reads will do, outside
- * of trees any device. */
+/* A file to write from its beginning, made if need be in a directory that exists. A file with other
+ * names (hard links) is replaced, not written through. A FIFO with a reader is accepted, and any
+ * device outside of trees. */
 int beneath_output(const char *what, const char *typed, const char *tree, struct error *err);
 
 #endif

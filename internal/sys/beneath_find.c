@@ -1,4 +1,4 @@
-/* beneath_find.c: where a path that somebody typed begins to be a repository's. */
+/* beneath_find.c: where a typed path stops being the user's and becomes a repository's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -25,8 +25,21 @@ struct walk {
     struct stat root, cwd, tree; /* st_nlink 0: none */
 };
 
-/* The components of `path`, joined anew in `out`. `ups` gets the number of leading "..". */
-static int normalise(const char *path, char out[static PATH_MAX], unsigned *ups)
+/* Whether the path joined so far ends with a link. If so, a ".." after it leads to another place
+ * than the text suggests. */
+static bool ends_with_link(int dirfd, const char *path, unsigned ups)
+{
+    _cleanup_strbuf_ struct strbuf name = STRBUF_INIT;
+    struct stat st;
+    while (ups-- > 0)
+        strbuf_adds(&name, "../");
+    strbuf_adds(&name, path + 1);
+    return fstatat(dirfd, name.buf, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The components of `path`, which is seen from dirfd, joined anew in `out`. `ups` gets the number
+ * of leading "..". -1 with errno: ENAMETOOLONG, or ELOOP for ".." behind the link that `out` is. */
+static int normalise(int dirfd, const char *path, char out[static PATH_MAX], unsigned *ups)
 {
     size_t used = 0;
     *ups = 0;
@@ -34,13 +47,19 @@ static int normalise(const char *path, char out[static PATH_MAX], unsigned *ups)
     while (*path) {
         size_t len = strcspn(path, "/");
         if (len == 2 && memcmp(path, "..", 2) == 0) {
+            if (used && ends_with_link(dirfd, out, *ups)) {
+                errno = ELOOP;
+                return -1;
+            }
             *ups += used == 0;
             while (used > 0 && out[--used] != '/')
                 ;
             out[used] = '\0';
         } else if (len && !(len == 1 && *path == '.')) {
-            if (str_format(out + used, PATH_MAX - used, "/%.*s", (int)len, path) < 0)
+            if (str_format(out + used, PATH_MAX - used, "/%.*s", (int)len, path) < 0) {
+                errno = ENAMETOOLONG;
                 return -1;
+            }
             used += len + 1;
         }
         path += len;
@@ -60,7 +79,7 @@ static void look(const char *path, struct stat *st)
         st->st_nlink = 0;
 }
 
-/* The root of the host is nobody's tree, also for who stands in it. */
+/* The root of the host is never a tree, even if it is the working directory. */
 static bool is_tree(const struct walk *w, int dirfd)
 {
     struct stat st;
@@ -103,8 +122,15 @@ static bool is_below_tree(const struct walk *w)
     return true;
 }
 
-/* Begins, or begins again, at the directory `fd`, which is taken over. Where a path leads up is
- * the kernel's word: the name that a directory had a moment ago may be another's by now. */
+static int refuse_up(const struct walk *w, struct error *err)
+{
+    return error_set(err, ERR_USAGE, 0,
+                     "%s %s: \"..\" follows the symbolic link %s; next: name the real path",
+                     w->b->what, w->b->typed, w->path + w->relative);
+}
+
+/* Begins, or begins again, at the directory `fd`, of which it becomes the owner. Only the kernel is
+ * asked what lies above: another directory may have that name by now. */
 static int start(struct walk *w, int fd, const char *path, struct error *err)
 {
     unsigned ups;
@@ -113,9 +139,9 @@ static int start(struct walk *w, int fd, const char *path, struct error *err)
     w->done = 0;
     if (fd < 0)
         return fail(w, errno, err);
-    if (normalise(path, w->path, &ups) < 0)
-        return fail(w, ENAMETOOLONG, err);
     w->relative = *path != '/';
+    if (normalise(fd, path, w->path, &ups) < 0)
+        return errno == ELOOP ? refuse_up(w, err) : fail(w, errno, err);
     if (!w->relative || (!ups && w->links))
         return 0;
     while (ups-- > 0)
@@ -135,7 +161,7 @@ static int refuse(const struct walk *w, size_t end, const char *why, uid_t uid, 
         w->b->what, w->b->typed, (int)(end - skip), w->path + skip, why, (unsigned)uid);
 }
 
-/* Nobody else can have put this link where it is, or can put another there. */
+/* Refuses a link that another user can have put there, or can replace. */
 static int check_link(struct walk *w, const struct stat *st, size_t end, struct error *err)
 {
     struct stat dir;
@@ -146,7 +172,7 @@ static int check_link(struct walk *w, const struct stat *st, size_t end, struct 
     if (!trusted_owner(&w->who, dir.st_uid))
         return refuse(w, end, "in a directory of another user", dir.st_uid, err);
     if (!trusted_dir(&w->who, w->b->dirfd))
-        return refuse(w, end, "in a directory where others can write, too", dir.st_uid, err);
+        return refuse(w, end, "in a directory that others can write to", dir.st_uid, err);
     w->bound |= (st->st_uid != 0 && st->st_uid != w->who.self) ||
                 (dir.st_uid != 0 && dir.st_uid != w->who.self);
     return 0;
@@ -168,7 +194,7 @@ static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end
     return start(w, fd, path, err);
 }
 
-/* A link of the sudo caller's leads root no further than the caller himself could have gone. */
+/* A link of the sudo caller's takes root no further than the caller could have gone. */
 static int check_bound(const struct walk *w, struct error *err)
 {
     struct stat st;
@@ -178,10 +204,11 @@ static int check_bound(const struct walk *w, struct error *err)
         return fail(w, errno, err);
     if (st.st_uid == w->who.sudo)
         return 0;
-    return error_set(err, ERR_USAGE, 0,
-                     "%s %s: a symbolic link of uid %u leads into a directory of uid %u, where "
-                     "root does not follow it; next: name the real path",
-                     w->b->what, w->b->typed, (unsigned)w->who.sudo, (unsigned)st.st_uid);
+    return error_set(
+        err, ERR_USAGE, 0,
+        "%s %s: a symbolic link owned by uid %u leads into a directory owned by uid %u, "
+        "so root does not follow it; next: name the real path",
+        w->b->what, w->b->typed, (unsigned)w->who.sudo, (unsigned)st.st_uid);
 }
 
 /* ---- the walk ---- */
@@ -276,8 +303,9 @@ int beneath_failed(const struct beneath *b, int sys, struct error *err)
     size_t link = sys == ELOOP || sys == ENOTDIR || sys == EXDEV ? find_link(b) : 0;
     if (link)
         return error_set(err, ERR_USAGE, 0,
-                         "%s %s: %.*s is a symbolic link in the working tree, and such a link may "
-                         "lead anywhere; next: name the real path",
-                         b->what, b->typed, (int)link, b->rest);
+                         "%s %s: %.*s is a symbolic link%s, and such a link may lead anywhere; "
+                         "next: name the real path",
+                         b->what, b->typed, (int)link, b->rest,
+                         b->in_tree ? " in the working tree" : "");
     return error_set(err, ERR_IO, sys, "%s: open %s", b->what, b->typed);
 }

@@ -172,6 +172,33 @@ static void test_links_of_the_user(void **state)
     assert_refuses("link", "is a symbolic link in the working tree");
 }
 
+/* ".." behind a link is above where the link leads, for the kernel and the shell: not opened as if
+ * the link were a directory. */
+static void test_up_from_a_link(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const typed[] = {
+        "lnk/../f",          "./deep/..//lnk/../f",       "lnk/up/../../f",
+        "../links/lnk/../f", "deep/../../links/lnk/../f", "around/../f"};
+    at(f, ".");
+    assert_int_equal(dir_make_all("links/real/deep/up", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("links/deep", 0755, NULL), 0);
+    put("links/f", "the wrong one");
+    put("links/real/f", "the right one");
+    assert_return_code(symlink("real/deep", "links/lnk"), errno);
+    assert_return_code(symlink("lnk/../f", "links/around"), errno);
+    at(f, "away");
+    assert_refuses("../links/around", "\"..\" follows the symbolic link lnk");
+    at(f, "links");
+    for (size_t i = 0; i < ARRAY_LEN(typed); i++) {
+        _cleanup_free_ char *whole = xasprintf("%s/links/%s", f->top, typed[i]);
+        assert_refuses(typed[i], "\"..\" follows the symbolic link");
+        assert_refuses(whole, "\"..\" follows the symbolic link");
+    }
+    assert_reads("deep/../f", "the wrong one");
+    assert_reads("real/deep/up/../../f", "the right one");
+}
+
 static void be_root_by_sudo(void)
 {
     assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
@@ -195,10 +222,10 @@ static void test_link_of_another(void **state)
     assert_reads("../open/ours", "secret");
     /* Without the sticky bit ours may be replaced as well, and so may what a group can write. */
     assert_return_code(chmod("../open", 0777), errno);
-    assert_refuses("../open/ours", "in a directory where others can write");
+    assert_refuses("../open/ours", "in a directory that others can write to");
     assert_return_code(chmod("../open", 0775), errno);
     assert_return_code(chown("../open", (uid_t)-1, USER), errno);
-    assert_refuses("../open/ours", "in a directory where others can write");
+    assert_refuses("../open/ours", "in a directory that others can write to");
     assert_return_code(chmod("../open", 0755), errno);
     assert_reads("../open/ours", "secret");
 }
@@ -245,8 +272,9 @@ static void test_link_of_the_sudo_caller(void **state)
     assert_refuses("../home/data/file", "of another user");
     be_root_by_sudo();
     assert_reads("../home/data/file", "theirs");
-    assert_refuses("../home/root", "a symbolic link of uid 4321 leads into a directory of uid 0");
-    assert_refuses("../home/data/../root", "leads into a directory of uid 0");
+    assert_refuses("../home/root",
+                   "a symbolic link owned by uid 4321 leads into a directory owned by uid 0");
+    assert_refuses("../home/data/../root", "\"..\" follows the symbolic link");
     /* Theirs where everybody may write is no other. */
     at(f, ".");
     assert_return_code(mkdir("open", 0700), errno);
@@ -254,7 +282,7 @@ static void test_link_of_the_sudo_caller(void **state)
     assert_return_code(symlink("../away/secret", "open/theirs"), errno);
     assert_return_code(lchown("open/theirs", USER, USER), errno);
     at(f, "away");
-    assert_refuses("../open/theirs", "leads into a directory of uid 0");
+    assert_refuses("../open/theirs", "leads into a directory owned by uid 0");
     assert_return_code(chown(".", USER, USER), errno);
     assert_reads("../open/theirs", "secret");
 }
@@ -356,11 +384,22 @@ static void test_output(void **state)
     assert_int_equal(writes("hard", &err), 0);
     assert_reads("hard", "new");
     assert_reads("../away/secret", "secret");
+    static const mode_t modes[] = {0600, 0640, 0755};
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        assert_return_code(unlink("hard"), errno);
+        assert_return_code(link("../away/secret", "hard"), errno);
+        assert_return_code(chmod("hard", modes[i]), errno);
+        assert_int_equal(writes("hard", &err), 0);
+        assert_return_code(stat("hard", &st), errno);
+        assert_int_equal(st.st_mode & 07777, modes[i]);
+        assert_int_equal(st.st_nlink, 1);
+        assert_reads("../away/secret", "secret");
+    }
     assert_int_equal(writes("none/x", &err), -1);
     assert_non_null(strstr(err.msg, "No such file"));
     assert_int_equal(writes("sub", &err), -1);
     assert_int_equal(writes("fifo", &err), -1);
-    assert_non_null(strstr(err.msg, "nobody reads"));
+    assert_non_null(strstr(err.msg, "without a reader"));
     assert_int_equal(writes("/dev/null", &err), 0);
     _cleanup_close_ int reader = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_int_equal(writes("fifo", &err), 0);
@@ -389,6 +428,21 @@ static void test_mkdirs(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(beneath_mkdirs(dirfd, bad[i], 0755, NULL), -1);
     assert_int_equal(stat("../away/x", &st), -1);
+    /* What was made before it failed goes away again, and nothing else does. */
+    char too_long[NAME_MAX + 32] = "sub/new/b/";
+    memset(too_long + strlen(too_long), 'x', NAME_MAX + 1);
+    const char *const half[] = {"sub/new/b/../c", "sub/new/../c", too_long};
+    for (size_t i = 0; i < ARRAY_LEN(half); i++) {
+        made = 1;
+        assert_int_equal(beneath_mkdirs(dirfd, half[i], 0755, &made), -1);
+        assert_int_equal(made, 0);
+        assert_int_equal(stat("sub/new", &st), -1);
+        assert_int_equal(stat("sub/real", &st), 0);
+    }
+    assert_return_code(mkdir("sub/empty", 0755), errno);
+    assert_int_equal(beneath_mkdirs(dirfd, "sub/empty/new/../c", 0755, NULL), -1);
+    assert_int_equal(stat("sub/empty/new", &st), -1);
+    assert_int_equal(stat("sub/empty", &st), 0);
 }
 
 /* ---- who called sudo ---- */
@@ -461,6 +515,7 @@ int main(void)
         TEST(test_links_of_a_tree),
         TEST(test_what_is_a_tree),
         TEST(test_links_of_the_user),
+        TEST(test_up_from_a_link),
         TEST(test_link_of_another),
         TEST(test_link_in_the_directory_of_another),
         TEST(test_link_of_the_sudo_caller),

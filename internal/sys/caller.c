@@ -26,7 +26,7 @@ bool caller_get(struct caller *out)
            id_of("SUDO_GID", &out->gid);
 }
 
-/* Whether what is made in this directory is to be the caller's. */
+/* Whether files made in this directory should belong to the caller. */
 static bool is_callers(int dirfd, struct caller *c)
 {
     struct stat st;

@@ -173,6 +173,23 @@ int file_unlink(int dirfd, const char *name, struct error *err)
 
 #define REMOVE_TRIES 100
 
+DIR *dir_reopen(int dirfd)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    int sys = errno;
+    if (!d)
+        CLOSE_FD(fd);
+    errno = sys;
+    return d;
+}
+
+struct dirent *dir_next(DIR *d)
+{
+    errno = 0;
+    return readdir(d);
+}
+
 static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err);
 
 /* Removes one entry of a directory, descending where it is a directory of the same device. */
@@ -207,19 +224,18 @@ static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err)
     if (depth > 64)
         return error_set(err, ERR_IO, ELOOP, "remove a tree deeper than 64 directories");
     /* A description of its own, read from its beginning at each try. */
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (copy < 0 && errno == ENOENT)
+    _cleanup_closedir_ DIR *d = dir_reopen(fd);
+    if (!d && errno == ENOENT)
         return 0;
-    _cleanup_closedir_ DIR *d = copy < 0 ? NULL : fdopendir(copy);
     if (!d)
         return error_set(err, ERR_IO, errno, "read a directory to remove");
-    for (struct dirent *e; (e = readdir(d));) {
+    for (struct dirent *e; (e = dir_next(d));) {
         if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
             continue;
         if (remove_entry(fd, e->d_name, dev, depth, err) < 0)
             return -1;
     }
-    return 0;
+    return errno ? error_set(err, ERR_IO, errno, "read a directory to remove") : 0;
 }
 
 int dir_remove_tree(int dirfd, const char *name, struct error *err)

@@ -6,6 +6,7 @@
 #ifndef CRABBOX_SYS_FILE_H
 #define CRABBOX_SYS_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -30,12 +31,19 @@ int file_write_atomic(int dirfd, const char *name, const void *data, size_t len,
 int file_write_new(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
                    struct error *err);
 
-/* mkdir -p with the given mode for what is new. In the home of who called sudo it is that user's,
+/* mkdir -p with the given mode for what is new. In the sudo caller's home it is that user's,
  * and so are files that the functions above make there (caller.h). */
 int dir_make_all(const char *path, mode_t mode, struct error *err);
 /* Opens a directory and checks that it is owned by us and closed to others (mode 0700 set
  * where we just made it). Returns a descriptor. */
 int dir_open_private(const char *path, struct error *err);
+
+/* A second description of the directory, so that reading it moves nobody's offset. NULL with errno.
+ */
+DIR *dir_reopen(int dirfd);
+/* The next entry, "." and ".." too; NULL at the end with errno 0, and with its errno where the
+ * directory can't be read on: what was read then is not all of it. */
+struct dirent *dir_next(DIR *d);
 
 /* Removes `name` below dirfd with all its content; never follows a symlink, never crosses to
  * another filesystem. Absent is a success. */

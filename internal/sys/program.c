@@ -33,7 +33,7 @@ static bool find_repository(const char *cwd, char out[static PATH_MAX])
     }
 }
 
-/* What holds the home or the system's programs is no tree of anybody's code. */
+/* A directory that contains the home or the system's programs is not a tree of code. */
 static bool is_ours(const char *dir)
 {
     char home[PATH_MAX];
@@ -41,8 +41,8 @@ static bool is_ours(const char *dir)
     return is_below("/usr/bin", dir) || (h && realpath(h, home) && is_below(home, dir));
 }
 
-/* What lies below this came with somebody's code; "" where nothing did. Of several repositories
- * around one another it is the outermost: the inner ones may have come with it. */
+/* Everything below this directory came with someone's code; "" if there is none. Of nested
+ * repositories it is the outermost, because the inner ones may have come with it. */
 static void find_root(const char *cwd, char out[static PATH_MAX])
 {
     char here[PATH_MAX], found[PATH_MAX];
@@ -82,7 +82,8 @@ static bool leads_through(const char *file, const char *root)
     return !realpath(file, real) || is_below(real, root);
 }
 
-bool program_find(const char *name, const char *path, const char *cwd, struct program *out)
+bool program_find(const char *name, const char *path, const char *cwd, const char *tree,
+                  struct program *out)
 {
     char root[PATH_MAX], file[PATH_MAX];
     out->path[0] = out->passed[0] = '\0';
@@ -93,7 +94,7 @@ bool program_find(const char *name, const char *path, const char *cwd, struct pr
     for (char *rest = copy, *dir; *name && (dir = strsep(&rest, ":"));) {
         if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0 || !is_program(file))
             continue;
-        if (*file == '/' && !leads_through(file, root))
+        if (*file == '/' && !leads_through(file, root) && !(tree && leads_through(file, tree)))
             return str_copy(out->path, sizeof out->path, file) == 0;
         if (!out->passed[0])
             (void)str_copy(out->passed, sizeof out->passed, file);
@@ -101,20 +102,21 @@ bool program_find(const char *name, const char *path, const char *cwd, struct pr
     return false;
 }
 
-int program_locate(const char *name, const char *what, char out[static PATH_MAX], struct error *err)
+int program_locate(const char *name, const char *what, const char *tree, char out[static PATH_MAX],
+                   struct error *err)
 {
     struct program p;
     _cleanup_free_ char *cwd = get_current_dir_name();
     if (*name != '/' && strchr(name, '/'))
-        return error_set(err, ERR_TRUST, 0,
-                         "the %s %s is named from the working directory on; next: name it with its "
-                         "whole path",
-                         what, name);
-    if (!program_find(name, getenv("PATH"), cwd ? cwd : "/", &p) && !p.path[0]) {
+        return error_set(
+            err, ERR_TRUST, 0,
+            "the %s %s is relative to the working directory; next: give its absolute path", what,
+            name);
+    if (!program_find(name, getenv("PATH"), cwd ? cwd : "/", tree, &p) && !p.path[0]) {
         if (p.passed[0])
             return error_set(err, ERR_ENV, 0,
                              "the %s %s is not in PATH; %s does not count, because it is in the "
-                             "repository or found by way of the working directory",
+                             "repository or found through the working directory",
                              what, name, p.passed);
         return error_set(err, ERR_ENV, ENOENT, "the %s %s is not in PATH", what, name);
     }

@@ -1,11 +1,12 @@
-/* program.h: which file a program is that was given by name, by one rule for all that is started.
+/* program.h: finds the file of a program that was given by name, by one rule for all that we start.
  *
- * PATH counts as far as its entries are absolute and outside the repository around the working
- * directory (without a repository: outside the working directory): what lies there came with
- * somebody's code. Such entries are passed over, and so is a file that leads there.
+ * An entry of PATH counts only if it is absolute and outside the repository around the working
+ * directory (without a repository: outside the working directory), because what lies there came
+ * with someone's code. Other entries are passed over, and so is a file that leads there.
  *
  *   program_find    the file, and what was passed over on the way to it
- *   program_locate  the same for what is to be started: nobody else can replace it (trusted.h)
+ *   program_locate  the same for a program to be started: no other user may be able to replace it
+ *                   (trusted.h)
  */
 #ifndef CRABBOX_SYS_PROGRAM_H
 #define CRABBOX_SYS_PROGRAM_H
@@ -15,7 +16,9 @@
 
 #include "base/error.h"
 
-#define PROGRAM_PATH "/usr/sbin:/usr/bin:/sbin:/bin" /* of who has no PATH */
+#define PROGRAM_PATH "/usr/sbin:/usr/bin:/sbin:/bin" /* if there is no PATH */
+/* The same with what the host's administrator has added; for plugins. */
+#define PROGRAM_PATH_LOCAL "/usr/local/sbin:/usr/local/bin:" PROGRAM_PATH
 
 struct program {
     char path[PATH_MAX];   /* "" where there is none; a name with a slash as it is */
@@ -23,12 +26,14 @@ struct program {
 };
 
 /* False where there is no such program. `path` is a value of PATH, NULL for PROGRAM_PATH. A name
- * with a slash is not looked for. */
-bool program_find(const char *name, const char *path, const char *cwd, struct program *out);
+ * with a slash is not looked for. `tree` as below. */
+bool program_find(const char *name, const char *path, const char *cwd, const char *tree,
+                  struct program *out);
 
-/* By this process's own PATH and working directory; `what` as in trusted.h. ERR_ENV where there is
+/* By this process's own PATH and working directory; `what` as in trusted.h. What leads through the
+ * directory `tree` (its real path; may be NULL) is passed over as well. ERR_ENV where there is
  * none, ERR_TRUST where another user could replace it. */
-int program_locate(const char *name, const char *what, char out[static PATH_MAX],
+int program_locate(const char *name, const char *what, const char *tree, char out[static PATH_MAX],
                    struct error *err);
 
 #endif

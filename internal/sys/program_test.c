@@ -109,7 +109,7 @@ static void path_counts_where_it_is_absolute_and_outside(void **state)
         _cleanup_free_ char *found = in(cases[i].found ? cases[i].found : "");
         _cleanup_free_ char *passed = in(cases[i].passed ? cases[i].passed : "");
         assert_int_equal(chdir(cwd), 0);
-        bool there = program_find("tool", path, cwd, &p);
+        bool there = program_find("tool", path, cwd, NULL, &p);
         assert_int_equal(chdir("/"), 0);
         if (there != (cases[i].found != NULL) || !str_eq(p.path, found) ||
             !str_eq(p.passed, passed))
@@ -123,12 +123,12 @@ static void a_working_directory_above_everything_shuts_nothing_out(void **state)
     struct program p;
     _cleanup_free_ char *home = in("%/tree"), *path = in("%/tree/bin");
     (void)state;
-    assert_true(program_find("env", NULL, "/", &p));
-    assert_true(program_find("env", "/usr/bin", "/usr", &p));
-    assert_true(program_find("env", "/usr/bin", "/usr/bin", &p));
+    assert_true(program_find("env", NULL, "/", NULL, &p));
+    assert_true(program_find("env", "/usr/bin", "/usr", NULL, &p));
+    assert_true(program_find("env", "/usr/bin", "/usr/bin", NULL, &p));
     assert_int_equal(setenv("HOME", home, 1), 0);
-    assert_true(program_find("tool", path, home, &p));
-    assert_true(program_find("tool", path, scratch_dir, &p));
+    assert_true(program_find("tool", path, home, NULL, &p));
+    assert_true(program_find("tool", path, scratch_dir, NULL, &p));
     assert_int_equal(unsetenv("HOME"), 0);
 }
 
@@ -137,11 +137,11 @@ static void a_file_that_cannot_be_run_is_none(void **state)
     struct program p;
     _cleanup_free_ char *out = in("%/out"), *data = in("%/out/data"), *tool = in("%/out/tool");
     (void)state;
-    assert_false(program_find("data", out, "/", &p));
-    assert_false(program_find("", out, "/", &p));
-    assert_false(program_find(data, out, "/", &p));
-    assert_false(program_find(out, out, "/", &p));
-    assert_true(program_find(tool, "", "/", &p));
+    assert_false(program_find("data", out, "/", NULL, &p));
+    assert_false(program_find("", out, "/", NULL, &p));
+    assert_false(program_find(data, out, "/", NULL, &p));
+    assert_false(program_find(out, out, "/", NULL, &p));
+    assert_true(program_find(tool, "", "/", NULL, &p));
     assert_string_equal(p.path, tool);
 }
 
@@ -149,7 +149,7 @@ static void located(const char *name, enum err_kind kind, const char *part)
 {
     char path[PATH_MAX];
     struct error err = ERROR_INIT;
-    assert_int_equal(program_locate(name, "VMM program", path, &err), -1);
+    assert_int_equal(program_locate(name, "VMM program", NULL, path, &err), -1);
     assert_int_equal(err.kind, kind);
     if (!strstr(err.msg, part))
         fail_msg("\"%s\" is not in: %s", part, err.msg);
@@ -166,10 +166,15 @@ static void what_is_started_is_nobody_else_s(void **state)
     assert_int_equal(setenv("PATH", "bin", 1), 0);
     located("tool", ERR_ENV, "the VMM program tool is not in PATH; bin/tool does not count");
     located("absent", ERR_ENV, "the VMM program absent is not in PATH");
-    located("bin/tool", ERR_TRUST, "with its whole path");
+    located("bin/tool", ERR_TRUST, "give its absolute path");
     assert_int_equal(setenv("PATH", out, 1), 0);
-    must(program_locate("tool", "VMM program", path, &err), &err);
+    must(program_locate("tool", "VMM program", NULL, path, &err), &err);
     assert_string_equal(path, tool);
+    /* A tree that is not the one around us. */
+    assert_int_equal(program_locate("tool", "program", out, path, &err), -1);
+    assert_int_equal(err.kind, ERR_ENV);
+    assert_non_null(strstr(err.msg, "the program tool is not in PATH; "));
+    assert_non_null(strstr(err.msg, "out/tool does not count"));
     if (geteuid() == 0) {
         assert_int_equal(chown(out, 54321, 0), 0);
         located("tool", ERR_TRUST, "/out is owned by uid 54321");

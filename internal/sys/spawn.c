@@ -180,7 +180,7 @@ static int find_program(const struct spawn_spec *spec, char path[static PATH_MAX
 {
     const char *name = spec->argv[0];
     if (!spec->any_owner || !strchr(name, '/'))
-        return program_locate(name, "program", path, err);
+        return program_locate(name, "program", NULL, path, err);
     return str_copy(path, PATH_MAX, name) < 0 ? error_set(err, ERR_ENV, ENAMETOOLONG, "%s", name)
                                               : 0;
 }

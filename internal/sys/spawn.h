@@ -28,7 +28,7 @@ struct spawn_user {
 
 struct spawn_spec {
     const char *const *argv;       /* argv[0] is looked up in PATH unless it has a slash */
-    const char *const *envp;       /* NULL: PATH and LC_ALL=C. `environ`, whoever wants ours */
+    const char *const *envp;       /* NULL: PATH and LC_ALL=C. `environ` passes ours on */
     int stdin_fd;                  /* -1: /dev/null. All descriptors are borrowed. */
     int stdout_fd;                 /* -1: /dev/null */
     int stderr_fd;                 /* -1: /dev/null */

@@ -101,8 +101,9 @@ static bool group_trusted(const struct trusted_who *who, uid_t owner, gid_t gid)
     struct passwd user;
     if (!members_trusted(who, gid))
         return false;
-    return gid == 0 || (user_by_uid(owner, &user, buf) && user.pw_gid == gid &&
-                        first_group_of_trusted_only(who, gid));
+    if (gid != 0 && !(user_by_uid(owner, &user, buf) && user.pw_gid == gid))
+        return false;
+    return first_group_of_trusted_only(who, gid);
 }
 
 /* ---- what to say ---- */
@@ -224,16 +225,34 @@ struct walk {
     unsigned links;
 };
 
+/* The next component that leads anywhere: not "" and not ".", but ".." or any name. Its length is
+ * in *n, 0 at the end. */
+static char *next_component(char *rest, size_t *n)
+{
+    for (char *name = rest;; name += *n) {
+        name += strspn(name, "/");
+        *n = strcspn(name, "/");
+        if (*n != 1 || *name != '.')
+            return name;
+    }
+}
+
+static bool is_at_end(const struct walk *w)
+{
+    size_t n;
+    (void)next_component(w->rest, &n);
+    return n == 0;
+}
+
 /* Cuts the next component off into `at`: 1, 0 at the end, -1 where it gets too long. */
 static int next_step(struct walk *w)
 {
-    size_t used = strlen(w->at);
-    char *name = w->rest + strspn(w->rest, "/");
-    size_t n = strcspn(name, "/");
+    size_t n, used = strlen(w->at);
+    char *name = next_component(w->rest, &n);
     w->rest = name + n;
     if (n == 2 && strncmp(name, "..", n) == 0)
         w->at[used ? (size_t)(strrchr(w->at, '/') - w->at) : 0] = '\0';
-    else if (n && !(n == 1 && *name == '.'))
+    else if (n)
         return str_format(w->at + used, sizeof w->at - used, "/%.*s", (int)n, name) < 0 ? -1 : 1;
     return n > 0;
 }
@@ -278,7 +297,7 @@ static int walk_all(const struct trusted_who *who, const char *path, const char 
         if (lstat(at, &st) < 0)
             return 0;
         bool link = S_ISLNK(st.st_mode);
-        struct step s = {path, what, at, &st, false, !link && !w.rest[strspn(w.rest, "/.")]};
+        struct step s = {path, what, at, &st, false, !link && is_at_end(&w)};
         if (s.end && way)
             return 0;
         s.has_acl = !link && (st.st_mode & S_IWGRP) && is_acl(lgetxattr(at, ACL_ACCESS, NULL, 0));

@@ -47,6 +47,14 @@ static void put(const char *path, const char *text)
         fail_msg("%s", err.msg);
 }
 
+/* Where it is, for it is mounted elsewhere, too. */
+static void change(const char *path, const char *text)
+{
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_write_all(fd, text, strlen(text), path, NULL), 0);
+}
+
 static int group_setup(void **state)
 {
     struct error err = ERROR_INIT;
@@ -218,6 +226,38 @@ static void sticky_directories(void **state)
     refused_for(&root_only, FILE_, DIR_ "/a is owned by uid 1002 (bob)");
 }
 
+/* The end of a way is its last component, whatever that is made of: ".." leads on, too. */
+static void names_made_of_dots_are_names(void **state)
+{
+    static const struct {
+        const char *path;
+        bool way_is_fine, path_is_fine;
+    } cases[] = {
+        {DIR_ "/a/...", false, false},  {DIR_ "/a/.../", false, false},
+        {DIR_ "/a/.x", false, false},   {DIR_ "/a/..x", false, false},
+        {DIR_ "/a/b/..", false, false}, {DIR_ "/a/..", false, false},
+        {DIR_ "/a/../", false, false},  {DIR_ "/a/./..", false, false},
+        {DIR_ "/a/", true, false},      {DIR_ "/a/.", true, false},
+        {DIR_ "/a/.//./", true, false}, {DIR_ "/deep/..", true, true},
+        {DIR_ "/deep/...", true, true}, {DIR_ "/deep/./..//.", true, true},
+    };
+    struct error err = ERROR_INIT;
+    (void)state;
+    mode(DIR_ "/a", 0777);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool way = trusted_way(&root_only, cases[i].path, "image", &err) == 0;
+        bool path = trusted_path(&root_only, cases[i].path, "image", &err) == 0;
+        if (way != cases[i].way_is_fine || path != cases[i].path_is_fine)
+            fail_msg("%s: way %d, path %d", cases[i].path, way, path);
+    }
+    /* On the way out of a sticky directory it is no file that anybody may change. */
+    mode(DIR_ "/a", 01777);
+    fine_for(&root_only, DIR_ "/a/..");
+    fine_for(&root_only, DIR_ "/a/b/../b/file");
+    refused_for(&root_only, DIR_ "/a/b/..", "can be changed by any user");
+    mode(DIR_ "/a", 0755);
+}
+
 static void a_group_may_write_that_is_the_owner_s_alone(void **state)
 {
     static const struct {
@@ -247,10 +287,19 @@ static void a_group_may_write_that_is_the_owner_s_alone(void **state)
     own(DIR_ "/a", DAVE, DAVE);
     refused_for(&(struct trusted_who){DAVE, DAVE}, FILE_, "by group dave");
     /* A member who is trusted anyway. */
-    put("/run/group", "root:x:0:\nalice:x:1001:root\n");
+    change("/run/group", "root:x:0:\nalice:x:1001:root\n");
     own(DIR_ "/a", ALICE, ALICE);
     fine_for(&alice, FILE_);
-    put("/run/group", GROUP);
+    change("/run/group", GROUP);
+    /* Root's group is no better than its members: by its list, and as somebody's first group. */
+    own(DIR_ "/a", 0, 0);
+    change("/run/group", "root:x:0:bob\n");
+    refused_for(&root_only, FILE_, "by group root");
+    change("/run/group", GROUP);
+    change("/run/passwd", PASSWD "mallory:x:1006:0::/:/bin/sh\n");
+    refused_for(&root_only, FILE_, "by group root");
+    change("/run/passwd", PASSWD);
+    fine_for(&root_only, FILE_);
 }
 
 /* version; then tag, permissions, id: the owner, NAMELESS, the group, the mask, others */
@@ -347,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup(the_file_itself_counts, setup),
         cmocka_unit_test_setup(links_are_followed_step_by_step, setup),
         cmocka_unit_test_setup(sticky_directories, setup),
+        cmocka_unit_test_setup(names_made_of_dots_are_names, setup),
         cmocka_unit_test_setup(a_group_may_write_that_is_the_owner_s_alone, setup),
         cmocka_unit_test_setup(an_access_list_is_more_than_a_group, setup),
         cmocka_unit_test_setup(trusted_are_root_ourselves_and_whom_sudo_came_from, setup),

@@ -129,7 +129,7 @@ void config_doc_example(struct strbuf *out)
         "# Configuration of crabbox-fc: every key with its default. docs/CONFIG.md says more.\n"
         "# Places: /etc/crabbox-fc/config.yaml, ~/.config/crabbox-fc/config.yaml, and\n"
         "# .crabbox-fc.yaml in a repository, where keys marked [trusted] count only after\n"
-        "# `crabbox-fc trust add`, and those marked [trusted to raise] may be lowered before.\n"
+        "# `crabbox-fc trust add`, and those marked [trusted to raise] may be lowered without it.\n"
         "# Remove the # in front of a key, and of its block.\n");
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];

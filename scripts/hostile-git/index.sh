@@ -59,7 +59,7 @@ index empty "is not a git index" 'git ls-files || echo canary' ': >.git/index'
 index truncated "is damaged" 'git ls-files | grep -q b.txt || echo canary' 'truncate -s 100 .git/index'
 index garbage "is not a git index" 'git ls-files || echo canary' 'head -c 200000 /dev/urandom >.git/index'
 index count "is damaged" 'git ls-files || echo canary' 'printf "\377\377\377\377" | dd of=.git/index bs=1 seek=8 conv=notrunc'
-index unknown-extension "which is not known here" 'git ls-files || echo canary' \
+index unknown-extension "which is not supported" 'git ls-files || echo canary' \
     'truncate -s -20 .git/index; printf "zzzz\0\0\0\0%020d" 0 >>.git/index'
 index none list 'git status | grep -q deleted && echo canary' 'rm .git/index'
 

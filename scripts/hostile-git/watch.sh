@@ -22,7 +22,7 @@ common="/usr/lib /usr/lib64 /usr/libx32 /usr/lib32 /lib /lib64 /usr/local/lib /u
 # A connection that libc itself may try to know a user's name: to nowhere, or to the system's own.
 libc_sockets='"/var/run/nscd/socket"|"/run/systemd/userdb/'
 
-stray="neither a worktree's nor a submodule's here" # how a file that leads elsewhere is refused
+stray="neither a worktree nor a submodule here" # how a file that leads elsewhere is refused
 # A file that names a git directory has to be looked up, wherever that is: it is found, not listed, and
 # asked for the file in which a worktree names its own .git in turn. Nothing else is opened.
 looked_up='O_PATH|^(newfstatat|statx|l?stat|access|faccessat2?)\(|^openat2\([^"]*"gitdir", \{flags=O_RDONLY\|O_NOCTTY\|O_NONBLOCK'

@@ -1,0 +1,30 @@
+/* badreaddir.h: a directory that can't be read to its end. For one file of a test program: it has a
+ * readdir of its own, which the program gets instead of libc's.
+ *
+ *   readdir_good = N;   the (N+1)-th entry is EIO, and so is every later one
+ *   readdir_good = -1;  as it should be
+ */
+#ifndef CRABBOX_TESTUTIL_BADREADDIR_H
+#define CRABBOX_TESTUTIL_BADREADDIR_H
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+
+static int readdir_good = -1;
+
+struct dirent *readdir(DIR *d)
+{
+    struct dirent *(*real)(DIR *);
+    void *symbol = dlsym(RTLD_NEXT, "readdir64");
+    if (readdir_good == 0) {
+        errno = EIO;
+        return NULL;
+    }
+    readdir_good -= readdir_good > 0;
+    memcpy(&real, &symbol, sizeof real);
+    return real(d);
+}
+
+#endif
