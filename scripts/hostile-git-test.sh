@@ -49,7 +49,7 @@ system_path=/usr/local/bin:/usr/bin:/bin
 . scripts/hostile-git/build.sh
 
 
-# One part of the cases: every so manieth. They wait more than they compute.
+# One shard of the cases. They mostly wait, hence two shards per core.
 run_shard() {
     passed=0 failed=0 inert=() failures=() begun=0
     # shellcheck source=scripts/hostile-git/control.sh

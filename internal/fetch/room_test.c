@@ -151,10 +151,9 @@ static void test_file_that_does_not_fit(void **state)
     use("size=64m");
     assert_int_equal(receive(&g, &res, &err), -1);
     assert_int_equal(err.kind, ERR_IO);
-    assert_said(
-        &err,
-        "1.bin does not fit: it needs 31.0 MiB, 33.0 MiB are free there and 3.2 MiB of them stay "
-        "free; next: make room");
+    assert_said(&err,
+                "1.bin does not fit: it needs 31.0 MiB, 33.0 MiB are free, and 3.2 MiB must stay "
+                "free; next: make room");
     assert_int_equal(entries(), 1); /* the first is whole, of the second there is nothing */
     assert_int_equal(res.bytes, 31 * MIB);
 }
@@ -182,7 +181,7 @@ static void test_inodes(void **state)
     use("size=64m,nr_inodes=61"); /* one is the root's */
     assert_int_equal(receive(&g, &res, &err), -1);
     assert_int_equal(err.kind, ERR_IO);
-    assert_said(&err, "needs an inode, 3 are free there and 3 of them stay free");
+    assert_said(&err, "needs an inode, 3 are free, and 3 must stay free");
     assert_int_equal(entries(), 57);
 }
 
@@ -194,7 +193,7 @@ static void test_reserve(void **state)
     /* Of 100 GiB not five, but one. */
     assert_int_equal(room_check(disk, 99LL << 30, "x", &err), 0);
     assert_int_equal(room_check(disk, (99LL << 30) + 1, "x", &err), -1);
-    assert_said(&err, "1024.0 MiB of them stay free");
+    assert_said(&err, "1024.0 MiB must stay free");
 }
 
 int main(void)

@@ -48,7 +48,8 @@ static int copy_error(const struct copy *c, int sys, struct error *err)
 {
     (void)error_set(err, ERR_IO, sys, "copy %s to %s", c->src_name, c->dst_name);
     if (sys == ENOSPC || sys == EDQUOT)
-        return error_append(err, "; free some, or set CRABBOX_FC_STATE_DIR to a larger disk");
+        return error_append(
+            err, "; free some, or set CRABBOX_FC_STATE_DIR to a directory on a larger disk");
     return -1;
 }
 

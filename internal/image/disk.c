@@ -51,7 +51,8 @@ static int fs_error(struct error *err, int fd, const char *name, const char *wha
         return error_set(err, ERR_IO, 0, "make ext4 on %s: %s: %s", name, what, error_message(e));
     (void)error_set(err, ERR_IO, (int)e, "make ext4 on %s: %s", name, what);
     if (e == ENOSPC || e == EDQUOT)
-        return error_append(err, "; free some, or set CRABBOX_FC_STATE_DIR to a larger disk");
+        return error_append(
+            err, "; free some, or set CRABBOX_FC_STATE_DIR to a directory on a larger disk");
     return -1;
 }
 

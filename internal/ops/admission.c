@@ -130,7 +130,7 @@ static int check_disk(const char *where, const struct admission *a, const struct
     return error_append(err,
                         ", and %" PRId64 " MiB stay free for the host; next: crabbox-fc stop a "
                         "lease, give the guest a smaller disk (--disk), or set "
-                        "CRABBOX_FC_STATE_DIR to a larger disk",
+                        "CRABBOX_FC_STATE_DIR to a directory on a larger disk",
                         kept);
 }
 

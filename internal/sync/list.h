@@ -27,7 +27,8 @@ struct scan {
 
 /* Adds what belongs to the repository, by the rules of git (git.c). */
 int scan_git(struct scan *s, const struct repo *r, struct error *err);
-/* The user's own patterns for all repositories; `root` is the tree, which git may not lie in. */
+/* The user's own patterns for all repositories. The git that is asked for them may not lie in the
+ * tree. */
 int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err);
 
 /* Adds the files of a directory that is no repository. */
