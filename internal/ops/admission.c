@@ -128,8 +128,8 @@ static int check_disk(const char *where, const struct admission *a, const struct
     if (making)
         (void)error_append(err, ", leases being made now need %" PRId64 " MiB", making);
     return error_append(err,
-                        ", and %" PRId64 " MiB must stay free for the host; next: crabbox-fc "
-                        "stop a lease, give the guest a smaller disk (--disk), or set "
+                        ", and %" PRId64 " MiB must stay free for the host; next: stop a "
+                        "lease (crabbox-fc list shows them), give the guest a smaller disk (--disk), or set "
                         "CRABBOX_FC_STATE_DIR to a directory on a larger disk",
                         kept);
 }
