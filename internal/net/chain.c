@@ -98,7 +98,7 @@ static int see_link(struct nl_sock *sk, struct join *j, struct error *err)
             return 0;
     return error_set(err, ERR_NET, 0,
                      "the CNI chain says that " NET_CHAIN_UPLINK " has the address %s, but it "
-                     "has not",
+                     "doesn't",
                      j->n->lease_addr);
 }
 

@@ -26,7 +26,7 @@ int net_chain_plan(const struct net_request *req, bool peers, struct net_lease *
  * whatever the chain does. Returns its descriptor (caller closes). */
 int net_chain_ns(const struct net_lease *n, struct error *err);
 
-/* What the chain gave, as text that was checked to be IPv4. */
+/* What the chain gave: text that was checked to be IPv4. */
 struct net_chain_link {
     const char *addr;
     unsigned plen;
@@ -40,8 +40,8 @@ struct net_chain_link {
 int net_chain_address(const struct net_chain_link *link, const char *dns, struct net_lease *n,
                       struct error *err);
 
-/* Rules, then the tap up, then forwarding. ERR_NET when the chain's link is not there or has not
- * the address that it said. On error it has undone what it made. */
+/* Rules, then the tap up, then forwarding. ERR_NET when the chain's link is missing or doesn't have
+ * the address that the chain reported. On error it has undone what it made. */
 int net_chain_join(int netns_fd, const struct net_lease *n, struct error *err);
 
 /* A namespace with nothing but a link of the chain's name that has these addresses

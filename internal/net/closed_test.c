@@ -36,24 +36,12 @@ struct world {
 
 static int apply(struct net_lease *n, const char *id)
 {
-    struct error err = ERROR_INIT;
     struct net_request req = {.lease_id = id,
                               .pool = POOL,
                               .dns = LAB_OUTSIDE "," AZURE "," AWS_DNS,
                               .state_dir = "/state/one"};
-    if (net_plan(&req, n, &err) < 0)
-        fail_msg("%s", err.msg);
-    int ns = net_apply(n, &err);
-    if (ns < 0)
-        fail_msg("%s", err.msg);
-    return ns;
-}
-
-static void undo(const struct net_lease *n)
-{
-    struct error err = ERROR_INIT;
-    if (net_undo(n, &err) < 0)
-        fail_msg("%s", err.msg);
+    lab_plan(n, &req);
+    return lab_apply(n);
 }
 
 static int world_up(void **state)
@@ -75,7 +63,7 @@ static int world_down(void **state)
     struct net_found found[8];
     lab_guest_stop(&w->guest);
     CLOSE_FD(w->ns);
-    undo(&w->n);
+    lab_undo(&w->n);
     CLOSE_FD(w->udp);
     CLOSE_FD(w->tcp);
     lab_down(&w->lab);
@@ -240,7 +228,7 @@ static void test_a_lease_s_address_closes_with_it(void **state)
     struct net_lease next;
     _cleanup_close_ int ns = apply(&next, "cbx_00000000000b");
     CLOSE_FD(ns);
-    undo(&next);
+    lab_undo(&next);
     lab_add_addr(w->lab.outside, "net0", next.lease_addr);
     assert_false(lab_udp_reaches(w->guest.ns, w->udp, next.lease_addr, PORT, CLOSED, NULL));
     assert_false(lab_udp_reaches(w->lab.here, w->udp, next.lease_addr, PORT, CLOSED, NULL));

@@ -14,7 +14,9 @@
 #include "base/cleanup.h"
 #include "net/ns.h"
 
-#define COUNT "net/netfilter/nf_conntrack_count"
+#define COUNT  "net/netfilter/nf_conntrack_count"
+#define PASSES 100
+#define REMOVE "remove the lease's connections"
 
 /* Which parts of CTA_TUPLE_ORIG a filter compares: bit 0 the source, bit 1 the destination. The
  * kernel has these numbers in no header of its own for programs. */
@@ -43,7 +45,7 @@ static int fail(struct error *err, int r, const char *what)
     /* What nfnetlink says of a part that it has not got. */
     if (r == -NLE_INVAL || r == -NLE_OPNOTSUPP)
         return error_set(err, ERR_ENV, 0,
-                         "%s: the kernel does not show its connections; next: modprobe "
+                         "%s: the kernel's connection table can't be read; next: modprobe "
                          "nf_conntrack_netlink",
                          what);
     return error_set(err, ERR_NET, 0, "%s: %s", what, nl_geterror(r));
@@ -125,10 +127,10 @@ bool flows_any(void)
 }
 
 struct each {
-    struct nl_sock *sk; /* a second one: the first is busy with the list */
+    struct nl_sock *sk; /* a second one: the first is busy with the list. NULL: count only */
     enum side side;
     uint32_t addr;
-    unsigned removed;
+    unsigned found;
     int failed;
 };
 
@@ -170,19 +172,19 @@ static int on_entry(struct nl_msg *m, void *arg)
     if (e->failed < 0 || nlmsg_parse(nlmsg_hdr(m), sizeof(struct nfgenmsg), a, CTA_MAX, NULL) < 0 ||
         !read_side(a[CTA_TUPLE_ORIG], e->side, &addr) || addr != e->addr)
         return NL_OK;
-    e->failed = remove_one(e->sk, a);
-    e->removed++;
+    if (e->sk)
+        e->failed = remove_one(e->sk, a);
+    e->found++;
     return NL_OK;
 }
 
-/* One list of the table: what was found and removed is counted in e. */
-static int pass(struct each *e, struct error *err)
+/* One list of the table: what was found is counted in e, and removed. */
+static int pass(struct each *e, const char *what, struct error *err)
 {
-    static const char what[] = "remove the lease's connections";
     _cleanup_sock_ struct nl_sock *sk = flows_open(err);
     _cleanup_msg_ struct nl_msg *m = filtered(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP,
                                               e->side, e->addr);
-    e->removed = 0;
+    e->found = 0;
     if (!sk)
         return -1;
     (void)nl_socket_modify_cb(sk, NL_CB_VALID, NL_CB_CUSTOM, on_entry, e);
@@ -191,7 +193,7 @@ static int pass(struct each *e, struct error *err)
         r = nl_recvmsgs_default(sk);
     /* A table that was resized meanwhile is listed once more. */
     if (r == -NLE_DUMP_INTR) {
-        e->removed++;
+        e->found++;
         r = 0;
     }
     if (r >= 0)
@@ -207,9 +209,25 @@ int flows_forget_each(uint32_t addr, struct error *err)
     for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
         struct each e = {.sk = sk, .side = sides[i], .addr = addr};
         /* What moves in the table while it is listed may be passed over: until nothing is found. */
-        for (int pass_no = 0; pass_no == 0 || (e.removed > 0 && pass_no < 100); pass_no++)
-            if (pass(&e, err) < 0)
+        for (int pass_no = 0; pass_no == 0 || e.found > 0; pass_no++) {
+            if (pass_no == PASSES)
+                return error_set(err, ERR_NET, 0,
+                                 REMOVE ": new ones keep appearing; next: run the command again");
+            if (pass(&e, REMOVE, err) < 0)
                 return -1;
+        }
+    }
+    return 0;
+}
+
+int flows_count(uint32_t addr, unsigned *out, struct error *err)
+{
+    *out = 0;
+    for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
+        struct each e = {.side = sides[i], .addr = addr};
+        if (pass(&e, "count the lease's connections", err) < 0)
+            return -1;
+        *out += e.found;
     }
     return 0;
 }
@@ -228,7 +246,7 @@ int flows_forget(uint32_t addr, struct error *err)
         if (r == -NLE_INVAL || r == -NLE_OPNOTSUPP)
             return flows_forget_each(addr, err);
         if (r < 0 && r != -NLE_OBJ_NOTFOUND)
-            return fail(err, r, "remove the lease's connections");
+            return fail(err, r, REMOVE);
     }
     return 0;
 }

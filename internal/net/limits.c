@@ -24,8 +24,10 @@ static unsigned at_most(unsigned n, unsigned most)
 struct limits limits_for(long max)
 {
     struct limits l;
-    if (max <= 0 || max > 16L * MAX_USUAL)
+    if (max <= 0)
         max = MAX_USUAL;
+    else if (max > 16L * MAX_USUAL)
+        max = 16L * MAX_USUAL;
     l.share = at_most(SHARE_CONNS, at_least(max * 3 / 8 / LIMITS_SHARES, 8));
     /* A sixteenth at once, and as many again while the first are still remembered. */
     l.all_burst = at_least(max / 16, 8);
@@ -56,29 +58,37 @@ static void brief_text(struct strbuf *out)
 
 /* Addresses that packets go to next: each is an entry of the kernel's one table of neighbours. A
  * set that is full takes no further one, so its rule doesn't match. */
-#define HOP "  update @hops { rt ip nexthop } accept\n"
-
 static void hops_text(struct strbuf *out)
 {
-    strbuf_addf(out, "set hops { type ipv4_addr; flags dynamic,timeout; timeout %ds; size %d; }\n",
+    strbuf_addf(out,
+                "set hops { type ipv4_addr; flags dynamic,timeout; timeout %ds; size %d; }\n"
+                "chain hop {\n"
+                "  update @hops { rt ip nexthop } accept\n"
+                "  drop\n"
+                "}\n",
                 LIMITS_HOPS_S, LIMITS_HOPS);
 }
 
-/* Only what has no entry yet, and will get one, counts: answers, repeated SYNs, long streams of UDP
- * and what belongs to no connection do not. */
-#define KNOWN "  ct status & confirmed == confirmed accept\n"
+/* Only what has no entry yet, and will get one, counts as a connection: answers, repeated SYNs,
+ * long streams of UDP and what belongs to no connection do not. But a flow that nobody has answered
+ * may go to an address where nobody is: each of its packets has the kernel look for a neighbour
+ * again, so each counts as a hop. */
+#define KNOWN                                                                                      \
+    "  ct status & (confirmed | seen-reply) == confirmed goto hop\n"                               \
+    "  ct status & confirmed == confirmed accept\n"
 
 static void admit_text(const char *name, const char *who, const struct limits *l,
                        const char *share_mask, struct strbuf *out)
 {
     strbuf_addf(out,
                 "chain %s {\n"
-                "  ct state { invalid, untracked } accept\n" KNOWN
+                "  ct state { invalid, untracked } goto hop\n" KNOWN
                 "  update @rates { ip %s limit rate over %u/second burst %u packets } drop\n"
                 "  limit rate over %u/second burst %u packets drop\n"
                 "  add @conns { ip %s ct count over %u } drop\n"
                 "  add @shares { ip %s & %s ct count over %u } drop\n"
-                "  meta l4proto tcp ct timeout set \"brief\"\n" HOP "  drop\n"
+                "  meta l4proto tcp ct timeout set \"brief\"\n"
+                "  goto hop\n"
                 "}\n",
                 name, who, l->rate, l->burst, l->all_rate, l->all_burst, who, l->conns, who,
                 share_mask, l->share);
@@ -104,7 +114,8 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
     strbuf_addf(out,
                 "chain admit {\n" KNOWN "  limit rate over %u/second burst %u packets drop\n"
                 "  ct count over %u drop\n"
-                "  meta l4proto tcp ct timeout set \"brief\"\n" HOP "  drop\n"
+                "  meta l4proto tcp ct timeout set \"brief\"\n"
+                "  goto hop\n"
                 "}\n",
                 l->rate, l->burst, l->conns);
 }

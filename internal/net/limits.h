@@ -8,15 +8,17 @@
  *   each of 16 shares   at most `share` entries; a lease counts in the share of its address
  *   all leases          at most `all_rate` new ones a second after a first `all_burst`
  *
- * The kernel's count of connections leaves out TCP ones that are closing, so the time that they
- * stay is cut, to nothing after a reset (such an entry can come to life again, uncounted) and to
- * LIMITS_CLOSING_S otherwise, and the rates bound how many that are.
+ * The kernel doesn't count TCP connections that are closing. So they are kept for a short time
+ * only, LIMITS_CLOSING_S, and not at all after a reset, since such an entry can come to life again
+ * uncounted; the rates bound how many there are.
  *
  * A packet that is refused leaves no entry: entries are made when a packet leaves the host.
  *
- * The kernel's other tables: the neighbours (1024 for all namespaces) that leases make the host
- * look for are bounded by LIMITS_HOPS within LIMITS_HOPS_S seconds; ports that they take at the
- * host's address are kept apart from those that the host itself chooses from (limits_masquerade).
+ * The kernel's other tables: leases can make the host look for LIMITS_HOPS neighbours within
+ * LIMITS_HOPS_S seconds (the kernel has 1024 for all namespaces). Every packet counts for that
+ * unless its flow was answered, since only then a neighbour is known to be there. Ports that leases
+ * take at the host's address are not among those that the host itself chooses from
+ * (limits_masquerade).
  */
 #ifndef CRABBOX_NET_LIMITS_H
 #define CRABBOX_NET_LIMITS_H
@@ -25,7 +27,7 @@
 
 #define LIMITS_SHARES    16
 #define LIMITS_CLOSING_S 10
-#define LIMITS_SWEPT_S   30 /* what is over gives way at once where the table is full */
+#define LIMITS_SWEPT_S   30 /* in a full table, an entry that is over gives way at once */
 #define LIMITS_HOPS      512
 #define LIMITS_HOPS_S    5
 
@@ -35,23 +37,24 @@ struct limits {
     unsigned all_rate, all_burst;
 };
 
-/* From the kernel's nf_conntrack_max; 0 means without a limit. */
+/* From the kernel's nf_conntrack_max; 0 means that it has no limit. A larger one never gives less.
+ */
 struct limits limits_for(long max);
 
 /* As the calling thread's namespace has it now. */
 struct limits limits_now(void);
 
 /* The chain `admit` of a table of the host, and what it needs, for packets that may open a
- * connection: it ends with accept or drop. Who counts is the packet's source, in `admit_to` its
- * destination. `share_mask` has the LIMITS_SHARES different values of an address that make a
- * share. */
+ * connection: it ends with accept or drop. The packet's source is the one that is charged, in
+ * `admit_to` its destination. `share_mask` selects the bits of an address that tell the
+ * LIMITS_SHARES shares apart. */
 void limits_host_text(const struct limits *l, const char *share_mask, struct strbuf *out);
 
-/* The same for the namespace of one lease. It takes no part in what the host is promised: it keeps
- * the guest's entries in its own namespace few. */
+/* The same for the namespace of one lease. What the host is promised doesn't depend on it: it only
+ * keeps the guest's entries in its own namespace few. */
 void limits_lease_text(const struct limits *l, struct strbuf *out);
 
-/* Rules that masquerade what matches `match`, with ports that the host doesn't choose itself. */
+/* Rules that masquerade what matches `match`, with ports that the host never chooses itself. */
 void limits_masquerade(const char *match, struct strbuf *out);
 
 #endif

@@ -18,7 +18,7 @@
  *
  * Undo finds the outer link and the nft table; everything inside the lease namespace goes with its
  * last holder. Before it gives up what the lease claims (the link's name, the chain's address), it
- * removes the lease's connections from the host's table. What the rules promise stands in rules.h,
+ * removes the lease's connections from the host's table. What the rules promise is in rules.h, and
  * for users in docs/NETWORK.md. The guest has IPv4 only for now; IPv6 is closed at the tap, in the
  * namespace and at the host.
  */
@@ -86,9 +86,8 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
 
 /* Makes namespace, rules (before any link is up), links, addresses, routes. Returns the
  * namespace's descriptor (caller closes; the VMM is started in it), or -1: ERR_EXISTS when the slot
- * is taken, ERR_ENV when a capability, /dev/net/tun
- * or forwarding on the uplink is missing. On error it has undone what it
- * made. */
+ * is taken, ERR_ENV when a capability, /dev/net/tun, a part of the kernel or forwarding on the
+ * uplink is missing. On error it has undone what it made. */
 int net_apply(const struct net_lease *n, struct error *err);
 
 /* Removes what net_apply or net_chain_join made, from the record alone, and what the host's kernel
@@ -121,16 +120,15 @@ int net_scan(struct net_found *out, unsigned max, struct error *err);
 enum net_check { NET_OK, NET_MISSING, NET_UNKNOWN };
 struct net_host_state {
     enum net_check cap_net_admin, cap_sys_admin, tun, nft;
-    enum net_check
-        rules; /* the kernel takes the rules of a lease, limits on connections included */
-    char rules_lack[200];      /* why it does not */
+    enum net_check rules;      /* the kernel accepts a lease's rules, limits included */
+    char rules_lack[200];      /* why it doesn't */
     enum net_check ip_forward; /* of the link of the default route; without one it is not needed */
     bool forward_drop;         /* some other base chain on forward has policy drop */
     char forward_owner[64];    /* its table, "ip filter" */
     bool pool_conflict;
     char pool_route[64]; /* the route it overlaps */
 };
-/* Looks, changes nothing. */
+/* Looks and changes nothing, but the kernel may load modules that a lease needs. */
 int net_host_look(const char *pool, struct net_host_state *out, struct error *err);
 
 #endif

@@ -33,28 +33,10 @@ static struct net_request request(char id[static 32], unsigned number, const cha
 
 static void plan(struct net_lease *n, unsigned number, const char *pool, unsigned attempt)
 {
-    struct error err = ERROR_INIT;
     char id[32];
     struct net_request req = request(id, number, pool);
     req.attempt = attempt;
-    if (net_plan(&req, n, &err) < 0)
-        fail_msg("%s", err.msg);
-}
-
-static int apply(const struct net_lease *n)
-{
-    struct error err = ERROR_INIT;
-    int ns = net_apply(n, &err);
-    if (ns < 0)
-        fail_msg("%s", err.msg);
-    return ns;
-}
-
-static void undo(const struct net_lease *n)
-{
-    struct error err = ERROR_INIT;
-    if (net_undo(n, &err) < 0)
-        fail_msg("%s", err.msg);
+    lab_plan(n, &req);
 }
 
 static int count_left(void)
@@ -79,14 +61,14 @@ static void test_apply_and_undo(void **state)
     (void)state;
     struct net_lease n;
     plan(&n, 1, POOL, 0);
-    undo(&n); /* absent is a success */
-    _cleanup_close_ int ns = apply(&n);
+    lab_undo(&n); /* absent is a success */
+    _cleanup_close_ int ns = lab_apply(&n);
     assert_int_equal(count_left(), 2);
-    undo(&n);
+    lab_undo(&n);
     assert_int_equal(count_left(), 0);
-    undo(&n);
+    lab_undo(&n);
     struct net_lease never = {.slot = 0};
-    undo(&never);
+    lab_undo(&never);
 }
 
 /* A lease whose processes were all killed: only the table is left, and the record removes it. */
@@ -95,12 +77,12 @@ static void test_undo_after_the_namespace_died(void **state)
     (void)state;
     struct net_lease n, next;
     plan(&n, 1, POOL, 0);
-    close(apply(&n));
-    undo(&n);
+    close(lab_apply(&n));
+    lab_undo(&n);
     assert_int_equal(count_left(), 0);
 
     /* The slot may belong to another lease by then, which stays whole. */
-    close(apply(&n));
+    close(lab_apply(&n));
     struct error err = ERROR_INIT;
     _cleanup_rt_ struct nl_sock *sk = rt_open(&err);
     struct link_info link;
@@ -108,14 +90,14 @@ static void test_undo_after_the_namespace_died(void **state)
         assert_int_equal(link_delete(sk, link.index, n.veth, &err), 0);
     next = n;
     (void)str_copy(next.veth_mac, sizeof next.veth_mac, "02:aa:bb:cc:dd:ee");
-    _cleanup_close_ int ns = apply(&next);
-    undo(&n);
+    _cleanup_close_ int ns = lab_apply(&next);
+    lab_undo(&n);
     assert_int_equal(link_find(sk, next.veth, &link, &err), 1);
     assert_int_equal(count_left(), 2);
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     assert_int_equal(nft_list("list ruleset", NFT_TEXT, &text, &err), 0);
     assert_non_null(strstr(text.buf, "06:aa:bb:cc:dd:ee"));
-    undo(&next);
+    lab_undo(&next);
 }
 
 /* A table that an earlier version of the rules made goes with its leases, by this one. */
@@ -144,7 +126,7 @@ static void test_undo_of_an_earlier_table(void **state)
             n.table, peers ? "" : "elements = { 10.88.0.2 };");
         assert_int_equal(nft_run(made, "an earlier table", &err), 0);
         assert_int_equal(count_left(), 1);
-        undo(&n);
+        lab_undo(&n);
         assert_int_equal(count_left(), 0);
     }
 }
@@ -157,15 +139,15 @@ static void test_taken_slot(void **state)
     plan(&first, 1, POOL, 0);
     second = first;
     (void)str_copy(second.veth_mac, sizeof second.veth_mac, "02:aa:bb:cc:dd:ee");
-    _cleanup_close_ int ns = apply(&first);
+    _cleanup_close_ int ns = lab_apply(&first);
     assert_int_equal(net_apply(&second, &err), -1);
     assert_int_equal(err.kind, ERR_EXISTS);
-    undo(&second); /* the loser's record must not hurt the winner */
+    lab_undo(&second); /* the loser's record must not hurt the winner */
     assert_int_equal(count_left(), 2);
     struct net_lease other;
     plan(&other, 1, POOL, 1);
     assert_int_not_equal(other.slot, first.slot);
-    undo(&first);
+    lab_undo(&first);
 }
 
 /* A link of somebody else that has our name. */
@@ -186,7 +168,7 @@ static void test_undo_spares_a_foreign_link(void **state)
     assert_int_equal(link_add_veth(sk, &spec, &err), 0);
     assert_int_equal(net_apply(&n, &err), -1);
     assert_int_equal(err.kind, ERR_EXISTS);
-    undo(&n);
+    lab_undo(&n);
     assert_int_equal(link_find(sk, n.veth, &link, &err), 1);
     assert_int_equal(link_delete(sk, link.index, n.veth, &err), 0);
 }
@@ -205,11 +187,11 @@ static void test_overlapping_pools(void **state)
     }
     assert_string_not_equal(wide.veth, narrow.veth);
     (void)str_copy(wide.veth_mac, sizeof wide.veth_mac, "02:aa:bb:cc:dd:ee");
-    _cleanup_close_ int ns = apply(&narrow);
+    _cleanup_close_ int ns = lab_apply(&narrow);
     assert_int_equal(net_apply(&wide, &err), -1);
     assert_int_equal(err.kind, ERR_EXISTS);
     assert_int_equal(count_left(), 2);
-    undo(&narrow);
+    lab_undo(&narrow);
 }
 
 enum { RACERS = 16 };
@@ -381,7 +363,7 @@ static void test_killed_in_the_middle(void **state)
         assert_int_equal(kill(pid, SIGKILL), 0);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         (void)close(p[0]);
-        undo(&n);
+        lab_undo(&n);
         assert_int_equal(count_left(), 0);
     }
     assert_true(died_early > 2);
@@ -412,7 +394,7 @@ static void test_many_leases(void **state)
     int64_t undo_from = clock_boot_us();
     for (unsigned i = 0; i < MANY; i++) {
         assert_int_equal(count_left(), MANY + 1 - (int)i);
-        undo(&n[i]);
+        lab_undo(&n[i]);
         CLOSE_FD(ns[i]);
     }
     print_message("%d leases: %lld us each to make, %lld us each to undo\n", MANY,
@@ -430,12 +412,12 @@ static void test_full_pool(void **state)
     struct net_lease made[3];
     for (req.attempt = 0; req.attempt < 3; req.attempt++) {
         assert_int_equal(net_plan(&req, &made[req.attempt], &err), 0);
-        ns[req.attempt] = apply(&made[req.attempt]);
+        ns[req.attempt] = lab_apply(&made[req.attempt]);
     }
     assert_int_equal(net_plan(&req, &n, &err), -1);
     assert_non_null(strstr(err.msg, "network.pool"));
     for (int i = 0; i < 3; i++) {
-        undo(&made[i]);
+        lab_undo(&made[i]);
         CLOSE_FD(ns[i]);
     }
 }

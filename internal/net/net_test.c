@@ -26,41 +26,20 @@
 #define CLOSED   LAB_BLOCK_MS
 #define OPEN     LAB_REACH_MS
 
-struct member {
-    struct net_lease n;
-    int ns;
-    struct lab_guest guest;
-};
-
 struct world {
     struct lab lab;
-    struct member a, b;  /* one state directory */
-    struct member other; /* another one's */
+    struct lab_member a, b;  /* one state directory */
+    struct lab_member other; /* another one's */
     int outside_udp, outside_tcp;
 };
 
-static void join(struct member *m, const char *id, const char *state_dir)
+static void join(struct lab_member *m, const char *id, const char *state_dir)
 {
-    struct error err = ERROR_INIT;
     struct net_request req = {.lease_id = id,
                               .pool = "10.213.0.0/16",
                               .dns = LAB_HOST "," METADATA,
                               .state_dir = state_dir};
-    if (net_plan(&req, &m->n, &err) < 0)
-        fail_msg("%s", err.msg);
-    m->ns = net_apply(&m->n, &err);
-    if (m->ns < 0)
-        fail_msg("%s", err.msg);
-    lab_guest_start(&m->guest, m->ns, &m->n);
-}
-
-static void leave(struct member *m)
-{
-    struct error err = ERROR_INIT;
-    lab_guest_stop(&m->guest);
-    CLOSE_FD(m->ns);
-    if (net_undo(&m->n, &err) < 0)
-        fail_msg("%s", err.msg);
+    lab_join(m, &req);
 }
 
 static int world_up(void **state)
@@ -83,9 +62,9 @@ static int world_down(void **state)
     struct world *w = *state;
     struct error err = ERROR_INIT;
     struct net_found found[8];
-    leave(&w->a);
-    leave(&w->b);
-    leave(&w->other);
+    lab_leave(&w->a);
+    lab_leave(&w->b);
+    lab_leave(&w->other);
     CLOSE_FD(w->outside_udp);
     CLOSE_FD(w->outside_tcp);
     lab_down(&w->lab);
@@ -109,7 +88,7 @@ static void test_guest_to_outside(void **state)
 static void test_host_to_guest(void **state)
 {
     struct world *w = *state;
-    struct member *all[] = {&w->a, &w->b, &w->other};
+    struct lab_member *all[] = {&w->a, &w->b, &w->other};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         _cleanup_close_ int listener = lab_socket(all[i]->guest.ns, SOCK_STREAM, "0.0.0.0", 22);
         assert_true(lab_tcp_echoes(w->lab.here, listener, all[i]->n.lease_addr, 22, OPEN));
@@ -117,7 +96,7 @@ static void test_host_to_guest(void **state)
     }
 }
 
-static void no_path(struct world *w, struct member *from, struct member *to)
+static void no_path(struct world *w, struct lab_member *from, struct lab_member *to)
 {
     _cleanup_close_ int udp = lab_socket(to->guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
     _cleanup_close_ int tcp = lab_socket(to->guest.ns, SOCK_STREAM, "0.0.0.0", PORT);
@@ -224,8 +203,8 @@ static size_t make_frame(uint8_t *f, const char *src_mac, const char *src, const
 }
 
 /* Sends a raw frame out of the guest; true when it shows up on the host's end of the lease. */
-static bool frame_passes(struct world *w, const struct member *m, const uint8_t *frame, size_t len,
-                         int wait_ms)
+static bool frame_passes(struct world *w, const struct lab_member *m, const uint8_t *frame,
+                         size_t len, int wait_ms)
 {
     uint8_t got[2048];
     _cleanup_close_ int in = lab_packet_socket(w->lab.here, m->n.veth);
@@ -262,7 +241,7 @@ static void test_spoofed_frames_are_dropped(void **state)
 }
 
 /* Whether a frame that the lease's namespace itself sends (a VMM that was taken over) gets out. */
-static bool uplink_frame_passes(const struct member *m, const char *src_mac, const char *src,
+static bool uplink_frame_passes(const struct lab_member *m, const char *src_mac, const char *src,
                                 const char *dst, uint16_t port, int server, int wait_ms)
 {
     uint8_t f[64], got[64];
@@ -382,7 +361,7 @@ static void make_frame6(uint8_t *f, const struct net_view *v, const char *src, c
     f[61] = (uint8_t)~sum;
 }
 
-static bool frame6_passes(const struct member *m, const char *dst, int server, int wait_ms)
+static bool frame6_passes(const struct lab_member *m, const char *dst, int server, int wait_ms)
 {
     struct error err = ERROR_INIT;
     struct net_view v;

@@ -190,10 +190,10 @@ void rules_host_text(const struct net_lease *n, const struct net_view *v, struct
     add_membership(n, v, out);
 }
 
-/* A part that the kernel has not got is loaded by it where it can be. */
+/* The kernel loads a part that it lacks by itself, where it can: this one it could not. */
 static void add_modules(struct error *e)
 {
-    if (e->sys != ENOENT && e->sys != EOPNOTSUPP)
+    if (!e || (e->sys != ENOENT && e->sys != EOPNOTSUPP))
         return;
     e->kind = ERR_ENV;
     (void)error_append(e, "; next: modprobe -a " NET_MODULES);
@@ -219,11 +219,10 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
             break;
         if (nft_run(all.buf, "make the nftables table", &e) == 0)
             return 0;
-        if (e.sys == ENOENT || e.sys == EOPNOTSUPP)
-            (void)error_append(&e, " ; next: modprobe -a " NET_MODULES);
         if (e.sys != EEXIST)
             break;
     }
+    add_modules(&e);
     if (err)
         *err = e;
     return error_prefix(err, "table %s", n->table);
@@ -275,7 +274,7 @@ int rules_try(struct error *err)
     struct error e = ERROR_INIT;
     rules_host_text(&pair, &nobody, &text);
     rules_host_text(&chain, &nobody, &text);
-    if (nft_try(text.buf, "the kernel does not take the rules of a lease", &e) == 0)
+    if (nft_try(text.buf, "the kernel rejects a lease's rules", &e) == 0)
         return 0;
     add_modules(&e);
     if (err)
@@ -408,5 +407,8 @@ int rules_add_lease(const struct net_lease *n, const struct rules_near *near, st
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     rules_lease_text(n, near, &text);
-    return nft_run(text.buf, "rules of the lease", err);
+    if (nft_run(text.buf, "make the rules in the lease's namespace", err) == 0)
+        return 0;
+    add_modules(err);
+    return -1;
 }

@@ -127,11 +127,12 @@ static int check_disk(const char *where, const struct admission *a, const struct
                            promised->leases, promised->leases == 1 ? "" : "s", there);
     if (making)
         (void)error_append(err, ", leases being made now need %" PRId64 " MiB", making);
-    return error_append(err,
-                        ", and %" PRId64 " MiB must stay free for the host; next: stop a "
-                        "lease (crabbox-fc list shows them), give the guest a smaller disk (--disk), or set "
-                        "CRABBOX_FC_STATE_DIR to a directory on a larger disk",
-                        kept);
+    return error_append(
+        err,
+        ", and %" PRId64 " MiB must stay free for the host; next: stop a "
+        "lease (crabbox-fc list shows them), give the guest a smaller disk (--disk), or set "
+        "CRABBOX_FC_STATE_DIR to a directory on a larger disk",
+        kept);
 }
 
 static int check_all(const char *where, const struct admission *a, const struct reserved *others,
@@ -142,7 +143,7 @@ static int check_all(const char *where, const struct admission *a, const struct 
     const int64_t tasks = LEASE_TASKS + a->cpus;
     const struct demand demands[] = {
         {"memory", " MiB", admission_memory_mib(a), others->memory_mib, r->memory_mib, "the host",
-         "crabbox-fc stop a lease, or give the guest less (--memory)"},
+         "stop a lease (crabbox-fc list shows them), or give the guest less (--memory)"},
         {"inodes", "", ADMISSION_INODES, n * ADMISSION_INODES, r->inodes, where,
          "remove files from the disk of the state directory"},
         {"room for open files", "", LEASE_FILES, n * LEASE_FILES, r->files, "the host",

@@ -36,7 +36,7 @@ static void refused(const char *slug, const char *says)
     bed_assert_code(r, 1);
     bed_assert_has(r.err.buf, "too little disk space for a lease: it needs 96 MiB");
     bed_assert_has(r.err.buf, says);
-    bed_assert_has(r.err.buf, "next: crabbox-fc stop a lease");
+    bed_assert_has(r.err.buf, "next: stop a lease (crabbox-fc list shows them)");
 }
 
 /* To the brim: every block of the disks, and of the logs what they may take. */

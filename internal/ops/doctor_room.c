@@ -46,7 +46,7 @@ void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fail(c, CLASS_ENV,
                    "a lease takes %lld MiB, but only %lld MiB are free: warmup refuses",
                    (long long)need, (long long)available);
-        check_mend(c, "crabbox-fc stop a lease (see crabbox-fc list), or lower "
+        check_mend(c, "stop a lease (crabbox-fc list shows them), or lower "
                       "firecracker.memoryMiB");
     } else {
         check_ok(c, "%lld MiB free, a lease takes %lld MiB", (long long)available, (long long)need);

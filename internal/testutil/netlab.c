@@ -19,7 +19,6 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "net/flows.h"
 #include "net/link.h"
 #include "net/nft.h"
 #include "net/ns.h"
@@ -499,22 +498,6 @@ void lab_scan_ports(int ns, const char *addr, uint16_t port, unsigned n)
 void lab_scan_addrs(int ns, const char *addr, unsigned n, uint16_t port)
 {
     scan(ns, addr, port, n, false);
-}
-
-/* A list of the table sweeps it. */
-static int count_flows(void *arg, struct error *err)
-{
-    return flows_forget_each(0, err) < 0
-               ? -1
-               : ns_sysctl_read("net/netfilter/nf_conntrack_count", arg, err);
-}
-
-long lab_flows(int ns)
-{
-    struct error err = ERROR_INIT;
-    long n = 0;
-    must(ns_run(ns, count_flows, &n, &err), &err, "connections");
-    return n;
 }
 
 static int run_nft(void *arg, struct error *err)

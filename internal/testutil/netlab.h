@@ -21,8 +21,9 @@
 #define LAB_HOST    "198.18.0.1" /* this process's own address on wan0 */
 #define LAB_OUTSIDE "198.18.0.2"
 
-/* Once, in main, before cmocka. False where no namespace can be made: then `return lab_refuse()`,
- * which reports one skipped test, or a failed one where CI is set. */
+/* In main, before cmocka. False where no namespace can be made: then `return lab_refuse()`, which
+ * reports one skipped test, or a failed one where CI is set. Once more in a setup, it gives the
+ * test a namespace that nothing has happened in yet. */
 bool lab_enter(void);
 int lab_refuse(void);
 
@@ -58,6 +59,21 @@ struct lab_guest {
 void lab_guest_start(struct lab_guest *g, int lease_ns, const struct net_lease *n);
 void lab_guest_stop(struct lab_guest *g);
 
+/* net_plan, net_apply (the lease's namespace, caller closes) and net_undo that must succeed. */
+void lab_plan(struct net_lease *n, const struct net_request *req);
+int lab_apply(const struct net_lease *n);
+void lab_undo(const struct net_lease *n);
+
+/* A lease with a guest in it. lab_kill ends both, but undoes nothing. */
+struct lab_member {
+    struct net_lease n;
+    int ns;
+    struct lab_guest guest;
+};
+void lab_join(struct lab_member *m, const struct net_request *req);
+void lab_kill(struct lab_member *m);
+void lab_leave(struct lab_member *m);
+
 /* A socket of namespace `ns`; bound to addr:port when addr is not NULL. SOCK_STREAM ones listen. */
 int lab_socket(int ns, int type, const char *addr, uint16_t port);
 /* A TCP socket to connect with, non-blocking. */
@@ -84,8 +100,10 @@ bool lab_ping(int ns, const char *addr, int wait_ms);
 void lab_scan_ports(int ns, const char *addr, uint16_t port, unsigned n);
 void lab_scan_addrs(int ns, const char *addr, unsigned n, uint16_t port);
 
-/* How many connections the namespace's kernel knows, once those that are over are swept up. */
-long lab_flows(int ns);
+/* How many connections from or to an address the namespace's kernel knows. */
+long lab_flows_of(int ns, const char *addr);
+/* From now on UDP and ICMP ones last longer than any test, where the kernel allows that. */
+void lab_keep_flows(int ns);
 
 /* Runs nft commands in a namespace. */
 void lab_nft(int ns, const char *commands);
