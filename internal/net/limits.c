@@ -129,7 +129,7 @@ void limits_masquerade(const char *match, struct strbuf *out)
     long first = 0;
     (void)ns_sysctl_read("net/ipv4/ip_local_port_range", &first, NULL);
     if (first >= ENOUGH_PORT && first <= UINT16_MAX)
-        strbuf_addf(out, "  %s meta l4proto { tcp, udp } masquerade to :%d-%ld\n", match,
-                    FIRST_PORT, first - 1);
-    strbuf_addf(out, "  %s masquerade\n", match);
+        strbuf_addf(out, "  %s meta l4proto { tcp, udp } masquerade to :%d-%ld fully-random\n",
+                    match, FIRST_PORT, first - 1);
+    strbuf_addf(out, "  %s masquerade fully-random\n", match);
 }

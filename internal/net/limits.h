@@ -54,7 +54,9 @@ void limits_host_text(const struct limits *l, const char *share_mask, struct str
  * keeps the guest's entries in its own namespace few. */
 void limits_lease_text(const struct limits *l, struct strbuf *out);
 
-/* Rules that masquerade what matches `match`, with ports that the host never chooses itself. */
+/* Rules that masquerade what matches `match`, with ports that the host never chooses itself. Nor
+ * can the guest choose them: at the port of a service of the host it would get what a client
+ * outside sends to that service. */
 void limits_masquerade(const char *match, struct strbuf *out);
 
 #endif

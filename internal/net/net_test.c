@@ -23,6 +23,8 @@
 
 #define METADATA "169.254.169.254"
 #define PORT     7070
+#define SERVICE  8080  /* of the host */
+#define CLIENT   46007 /* of the outside */
 #define CLOSED   LAB_BLOCK_MS
 #define OPEN     LAB_REACH_MS
 
@@ -82,6 +84,60 @@ static void test_guest_to_outside(void **state)
     assert_string_equal(peer, LAB_HOST);
     assert_true(lab_tcp_echoes(w->b.guest.ns, w->outside_tcp, LAB_OUTSIDE, PORT, OPEN));
     assert_true(lab_tcp_echoes(w->other.guest.ns, w->outside_tcp, LAB_OUTSIDE, PORT, OPEN));
+}
+
+/* Whoever outside connects to a service of the host reaches the host, also where a guest has
+ * guessed the client's port and sent to it from the service's: to the kernel that is the answer. */
+static void test_a_guest_does_not_answer_for_the_host(void **state)
+{
+    struct world *w = *state;
+    const struct lab_member *m = &w->a;
+    struct sockaddr_in client = {.sin_family = AF_INET, .sin_port = htons(CLIENT)},
+                       service = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &client.sin_addr), 1);
+    assert_int_equal(inet_pton(AF_INET, LAB_HOST, &service.sin_addr), 1);
+    /* As on a host whose rules or luck leave the guest its port; and the outside, whose client is
+     * not there yet, doesn't refuse. */
+    _cleanup_free_ char *keep = xasprintf(
+        "flush chain inet %s postrouting\nadd rule inet %s postrouting oifname wan0 masquerade",
+        m->n.table, m->n.table);
+    lab_nft(w->lab.here, keep);
+    lab_nft(w->lab.outside, "table inet quiet { chain in { type filter hook input priority 0; "
+                            "tcp dport 46007 tcp flags syn / syn,ack drop; }; }");
+    _cleanup_close_ int guest = lab_client(m->guest.ns);
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
+    assert_int_equal(bind(guest, (struct sockaddr *)&from, sizeof from), 0);
+    (void)!connect(guest, (struct sockaddr *)&client, sizeof client);
+    assert_true(lab_ping(m->guest.ns, LAB_OUTSIDE, OPEN)); /* by now it is through */
+    _cleanup_close_ int fd = lab_client(w->lab.outside);
+    assert_int_equal(bind(fd, (struct sockaddr *)&client, sizeof client), 0);
+    (void)!connect(fd, (struct sockaddr *)&service, sizeof service);
+    struct pollfd p = {.fd = guest, .events = POLLOUT};
+    assert_int_equal(poll(&p, 1, CLOSED), 0);
+    lab_nft(w->lab.outside, "delete table inet quiet");
+}
+
+/* And it can't choose its port, so it hardly ever has that of a service. */
+static void test_a_guest_does_not_choose_its_port_outside(void **state)
+{
+    struct world *w = *state;
+    unsigned kept = 0;
+    for (int i = 0; i < 20; i++) {
+        char got[8];
+        const uint16_t port = (uint16_t)(PORT + 1 + i);
+        struct sockaddr_in to = {.sin_family = AF_INET}, from;
+        socklen_t len = sizeof from;
+        assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+        _cleanup_close_ int at = lab_socket(w->lab.outside, SOCK_DGRAM, "0.0.0.0", port);
+        _cleanup_close_ int fd = lab_socket(w->b.guest.ns, SOCK_DGRAM, "0.0.0.0", SERVICE);
+        to.sin_port = htons(port);
+        assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
+        struct pollfd p = {.fd = at, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, OPEN), 1);
+        assert_int_equal(recvfrom(at, got, sizeof got, 0, (struct sockaddr *)&from, &len), 1);
+        kept += from.sin_port == htons(SERVICE);
+    }
+    assert_true(kept < 5);
 }
 
 /* The way that SSH takes. */
@@ -452,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guest_to_outside),
         cmocka_unit_test(test_host_to_guest),
+        cmocka_unit_test(test_a_guest_does_not_choose_its_port_outside),
         cmocka_unit_test(test_no_path_between_leases),
         cmocka_unit_test(test_no_path_between_state_dirs),
         cmocka_unit_test(test_metadata_is_blocked),
@@ -464,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_ipv6_turned_on_later),
         cmocka_unit_test(test_path_mtu),
         cmocka_unit_test(test_watch_sees_only_the_guest),
+        cmocka_unit_test(test_a_guest_does_not_answer_for_the_host), /* changes the rules */
     };
     return cmocka_run_group_tests(tests, world_up, world_down);
 }

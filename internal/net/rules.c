@@ -88,6 +88,11 @@ static void common_text(const char *share_mask, struct strbuf *out)
                 metadata);
 }
 
+/* A new connection from outside that the kernel takes for the answer to one of the guest's, since
+ * it comes from where the guest has sent to, and goes to a port of the host that the guest's had.
+ * It is meant for the host. */
+#define SHADOW "ct direction reply tcp flags & (syn | ack) == syn "
+
 static void host_text_chain(const struct net_lease *n, struct strbuf *out)
 {
     const char *t = n->table;
@@ -102,6 +107,8 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
                      "map leases { type ipv4_addr : verdict; }\n"
                      "chain forward {\n"
                      "  type filter hook forward priority filter; policy accept;\n"
+                     "  ip daddr @closed " SHADOW "drop\n"
+                     "  ip daddr @open " SHADOW "drop\n"
                      "  ip daddr @closed ct state != { established, related } drop\n"
                      "  ip saddr @closed goto outward\n"
                      "  ip saddr @open goto outward\n"
@@ -159,12 +166,13 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
                 "  type filter hook forward priority filter; policy accept;\n"
                 "  iifname \"" NET_LINK_PREFIX "*\" oifname \"" NET_LINK_PREFIX "*\" drop\n"
                 "  oifgroup %u meta nfproto ipv6 drop\n"
+                "  oifgroup %u " SHADOW "drop\n"
                 "  oifgroup %u ct state established,related accept\n"
                 "  oifgroup %u drop\n"
                 "  iifgroup %u iifname . ether saddr vmap @leases\n"
                 "  iifgroup %u drop\n"
                 "}\n",
-                g, g, g, g, g);
+                g, g, g, g, g, g);
     strbuf_addf(out,
                 "chain input {\n"
                 "  type filter hook input priority filter; policy accept;\n"
