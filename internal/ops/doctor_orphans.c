@@ -9,8 +9,8 @@
 #include "lease/store.h"
 #include "net/net.h"
 #include "ops/doctor_check.h"
-#include "sys/file.h"
 #include "ops/ops.h"
+#include "sys/file.h"
 
 #define FOUND_MAX 512 /* links and tables that are looked at */
 #define LISTED    8   /* named in the message; the count is always whole */

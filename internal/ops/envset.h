@@ -8,7 +8,8 @@
  *
  * Names are letters, digits and _; a few that bash keeps for itself are refused, and so are the
  * three that each run sets (CRABBOX_LEASE_ID, CRABBOX_RUN_ID, CRABBOX_SLUG). A value is any bytes
- * but NUL. There are at most 1000 of them. All errors are ERR_USAGE, or ERR_IO where a file can't be read.
+ * but NUL. There are at most 1000 of them. All errors are ERR_USAGE, or ERR_IO where a file can't
+ * be read.
  */
 #ifndef CRABBOX_OPS_ENVSET_H
 #define CRABBOX_OPS_ENVSET_H

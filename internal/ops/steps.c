@@ -228,7 +228,8 @@ static int vmm_check_owner(const char *exe, struct error *err)
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "open the program of the VMM");
     path[n] = '\0';
-    /* Then the path has " (deleted)" at its end, and whoever could put the file there is unknown. */
+    /* Then the path has " (deleted)" at its end, and whoever could put the file there is unknown.
+     */
     if (st.st_nlink == 0)
         return error_set(err, ERR_TRUST, 0,
                          "the " VMM_PROGRAM " %s was removed or replaced while it was started; "
