@@ -328,10 +328,14 @@ int cmd_run(struct invocation *in, struct error *err)
         req.script = script.buf;
         req.script_len = script.len;
     }
-    if (capture_out >= 0)
+    if (capture_out >= 0) {
         req.stdout_fd = capture_out;
-    if (capture_err >= 0)
+        req.capture_stdout = o->capture_stdout;
+    }
+    if (capture_err >= 0) {
         req.stderr_fd = capture_err;
+        req.capture_stderr = o->capture_stderr;
+    }
     req.ref = existing(in);
     return run_request(in, &req, err);
 }

@@ -26,6 +26,7 @@ struct reader {
     struct fetch_result *res;
     int alarm_fd; /* owned: a timer that wakes the other thread; each progress winds it up again */
     int wake_fd;  /* owned: what the other thread watches, the alarm and the user's cancelling */
+    atomic_bool stop;   /* nobody waits for the rest any more */
     atomic_bool failed; /* by itself, not because the transfer was broken off */
     struct error err;
     int rc;
@@ -63,6 +64,7 @@ static int reader_init(struct reader *r, const struct fetch_rules *rules, int ca
 {
     *r = (struct reader){.asked = rules, .rules = *rules, .res = res, .fd = -1};
     r->rules.progress = on_progress;
+    r->rules.stop = &r->stop;
     r->rules.ctx = r;
     r->alarm_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     r->wake_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -163,6 +165,8 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     }
     rc = ssh_exec(c, command, &io, &watched, &st, &ssh_err);
     bool reader_first = atomic_load(&reader.failed);
+    if (rc < 0)
+        atomic_store(&reader.stop, true);
     CLOSE_FD(pipefd[1]);
     (void)pthread_join(thread, NULL);
     reader_close(&reader);
@@ -191,6 +195,19 @@ static void split(const char *path, struct strbuf *dir, struct strbuf *base)
     if (!dir->len)
         strbuf_adds(dir, ".");
     strbuf_add(base, path + start, len - start);
+}
+
+/* What was left out lies in the directory that was asked for, and is asked for with it. */
+static void name_below(const char *remote, struct fetch_result *res)
+{
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    strbuf_adds(&path, remote);
+    while (path.len && path.buf[path.len - 1] == '/')
+        path.buf[--path.len] = '\0';
+    if (!path.len && *remote != '/')
+        return;
+    strbuf_addf(&path, "/%s", res->first_obeyed);
+    text_copy(res->first_obeyed, sizeof res->first_obeyed, path.buf);
 }
 
 /* A directory is sent as what is in it, so its name there plays no part; a file alone, and the file
@@ -223,6 +240,8 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
                    name_is_store(rules->name, strlen(rules->name));
     if (transfer(c, command.buf, &own, d, res, err) < 0)
         return error_prefix(err, "fetch %s", remote);
+    if (res->n_obeyed && !str_eq(remote, "."))
+        name_below(remote, res);
     if (res->n_skipped && !res->n_files && !res->bytes && str_eq(res->first_skipped, base.buf))
         return error_set(err, ERR_SSH, 0, "fetch %s: it is no regular file", remote);
     return 0;

@@ -14,6 +14,7 @@
 #ifndef CRABBOX_FETCH_FETCH_H
 #define CRABBOX_FETCH_FETCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,11 +36,12 @@ struct fetch_limits {
 struct fetch_result {
     size_t n_files;
     int64_t bytes;
-    size_t n_skipped;        /* links, devices, names with control characters */
+    size_t n_skipped;        /* links, devices, names with control or hidden characters */
     char first_skipped[128]; /* printable */
-    size_t n_obeyed;         /* names that tools of the host would obey */
-    char first_obeyed[128];  /* printable */
-    bool empty;              /* the archive ended well and had nothing in it */
+    /* Files and directories that tools of the host would obey; of a directory only itself. */
+    size_t n_obeyed;
+    char first_obeyed[256]; /* as it is to be asked for; printable */
+    bool empty;             /* the archive ended well and had nothing in it */
 };
 
 /* Called now and then, from another thread while the transfer runs. May be NULL. */
@@ -53,6 +55,7 @@ struct fetch_rules {
     struct fetch_limits limits;
     bool is_store;        /* a repository's own directory is what was asked for: with its HEADs */
     struct strbuf *names; /* gets the path of each file and a NUL; may be NULL */
+    const atomic_bool *stop; /* true: nothing more is read, the archive fails; may be NULL */
     fetch_progress_fn *progress;
     void *ctx;
 };

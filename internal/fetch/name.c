@@ -10,11 +10,23 @@
 
 enum { DEPTH_MAX = 64 };
 
+/* What would be an escape if it were shown. A name in an old encoding is not: its bytes from 0xa0
+ * on are letters there. Below that they are controls, which some terminals obey. */
+static bool is_odd(const char *name)
+{
+    size_t at;
+    for (size_t len; len = strlen(name), !text_ok(name, len, false, &at); name += at + 1) {
+        uint32_t cp;
+        if ((unsigned char)name[at] < 0xa0 || text_decode(name + at, len - at, &cp))
+            return true;
+    }
+    return false;
+}
+
 enum name_verdict name_clean(const char *name, char *out, size_t size)
 {
     size_t n = 0;
     int depth = 0;
-    bool odd = false;
     out[0] = '\0';
     if (!name || !*name || *name == '/')
         return NAME_HOSTILE;
@@ -25,8 +37,6 @@ enum name_verdict name_clean(const char *name, char *out, size_t size)
             return NAME_HOSTILE;
         if (!dot && n + len + 2 > size)
             return NAME_HOSTILE;
-        for (size_t i = 0; i < len; i++)
-            odd = odd || text_is_control(p[i]);
         if (!dot) {
             if (n)
                 out[n++] = '/';
@@ -37,7 +47,7 @@ enum name_verdict name_clean(const char *name, char *out, size_t size)
         p += *p == '/';
     }
     out[n] = '\0';
-    return odd ? NAME_ODD : NAME_OK;
+    return is_odd(name) ? NAME_ODD : NAME_OK;
 }
 
 int fetch_check_glob(const char *glob, struct error *err)
@@ -46,7 +56,9 @@ int fetch_check_glob(const char *glob, struct error *err)
     if (name_clean(glob, clean, sizeof clean) != NAME_OK || !*clean)
         return error_set(
             err, ERR_USAGE, 0,
-            "the pattern \"%s\" must be relative to the work directory, without \"..\"", glob);
+            "the pattern \"%s\" must be relative to the work directory, without \"..\" and without "
+            "characters that can't be seen",
+            glob);
     return 0;
 }
 

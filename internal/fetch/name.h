@@ -7,7 +7,7 @@
 
 enum name_verdict {
     NAME_OK,
-    NAME_ODD,    /* control characters: left out */
+    NAME_ODD,    /* control characters, what hides or reorders text: left out */
     NAME_HOSTILE /* absolute, "..", empty, too long: no honest tar sends it */
 };
 
@@ -20,8 +20,9 @@ enum name_verdict name_clean(const char *name, char *out, size_t size);
  * without being asked to, wherever it lies: the table is in obeyed.c. Also in other spellings that
  * some filesystem treats as the same name. */
 bool name_obeyed(const char *component, size_t len);
-/* Whether any component of a path is such a name; HEAD only with `head_too`. */
-bool name_has_obeyed(const char *path, bool head_too);
+/* How much of a path leads up to its first component that is such a name, with it; 0 if none is.
+ * HEAD only with `head_too`. */
+size_t name_upto_obeyed(const char *path, bool head_too);
 /* Whether it is that of a repository's own directory (.git), to which HEADs belong. */
 bool name_is_store(const char *component, size_t len);
 

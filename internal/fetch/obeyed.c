@@ -142,14 +142,14 @@ bool name_is_store(const char *component, size_t len)
     return false;
 }
 
-bool name_has_obeyed(const char *path, bool head_too)
+size_t name_upto_obeyed(const char *path, bool head_too)
 {
-    while (*path) {
-        size_t len = strcspn(path, "/");
-        if (is_obeyed(path, len, head_too))
-            return true;
-        path += len;
-        path += *path == '/';
+    for (const char *p = path; *p;) {
+        size_t len = strcspn(p, "/");
+        if (is_obeyed(p, len, head_too))
+            return (size_t)(p + len - path);
+        p += len;
+        p += *p == '/';
     }
-    return false;
+    return 0;
 }

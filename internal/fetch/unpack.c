@@ -21,9 +21,11 @@
 #include "sys/file.h"
 
 enum {
-    READ_SIZE = 64 * 1024,
+    READ_SIZE = 16 * 1024,
     PROGRESS_MS = 100,
-    HEADER_MAX = 3 << 20, /* of one entry: two long names and its attributes, 1 MiB each */
+    /* Of one entry, as far as it is read: two names of PATH_MAX and a few numbers. What is read
+     * with the content before it comes on top. */
+    HEADER_MAX = 64 * 1024,
 };
 
 /* What was asked for turns out with the first entry. */
@@ -41,15 +43,21 @@ struct unpack {
     int fd;
     size_t of_header; /* bytes since the last content, or the last header */
     bool has_entry, in_content;
+    char left_out[PATH_MAX]; /* the last that tools obey */
     char buf[READ_SIZE];
 };
 
-/* libarchive builds in memory what a header names (a map of the holes, of any length), before
- * anything of it can be judged. So the bytes of a header are counted. */
+/* libarchive builds in memory what a header names (a map of the holes, of any length; a list of
+ * rights, which it searches for each that it adds), before anything of it can be judged, and hears
+ * nobody meanwhile. So the bytes of a header are counted. */
 static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
 {
     struct unpack *u = ctx;
     ssize_t n;
+    if (u->rules->stop && atomic_load(u->rules->stop)) {
+        archive_set_error(a, ECANCELED, "it was broken off");
+        return -1;
+    }
     do
         n = read(u->fd, u->buf, sizeof u->buf);
     while (n < 0 && errno == EINTR);
@@ -59,7 +67,7 @@ static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
     }
     u->of_header = u->in_content ? 0 : u->of_header + (size_t)n;
     if (u->of_header > HEADER_MAX) {
-        archive_set_error(a, EFBIG, "more than %d MiB of headers before a file", HEADER_MAX >> 20);
+        archive_set_error(a, EFBIG, "more than %d KiB of headers before a file", HEADER_MAX / 1024);
         return -1;
     }
     *out = u->buf;
@@ -90,8 +98,13 @@ static void skip(struct unpack *u, const char *name)
         text_copy(u->res->first_skipped, sizeof u->res->first_skipped, name);
 }
 
+/* `name` ends with what is obeyed, so the content of a directory is no further one: tar sends it
+ * with its directory. */
 static void leave_obeyed(struct unpack *u, const char *name)
 {
+    if (str_eq(u->left_out, name))
+        return;
+    (void)str_copy(u->left_out, sizeof u->left_out, name);
     if (u->res->n_obeyed++ == 0)
         text_copy(u->res->first_obeyed, sizeof u->res->first_obeyed, name);
 }
@@ -266,15 +279,20 @@ static bool matches_any(const char *const *globs, const char *name)
 }
 
 /* Whether the name is to be left out because tools obey it: what the user has named himself is not,
- * be it as what is fetched or written out in a pattern. What lies below that he has not named. */
-static bool obeyed(const struct unpack *u, const char *name, bool is_dir)
+ * be it as what is fetched or written out in a pattern. What lies below that he has not named. Of
+ * what is in a directory that is left out, `name` becomes that of the directory. */
+static bool obeyed(const struct unpack *u, char *name, bool is_dir)
 {
     const struct fetch_rules *r = u->rules;
-    if (!name_has_obeyed(name, !r->is_store))
+    size_t len = name_upto_obeyed(name, !r->is_store);
+    if (!len)
         return false;
-    if (!r->name)
+    if (!r->name) /* only files are found by a pattern, each by its whole path */
         return is_dir || !matches_any(r->globs, name);
-    return u->shape == SHAPE_DIR;
+    if (u->shape != SHAPE_DIR)
+        return false;
+    name[len] = '\0';
+    return true;
 }
 
 /* Where an entry goes below dirfd. */
@@ -308,15 +326,9 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     bool is_dir = archive_entry_filetype(e) == AE_IFDIR;
     if (!raw)
         raw = archive_entry_pathname_utf8(e);
-    switch (name_clean(raw, name, sizeof name)) {
-    case NAME_HOSTILE:
+    enum name_verdict verdict = name_clean(raw, name, sizeof name);
+    if (verdict == NAME_HOSTILE)
         return unexpected(raw ? raw : "", err);
-    case NAME_ODD:
-        skip(u, raw);
-        return count(u, e, err);
-    case NAME_OK:
-        break;
-    }
     tell(u);
     if (count(u, e, err) < 0)
         return -1;
@@ -326,6 +338,12 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     }
     if (obeyed(u, name, is_dir)) {
         leave_obeyed(u, name);
+        return 0;
+    }
+    /* What was asked for as a file has the name that the user has given it. */
+    bool own_name = u->rules->name && u->shape == SHAPE_UNKNOWN && !is_dir;
+    if (verdict == NAME_ODD && !own_name) {
+        skip(u, name);
         return 0;
     }
     if (place(u, name, is_dir, path, sizeof path, err) < 0)

@@ -140,6 +140,30 @@ static void test_capture(void **state)
     bed_assert_has(n.err.buf, "capture-stdout");
 }
 
+/* A guest that writes for ever fills no disk of the host: part of it stays free, and the message
+ * has the file. A disk that is full already is told before the command runs. */
+static void test_capture_leaves_room(void **state)
+{
+    (void)state;
+    e2e_shell("mkdir disk; mount -t tmpfs -o size=40m none disk");
+    _cleanup_bed_result_ struct bed_result o = BED_RUN(&bed, RUN, "-q", "--capture-stdout",
+                                                       "disk/o", "--", "cat", "/dev/zero");
+    _cleanup_bed_result_ struct bed_result size = BED_EXEC(
+        &bed, "sh", "-c", "stat -c %s disk/o; df --output=avail -k disk | tail -n 1");
+    _cleanup_bed_result_ struct bed_result e = BED_RUN(&bed, RUN, "-q", "--capture-stderr",
+                                                       "disk/e", "--", "touch", "ran");
+    e2e_shell("umount disk; rmdir disk");
+    unsigned long written, left;
+    bed_assert_code(o, 1);
+    bed_assert_has(o.err.buf, "disk/o does not fit");
+    assert_int_equal(sscanf(size.out.buf, "%lu %lu", &written, &left), 2);
+    assert_in_range(written, 36 << 20, 38 << 20);
+    assert_in_range(left, 2048, 4096);
+    bed_assert_code(e, 1);
+    bed_assert_has(e.err.buf, "disk/e does not fit");
+    E2E_OK(RUN, "--", "test", "!", "-e", "ran");
+}
+
 /* A run whose command waits while `meanwhile` is done here. */
 #define RUN_MEANWHILE(dir, meanwhile, ...)                                                         \
     BED_EXEC(&bed, "sh", "-ec",                                                                    \
@@ -199,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup(test_artifacts, fresh),
         cmocka_unit_test_setup(test_junit, fresh),
         cmocka_unit_test_setup(test_capture, fresh),
+        cmocka_unit_test_setup(test_capture_leaves_room, fresh),
         cmocka_unit_test_setup(test_places_are_held_while_it_runs, fresh),
         cmocka_unit_test_setup(test_a_place_that_was_removed_is_made_again, fresh),
     };

@@ -15,7 +15,7 @@ struct ops_copied {
     size_t n_skipped; /* links (out of the guest) and special files */
     char first_skipped[128];
     size_t n_obeyed; /* names that tools of the host would obey, out of the guest */
-    char first_obeyed[128];
+    char first_obeyed[256];
     int64_t us;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "ops/capture.h"
 #include "ops/guestrun.h"
 #include "sys/tty.h"
 
@@ -50,18 +51,33 @@ static int exec_on_terminal(const struct execution *x, const struct ops_run *req
 }
 
 /* Lends the command our streams until it ends or we have waited enough. */
-static int exec_command(const struct execution *x, const struct ops_run *req, struct guest_run *g,
-                        const struct deadline *d, struct ssh_status *st, struct error *err)
+static int exec_on(const struct execution *x, const struct ops_run *req, struct guest_run *g,
+                   int stdout_fd, int stderr_fd, const struct deadline *d, struct ssh_status *st,
+                   struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
     guest_run_command(g, &command);
     io.stdin_fd = req->stdin_fd;
-    io.stdout_fd = req->stdout_fd;
-    io.stderr_fd = req->stderr_fd;
+    io.stdout_fd = stdout_fd;
+    io.stderr_fd = stderr_fd;
     io.may_be_silent = true;
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->conn, command.buf, &io, d, st, err);
+}
+
+static int exec_command(const struct execution *x, const struct ops_run *req, struct guest_run *g,
+                        const struct deadline *d, struct ssh_status *st, struct error *err)
+{
+    struct capture out;
+    struct capture errout;
+    if (capture_begin(&out, req->stdout_fd, req->capture_stdout, err) < 0)
+        return -1;
+    int r = capture_begin(&errout, req->stderr_fd, req->capture_stderr, err);
+    if (r == 0)
+        r = exec_on(x, req, g, out.write_fd, errout.write_fd, d, st, err);
+    r = capture_end(&errout, r, err);
+    return capture_end(&out, r, err);
 }
 
 /* Takes the Ctrl-C that has been heard, so that another one can be. */

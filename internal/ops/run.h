@@ -38,6 +38,8 @@ struct ops_run {
     int dir_fd; /* where in the working tree the user is; borrowed, may be O_PATH; unused with
                    no_sync */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
+    /* Names of the files that the two are, which fill no disk; NULL: the user's own streams. */
+    const char *capture_stdout, *capture_stderr;
 };
 
 struct ops_run_result {

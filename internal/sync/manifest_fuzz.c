@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     strbuf_add(&text, data, size);
     if (sync_manifest_parse(&m, text.buf, text.len) == 0)
-        survey_apply(&m, text.buf, text.len);
+        (void)survey_apply(&m, text.buf, text.len);
     sync_manifest_free(&m);
     return 0;
 }

@@ -113,7 +113,7 @@ static void survey(const char *answer, size_t len, const char *dirty)
     char got[4] = "";
     for (size_t i = 0; i < 3; i++)
         sync_manifest_append(&m, &(struct sync_file){.path = paths[i]}, false);
-    survey_apply(&m, answer, len);
+    assert_true(survey_apply(&m, answer, len));
     for (size_t i = 0; i < 3; i++)
         got[i] = m.entries[i].dirty ? '1' : '0';
     sync_manifest_free(&m);
@@ -144,6 +144,28 @@ static void test_survey(void **state)
     SURVEY("./d\0\0./d/e", "011");
 }
 
+/* A lying guest costs no more memory than an honest one: many short names are too many, in either
+ * list. */
+static void test_survey_of_too_many(void **state)
+{
+    (void)state;
+    static char path[] = "a";
+    for (int list = 0; list < 2; list++) {
+        _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
+        struct manifest m = {0};
+        sync_manifest_append(&m, &(struct sync_file){.path = path}, false);
+        if (list)
+            strbuf_add(&answer, "./a\0", 5);
+        for (size_t i = 0; i < 300000; i++)
+            strbuf_add(&answer, "a", 2);
+        strbuf_add(&answer, "\0", 2);
+        bool taken = survey_apply(&m, answer.buf, answer.len);
+        bool dirty = m.entries[0].dirty;
+        sync_manifest_free(&m);
+        assert_false(taken || dirty);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_bad_manifests_are_refused),
         cmocka_unit_test(test_unsafe_paths_are_refused),
         cmocka_unit_test(test_survey),
+        cmocka_unit_test(test_survey_of_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

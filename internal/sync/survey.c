@@ -5,7 +5,9 @@
 
 #include "base/cleanup.h"
 
-enum { ANSWER_MAX = 64 * 1024 * 1024, ANSWER_LARGE = 64 * 1024 };
+/* A guest in which more has changed is synced as a whole. The number of names counts by itself:
+ * they can be one byte long, and each costs a pointer and its part in the sorting. */
+enum { ANSWER_MAX = 16 << 20, NAMES_MAX = 1 << 18, ANSWER_LARGE = 64 * 1024 };
 
 void survey_marker(struct strbuf *out, const char *remote)
 {
@@ -52,8 +54,9 @@ static bool names_have(const struct names *s, const char *name)
     return s->n && bsearch(&name, s->v, s->n, sizeof *s->v, by_name);
 }
 
-/* Takes the names up to the empty one. "." is the work directory itself: "". */
-static void names_read(struct names *s, const char **at, const char *end)
+/* Takes the names up to the empty one; false if there are too many. "." is the work directory
+ * itself: "". */
+static bool names_read(struct names *s, const char **at, const char *end)
 {
     size_t alloc = 0;
     while (*at < end) {
@@ -66,6 +69,8 @@ static void names_read(struct names *s, const char **at, const char *end)
             name += 2;
         else if (str_eq(name, "."))
             name += 1;
+        if (s->n == NAMES_MAX)
+            return false;
         if (s->n == alloc) {
             alloc = alloc ? 2 * alloc : 64;
             s->v = xrealloc(s->v, alloc * sizeof *s->v);
@@ -74,6 +79,7 @@ static void names_read(struct names *s, const char **at, const char *end)
     }
     if (s->n)
         qsort(s->v, s->n, sizeof *s->v, by_name);
+    return true;
 }
 
 /* Whether the path, or a directory on the way to it, has gone from a directory that changed. `path`
@@ -97,21 +103,22 @@ static bool is_missing(const struct names *changed, const struct names *present,
     }
 }
 
-void survey_apply(struct manifest *m, const char *answer, size_t len)
+bool survey_apply(struct manifest *m, const char *answer, size_t len)
 {
     _cleanup_(cleanup_names) struct names changed = {0};
     _cleanup_(cleanup_names) struct names present = {0};
     const char *at = answer;
-    names_read(&changed, &at, answer + len);
-    names_read(&present, &at, answer + len);
+    if (!names_read(&changed, &at, answer + len) || !names_read(&present, &at, answer + len))
+        return false;
     if (!changed.n)
-        return;
+        return true;
     for (size_t i = 0; i < m->n; i++) {
         struct manifest_entry *e = &m->entries[i];
         if (!e->dirty)
             e->dirty = names_have(&changed, e->file.path) ||
                        is_missing(&changed, &present, e->file.path);
     }
+    return true;
 }
 
 int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *d,
@@ -126,8 +133,8 @@ int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *
     io.out_max = ANSWER_MAX;
     if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
         return error_prefix(err, "sync");
-    if (!st.exited || st.code || answer.len >= ANSWER_MAX)
+    if (!st.exited || st.code || answer.len >= ANSWER_MAX ||
+        !survey_apply(m, answer.buf, answer.len))
         return SURVEY_LOST;
-    survey_apply(m, answer.buf, answer.len);
     return answer.len >= ANSWER_LARGE ? SURVEY_LARGE : SURVEY_DONE;
 }

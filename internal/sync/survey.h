@@ -12,7 +12,7 @@
 
 enum survey {
     SURVEY_DONE,  /* entries that need it are dirty now */
-    SURVEY_LOST,  /* no marker of ours there: nothing is known */
+    SURVEY_LOST,  /* no marker of ours there, or too much has changed: nothing is known */
     SURVEY_LARGE, /* done; much has changed there, a new marker would save work */
 };
 
@@ -20,8 +20,9 @@ enum survey {
 int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *d,
                  struct error *err);
 
-/* Reads the guest's answer and marks entries. */
-void survey_apply(struct manifest *m, const char *answer, size_t len);
+/* Reads the guest's answer and marks entries; false, and none is marked, if it has too many names.
+ */
+bool survey_apply(struct manifest *m, const char *answer, size_t len);
 
 /* "/work/id/.crabbox-sync-name" for "/work/id/name" */
 void survey_marker(struct strbuf *out, const char *remote);
