@@ -120,16 +120,20 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
                 l->rate, l->burst, l->conns);
 }
 
-/* A host whose own range begins low has no ports to spare below it. */
-#define FIRST_PORT  1024
-#define ENOUGH_PORT 16384
+/* Where few services listen: below are most, above Kubernetes has its own. A host whose own range
+ * begins low has to give what is below it, or has no ports to spare at all. */
+#define QUIET_PORT      20000
+#define QUIET_PORT_LAST 29999
+#define FIRST_PORT      1024
+#define ENOUGH_PORT     16384
 
 void limits_masquerade(const char *match, struct strbuf *out)
 {
     long first = 0;
     (void)ns_sysctl_read("net/ipv4/ip_local_port_range", &first, NULL);
+    bool quiet = first > QUIET_PORT_LAST;
     if (first >= ENOUGH_PORT && first <= UINT16_MAX)
         strbuf_addf(out, "  %s meta l4proto { tcp, udp } masquerade to :%d-%ld fully-random\n",
-                    match, FIRST_PORT, first - 1);
+                    match, quiet ? QUIET_PORT : FIRST_PORT, quiet ? QUIET_PORT_LAST : first - 1);
     strbuf_addf(out, "  %s masquerade fully-random\n", match);
 }
