@@ -21,22 +21,12 @@
 #include "sys/file.h"
 #include "testutil/synckit.h"
 
-#define PORT 2275
-#define TAR  "/usr/bin/tar"
-
-static struct synckit kit;
+#define TAR "/usr/bin/tar"
 
 static int setup(void **state)
 {
-    (void)state;
     (void)signal(SIGPIPE, SIG_IGN);
-    return synckit_open(&kit, PORT);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
+    return synckit_setup(state);
 }
 
 static void cleanup_conn(struct ssh_conn **c)
@@ -186,5 +176,5 @@ int main(void)
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_last_words),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, synckit_teardown);
 }

@@ -18,20 +18,6 @@
 #include "sys/file.h"
 #include "testutil/synckit.h"
 
-static struct synckit kit;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    return synckit_open(&kit, 2402);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
-}
-
 #define INIT                                                                                       \
     "git init -q -b main .; git config user.name t; git config user.email t@example.invalid; "
 
@@ -540,5 +526,5 @@ int main(void)
         cmocka_unit_test(test_pattern_files_that_are_none),
         cmocka_unit_test(test_directory_that_turns_into_a_link_meanwhile),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

@@ -11,20 +11,6 @@
 #include "base/cleanup.h"
 #include "testutil/synckit.h"
 
-static struct synckit kit;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    return synckit_open(&kit, 2405);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
-}
-
 #define INIT "git init -q -b main .; "
 
 /* Named by a variable of git's, or those of who called sudo. */
@@ -74,5 +60,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns_by_variables_and_of_the_sudo_caller),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

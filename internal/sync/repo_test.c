@@ -13,20 +13,6 @@
 #include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
 
-static struct synckit kit;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    return synckit_open(&kit, 2403);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
-}
-
 #define INIT                                                                                       \
     "git init -q -b main .; git config user.name t; git config user.email t@example.invalid; "
 #define SUBMODULE "git -c protocol.file.allow=always submodule "
@@ -298,5 +284,5 @@ int main(void)
         cmocka_unit_test(test_nested_repositories),
         cmocka_unit_test(test_owners),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

@@ -18,20 +18,6 @@
 #include "sys/file.h"
 #include "testutil/synckit.h"
 
-static struct synckit kit;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    return synckit_open(&kit, 2401);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
-}
-
 static void assert_paths(const struct sync_list *l, const char *const *want)
 {
     size_t n = 0;
@@ -486,5 +472,5 @@ int main(void)
         cmocka_unit_test(test_abandoned_in_the_middle_of_a_file),
         cmocka_unit_test(test_many_files_and_progress),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

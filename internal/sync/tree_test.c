@@ -19,20 +19,6 @@
 #include "sys/file.h"
 #include "testutil/synckit.h"
 
-static struct synckit kit;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    return synckit_open(&kit, 2404);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
-}
-
 #define GIT_INIT "git init -q -b main .; "
 
 static int open_dir(const char *dir, const char *below)
@@ -303,5 +289,5 @@ int main(void)
         cmocka_unit_test(test_long_paths),
         cmocka_unit_test(test_tree_above_that_is_the_home),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

@@ -14,20 +14,6 @@
 #include "sys/file.h"
 #include "testutil/synckit.h"
 
-static struct synckit kit;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    return synckit_open(&kit, 2402);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    return synckit_close(&kit);
-}
-
 /* One tree, one guest directory, one manifest. */
 struct pair {
     struct ssh_conn *c;
@@ -375,5 +361,5 @@ int main(void)
         cmocka_unit_test(test_from_scratch),
         cmocka_unit_test(test_twenty_thousand_files),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

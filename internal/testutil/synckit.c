@@ -17,11 +17,16 @@
 #include "testutil/sandbox.h"
 #include "testutil/sshserver.h"
 
+#define PORT 2401 /* in a network of its own */
+
+struct synckit kit;
 static struct sshserver server;
 
-int synckit_open(struct synckit *k, uint16_t port)
+int synckit_setup(void **state)
 {
+    struct synckit *k = &kit;
     struct error err = ERROR_INIT;
+    (void)state;
     log_set_level(LOG_QUIET);
     k->entered = sandbox_enter_or_skip();
     /* The sandbox's /run is a tmpfs of its own: quick, and gone with the process. */
@@ -31,15 +36,17 @@ int synckit_open(struct synckit *k, uint16_t port)
     (void)setenv("HOME", k->dir, 1);
     (void)setenv("XDG_CONFIG_HOME", k->dir, 1);
     if (!k->entered ||
-        (sshserver_prepare(&server, &err) == 0 && sshserver_start(&server, true, port, &err) == 0))
+        (sshserver_prepare(&server, &err) == 0 && sshserver_start(&server, true, PORT, &err) == 0))
         return 0;
     (void)fprintf(stderr, "setup: %s\n", err.msg);
     return -1;
 }
 
-int synckit_close(struct synckit *k)
+int synckit_teardown(void **state)
 {
+    const struct synckit *k = &kit;
     struct error err = ERROR_INIT;
+    (void)state;
     if (dir_remove_tree(AT_FDCWD, k->dir, &err) < 0)
         return -1;
     if (!k->entered)

@@ -1,13 +1,12 @@
 /* synckit.h: a guest to sync into, for the tests of sync.
  *
- * synckit_open in the group's setup (sandbox and dropbear; `dir` is a fresh directory on the
- * sandbox's tmpfs), synckit_close in its teardown. The helpers fail the running test by cmocka.
+ * synckit_setup and synckit_teardown are the group's (sandbox and dropbear; `dir` is a fresh
+ * directory on the sandbox's tmpfs). The helpers fail the running test by cmocka.
  */
 #ifndef CRABBOX_TESTUTIL_SYNCKIT_H
 #define CRABBOX_TESTUTIL_SYNCKIT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/str.h"
 #include "ssh/ssh.h"
@@ -18,8 +17,11 @@ struct synckit {
     char dir[64];
 };
 
-int synckit_open(struct synckit *k, uint16_t port);
-int synckit_close(struct synckit *k);
+/* The program's one. */
+extern struct synckit kit;
+
+int synckit_setup(void **state);
+int synckit_teardown(void **state);
 
 /* A connection to the guest; skips the test without one. */
 struct ssh_conn *synckit_connect(const struct synckit *k);
