@@ -44,8 +44,8 @@ static char *last_next(char *text)
     return found;
 }
 
-/* One line, `why` before its "; next: ". What outgrows the buffer is cut before these: a message is
- * for people, who need its end. */
+/* One line, `why` before its "; next: ". A message that outgrows the buffer is cut before
+ * these, because people need its end. */
 static void compose(char msg[static ERROR_MSG_MAX], char *text, const char *why)
 {
     char tail[ERROR_MSG_MAX / 2] = "";
