@@ -65,7 +65,7 @@ static void offer_leases(const struct line *l, const char *suffix)
     _cleanup_free_ struct lease_entry *entries = NULL;
     size_t n = 0;
     struct error err = ERROR_INIT;
-    if (ops_open_if_there(&ops, &cfg, NULL, -1, &err) < 0)
+    if (ops_open(&ops, &cfg, NULL, false, -1, &err) < 0)
         return;
     if (ops_list(&ops, &entries, &n, &err) == 0)
         for (size_t i = 0; i < n; i++) {

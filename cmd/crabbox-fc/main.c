@@ -73,9 +73,8 @@ static int run_verb(struct invocation *in, const struct parsed *p, struct error 
     const struct verb *v = in->verb;
     if (v->uses_config && config_for(p, &in->cfg, err) < 0)
         return -1;
-    int (*open_ops)(struct ops *, const struct config *, const char *, int,
-                    struct error *) = v->makes_leases ? ops_open : ops_open_if_there;
-    if (v->uses_store && open_ops(&in->ops, &in->cfg, NULL, in->cancel_fd, err) < 0) {
+    if (v->uses_store &&
+        ops_open(&in->ops, &in->cfg, NULL, v->makes_leases, in->cancel_fd, err) < 0) {
         config_free(&in->cfg);
         return -1;
     }

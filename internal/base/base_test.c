@@ -26,6 +26,16 @@ static void error_keeps_kind_errno_and_text(void **state)
     assert_true(str_has_suffix(e.msg, "; next: doctor"));
     (void)error_set(&e, ERR_ENV, ENOENT, "start ssh; next: install it");
     assert_string_equal(e.msg, "start ssh: No such file or directory; next: install it");
+    size_t len = 0;
+    assert_string_equal(error_next(&e, &len), "install it");
+    assert_int_equal(len, strlen("start ssh: No such file or directory"));
+    /* What a message quotes may have one of its own. */
+    (void)error_set(&e, ERR_SSH, 0, "it said: a; next: b; next: c");
+    assert_string_equal(error_next(&e, &len), "c");
+    assert_int_equal(len, strlen("it said: a; next: b"));
+    (void)error_set(&e, ERR_SSH, 0, "no word of it");
+    assert_null(error_next(&e, &len));
+    assert_int_equal(len, strlen("no word of it"));
     assert_int_equal(error_set(NULL, ERR_NET, 0, "nobody listens"), -1);
 }
 

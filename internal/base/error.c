@@ -36,12 +36,15 @@ static const struct {
     [ERR_CANCELLED] = {"cancelled", 130},
 };
 
-static char *last_next(char *text)
+static const char next_mark[] = "; next: ";
+
+/* Where the last one begins, or the text's end. */
+static size_t find_next(const char *text)
 {
-    char *found = NULL;
-    for (char *p = text; (p = strstr(p, "; next: ")); p++)
+    const char *found = NULL;
+    for (const char *p = text; (p = strstr(p, next_mark)); p++)
         found = p;
-    return found;
+    return found ? (size_t)(found - text) : strlen(text);
 }
 
 /* One line, `why` before its "; next: ". A message that outgrows the buffer is cut before
@@ -49,11 +52,9 @@ static char *last_next(char *text)
 static void compose(char msg[static ERROR_MSG_MAX], char *text, const char *why)
 {
     char tail[ERROR_MSG_MAX / 2] = "";
-    char *next = last_next(text);
-    if (next) {
-        text_copy(tail, sizeof tail, next);
-        *next = '\0';
-    }
+    char *next = text + find_next(text);
+    text_copy(tail, sizeof tail, next);
+    *next = '\0';
     size_t after = strlen(tail) + (why ? strlen(why) + 2 : 0);
     text_copy(msg, ERROR_MSG_MAX - after, text);
     size_t len = strlen(msg);
@@ -106,6 +107,12 @@ int error_append(struct error *err, const char *fmt, ...)
     va_end(ap);
     compose(err->msg, text, NULL);
     return -1;
+}
+
+const char *error_next(const struct error *err, size_t *len)
+{
+    *len = find_next(err->msg);
+    return err->msg[*len] ? err->msg + *len + sizeof next_mark - 1 : NULL;
 }
 
 void error_clear(struct error *err)

@@ -20,6 +20,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #define ERROR_MSG_MAX 1024
 
@@ -70,6 +71,10 @@ int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(
 
 /* Appends text to a message that is already set (a hint, a second failure); returns -1. */
 int error_append(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* What the message says to do next, behind its last "; next: ", and in *len the length of what is
+ * before that. NULL where it says nothing; then *len is its whole length. */
+const char *error_next(const struct error *err, size_t *len);
 
 void error_clear(struct error *err);
 bool error_is_set(const struct error *err);

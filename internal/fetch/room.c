@@ -4,15 +4,10 @@
 #include <sys/statvfs.h>
 
 #include "base/text.h"
+#include "sys/host.h"
 
-enum { PART = 20 };
 #define RESERVE_BYTES  (1LL << 30)
 #define RESERVE_INODES 10000LL
-
-static int64_t reserve(int64_t total, int64_t most)
-{
-    return total / PART < most ? total / PART : most;
-}
 
 static double mib(int64_t bytes)
 {
@@ -28,9 +23,9 @@ int room_check(int dirfd, int64_t bytes, const char *what, struct error *err)
     text_copy(shown, sizeof shown, what);
     int64_t unit = (int64_t)fs.f_frsize;
     int64_t bytes_left = (int64_t)fs.f_bavail * unit;
-    int64_t bytes_kept = reserve((int64_t)fs.f_blocks * unit, RESERVE_BYTES);
+    int64_t bytes_kept = host_kept((int64_t)fs.f_blocks * unit, 0, RESERVE_BYTES);
     int64_t inodes_left = (int64_t)fs.f_favail;
-    int64_t inodes_kept = reserve((int64_t)fs.f_files, RESERVE_INODES);
+    int64_t inodes_kept = host_kept((int64_t)fs.f_files, 0, RESERVE_INODES);
     if (fs.f_blocks && bytes > bytes_left - bytes_kept)
         return error_set(
             err, ERR_IO, 0,

@@ -8,11 +8,8 @@
 #include "ops/step_net.h"
 #include "sys/program.h"
 
-typedef int open_store_fn(struct store *s, const char *path, const struct lease_step_names *steps,
-                          struct error *err);
-
-static int open_with(open_store_fn *open_store, struct ops *o, const struct config *cfg,
-                     const char *state_dir, int cancel_fd, struct error *err)
+int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, bool make,
+             int cancel_fd, struct error *err)
 {
     char path[PATH_MAX];
     memset(o, 0, sizeof *o);
@@ -22,19 +19,9 @@ static int open_with(open_store_fn *open_store, struct ops *o, const struct conf
     o->store = (struct store)STORE_INIT;
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
-    return open_store(&o->store, state_dir ? state_dir : path, ops_step_names(), err);
-}
-
-int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
-             struct error *err)
-{
-    return open_with(store_open, o, cfg, state_dir, cancel_fd, err);
-}
-
-int ops_open_if_there(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
-                      struct error *err)
-{
-    return open_with(store_open_if_there, o, cfg, state_dir, cancel_fd, err);
+    const char *dir = state_dir ? state_dir : path;
+    return make ? store_open(&o->store, dir, ops_step_names(), err)
+                : store_open_if_there(&o->store, dir, ops_step_names(), err);
 }
 
 void ops_close(struct ops *o)

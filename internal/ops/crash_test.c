@@ -125,7 +125,7 @@ static int open_ops(struct config *cfg, struct ops *o)
 {
     struct error err = ERROR_INIT;
     struct config_args args = {.cwd = bed.work, .envp = (const char *const *)environ};
-    if (config_load(&args, cfg, &err) < 0 || ops_open(o, cfg, NULL, -1, &err) < 0) {
+    if (config_load(&args, cfg, &err) < 0 || ops_open(o, cfg, NULL, true, -1, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return -1;
     }

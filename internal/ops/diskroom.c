@@ -16,7 +16,6 @@
 
 #define MIB          (INT64_C(1) << 20)
 #define BLOCK        512 /* of st_blocks */
-#define KEPT_SHARE   20
 #define KEPT_MIN_MIB 64
 #define KEPT_MAX_MIB 16384
 
@@ -82,10 +81,8 @@ int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *er
 
 int64_t diskroom_kept_mib(int64_t filesystem_mib)
 {
-    int64_t kept = filesystem_mib / KEPT_SHARE;
-    if (filesystem_mib == HOST_NO_LIMIT)
-        return 0;
-    return kept < KEPT_MIN_MIB ? KEPT_MIN_MIB : kept > KEPT_MAX_MIB ? KEPT_MAX_MIB : kept;
+    return filesystem_mib == HOST_NO_LIMIT ? 0
+                                           : host_kept(filesystem_mib, KEPT_MIN_MIB, KEPT_MAX_MIB);
 }
 
 int64_t diskroom_disk_mib(int64_t disk_mib, const char *stock_rootfs)

@@ -122,15 +122,14 @@ void check_mend(struct doctor_check *c, const char *fmt, ...)
 void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
                  const char *mend)
 {
-    static const char mark[] = "; next: ";
-    const char *next = strstr(err->msg, mark);
-    size_t len = next ? (size_t)(next - err->msg) : strlen(err->msg);
+    size_t len;
+    const char *next = error_next(err, &len);
     if (status == DOCTOR_WARNING)
         check_warn(c, "%.*s", (int)len, err->msg);
     else
         check_fail(c, err->kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len,
                    err->msg);
-    check_mend(c, "%s", next ? next + sizeof mark - 1 : mend);
+    check_mend(c, "%s", next ? next : mend);
 }
 
 /* ---- helpers of the checks ---- */

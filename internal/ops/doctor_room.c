@@ -53,14 +53,10 @@ void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
     }
 }
 
-/* In warmup's words; they end with what to do. */
-static void fail_as_warmup(struct doctor_check *c, struct error *err)
+/* In warmup's words. */
+static void fail_as_warmup(struct doctor_check *c, const struct error *err)
 {
-    char *next = strstr(err->msg, "; next: ");
-    check_mend(c, "%s", next ? next + strlen("; next: ") : "raise it");
-    if (next)
-        *next = '\0';
-    check_fail(c, CLASS_ENV, "%s", err->msg);
+    check_error(c, DOCTOR_FAILED, err, "raise it");
 }
 
 static void limit_detail(struct doctor_check *c, const char *key, int64_t n)

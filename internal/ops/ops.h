@@ -36,12 +36,10 @@ struct ops {
     struct ops_progress progress;
 };
 
-/* Opens the state directory (NULL: the default place). */
-int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
-             struct error *err);
-/* The same for what makes no lease: where there is no state directory yet, none is made. */
-int ops_open_if_there(struct ops *o, const struct config *cfg, const char *state_dir, int cancel_fd,
-                      struct error *err);
+/* Opens the state directory (NULL: the default place). Where there is none yet it is made if
+ * `make`, which is for what makes leases. */
+int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, bool make,
+             int cancel_fd, struct error *err);
 void ops_close(struct ops *o);
 
 struct deadline ops_deadline(const struct ops *o, int64_t ms);

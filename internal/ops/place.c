@@ -97,7 +97,10 @@ static int settle(struct place *p, struct error *err)
         return 0;
     char *slash = strrchr(p->dir.path, '/');
     (void)str_copy(p->name, sizeof p->name, slash ? slash + 1 : p->dir.path);
-    (void)str_copy(slash ? slash : p->dir.path, 2, slash ? "" : ".");
+    if (slash)
+        *slash = '\0';
+    else
+        (void)str_copy(p->dir.path, sizeof p->dir.path, ".");
     return 0;
 }
 

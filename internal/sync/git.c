@@ -88,9 +88,8 @@ static int read_index(const struct repo *r, struct gitindex *x, struct error *er
         int there = read_index_file(r, name, &base, err);
         if (there == 0)
             return error_set(err, ERR_SYNC, 0,
-                             "%s/%s, a part of the index, is missing; next: git "
-                             "status",
-                             r->git_dir, name);
+                             "%s/%s, a part of the index, is missing; next: git status", r->git_dir,
+                             name);
         if (there < 0 || gitindex_merge(x, &base, name, err) < 0)
             return -1;
     }

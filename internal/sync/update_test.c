@@ -342,9 +342,27 @@ static void test_twenty_thousand_files(void **state)
     pair_close(&p);
 }
 
+/* Trees are called as their directories are, and one may be called as the lock of another. */
+static void test_the_lock_of_one_is_not_the_record_of_another(void **state)
+{
+    static const char *const names[] = {"sync-a", "sync-a.lock", "sync-a.lock.lock", "sync-lock.a"};
+    (void)state;
+    struct pair p;
+    pair_open(&p, "names");
+    synckit_sh(p.src, "echo 1 >a", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        p.store.name = names[i];
+        update(&p, 1, 0);
+        synckit_sh(p.to, "cd ../..; rm -r lease", NULL);
+    }
+    synckit_sh(p.base, "test \"$(ls -d sync-* | wc -l)\" = 4; test ! -s lock.sync-a", NULL);
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_lock_of_one_is_not_the_record_of_another),
         cmocka_unit_test(test_only_changes_are_sent),
         cmocka_unit_test(test_deletes_only_what_was_synced),
         cmocka_unit_test(test_what_the_guest_changed_is_restored),

@@ -133,6 +133,23 @@ static void test_links_of_a_tree(void **state)
     assert_refuses("", "empty");
 }
 
+/* What is said of a link speaks of a tree only where there is one: here the link came after the
+ * look. */
+static void test_link_outside_of_trees(void **state)
+{
+    const struct fixture *f = *state;
+    struct error err = ERROR_INIT;
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    at(f, "away");
+    assert_int_equal(dir_make_all("../plain", 0755, NULL), 0);
+    assert_int_equal(beneath_find("--x", "../plain/new", NULL, &b, &err), 0);
+    assert_false(b.in_tree);
+    assert_return_code(symlink("../away", "../plain/new"), errno);
+    assert_int_equal(beneath_failed(&b, ELOOP, &err), -1);
+    assert_string_equal(err.msg, "--x ../plain/new: new is a symbolic link, and such a link may "
+                                 "lead anywhere; next: name the real path");
+}
+
 /* A directory is a tree without .git too: where one stands, or that of --dir. */
 static void test_what_is_a_tree(void **state)
 {
@@ -514,6 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_links_of_a_tree),
         TEST(test_what_is_a_tree),
+        TEST(test_link_outside_of_trees),
         TEST(test_links_of_the_user),
         TEST(test_up_from_a_link),
         TEST(test_link_of_another),

@@ -14,6 +14,8 @@
 #include "base/str.h"
 #include "sys/file.h"
 
+enum { KEPT_PART = 20 };
+
 #define MIB        (INT64_C(1) << 20)
 #define SMALL_FILE 65536
 
@@ -177,6 +179,12 @@ static void disk(int dirfd, struct host_room *r)
     lower(&r->disk_total_mib, (int64_t)(v.f_blocks * v.f_frsize / (uint64_t)MIB));
     if (v.f_files > 0) /* some filesystems have as many as they like */
         lower(&r->inodes, (int64_t)v.f_favail);
+}
+
+int64_t host_kept(int64_t total, int64_t least, int64_t most)
+{
+    int64_t kept = total / KEPT_PART;
+    return kept < least ? least : kept > most ? most : kept;
 }
 
 void host_room(const struct host_paths *paths, int dirfd, struct host_room *out)

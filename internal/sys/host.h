@@ -28,6 +28,9 @@ struct host_paths {
 };
 extern const struct host_paths host_paths_default;
 
+/* The share of a disk's `total` that stays free for the host: a twentieth, within these bounds. */
+int64_t host_kept(int64_t total, int64_t least, int64_t most);
+
 void host_room(const struct host_paths *paths, int dirfd, struct host_room *out);
 
 #endif
