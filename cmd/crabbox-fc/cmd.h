@@ -123,10 +123,10 @@ void help_all(void);
 void help_config_flags(void);
 
 /* ---- output ---- */
-/* Everything goes to the terminal through these, which clean it (base/text.h): what is not ours
- * adds no line and no control character, whatever a verb overlooks. Raw is only the command's own
- * output, and a log with --raw. They write and check: a full disk or a closed pipe behind stdout is
- * an error, not silence. */
+/* Everything goes to the terminal through these, which clean it (base/text.h): text that is not
+ * ours can add no line and no control character, even if a verb forgets to clean it. Only the
+ * command's own output, and a log with --raw, stay raw. They write and check: a full disk or a
+ * closed pipe behind stdout is an error, not silence. */
 /* One line; the new line is added. */
 __attribute__((format(printf, 2, 3))) int out_line(struct error *err, const char *fmt, ...);
 /* A text of many lines, each of which was cleaned when it was put together. */

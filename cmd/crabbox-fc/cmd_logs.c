@@ -8,7 +8,7 @@
 #include "vmm/logcap.h"
 #include "vmm/vmm.h"
 
-/* The guest writes its console: it is cleaned but for --raw. */
+/* The guest writes its console, so it is cleaned unless --raw is given. */
 static int show(const struct options *o, int dirfd, const char *name, struct error *err)
 {
     _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

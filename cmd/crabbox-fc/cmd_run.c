@@ -135,8 +135,8 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
-/* Where in the tree the user is, opened once and for all: whoever owns the tree, or a directory
- * above it, may put another in its place at any time. *fd stays -1 where nothing is to be synced.
+/* The user's place in the tree, opened only once, because the owner of the tree, or of a directory
+ * above it, can swap in another one at any time. *fd stays -1 if there is nothing to sync.
  */
 static int open_tree(const struct options *o, int *fd, struct error *err)
 {
@@ -165,9 +165,9 @@ static bool is_dir_at(int fd, const char *path)
            st.st_dev == other.st_dev && st.st_ino == other.st_ino;
 }
 
-/* Standing in the wrong place must not carry a home's keys, or a whole host, into a guest. A .git
- * there may be that of an archive; only where $HOME is none that the system knows, as for a job of
- * CI, it makes a tree. */
+/* A command run in the wrong directory must not send the keys in a home, or a whole host, into a
+ * guest. A .git there may have come with an archive, so it makes the home a tree only if $HOME is
+ * not one that the system knows, as in a CI job. */
 static int check_tree(const struct options *o, int fd, struct error *err)
 {
     const char *home = getenv("HOME");
@@ -213,7 +213,7 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     const struct options *o = &in->opt;
     if (env_set_allow(env, in->cfg.run.allow_env, envp, err) < 0)
         return -1;
-    /* A file of the tree may name what may go anyway, or what is named here as well. */
+    /* A file in the tree may name only variables that may go anyway, or that --env names too. */
     _cleanup_strbuf_ struct strbuf allow = STRBUF_INIT;
     strbuf_adds(&allow, in->cfg.run.allow_env);
     for (size_t i = 0; i < o->env.n; i++)

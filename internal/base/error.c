@@ -47,8 +47,8 @@ static size_t find_next(const char *text)
     return found ? (size_t)(found - text) : strlen(text);
 }
 
-/* One line, `why` before its "; next: ". What outgrows the buffer is cut before these: a message is
- * for people, who need its end. */
+/* One line, `why` before its "; next: ". A message that outgrows the buffer is cut before
+ * these, because people need its end. */
 static void compose(char msg[static ERROR_MSG_MAX], char *text, const char *why)
 {
     char tail[ERROR_MSG_MAX / 2] = "";

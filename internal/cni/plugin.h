@@ -1,7 +1,7 @@
 /* plugin.h: one call of one CNI plugin: a program of the host that runs as root.
  *
  * It gets its configuration on standard input and its parameters in an environment of its own, in
- * the root directory: of ours it sees nothing. One that another user could replace is not run. It
+ * the root directory, and sees nothing of ours. One that another user could replace is not run. It
  * runs in a session of its own and is held between fork and exec until `started` has written it
  * down, so that whoever undoes the lease can wait for it (cni_settle): a plugin outlives a killed
  * crabbox-fc and finishes what it does, instead of leaving half of it.

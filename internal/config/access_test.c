@@ -128,8 +128,8 @@ static void test_user_file_links(void **state)
     assert_int_equal(config_dir_refused(d, "leads nowhere"), ERR_CONFIG);
 }
 
-/* A link that somebody else could put in place, or exchange, leads wherever they like: to a file of
- * our own that is no configuration of ours, for one. What counts is the way as it is written. */
+/* A link that another user could make or replace leads wherever they like, for example to a file of
+ * our own that is no configuration. The path counts as it is written. */
 static void test_way_of_strangers(void **state)
 {
     struct config_dir *d = *state;

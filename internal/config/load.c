@@ -95,8 +95,8 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
 
 /* ---- files ---- */
 
-/* What a repository that is not trusted leaves out is left out as well as what the user leaves
- * out, not instead of it. */
+/* The patterns of a repository that is not trusted are added to the user's and don't replace them.
+ */
 static void add_patterns(struct config_slot *slot, const struct config_entry *e, const char *path)
 {
     _cleanup_free_ char *both = xasprintf("%s\n%s", slot->text, e->value);
@@ -126,9 +126,9 @@ static int apply_doc(struct config_priv *p, enum config_source src, const char *
     return src == SRC_SYSTEM ? apply_floor(p, path, doc, err) : 0;
 }
 
-/* The first entry that an untrusted file may not set; NULL if there is none. Handing fewer
- * variables to the guest than is allowed anyway, or asking for less than it would get, is a
- * tightening, and fine. */
+/* The first entry that an untrusted file may not set; NULL if there is none. Passing fewer
+ * variables to the guest than is allowed anyway, or asking for less than it would get, only makes
+ * things stricter, so it is fine. */
 static const struct config_entry *first_untrusted(const struct config_priv *p,
                                                   const struct config_doc *doc)
 {

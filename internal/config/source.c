@@ -120,8 +120,8 @@ int source_check_user_dir(const char *dir, const char *repo_root, const char *co
     return 0;
 }
 
-/* Whether what lies above the working directory may be the repository of who stands there: not what
- * any other user has put into a directory that is shared, which would stop everybody's work. */
+/* Whether a file above the working directory can belong to the user's repository. One that another
+ * user has put into a shared directory can't, or it would stop everybody's work. */
 static bool counts_above(const char *dir, const char *name, uid_t cwd_owner)
 {
     const struct trusted_who who = trusted_us();

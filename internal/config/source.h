@@ -49,7 +49,7 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
 #define CONFIG_USER_NAME  "config.yaml"
 #define CONFIG_TRUST_NAME "trust.json"
 /* Refuses a user's directory in the repository (HOME is the checkout) that has a configuration or a
- * trust store: they came with it. A repository at the user's home itself is his. */
+ * trust store, because they came with it. A repository at the user's home itself is the user's. */
 int source_check_user_dir(const char *dir, const char *repo_root, const char *const *envp,
                           struct error *err);
 

@@ -5,8 +5,8 @@
  * were asked for. Only regular files and directories are taken, links and devices are counted and
  * left out, and so are names that tools of the host obey (obeyed.c) unless the caller named them; a
  * name that would lead elsewhere ends the transfer; no symlink of the host is followed below the
- * directory; number and bytes are capped, and part of the filesystem stays free (room.h); of the
- * mode only the permissions count. A file is replaced in one step when it is complete.
+ * directory; number and bytes are capped, and part of the filesystem stays free (room.h); only the
+ * permission bits of a mode count. A file is replaced in one step when it is complete.
  *
  * fetch_path and fetch_globs use a connection; fetch_unpack is the part that reads the archive.
  * Errors: ERR_SSH for what the guest did, ERR_IO for what the host refused.

@@ -278,9 +278,9 @@ static bool matches_any(const char *const *globs, const char *name)
     return false;
 }
 
-/* Whether the name is to be left out because tools obey it: what the user has named himself is not,
- * be it as what is fetched or written out in a pattern. What lies below that he has not named. Of
- * what is in a directory that is left out, `name` becomes that of the directory. */
+/* Whether the name is left out because tools obey it. A name that the user has given is not left
+ * out, whether as the thing to fetch or written out in a pattern; other such names below it are.
+ * Of what is in a directory that is left out, `name` becomes that of the directory. */
 static bool obeyed(const struct unpack *u, char *name, bool is_dir)
 {
     const struct fetch_rules *r = u->rules;

@@ -61,7 +61,7 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
     s->steps = steps;
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
-    /* Before anything is made there; and once more, what was made on the way. */
+    /* Checked before anything is made there, and once more after that. */
     if (trusted_way(NULL, path, STORE_WHAT, err) < 0)
         return -1;
     if (create)

@@ -67,7 +67,7 @@ static int count_all(int fd, struct reserved *out)
     return count(fd, DISK_RANGE, 0, &disks, &out->disk_mib);
 }
 
-/* The first gap from `start` that is long enough. The gate is held, so nobody else looks for one.
+/* The first gap from `start` that is long enough. The gate is held, so no one else looks for one.
  */
 static int reserve(int fd, off_t start, int64_t len)
 {
@@ -106,7 +106,7 @@ static int check(const struct demand *d, const struct reserved *others, struct e
                      d->room, d->unit, d->next);
 }
 
-/* Of the disk more than one has a part. Those who overcommit count what is there now only. */
+/* The disk is shared among many leases. With overcommit, only what is free now counts. */
 static int check_disk(const char *where, const struct admission *a, const struct reserved *others,
                       const struct host_room *r, const struct disk_promises *promised,
                       struct error *err)
@@ -166,7 +166,7 @@ int admission_look(const char *where, const struct admission *a, const struct ho
     return check_all(where, a, &nobody, room, promised ? promised : &nothing, err);
 }
 
-/* Holds what both files below <state> are about: who looks, and who changes what is looked at. */
+/* The lock for anyone who looks at the promises and reservations below <state>, or changes them. */
 static int take_gate(const struct store *s, const struct deadline *d, struct error *err)
 {
     int gate = lock_wait(s->fd, GATE, true, d, err);

@@ -80,8 +80,8 @@ static int find_artifacts(const struct ops_collect *c, struct error *err)
     return place_dir_find(&wish, &c->places->artifacts, err);
 }
 
-/* Beforehand, with what is there now: a run of an hour should not end with this. And what is found
- * now is where it goes then. */
+/* Before the run, so that an hour's work does not end with such an error. The places found now are
+ * the ones that the results go to later. */
 static int find_places(struct ops_collect *c, struct error *err)
 {
     c->places = xcalloc(1, sizeof *c->places);

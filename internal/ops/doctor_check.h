@@ -63,7 +63,7 @@ void check_mend(struct doctor_check *c, const char *fmt, ...) __attribute__((for
 void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
                  const char *mend);
 
-/* program_find() as it would be for what is started here. */
+/* program_find() with the PATH and working directory that programs would be started with. */
 bool find_program(const char *name, struct program *out);
 
 #endif

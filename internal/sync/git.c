@@ -16,9 +16,9 @@
  * each beneath the directory that it belongs to, without a symlink on the way, regular and bounded.
  * A core.excludesFile of the repository's own configuration has no effect, by design.
  *
- * Whoever wrote these bytes, at worst the list is wrong: every path in it is resolved again beneath
- * the tree (tree.h) when it is looked at and when it is sent, and one with a .git, "..", or an
- * empty component is refused. As nothing is run, root may list another user's tree.
+ * No matter who wrote these bytes, at worst the list is wrong: every path in it is resolved again
+ * beneath the tree (tree.h) when it is looked at and when it is sent, and one with a .git, "..", or
+ * an empty component is refused. As nothing is run, root may list another user's tree.
  *
  * Nested repositories: only where the index has a gitlink, with the repository's own index and
  * rules. Any other directory that has a .git and nothing of this index in it is left out and

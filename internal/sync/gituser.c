@@ -194,9 +194,9 @@ static int add_patterns(struct scan *s, const struct places *u, struct gitignore
                : 0;
 }
 
-/* All of them count. What a variable names comes on top of the files, which it would replace for
- * git: a variable may be left by any tool that started us, and so it only leaves out more. Under
- * sudo the patterns of who called it count as well as root's. */
+/* All of them count. For git a variable replaces the files; here it adds to them, because any tool
+ * that started us may have left it behind, and so it can only leave out more. Under sudo, the
+ * caller's patterns count as well as root's. */
 int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
 {
     _cleanup_free_ char *callers = home_of_caller();

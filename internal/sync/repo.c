@@ -287,7 +287,7 @@ int repo_at(int top_fd, const char *top, const struct repo *around, struct repo 
 
 /* ---- whose it is ---- */
 
-/* Above the directory that the user stands in, anybody may have put a .git: /tmp/.git. */
+/* Anybody may have put a .git above the user's working directory: /tmp/.git, for example. */
 static int check_owner(const struct repo *r, int dirfd, struct error *err)
 {
     struct stat git, top, here;

@@ -206,8 +206,8 @@ static int take_root(struct scan *s, int root_fd, struct error *err)
     return 0;
 }
 
-/* An archive that was unpacked in a home directory can leave a .git there, and whoever works below
- * would send all of his home. Who means it can stand there or name it. */
+/* An archive that was unpacked in a home directory can leave a .git there, and then a run from a
+ * directory below would send the whole home. Users who mean that can run it there, or name it. */
 static int check_above(const struct scan *s, int dirfd, struct error *err)
 {
     const struct sync_list *l = s->list;

@@ -54,8 +54,8 @@ struct sync_limits {
     int64_t warn_bytes, max_bytes;
     size_t max_deletes; /* sync_update refuses this many deletions or more */
     bool from_scratch;  /* sync_update empties the guest's directory first and sends everything */
-    /* Absolute, or NULL: neither this directory nor anything below it is listed or sent, by
-     * whatever name it is met and whatever asks. */
+    /* Absolute, or NULL: neither this directory nor anything below it is ever listed or sent,
+     * under any name. */
     const char *never;
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
@@ -63,14 +63,14 @@ struct sync_limits {
         50000, 150000, 5LL << 30, 20LL << 30, 200, false, NULL                                     \
     }
 
-/* Lists what belongs to the tree that `dirfd` (borrowed; may be O_PATH) lies in. The tree may be
- * another user's, and so may be the directories above it, so that a path to it need not lead to the
- * same one twice: open it once. `exclude` (may be NULL) holds patterns, one a line,
+/* Lists what belongs to the tree that `dirfd` (borrowed; may be O_PATH) lies in. The tree and
+ * the directories above it may belong to another user, so a path to it may lead somewhere else the
+ * next time: open it once. `exclude` (may be NULL) holds patterns, one per line,
  * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
  * matches a file or one of its directories decides; "!" re-includes, also below an excluded
  * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files and
- * uninitialised submodules are left out. Nothing is run and nothing read that the repository's
- * configuration names (git.c). `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where the
+ * uninitialised submodules are left out. Nothing that the repository's configuration names
+ * is run or read (git.c). `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where the
  * user's own configuration of git is needed and there is no git to read it. */
 int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);

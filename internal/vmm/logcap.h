@@ -3,8 +3,9 @@
  * VMMs append to plain files, whatever the guest sends. Where a log has taken more than LOGCAP_MAX
  * of the disk, all but its end is given back to the filesystem (a hole: offsets stay, so the VMM
  * goes on appending and never notices), or, where the filesystem has no holes, the file is emptied.
- * As the VMM may write no file beyond a limit (process.c), the hole goes too once the log's end is
- * at LOGCAP_SPAN: the filesystem takes it out of the file, or, where it can't, the file is emptied.
+ * Because the VMM can't write a file beyond a limit (process.c), the hole is removed too once the
+ * log's end reaches LOGCAP_SPAN: the range is collapsed or, if the filesystem can't do that, the
+ * file is emptied.
  * The keeper's process does it, on events: nothing wakes while a console is quiet.
  */
 #ifndef CRABBOX_VMM_LOGCAP_H
