@@ -164,9 +164,14 @@ struct stock_ssh {
 };
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out,
                    struct error *err);
-/* Becomes ssh with these arguments; the lease is in use until it ends. Returns only on error. */
+/* Becomes ssh with these arguments; the lease is in use until it ends. Returns only on error. With
+ * `clean` what it complains of is marked as ssh's and made harmless first (stock_ssh_filter.c). */
 int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
-                     struct error *err);
+                     bool clean, struct error *err);
+/* Puts a process of its own between our standard error and the terminal, which ends when nobody
+ * holds it any more; keep_fd stays open as long. *saved gets the old one, to be put back on error.
+ */
+int stock_ssh_filter(int keep_fd, int *saved, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 int cmd_run(struct invocation *in, struct error *err);

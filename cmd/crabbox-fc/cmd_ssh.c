@@ -27,10 +27,11 @@ int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out
 
 /* Sessions, terminals and forwards are the stock ssh's trade. */
 int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
-                     struct error *err)
+                     bool clean, struct error *err)
 {
     char ssh[PATH_MAX];
     sigset_t none;
+    _cleanup_close_ int saved = -1;
     union {
         const char **in;
         char **out;
@@ -42,12 +43,17 @@ int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const cha
     if (use_fd < 0 || ops_touch(&in->ops, s->id, NULL, err) < 0)
         return -1;
     (void)fcntl(use_fd, F_SETFD, 0);
+    if (clean && stock_ssh_filter(use_fd, &saved, err) < 0)
+        return -1;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
     /* In the user's own environment: it is their session. */
     (void)execv(ssh, u.out);
-    return error_set(err, ERR_ENV, errno, "start %s" INSTALL_SSH, ssh);
+    int why = errno;
+    if (saved >= 0)
+        (void)dup2(saved, STDERR_FILENO);
+    return error_set(err, ERR_ENV, why, "start %s" INSTALL_SSH, ssh);
 }
 
 int cmd_ssh(struct invocation *in, struct error *err)
@@ -72,5 +78,5 @@ int cmd_ssh(struct invocation *in, struct error *err)
     argv[n++] = s.host;
     for (int i = in->opt.id ? 0 : 1; i < in->n_args; i++)
         argv[n++] = in->args[i];
-    return stock_ssh_become(in, &s, argv, err);
+    return stock_ssh_become(in, &s, argv, false, err);
 }

@@ -111,6 +111,23 @@ static void test_arguments(void **state)
           "true");
 }
 
+/* ---- the stock ssh ---- */
+
+/* It prints what the guest says as it is. Behind tunnel each line is ssh's, harmless, and the exit
+ * code its own. */
+static void test_words_of_ssh(void **state)
+{
+    (void)state;
+    static const char fake[] = "#!/bin/sh\nprintf 'bye\\007\\r\\ncrabbox-fc: forged\\rx\\033[2J\\n"
+                               "half' >&2\nexit 7\n";
+    write_file(bed.work, "ssh", fake, sizeof fake - 1);
+    e2e_shell("chmod 755 ssh; mount --bind ssh /usr/bin/ssh");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "tunnel", "-q", "-L", "80", "box");
+    e2e_shell("umount /usr/bin/ssh");
+    bed_assert_code(r, 7);
+    bed_assert_has(r.err.buf, "ssh: bye\\x07\nssh: crabbox-fc: forged\\rx\\x1b[2J\nssh: half\n");
+}
+
 /* ---- the working tree ---- */
 
 static size_t count_lines(const char *text)
@@ -375,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_arguments, fresh),
+        cmocka_unit_test_setup(test_words_of_ssh, fresh),
         cmocka_unit_test_setup(test_working_tree, fresh),
         cmocka_unit_test_setup(test_guest, fresh),
         cmocka_unit_test_setup(test_words_of_the_guest, fresh),
