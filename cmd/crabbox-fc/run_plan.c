@@ -31,7 +31,7 @@ int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
     int r = out_text(out.buf, err);
     log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s; %zu left out%s%s", list.n_files,
              (long long)list.bytes, list.root, in->cfg.firecracker.work_root, list.name,
-             list.n_skipped, list.first_skipped ? ", as " : "",
+             list.n_skipped, list.first_skipped ? ", first " : "",
              list.first_skipped ? list.first_skipped : "");
     sync_list_free(&list);
     return r;

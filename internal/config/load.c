@@ -184,14 +184,14 @@ static int check_repo_trust(const struct config_args *args, const struct config_
                          SHOWN(entry->path), quoted.buf);
     _cleanup_strbuf_ struct strbuf why = STRBUF_INIT;
     why_untrusted(p, bad, &why);
-    return error_set(err, ERR_TRUST, 0,
-                     "%s:%zu:%zu: %s; nothing in the file was applied. %s, then run: crabbox-fc "
-                     "trust add %s",
-                     SHOWN(entry->path), bad->line, bad->column, why.buf,
-                     config_key_is_number(bad->key)
-                         ? "Set it in your own configuration, or read the file"
-                         : "Read it",
-                     quoted.buf);
+    return error_set(
+        err, ERR_TRUST, 0,
+        "%s:%zu:%zu: %s; nothing in the file was applied. Work from another directory, "
+        "or %s, then run: crabbox-fc trust add %s",
+        SHOWN(entry->path), bad->line, bad->column, why.buf,
+        config_key_is_number(bad->key) ? "set it in your own configuration, or read the file"
+                                       : "read it",
+        quoted.buf);
 }
 
 static void cleanup_source(struct source_file *f)

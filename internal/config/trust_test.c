@@ -214,7 +214,7 @@ static void test_no_more_than_without_the_file(void **state)
     assert_int_equal(config_dir_refused(d, "firecracker.diskMiB is 16GiB, but a repository that is "
                                            "not trusted gets at most 2GiB (user:"),
                      ERR_TRUST);
-    (void)config_dir_refused(d, "Set it in your own configuration, or read the file, then run: "
+    (void)config_dir_refused(d, "or set it in your own configuration, or read the file, then run: "
                                 "crabbox-fc trust add '");
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 5, diskMiB: 2048}\n");
     config_dir_expect_cpus(d, 5);

@@ -199,8 +199,8 @@ static int sync_tree(struct run_state *s, struct error *err)
                  (long long)(list.bytes >> 20));
     if (list.n_skipped)
         log_warn(
-            "%zu entries were not synced (sockets, devices, unreadable files, or repositories that "
-            "are not submodules), first %s",
+            "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
+            "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
             list.n_skipped, list.first_skipped);
     int r = 0;
     if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,

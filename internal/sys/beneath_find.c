@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "sys/beneath.h"
 #include "sys/trusted.h"
 
@@ -298,14 +299,25 @@ static size_t find_link(const struct beneath *b)
     }
 }
 
+/* Where the link leads, for the eye only: its first `len` bytes of b->rest name it. */
+static void read_link(const struct beneath *b, size_t len, char target[static PATH_MAX])
+{
+    _cleanup_free_ char *path = xasprintf("%.*s", (int)len, b->rest);
+    _cleanup_close_ int fd = openat(b->dirfd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, PATH_MAX - 1);
+    target[n < 0 ? 0 : n] = '\0';
+}
+
 int beneath_failed(const struct beneath *b, int sys, struct error *err)
 {
     size_t link = sys == ELOOP || sys == ENOTDIR || sys == EXDEV ? find_link(b) : 0;
-    if (link)
-        return error_set(err, ERR_USAGE, 0,
-                         "%s %s: %.*s is a symbolic link%s, and such a link may lead anywhere; "
-                         "next: name the real path",
-                         b->what, b->typed, (int)link, b->rest,
-                         b->in_tree ? " in the working tree" : "");
-    return error_set(err, ERR_IO, sys, "%s: open %s", b->what, b->typed);
+    char target[PATH_MAX];
+    if (!link)
+        return error_set(err, ERR_IO, sys, "%s: open %s", b->what, b->typed);
+    read_link(b, link, target);
+    return error_set(err, ERR_USAGE, 0,
+                     "%s %s: %.*s is a symbolic link%s, and such a link may lead anywhere (this "
+                     "one to %s); next: name the real path",
+                     b->what, b->typed, (int)link, b->rest,
+                     b->in_tree ? " in the working tree" : "", SHOWN(target));
 }

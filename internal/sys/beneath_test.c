@@ -147,7 +147,7 @@ static void test_link_outside_of_trees(void **state)
     assert_return_code(symlink("../away", "../plain/new"), errno);
     assert_int_equal(beneath_failed(&b, ELOOP, &err), -1);
     assert_string_equal(err.msg, "--x ../plain/new: new is a symbolic link, and such a link may "
-                                 "lead anywhere; next: name the real path");
+                                 "lead anywhere (this one to ../away); next: name the real path");
 }
 
 /* A directory is a tree without .git too: where one stands, or that of --dir. */
