@@ -3,19 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "config/values.h"
 #include "config/yaml.h"
+#include "sys/caller.h"
 #include "sys/file.h"
 #include "sys/trusted.h"
-
-enum { NSS_SIZE = 16384 };
 
 #define FILE_WHAT "configuration file" /* for messages */
 
@@ -76,10 +75,9 @@ bool source_leads_into(const char *path, const char *root)
 
 static bool is_home_of(uid_t uid, const char *dir)
 {
-    struct passwd user, *u = NULL;
-    char buf[NSS_SIZE], real[PATH_MAX];
-    return getpwuid_r(uid, &user, buf, sizeof buf, &u) == 0 && u && realpath(u->pw_dir, real) &&
-           str_eq(real, dir);
+    char real[PATH_MAX];
+    _cleanup_free_ char *home = caller_home_of(uid);
+    return home && realpath(home, real) && str_eq(real, dir);
 }
 
 /* Whether `dir` has an entry `name`: 1, 0 or -1. A link counts as there, wherever it leads. */

@@ -117,7 +117,7 @@ int collect_check(struct ops_collect *c, struct error *err)
 struct collect {
     struct ops *ops;
     struct ssh_conn *conn;
-    const char *work_dir, *run_id;
+    const char *work_dir, *lease_id, *run_id;
     const struct ops_collect *req;
     struct ops_collected *out;
     struct fetch_limits limits;
@@ -249,26 +249,29 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
     return 0;
 }
 
-/* Reports are only read: they go into a directory that goes away again. */
+/* Reports are only read: they go into a directory that goes away again. It is the lease's own,
+ * where nobody else can put a link in its place. */
 static int reports(struct collect *c, struct error *err)
 {
-    const char *tmp = getenv("TMPDIR");
-    char path[PATH_MAX];
-    if (str_format(path, sizeof path, "%s/crabbox-fc-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0 ||
-        !mkdtemp(path))
-        return error_set(err, ERR_IO, errno, "make a directory in %s", tmp && *tmp ? tmp : "/tmp");
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = fd < 0 ? error_set(err, ERR_IO, errno, "open %s", path) : reports_into(c, fd, err);
-    (void)dir_remove_tree(AT_FDCWD, path, NULL);
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    _cleanup_free_ char *name = xasprintf("reports-%s", c->run_id);
+    if (store_open_lease(&c->ops->store, c->lease_id, NULL, &h, err) < 0)
+        return -1;
+    if (mkdirat(h.dirfd, name, 0700) < 0)
+        return error_set(err, ERR_IO, errno, "make %s/%s", h.path, name);
+    _cleanup_close_ int fd = beneath_open(h.dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "open %s/%s", h.path, name)
+                   : reports_into(c, fd, err);
+    (void)dir_remove_tree(h.dirfd, name, NULL);
     return r;
 }
 
-int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, const char *run_id,
-                    const struct ops_collect *req, int64_t stall_ms, struct ops_collected *out,
-                    struct error *err)
+int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
+                    const char *lease_id, const char *run_id, const struct ops_collect *req,
+                    int64_t stall_ms, struct ops_collected *out, struct error *err)
 {
     struct collect c = {
-        o, conn, work_dir, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
+        o, conn, work_dir, lease_id, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
     int64_t t0 = clock_boot_us();
     int r = 0;
     c.limits.idle_ms = stall_ms;

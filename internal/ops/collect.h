@@ -36,9 +36,9 @@ struct ops_collected {
 bool collect_wanted(const struct ops_collect *c);
 int collect_check(struct ops_collect *c, struct error *err);
 /* ERR_TIMEOUT: nothing came for `stall_ms`. */
-int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir, const char *run_id,
-                    const struct ops_collect *c, int64_t stall_ms, struct ops_collected *out,
-                    struct error *err);
+int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
+                    const char *lease_id, const char *run_id, const struct ops_collect *c,
+                    int64_t stall_ms, struct ops_collected *out, struct error *err);
 void collect_close(struct ops_collect *c);
 
 #endif

@@ -110,6 +110,11 @@ static void test_junit(void **state)
     bed_assert_has(r.err.buf, "failed: c.bad");
     bed_assert_has(r.err.buf, "\"junit\":{\"reports\":1,\"tests\":3,\"failures\":1,");
     E2E_CODE(1, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
+    /* Nothing of it goes where TMPDIR leads, which may be another user's, or stays in the lease. */
+    E2E_EXEC_OK(
+        "sh", "-ec",
+        "TMPDIR=/nonexistent \"$0\" \"$@\"; ! ls -d \"$CRABBOX_FC_STATE_DIR\"/leases/*/reports*",
+        bed.program, RUN, "--junit", "out/*.xml", "-q", "--", "true");
     _cleanup_bed_result_ struct bed_result two = BED_RUN(
         &bed, RUN, "--junit", "out/*.xml,again.xml", "--", "sh", "-c", "cp out/*.xml again.xml");
     bed_assert_code(two, 0);

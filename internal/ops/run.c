@@ -252,8 +252,8 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(s->ops, s->conn, s->work_dir, res->run_id, s->req->collect, s->stall_ms,
-                            &res->collected, &e);
+    int r = collect_results(s->ops, s->conn, s->work_dir, res->lease.id, res->run_id,
+                            s->req->collect, s->stall_ms, &res->collected, &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;

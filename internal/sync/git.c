@@ -320,13 +320,16 @@ static int scan_parts(struct git_scan *g, struct error *err)
     _cleanup_(gitignore_free) struct gitignore exclude = {0};
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
     user.base = g->prefix_len;
-    if (read_index(g->repo, &g->index, err) < 0 || read_exclude(g, &exclude, err) < 0)
+    if (read_index(g->repo, &g->index, err) < 0)
         return -1;
-    exclude.base = g->prefix_len;
-    exclude.above = &user;
     for (size_t i = 0; i < g->index.n; i++)
         if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
             return -1;
+    /* Not before: those of all submodules in submodules would be held at once. */
+    if (read_exclude(g, &exclude, err) < 0)
+        return -1;
+    exclude.base = g->prefix_len;
+    exclude.above = &user;
     strbuf_add(&path, g->prefix, g->prefix_len ? g->prefix_len - 1 : 0);
     int fd = openat(g->repo->top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)

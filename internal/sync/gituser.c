@@ -19,7 +19,12 @@
 #include "sys/program.h"
 #include "sys/spawn.h"
 
-enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
+enum {
+    CONFIG_MAX = 4 * 1024 * 1024,
+    PATTERNS_MAX = 4 * 1024 * 1024,
+    ANSWER_MAX = 8192,
+    ANSWER_MS = 10000
+};
 
 /* Where a user has his settings. Only absolute paths count. */
 struct places {
@@ -141,7 +146,10 @@ static int ask_git(const struct scan *s, const struct places *u, char **out, str
     spec.cwd_fd = slash;
     spec.die_with_parent = true;
     choose_user(u, &spec, &user);
-    if (spawn_run(&spec, s->effort.d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
+    /* An included file may be a FIFO that nobody writes to. */
+    struct deadline d = deadline_in_ms(ANSWER_MS);
+    d.cancel_fd = s->effort.d ? s->effort.d->cancel_fd : -1;
+    if (spawn_run(&spec, &d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
         return -1;
     if (st.exited && st.code == 1)
         return 0;

@@ -1,7 +1,6 @@
 #include "sync/home.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,22 +8,10 @@
 #include "sync/tree.h"
 #include "sys/caller.h"
 
-enum { NSS_SIZE = 16384 };
-
-static char *home_of(uid_t uid)
-{
-    struct passwd user;
-    struct passwd *found = NULL;
-    char buf[NSS_SIZE];
-    if (getpwuid_r(uid, &user, buf, sizeof buf, &found) != 0 || !found || *found->pw_dir != '/')
-        return NULL;
-    return xstrdup(found->pw_dir);
-}
-
 char *home_of_caller(void)
 {
     struct caller c;
-    return caller_get(&c) ? home_of(c.uid) : NULL;
+    return caller_get(&c) ? caller_home_of(c.uid) : NULL;
 }
 
 static bool holds(int dirfd, const char *home)
@@ -39,7 +26,7 @@ static bool holds(int dirfd, const char *home)
 
 bool home_is_within(int dirfd, bool by_env)
 {
-    _cleanup_free_ char *own = home_of(geteuid());
+    _cleanup_free_ char *own = caller_home_of(geteuid());
     _cleanup_free_ char *callers = home_of_caller();
     return holds(dirfd, "/") || holds(dirfd, own) || holds(dirfd, callers) ||
            (by_env && holds(dirfd, getenv("HOME")));

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -79,4 +80,15 @@ int caller_openat(int dirfd, const char *name, int flags, mode_t mode)
 int caller_mkdirat(int dirfd, const char *name, mode_t mode)
 {
     return make(dirfd, name, true, 0, mode);
+}
+
+char *caller_home_of(uid_t uid)
+{
+    enum { NSS_SIZE = 16384 };
+    struct passwd user;
+    struct passwd *found = NULL;
+    char buf[NSS_SIZE];
+    if (getpwuid_r(uid, &user, buf, sizeof buf, &found) != 0 || !found || *found->pw_dir != '/')
+        return NULL;
+    return xstrdup(found->pw_dir);
 }

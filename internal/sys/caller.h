@@ -25,4 +25,8 @@ bool caller_get(struct caller *out);
 int caller_openat(int dirfd, const char *name, int flags, mode_t mode);
 int caller_mkdirat(int dirfd, const char *name, mode_t mode);
 
+/* The home that the system knows for a user, whatever HOME is; owned by the caller of this
+ * function; NULL if there is none. */
+char *caller_home_of(uid_t uid);
+
 #endif

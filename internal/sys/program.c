@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/caller.h"
 #include "sys/trusted.h"
 
 static bool is_below(const char *path, const char *root)
@@ -33,12 +34,20 @@ static bool find_repository(const char *cwd, char out[static PATH_MAX])
     }
 }
 
-/* A directory that contains the home or the system's programs is not a tree of code. */
+static bool holds_home_of(const char *dir, uid_t uid)
+{
+    char real[PATH_MAX];
+    _cleanup_free_ char *home = caller_home_of(uid);
+    return home && realpath(home, real) && is_below(real, dir);
+}
+
+/* A directory that contains a home or the system's programs is not a tree of code. HOME is not
+ * asked: in many a job of a CI it is the tree. */
 static bool is_ours(const char *dir)
 {
-    char home[PATH_MAX];
-    const char *h = getenv("HOME");
-    return is_below("/usr/bin", dir) || (h && realpath(h, home) && is_below(home, dir));
+    struct caller c;
+    return is_below("/usr/bin", dir) || holds_home_of(dir, geteuid()) ||
+           (caller_get(&c) && holds_home_of(dir, c.uid));
 }
 
 /* Everything below this directory came with someone's code; "" if there is none. Of nested
