@@ -128,6 +128,13 @@ void strbuf_add_shell_quoted(struct strbuf *sb, const char *s)
     strbuf_addc(sb, '\'');
 }
 
+char *str_shell_quoted(const char *s)
+{
+    struct strbuf sb = STRBUF_INIT;
+    strbuf_add_shell_quoted(&sb, s);
+    return strbuf_detach(&sb);
+}
+
 /* Columns of n bytes of UTF-8. */
 static size_t columns(const char *s, size_t n)
 {

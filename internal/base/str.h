@@ -36,6 +36,8 @@ void strbuf_addc(struct strbuf *sb, char c);
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends `s` quoted for a POSIX shell: safe for every byte but NUL. */
 void strbuf_add_shell_quoted(struct strbuf *sb, const char *s);
+/* The same as a string of its own, for a command in a message; the caller frees it. */
+char *str_shell_quoted(const char *s);
 /* Appends text for people: words are parted by one space, or by a new line and `indent` spaces
  * where the next word would pass column `width`. The first line begins at column `at`. A word is
  * never broken; width 0 breaks nothing. */

@@ -154,6 +154,11 @@ bool config_key_is_number(const struct config_key *key)
     return key->type == CFG_INT || key->type == CFG_MIB || key->type == CFG_DURATION;
 }
 
+bool config_key_is_judged(const struct config_key *key)
+{
+    return key->host || key->costs || key->rule == RULE_PATTERNS;
+}
+
 const char *config_type_name(enum config_type type)
 {
     switch (type) {

@@ -15,6 +15,8 @@ size_t config_key_index(const struct config_key *key);
 
 /* It has a value_number() that may be more or less. */
 bool config_key_is_number(const struct config_key *key);
+/* Whether a repository needs trust to set it, or to set it to more than it would get. */
+bool config_key_is_judged(const struct config_key *key);
 
 /* "integer", "duration", … for JSON and docs. */
 const char *config_type_name(enum config_type type);

@@ -135,8 +135,7 @@ static const struct config_entry *first_untrusted(const struct config_priv *p,
     for (size_t i = 0; i < doc->n_entries; i++) {
         const struct config_entry *e = &doc->entries[i];
         const struct config_slot *slot = &p->slots[config_key_index(e->key)];
-        bool judged = e->key->host || e->key->costs || e->key->rule == RULE_PATTERNS;
-        if (judged && !check_is_tightening(e->key, slot->text, e->value))
+        if (config_key_is_judged(e->key) && !check_is_tightening(e->key, slot->text, e->value))
             return e;
     }
     return NULL;
@@ -234,7 +233,7 @@ static int load_files(const struct config_args *args, struct config_priv *p, str
     if (source_find_repo(args->cwd, &repo, err) < 0 || source_user_dir(args->envp, user, err) < 0)
         return -1;
     memcpy(p->repo_root, repo.root, sizeof p->repo_root);
-    if (source_check_user_dir(user, repo.root, args->envp, err) < 0)
+    if (source_check_user_dir(user, args->cwd, args->envp, err) < 0)
         return -1;
     size_t n = strlen(user);
     if (n && str_format(user + n, sizeof user - n, "/" CONFIG_USER_NAME) < 0)

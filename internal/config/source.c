@@ -73,13 +73,6 @@ bool source_leads_into(const char *path, const char *root)
     return is_below(real, root);
 }
 
-static bool is_home_of(uid_t uid, const char *dir)
-{
-    char real[PATH_MAX];
-    _cleanup_free_ char *home = caller_home_of(uid);
-    return home && realpath(home, real) && str_eq(real, dir);
-}
-
 /* Whether `dir` has an entry `name`: 1, 0 or -1. A link counts as there, wherever it leads. */
 static int has_entry(const char *dir, const char *name, struct error *err)
 {
@@ -94,26 +87,70 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
-int source_check_user_dir(const char *dir, const char *repo_root, const char *const *envp,
+static bool holds_home_of(uid_t uid, const char *dir)
+{
+    char real[PATH_MAX];
+    _cleanup_free_ char *home = caller_home_of(uid);
+    return home && realpath(home, real) && is_below(real, dir);
+}
+
+/* The directory around `cwd` and the user's directory `path` that came with somebody's code, in
+ * `out`: it has a .git, or is where we stand. A home that the system knows, and what is above one,
+ * is none. */
+static bool find_tree_around(const char *path, const char *cwd, const struct trusted_who *who,
+                             char out[static PATH_MAX])
+{
+    char real[PATH_MAX], git[PATH_MAX];
+    struct stat st;
+    _cleanup_free_ char *copy = xstrdup(path);
+    for (char *slash; *copy; *slash = '\0') {
+        if (realpath(copy, real)) {
+            if (holds_home_of(who->self, real) || holds_home_of(who->sudo, real))
+                return false;
+            bool has_git = str_format(git, sizeof git, "%s/.git", copy) == 0 &&
+                           lstat(git, &st) == 0;
+            if (is_below(cwd, real) && (has_git || str_eq(real, cwd)))
+                return str_copy(out, PATH_MAX, real) == 0;
+        }
+        slash = strrchr(copy, '/');
+        if (!slash)
+            return false;
+    }
+    return false;
+}
+
+/* By the path as it is written, whose links may be the tree's, and by where it leads. */
+static bool is_of_tree(const char *dir, const char *cwd, const struct trusted_who *who,
+                       char out[static PATH_MAX])
+{
+    char here[PATH_MAX], real[PATH_MAX];
+    if (!realpath(cwd, here))
+        return false;
+    return find_tree_around(dir, here, who, out) ||
+           (realpath(dir, real) && find_tree_around(real, here, who, out));
+}
+
+int source_check_user_dir(const char *dir, const char *cwd, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
     const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
-    if (!*dir || !source_leads_into(dir, repo_root) || is_home_of(who.self, repo_root) ||
-        is_home_of(who.sudo, repo_root))
+    char tree[PATH_MAX];
+    if (!*dir || !is_of_tree(dir, cwd, &who, tree))
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
         if (there < 0)
             return -1;
         if (there)
-            return error_set(err, ERR_TRUST, 0,
-                             "%s leads into the repository %s, so its %s/%s would count as yours, "
-                             "and anybody may have written it; next: remove it, or set %s to a "
-                             "directory elsewhere",
-                             by, SHOWN(repo_root), SHOWN(dir), names[i], by);
+            return error_set(
+                err, ERR_TRUST, 0,
+                "%s leads into the tree %s that you are working in, so its %s/%s would "
+                "count as yours, and anybody may have written it; next: remove it, or set %s to a "
+                "directory elsewhere",
+                by, SHOWN(tree), SHOWN(dir), names[i], by);
     }
     return 0;
 }

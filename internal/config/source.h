@@ -48,9 +48,10 @@ const char *env_get(const char *const *envp, const char *name);
 int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err);
 #define CONFIG_USER_NAME  "config.yaml"
 #define CONFIG_TRUST_NAME "trust.json"
-/* Refuses a user's directory in the repository (HOME is the checkout) that has a configuration or a
- * trust store, because they came with it. A repository at the user's home itself is the user's. */
-int source_check_user_dir(const char *dir, const char *repo_root, const char *const *envp,
+/* Refuses a user's directory in the tree around `cwd` (HOME is the checkout) that has a
+ * configuration or a trust store, because they came with it. A home that the system knows is the
+ * user's, a repository or not. */
+int source_check_user_dir(const char *dir, const char *cwd, const char *const *envp,
                           struct error *err);
 
 /* Looks upwards from `cwd` for the file, to the directory that has .git; without a repository only

@@ -191,7 +191,7 @@ static int describe(const char *path, const struct source_file *file, const char
         return -1;
     for (size_t i = 0; i < doc.n_entries; i++) {
         const struct config_entry *e = &doc.entries[i];
-        if (e->key->host || e->key->costs)
+        if (config_key_is_judged(e->key))
             add_key(keys, e);
     }
     return 0;

@@ -45,6 +45,7 @@ enum {
                                       at several times their size, and each path is matched
                                       against all of them */
     NESTING_MAX = 32,              /* submodules in submodules */
+    NESTED_ENTRIES_MAX = 3000000,  /* in the indexes of all submodules, present or not */
     DEPTH_MAX = 100,               /* directories in directories: each holds a descriptor open, and
                                       the usual limit is 1024; below TREE_DEPTH_MAX */
 };
@@ -322,6 +323,13 @@ static int scan_parts(struct git_scan *g, struct error *err)
     user.base = g->prefix_len;
     if (read_index(g->repo, &g->index, err) < 0)
         return -1;
+    /* Entries without a file cost a look each and count as no file. */
+    if (g->nesting && (g->s->nested_entries += g->index.n) > NESTED_ENTRIES_MAX)
+        return error_set(
+            err, ERR_SYNC, 0,
+            "the submodules of %s have more than %d entries; next: --no-sync, or --dir "
+            "of a part of it",
+            g->s->list->root, NESTED_ENTRIES_MAX);
     for (size_t i = 0; i < g->index.n; i++)
         if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
             return -1;

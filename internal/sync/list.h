@@ -19,10 +19,11 @@ struct scan {
     struct ignore always; /* what the configuration leaves out: no "!" of the tree undoes it */
     struct ignore ignore; /* that again, and the tree's own */
     struct sync_limits limits;
-    struct effort effort; /* and the deadline */
-    size_t alloc;         /* of list->files */
-    size_t path_bytes;    /* of their names */
-    bool all;             /* .git too */
+    struct effort effort;  /* and the deadline */
+    size_t alloc;          /* of list->files */
+    size_t path_bytes;     /* of their names */
+    size_t nested_entries; /* of the submodules' indexes */
+    bool all;              /* .git too */
 };
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err);

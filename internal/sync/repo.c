@@ -146,7 +146,8 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
     *slash = '\0';
     _cleanup_free_ char *named = resolve(target, back.buf);
     if (!named || !str_eq(named, top) || !leads_to(named, top_fd)) {
-        _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", top);
+        _cleanup_free_ char *quoted = str_shell_quoted(top);
+        _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", quoted);
         return stray(dot_git, target, "which belongs to a worktree elsewhere", next, err);
     }
     if (read_line(fd, "commondir", target, &shared, err) < 0)
@@ -300,10 +301,11 @@ static int check_owner(const struct repo *r, int dirfd, struct error *err)
         return 0;
     _cleanup_free_ char *dot_git = join(r->top, ".git");
     _cleanup_free_ char *dir = tree_name(dirfd);
+    _cleanup_free_ char *quoted = str_shell_quoted(r->top);
     return error_set(err, ERR_SYNC, 0,
                      "%s belongs to another user (uid %u); next: cd %s if that is the tree you "
                      "mean, or git init in %s",
-                     dot_git, (unsigned)git.st_uid, r->top, dir ? dir : "this directory");
+                     dot_git, (unsigned)git.st_uid, quoted, dir ? dir : "this directory");
 }
 
 int repo_find(int dirfd, struct repo *out, struct error *err)
@@ -321,9 +323,10 @@ int repo_find(int dirfd, struct repo *out, struct error *err)
         return error_set(err, ERR_SYNC, errno, "find the working tree's name");
     if (found.inside) {
         _cleanup_free_ char *dir = tree_name(dirfd);
+        _cleanup_free_ char *quoted = str_shell_quoted(top);
         return error_set(err, ERR_SYNC, 0,
                          "%s is inside a git directory, which is never sent; next: cd %s",
-                         dir ? dir : "this directory", top);
+                         dir ? dir : "this directory", quoted);
     }
     if (open_at(fd, top, NULL, 0, &r, err) < 0 || check_owner(&r, dirfd, err) < 0)
         return -1;

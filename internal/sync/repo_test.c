@@ -197,7 +197,9 @@ static void test_tree_is_where_the_user_stands(void **state)
     assert_listed_in(dir, "tree/bare", BARE);
     (void)unsetenv("SUDO_UID");
     (void)unsetenv("GIT_WORK_TREE");
-    assert_refused_in(dir, "tree/.git", "is inside a git directory, which is never sent");
+    /* What is advised can be pasted, whatever the tree is called. */
+    assert_refused_in(dir, "tree/.git",
+                      "is inside a git directory, which is never sent; next: cd '/");
     assert_refused_in(dir, "tree/.git/refs", "is inside a git directory, which is never sent");
 }
 

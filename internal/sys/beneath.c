@@ -155,7 +155,6 @@ static const char *kind_name(mode_t mode)
 int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
                   struct error *err)
 {
-    struct trusted_who who = trusted_us();
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     struct stat st;
     int own = own_descriptor(typed);
@@ -173,7 +172,7 @@ int beneath_input(const char *what, const char *typed, const char *tree, bool *o
         return error_set(err, ERR_USAGE, 0, "%s %s: it is %s, not a regular file", what, typed,
                          kind_name(st.st_mode));
     if (others)
-        *others = b.in_tree || !trusted_owner(&who, st.st_uid);
+        *others = b.in_tree || (!is_null(&st) && trusted_fd(fd, typed, what, NULL) < 0);
     return TAKE_FD(fd);
 }
 
