@@ -1,8 +1,8 @@
 /* obeyed.c: names that a guest must not plant: configuration that tools of the host obey without
  * being asked, once someone enters a directory, lists it, or opens any file in it. Files that take
  * effect only when someone builds or runs what was fetched (Makefile, .npmrc, .cargo) are not in
- * the table, because that runs the guest's code anyway. Neither are .gitattributes and .gitmodules,
- * which start nothing by themselves.
+ * the table, because that runs the guest's code anyway. Neither is .gitmodules, which starts
+ * nothing by itself.
  */
 #include <limits.h>
 #include <string.h>
@@ -29,12 +29,25 @@ static const struct {
     {".gitignore",
      "git, and so the next sync: with !.env in a directory that was there before, what "
      "the user's own .gitignore above keeps back"},
+    {".gitattributes", "git: with -filter, the user's own filter no longer encrypts his secrets"},
+    {".gitconfig", "git, where the repository's own config includes it, as shared settings do"},
+    {".husky", "git, where core.hooksPath names it: a hook runs at each status"},
+    {".githooks", "the same"},
+    {"lefthook.yml", "git hooks that are installed already: commands"},
+    {".lefthook.yml", "the same"},
+    {"lefthook-local.yml", "the same"},
+    {".lefthook-local.yml", "the same"},
+    {".pre-commit-config.yaml", "the same"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
     {"mise.toml", "mise: variables and hooks, on entering"},
     {".mise.toml", "the same"},
+    {"mise.local.toml", "the same"},
+    {".mise.local.toml", "the same"},
+    {".mise", "the same"},
+    {".autoenv", "autoenv, on entering: a script"},
     {".rvmrc", "RVM, on entering: a script"},
     {"rust-toolchain", "rustup, when an editor starts rust-analyzer: its path names programs"},
     {"rust-toolchain.toml", "the same"},
@@ -52,6 +65,14 @@ static const struct {
     {".gemini", "the same"},
     {".codex", "the same"},
     {".aider.conf.yml", "the same"},
+    {".opencode", "the same"},
+    {"opencode.json", "the same"},
+    {".windsurf", "the same"},
+    {".kiro", "the same"},
+    {".continue", "the same"},
+    {".roo", "the same"},
+    {".qwen", "the same"},
+    {".crush.json", "the same"},
     {".exrc", "vi, Vim and Neovim with exrc"},
     {".vimrc", "Vim with exrc"},
     {".nvimrc", "Neovim with exrc"},
@@ -67,6 +88,15 @@ static const struct {
     {".gdbinit", "gdb"},
     {".lldbinit", "lldb"},
     {".pdbrc", "pdb"},
+    {".perldb", "perl -d"},
+    {".rprofile", "R and RStudio"},
+    {".ocamlinit", "the ocaml toplevel"},
+    {".ghci", "ghci"},
+    {".iex.exs", "iex"},
+    {".pryrc", "pry"},
+    {".irbrc", "irb"},
+    {".octaverc", "Octave"},
+    {".pylintrc", "pylint in editors: its init-hook is a program"},
 };
 
 /* Characters that a case-insensitive filesystem treats as others, as ext4's casefold does. */

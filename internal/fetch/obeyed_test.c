@@ -114,6 +114,12 @@ static const char *const planted[] = {
     ".\xc5\xbfl/config",
     "ru\xef\xac\x86-toolchain",
     ".gitignore",
+    ".gitattributes",
+    "frontend/.husky/_/post-index-change",
+    ".githooks/post-index-change",
+    ".gitconfig",
+    ".perldb",
+    ".Rprofile",
     "sub/.gitignore",
     "_darcs/prefs/defaults",
     ".env",
@@ -132,9 +138,9 @@ static const char *const planted[] = {
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
-    "gitignore", ".gitattributes", ".gitmodules",  ".github/x", "git",      "x.git",
-    "git~2",     ".gitx",          ".bashrc",      ".envs",     "\xff.git", ".g\xcc\x81it",
-    "rust",      "HEADER",         "vscode/tasks", "...",
+    "gitignore", "gitattributes", ".gitmodules",  ".github/x", "git",      "x.git",
+    "git~2",     ".gitx",         ".bashrc",      ".envs",     "\xff.git", ".g\xcc\x81it",
+    "rust",      "HEADER",        "vscode/tasks", "...",
 };
 
 static void test_in_a_directory(void **state)

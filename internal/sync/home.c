@@ -28,6 +28,9 @@ bool home_is_within(int dirfd, bool by_env)
 {
     _cleanup_free_ char *own = caller_home_of(geteuid());
     _cleanup_free_ char *callers = home_of_caller();
-    return holds(dirfd, "/") || holds(dirfd, own) || holds(dirfd, callers) ||
-           (by_env && holds(dirfd, getenv("HOME")));
+    struct stat st;
+    /* Where root works for somebody, by su for example, the home is the owner's. */
+    _cleanup_free_ char *owners = fstat(dirfd, &st) == 0 ? caller_home_of(st.st_uid) : NULL;
+    return holds(dirfd, owners) || holds(dirfd, "/") || holds(dirfd, own) ||
+           holds(dirfd, callers) || (by_env && holds(dirfd, getenv("HOME")));
 }

@@ -7,8 +7,9 @@
 
 #include "base/str.h"
 
-/* Whether the directory is or contains our home or that of the user who called sudo, by the
- * system's own records; with `by_env` $HOME as well. The root directory contains all of them. */
+/* Whether the directory is or contains our home, that of the user who called sudo or that of its
+ * owner, by the system's own records; with `by_env` $HOME as well. The root directory contains all
+ * of them. */
 bool home_is_within(int dirfd, bool by_env);
 
 /* The home of the user who called sudo; owned; NULL without sudo. */

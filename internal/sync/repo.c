@@ -297,15 +297,19 @@ static int check_owner(const struct repo *r, int dirfd, struct error *err)
         fstat(dirfd, &here) < 0)
         return error_set(err, ERR_SYNC, errno, "look at %s/.git", r->top);
     const struct tree_id id = tree_id_of(&top);
-    if (tree_id_is(&id, &here) || git.st_uid == here.st_uid || trusted_owner(&us, git.st_uid))
+    bool ours = trusted_owner(&us, git.st_uid);
+    /* Whoever can write to a shared directory could make all of it the tree of whoever is below. */
+    bool shared = (top.st_mode & S_IWOTH) || (!ours && top.st_uid != git.st_uid);
+    if (tree_id_is(&id, &here) || (!shared && (ours || git.st_uid == here.st_uid)))
         return 0;
     _cleanup_free_ char *dot_git = join(r->top, ".git");
     _cleanup_free_ char *dir = tree_name(dirfd);
     _cleanup_free_ char *quoted = str_shell_quoted(r->top);
     return error_set(err, ERR_SYNC, 0,
-                     "%s belongs to another user (uid %u); next: cd %s if that is the tree you "
-                     "mean, or git init in %s",
-                     dot_git, (unsigned)git.st_uid, quoted, dir ? dir : "this directory");
+                     "%s %s (uid %u); next: cd %s if that is the tree you mean, or git init in %s",
+                     dot_git,
+                     shared ? "is in a directory that others share" : "belongs to another user",
+                     (unsigned)git.st_uid, quoted, dir ? dir : "this directory");
 }
 
 int repo_find(int dirfd, struct repo *out, struct error *err)

@@ -252,6 +252,23 @@ static void test_owners(void **state)
     synckit_assert_listed(dir, all);
 }
 
+/* In a shared directory anybody's .git would make a tree of what everybody keeps there. */
+static void test_shared_directory(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "shared", INIT "mkdir mine theirs; touch mine/s key; chmod 1777 .");
+    assert_refused_in(dir, "mine", "/.git is in a directory that others share");
+    synckit_sh(dir, "chown -R 1234:1234 .git theirs", NULL);
+    assert_refused_in(dir, "theirs", "/.git is in a directory that others share");
+    synckit_sh(dir, "chmod 755 .", NULL);
+    assert_refused_in(dir, "theirs", "/.git is in a directory that others share");
+    synckit_sh(dir, "chown 1234 .", NULL);
+    assert_listed_in(dir, "theirs", "key\nmine/s\n");
+}
+
 /* A directory that can't be read to its end is no smaller tree. */
 static void test_half_a_directory(void **state)
 {
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_tree_is_where_the_user_stands),
         cmocka_unit_test(test_nested_repositories),
         cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_shared_directory),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }
