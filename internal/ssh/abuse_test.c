@@ -34,7 +34,12 @@ enum {
     FLOOD_MS = 6000,        /* how long lines come before a banner */
     FLOOD_PACKETS = 600000, /* more than can be read in FLOOD_SOON_MS */
     FLOOD_SOON_MS = 50,
+#ifndef __SANITIZE_ADDRESS__
     ROOM_KIB = 8 * 1024,
+#else
+    ROOM_KIB = 512 * 1024, /* what was freed is held for a while */
+#endif
+    LONG_MS = 240000,
     CHANNEL = 43, /* the first that libssh opens as a client */
     PIECE = 16 * 1024,
 };
@@ -383,13 +388,13 @@ static void run(enum abuse abuse, struct attempt *a)
     if (!entered)
         skip();
     pid_t pid = start(abuse);
-    if (connect_here(30000, &c, &a->err) < 0)
+    if (connect_here(LONG_MS, &c, &a->err) < 0)
         fail_msg("connect: %s", a->err.msg);
-    ssh_watch(c, -1, 20000);
+    ssh_watch(c, -1, LONG_MS);
     forget_peak();
     long before = peak_kib();
     for (int i = 0; i < a->n; i++) {
-        struct deadline d = deadline_in_ms(i == 0 && a->ms ? a->ms : 30000);
+        struct deadline d = deadline_in_ms(i == 0 && a->ms ? a->ms : LONG_MS);
         error_clear(&a->err);
         a->rc = ssh_exec(c, "command", &a->io, &d, &st, &a->err);
     }

@@ -53,9 +53,9 @@ above() { # above NAME EXPECT VAR=VALUE...
     trigger="git -c safe.directory='*' status"
     judge
 }
-above of-other 'belongs to another user'
-above of-other-sudo list SUDO_UID=$other SUDO_GID=$other
-above of-other-sudo-third 'belongs to another user' SUDO_UID=$third SUDO_GID=$third
+above of-other 'is in a directory that others share'
+above of-other-sudo 'is in a directory that others share' SUDO_UID=$other SUDO_GID=$other
+above of-other-sudo-third 'is in a directory that others share' SUDO_UID=$third SUDO_GID=$third
 
 # HOME is another user's: root reads the configuration there as that user.
 home_of() { # home_of NAME UID
