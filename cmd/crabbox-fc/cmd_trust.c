@@ -27,6 +27,8 @@ static void cleanup_report(struct trust_report *r)
 /* The file that FILE, or the working directory where there is none, stands for. */
 static int find(const char *arg, char path[static PATH_MAX], struct error *err)
 {
+    if (!arg)
+        return trust_find(".", NULL, path, err);
     _cleanup_free_ char *cwd = get_current_dir_name();
     if (!cwd)
         return error_set(err, ERR_IO, errno, "working directory");

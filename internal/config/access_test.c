@@ -244,6 +244,111 @@ static void test_path_relative(void **state)
 
 /* ---- races ---- */
 
+/* Whoever owns a directory above ours puts another project, which is trusted, in its place: we
+ * still stand in his tree. */
+static void exchange(const struct config_dir *d)
+{
+    assert_int_equal(rename(config_dir_path(d, "his"), config_dir_path(d, "moved")), 0);
+    assert_int_equal(symlink(config_dir_path(d, "mine"), config_dir_path(d, "his")), 0);
+}
+
+static void stand_in(struct config_dir *d, const char *rel)
+{
+    assert_int_equal(chdir(config_dir_path(d, rel)), 0);
+    (void)str_copy(d->cwd, sizeof d->cwd, ".");
+}
+
+static void test_exchanged_above(void **state)
+{
+    struct config_dir *d = *state;
+    struct trust_report r = TRUST_REPORT_INIT;
+    struct error err = ERROR_INIT;
+    struct config cfg;
+    char found[PATH_MAX];
+    _cleanup_free_ char *before = get_current_dir_name();
+    config_dir_write(d, "his/repo/.git/HEAD", "");
+    config_dir_write(d, "his/repo/sub/x", "");
+    config_dir_write(d, "mine/repo/.git/HEAD", "");
+    config_dir_write(d, "mine/repo/sub/x", "");
+    config_dir_write(d, "mine/repo/.crabbox-fc.yaml", "firecracker: {cpus: 8}\n");
+    const char *mine = config_dir_path(d, "mine/repo/.crabbox-fc.yaml");
+    assert_int_equal(trust_add(config_dir_envp(d), mine, NULL, &r, &err), 0);
+    strbuf_free(&r.keys);
+    stand_in(d, "his/repo/sub");
+    exchange(d);
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.firecracker.cpus, 4);
+    assert_string_equal(config_repo_root(&cfg), config_dir_path(d, "moved/repo"));
+    config_free(&cfg);
+    assert_int_equal(trust_find(".", NULL, found, &err), -1);
+    /* His own file is his, under the name that it has now. */
+    config_dir_write(d, "moved/repo/.crabbox-fc.yaml", "firecracker: {cpus: 8}\n");
+    assert_int_equal(config_dir_refused(d, config_dir_path(d, "moved/repo/.crabbox-fc.yaml")),
+                     ERR_TRUST);
+    assert_int_equal(trust_find(".", NULL, found, &err), 0);
+    assert_string_equal(found, config_dir_path(d, "moved/repo/.crabbox-fc.yaml"));
+    assert_int_equal(chdir(before), 0);
+}
+
+/* The same while it is looked for. */
+static void test_exchanged_meanwhile(void **state)
+{
+    struct config_dir *d = *state;
+    struct trust_report r = TRUST_REPORT_INIT;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *before = get_current_dir_name();
+    config_dir_write(d, "his/repo/.git/HEAD", "");
+    config_dir_write(d, "mine/repo/.git/HEAD", "");
+    config_dir_write(d, "mine/repo/.crabbox-fc.yaml", "firecracker: {cpus: 8}\n");
+    const char *mine = config_dir_path(d, "mine/repo/.crabbox-fc.yaml");
+    assert_int_equal(trust_add(config_dir_envp(d), mine, NULL, &r, &err), 0);
+    strbuf_free(&r.keys);
+    stand_in(d, "his/repo");
+    assert_int_equal(symlink("mine", config_dir_path(d, "link")), 0);
+    const char *his = config_dir_path(d, "his"), *link = config_dir_path(d, "link");
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    while (pid == 0)
+        (void)renameat2(AT_FDCWD, his, AT_FDCWD, link, RENAME_EXCHANGE);
+    unsigned wrong = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        struct config cfg;
+        config_dir_load_ok(d, NULL, 0, &cfg);
+        wrong += cfg.firecracker.cpus != 4;
+        config_free(&cfg);
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(chdir(before), 0);
+    assert_int_equal(wrong, 0);
+}
+
+/* Between finding the file and reading it. */
+static void test_exchanged_between(void **state)
+{
+    struct config_dir *d = *state;
+    struct error err = ERROR_INIT;
+    struct source_repo repo;
+    struct source_file f = SOURCE_FILE_INIT;
+    struct trust_report r = TRUST_REPORT_INIT;
+    _cleanup_free_ char *before = get_current_dir_name();
+    config_dir_write(d, "his/.crabbox-fc.yaml", HOSTILE);
+    config_dir_write(d, "mine/.crabbox-fc.yaml", CHANGED);
+    stand_in(d, "his");
+    assert_int_equal(source_find_repo(".", &repo, &err), 0);
+    assert_string_equal(repo.file, config_dir_path(d, "his/.crabbox-fc.yaml"));
+    exchange(d);
+    assert_int_equal(source_read_repo(repo.dir_fd, repo.file, config_dir_envp(d), &f, &err), 0);
+    assert_string_equal(f.text.buf, HOSTILE);
+    strbuf_free(&f.text);
+    /* Trust is for what lies at the path, not for what somebody's link leads to. */
+    assert_int_equal(trust_add(config_dir_envp(d), repo.file, NULL, &r, &err), -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    assert_non_null(strstr(err.msg, "moved or replaced"));
+    source_repo_free(&repo);
+    assert_int_equal(chdir(before), 0);
+}
+
 /* What was read is what counts: hash and text come from one descriptor. */
 static void test_snapshot(void **state)
 {
@@ -345,6 +450,9 @@ int main(void)
         CONFIG_DIR_TEST(test_paths_into_repo),
         CONFIG_DIR_TEST(test_path_into_repo),
         CONFIG_DIR_TEST(test_path_relative),
+        CONFIG_DIR_TEST(test_exchanged_above),
+        CONFIG_DIR_TEST(test_exchanged_meanwhile),
+        CONFIG_DIR_TEST(test_exchanged_between),
         CONFIG_DIR_TEST(test_snapshot),
         CONFIG_DIR_TEST(test_race),
         CONFIG_DIR_TEST(test_concurrent_add),

@@ -90,8 +90,8 @@ struct config_flag {
 };
 
 struct config_args {
-    const char *cwd;                 /* where the search for .crabbox-fc.yaml starts */
-    const char *const *envp;         /* the environment to read */
+    const char *cwd;         /* where the search for .crabbox-fc.yaml starts; "." to be sure */
+    const char *const *envp; /* the environment to read */
     const struct config_flag *flags; /* in order; a later one wins, of lists it adds */
     size_t n_flags;
     const char *system_file; /* NULL: /etc/crabbox-fc/config.yaml; tests name another */

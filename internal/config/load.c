@@ -198,9 +198,10 @@ static void cleanup_source(struct source_file *f)
     strbuf_free(&f->text);
 }
 
-/* Reads, checks and applies one file, and notes that it was looked for. */
+/* Reads, checks and applies one file, and notes that it was looked for. The repository's is in
+ * `dir_fd`. */
 static int load_file(const struct config_args *args, struct config_priv *p, enum config_source src,
-                     const char *path, struct error *err)
+                     int dir_fd, const char *path, struct error *err)
 {
     struct config_file *entry = &p->files[p->n_files++];
     entry->kind = source_names[src];
@@ -208,7 +209,9 @@ static int load_file(const struct config_args *args, struct config_priv *p, enum
         return 0;
     entry->path = xstrdup(path);
     _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
-    if (source_read(src, path, p->repo_root, args->envp, &file, err) < 0)
+    int r = src == SRC_REPO ? source_read_repo(dir_fd, path, args->envp, &file, err)
+                            : source_read(src, path, p->repo_root, args->envp, &file, err);
+    if (r < 0)
         return -1;
     entry->read = file.found;
     entry->trusted = file.found && src != SRC_REPO;
@@ -227,21 +230,22 @@ static int load_file(const struct config_args *args, struct config_priv *p, enum
 
 static int load_files(const struct config_args *args, struct config_priv *p, struct error *err)
 {
-    struct source_repo repo;
+    _cleanup_(source_repo_free) struct source_repo repo = SOURCE_REPO_INIT;
     char user[PATH_MAX];
     const char *system_file = args->system_file ? args->system_file : CONFIG_SYSTEM_FILE;
     if (source_find_repo(args->cwd, &repo, err) < 0 || source_user_dir(args->envp, user, err) < 0)
         return -1;
     memcpy(p->repo_root, repo.root, sizeof p->repo_root);
-    if (source_check_user_dir(user, args->cwd, args->envp, err) < 0)
+    memcpy(p->here, repo.here, sizeof p->here);
+    if (source_check_user_dir(user, p->here, args->envp, err) < 0)
         return -1;
     size_t n = strlen(user);
     if (n && str_format(user + n, sizeof user - n, "/" CONFIG_USER_NAME) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/" CONFIG_USER_NAME, user);
-    if (load_file(args, p, SRC_SYSTEM, system_file, err) < 0 ||
-        load_file(args, p, SRC_USER, user, err) < 0)
+    if (load_file(args, p, SRC_SYSTEM, -1, system_file, err) < 0 ||
+        load_file(args, p, SRC_USER, -1, user, err) < 0)
         return -1;
-    return load_file(args, p, SRC_REPO, repo.file, err);
+    return load_file(args, p, SRC_REPO, repo.dir_fd, repo.file, err);
 }
 
 /* ---- environment and flags ---- */
@@ -280,10 +284,7 @@ static int load_env(const struct config_args *args, struct config_priv *p, struc
 
 static int load_flags(const struct config_args *args, struct config_priv *p, struct error *err)
 {
-    char cwd[PATH_MAX];
-    if (!realpath(args->cwd, cwd))
-        return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(args->cwd));
-    const struct value_ctx ctx = {.home = env_get(args->envp, "HOME"), .cwd = cwd};
+    const struct value_ctx ctx = {.home = env_get(args->envp, "HOME"), .cwd = p->here};
     for (size_t i = 0; i < args->n_flags; i++) {
         const struct config_flag *f = &args->flags[i];
         const struct config_key *key = config_key_by_name(f->key);
@@ -344,7 +345,7 @@ int config_load(const struct config_args *args, struct config *out, struct error
     *out = (struct config){.priv = p};
     if (set_defaults(p, err) < 0 || load_files(args, p, err) < 0 || load_env(args, p, err) < 0 ||
         load_flags(args, p, err) < 0 || check_image_choice(p, err) < 0 ||
-        check_host_paths(p, args->cwd, args->envp, err) < 0) {
+        check_host_paths(p, p->here, args->envp, err) < 0) {
         config_free(out);
         return -1;
     }

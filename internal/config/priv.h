@@ -30,6 +30,7 @@ struct config_priv {
     struct config_file files[3];
     size_t n_files;
     char repo_root[PATH_MAX];
+    char here[PATH_MAX];        /* the working directory's real path */
     const char *boot_locked_by; /* the floor locks the stock image that the system boots, or NULL */
 };
 

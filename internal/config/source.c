@@ -120,17 +120,15 @@ static bool find_tree_around(const char *path, const char *cwd, const struct tru
 }
 
 /* By the path as it is written, whose links may be the tree's, and by where it leads. */
-static bool is_of_tree(const char *dir, const char *cwd, const struct trusted_who *who,
+static bool is_of_tree(const char *dir, const char *here, const struct trusted_who *who,
                        char out[static PATH_MAX])
 {
-    char here[PATH_MAX], real[PATH_MAX];
-    if (!realpath(cwd, here))
-        return false;
+    char real[PATH_MAX];
     return find_tree_around(dir, here, who, out) ||
            (realpath(dir, real) && find_tree_around(real, here, who, out));
 }
 
-int source_check_user_dir(const char *dir, const char *cwd, const char *const *envp,
+int source_check_user_dir(const char *dir, const char *here, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
@@ -138,7 +136,7 @@ int source_check_user_dir(const char *dir, const char *cwd, const char *const *e
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    if (!*dir || !is_of_tree(dir, cwd, &who, tree))
+    if (!*dir || !is_of_tree(dir, here, &who, tree))
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
@@ -157,48 +155,111 @@ int source_check_user_dir(const char *dir, const char *cwd, const char *const *e
 
 /* Whether a file above the working directory can belong to the user's repository. One that another
  * user has put into a shared directory can't, or it would stop everybody's work. */
-static bool counts_above(const char *dir, const char *name, uid_t cwd_owner)
+static bool counts_above(uid_t owner, uid_t cwd_owner)
 {
     const struct trusted_who who = trusted_us();
-    char path[PATH_MAX];
+    return owner == cwd_owner || trusted_owner(&who, owner);
+}
+
+/* The way up from the working directory. */
+struct way {
+    int at; /* owned */
+    uid_t owner;
+    bool first;      /* `at` is the working directory */
+    bool found_here; /* it has the file */
+};
+
+static void close_way(struct way *w)
+{
+    CLOSE_FD(w->at);
+}
+
+/* Whether the directory has an entry that counts: 1, 0 or -1. A link counts as there. */
+static int entry_counts(const struct way *w, const char *name, struct error *err)
+{
     struct stat st;
-    return str_format(path, sizeof path, "%s/%s", str_eq(dir, "/") ? "" : dir, name) < 0 ||
-           lstat(path, &st) < 0 || st.st_uid == cwd_owner || trusted_owner(&who, st.st_uid);
+    if (fstatat(w->at, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return w->first || counts_above(st.st_uid, w->owner);
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    int saved = errno;
+    _cleanup_free_ char *dir = fd_path(w->at);
+    return error_set(err, ERR_CONFIG, saved, "look for %s in %s", name,
+                     dir ? SHOWN(dir) : "a directory above");
+}
+
+static int name_of(int fd, char out[static PATH_MAX], struct error *err)
+{
+    _cleanup_free_ char *name = fd_path(fd);
+    if (!name || str_copy(out, PATH_MAX, name) < 0)
+        return error_set(err, ERR_CONFIG, errno, "find the path of the working directory");
+    return 0;
+}
+
+/* 1, or 0 at the top of the host, or -1. */
+static int go_up(struct way *w, struct error *err)
+{
+    struct stat here, above;
+    _cleanup_close_ int up = openat(w->at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (up < 0 || fstat(w->at, &here) < 0 || fstat(up, &above) < 0)
+        return error_set(err, ERR_CONFIG, errno,
+                         "look for " CONFIG_REPO_NAME " in the directories above");
+    if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
+        return 0;
+    CLOSE_FD(w->at);
+    w->at = TAKE_FD(up);
+    w->first = false;
+    return 1;
+}
+
+/* Notes the nearest file's directory and the repository's. */
+static int search_up(struct way *w, struct source_repo *out, struct error *err)
+{
+    for (int i = 0; i < PATH_MAX; i++) { /* more directories than a path can name */
+        int file = out->dir_fd >= 0 ? 0 : entry_counts(w, CONFIG_REPO_NAME, err);
+        int git = file < 0 ? -1 : entry_counts(w, ".git", err);
+        if (git < 0)
+            return -1;
+        if (file && (out->dir_fd = fcntl(w->at, F_DUPFD_CLOEXEC, 3)) < 0)
+            return error_set(err, ERR_CONFIG, errno, "hold a directory open");
+        if (git)
+            return name_of(w->at, out->root, err);
+        w->found_here |= file && w->first;
+        int up = go_up(w, err);
+        if (up <= 0)
+            return up;
+    }
+    return 0;
+}
+
+void source_repo_free(struct source_repo *r)
+{
+    CLOSE_FD(r->dir_fd);
 }
 
 int source_find_repo(const char *cwd, struct source_repo *out, struct error *err)
 {
-    char dir[PATH_MAX], found[PATH_MAX] = "";
-    bool found_here = false;
+    char dir[PATH_MAX];
     struct stat here;
-    out->root[0] = out->file[0] = '\0';
-    if (!realpath(cwd, dir) || stat(dir, &here) < 0)
+    *out = (struct source_repo)SOURCE_REPO_INIT;
+    _cleanup_(close_way) struct way w = {.at = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                                         .first = true};
+    if (w.at < 0 || fstat(w.at, &here) < 0)
         return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
-    for (bool first = true;; first = false) {
-        int file = *found ? 0 : has_entry(dir, CONFIG_REPO_NAME, err);
-        int git = file < 0 ? -1 : has_entry(dir, ".git", err);
-        if (git < 0)
-            return -1;
-        file = file && (first || counts_above(dir, CONFIG_REPO_NAME, here.st_uid));
-        git = git && (first || counts_above(dir, ".git", here.st_uid));
-        if (file) {
-            (void)str_copy(found, sizeof found, dir);
-            found_here = first;
-        }
-        if (git)
-            (void)str_copy(out->root, sizeof out->root, dir);
-        if (git || str_eq(dir, "/"))
-            break;
-        char *slash = strrchr(dir, '/');
-        slash[slash == dir ? 1 : 0] = '\0';
-    }
-    if (!*found || (!*out->root && !found_here))
+    w.owner = here.st_uid;
+    if (name_of(w.at, out->here, err) < 0 || search_up(&w, out, err) < 0)
+        return -1;
+    if (!*out->root && !w.found_here)
+        CLOSE_FD(out->dir_fd);
+    if (out->dir_fd < 0)
         return 0;
+    if (name_of(out->dir_fd, dir, err) < 0)
+        return -1;
     if (!*out->root)
-        (void)str_copy(out->root, sizeof out->root, found);
-    if (str_format(out->file, sizeof out->file, "%s/%s", str_eq(found, "/") ? "" : found,
+        (void)str_copy(out->root, sizeof out->root, dir);
+    if (str_format(out->file, sizeof out->file, "%s/%s", str_eq(dir, "/") ? "" : dir,
                    CONFIG_REPO_NAME) < 0)
-        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", SHOWN(found), CONFIG_REPO_NAME);
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", SHOWN(dir), CONFIG_REPO_NAME);
     return 0;
 }
 
@@ -238,20 +299,23 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
 }
 
 /* Opens without blocking on a FIFO and without making a terminal ours. -1 with errno. */
-static int open_source(const char *path, bool follow)
+static int open_source(int dir_fd, const char *name, bool follow)
 {
-    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
+    return openat(dir_fd, name,
+                  O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
 }
 
-int source_read(enum config_source src, const char *path, const char *repo_root,
-                const char *const *envp, struct source_file *out, struct error *err)
+/* `name`, seen from `dir_fd`, is what is opened; `path` is what it is called. */
+static int read_source(enum config_source src, int dir_fd, const char *name, const char *path,
+                       const char *repo_root, const char *const *envp, struct source_file *out,
+                       struct error *err)
 {
     struct stat st;
     bool repo = src == SRC_REPO;
-    _cleanup_close_ int fd = open_source(path, !repo);
+    _cleanup_close_ int fd = open_source(dir_fd, name, !repo);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
-        if (lstat(path, &st) == 0)
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere",
                              SHOWN(path));
         return 0;
@@ -274,4 +338,16 @@ int source_read(enum config_source src, const char *path, const char *repo_root,
                    : error_set(err, ERR_CONFIG, 0, "%s", cause.msg);
     out->found = true;
     return sha256_bytes(out->text.buf, out->text.len, out->sha256, err);
+}
+
+int source_read(enum config_source src, const char *path, const char *repo_root,
+                const char *const *envp, struct source_file *out, struct error *err)
+{
+    return read_source(src, AT_FDCWD, path, path, repo_root, envp, out, err);
+}
+
+int source_read_repo(int dir_fd, const char *path, const char *const *envp, struct source_file *out,
+                     struct error *err)
+{
+    return read_source(SRC_REPO, dir_fd, CONFIG_REPO_NAME, path, "", envp, out, err);
 }

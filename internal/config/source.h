@@ -2,6 +2,9 @@
  *
  * A file is opened once, checked through that descriptor and read once; hash, parser and trust all
  * work on the bytes that came from there, so a file that is exchanged meanwhile changes nothing.
+ * The repository is found by descriptors from the working directory upwards, and its file opened in
+ * the directory that had it: whoever may exchange a directory on the path to here could otherwise
+ * put another, trusted project in its place. Names come from these descriptors.
  *
  * The files of the system and the user may be symbolic links; what counts is where they lead: to a
  * regular file of root's or the user's own, writable by nobody else, on a path of which that holds
@@ -34,11 +37,19 @@ struct source_file {
         .text = STRBUF_INIT                                                                        \
     }
 
-/* The repository around the working directory. */
+/* The repository around the working directory. The paths are names: only `dir_fd` is sure to be
+ * what was found. */
 struct source_repo {
+    char here[PATH_MAX]; /* real path of the working directory */
     char root[PATH_MAX]; /* real path; "" when there is neither a .git nor a file */
     char file[PATH_MAX]; /* real directory + name of the nearest file; "" when there is none */
+    int dir_fd;          /* the directory that has the file, O_PATH; owned; -1: there is none */
 };
+#define SOURCE_REPO_INIT                                                                           \
+    {                                                                                              \
+        .dir_fd = -1                                                                               \
+    }
+void source_repo_free(struct source_repo *r);
 
 /* Value of a variable in an environment block, NULL if absent. */
 const char *env_get(const char *const *envp, const char *name);
@@ -48,19 +59,23 @@ const char *env_get(const char *const *envp, const char *name);
 int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err);
 #define CONFIG_USER_NAME  "config.yaml"
 #define CONFIG_TRUST_NAME "trust.json"
-/* Refuses a user's directory in the tree around `cwd` (HOME is the checkout) that has a
- * configuration or a trust store, because they came with it. A home that the system knows is the
+/* Refuses a user's directory in the tree around `here`, a real path (HOME is the checkout) that has
+ * a configuration or a trust store, because they came with it. A home that the system knows is the
  * user's, a repository or not. */
-int source_check_user_dir(const char *dir, const char *cwd, const char *const *envp,
+int source_check_user_dir(const char *dir, const char *here, const char *const *envp,
                           struct error *err);
 
 /* Looks upwards from `cwd` for the file, to the directory that has .git; without a repository only
- * in cwd itself. */
+ * in cwd itself. "." is the directory that the process stands in, whatever its path leads to now.
+ * `out` is to be freed, after an error too. */
 int source_find_repo(const char *cwd, struct source_repo *out, struct error *err);
 
 /* Reads a file. Absent is a success with found false. `repo_root` as in struct source_repo. */
 int source_read(enum config_source src, const char *path, const char *repo_root,
                 const char *const *envp, struct source_file *out, struct error *err);
+/* The same for a repository's file in the directory `dir_fd`; `path` is its name. */
+int source_read_repo(int dir_fd, const char *path, const char *const *envp, struct source_file *out,
+                     struct error *err);
 
 /* True if the real place of `path` (or, where it does not exist, of its nearest existing parent) is
  * `root` or below it. "" has nothing below it. */

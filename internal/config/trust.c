@@ -89,7 +89,7 @@ int trust_list(const char *const *envp, struct trust_store *out, struct error *e
 
 int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], struct error *err)
 {
-    struct source_repo repo;
+    _cleanup_(source_repo_free) struct source_repo repo = SOURCE_REPO_INIT;
     struct stat st;
     char path[PATH_MAX], dir[PATH_MAX];
     if (!arg) {
@@ -97,7 +97,7 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
             return -1;
         if (!*repo.file)
             return error_set(err, ERR_NOT_FOUND, 0, "no " CONFIG_REPO_NAME " here (%s)",
-                             SHOWN(cwd));
+                             SHOWN(repo.here));
         (void)str_copy(out, PATH_MAX, repo.file);
         return 0;
     }
@@ -197,12 +197,36 @@ static int describe(const char *path, const struct source_file *file, const char
     return 0;
 }
 
+/* The directory of the file `path`, which still has that real path: what is read there and what the
+ * entry names are the same. A directory above may be somebody's who exchanges it. */
+static int open_dir_of(const char *path, struct error *err)
+{
+    _cleanup_free_ char *dir = xstrdup(path);
+    char *slash = strrchr(dir, '/');
+    if (!slash)
+        return error_set(err, ERR_INTERNAL, 0, "%s is not absolute", SHOWN(path));
+    slash[slash == dir] = '\0';
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return error_set(err, ERR_NOT_FOUND, 0, "no such file: %s", SHOWN(path));
+    _cleanup_free_ char *name = fd < 0 ? NULL : fd_path(fd);
+    if (!name)
+        return error_set(err, ERR_TRUST, errno, "open %s", SHOWN(dir));
+    if (!str_eq(name, dir))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s was moved or replaced while it was read; next: find out by whom, then "
+                         "try again",
+                         SHOWN(dir));
+    return TAKE_FD(fd);
+}
+
 int trust_add(const char *const *envp, const char *path, const char *expected,
               struct trust_report *out, struct error *err)
 {
     _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
     _cleanup_(close_store) struct open_store s = {.dirfd = -1, .lock = -1};
-    if (source_read(SRC_REPO, path, "", envp, &file, err) < 0)
+    _cleanup_close_ int dir_fd = open_dir_of(path, err);
+    if (dir_fd < 0 || source_read_repo(dir_fd, path, envp, &file, err) < 0)
         return -1;
     if (!file.found)
         return error_set(err, ERR_NOT_FOUND, 0, "no such file: %s", SHOWN(path));

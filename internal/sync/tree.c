@@ -48,16 +48,7 @@ void tree_close(struct tree *t)
 
 char *tree_name(int fd)
 {
-    char link[64];
-    char name[PATH_MAX];
-    (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, name, sizeof name);
-    if (n < 0)
-        return NULL;
-    if (*name == '/' && n < (ssize_t)sizeof name)
-        return xasprintf("%.*s", (int)n, name);
-    errno = *name == '/' ? ENAMETOOLONG : ENOENT; /* "(unreachable)/…" */
-    return NULL;
+    return fd_path(fd);
 }
 
 int tree_above(int fd)

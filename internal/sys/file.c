@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +13,20 @@
 
 #include "base/cleanup.h"
 #include "sys/caller.h"
+
+char *fd_path(int fd)
+{
+    char link[64];
+    char name[PATH_MAX];
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, name, sizeof name);
+    if (n < 0)
+        return NULL;
+    if (*name == '/' && n < (ssize_t)sizeof name)
+        return xasprintf("%.*s", (int)n, name);
+    errno = *name == '/' ? ENAMETOOLONG : ENOENT; /* "(unreachable)/…" */
+    return NULL;
+}
 
 int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err)
 {

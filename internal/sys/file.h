@@ -15,6 +15,10 @@
 #include "base/error.h"
 #include "base/str.h"
 
+/* Where an open file or directory is now: its absolute path; owned. NULL with errno, ENOENT where
+ * it can't be reached from the root. */
+char *fd_path(int fd);
+
 /* Reads a regular file of at most `max` bytes (ERR_IO beyond). Follows no final symlink. */
 int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err);
 /* The same from an open descriptor, from its current offset (pipes and sockets too). */
