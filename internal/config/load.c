@@ -159,6 +159,15 @@ static void why_untrusted(const struct config_priv *p, const struct config_entry
     strbuf_addf(out, " (%s)", SHOWN(slot->origin));
 }
 
+/* Patterns of a file that is trusted replace the user's, of another they are added to them. */
+static bool has_patterns(const struct config_doc *doc)
+{
+    for (size_t i = 0; i < doc->n_entries; i++)
+        if (doc->entries[i].key->rule == RULE_PATTERNS)
+            return true;
+    return false;
+}
+
 /* What a repository may set: everything if this exact content was trusted, otherwise only what is
  * harmless, and nothing at all if the file is another user's. */
 static int check_repo_trust(const struct config_args *args, const struct config_priv *p,
@@ -166,11 +175,11 @@ static int check_repo_trust(const struct config_args *args, const struct config_
                             struct config_file *entry, struct error *err)
 {
     const struct config_entry *bad = first_untrusted(p, doc);
-    if (!bad && !file->foreign)
+    if (!bad && !file->foreign && !has_patterns(doc))
         return 0;
     if (trust_check(args->envp, entry->path, file->sha256, &entry->trusted, err) < 0)
         return -1;
-    if (entry->trusted)
+    if (entry->trusted || (!bad && !file->foreign))
         return 0;
     /* The path is only there for the eye: without it the verb finds the same file. */
     _cleanup_strbuf_ struct strbuf quoted = STRBUF_INIT;

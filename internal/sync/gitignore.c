@@ -257,8 +257,8 @@ static bool match_tokens(const struct gitignore *g, const struct gitignore_patte
     struct matcher m;
     struct places *now = &m.places[0];
     struct places *next = &m.places[1];
-    m.tokens = g->tokens + pat->tokens;
-    m.sets = g->sets + pat->sets;
+    m.tokens = g->tokens ? g->tokens + pat->tokens : NULL;
+    m.sets = g->sets ? g->sets + pat->sets : NULL;
     m.n = pat->n_tokens;
     for (size_t i = 0; i < ARRAY_LEN(m.places); i++) {
         m.places[i].low = 0;
