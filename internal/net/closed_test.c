@@ -1,10 +1,12 @@
 /* What a guest never reaches, wherever the host runs: the services of every cloud that hand out the
- * host's secrets, and the addresses of the pool that no lease has. Real packets, each beside a
- * control that arrives. */
+ * host's secrets, the addresses of the pool that no lease has, and what goes on between the host
+ * and others. Real packets, each beside a control that arrives. */
 #include "net/net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +17,7 @@
 #include <cmocka.h>
 
 #include "net/metadata.h"
+#include "net/ns.h"
 #include "testutil/netlab.h"
 
 #define PORT    7070
@@ -235,6 +238,229 @@ static void test_a_lease_s_address_closes_with_it(void **state)
     assert_true(lab_udp_reaches(w->guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
 }
 
+/* A lease whose table and namespace a test may change. */
+static void join_alone(struct lab_member *m)
+{
+    const struct net_request req = {.lease_id = "cbx_00000000000c",
+                                    .pool = POOL,
+                                    .dns = LAB_OUTSIDE,
+                                    .state_dir = "/state/alone"};
+    lab_join(m, &req);
+}
+
+/* Of the two places that check a guest's packets, only one is left. */
+static void trust_inside(const struct lab_member *m)
+{
+    lab_nft(m->ns, "flush chain inet crabbox admit; add rule inet crabbox admit accept");
+}
+
+static void trust_outside(const struct world *w, const struct lab_member *m)
+{
+    _cleanup_free_ char *cmd = xasprintf("flush chain inet %s admit; add rule inet %s admit accept",
+                                         m->n.table, m->n.table);
+    lab_nft(w->lab.here, cmd);
+}
+
+static int raw_socket(void *arg, struct error *err)
+{
+    int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, *(int *)arg);
+    return fd < 0 ? error_set(err, ERR_NET, errno, "raw socket: %m") : fd;
+}
+
+static int lab_raw(int ns, int protocol)
+{
+    struct error err = ERROR_INIT;
+    int fd = ns_run(ns, raw_socket, &protocol, &err);
+    if (fd < 0)
+        fail_msg("%s", err.msg);
+    return fd;
+}
+
+/* Sends `len` bytes of a protocol to the outside, and looks whether they come by: what goes before
+ * a ping has passed or been dropped when that is answered. */
+static bool raw_arrives(int ns, int protocol, const void *bytes, size_t len, int at)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    uint8_t got[2048];
+    bool arrived = false;
+    _cleanup_close_ int fd = lab_raw(ns, protocol);
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&to, sizeof to), (ssize_t)len);
+    assert_true(lab_ping(ns, LAB_OUTSIDE, OPEN));
+    for (ssize_t n; (n = recv(at, got, sizeof got, 0)) >= 0;) /* what else there is has 20, too */
+        arrived = arrived || (got[9] == protocol && n >= 20 + 4 &&
+                              memcmp(got + 22, (const uint8_t *)bytes + 2, 2) == 0);
+    return arrived;
+}
+
+/* Protocols without ports: a guest's flow to a peer of the host's is the host's own flow to it, so
+ * the peer's answers would go to the guest. */
+static void test_only_tcp_udp_and_icmp_leave(void **state)
+{
+    struct world *w = *state;
+    static const int closed[] = {IPPROTO_IPIP, IPPROTO_GRE,   IPPROTO_IPV6,   IPPROTO_ESP,
+                                 IPPROTO_SCTP, 89 /* OSPF */, 112 /* VRRP */, 253};
+    static const uint8_t bytes[24] = {0x45, 7, 0x77, 0x66};
+    for (int host = 0; host < 2; host++) {
+        struct lab_member m;
+        join_alone(&m);
+        if (host)
+            trust_inside(&m);
+        else
+            trust_outside(w, &m);
+        for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
+            _cleanup_close_ int at = lab_raw(w->lab.outside, closed[i]);
+            if (raw_arrives(m.guest.ns, closed[i], bytes, sizeof bytes, at))
+                fail_msg("protocol %d passes %s", closed[i], host ? "the host" : "the lease");
+        }
+        assert_true(lab_udp_reaches(m.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
+        assert_true(lab_tcp_echoes(m.guest.ns, w->tcp, LAB_OUTSIDE, PORT, OPEN));
+        lab_leave(&m);
+    }
+    /* Last, since where the host's flow comes first the guest's has no room beside it. */
+    for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
+        _cleanup_close_ int at = lab_raw(w->lab.outside, closed[i]);
+        assert_true(raw_arrives(w->lab.here, closed[i], bytes, sizeof bytes, at));
+    }
+}
+
+static uint32_t sum16(uint32_t sum, const void *bytes, size_t len)
+{
+    const uint8_t *b = bytes;
+    for (size_t i = 0; i + 1 < len; i += 2)
+        sum += (uint32_t)b[i] << 8 | b[i + 1];
+    return sum;
+}
+
+/* A segment to the outside with the flags, and a source port and number of its own. */
+static struct tcphdr segment(const char *from, uint8_t flags)
+{
+    static uint16_t serial;
+    const uint8_t rest[4] = {0, IPPROTO_TCP, 0, sizeof(struct tcphdr)};
+    struct in_addr ends[2];
+    struct tcphdr t = {.th_sport = htons((uint16_t)(9000 + ++serial)),
+                       .th_dport = htons(PORT + 1),
+                       .th_seq = htonl(serial),
+                       .th_ack = flags & TH_ACK ? htonl(1) : 0,
+                       .th_off = sizeof t / 4,
+                       .th_flags = flags,
+                       .th_win = htons(1000)};
+    assert_int_equal(inet_pton(AF_INET, from, &ends[0]), 1);
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &ends[1]), 1);
+    uint32_t sum = sum16(sum16(sum16(0, ends, sizeof ends), rest, sizeof rest), &t, sizeof t);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    t.th_sum = htons((uint16_t)~sum);
+    return t;
+}
+
+static bool segment_arrives(const struct lab_member *m, int at, uint8_t flags)
+{
+    const struct tcphdr t = segment(m->n.guest_addr, flags);
+    return raw_arrives(m->guest.ns, IPPROTO_TCP, &t, sizeof t, at);
+}
+
+/* The kernel would take up a connection in its middle: one of the host's that it has no entry of.
+ */
+static void test_tcp_begins_with_a_syn(void **state)
+{
+    struct world *w = *state;
+    static const uint8_t closed[] = {TH_ACK, TH_ACK | TH_PUSH, TH_ACK | TH_FIN, TH_ACK | TH_RST,
+                                     TH_RST, TH_ACK | TH_SYN,  TH_FIN,          TH_ACK | TH_URG};
+    _cleanup_close_ int at = lab_raw(w->lab.outside, IPPROTO_TCP);
+    for (int host = 0; host < 2; host++) {
+        struct lab_member m;
+        join_alone(&m);
+        if (host)
+            trust_inside(&m);
+        else
+            trust_outside(w, &m);
+        for (size_t i = 0; i < ARRAY_LEN(closed); i++)
+            if (segment_arrives(&m, at, closed[i]))
+                fail_msg("TCP begins with %#x at %s", closed[i], host ? "the host" : "the lease");
+        assert_true(segment_arrives(&m, at, TH_SYN));
+        assert_true(segment_arrives(&m, at, TH_SYN | 0xc0)); /* of a guest that uses ECN */
+        lab_leave(&m);
+    }
+}
+
+/* A connection of the host with the outside that the kernel has no entry of, as of before the first
+ * lease. */
+static void connect_unseen(const struct world *w, int *here, int *there, uint16_t *port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)}, own;
+    socklen_t len = sizeof own;
+    lab_nft(w->lab.here,
+            "table ip unseen {\n"
+            "chain out { type filter hook output priority raw; tcp dport 7070 notrack; }\n"
+            "chain in { type filter hook prerouting priority raw; tcp sport 7070 notrack; }\n}");
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+    *here = lab_client(w->lab.here);
+    (void)!connect(*here, (struct sockaddr *)&to, sizeof to);
+    struct pollfd p = {.fd = w->tcp, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, OPEN), 1);
+    *there = accept4(w->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(*there >= 0);
+    assert_int_equal(getsockname(*here, (struct sockaddr *)&own, &len), 0);
+    *port = ntohs(own.sin_port);
+    lab_nft(w->lab.here, "delete table ip unseen");
+}
+
+/* To a SYN on such a connection the other end answers with its sequence numbers. A guest who got
+ * them could reset it: its kernel does so by itself. */
+static void test_a_guest_does_not_reset_the_hosts_connection(void **state)
+{
+    struct world *w = *state;
+    struct lab_member m;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)},
+                       from = {.sin_family = AF_INET};
+    uint16_t port;
+    char c;
+    join_alone(&m);
+    /* As on a host whose rules or luck leave the guest its port. */
+    _cleanup_free_ char *keep = xasprintf(
+        "flush chain inet %s postrouting\nadd rule inet %s postrouting oifname wan0 masquerade",
+        m.n.table, m.n.table);
+    lab_nft(w->lab.here, keep);
+    _cleanup_close_ int here = -1, there = -1;
+    connect_unseen(w, &here, &there, &port);
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+    from.sin_port = htons(port);
+    _cleanup_close_ int guest = lab_client(m.guest.ns);
+    assert_int_equal(bind(guest, (struct sockaddr *)&from, sizeof from), 0);
+    (void)!connect(guest, (struct sockaddr *)&to, sizeof to);
+    for (int i = 0; i < 3; i++)
+        assert_true(lab_ping(m.guest.ns, LAB_OUTSIDE, OPEN));
+    assert_int_equal(recv(there, &c, 1, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    CLOSE_FD(guest);
+    lab_leave(&m); /* and its entries: the connection is the host's as before */
+    assert_int_equal(send(here, "x", 1, MSG_NOSIGNAL), 1);
+    struct pollfd p = {.fd = there, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, OPEN), 1);
+    assert_int_equal(recv(there, &c, 1, 0), 1);
+}
+
+/* A refusal is no answer to a guest's SYN of another's connection, and passes both ways. */
+static void test_a_refusal_passes(void **state)
+{
+    struct world *w = *state;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT + 2)};
+    const char *const addrs[] = {LAB_OUTSIDE, w->n.lease_addr};
+    const int from[] = {w->guest.ns, w->lab.here};
+    for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+        int error = 0;
+        socklen_t len = sizeof error;
+        _cleanup_close_ int fd = lab_client(from[i]);
+        assert_int_equal(inet_pton(AF_INET, addrs[i], &to.sin_addr), 1);
+        (void)!connect(fd, (struct sockaddr *)&to, sizeof to);
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        assert_int_equal(poll(&p, 1, OPEN), 1);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len), 0);
+        assert_int_equal(error, ECONNREFUSED);
+    }
+}
+
 int main(void)
 {
     if (!lab_enter())
@@ -246,6 +472,10 @@ int main(void)
         cmocka_unit_test(test_pool_addresses_go_nowhere),
         cmocka_unit_test(test_outside_has_no_pool_address),
         cmocka_unit_test(test_a_lease_s_address_closes_with_it),
+        cmocka_unit_test(test_only_tcp_udp_and_icmp_leave),
+        cmocka_unit_test(test_tcp_begins_with_a_syn),
+        cmocka_unit_test(test_a_guest_does_not_reset_the_hosts_connection),
+        cmocka_unit_test(test_a_refusal_passes),
     };
     return cmocka_run_group_tests(tests, world_up, world_down);
 }

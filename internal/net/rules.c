@@ -88,10 +88,18 @@ static void common_text(const char *share_mask, struct strbuf *out)
                 metadata);
 }
 
-/* A new connection from outside that the kernel takes for the answer to one of the guest's, since
- * it comes from where the guest has sent to, and goes to a port of the host that the guest's had.
- * It is meant for the host. */
-#define SHADOW "ct direction reply tcp flags & (syn | ack) == syn "
+/* What the kernel takes for the answer to one of the guest's connections, since it comes from where
+ * the guest has sent to, and goes to a port of the host that the guest's had, but is meant for the
+ * host: a new connection, or what belongs to one that is open at the other end. To a guest's SYN
+ * that end would tell such a connection's sequence numbers, which is all it takes to reset it. */
+static void keep_the_hosts(const char *to_lease, struct strbuf *out)
+{
+    strbuf_addf(
+        out,
+        "  %s ct direction reply tcp flags & (syn | ack) == syn drop\n"
+        "  %s ct direction reply ct status & assured == 0 tcp flags & (syn | rst) == 0 drop\n",
+        to_lease, to_lease);
+}
 
 static void host_text_chain(const struct net_lease *n, struct strbuf *out)
 {
@@ -106,10 +114,10 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
                      "}\n"
                      "map leases { type ipv4_addr : verdict; }\n"
                      "chain forward {\n"
-                     "  type filter hook forward priority filter; policy accept;\n"
-                     "  ip daddr @closed " SHADOW "drop\n"
-                     "  ip daddr @open " SHADOW "drop\n"
-                     "  ip daddr @closed ct state != { established, related } drop\n"
+                     "  type filter hook forward priority filter; policy accept;\n");
+    keep_the_hosts("ip daddr @closed", out);
+    keep_the_hosts("ip daddr @open", out);
+    strbuf_adds(out, "  ip daddr @closed ct state != { established, related } drop\n"
                      "  ip saddr @closed goto outward\n"
                      "  ip saddr @open goto outward\n"
                      "  ip daddr @open goto admit_to\n"
@@ -147,8 +155,9 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
 {
     const char *t = n->table;
     uint32_t g = v->group;
-    char from_lease[32];
+    char from_lease[32], to_lease[32];
     (void)str_format(from_lease, sizeof from_lease, "iifgroup %u", g);
+    (void)str_format(to_lease, sizeof to_lease, "oifgroup %u", g);
     /* `create` fails where `add` would add the rules a second time. */
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
     common_text("0.0.0.30", out);
@@ -165,14 +174,16 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
                 "chain forward {\n"
                 "  type filter hook forward priority filter; policy accept;\n"
                 "  iifname \"" NET_LINK_PREFIX "*\" oifname \"" NET_LINK_PREFIX "*\" drop\n"
-                "  oifgroup %u meta nfproto ipv6 drop\n"
-                "  oifgroup %u " SHADOW "drop\n"
+                "  oifgroup %u meta nfproto ipv6 drop\n",
+                g);
+    keep_the_hosts(to_lease, out);
+    strbuf_addf(out,
                 "  oifgroup %u ct state established,related accept\n"
                 "  oifgroup %u drop\n"
                 "  iifgroup %u iifname . ether saddr vmap @leases\n"
                 "  iifgroup %u drop\n"
                 "}\n",
-                g, g, g, g, g, g);
+                g, g, g, g);
     strbuf_addf(out,
                 "chain input {\n"
                 "  type filter hook input priority filter; policy accept;\n"
