@@ -80,10 +80,11 @@ static void hops_text(struct strbuf *out)
 /* What else a guest sends behind the host's address could take over what is the host's own. A
  * protocol without ports has no second flow to the same peer: its answers would be the guest's, the
  * host's tunnel among them. And TCP that begins in its middle continues a connection of the host
- * that the kernel has forgotten, or never knew. */
-#define NOT_THE_HOSTS                                                                              \
-    "  meta l4proto != { tcp, udp, icmp } drop\n"                                                  \
-    "  ct state new tcp flags & (fin | syn | rst | ack) != syn drop\n"
+ * that the kernel has forgotten, or never knew. But of a connection that a neighbour on the chain's
+ * bridge opened past the host, the host sees only the guest's half: that goes back where it came
+ * from, and the lease's namespace, which sees both, has checked it. */
+#define WITH_PORTS "  meta l4proto != { tcp, udp, icmp } drop\n"
+#define MIDSTREAM  "  ct state new tcp flags & (fin | syn | rst | ack) != syn "
 
 static void admit_text(const char *name, const char *first, const char *who, const struct limits *l,
                        const char *share_mask, struct strbuf *out)
@@ -112,7 +113,8 @@ void limits_host_text(const struct limits *l, const char *share_mask, struct str
                 "set conns { type ipv4_addr; flags dynamic; size 65535; }\n"
                 "set shares { type ipv4_addr; flags dynamic; size %d; }\n",
                 2 * LIMITS_SHARES);
-    admit_text("admit", NOT_THE_HOSTS, "saddr", l, share_mask, out);
+    admit_text("admit", WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n", "saddr", l,
+               share_mask, out);
     admit_text("admit_to", "", "daddr", l, share_mask, out);
 }
 
@@ -121,7 +123,7 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
     brief_text(out);
     hops_text(out);
     strbuf_addf(out,
-                "chain admit {\n" NOT_THE_HOSTS KNOWN
+                "chain admit {\n" WITH_PORTS MIDSTREAM "drop\n" KNOWN
                 "  limit rate over %u/second burst %u packets drop\n"
                 "  ct count over %u drop\n"
                 "  meta l4proto tcp ct timeout set \"brief\"\n"
