@@ -257,8 +257,11 @@ static bool match_tokens(const struct gitignore *g, const struct gitignore_patte
     struct matcher m;
     struct places *now = &m.places[0];
     struct places *next = &m.places[1];
-    m.tokens = g->tokens ? g->tokens + pat->tokens : NULL;
-    m.sets = g->sets ? g->sets + pat->sets : NULL;
+    /* A list without a set, or of empty patterns only, has no array. */
+    static const struct gitignore_token no_token[1];
+    static const struct gitignore_set no_set[1];
+    m.tokens = g->tokens ? g->tokens + pat->tokens : no_token;
+    m.sets = g->sets ? g->sets + pat->sets : no_set;
     m.n = pat->n_tokens;
     for (size_t i = 0; i < ARRAY_LEN(m.places); i++) {
         m.places[i].low = 0;
