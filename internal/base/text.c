@@ -116,8 +116,9 @@ struct rules {
 /* Whether a hidden character is the part of an emoji that it looks like. */
 static bool joins(uint32_t last, uint32_t cp, const char *next, size_t len)
 {
-    uint32_t after = 0;
-    (void)text_decode(next, len, &after);
+    uint32_t after;
+    if (!text_decode(next, len, &after))
+        after = 0;
     if (is_variation(cp))
         return is_symbol(last) || (is_keycap(last) && after == KEYCAP);
     return cp == JOINER && (is_symbol(last) || is_variation(last)) && is_symbol(after);
@@ -188,6 +189,7 @@ void text_copy(char *dst, size_t size, const char *src)
     const struct rules r = {.lines = false};
     uint32_t last = 0;
     size_t used = 0, fits = 0; /* fits: where "..." can still follow */
+    bool keycap = false;
     size_t len = strlen(src);
     while (len) {
         char piece[PIECE];
@@ -197,7 +199,8 @@ void text_copy(char *dst, size_t size, const char *src)
             break;
         memcpy(dst + used, piece, n);
         used += n;
-        if (used + 4 <= size && last != JOINER)
+        keycap = is_keycap(last) || (keycap && is_variation(last));
+        if (used + 4 <= size && last != JOINER && !(keycap && is_variation(last)))
             fits = used;
         src += step;
         len -= step;

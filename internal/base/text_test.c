@@ -62,6 +62,9 @@ static const struct {
     {"\xf0\x9f\x91\xa9\xe2\x80\x8d\xe2\x80\x8d\xf0\x9f\x91\xa7",
      "\xf0\x9f\x91\xa9\\u200d\\u200d\xf0\x9f\x91\xa7"},
     {"\xe2\x9d\xa4\xef\xb8\x8f\xef\xb8\x8f", "\xe2\x9d\xa4\xef\xb8\x8f\\ufe0f"},
+    /* bytes that would be a symbol if the last one belonged to it */
+    {"\xf0\x9f\x91\xa9\xe2\x80\x8d\xf2\x94\xa5\xe9",
+     "\xf0\x9f\x91\xa9\\u200d\\xf2\\x94\\xa5\\xe9"},
 };
 
 static void test_one_line(void **state)
@@ -120,6 +123,8 @@ static void test_fits(void **state)
     text_copy(joined, 12, "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x91\xa7xyz");
     hostile_check(joined, strlen(joined), false);
     assert_string_equal(joined, "\xf0\x9f\x91\xa9...");
+    text_copy(joined, 11, "abc1\xef\xb8\x8f\xe2\x83\xa3xyz"); /* nor a keycap without its cap */
+    assert_string_equal(joined, "abc1...");
 }
 
 static void test_shown(void **state)
