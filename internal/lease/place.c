@@ -21,10 +21,28 @@
 
 enum { MARK_SIZE = 64 };
 
+static bool is_default_of(uid_t uid, const char *real)
+{
+    _cleanup_free_ char *home = caller_home_of(uid);
+    _cleanup_free_ char *own = home ? xasprintf("%s/" STORE_BELOW_HOME, home) : NULL;
+    char place[PATH_MAX];
+    return own && realpath(own, place) && str_eq(place, real);
+}
+
+/* Where nobody unpacks code. */
+static bool is_known_place(const char *path)
+{
+    const struct trusted_who who = trusted_us();
+    char real[PATH_MAX];
+    return realpath(path, real) && (path_is_below(real, "/var/lib/crabbox-fc") ||
+                                    is_default_of(who.self, real) || is_default_of(who.sudo, real));
+}
+
 int place_check(const char *path, struct error *err)
 {
     char tree[PATH_MAX];
-    if (!worktree_on_way(path, ".", true, tree))
+    const char *cwd = is_known_place(path) ? "" : ".";
+    if (!worktree_on_way(path, cwd, true, tree))
         return 0;
     return error_set(err, ERR_TRUST, 0,
                      "the " STORE_WHAT " %s leads into %s, which is a working tree or the working "
@@ -68,23 +86,6 @@ static bool has_content(int fd)
     return false;
 }
 
-static bool is_default_of(uid_t uid, const char *real)
-{
-    _cleanup_free_ char *home = caller_home_of(uid);
-    _cleanup_free_ char *own = home ? xasprintf("%s/" STORE_BELOW_HOME, home) : NULL;
-    char place[PATH_MAX];
-    return own && realpath(own, place) && str_eq(place, real);
-}
-
-/* Where nobody unpacks code. */
-static bool is_known_place(int fd)
-{
-    const struct trusted_who who = trusted_us();
-    _cleanup_free_ char *real = fd_path(fd);
-    return real && (path_is_below(real, "/var/lib/crabbox-fc") || is_default_of(who.self, real) ||
-                    is_default_of(who.sudo, real));
-}
-
 int place_claim(int fd, const char *path, bool mark, struct error *err)
 {
     char text[MARK_SIZE];
@@ -93,7 +94,7 @@ int place_claim(int fd, const char *path, bool mark, struct error *err)
     if (has_mark(fd, text))
         return 0;
     /* Whoever makes it marks it first, so once there is content there is a mark as well. */
-    if (has_content(fd) && !has_mark(fd, text) && !is_known_place(fd)) {
+    if (has_content(fd) && !has_mark(fd, text) && !is_known_place(path)) {
         _cleanup_free_ char *quoted = str_shell_quoted(path);
         return error_set(
             err, ERR_TRUST, 0,

@@ -19,7 +19,8 @@
 
 #define PLACE_MARK "origin"
 
-/* ERR_TRUST if the path leads through a working tree or through the working directory. */
+/* ERR_TRUST if the path leads through a working tree, or through the working directory unless that
+ * is on the way to such a place too. */
 int place_check(const char *path, struct error *err);
 
 /* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is

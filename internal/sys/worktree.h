@@ -44,7 +44,8 @@ void worktree_around(const char *cwd, char out[static PATH_MAX]);
 bool worktree_leads_through(const char *path, const char *root);
 
 /* The first directory on the way of `path`, step by step through every link, that is the top of a
- * tree or is `cwd`. With `any_git` every .git counts, else only those that are around cwd too. */
+ * tree or is `cwd` ("" for none). With `any_git` every .git counts, else only those that are around
+ * cwd too. */
 bool worktree_on_way(const char *path, const char *cwd, bool any_git, char out[static PATH_MAX]);
 
 #endif
