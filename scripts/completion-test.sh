@@ -16,6 +16,7 @@ cd "$work/dir" || exit 1
 
 # A lease directory whose record can't be read: it is offered by its id.
 mkdir -p "$work/state/leases/cbx_0123456789ab"
+stat -c '%i %W' "$work/state" >"$work/state/origin" # as if crabbox-fc had made it
 chmod -R go= "$work/state"
 
 verdict() { # verdict NAME GOT WANT

@@ -28,6 +28,7 @@ passed=0 failed=0
 mkdir -p "$work/stock" "$work/home" "$work/state/leases/cbx_0123456789ab" "$work/empty"
 chmod -R 0700 "$work/state"
 echo '{' >"$work/state/leases/cbx_0123456789ab/lease.json"
+stat -c '%i %W' "$work/state" >"$work/state/origin" # as if crabbox-fc had made it
 truncate -s 8M "$work/stock/rootfs.ext4"
 mkfs.ext4 -q -F "$work/stock/rootfs.ext4" || exit 1
 printf 'no kernel' >"$work/stock/vmlinux"

@@ -3,13 +3,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "sys/file.h"
 #include "sys/program.h"
 #include "sys/trusted.h"
+#include "sys/worktree.h"
 
 #define LIST_MAX (256u * 1024) /* bytes of one file */
 
@@ -311,9 +314,49 @@ static int program_trusted(const char *dir, const char *name, struct error *err)
     return *name ? trusted_path(NULL, path, "CNI plugin", err) : 0;
 }
 
+/* A shell there would be a plugin that runs whatever the list says. */
+static bool has_ordinary_programs(const char *dir)
+{
+    char real[PATH_MAX], other[PATH_MAX];
+    _cleanup_free_ char *dirs = xstrdup(PROGRAM_PATH_LOCAL);
+    if (!realpath(dir, real))
+        return false;
+    for (char *rest = dirs, *d; (d = strsep(&rest, ":"));)
+        if (realpath(d, other) && str_eq(real, other))
+            return true;
+    return false;
+}
+
+/* The directory may be what a lease's record says: that alone makes no program of it a plugin. */
+static int check_bin_dir(const char *dir, struct error *err)
+{
+    char tree[PATH_MAX];
+    if (*dir != '/')
+        return error_set(err, ERR_TRUST, 0,
+                         "the directory of CNI plugins \"%s\" is not an absolute path; next: set "
+                         "firecracker.cniBinDir to one",
+                         SHOWN(dir));
+    if (worktree_on_way(dir, ".", true, tree))
+        return error_set(
+            err, ERR_TRUST, 0,
+            "the directory of CNI plugins %s leads into %s, which is a working tree or "
+            "the working directory, so anybody may have written them; next: put them "
+            "elsewhere and set firecracker.cniBinDir to that, or cd elsewhere",
+            SHOWN(dir), SHOWN(tree));
+    if (has_ordinary_programs(dir))
+        return error_set(err, ERR_TRUST, 0,
+                         "the directory of CNI plugins %s holds ordinary programs, too; next: put "
+                         "the plugins into a directory of their own and set firecracker.cniBinDir "
+                         "to that",
+                         SHOWN(dir));
+    return 0;
+}
+
 int cni_chain_trusted(const struct cni_chain *c, struct error *err)
 {
     const cJSON *p;
+    if (check_bin_dir(c->bin_dir, err) < 0)
+        return -1;
     cJSON_ArrayForEach(p, plugins_of(c->list))
     {
         const cJSON *ipam = cJSON_GetObjectItemCaseSensitive(p, "ipam");

@@ -48,7 +48,9 @@ int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, stru
  * (iptables among them where a plugin calls it) are not there. Returns the number missing. */
 size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing);
 
-/* No other user could replace one of them that is there: ERR_TRUST if so. */
+/* The plugins' directory may be relied on, wherever its name comes from: no other user could
+ * replace one of its programs that the list names, and it is neither in a working tree nor one of
+ * the system's directories of programs. ERR_TRUST if not. */
 int cni_chain_trusted(const struct cni_chain *c, struct error *err);
 
 /* Where plugins find iptables and the like (caller frees): the system's directories of programs,

@@ -147,6 +147,39 @@ static void test_programs_that_are_missing_are_named(void **state)
     assert_string_equal(missing.buf, "gone, closed");
 }
 
+static void untrusted(const char *bin_dir, const char *message)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_chain_ struct cni_chain c = {.list = NULL};
+    static const char text[] = LIST("a", "{\"type\":\"sh\"}");
+    cJSON *list = json_parse(text, sizeof text - 1, "list", &err);
+    assert_int_equal(cni_chain_take(list, bin_dir, &c, &err), 0);
+    int r = cni_chain_trusted(&c, &err);
+    if (!message && r < 0)
+        fail_msg("%s", err.msg);
+    if (message && (r == 0 || err.kind != ERR_TRUST || !strstr(err.msg, message)))
+        fail_msg("\"%s\" is not in: %s", message, err.msg);
+}
+
+/* Such as a record could name, if somebody else had written it. */
+static void test_a_directory_of_plugins_is_not_just_any(void **state)
+{
+    (void)state;
+    config_dir_write(&dir, "plugins/sh", "#!/bin/sh\n");
+    config_dir_write(&dir, "tree/bin/sh", "#!/bin/sh\n");
+    config_dir_write(&dir, "tree/.git/HEAD", "");
+    _cleanup_free_ char *plugins = xstrdup(config_dir_path(&dir, "plugins"));
+    _cleanup_free_ char *tree = xstrdup(config_dir_path(&dir, "tree/bin"));
+    _cleanup_free_ char *link = xstrdup(config_dir_path(&dir, "link"));
+    untrusted(plugins, NULL);
+    untrusted(tree, "/tree, which is a working tree");
+    assert_int_equal(symlink(tree, link), 0);
+    untrusted(link, "/tree, which is a working tree");
+    untrusted("plugins", "is not an absolute path");
+    untrusted("/bin", "holds ordinary programs");
+    untrusted("/usr/local/../bin", "holds ordinary programs");
+}
+
 /* Here no directory is root's any more. An empty PATH would be the working directory. */
 static void test_without_a_directory_of_programs_there_is_no_path(void **state)
 {
@@ -177,6 +210,7 @@ int main(void)
         T(test_what_can_not_be_read_is_not_passed_over),
         T(test_plugins_from_a_folder_are_refused),
         T(test_programs_that_are_missing_are_named),
+        T(test_a_directory_of_plugins_is_not_just_any),
         T(test_without_a_directory_of_programs_there_is_no_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,7 +233,8 @@ static void test_path_relative(void **state)
     assert_int_equal(chdir(d->cwd), 0);
     free(d->env[1]);
     d->env[1] = xstrdup("PATH=:/nonexistent");
-    enum err_kind kind = config_dir_refused(d, "through the working directory");
+    enum err_kind kind = config_dir_refused(d,
+                                            "may have come with the code that you are working on");
     /* Without PATH the system's directories are meant, not the working directory. */
     free(d->env[1]);
     d->env[1] = xstrdup("NO_PATH=");

@@ -61,8 +61,8 @@ static int check_program(const struct config_key *key, const char *name, const c
     (void)program_find(name, env_get(envp, "PATH"), cwd, NULL, &p);
     if (p.passed[0])
         return error_set(err, ERR_TRUST, 0,
-                         "%s: PATH finds \"%s\" at %s, in the repository or through the working "
-                         "directory; set %s to an absolute path elsewhere",
+                         "%s: PATH finds \"%s\" at %s, which may have come with the code that you "
+                         "are working on; set %s to an absolute path elsewhere",
                          key->name, SHOWN(name), SHOWN(p.passed), key->name);
     return 0;
 }

@@ -12,9 +12,10 @@
 #include "base/text.h"
 #include "config/values.h"
 #include "config/yaml.h"
-#include "sys/caller.h"
 #include "sys/file.h"
+#include "sys/pathwalk.h"
 #include "sys/trusted.h"
+#include "sys/worktree.h"
 
 #define FILE_WHAT "configuration file" /* for messages */
 
@@ -27,9 +28,14 @@ const char *env_get(const char *const *envp, const char *name)
     return NULL;
 }
 
+static struct trusted_who who_of(const char *const *envp)
+{
+    return trusted_who(env_get(envp, "SUDO_UID"), env_get(envp, "DOAS_USER"));
+}
+
 bool source_owner_ok(uid_t uid, const char *const *envp)
 {
-    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    const struct trusted_who who = who_of(envp);
     return trusted_owner(&who, uid);
 }
 
@@ -49,15 +55,6 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
     return 0;
 }
 
-/* `path`, as written, is `root` or below it. */
-static bool is_below(const char *path, const char *root)
-{
-    size_t n = strlen(root);
-    if (str_eq(root, "/"))
-        return true;
-    return n && strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
 bool source_leads_into(const char *path, const char *root)
 {
     char real[PATH_MAX];
@@ -70,7 +67,7 @@ bool source_leads_into(const char *path, const char *root)
             return false;
         *slash = '\0';
     }
-    return is_below(real, root);
+    return path_is_below(real, root);
 }
 
 /* Whether `dir` has an entry `name`: 1, 0 or -1. A link counts as there, wherever it leads. */
@@ -87,56 +84,14 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
-static bool holds_home_of(uid_t uid, const char *dir)
-{
-    char real[PATH_MAX];
-    _cleanup_free_ char *home = caller_home_of(uid);
-    return home && realpath(home, real) && is_below(real, dir);
-}
-
-/* The directory around `cwd` and the user's directory `path` that came with somebody's code, in
- * `out`: it has a .git, or is where we stand. A home that the system knows, and what is above one,
- * is none. */
-static bool find_tree_around(const char *path, const char *cwd, const struct trusted_who *who,
-                             char out[static PATH_MAX])
-{
-    char real[PATH_MAX], git[PATH_MAX];
-    struct stat st;
-    _cleanup_free_ char *copy = xstrdup(path);
-    for (char *slash; *copy; *slash = '\0') {
-        if (realpath(copy, real)) {
-            if (holds_home_of(who->self, real) || holds_home_of(who->sudo, real))
-                return false;
-            bool has_git = str_format(git, sizeof git, "%s/.git", copy) == 0 &&
-                           lstat(git, &st) == 0;
-            if (is_below(cwd, real) && (has_git || str_eq(real, cwd)))
-                return str_copy(out, PATH_MAX, real) == 0;
-        }
-        slash = strrchr(copy, '/');
-        if (!slash)
-            return false;
-    }
-    return false;
-}
-
-/* By the path as it is written, whose links may be the tree's, and by where it leads. */
-static bool is_of_tree(const char *dir, const char *here, const struct trusted_who *who,
-                       char out[static PATH_MAX])
-{
-    char real[PATH_MAX];
-    return find_tree_around(dir, here, who, out) ||
-           (realpath(dir, real) && find_tree_around(real, here, who, out));
-}
-
 int source_check_user_dir(const char *dir, const char *here, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
-    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    if (!*dir || !is_of_tree(dir, here, &who, tree))
+    if (!*dir || !worktree_on_way(dir, here, false, tree))
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
@@ -174,17 +129,21 @@ static void close_way(struct way *w)
     CLOSE_FD(w->at);
 }
 
-/* Whether the directory has an entry that counts: 1, 0 or -1. A link counts as there. */
-static int entry_counts(const struct way *w, const char *name, struct error *err)
+/* Whether the directory has a .git, or else our file, that counts: 1, 0 or -1. A link counts as
+ * there. */
+static int entry_counts(const struct way *w, bool git, struct error *err)
 {
     struct stat st;
-    if (fstatat(w->at, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return w->first || counts_above(st.st_uid, w->owner);
-    if (errno == ENOENT || errno == ENOTDIR)
-        return 0;
+    int there = 1;
+    if (git)
+        there = worktree_has_git(w->at, &st);
+    else if (fstatat(w->at, CONFIG_REPO_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        there = errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+    if (there >= 0)
+        return there && (w->first || counts_above(st.st_uid, w->owner));
     int saved = errno;
     _cleanup_free_ char *dir = fd_path(w->at);
-    return error_set(err, ERR_CONFIG, saved, "look for %s in %s", name,
+    return error_set(err, ERR_CONFIG, saved, "look for %s in %s", git ? ".git" : CONFIG_REPO_NAME,
                      dir ? SHOWN(dir) : "a directory above");
 }
 
@@ -196,28 +155,13 @@ static int name_of(int fd, char out[static PATH_MAX], struct error *err)
     return 0;
 }
 
-/* 1, or 0 at the top of the host, or -1. */
-static int go_up(struct way *w, struct error *err)
-{
-    struct stat here, above;
-    _cleanup_close_ int up = openat(w->at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (up < 0 || fstat(w->at, &here) < 0 || fstat(up, &above) < 0)
-        return error_set(err, ERR_CONFIG, errno,
-                         "look for " CONFIG_REPO_NAME " in the directories above");
-    if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
-        return 0;
-    CLOSE_FD(w->at);
-    w->at = TAKE_FD(up);
-    w->first = false;
-    return 1;
-}
-
 /* Notes the nearest file's directory and the repository's. */
 static int search_up(struct way *w, struct source_repo *out, struct error *err)
 {
-    for (int i = 0; i < PATH_MAX; i++) { /* more directories than a path can name */
-        int file = out->dir_fd >= 0 ? 0 : entry_counts(w, CONFIG_REPO_NAME, err);
-        int git = file < 0 ? -1 : entry_counts(w, ".git", err);
+    int more = 1;
+    for (; more > 0; more = worktree_go_up(&w->at), w->first = false) {
+        int file = out->dir_fd >= 0 ? 0 : entry_counts(w, false, err);
+        int git = file < 0 ? -1 : entry_counts(w, true, err);
         if (git < 0)
             return -1;
         if (file && (out->dir_fd = fcntl(w->at, F_DUPFD_CLOEXEC, 3)) < 0)
@@ -225,11 +169,10 @@ static int search_up(struct way *w, struct source_repo *out, struct error *err)
         if (git)
             return name_of(w->at, out->root, err);
         w->found_here |= file && w->first;
-        int up = go_up(w, err);
-        if (up <= 0)
-            return up;
     }
-    return 0;
+    return more < 0 ? error_set(err, ERR_CONFIG, errno,
+                                "look for " CONFIG_REPO_NAME " in the directories above")
+                    : 0;
 }
 
 void source_repo_free(struct source_repo *r)
@@ -265,7 +208,7 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
 
 int source_check_dir(const char *path, const char *const *envp, struct error *err)
 {
-    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    const struct trusted_who who = who_of(envp);
     return trusted_path(&who, path, "directory", err);
 }
 
@@ -286,14 +229,15 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
     if (st->st_mode & (S_IWGRP | S_IWOTH))
         return error_set(err, ERR_TRUST, 0, "%s can be written by others; run: chmod go-w %s",
                          SHOWN(real), SHOWN(real));
-    if (!str_eq(real, path) && source_leads_into(real, repo_root) && !is_below(path, repo_root))
+    if (!str_eq(real, path) && source_leads_into(real, repo_root) &&
+        !path_is_below(path, repo_root))
         return error_set(err, ERR_TRUST, 0,
                          "%s leads into the repository %s, whose content anybody may have written; "
                          "replace the link with a copy",
                          SHOWN(path), SHOWN(repo_root));
     /* The way as it is written too: a link on it that others could exchange leads wherever they
      * like, to another file of ours for example. */
-    const struct trusted_who who = trusted_who(env_get(envp, "SUDO_UID"));
+    const struct trusted_who who = who_of(envp);
     return trusted_way(&who, real, FILE_WHAT, err) < 0 ? -1
                                                        : trusted_way(&who, path, FILE_WHAT, err);
 }

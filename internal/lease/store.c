@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "lease/place.h"
 #include "sys/file.h"
 #include "sys/lock.h"
 #include "sys/trusted.h"
@@ -33,7 +34,7 @@ int store_default_path(char out[static PATH_MAX], struct error *err)
     else if (xdg && *xdg == '/')
         r = str_format(out, PATH_MAX, "%s/crabbox-fc", xdg);
     else if (home && *home == '/')
-        r = str_format(out, PATH_MAX, "%s/.local/state/crabbox-fc", home);
+        r = str_format(out, PATH_MAX, "%s/" STORE_BELOW_HOME, home);
     else
         return error_set(err, ERR_CONFIG, 0,
                          "no state directory: set CRABBOX_FC_STATE_DIR to an absolute path");
@@ -62,13 +63,14 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
     /* Checked before anything is made there, and once more after that. */
-    if (trusted_way(NULL, path, STORE_WHAT, err) < 0)
+    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)
         return -1;
     if (create)
         s->fd = dir_open_private(path, err);
     else if ((s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
-    if (s->fd < 0 || trusted_path(NULL, path, STORE_WHAT, err) < 0)
+    if (s->fd < 0 || trusted_path(NULL, path, STORE_WHAT, err) < 0 ||
+        place_claim(s->fd, path, create, err) < 0)
         return -1;
     if ((s->leases_fd = open_below(s, "leases", create, err)) < 0 ||
         (s->slugs_fd = open_below(s, "slugs", create, err)) < 0 ||

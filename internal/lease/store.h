@@ -4,6 +4,7 @@
  *   <state>/slugs/<slug>            symlink whose text is the lease id: the claim of the slug
  *   <state>/logs/<time>-<slug>-<id>/ console.log, vmm.log, error.txt of a lease that failed
  *   <state>/verified/<dev>-<ino>     what a pinned file's hash was: see sys/pinned.h
+ *   <state>/origin                   marks it as made by this program: see place.h
  *   <state>/lock                    held for a moment while a lease directory is made or swept
  *
  * The lock of a lease (store_create returns it taken) is held for as long as somebody changes the
@@ -27,7 +28,8 @@
 
 #define LEASE_RECORD_MAX (64 * 1024)
 
-#define STORE_WHAT "state directory" /* for messages */
+#define STORE_WHAT       "state directory" /* for messages */
+#define STORE_BELOW_HOME ".local/state/crabbox-fc"
 
 struct store {
     char path[PATH_MAX];
@@ -40,11 +42,12 @@ struct store {
         .fd = -1, .leases_fd = -1, .slugs_fd = -1, .logs_fd = -1, .verified_fd = -1                \
     }
 
-/* $CRABBOX_FC_STATE_DIR, else $XDG_STATE_HOME/crabbox-fc, else ~/.local/state/crabbox-fc.
+/* $CRABBOX_FC_STATE_DIR, else $XDG_STATE_HOME/crabbox-fc, else STORE_BELOW_HOME in $HOME.
  * Must be absolute. */
 int store_default_path(char out[static PATH_MAX], struct error *err);
 
-/* Opens, creating what is missing (0700). ERR_TRUST where another user could replace it. */
+/* Opens, creating what is missing (0700). ERR_TRUST where another user could replace it, or it may
+ * have come with somebody's code (place.h). */
 int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
                struct error *err);
 /* The same, but where there has never been a lease nothing is made: the store is then an empty one

@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 
+#include "lease/store.h"
+#include "ops/ops.h"
 #include "sys/file.h"
 #include "sys/spawn.h"
 #include "testutil/doctorkit.h"
@@ -109,6 +111,10 @@ static void processes_without_a_record_are_listed(void **state)
     struct child child = CHILD_INIT;
     struct error err = ERROR_INIT;
     (void)state;
+    struct store store = STORE_INIT;
+    if (store_open(&store, doctorkit_path("state"), ops_step_names(), &err) < 0)
+        fail_msg("%s", err.msg);
+    store_close(&store);
     assert_int_equal(dir_make_all(doctorkit_path("state/leases/cbx_000000000001"), 0700, NULL), 0);
     _cleanup_close_ int cwd = open(doctorkit_path("state/leases/cbx_000000000001"),
                                    O_RDONLY | O_CLOEXEC);
@@ -119,6 +125,8 @@ static void processes_without_a_record_are_listed(void **state)
         fail_msg("%s", err.msg);
     doctorkit_expect(SOUND IMG, "orphans", DOCTOR_WARNING, "", "process");
     child_kill(&child);
+    assert_int_equal(
+        dir_remove_tree(AT_FDCWD, doctorkit_path("state/leases/cbx_000000000001"), NULL), 0);
     doctorkit_expect(SOUND IMG, "orphans", DOCTOR_OK, "", "nothing");
     assert_int_equal(dir_remove_tree(AT_FDCWD, doctorkit_path("state"), NULL), 0);
 }

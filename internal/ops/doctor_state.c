@@ -7,10 +7,19 @@
 #include <sys/statvfs.h>
 
 #include "base/cleanup.h"
+#include "lease/place.h"
 #include "lease/store.h"
 #include "ops/doctor_check.h"
 #include "ops/ops.h"
 #include "sys/trusted.h"
+
+/* As every verb would look at it, without the mark that some would leave. */
+static int claim(const char *dir, struct error *err)
+{
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? error_set(err, ERR_IO, errno, "open %s", dir)
+                  : place_claim(fd, dir, false, err);
+}
 
 void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
 {
@@ -24,7 +33,8 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     if (lstat(ctx->state_dir, &st) < 0) {
         check_detail(c, "exists", "false");
-        if (trusted_way(NULL, ctx->state_dir, STORE_WHAT, &err) < 0) {
+        if (trusted_way(NULL, ctx->state_dir, STORE_WHAT, &err) < 0 ||
+            place_check(ctx->state_dir, &err) < 0) {
             check_error(c, DOCTOR_FAILED, &err, "");
             return;
         }
@@ -51,7 +61,8 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fail(c, CLASS_CONFIG, "%s is open to others (mode %04o): it holds private keys",
                    ctx->state_dir, (unsigned)(st.st_mode & 07777));
         check_mend(c, "chmod 700 %s", ctx->state_dir);
-    } else if (trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0) {
+    } else if (trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0 ||
+               place_check(ctx->state_dir, &err) < 0 || claim(ctx->state_dir, &err) < 0) {
         check_error(c, DOCTOR_FAILED, &err, "");
     } else {
         check_ok(c, "%s", ctx->state_dir);

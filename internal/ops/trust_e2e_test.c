@@ -77,13 +77,13 @@ static void test_the_vmm(void **state)
     shell("chmod 755 opt; chgrp nogroup opt/vmm/firecracker; chmod 775 opt/vmm/firecracker");
     both_refuse("binary", "can be changed by group nogroup");
     /* By a name in PATH, and through a link of somebody's. */
-    shell("ln -s vmm/firecracker opt/firecracker; chmod 755 opt/vmm/firecracker; "
+    shell("git init -q work; ln -s vmm/firecracker opt/firecracker; chmod 755 opt/vmm/firecracker; "
           "chown -h nobody opt/firecracker");
     _cleanup_free_ char *dirs = xasprintf("%s/opt:/usr/sbin:/usr/bin:/sbin:/bin", bed.dir);
     bed_setenv(&bed, "PATH", dirs);
     bed_setenv(&bed, "CRABBOX_FIRECRACKER_BINARY", "firecracker");
     both_refuse("binary", "chown -h root /");
-    shell("rm -r opt");
+    shell("rm -r opt work/.git");
 }
 
 /* A script of root's passes, but not what it becomes. */
@@ -208,6 +208,59 @@ static void test_the_state_directory(void **state)
     shell("rm -r home/theirs");
 }
 
+/* One verb of each kind that reads leases, from the directory `cwd` of the bed. */
+static void leases_refused(const char *cwd, const char *why)
+{
+    static const char *const verbs[] = {"list",    "status a",    "stop a",
+                                        "cleanup", "heartbeat a", "ssh a true"};
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        _cleanup_free_ char *line = xasprintf("cd \"$1/%s\"; \"$0\" %s", cwd, verbs[i]);
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", line, bed.program,
+                                                            bed.dir);
+        bed_assert_code(r, 2);
+        bed_assert_has(r.err.buf, why);
+        assert_false(marked());
+    }
+}
+
+/* A clone or an archive that brings a lease along, whose chain has a "plugin" of its own, and HOME
+ * is the checkout. */
+static void test_leases_that_came_with_the_tree(void **state)
+{
+    (void)state;
+    e2e_warmup("a");
+    shell("mkdir -p -m 700 work/plugins work/sub work/.local/state work/.git\n" MARKS
+          " >work/plugins/odd; chmod 755 work/plugins/odd\n"
+          "s=work/.local/state/crabbox-fc; cp -a state $s; d=$(echo $s/leases/cbx_*)\n"
+          "jq '.net += {mode: \"cni\", peers: false, lease_plen: 24, veth: \"\"}' $d/lease.json "
+          ">$d/new; mv "
+          "$d/new $d/lease.json\n"
+          "jq -n --arg boot $(cat /proc/sys/kernel/random/boot_id) --arg dir $PWD/work/plugins "
+          "'{schema: 1, bootId: $boot, binDir: $dir, "
+          "list: {cniVersion: \"1.0.0\", name: \"x\", plugins: [{type: \"odd\"}]}}' >$d/cni.json");
+    e2e_stop("a");
+    bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", NULL);
+    bed_setenv(&bed, "HOME", bed.work);
+    both_refuse("state", "/work, which is a working tree");
+    leases_refused("work/sub", "/work, which is a working tree");
+    leases_refused("home", "/work, which is a working tree");
+    shell("rmdir work/.git");
+    leases_refused("work", "/work, which is a working tree or the working directory");
+    leases_refused("work/sub", "was not made by crabbox-fc on this host");
+    leases_refused("home", "was not made by crabbox-fc on this host");
+    /* Even if it were believed, its plugin would not. */
+    shell("mkdir work/.git; mv work/.local/state/crabbox-fc kept\n"
+          "stat -c '%i %W' kept >kept/origin");
+    _cleanup_free_ char *kept = xasprintf("%s/kept", bed.dir);
+    bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", kept);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
+    assert_int_not_equal(r.st.code, 0);
+    bed_assert_has(r.err.buf, "the directory of CNI plugins ");
+    assert_false(marked());
+    bed_clear_faults(&bed);
+    shell("rm -r kept work; mkdir work");
+}
+
 /* ---- programs of the repository ---- */
 
 static void test_path_does_not_lead_into_the_repository(void **state)
@@ -242,7 +295,7 @@ static void test_path_does_not_lead_into_the_repository(void **state)
 static void test_the_client_is_nobody_else_s(void **state)
 {
     (void)state;
-    shell("mkdir opt; " MARKS " >opt/ssh; chmod 757 opt/ssh");
+    shell("git init -q work; mkdir opt; " MARKS " >opt/ssh; chmod 757 opt/ssh");
     _cleanup_free_ char *path = xasprintf("%s/opt:/usr/sbin:/usr/bin:/sbin:/bin", bed.dir);
     e2e_warmup("a");
     bed_setenv(&bed, "PATH", path);
@@ -253,7 +306,7 @@ static void test_the_client_is_nobody_else_s(void **state)
     assert_string_equal(r.err.buf, line);
     assert_false(marked());
     e2e_stop("a");
-    shell("rm -r opt");
+    shell("rm -r opt work/.git");
 }
 
 /* ---- what the caller's environment holds ---- */
@@ -302,6 +355,7 @@ int main(void)
         E2E_TEST(test_a_stock_image),
         E2E_TEST(test_plugins_and_lists),
         E2E_TEST(test_the_state_directory),
+        E2E_TEST(test_leases_that_came_with_the_tree),
         E2E_TEST(test_path_does_not_lead_into_the_repository),
         E2E_TEST(test_the_client_is_nobody_else_s),
         E2E_TEST(test_what_runs_on_has_an_environment_of_its_own),

@@ -277,8 +277,8 @@ static void test_order_of_pattern_files(void **state)
     _cleanup_free_ char *path = xasprintf("%s/bin:%s", dir, old);
     _cleanup_free_ char *bin = xasprintf("%s/bin", dir);
     _cleanup_free_ char *line = xasprintf("the program git is not in PATH; %s/git does not count, "
-                                          "because it is in the repository or found through the "
-                                          "working directory",
+                                          "because it may have come with the code that you are "
+                                          "working on; next: put a directory elsewhere into PATH",
                                           bin);
     struct sync_list l = {0};
     struct error err = ERROR_INIT;

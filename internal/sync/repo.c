@@ -11,11 +11,12 @@
 #include "sync/tree.h"
 #include "sys/beneath.h"
 #include "sys/trusted.h"
+#include "sys/worktree.h"
 
 #define POINTER     "gitdir: "
 #define POINTER_MAX (PATH_MAX + 64)
 
-enum { SUPERS_MAX = 32, ABOVE_MAX = PATH_MAX };
+enum { SUPERS_MAX = 32 };
 
 static int open_at(int top_fd, const char *top, const struct repo *around, unsigned depth,
                    struct repo *out, struct error *err);
@@ -67,11 +68,10 @@ static bool go_up(char *dir)
 /* 1 where the directory has a .git of whatever kind, 0, -1. */
 static int has_git(int fd, struct stat *git, struct error *err)
 {
-    if (fstatat(fd, ".git", git, AT_SYMLINK_NOFOLLOW) == 0)
-        return 1;
-    if (errno == ENOENT || errno == ENOTDIR)
-        return 0;
+    int found = worktree_has_git(fd, git);
     int saved = errno;
+    if (found >= 0)
+        return found;
     _cleanup_free_ char *dir = tree_name(fd);
     return error_set(err, ERR_SYNC, saved, "look for %s/.git; next: run it as the owner of %s",
                      dir ? dir : "..", dir ? dir : "that directory");
@@ -89,24 +89,21 @@ static int find_top(int from, struct top *out, struct error *err)
     struct stat git, st;
     struct tree_id last = {0};
     _cleanup_close_ int at = openat(from, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int more = at < 0 ? -1 : 1;
     *out = (struct top){-1, false};
-    for (int i = 0; i < ABOVE_MAX; i++) {
-        if (at < 0 || fstat(at, &st) < 0)
-            return error_set(err, ERR_SYNC, errno, "look for a .git in the directories above");
-        if (tree_id_is(&last, &st))
-            return 0;
+    while (more > 0) {
         int found = has_git(at, &git, err);
         if (found) {
             out->inside = found > 0 && tree_id_is(&last, &git);
             out->fd = found > 0 ? TAKE_FD(at) : -1;
             return found < 0 ? -1 : 0;
         }
+        more = fstat(at, &st);
         last = tree_id_of(&st);
-        int above = tree_above(at);
-        CLOSE_FD(at);
-        at = above;
+        more = more < 0 ? more : worktree_go_up(&at);
     }
-    return 0;
+    return more < 0 ? error_set(err, ERR_SYNC, errno, "look for a .git in the directories above")
+                    : 0;
 }
 
 /* ---- .git as a file ---- */

@@ -5,12 +5,14 @@
  * followed, on the way or as the last component, and "..", absolute paths and magic links of /proc
  * are refused. So nothing outside that directory can be opened.
  *
- * beneath_find decides where a typed path begins. Up to the first directory on it that is a tree
- * (it has an entry .git, or is the current directory, or the --dir of the run) the path is the
- * user's own, and the user's links are followed; the rest lies in the tree, where anybody may have
- * made the links. Without a tree on it, the path is the user's own up to its last component or the
- * first one that is missing. The program's descriptors (/dev/stdin, /dev/fd/N as the shell writes
- * it for <(...)) are the user's too.
+ * beneath_find decides where a typed path begins. No link on a relative path is followed: the
+ * working directory is mostly in a tree, and how far up that reaches can't be seen if it is an
+ * archive. An absolute path is the user's own, and the user's links on it are followed, up to the
+ * first directory that is a tree: it has an entry .git, or is the current directory, or the top of
+ * all that may have come with code around that (worktree.h), or the --dir of the run. The rest lies
+ * in the tree, where anybody may have made the links. Without a tree on it, an absolute path is the
+ * user's own up to its last component or the first one that is missing. The program's descriptors
+ * (/dev/stdin, /dev/fd/N as the shell writes it for a process substitution) are the user's too.
  *
  * The owner of a directory can make it a tree, or undo that, at any time. So a link counts as the
  * user's own only if no one but root, us and the sudo caller can have put it there, judged by the
@@ -49,9 +51,9 @@ void beneath_rmdirs(int dirfd, const char *path, unsigned n);
 
 /* Where a typed path begins, and what is left of it there. */
 struct beneath {
-    int dirfd;           /* owned, O_PATH */
-    char rest[PATH_MAX]; /* without "." and ".." inside; "." for the directory itself */
-    bool in_tree;
+    int dirfd;                /* owned, O_PATH */
+    char rest[PATH_MAX];      /* without "." and ".." inside; "." for the directory itself */
+    bool in_tree;             /* the directory is, so its files are anybody's */
     const char *what, *typed; /* borrowed */
 };
 

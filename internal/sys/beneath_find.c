@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "sys/beneath.h"
 #include "sys/trusted.h"
+#include "sys/worktree.h"
 
 enum { LINKS_MAX = 40 }; /* as the kernel follows them */
 
@@ -19,11 +20,12 @@ struct walk {
     char path[PATH_MAX]; /* below where the walk began: "" or "/a/b", without "." and ".." */
     size_t done;         /* of path: what b->dirfd stands for, which has no links in it */
     unsigned links;
-    bool relative;               /* it did not begin at "/" */
-    bool inside;                 /* it began in a tree */
-    bool bound;                  /* a link of the sudo caller's was followed */
-    struct trusted_who who;      /* whose links count */
-    struct stat root, cwd, tree; /* st_nlink 0: none */
+    bool relative;          /* it did not begin at "/" */
+    bool inside;            /* it began in a tree */
+    bool bound;             /* a link of the sudo caller's was followed */
+    struct trusted_who who; /* whose links count */
+    /* st_nlink 0: none. `top` is that of all that may have come with code around the cwd. */
+    struct stat root, cwd, top, tree;
 };
 
 /* Whether the path joined so far ends with a link. If so, a ".." after it leads to another place
@@ -84,10 +86,10 @@ static void look(const char *path, struct stat *st)
 static bool is_tree(const struct walk *w, int dirfd)
 {
     struct stat st;
-    if (fstatat(dirfd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (worktree_has_git(dirfd, NULL) != 0)
         return true;
     return fstat(dirfd, &st) == 0 && !same(&w->root, &st) &&
-           (same(&w->cwd, &st) || same(&w->tree, &st));
+           (same(&w->cwd, &st) || same(&w->top, &st) || same(&w->tree, &st));
 }
 
 static int fail(const struct walk *w, int sys, struct error *err)
@@ -109,18 +111,12 @@ static int enter(struct walk *w, const char *name)
 /* Whether this directory or one above it is a tree, or can't be looked at. */
 static bool is_below_tree(const struct walk *w)
 {
-    struct stat st;
     _cleanup_close_ int fd = openat(w->b->dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    while (fd >= 0 && fstat(fd, &st) == 0) {
+    int more = fd < 0 ? -1 : 1;
+    for (; more > 0; more = worktree_go_up(&fd))
         if (is_tree(w, fd))
             return true;
-        if (same(&w->root, &st))
-            return false;
-        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        CLOSE_FD(fd);
-        fd = up;
-    }
-    return true;
+    return more < 0;
 }
 
 static int refuse_up(const struct walk *w, struct error *err)
@@ -228,6 +224,8 @@ static int step(struct walk *w, struct error *err)
         return 0;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail(w, errno, err);
+    if (S_ISLNK(st.st_mode) && *w->b->typed != '/')
+        return 0; /* and the open will refuse it */
     if (S_ISLNK(st.st_mode))
         return follow(w, fd, &st, end, err) < 0 ? -1 : 1;
     if (!S_ISDIR(st.st_mode))
@@ -242,10 +240,13 @@ static int begin(struct walk *w, const char *tree, struct error *err)
 {
     const char *typed = w->b->typed;
     const char *from = *typed == '/' ? "/" : ".";
+    _cleanup_close_ int top = worktree_open_around(".", NULL);
     w->who = trusted_us();
     look("/", &w->root);
     look(".", &w->cwd);
     look(tree, &w->tree);
+    if (top < 0 || fstat(top, &w->top) < 0)
+        w->top.st_nlink = 0;
     return start(w, open(from, O_PATH | O_DIRECTORY | O_CLOEXEC), typed, err);
 }
 

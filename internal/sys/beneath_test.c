@@ -1,5 +1,6 @@
 /* Paths that a repository prepared, and those that are the user's own. The test stands in a
- * directory of its own: repo/ is a hostile repository, what must not be reached lies beside it. */
+ * directory of its own: repo/ is a hostile repository, what must not be reached lies beside it, in
+ * away/, which is another. So what lies beside both is in no tree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,6 @@
 
 #include "base/cleanup.h"
 #include "sys/beneath.h"
-#include "sys/caller.h"
 #include "sys/file.h"
 
 #define USER 4321
@@ -45,7 +45,7 @@ static int setup(void **state)
     assert_return_code(chdir(f->top), errno);
     assert_int_equal(dir_make_all("repo/.git", 0755, NULL), 0);
     assert_int_equal(dir_make_all("repo/sub/real", 0755, NULL), 0);
-    assert_int_equal(dir_make_all("away", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("away/.git", 0755, NULL), 0);
     put("away/secret", "secret");
     put("repo/plain", "plain");
     put("repo/sub/real/file", "file");
@@ -100,6 +100,19 @@ static void assert_refuses(const char *typed, const char *why)
     _cleanup_free_ char *got = reads(typed, NULL);
     if (!strstr(got, why) || !strstr(got, "--x"))
         fail_msg("%s: %s", typed, got);
+}
+
+/* The same of an absolute path, by its part below the test's directory. */
+static void assert_reads_whole(const struct fixture *f, const char *below, const char *want)
+{
+    _cleanup_free_ char *typed = xasprintf("%s/%s", f->top, below);
+    assert_reads(typed, want);
+}
+
+static void assert_refuses_whole(const struct fixture *f, const char *below, const char *why)
+{
+    _cleanup_free_ char *typed = xasprintf("%s/%s", f->top, below);
+    assert_refuses(typed, why);
 }
 
 /* No link of the tree is followed: last, on the way, dangling, to a magic one or harmless, from
@@ -160,11 +173,43 @@ static void test_what_is_a_tree(void **state)
     at(f, ".");
     assert_refuses("repo/link", "is a symbolic link in the working tree"); /* below the cwd */
     at(f, "away");
-    assert_reads("../repo/link", "secret"); /* nothing says that it is one */
-    _cleanup_free_ char *of_dir = reads("../repo/link", "../repo");
+    assert_reads_whole(f, "repo/link", "secret"); /* nothing says that it is one */
+    _cleanup_free_ char *whole = xasprintf("%s/repo/link", f->top);
+    _cleanup_free_ char *of_dir = reads(whole, "../repo");
     assert_non_null(strstr(of_dir, "is a symbolic link in the working tree"));
     put("../repo/.git", "gitdir: elsewhere\n");
-    assert_refuses("../repo/link", "is a symbolic link in the working tree");
+    assert_refuses_whole(f, "repo/link", "is a symbolic link in the working tree");
+}
+
+/* An archive has no .git to show where it ends. Whoever stands in one of its directories reaches
+ * the rest of it by ".." or by whole paths, and its links are not followed. */
+static void test_archive(void **state)
+{
+    const struct fixture *f = *state;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    at(f, ".");
+    assert_int_equal(dir_make_all("archive/sub/deep", 0755, NULL), 0);
+    put("archive/file", "plain");
+    assert_return_code(symlink("../away/secret", "archive/log"), errno);
+    assert_return_code(symlink("../away/none", "archive/dangling"), errno);
+    assert_return_code(symlink("../away", "archive/dir"), errno);
+    at(f, "archive/sub");
+    assert_refuses("../log", "log is a symbolic link in the working tree");
+    assert_refuses("../dir/secret", "dir is a symbolic link in the working tree");
+    assert_refuses("deep/../../log", "log is a symbolic link in the working tree");
+    assert_refuses_whole(f, "archive/log", "is a symbolic link in the working tree");
+    assert_refuses_whole(f, "archive/dir/secret", "is a symbolic link in the working tree");
+    assert_reads("../file", "plain");
+    assert_int_equal(beneath_output("--x", "../dangling", NULL, &err), -1);
+    assert_non_null(strstr(err.msg, "dangling is a symbolic link in the working tree"));
+    assert_int_equal(stat("../../away/none", &st), -1);
+    bool others = false;
+    _cleanup_close_ int fd = beneath_input("--x", "../file", NULL, &others, &err);
+    assert_true(fd >= 0 && others);
+    /* Where the tree is known, what lies beside it is not of it; a link is refused all the same. */
+    at(f, "away");
+    assert_refuses("../archive/log", "log is a symbolic link, and such a link may lead anywhere");
 }
 
 /* The user's own links are followed, into a tree too, but not on from there. */
@@ -178,11 +223,12 @@ static void test_links_of_the_user(void **state)
     assert_return_code(symlink("away/../repo", "../mine-repo"), errno);
     assert_return_code(symlink(deep, "../mine-deep"), errno);
     assert_return_code(symlink("loop", "../loop"), errno);
-    assert_reads("../mine-file", "secret");
-    assert_reads("../mine-repo/plain", "plain");
-    assert_refuses("../mine-repo/link", "link is a symbolic link in the working tree");
-    assert_refuses("../mine-deep/secret", "dirlink is a symbolic link in the working tree");
-    assert_refuses("../loop", "Too many levels");
+    assert_reads_whole(f, "mine-file", "secret");
+    assert_reads_whole(f, "mine-repo/plain", "plain");
+    assert_refuses_whole(f, "mine-repo/link", "link is a symbolic link in the working tree");
+    assert_refuses_whole(f, "mine-deep/secret", "dirlink is a symbolic link in the working tree");
+    assert_refuses_whole(f, "loop", "Too many levels");
+    assert_refuses("../mine-file", "mine-file is a symbolic link"); /* not by a relative path */
     /* The directory itself reached through a link: the shell's word for it does not matter. */
     assert_return_code(chdir("../mine-repo"), errno);
     assert_reads("plain", "plain");
@@ -205,7 +251,7 @@ static void test_up_from_a_link(void **state)
     assert_return_code(symlink("real/deep", "links/lnk"), errno);
     assert_return_code(symlink("lnk/../f", "links/around"), errno);
     at(f, "away");
-    assert_refuses("../links/around", "\"..\" follows the symbolic link lnk");
+    assert_refuses_whole(f, "links/around", "\"..\" follows the symbolic link lnk");
     at(f, "links");
     for (size_t i = 0; i < ARRAY_LEN(typed); i++) {
         _cleanup_free_ char *whole = xasprintf("%s/links/%s", f->top, typed[i]);
@@ -235,16 +281,17 @@ static void test_link_of_another(void **state)
     assert_return_code(symlink("../away/secret", "open/ours"), errno);
     assert_return_code(lchown("open/theirs", USER, USER), errno);
     at(f, "away");
-    assert_refuses("../open/theirs", "open/theirs is a symbolic link of another user (uid 4321)");
-    assert_reads("../open/ours", "secret");
+    assert_refuses_whole(f, "open/theirs",
+                         "open/theirs is a symbolic link of another user (uid 4321)");
+    assert_reads_whole(f, "open/ours", "secret");
     /* Without the sticky bit ours may be replaced as well, and so may what a group can write. */
     assert_return_code(chmod("../open", 0777), errno);
-    assert_refuses("../open/ours", "in a directory that others can write to");
+    assert_refuses_whole(f, "open/ours", "in a directory that others can write to");
     assert_return_code(chmod("../open", 0775), errno);
     assert_return_code(chown("../open", (uid_t)-1, USER), errno);
-    assert_refuses("../open/ours", "in a directory that others can write to");
+    assert_refuses_whole(f, "open/ours", "in a directory that others can write to");
     assert_return_code(chmod("../open", 0755), errno);
-    assert_reads("../open/ours", "secret");
+    assert_reads_whole(f, "open/ours", "secret");
 }
 
 /* A tree whose owner has just taken its .git away is still not ours. */
@@ -260,14 +307,15 @@ static void test_link_in_the_directory_of_another(void **state)
     assert_return_code(chown(".", USER, USER), errno);
     _cleanup_free_ char *whole = xasprintf("%s/repo/dirlink", f->top);
     at(f, "repo/sub");
-    assert_refuses("../link", "link is a symbolic link in a directory of another user (uid 4321)");
+    assert_refuses("../link", "link is a symbolic link in the working tree");
     at(f, "away");
-    assert_refuses("../repo/link", "repo/link is a symbolic link in a directory of another user");
+    assert_refuses_whole(f, "repo/link",
+                         "repo/link is a symbolic link in a directory of another user (uid 4321)");
     assert_int_equal(beneath_find("--x", whole, NULL, &b, &err), -1);
     assert_non_null(strstr(err.msg, "in a directory of another user"));
     assert_reads("../repo/plain", "plain");
     assert_return_code(lchown("../repo/link", USER, USER), errno);
-    assert_refuses("../repo/link", "repo/link is a symbolic link of another user");
+    assert_refuses_whole(f, "repo/link", "repo/link is a symbolic link of another user");
 }
 
 /* Root by sudo follows a link of the caller's to what is the caller's too, and no further. */
@@ -286,12 +334,12 @@ static void test_link_of_the_sudo_caller(void **state)
     assert_return_code(chown("data", USER, USER), errno);
     assert_return_code(lchown("home/data", USER, USER), errno);
     at(f, "away");
-    assert_refuses("../home/data/file", "of another user");
+    assert_refuses_whole(f, "home/data/file", "of another user");
     be_root_by_sudo();
-    assert_reads("../home/data/file", "theirs");
-    assert_refuses("../home/root",
-                   "a symbolic link owned by uid 4321 leads into a directory owned by uid 0");
-    assert_refuses("../home/data/../root", "\"..\" follows the symbolic link");
+    assert_reads_whole(f, "home/data/file", "theirs");
+    assert_refuses_whole(f, "home/root",
+                         "a symbolic link owned by uid 4321 leads into a directory owned by uid 0");
+    assert_refuses_whole(f, "home/data/../root", "\"..\" follows the symbolic link");
     /* Theirs where everybody may write is no other. */
     at(f, ".");
     assert_return_code(mkdir("open", 0700), errno);
@@ -299,9 +347,9 @@ static void test_link_of_the_sudo_caller(void **state)
     assert_return_code(symlink("../away/secret", "open/theirs"), errno);
     assert_return_code(lchown("open/theirs", USER, USER), errno);
     at(f, "away");
-    assert_refuses("../open/theirs", "leads into a directory owned by uid 0");
+    assert_refuses_whole(f, "open/theirs", "leads into a directory owned by uid 0");
     assert_return_code(chown(".", USER, USER), errno);
-    assert_reads("../open/theirs", "secret");
+    assert_reads_whole(f, "open/theirs", "secret");
 }
 
 /* Where a relative path begins does not hang on what the names of the directories above stand for:
@@ -336,17 +384,19 @@ static void test_input_of_others(void **state)
     const struct fixture *f = *state;
     at(f, "repo");
     assert_others("plain", true);
-    assert_others("../away/secret", false);
+    assert_others("../away/secret", true); /* a tree too */
+    put("../secret", "of nobody's tree");
+    assert_others("../secret", false);
     assert_others("/dev/null", false);
     assert_others("/dev/stdin", false);
     at(f, "repo/sub");
     assert_others("../plain", true);
     if (geteuid() != 0)
         return;
-    assert_return_code(chown("../../away/secret", USER, USER), errno);
-    assert_others("../../away/secret", true);
+    assert_return_code(chown("../../secret", USER, USER), errno);
+    assert_others("../../secret", true);
     be_root_by_sudo();
-    assert_others("../../away/secret", false);
+    assert_others("../../secret", false);
 }
 
 static void test_kinds_of_input(void **state)
@@ -422,115 +472,13 @@ static void test_output(void **state)
     assert_int_equal(writes("fifo", &err), 0);
 }
 
-/* ---- directories ---- */
-
-static void test_mkdirs(void **state)
-{
-    const struct fixture *f = *state;
-    unsigned made;
-    struct stat st;
-    at(f, "repo");
-    _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int a = beneath_mkdirs(dirfd, "sub/a/b", 0755, &made);
-    assert_true(a >= 0);
-    assert_int_equal(made, 2);
-    _cleanup_close_ int again = beneath_mkdirs(dirfd, "sub/a/b", 0755, &made);
-    assert_true(again >= 0);
-    assert_int_equal(made, 0);
-    beneath_rmdirs(dirfd, "sub/a/b", 2);
-    assert_int_equal(stat("sub/a", &st), -1);
-    assert_int_equal(stat("sub", &st), 0);
-    static const char *const bad[] = {"dirlink",   "dirlink/x", "dangling/x",      "..",
-                                      "../away/x", "plain/x",   "sub/../../away/x"};
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(beneath_mkdirs(dirfd, bad[i], 0755, NULL), -1);
-    assert_int_equal(stat("../away/x", &st), -1);
-    /* What was made before it failed goes away again, and nothing else does. */
-    char too_long[NAME_MAX + 32] = "sub/new/b/";
-    memset(too_long + strlen(too_long), 'x', NAME_MAX + 1);
-    const char *const half[] = {"sub/new/b/../c", "sub/new/../c", too_long};
-    for (size_t i = 0; i < ARRAY_LEN(half); i++) {
-        made = 1;
-        assert_int_equal(beneath_mkdirs(dirfd, half[i], 0755, &made), -1);
-        assert_int_equal(made, 0);
-        assert_int_equal(stat("sub/new", &st), -1);
-        assert_int_equal(stat("sub/real", &st), 0);
-    }
-    assert_return_code(mkdir("sub/empty", 0755), errno);
-    assert_int_equal(beneath_mkdirs(dirfd, "sub/empty/new/../c", 0755, NULL), -1);
-    assert_int_equal(stat("sub/empty/new", &st), -1);
-    assert_int_equal(stat("sub/empty", &st), 0);
-}
-
-/* ---- who called sudo ---- */
-
-static uid_t owner(const char *path)
-{
-    struct stat st;
-    assert_return_code(lstat(path, &st), errno);
-    assert_int_equal(st.st_uid, st.st_gid);
-    return st.st_uid;
-}
-
-static void make_four(const char *dir)
-{
-    struct error err;
-    _cleanup_free_ char *sub = xasprintf("%s/new/dir", dir);
-    _cleanup_free_ char *out = xasprintf("%s/out", dir);
-    _cleanup_free_ char *file = xasprintf("%s/file", dir);
-    unsigned made;
-    _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int fd = beneath_mkdirs(dirfd, sub, 0755, &made);
-    assert_true(fd >= 0);
-    if (writes(out, &err) < 0)
-        fail_msg("%s", err.msg);
-    put(file, "x");
-}
-
-static void test_sudo_caller(void **state)
-{
-    const struct fixture *f = *state;
-    struct caller c;
-    if (geteuid() != 0)
-        skip();
-    at(f, ".");
-    assert_int_equal(dir_make_all("theirs", 0755, NULL), 0);
-    assert_int_equal(dir_make_all("ours", 0755, NULL), 0);
-    assert_return_code(chown("theirs", USER, USER), errno);
-    static const char *const not_ids[][2] = {
-        {"0", "0"}, {"x", "1"}, {"4321", ""}, {"-1", "-1"}, {"4294967295", "4321"}};
-    for (size_t i = 0; i < ARRAY_LEN(not_ids); i++) {
-        assert_return_code(setenv("SUDO_UID", not_ids[i][0], 1), errno);
-        assert_return_code(setenv("SUDO_GID", not_ids[i][1], 1), errno);
-        assert_false(caller_get(&c));
-    }
-    be_root_by_sudo();
-    make_four("theirs");
-    make_four("ours");
-    static const char *const made[] = {"new", "new/dir", "out", "file"};
-    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
-        _cleanup_free_ char *theirs = xasprintf("theirs/%s", made[i]);
-        _cleanup_free_ char *ours = xasprintf("ours/%s", made[i]);
-        assert_int_equal(owner(theirs), USER);
-        assert_int_equal(owner(ours), 0);
-    }
-    /* The way to the state directory is the user's, the directory itself is not. */
-    _cleanup_close_ int fd = dir_open_private("theirs/.local/state/crabbox-fc", NULL);
-    assert_true(fd >= 0);
-    assert_int_equal(owner("theirs/.local"), USER);
-    assert_int_equal(owner("theirs/.local/state"), USER);
-    assert_int_equal(owner("theirs/.local/state/crabbox-fc"), 0);
-    /* And this thread is who it was. */
-    assert_return_code(mkdir("after", 0700), errno);
-    assert_int_equal(owner("after"), 0);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_links_of_a_tree),
         TEST(test_what_is_a_tree),
+        TEST(test_archive),
         TEST(test_link_outside_of_trees),
         TEST(test_links_of_the_user),
         TEST(test_up_from_a_link),
@@ -541,8 +489,6 @@ int main(void)
         TEST(test_input_of_others),
         TEST(test_kinds_of_input),
         TEST(test_output),
-        TEST(test_mkdirs),
-        TEST(test_sudo_caller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
+enum { NSS_SIZE = 16384 };
+
 static bool id_of(const char *name, uint32_t *out)
 {
     const char *text = getenv(name);
@@ -21,10 +23,27 @@ static bool id_of(const char *name, uint32_t *out)
     return true;
 }
 
+bool caller_by_name(const char *name, struct caller *out)
+{
+    struct passwd user;
+    struct passwd *found = NULL;
+    char buf[NSS_SIZE];
+    if (!name || getpwnam_r(name, &user, buf, sizeof buf, &found) != 0 || !found)
+        return false;
+    *out = (struct caller){found->pw_uid, found->pw_gid};
+    return true;
+}
+
 bool caller_get(struct caller *out)
 {
-    return geteuid() == 0 && id_of("SUDO_UID", &out->uid) && out->uid != 0 &&
-           id_of("SUDO_GID", &out->gid);
+    bool known;
+    if (geteuid() != 0)
+        return false;
+    if (getenv("SUDO_UID"))
+        known = id_of("SUDO_UID", &out->uid) && id_of("SUDO_GID", &out->gid);
+    else
+        known = caller_by_name(getenv("DOAS_USER"), out);
+    return known && out->uid != 0;
 }
 
 /* Whether files made in this directory should belong to the caller. */
@@ -84,7 +103,6 @@ int caller_mkdirat(int dirfd, const char *name, mode_t mode)
 
 char *caller_home_of(uid_t uid)
 {
-    enum { NSS_SIZE = 16384 };
     struct passwd user;
     struct passwd *found = NULL;
     char buf[NSS_SIZE];

@@ -1,6 +1,7 @@
 /* caller.h: what root makes in the sudo caller's directories belongs to that user.
  *
- * If this program is root by sudo (SUDO_UID and SUDO_GID), a file or directory that it makes in one
+ * If this program is root by sudo (SUDO_UID and SUDO_GID) or by doas (DOAS_USER, the name of the
+ * user, which counts where SUDO_UID is not set), a file or directory that it makes in one
  * of the caller's directories, or in one that everybody may write to (such as /tmp), belongs to the
  * caller from the start: it is made with the caller's ids instead of changing the owner afterwards,
  * so there is no moment for a swap. In other directories (/root, /etc, the state directory) it
@@ -18,8 +19,10 @@ struct caller {
     gid_t gid;
 };
 
-/* False where there is none: not root, not by sudo, or by root's own sudo. */
+/* False where there is none: not root, by neither of them, or by root's own. */
 bool caller_get(struct caller *out);
+/* The user of this name, a value of DOAS_USER or NULL. False if the system knows none. */
+bool caller_by_name(const char *name, struct caller *out);
 
 /* openat(2) with O_CREAT and mkdirat(2) as above; unchanged if there is no caller. */
 int caller_openat(int dirfd, const char *name, int flags, mode_t mode);

@@ -44,17 +44,19 @@ static void make_program(const char *name, mode_t mode)
     assert_int_equal(chmod(path, mode), 0);
 }
 
-/* repo/ is a repository, tree/ is none; each has a bin/tool, and so has out/. */
+/* repo/ is a repository, tree/ and archive/ are none; each has a bin/tool, and so has out/. A link
+ * outside of them leads through repo/ and on to out/. */
 static int setup(void **state)
 {
     static const char *const dirs[] = {
-        "repo/.git", "repo/bin", "repo/sub/deeper", "tree/bin",
-        "out",       "links",    "repository",      "repo/pkg/.git/objects"};
+        "repo/.git",        "repo/bin", "repo/sub/deeper", "tree/bin",   "archive/bin",
+        "archive/src/deep", "out",      "links",           "repository", "repo/pkg/.git/objects"};
     (void)scratch_open(state);
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
         make(dirs[i]);
     make_program("repo/bin/tool", 0755);
     make_program("tree/bin/tool", 0755);
+    make_program("archive/bin/tool", 0755);
     make_program("out/tool", 0755);
     make_program("out/data", 0644);
     make_program("repository/tool", 0755);
@@ -63,13 +65,16 @@ static int setup(void **state)
     assert_int_equal(symlinkat(bin, scratch_fd, "links/dir"), 0);
     assert_int_equal(symlinkat(tool, scratch_fd, "links/tool"), 0);
     assert_int_equal(symlinkat(outside, scratch_fd, "repo/out"), 0);
+    assert_int_equal(symlinkat("../repo/out", scratch_fd, "links/chain"), 0);
+    assert_int_equal(symlinkat("chain", scratch_fd, "links/long"), 0);
+    assert_int_equal(symlinkat("../repo/../out", scratch_fd, "links/past"), 0);
     return 0;
 }
 
 static const struct {
     const char *cwd, *path, *found, *passed; /* NULL for none */
 } cases[] = {
-    {"%/tree", "%/out", "%/out/tool", NULL},
+    {"%/repo", "%/out", "%/out/tool", NULL},
     {"%/repo", "/nonexistent:%/out", "%/out/tool", NULL},
     {"%/repo", "/nonexistent", NULL, NULL},
     {"%/repo", "", NULL, NULL},
@@ -92,11 +97,18 @@ static const struct {
     {"%/repo", "%/repo/out", NULL, "%/repo/out/tool"}, /* ours by the repository's own link */
     {"%/repo", "%/out:%/repo/bin", "%/out/tool", NULL},
     {"%/repo", "%/repository", "%/repository/tool", NULL}, /* a neighbour */
-    {"%/tree", "%/repo/bin", "%/repo/bin/tool", NULL},     /* another's, not where we are */
-    /* no repository: the working directory */
+    {"%/repo", "%/tree/bin", "%/tree/bin/tool", NULL},     /* another's, not where we are */
+    /* by links that pass through the repository on their way */
+    {"%/repo", "%/links/chain", NULL, "%/links/chain/tool"},
+    {"%/repo", "%/links/long:%/out", "%/out/tool", "%/links/long/tool"},
+    {"%/repo", "%/links/past", NULL, "%/links/past/tool"},
+    /* no repository: the working directory, and what an archive around it may have brought along */
     {"%/tree", "%/tree/bin", NULL, "%/tree/bin/tool"},
     {"%/tree/bin", "%/tree/bin", NULL, "%/tree/bin/tool"},
-    {"%/out", "%/tree/bin", "%/tree/bin/tool", NULL},
+    {"%/archive/src", "%/archive/bin", NULL, "%/archive/bin/tool"},
+    {"%/archive/src/deep", "%/archive/bin", NULL, "%/archive/bin/tool"},
+    {"%/tree", "%/out", NULL, "%/out/tool"}, /* both may be of an archive */
+    {"/usr/share", "%/tree/bin", "%/tree/bin/tool", NULL},
     {"/", "%/tree/bin", "%/tree/bin/tool", NULL},
 };
 

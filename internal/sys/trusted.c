@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/caller.h"
+#include "sys/pathwalk.h"
 
-#define LINKS_MAX  40 /* as the kernel follows them */
 #define SHOWN_MAX  200
 #define NAME_SIZE  64
 #define NSS_SIZE   16384 /* a group that needs more has many members */
@@ -34,12 +34,15 @@ static bool is_outside_namespace(uid_t uid)
     return map != NULL;
 }
 
-struct trusted_who trusted_who(const char *sudo_uid)
+struct trusted_who trusted_who(const char *sudo_uid, const char *doas_user)
 {
     uint64_t uid;
+    struct caller by_doas;
     struct trusted_who who = {.self = geteuid(), .sudo = geteuid()};
     if (who.self == 0 && sudo_uid && str_to_u64(sudo_uid, &uid) == 0 && uid < (uid_t)-1)
         who.sudo = (uid_t)uid;
+    else if (who.self == 0 && !sudo_uid && caller_by_name(doas_user, &by_doas))
+        who.sudo = by_doas.uid;
     /* One whom the namespace does not map shares its number with all of those. */
     if (who.self != 0 && is_outside_namespace(who.self))
         who.self = who.sudo = 0;
@@ -48,7 +51,7 @@ struct trusted_who trusted_who(const char *sudo_uid)
 
 struct trusted_who trusted_us(void)
 {
-    return trusted_who(getenv("SUDO_UID"));
+    return trusted_who(getenv("SUDO_UID"), getenv("DOAS_USER"));
 }
 
 bool trusted_owner(const struct trusted_who *who, uid_t uid)
@@ -130,8 +133,8 @@ static const char *as_root(const struct trusted_who *who)
     return who->self == 0 && who->sudo == 0 ? "" : "sudo ";
 }
 
-static int say(const struct step *s, const char *by, const char *because, const char *next,
-               struct error *err)
+static int report(const struct step *s, const char *by, const char *because, const char *next,
+                  struct error *err)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "/._-+,:@%=";
@@ -145,7 +148,7 @@ static int say(const struct step *s, const char *by, const char *because, const 
     return error_append(err, "; next: %s %s", next, at.len > 2 * SHOWN_MAX ? "PATH" : at.buf);
 }
 
-static int say_owner(const struct trusted_who *who, const struct step *s, struct error *err)
+static int report_owner(const struct trusted_who *who, const struct step *s, struct error *err)
 {
     char buf[NSS_SIZE], by[NAME_SIZE], because[NAME_SIZE + 32];
     char next[32];
@@ -167,10 +170,10 @@ static int say_owner(const struct trusted_who *who, const struct step *s, struct
     }
     (void)snprintf(next, sizeof next, "%schown%s root", as_root(who),
                    S_ISLNK(s->st->st_mode) ? " -h" : "");
-    return say(s, by, because, next, err);
+    return report(s, by, because, next, err);
 }
 
-static int say_writable(const struct trusted_who *who, const struct step *s, struct error *err)
+static int report_writable(const struct trusted_who *who, const struct step *s, struct error *err)
 {
     char buf[NSS_SIZE], by[NAME_SIZE], because[NAME_SIZE + 48], next[32];
     struct group group, *g = NULL;
@@ -179,10 +182,10 @@ static int say_writable(const struct trusted_who *who, const struct step *s, str
     (void)snprintf(next, sizeof next, "%schmod %s", s->st->st_uid == who->sudo ? "" : as_root(who),
                    any ? "go-w" : "g-w");
     if (any)
-        return say(s, "any user", "is writable by everybody", next, err);
+        return report(s, "any user", "is writable by everybody", next, err);
     if (s->has_acl)
-        return say(s, "those on its access control list", "is writable by more than its owner",
-                   next, err);
+        return report(s, "those on its access control list", "is writable by more than its owner",
+                      next, err);
     if (getgrgid_r(s->st->st_gid, &group, buf, sizeof buf, &g) == 0 && g) {
         (void)snprintf(by, sizeof by, "group %.40s", g->gr_name);
         (void)snprintf(because, sizeof because, "is writable by its group %u (%.40s)", gid,
@@ -191,7 +194,7 @@ static int say_writable(const struct trusted_who *who, const struct step *s, str
         (void)snprintf(by, sizeof by, "gid %u", gid);
         (void)snprintf(because, sizeof because, "is writable by its group %u", gid);
     }
-    return say(s, by, because, next, err);
+    return report(s, by, because, next, err);
 }
 
 /* ---- one step ---- */
@@ -200,14 +203,14 @@ static int judge(const struct trusted_who *who, const struct step *s, struct err
 {
     mode_t mode = s->st->st_mode;
     if (!trusted_owner(who, s->st->st_uid))
-        return say_owner(who, s, err);
+        return report_owner(who, s, err);
     if (S_ISLNK(mode) || !(mode & (S_IWGRP | S_IWOTH)))
         return 0;
     if (S_ISDIR(mode) && (mode & S_ISVTX) && !s->end)
         return 0;
     if (!(mode & S_IWOTH) && !s->has_acl && group_trusted(who, s->st->st_uid, s->st->st_gid))
         return 0;
-    return say_writable(who, s, err);
+    return report_writable(who, s, err);
 }
 
 /* By what getxattr returned. A filesystem without lists has none. */
@@ -218,95 +221,24 @@ static bool is_acl(ssize_t n)
 
 /* ---- the way ---- */
 
-struct walk {
-    char at[PATH_MAX];  /* how far it came; "" is the root */
-    char way[PATH_MAX]; /* what is left begins at `rest` */
-    char *rest;
-    unsigned links;
-};
-
-/* The next component that leads anywhere: not "" and not ".", but ".." or any name. Its length is
- * in *n, 0 at the end. */
-static char *next_component(char *rest, size_t *n)
-{
-    for (char *name = rest;; name += *n) {
-        name += strspn(name, "/");
-        *n = strcspn(name, "/");
-        if (*n != 1 || *name != '.')
-            return name;
-    }
-}
-
-static bool is_at_end(const struct walk *w)
-{
-    size_t n;
-    (void)next_component(w->rest, &n);
-    return n == 0;
-}
-
-/* Cuts the next component off into `at`: 1, 0 at the end, -1 where it gets too long. */
-static int next_step(struct walk *w)
-{
-    size_t n, used = strlen(w->at);
-    char *name = next_component(w->rest, &n);
-    w->rest = name + n;
-    if (n == 2 && strncmp(name, "..", n) == 0)
-        w->at[used ? (size_t)(strrchr(w->at, '/') - w->at) : 0] = '\0';
-    else if (n)
-        return str_format(w->at + used, sizeof w->at - used, "/%.*s", (int)n, name) < 0 ? -1 : 1;
-    return n > 0;
-}
-
-/* Puts a link's target before what is left of the way: 1, 0 where the kernel would not follow it
- * either, -1 where it gets too long. */
-static int follow_link(struct walk *w)
-{
-    char target[PATH_MAX], whole[PATH_MAX];
-    ssize_t n = readlink(w->at, target, sizeof target - 1);
-    if (n <= 0 || ++w->links > LINKS_MAX)
-        return 0;
-    target[n] = '\0';
-    if (str_format(whole, sizeof whole, "%s/%s", target, w->rest) < 0)
-        return -1;
-    *strrchr(w->at, '/') = '\0';
-    if (*target == '/')
-        w->at[0] = '\0';
-    memcpy(w->way, whole, sizeof whole);
-    w->rest = w->way;
-    return 1;
-}
-
-static int start_walk(struct walk *w, const char *path)
-{
-    char cwd[PATH_MAX];
-    *w = (struct walk){.links = 0};
-    w->rest = w->way;
-    if (*path == '/')
-        return str_copy(w->way, sizeof w->way, path);
-    return getcwd(cwd, sizeof cwd) ? str_format(w->way, sizeof w->way, "%s/%s", cwd, path) : -1;
-}
-
 static int walk_all(const struct trusted_who *who, const char *path, const char *what, bool way,
                     struct error *err)
 {
-    struct walk w;
+    struct pathwalk w;
     struct stat st;
-    int more = start_walk(&w, path) < 0 ? -1 : 1;
-    while (more > 0) {
-        const char *at = *w.at ? w.at : "/";
+    bool link = false;
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        const char *at = pathwalk_at(&w);
         if (lstat(at, &st) < 0)
             return 0;
-        bool link = S_ISLNK(st.st_mode);
-        struct step s = {path, what, at, &st, false, !link && is_at_end(&w)};
+        link = S_ISLNK(st.st_mode);
+        struct step s = {path, what, at, &st, false, !link && pathwalk_is_at_end(&w)};
         if (s.end && way)
             return 0;
         s.has_acl = !link && (st.st_mode & S_IWGRP) && is_acl(lgetxattr(at, ACL_ACCESS, NULL, 0));
         if (judge(who, &s, err) < 0)
             return -1;
-        int followed = link ? follow_link(&w) : 1;
-        if (followed == 0)
-            return 0;
-        more = followed < 0 ? -1 : next_step(&w);
     }
     return more < 0 ? error_set(err, ERR_TRUST, ENAMETOOLONG, "the %s %s", what, shown(path)) : 0;
 }

@@ -5,12 +5,12 @@
  *   trusted_way   the same without the file itself, if that is checked more strictly or missing yet
  *   trusted_fd    once it is open: judges this very file, whatever its path leads to by now
  *
- * Root, the effective user and the user who called sudo are trusted. Everything on the way has to
- * be owned by one of them and writable by no one else. A sticky directory (/tmp) may be writable if
- * it is on the way, not at its end, because users can't replace each other's files there. A group
- * may have write access if it is root's, or the owner's own with no other member; members that a
- * directory service (LDAP) does not enumerate are not seen. Links are followed step by step: the
- * directory that holds a link counts as much as the one that it leads to.
+ * Root, the effective user and the user who called sudo or doas are trusted. Everything on the way
+ * has to be owned by one of them and writable by no one else. A sticky directory (/tmp) may be
+ * writable if it is on the way, not at its end, because users can't replace each other's files
+ * there. A group may have write access if it is root's, or the owner's own with no other member;
+ * members that a directory service (LDAP) does not enumerate are not seen. Links are followed step
+ * by step: the directory that holds a link counts as much as the one that it leads to.
  *
  * In a user namespace that does not map the host's root, root's files look like those of any
  * unmapped user. They can't be told apart, so they are refused.
@@ -32,8 +32,9 @@ struct trusted_who {
     uid_t sudo; /* `self` where there is none */
 };
 
-/* `sudo_uid` is the text of SUDO_UID, or NULL; it counts only for root. */
-struct trusted_who trusted_who(const char *sudo_uid);
+/* The texts of SUDO_UID and DOAS_USER, or NULL. They count only for root, and DOAS_USER only
+ * without SUDO_UID (caller.h). */
+struct trusted_who trusted_who(const char *sudo_uid, const char *doas_user);
 /* The same by this process's own environment. */
 struct trusted_who trusted_us(void);
 

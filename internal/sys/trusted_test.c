@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -321,19 +322,28 @@ static void trusted_are_root_ourselves_and_whom_sudo_came_from(void **state)
     (void)state;
     own(DIR_ "/a", ALICE, 0);
     refused_for(&root_only, FILE_, "next: chown root " DIR_ "/a");
-    who = trusted_who("1001");
+    who = trusted_who("1001", NULL);
     fine_for(&who, FILE_);
     own(DIR_ "/a/b", BOB, 0);
     refused_for(&who, FILE_, "next: sudo chown root " DIR_ "/a/b");
     own(DIR_ "/a/b", 0, 0);
     static const char *const nobody[] = {"", "-1", "x", "4294967295", "99999999999", NULL};
     for (size_t i = 0; i < ARRAY_LEN(nobody); i++) {
-        who = trusted_who(nobody[i]);
+        who = trusted_who(nobody[i], NULL);
         refused_for(&who, FILE_, "uid 1001 (alice)");
+    }
+    const struct passwd *by_doas = getpwnam("nobody");
+    if (by_doas) {
+        who = trusted_who(NULL, "nobody");
+        assert_int_equal(who.sudo, by_doas->pw_uid);
+        who = trusted_who("1001", "nobody");
+        assert_int_equal(who.sudo, ALICE);
+        who = trusted_who(NULL, "no such user");
+        assert_int_equal(who.sudo, 0);
     }
     /* SUDO_UID in anybody else's environment says nothing. */
     assert_int_equal(seteuid(BOB), 0);
-    who = trusted_who("1001");
+    who = trusted_who("1001", NULL);
     assert_int_equal(seteuid(0), 0);
     assert_false(trusted_owner(&who, ALICE));
     assert_true(trusted_owner(&who, BOB));

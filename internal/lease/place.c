@@ -1,0 +1,108 @@
+#include "lease/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "base/text.h"
+#include "lease/store.h"
+#include "sys/caller.h"
+#include "sys/file.h"
+#include "sys/pathwalk.h"
+#include "sys/trusted.h"
+#include "sys/worktree.h"
+
+enum { MARK_SIZE = 64 };
+
+static bool is_default_of(uid_t uid, const char *real)
+{
+    _cleanup_free_ char *home = caller_home_of(uid);
+    _cleanup_free_ char *own = home ? xasprintf("%s/" STORE_BELOW_HOME, home) : NULL;
+    char place[PATH_MAX];
+    return own && realpath(own, place) && str_eq(place, real);
+}
+
+/* Where nobody unpacks code. */
+static bool is_known_place(const char *path)
+{
+    const struct trusted_who who = trusted_us();
+    char real[PATH_MAX];
+    return realpath(path, real) && (path_is_below(real, "/var/lib/crabbox-fc") ||
+                                    is_default_of(who.self, real) || is_default_of(who.sudo, real));
+}
+
+int place_check(const char *path, struct error *err)
+{
+    char tree[PATH_MAX];
+    const char *cwd = is_known_place(path) ? "" : ".";
+    if (!worktree_on_way(path, cwd, true, tree))
+        return 0;
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s leads into %s, which is a working tree or the working "
+                     "directory, so anybody may have written the leases there; next: set "
+                     "CRABBOX_FC_STATE_DIR to a directory elsewhere",
+                     SHOWN(path), SHOWN(tree));
+}
+
+/* Where the filesystem does not keep times of birth, the device stands in for it. It is not used
+ * elsewhere: its number may be another after a reboot. */
+static int mark_of(int fd, char out[static MARK_SIZE], struct error *err)
+{
+    struct statx st;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at the " STORE_WHAT);
+    if (st.stx_mask & STATX_BTIME)
+        return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino,
+                          (long long)st.stx_btime.tv_sec);
+    return str_format(out, MARK_SIZE, "%llu %llu", (unsigned long long)st.stx_ino,
+                      (unsigned long long)makedev(st.stx_dev_major, st.stx_dev_minor));
+}
+
+static bool has_mark(int fd, const char *mark)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (file_read_at(fd, PLACE_MARK, MARK_SIZE, &text, NULL) < 0)
+        return false;
+    if (text.len && text.buf[text.len - 1] == '\n')
+        text.buf[--text.len] = '\0';
+    return text.len && str_eq(text.buf, mark);
+}
+
+/* Whether there is anything that would be believed. */
+static bool has_content(int fd)
+{
+    static const char *const names[] = {"leases", "slugs", "logs", "verified"};
+    struct stat st;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+            return true;
+    return false;
+}
+
+int place_claim(int fd, const char *path, bool mark, struct error *err)
+{
+    char text[MARK_SIZE];
+    if (mark_of(fd, text, err) < 0)
+        return -1;
+    if (has_mark(fd, text))
+        return 0;
+    /* Whoever makes it marks it first, so once there is content there is a mark as well. */
+    if (has_content(fd) && !has_mark(fd, text) && !is_known_place(path)) {
+        _cleanup_free_ char *quoted = str_shell_quoted(path);
+        return error_set(
+            err, ERR_TRUST, 0,
+            "the " STORE_WHAT " %s was not made by crabbox-fc on this host, so anybody "
+            "may have written the leases in it; next: set CRABBOX_FC_STATE_DIR to a "
+            "new directory, or if you know that it is yours: echo '%s' >%s/" PLACE_MARK,
+            SHOWN(path), text, quoted);
+    }
+    _cleanup_free_ char *line = xasprintf("%s\n", text);
+    return mark ? file_write_atomic(fd, PLACE_MARK, line, strlen(line), 0600, err) : 0;
+}

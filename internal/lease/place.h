@@ -1,0 +1,30 @@
+/* place.h: whether a state directory may be believed: it is in no tree, and this program made it.
+ *
+ * The records there name processes, files and programs, and they are acted upon, often as root. A
+ * clone or an archive can bring along a whole state directory, of which HOME, XDG_STATE_HOME or
+ * CRABBOX_FC_STATE_DIR makes ours. Whoever unpacked it owns it, so owners tell nothing.
+ *
+ * So the program leaves a mark in what it makes, the file `origin`: the directory's inode and the
+ * second of its birth, which a copy does not have. A directory that has content and another mark or
+ * none is refused, with the command that marks it. It is marked without asking if it is where state
+ * is by default, in a home that the system knows, or below /var/lib/crabbox-fc: state of earlier
+ * versions, which had no mark, or restored from a backup.
+ */
+#ifndef CRABBOX_LEASE_PLACE_H
+#define CRABBOX_LEASE_PLACE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#define PLACE_MARK "origin"
+
+/* ERR_TRUST if the path leads through a working tree, or through the working directory unless that
+ * is on the way to such a place too. */
+int place_check(const char *path, struct error *err);
+
+/* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is
+ * marked where that is due. To be called before anything is made in it. */
+int place_claim(int fd, const char *path, bool mark, struct error *err);
+
+#endif

@@ -1,0 +1,205 @@
+/* State that somebody else's code brought along is not ours, whoever unpacked it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "lease/place.h"
+#include "lease/store.h"
+#include "sys/file.h"
+#include "testutil/scratch.h"
+
+static const char *const names[] = {"slug", "net", "vmm"};
+static const struct lease_step_names steps = {names, 3};
+
+static char *in(const char *rel)
+{
+    return xasprintf("%s/%s", scratch_dir, rel);
+}
+
+static void make(const char *rel)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *path = in(rel);
+    must(dir_make_all(path, 0700, &err), &err);
+}
+
+/* Opens as a verb that makes leases does, then as one that only looks. */
+static int opens(const char *path, struct error *err)
+{
+    struct store s;
+    *err = (struct error)ERROR_INIT;
+    int r = store_open(&s, path, &steps, err);
+    store_close(&s);
+    if (r == 0)
+        must(store_open_existing(&s, path, &steps, err), err);
+    store_close(&s);
+    return r;
+}
+
+static void assert_opens(const char *rel)
+{
+    struct error err;
+    _cleanup_free_ char *path = in(rel);
+    must(opens(path, &err), &err);
+}
+
+static void assert_refused(const char *rel, const char *why)
+{
+    struct error err;
+    struct store s;
+    _cleanup_free_ char *path = in(rel);
+    for (int i = 0; i < 3; i++) {
+        err = (struct error)ERROR_INIT;
+        int r = i == 0   ? store_open_existing(&s, path, &steps, &err)
+                : i == 1 ? store_open_if_there(&s, path, &steps, &err)
+                         : store_open(&s, path, &steps, &err);
+        store_close(&s);
+        assert_int_equal(r, -1);
+        assert_int_equal(err.kind, ERR_TRUST);
+        if (!strstr(err.msg, path) || !strstr(err.msg, why) || !strstr(err.msg, "next: "))
+            fail_msg("\"%s\" is not in: %s", why, err.msg);
+    }
+}
+
+static void what_we_made_is_ours(void **state)
+{
+    (void)state;
+    assert_opens("state");
+    assert_opens("state");
+    /* A new directory of the user's, such as a filesystem of its own. */
+    make("disk/lost+found");
+    assert_opens("disk");
+    assert_opens("disk");
+    _cleanup_free_ char *from = in("disk"), *to = in("moved");
+    assert_return_code(rename(from, to), errno);
+    assert_opens("moved");
+}
+
+static void what_came_along_is_refused(void **state)
+{
+    (void)state;
+    make("forged/leases/cbx_0123456789ab");
+    assert_refused("forged", "was not made by crabbox-fc on this host");
+    make("slugs-only/slugs");
+    make("slugs-only/leases");
+    assert_refused("slugs-only", "was not made by crabbox-fc");
+    /* A copy has the mark of another, and a link is none. */
+    assert_opens("state");
+    _cleanup_free_ char *from = in("state"), *copy = in("copy"), *mark = in("copy/" PLACE_MARK);
+    assert_int_equal(run_program((const char *const[]){"cp", "-a", from, copy, NULL}, NULL), 0);
+    assert_refused("copy", "was not made by crabbox-fc");
+    assert_return_code(unlink(mark), errno);
+    assert_return_code(symlink("../state/" PLACE_MARK, mark), errno);
+    assert_refused("copy", "was not made by crabbox-fc");
+}
+
+/* The message has the command for who knows better: state of an earlier version, or moved. */
+static void its_owner_can_mark_it(void **state)
+{
+    struct error err;
+    (void)state;
+    make("old state/leases");
+    _cleanup_free_ char *path = in("old state");
+    assert_int_equal(opens(path, &err), -1);
+    const char *command = strstr(err.msg, "echo ");
+    assert_non_null(command);
+    assert_int_equal(run_program((const char *const[]){"sh", "-c", command, NULL}, NULL), 0);
+    assert_opens("old state");
+}
+
+static void looking_leaves_no_mark(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct store s;
+    struct stat st;
+    (void)state;
+    make("empty");
+    _cleanup_free_ char *path = in("empty"), *mark = in("empty/" PLACE_MARK);
+    assert_int_equal(store_open_existing(&s, path, &steps, &err), -1);
+    assert_int_equal(err.kind, ERR_NOT_FOUND);
+    store_close(&s);
+    must(store_open_if_there(&s, path, &steps, &err), &err);
+    store_close(&s);
+    assert_int_equal(stat(mark, &st), -1);
+}
+
+static void state_in_a_tree_is_refused(void **state)
+{
+    (void)state;
+    make("repo/.git");
+    make("repo/sub/leases");
+    make("repo/home/.local/state/crabbox-fc/leases");
+    make("self/leases");
+    make("self/.git");
+    assert_refused("repo/sub", "/repo, which is a working tree");
+    assert_refused("repo/home/.local/state/crabbox-fc", "/repo, which is a working tree");
+    assert_refused("self", "/self, which is a working tree");
+    /* By a link to a place outside, which is the tree's choice. */
+    assert_opens("state");
+    _cleanup_free_ char *link = in("repo/link");
+    assert_return_code(symlink("../state", link), errno);
+    assert_refused("repo/link", "/repo, which is a working tree");
+    /* An archive without .git, in which the user stands; once we made it, too. */
+    assert_opens("archive/state");
+    _cleanup_free_ char *archive = in("archive");
+    assert_return_code(chdir(archive), errno);
+    assert_refused("archive/state", "/archive, which is a working tree or the working directory");
+    assert_opens("state");
+    assert_return_code(chdir("/"), errno);
+    assert_opens("archive/state");
+}
+
+/* Earlier versions left no mark; where state is by default nobody unpacks anything. */
+static void state_of_an_earlier_version_is_taken_over(void **state)
+{
+    struct error err;
+    struct stat st;
+    const struct passwd *me = getpwuid(geteuid());
+    (void)state;
+    if (!me || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("home", me->pw_dir, "tmpfs", 0, "mode=0700") < 0)
+        skip();
+    _cleanup_free_ char *own = xasprintf("%s/" STORE_BELOW_HOME, me->pw_dir);
+    _cleanup_free_ char *leases = xasprintf("%s/leases", own);
+    _cleanup_free_ char *mark = xasprintf("%s/" PLACE_MARK, own);
+    _cleanup_free_ char *other = xasprintf("%s/work/leases", me->pw_dir);
+    _cleanup_free_ char *work = xasprintf("%s/work", me->pw_dir);
+    must(dir_make_all(leases, 0700, &err), &err);
+    must(dir_make_all(other, 0700, &err), &err);
+    must(opens(own, &err), &err);
+    assert_return_code(stat(mark, &st), errno);
+    /* Restored from a backup, with the mark that it had. */
+    must(file_write_new(AT_FDCWD, mark, "1 2\n", 4, 0600, &err), &err);
+    must(opens(own, &err), &err);
+    assert_return_code(chdir(own), errno);
+    must(opens(own, &err), &err); /* whoever looks at it there may go on */
+    assert_return_code(chdir("/"), errno);
+    assert_int_equal(opens(work, &err), -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    assert_return_code(umount2(me->pw_dir, MNT_DETACH), errno);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
+    const struct CMUnitTest tests[] = {
+        T(what_we_made_is_ours),       T(what_came_along_is_refused),
+        T(its_owner_can_mark_it),      T(looking_leaves_no_mark),
+        T(state_in_a_tree_is_refused), T(state_of_an_earlier_version_is_taken_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* What is made below a directory: never through a link, and in the name of whoever called sudo. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sys/beneath.h"
+#include "sys/caller.h"
+#include "sys/file.h"
+#include "testutil/scratch.h"
+
+#define USER 4321
+
+static void put(const char *path)
+{
+    struct error err = ERROR_INIT;
+    must(file_write_new(AT_FDCWD, path, "x", 1, 0644, &err), &err);
+}
+
+static int setup(void **state)
+{
+    (void)umask(022);
+    (void)scratch_open(state);
+    assert_return_code(chmod(scratch_dir, 0755), errno);
+    assert_return_code(chdir(scratch_dir), errno);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)unsetenv("SUDO_UID");
+    (void)unsetenv("SUDO_GID");
+    (void)unsetenv("DOAS_USER");
+    assert_return_code(chdir("/"), errno);
+    return scratch_close(state);
+}
+
+static void test_mkdirs(void **state)
+{
+    unsigned made;
+    struct stat st;
+    (void)state;
+    assert_int_equal(dir_make_all("away", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("repo/sub/real", 0755, NULL), 0);
+    put("repo/plain");
+    assert_return_code(symlink("../away", "repo/dirlink"), errno);
+    assert_return_code(symlink("../away/none", "repo/dangling"), errno);
+    assert_return_code(chdir("repo"), errno);
+    _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int a = beneath_mkdirs(dirfd, "sub/a/b", 0755, &made);
+    assert_true(a >= 0);
+    assert_int_equal(made, 2);
+    _cleanup_close_ int again = beneath_mkdirs(dirfd, "sub/a/b", 0755, &made);
+    assert_true(again >= 0);
+    assert_int_equal(made, 0);
+    beneath_rmdirs(dirfd, "sub/a/b", 2);
+    assert_int_equal(stat("sub/a", &st), -1);
+    assert_int_equal(stat("sub", &st), 0);
+    static const char *const bad[] = {"dirlink",   "dirlink/x", "dangling/x",      "..",
+                                      "../away/x", "plain/x",   "sub/../../away/x"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(beneath_mkdirs(dirfd, bad[i], 0755, NULL), -1);
+    assert_int_equal(stat("../away/x", &st), -1);
+    /* What was made before it failed goes away again, and nothing else does. */
+    char too_long[NAME_MAX + 32] = "sub/new/b/";
+    memset(too_long + strlen(too_long), 'x', NAME_MAX + 1);
+    const char *const half[] = {"sub/new/b/../c", "sub/new/../c", too_long};
+    for (size_t i = 0; i < ARRAY_LEN(half); i++) {
+        made = 1;
+        assert_int_equal(beneath_mkdirs(dirfd, half[i], 0755, &made), -1);
+        assert_int_equal(made, 0);
+        assert_int_equal(stat("sub/new", &st), -1);
+        assert_int_equal(stat("sub/real", &st), 0);
+    }
+    assert_return_code(mkdir("sub/empty", 0755), errno);
+    assert_int_equal(beneath_mkdirs(dirfd, "sub/empty/new/../c", 0755, NULL), -1);
+    assert_int_equal(stat("sub/empty/new", &st), -1);
+    assert_int_equal(stat("sub/empty", &st), 0);
+}
+
+/* ---- who called sudo ---- */
+
+static void be_root_by_sudo(void)
+{
+    assert_return_code(setenv("SUDO_UID", "4321", 1), errno);
+    assert_return_code(setenv("SUDO_GID", "4321", 1), errno);
+}
+
+static uid_t owner(const char *path)
+{
+    struct stat st;
+    assert_return_code(lstat(path, &st), errno);
+    assert_int_equal(st.st_uid, st.st_gid);
+    return st.st_uid;
+}
+
+static void make_four(const char *dir)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *sub = xasprintf("%s/new/dir", dir);
+    _cleanup_free_ char *out = xasprintf("%s/out", dir);
+    _cleanup_free_ char *file = xasprintf("%s/file", dir);
+    unsigned made;
+    _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd = beneath_mkdirs(dirfd, sub, 0755, &made);
+    assert_true(fd >= 0);
+    _cleanup_close_ int written = beneath_output("--x", out, NULL, &err);
+    must(written, &err);
+    put(file);
+}
+
+static void test_sudo_caller(void **state)
+{
+    struct caller c;
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(dir_make_all("theirs", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("ours", 0755, NULL), 0);
+    assert_return_code(chown("theirs", USER, USER), errno);
+    static const char *const not_ids[][2] = {
+        {"0", "0"}, {"x", "1"}, {"4321", ""}, {"-1", "-1"}, {"4294967295", "4321"}};
+    for (size_t i = 0; i < ARRAY_LEN(not_ids); i++) {
+        assert_return_code(setenv("SUDO_UID", not_ids[i][0], 1), errno);
+        assert_return_code(setenv("SUDO_GID", not_ids[i][1], 1), errno);
+        assert_false(caller_get(&c));
+    }
+    be_root_by_sudo();
+    make_four("theirs");
+    make_four("ours");
+    static const char *const made[] = {"new", "new/dir", "out", "file"};
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        _cleanup_free_ char *theirs = xasprintf("theirs/%s", made[i]);
+        _cleanup_free_ char *ours = xasprintf("ours/%s", made[i]);
+        assert_int_equal(owner(theirs), USER);
+        assert_int_equal(owner(ours), 0);
+    }
+    /* The way to the state directory is the user's, the directory itself is not. */
+    _cleanup_close_ int fd = dir_open_private("theirs/.local/state/crabbox-fc", NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(owner("theirs/.local"), USER);
+    assert_int_equal(owner("theirs/.local/state"), USER);
+    assert_int_equal(owner("theirs/.local/state/crabbox-fc"), 0);
+    /* And this thread is who it was. */
+    assert_return_code(mkdir("after", 0700), errno);
+    assert_int_equal(owner("after"), 0);
+}
+
+/* doas tells only the user's name. */
+static void test_doas_caller(void **state)
+{
+    struct caller c;
+    const struct passwd *nobody = getpwnam("nobody");
+    (void)state;
+    if (geteuid() != 0 || !nobody)
+        skip();
+    uid_t uid = nobody->pw_uid;
+    static const char *const not_callers[] = {"", "root", "no such user", "65534"};
+    for (size_t i = 0; i < ARRAY_LEN(not_callers); i++) {
+        assert_return_code(setenv("DOAS_USER", not_callers[i], 1), errno);
+        assert_false(caller_get(&c));
+    }
+    assert_return_code(setenv("DOAS_USER", "nobody", 1), errno);
+    assert_true(caller_get(&c));
+    assert_int_equal(c.uid, uid);
+    assert_int_equal(dir_make_all("theirs", 0755, NULL), 0);
+    assert_return_code(chown("theirs", uid, c.gid), errno);
+    struct stat st;
+    put("theirs/file");
+    assert_return_code(stat("theirs/file", &st), errno);
+    assert_int_equal(st.st_uid, uid);
+    /* sudo's word goes first, also that it was root's own. */
+    assert_return_code(setenv("SUDO_UID", "0", 1), errno);
+    assert_false(caller_get(&c));
+    be_root_by_sudo();
+    assert_true(caller_get(&c));
+    assert_int_equal(c.uid, USER);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_mkdirs),
+        TEST(test_sudo_caller),
+        TEST(test_doas_caller),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

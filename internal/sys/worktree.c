@@ -1,0 +1,160 @@
+#include "sys/worktree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "sys/caller.h"
+#include "sys/file.h"
+#include "sys/pathwalk.h"
+#include "sys/trusted.h"
+
+enum { HOMES = 2 };
+
+/* ---- what is no tree ---- */
+
+struct homes {
+    char of[HOMES][PATH_MAX]; /* real paths; "": none */
+};
+
+static void find_homes(struct homes *h)
+{
+    const struct trusted_who who = trusted_us();
+    const uid_t uids[HOMES] = {who.self, who.sudo};
+    for (size_t i = 0; i < HOMES; i++) {
+        _cleanup_free_ char *home = caller_home_of(uids[i]);
+        if (!home || !realpath(home, h->of[i]))
+            h->of[i][0] = '\0';
+    }
+}
+
+static bool is_users(const struct homes *h, const char *dir)
+{
+    bool holds = path_is_below("/usr/bin", dir);
+    for (size_t i = 0; i < HOMES; i++)
+        holds = holds || (*h->of[i] && path_is_below(h->of[i], dir));
+    return holds;
+}
+
+/* By the Filesystem Hierarchy Standard. */
+static bool is_shared(const char *dir)
+{
+    static const char *const dirs[] = {"/dev/shm", "/home", "/media", "/mnt",     "/opt",    "/run",
+                                       "/srv",     "/tmp",  "/var",   "/var/lib", "/var/tmp"};
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        if (str_eq(dir, dirs[i]))
+            return true;
+    return false;
+}
+
+/* ---- upwards ---- */
+
+int worktree_has_git(int dirfd, struct stat *git)
+{
+    struct stat st;
+    if (fstatat(dirfd, ".git", git ? git : &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+}
+
+int worktree_go_up(int *dirfd)
+{
+    struct stat here, above;
+    _cleanup_close_ int up = openat(*dirfd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (up < 0 || fstat(*dirfd, &here) < 0 || fstat(up, &above) < 0)
+        return -1;
+    if (here.st_dev == above.st_dev && here.st_ino == above.st_ino)
+        return 0;
+    CLOSE_FD(*dirfd);
+    *dirfd = TAKE_FD(up);
+    return 1;
+}
+
+/* A copy of `fd` takes the place of *kept. */
+static void keep(int fd, int *kept)
+{
+    CLOSE_FD(*kept);
+    *kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+int worktree_open_around(const char *cwd, char *out)
+{
+    struct homes homes;
+    _cleanup_close_ int top = -1;
+    _cleanup_close_ int at = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool git_seen = false, first = true;
+    find_homes(&homes);
+    for (int more = at < 0 ? 0 : 1; more > 0; more = worktree_go_up(&at), first = false) {
+        _cleanup_free_ char *name = fd_path(at);
+        if (name && is_users(&homes, name))
+            break;
+        bool git = worktree_has_git(at, NULL) != 0;
+        if (git || (!git_seen && (first || !name || !is_shared(name))))
+            keep(at, &top);
+        git_seen = git_seen || git;
+    }
+    _cleanup_free_ char *found = top < 0 ? NULL : fd_path(top);
+    if (out && (!found || str_copy(out, PATH_MAX, found) < 0))
+        *out = '\0';
+    return TAKE_FD(top);
+}
+
+void worktree_around(const char *cwd, char out[static PATH_MAX])
+{
+    _cleanup_close_ int fd = worktree_open_around(cwd, out);
+}
+
+/* ---- along a path ---- */
+
+bool worktree_leads_through(const char *path, const char *root)
+{
+    struct pathwalk w;
+    struct stat st;
+    bool link = false;
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        if (path_is_below(pathwalk_at(&w), root))
+            return true;
+        if (lstat(pathwalk_at(&w), &st) < 0)
+            return errno != ENOENT && errno != ENOTDIR;
+        link = S_ISLNK(st.st_mode);
+    }
+    return more < 0 || w.looped;
+}
+
+/* Whether a directory on the way is such a one; `here` is the real path of the working directory.
+ */
+static bool is_top(const char *dir, const char *here, bool any_git)
+{
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    return str_eq(dir, here) ||
+           ((any_git || path_is_below(here, dir)) && worktree_has_git(fd, NULL) != 0);
+}
+
+bool worktree_on_way(const char *path, const char *cwd, bool any_git, char out[static PATH_MAX])
+{
+    struct homes homes;
+    struct pathwalk w;
+    struct stat st;
+    char here[PATH_MAX];
+    bool link = false;
+    if (!realpath(cwd, here))
+        here[0] = '\0';
+    find_homes(&homes);
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        const char *at = pathwalk_at(&w);
+        if (!is_users(&homes, at) && is_top(at, here, any_git))
+            return str_copy(out, PATH_MAX, at) == 0;
+        if (lstat(at, &st) < 0)
+            return false;
+        link = S_ISLNK(st.st_mode);
+    }
+    return false;
+}

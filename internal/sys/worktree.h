@@ -1,0 +1,51 @@
+/* worktree.h: which directories came with somebody's code: the one rule for all who have to know.
+ *
+ * Whoever clones a repository or unpacks an archive works among files that anybody may have
+ * written. A program, a link, a configuration or a state directory there is not the user's word.
+ *
+ * - A directory with an entry .git is the top of a working tree, whatever that entry is and whoever
+ *   owns it. Of trees within each other the outermost counts: the inner ones may have come with it.
+ * - Without a .git anywhere above, an archive may have been unpacked in any directory from the
+ *   working directory upwards, so the highest of them counts. Directories that users of a host
+ *   share by convention (/tmp, /srv, ...) are not taken for an archive's, unless one is the working
+ *   directory itself.
+ * - A directory that holds the home of the user or of the sudo caller, or the system's programs, is
+ *   the user's own even with a .git in it, and so is all above. The home is the one that the system
+ *   knows; HOME is not asked, because in many a job of a CI it is the tree.
+ *
+ * An owner makes no tree harmless. sync and config ask on their own whether a .git of another user
+ * is good enough to say what is sent, or whose settings count.
+ */
+#ifndef CRABBOX_SYS_WORKTREE_H
+#define CRABBOX_SYS_WORKTREE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* 1 if the directory (may be O_PATH) has a .git, which `git` (may be NULL) describes; 0; -1 with
+ * errno if that can't be seen. */
+int worktree_has_git(int dirfd, struct stat *git);
+
+/* Replaces the descriptor with one of the directory above (O_PATH). 1, 0 at the top of the host
+ * where it stays as it is, -1 with errno. By the kernel's "..": the name of a directory above may
+ * lead elsewhere by now. */
+int worktree_go_up(int *dirfd);
+
+/* Opens the top of all that may have come with code around the directory `cwd` ("." or a path);
+ * `out` (may be NULL) gets its path. -1: there is no such directory, cwd is the user's own. */
+int worktree_open_around(const char *cwd, char *out);
+
+/* The same as a path, "" if there is none. */
+void worktree_around(const char *cwd, char out[static PATH_MAX]);
+
+/* Whether the path leads through `root` (a real path, "" for none) or into it, step by step through
+ * every link, or can't be followed. What is missing leads nowhere. */
+bool worktree_leads_through(const char *path, const char *root);
+
+/* The first directory on the way of `path`, step by step through every link, that is the top of a
+ * tree or is `cwd` ("" for none). With `any_git` every .git counts, else only those that are around
+ * cwd too. */
+bool worktree_on_way(const char *path, const char *cwd, bool any_git, char out[static PATH_MAX]);
+
+#endif

@@ -1,0 +1,216 @@
+/* What may have come with somebody's code: the rule that sync, config, paths and programs share. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sys/file.h"
+#include "sys/pathwalk.h"
+#include "sys/worktree.h"
+#include "testutil/scratch.h"
+
+/* Every % is the scratch directory. */
+static char *in(const char *text)
+{
+    struct strbuf sb = STRBUF_INIT;
+    for (; *text; text++)
+        if (*text == '%')
+            strbuf_adds(&sb, scratch_dir);
+        else
+            strbuf_addc(&sb, *text);
+    return strbuf_detach(&sb);
+}
+
+/* repo/ is a repository with another in it, made/ has a .git that is a file, archive/ has none. */
+static int setup(void **state)
+{
+    static const char *const dirs[] = {"%/repo/.git/objects",
+                                       "%/repo/sub/deep",
+                                       "%/repo/inner/.git",
+                                       "%/repo/inner/src",
+                                       "%/made",
+                                       "%/archive/src/deep",
+                                       "%/out",
+                                       "%/links"};
+    static const char *const links[][2] = {
+        {"../repo/sub", "%/links/in"},     {"../out", "%/repo/back"},
+        {"../repo/back", "%/links/chain"}, {"in/../../out", "%/links/past"},
+        {"loop", "%/links/loop"},          {"../repo", "%/links/top"}};
+    struct error err = ERROR_INIT;
+    (void)scratch_open(state);
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        _cleanup_free_ char *dir = in(dirs[i]);
+        must(dir_make_all(dir, 0755, &err), &err);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        _cleanup_free_ char *name = in(links[i][1]);
+        assert_return_code(symlink(links[i][0], name), errno);
+    }
+    _cleanup_free_ char *git = in("%/made/.git");
+    must(file_write_new(AT_FDCWD, git, "gitdir: x\n", 10, 0644, &err), &err);
+    return 0;
+}
+
+static void has_git_of_any_kind(void **state)
+{
+    static const struct {
+        const char *dir;
+        int want;
+    } cases[] = {{"repo", 1}, {"repo/sub", 0}, {"made", 1}, {"archive", 0}, {"out", 1}};
+    (void)state;
+    assert_return_code(symlinkat("nowhere", scratch_fd, "out/.git"), errno);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_close_ int fd = openat(scratch_fd, cases[i].dir, O_PATH | O_CLOEXEC);
+        if (worktree_has_git(fd, NULL) != cases[i].want)
+            fail_msg("%s", cases[i].dir);
+    }
+    assert_return_code(unlinkat(scratch_fd, "out/.git", 0), errno);
+}
+
+static void goes_up_to_the_top_of_the_host(void **state)
+{
+    (void)state;
+    _cleanup_close_ int fd = openat(scratch_fd, "repo/sub", O_PATH | O_CLOEXEC);
+    assert_int_equal(worktree_go_up(&fd), 1);
+    _cleanup_free_ char *name = fd_path(fd), *repo = in("%/repo");
+    assert_string_equal(name, repo);
+    int n = 0;
+    while (worktree_go_up(&fd) == 1)
+        assert_true(++n < PATH_MAX);
+    _cleanup_free_ char *top = fd_path(fd);
+    assert_string_equal(top, "/");
+}
+
+static void assert_around(const char *cwd, const char *want)
+{
+    char got[PATH_MAX];
+    _cleanup_free_ char *dir = in(cwd), *path = in(want);
+    worktree_around(dir, got);
+    if (!str_eq(got, path))
+        fail_msg("around %s: %s", dir, got);
+}
+
+/* The directory that an archive may reach up to: the highest below what users share. */
+static const char *archives_top(char out[static PATH_MAX])
+{
+    static const char *const shared[] = {"/var/tmp/", "/tmp/", "/run/", "/"};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(shared) && !n; i++)
+        if (str_has_prefix(scratch_dir, shared[i]))
+            n = strlen(shared[i]);
+    (void)str_format(out, PATH_MAX, "%.*s", (int)(n + strcspn(scratch_dir + n, "/")), scratch_dir);
+    return out;
+}
+
+static void the_outermost_git_or_the_highest_directory(void **state)
+{
+    char top[PATH_MAX];
+    (void)state;
+    assert_around("%/repo", "%/repo");
+    assert_around("%/repo/sub/deep", "%/repo");
+    assert_around("%/links/in/deep", "%/repo");
+    assert_around("%/repo/inner/src", "%/repo");
+    assert_around("%/repo/.git/objects", "%/repo");
+    assert_around("%/made", "%/made");
+    assert_around("%/archive/src/deep", archives_top(top));
+    assert_around("%/archive", archives_top(top));
+    assert_around("/tmp", "/tmp"); /* one stands in it */
+    assert_around("/nonexistent", "");
+}
+
+/* Where the home that the system knows is, or its programs. */
+static void the_users_own_is_no_tree(void **state)
+{
+    const struct passwd *me = getpwuid(geteuid());
+    char home[PATH_MAX];
+    (void)state;
+    assert_around("/", "");
+    assert_around("/usr", "");
+    assert_around("/usr/bin", "");
+    _cleanup_free_ char *tree = in("%/archive");
+    assert_return_code(setenv("HOME", tree, 1), errno);
+    char top[PATH_MAX];
+    assert_around("%/archive/src", archives_top(top));
+    assert_return_code(unsetenv("HOME"), errno);
+    if (!me || !realpath(me->pw_dir, home))
+        skip();
+    assert_around(home, "");
+}
+
+static void paths_lead_through_step_by_step(void **state)
+{
+    static const struct {
+        const char *path, *root;
+        bool want;
+    } cases[] = {
+        {"%/repo/sub", "%/repo", true},     {"%/repo", "%/repo", true},
+        {"%/out", "%/repo", false},         {"%/links/in", "%/repo", true},
+        {"%/links/chain", "%/repo", true},  {"%/links/past", "%/repo", true},
+        {"%/repo/back", "%/repo", true},    {"%/links/../repo/sub/../../out", "%/repo", true},
+        {"%/links/loop", "%/repo", true},   {"%/out/missing/x", "%/repo", false},
+        {"%/repo/missing", "%/repo", true}, {"%/out", "", false},
+        {"%/repository", "%/repo", false},  {"%/out", "/", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *path = in(cases[i].path), *root = in(cases[i].root);
+        if (worktree_leads_through(path, root) != cases[i].want)
+            fail_msg("%s through %s", path, root);
+    }
+}
+
+static void paths_pass_the_top_of_a_tree(void **state)
+{
+    static const struct {
+        const char *path, *cwd;
+        bool any_git;
+        const char *want; /* NULL: none */
+    } cases[] = {
+        {"%/repo/sub/state", "/", true, "%/repo"},
+        {"%/repo/sub/state", "/", false, NULL}, /* not the one around us */
+        {"%/repo/sub/state", "%/repo/sub", false, "%/repo"},
+        {"%/repo/inner/state", "%/repo/sub", false, "%/repo"},
+        {"%/links/in/state", "/", true, "%/repo"},
+        {"%/links/chain/state", "/", true, "%/repo"}, /* which ends outside of it */
+        {"%/made/state", "/", true, "%/made"},
+        {"%/archive/state", "/", true, NULL},
+        {"%/archive/state", "%/archive", true, "%/archive"},
+        {"%/archive/state", "%/archive", false, "%/archive"},
+        {"%/archive/src/deep", "%/archive/src/deep", true, "%/archive/src/deep"},
+        {"%/out/state", "%/archive", true, NULL},
+        {"%/out/state", "%/repo", true, NULL},
+        {"/usr/bin/state", "/usr", true, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char got[PATH_MAX] = "";
+        _cleanup_free_ char *path = in(cases[i].path), *cwd = in(cases[i].cwd);
+        _cleanup_free_ char *want = in(cases[i].want ? cases[i].want : "");
+        bool found = worktree_on_way(path, cwd, cases[i].any_git, got);
+        if (found != (cases[i].want != NULL) || (found && !str_eq(got, want)))
+            fail_msg("%s from %s: %s", path, cwd, found ? got : "none");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(has_git_of_any_kind),
+        cmocka_unit_test(goes_up_to_the_top_of_the_host),
+        cmocka_unit_test(the_outermost_git_or_the_highest_directory),
+        cmocka_unit_test(the_users_own_is_no_tree),
+        cmocka_unit_test(paths_lead_through_step_by_step),
+        cmocka_unit_test(paths_pass_the_top_of_a_tree),
+    };
+    return cmocka_run_group_tests(tests, setup, scratch_close);
+}
