@@ -84,6 +84,8 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;
+    s.files = spec->files;
+    s.n_files = spec->n_files;
     s.new_session = true;
     s.held = true;
     if (spawn(&s, child, err) < 0)

@@ -92,6 +92,29 @@ static void launches_paused_and_ends(void **state)
     assert_int_equal(vmm_end(&f->ref, f->dirfd, 5000, &f->d, NULL, &err), 0);
 }
 
+/* A lease's kernel and root are named by descriptors: what was checked is what QEMU opens, though
+ * other files have their names by now. */
+static void opens_what_it_inherits(void **state)
+{
+    struct vmmfix *f = *state;
+    char kernel[32], root[32];
+    int kernel_fd = openat(f->dirfd, "vmlinux", O_RDONLY | O_CLOEXEC);
+    int root_fd = openat(f->dirfd, "root,base=1.img", O_RDONLY | O_CLOEXEC);
+    (void)str_format(kernel, sizeof kernel, "/proc/self/fd/%d", kernel_fd);
+    (void)str_format(root, sizeof root, "/proc/self/fd/%d", root_fd);
+    f->spec.kernel = kernel;
+    f->spec.drives[0].path = root;
+    f->spec.files[0] = kernel_fd;
+    f->spec.files[1] = root_fd;
+    f->spec.n_files = 2;
+    assert_int_equal(file_write_new(f->dirfd, "vmlinux", "no", 2, 0600, NULL), 0);
+    assert_int_equal(file_unlink(f->dirfd, "root,base=1.img", NULL), 0);
+    launch_ok(f);
+    end_it(f);
+    (void)close(kernel_fd);
+    (void)close(root_fd);
+}
+
 static void boot_lets_it_run(void **state)
 {
     struct vmmfix *f = *state;
@@ -293,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(launches_paused_and_ends),
+        T(opens_what_it_inherits),
         T(boot_lets_it_run),
         T(stands_apart),
         T(has_no_variable_of_ours),
