@@ -1,7 +1,9 @@
 /* Guests that fill their disks: what they were promised is there, so nobody else notices. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "testutil/e2e.h"
 
@@ -113,12 +115,39 @@ static void test_overcommit_is_seen(void **state)
     end_small_state();
 }
 
+/* A process that outlives its lease (one that nobody has reaped, a backup) keeps no blocks. */
+static void test_stop_gives_the_blocks_back(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"disk.img", "console.log", "vmm.log"};
+    int fds[ARRAY_LEN(names)];
+    struct stat st;
+    e2e_warmup("one");
+    _cleanup_json_ cJSON *j = e2e_status("one");
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*\n"
+              "for f in console.log vmm.log; do head -c 1M /dev/zero >>$f; done");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        _cleanup_free_ char *path = xasprintf("%s/leases/%s/%s", bed.state,
+                                              json_opt_string(j, "leaseId", "?"), names[i]);
+        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(fstat(fds[i], &st), 0);
+        assert_true(st.st_blocks > 0);
+    }
+    e2e_stop("one");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_int_equal(fstat(fds[i], &st), 0);
+        assert_int_equal(st.st_blocks, 0);
+        (void)close(fds[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_full_guests_leave_the_others_their_room),
         E2E_TEST(test_as_many_at_once_as_there_is_room_for),
         E2E_TEST(test_overcommit_is_seen),
+        E2E_TEST(test_stop_gives_the_blocks_back),
     };
     return E2E_MAIN(tests);
 }

@@ -31,7 +31,7 @@ static const struct {
     {"sandbox", OURS, doctor_sandbox},    {"memory", OURS, doctor_memory},
     {"limits", OURS, doctor_limits},      {"state", OURS, doctor_state},
     {"disk", OURS, doctor_disk},          {"ssh", OURS, doctor_ssh},
-    {"orphans", OURS, doctor_orphans},
+    {"orphans", OURS, doctor_orphans},    {"keepers", OURS, doctor_keepers},
 };
 _Static_assert(ARRAY_LEN(table) <= DOCTOR_CHECKS_MAX, "raise DOCTOR_CHECKS_MAX");
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "vmm/vmm.h"
 
 #define BLOCK 512              /* of st_blocks */
 #define HOLE  ((off_t)1 << 16) /* a multiple of every filesystem's block */
@@ -40,6 +41,12 @@ int logcap_apply(int dirfd, const char *name, struct error *err)
     if (ftruncate(fd, 0) < 0)
         return error_set(err, ERR_IO, errno, "empty %s", name);
     return 1;
+}
+
+void logcap_apply_all(int dirfd)
+{
+    (void)logcap_apply(dirfd, VMM_CONSOLE_LOG, NULL);
+    (void)logcap_apply(dirfd, VMM_LOG, NULL);
 }
 
 off_t logcap_begin(int fd)

@@ -22,6 +22,9 @@
 /* Looks once. 1: something was dropped, 0: nothing to do or no such file. */
 int logcap_apply(int dirfd, const char *name, struct error *err);
 
+/* Looks at both logs in a lease's directory; best effort. */
+void logcap_apply_all(int dirfd);
+
 /* Where the text begins: behind what was dropped. */
 off_t logcap_begin(int fd);
 
