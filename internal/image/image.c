@@ -52,11 +52,13 @@ static int check_rootfs(struct image *img, struct error *err)
     int fd = open_file(img, IMAGE_ROOTFS, &size, err);
     if (fd < 0 || probe_rootfs(fd, img->rootfs, size, &info, err) < 0)
         return -1;
-    if (img->kind == IMAGE_OURS && info.needs_recovery)
+    if (img->kind == IMAGE_OURS && info.needs_recovery) {
+        _cleanup_free_ char *quoted = str_shell_quoted(img->rootfs);
         return error_set(err, ERR_CONFIG, 0,
                          "root filesystem %s was not unmounted cleanly and is shared read-only; "
-                         "run: e2fsck -f %s, or build the image again",
-                         img->rootfs, img->rootfs);
+                         "next: e2fsck -f %s, or build the image again",
+                         img->rootfs, quoted);
+    }
     return str_copy(img->rootfs_type, sizeof img->rootfs_type, info.type);
 }
 

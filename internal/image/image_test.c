@@ -235,7 +235,7 @@ static void test_unclean_root(void **state)
     assert_int_equal(pread(fd, &incompat, 1, 1024 + 0x60), 1);
     incompat |= 4;
     assert_int_equal(pwrite(fd, &incompat, 1, 1024 + 0x60), 1);
-    ours_fails(rootfs, "e2fsck");
+    ours_fails(rootfs, "next: e2fsck -f '/");
     struct config cfg = config_of("", kernel, rootfs);
     _cleanup_(image_close) struct image img = IMAGE_INIT;
     must(image_load(&cfg, &img, &err), &err);

@@ -39,7 +39,7 @@ struct doctor_ctx {
 typedef void doctor_fn(struct doctor_ctx *ctx, struct doctor_check *c);
 
 doctor_fn doctor_host, doctor_kvm, doctor_binary, doctor_jailer; /* doctor_vmm.c */
-doctor_fn doctor_qemu, doctor_sandbox;                           /* doctor_vmm.c */
+doctor_fn doctor_user, doctor_qemu, doctor_sandbox;              /* doctor_vmm.c */
 doctor_fn doctor_kernel, doctor_rootfs, doctor_image;            /* doctor_image.c */
 doctor_fn doctor_network, doctor_forwarding;                     /* doctor_net.c */
 doctor_fn doctor_state, doctor_ssh;                              /* doctor_state.c */

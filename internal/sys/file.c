@@ -172,10 +172,12 @@ int dir_open_private(const char *path, struct error *err)
     if (st.st_uid != geteuid())
         return error_set(err, ERR_IO, 0, "directory %s belongs to uid %u, not to you (%u)", path,
                          (unsigned)st.st_uid, (unsigned)geteuid());
-    if (st.st_mode & 077)
+    if (st.st_mode & 077) {
+        _cleanup_free_ char *quoted = str_shell_quoted(path);
         return error_set(err, ERR_IO, 0,
-                         "directory %s is open to other users (mode %04o); run: chmod 700 %s", path,
-                         (unsigned)(st.st_mode & 07777), path);
+                         "directory %s is open to other users (mode %04o); next: chmod 700 %s",
+                         path, (unsigned)(st.st_mode & 07777), quoted);
+    }
     return TAKE_FD(fd);
 }
 

@@ -183,13 +183,14 @@ static void private_directories_are_checked(void **state)
     struct fixture *f = *state;
     struct error e = ERROR_INIT;
     char path[96];
-    (void)str_format(path, sizeof path, "%s/a/b", f->path);
+    (void)str_format(path, sizeof path, "%s/a/it's; b", f->path);
     int fd = dir_open_private(path, &e);
     assert_true(fd >= 0);
     (void)close(fd);
     assert_int_equal(chmod(path, 0755), 0);
     assert_int_equal(dir_open_private(path, &e), -1);
-    assert_non_null(strstr(e.msg, "chmod 700"));
+    assert_non_null(strstr(e.msg, "next: chmod 700 '/tmp/"));
+    assert_non_null(strstr(e.msg, "/a/it'\\''s; b'"));
 }
 
 static void locks_exclude_and_die_with_their_holder(void **state)
