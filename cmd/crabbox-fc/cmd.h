@@ -144,7 +144,8 @@ int out_json(const cJSON *j, struct error *err);
 void out_json_stderr(const cJSON *j);
 /* "crabbox-fc: " and the message on stderr. */
 void out_error(const struct error *e);
-/* All of a file. */
+/* A file from where the descriptor stands to its end as it is now: who goes on writing keeps
+ * nobody. */
 int out_file(int fd, bool raw, struct error *err);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.

@@ -69,12 +69,17 @@ static int start_thread(void)
 {
     pthread_t thread;
     pthread_attr_t attr;
+    sigset_t all, old;
     if (pthread_attr_init(&attr) != 0)
         return -1;
     (void)pthread_attr_setstacksize(&attr, STACK_SIZE < PTHREAD_STACK_MIN ? PTHREAD_STACK_MIN
                                                                           : STACK_SIZE);
     (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    /* Those that others wait for, such as SIGWINCH, are left to them. */
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     int r = pthread_create(&thread, &attr, take_signals, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     (void)pthread_attr_destroy(&attr);
     return r == 0 ? 0 : -1;
 }

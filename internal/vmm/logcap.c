@@ -51,6 +51,9 @@ void logcap_apply_all(int dirfd)
 
 off_t logcap_begin(int fd)
 {
+    struct stat st;
     off_t begin = lseek(fd, 0, SEEK_DATA);
+    if (fstat(fd, &st) == 0 && st.st_size - LOGCAP_SPAN > begin)
+        begin = st.st_size - LOGCAP_SPAN;
     return begin < 0 ? 0 : begin;
 }

@@ -73,7 +73,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     _cleanup_close_ int log = open_log(spec->dirfd, VMM_LOG, err);
     if (log < 0)
         return -1;
-    _cleanup_close_ int sandbox = spec->sandbox ? vmm_sandbox(spec, err) : -1;
+    _cleanup_close_ int sandbox = spec->sandbox ? vmm_sandbox(spec, stdin_fd < 0, err) : -1;
     if (spec->sandbox && sandbox < 0)
         return -1;
     struct spawn_spec s = SPAWN_SPEC_INIT;

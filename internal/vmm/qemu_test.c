@@ -202,6 +202,24 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     end_it(f);
 }
 
+/* Nor does it make names there: as many files as it likes would take all inodes of the host. */
+static void confined_qemu_makes_no_socket(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    static const char text[] =
+        "{\"id\":\"more\",\"backend\":{\"type\":\"socket\",\"data\":{\"server\":true,"
+        "\"wait\":false,\"addr\":{\"type\":\"unix\",\"data\":{\"path\":\"more\"}}}}}";
+    _cleanup_json_ cJSON *args = json_parse(text, sizeof text - 1, "test", &err);
+    _cleanup_(qmp_close) struct qmp q = QMP_INIT;
+    launch_ok(f);
+    if (qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(qmp_execute(&q, "chardev-add", args, &f->d, NULL, &err), -1);
+    assert_non_null(strstr(err.msg, "Permission denied"));
+    end_it(f);
+}
+
 /* And as if it had it grow its disk: it has what was reserved for it and no more, nor a core. */
 static void no_file_of_qemu_grows_beyond_its_disk(void **state)
 {
@@ -321,6 +339,7 @@ int main(void)
         T(stands_apart),
         T(has_no_variable_of_ours),
         T(confined_qemu_reads_no_file_of_the_host),
+        T(confined_qemu_makes_no_socket),
         T(no_file_of_qemu_grows_beyond_its_disk),
         T(unwritten_record_runs_nothing),
         T(missing_kernel_is_named),
