@@ -122,6 +122,12 @@ void help_verb(const struct verb *verb);
 void help_all(void);
 void help_config_flags(void);
 
+/* ---- interrupt.c ---- */
+/* A descriptor that turns readable at Ctrl-C, SIGTERM and SIGHUP; whoever reads it lets the next
+ * one count anew. It stays open to the end. `impatient`: a second signal ends the process, code
+ * 130. */
+int interrupt_open(bool impatient, struct error *err);
+
 /* ---- output ---- */
 /* Everything goes to the terminal through these, which clean it (base/text.h): text that is not
  * ours can add no line and no control character, even if a verb forgets to clean it. Only the
@@ -138,7 +144,8 @@ int out_json(const cJSON *j, struct error *err);
 void out_json_stderr(const cJSON *j);
 /* "crabbox-fc: " and the message on stderr. */
 void out_error(const struct error *e);
-/* All of a file. */
+/* A file from where the descriptor stands to its end as it is now: who goes on writing keeps
+ * nobody. */
 int out_file(int fd, bool raw, struct error *err);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.
@@ -169,9 +176,8 @@ int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out
 int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
                      bool clean, struct error *err);
 /* Puts a process of its own between our standard error and the terminal, which ends when nobody
- * holds it any more; keep_fd stays open as long. *saved gets the old one, to be put back on error.
- */
-int stock_ssh_filter(int keep_fd, int *saved, struct error *err);
+ * holds it any more. *saved gets the old one, to be put back on error. */
+int stock_ssh_filter(int *saved, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 int cmd_run(struct invocation *in, struct error *err);

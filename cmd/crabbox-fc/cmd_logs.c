@@ -13,7 +13,9 @@ static int show(const struct options *o, int dirfd, const char *name, struct err
 {
     _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "open %s", name);
+        /* ENXIO: a socket, which is all that a VMM can put there. */
+        return errno == ENOENT || errno == ENXIO ? 0
+                                                 : error_set(err, ERR_IO, errno, "open %s", name);
     if (!o->console && out_line(err, "==> %s <==", name) < 0)
         return -1;
     off_t begin = logcap_begin(fd);

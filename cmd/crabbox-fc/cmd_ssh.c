@@ -1,7 +1,9 @@
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -25,6 +27,33 @@ int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out
                : 0;
 }
 
+/* The stock ssh closes every descriptor that it inherits, and with it a lock. So a process beside
+ * it holds the lock until ssh, which is this process by then, has ended. It is not its parent:
+ * signals, terminal and exit code are ssh's own. */
+static int hold_until_end(int use_fd, struct error *err)
+{
+    _cleanup_close_ int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    pid_t pid = self < 0 ? -1 : fork();
+    if (pid < 0)
+        return error_set(err, ERR_INTERNAL, errno, "start what holds the lease");
+    if (pid == 0) { /* ssh knows of no child: init is to reap it */
+        pid = fork();
+        if (pid != 0)
+            _exit(pid < 0);
+        (void)setsid(); /* Ctrl-C ends ssh, if anything */
+        struct pollfd end = {.fd = dup2(self, STDIN_FILENO), .events = POLLIN};
+        if (dup2(use_fd, STDOUT_FILENO) < 0 || close_range(STDERR_FILENO, ~0U, 0) < 0)
+            _exit(1);
+        while (end.fd >= 0 && poll(&end, 1, -1) < 0 && errno == EINTR)
+            ;
+        _exit(0);
+    }
+    int st = 0;
+    if (waitpid(pid, &st, 0) < 0 || st != 0)
+        return error_set(err, ERR_INTERNAL, 0, "start what holds the lease");
+    return 0;
+}
+
 /* Sessions, terminals and forwards are the stock ssh's trade. */
 int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
                      bool clean, struct error *err)
@@ -38,12 +67,9 @@ int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const cha
     } u = {.in = argv};
     if (program_locate("ssh", "SSH client", NULL, ssh, err) < 0)
         return err->kind == ERR_ENV ? error_append(err, INSTALL_SSH) : -1;
-    /* Stays open in ssh, so the lease is in use as long as the session. */
-    int use_fd = ops_use(&in->ops, s->id, err);
-    if (use_fd < 0 || ops_touch(&in->ops, s->id, NULL, err) < 0)
-        return -1;
-    (void)fcntl(use_fd, F_SETFD, 0);
-    if (clean && stock_ssh_filter(use_fd, &saved, err) < 0)
+    _cleanup_close_ int use_fd = ops_use(&in->ops, s->id, err);
+    if (use_fd < 0 || ops_touch(&in->ops, s->id, NULL, err) < 0 ||
+        hold_until_end(use_fd, err) < 0 || (clean && stock_ssh_filter(&saved, err) < 0))
         return -1;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

@@ -1,11 +1,9 @@
 /* main.c: find the verb, parse, load the configuration, call, print the error once. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,21 +23,6 @@ static void guarantee_stdio(void)
         (void)close(fd);
     for (int i = 0; i <= 2; i++)
         (void)fcntl(i, F_SETFD, 0);
-}
-
-/* Ctrl-C becomes a descriptor that every wait watches: the work in hand is undone in good order. */
-static int cancel_open(struct error *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return error_set(err, ERR_INTERNAL, errno, "block signals");
-    (void)signal(SIGPIPE, SIG_IGN);
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? error_set(err, ERR_INTERNAL, errno, "signalfd") : fd;
 }
 
 /* What would keep a new lease for good: the floor may say no to it. */
@@ -113,10 +96,10 @@ static int invoke(const struct verb *v, int argc, char **argv, struct error *err
     else if (p.opt.verbose)
         log_set_level(LOG_DEBUG);
     struct invocation in = {.verb = v, .opt = p.opt, .args = p.args, .n_args = p.n_args};
-    in.cancel_fd = cancel_open(err);
+    /* The keeper is asked to end by nobody but a host that goes down. */
+    in.cancel_fd = interrupt_open(v->run != cmd_keeper, err);
     if (in.cancel_fd >= 0)
         code = run_verb(&in, &p, err);
-    CLOSE_FD(in.cancel_fd);
 out:
     options_free(&p);
     return code;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -112,8 +113,15 @@ int out_file(int fd, bool raw, struct error *err)
     struct text_stream s = TEXT_STREAM_INIT;
     _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     char chunk[16384];
-    ssize_t n;
-    while ((n = read(fd, chunk, sizeof chunk)) > 0) {
+    struct stat st;
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    ssize_t n = 0;
+    if (at < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at the file to print");
+    for (off_t left = st.st_size - at; left > 0; left -= n) {
+        n = read(fd, chunk, left < (off_t)sizeof chunk ? (size_t)left : sizeof chunk);
+        if (n <= 0)
+            break;
         strbuf_reset(&lines);
         if (raw)
             strbuf_add(&lines, chunk, (size_t)n);

@@ -7,6 +7,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,9 +148,14 @@ static void *tick(void *ctx)
 /* Without a thread the line is there all the same, only its time stands still. */
 static void start_ticker(void)
 {
+    sigset_t all, old;
     line.quit_fd = eventfd(0, EFD_CLOEXEC);
+    /* Signals that others wait for, such as SIGWINCH, are left to them. */
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     if (line.quit_fd >= 0 && pthread_create(&line.ticker, NULL, tick, &line.quit_fd) != 0)
         CLOSE_FD(line.quit_fd);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static bool takes_long(const char *phase)

@@ -52,9 +52,9 @@ static void filter(int from, int to)
 }
 
 /* Nothing stays open here but what is needed: locks would be held, and a pipe of the user's. */
-static void filter_main(int from, int keep_fd)
+static void filter_main(int from)
 {
-    if (dup2(from, STDIN_FILENO) < 0 || dup2(keep_fd, STDOUT_FILENO) < 0 ||
+    if (dup2(from, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
         close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
         _exit(1);
     (void)setsid(); /* Ctrl-C ends ssh, which may have something to say */
@@ -62,7 +62,7 @@ static void filter_main(int from, int keep_fd)
     _exit(0);
 }
 
-int stock_ssh_filter(int keep_fd, int *saved, struct error *err)
+int stock_ssh_filter(int *saved, struct error *err)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -77,7 +77,7 @@ int stock_ssh_filter(int keep_fd, int *saved, struct error *err)
         return error_set(err, ERR_INTERNAL, errno, "fork");
     if (pid == 0) { /* ssh knows of no child: init is to reap it */
         if (fork() == 0)
-            filter_main(from, keep_fd);
+            filter_main(from);
         _exit(0);
     }
     (void)waitpid(pid, NULL, 0);

@@ -226,9 +226,11 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
         return error_set(err, ERR_TRUST, 0,
                          "%s belongs to another user (uid %u); it must be root's or yours",
                          SHOWN(real), (unsigned)st->st_uid);
-    if (st->st_mode & (S_IWGRP | S_IWOTH))
-        return error_set(err, ERR_TRUST, 0, "%s can be written by others; run: chmod go-w %s",
-                         SHOWN(real), SHOWN(real));
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+        _cleanup_free_ char *quoted = str_shell_quoted(real);
+        return error_set(err, ERR_TRUST, 0, "%s can be written by others; next: chmod go-w %s",
+                         SHOWN(real), quoted);
+    }
     if (!str_eq(real, path) && source_leads_into(real, repo_root) &&
         !path_is_below(path, repo_root))
         return error_set(err, ERR_TRUST, 0,

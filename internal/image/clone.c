@@ -158,17 +158,16 @@ static int fill_clone(struct copy *c, int64_t size, int64_t want, enum clone_how
     return 0;
 }
 
-int image_clone(const char *src, int dirfd, const char *name, int64_t size_mib, enum clone_how *how,
-                struct error *err)
+int image_clone(int in, const char *src, int dirfd, const char *name, int64_t size_mib,
+                enum clone_how *how, struct error *err)
 {
     struct stat st;
     int64_t want = 0;
     if (size_mib < 0 || __builtin_mul_overflow(size_mib, MIB, &want))
         return error_set(err, ERR_CONFIG, 0, "disk size of %" PRId64 " MiB is out of range",
                          size_mib);
-    _cleanup_close_ int in = open(src, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (in < 0 || fstat(in, &st) < 0)
-        return error_set(err, ERR_IO, errno, "open %s", src);
+    if (fstat(in, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at %s", src);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_IO, 0, "clone %s: not a regular file", src);
     _cleanup_close_ int out = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -12,12 +12,29 @@
 
 #define BUILD_HINT "build the default image with scripts/build-image.sh, or set image.dir"
 
+static const char *const file_words[IMAGE_FILES] = {"kernel", "initrd", "root filesystem"};
+
+/* Opens a file for good: the descriptor is the image's. */
+static int open_file(struct image *img, enum image_file f, int64_t *size, struct error *err)
+{
+    int fd = img->fds[f] = probe_open(image_path(img, f), file_words[f], size, err);
+    if (fd >= 0)
+        (void)str_format(img->open_at[f], sizeof img->open_at[f], "/proc/self/fd/%d", fd);
+    return fd;
+}
+
+void image_close(struct image *img)
+{
+    for (int f = 0; f < IMAGE_FILES; f++)
+        CLOSE_FD(img->fds[f]);
+}
+
 /* Kernel and root: what both kinds of image share. */
 static int check_kernel(struct image *img, struct error *err)
 {
     int64_t size = 0;
     struct kernel_info info;
-    _cleanup_close_ int fd = probe_open(img->kernel, "kernel", &size, err);
+    int fd = open_file(img, IMAGE_KERNEL, &size, err);
     if (fd < 0 || probe_kernel(fd, img->kernel, &info, err) < 0)
         return -1;
     if (info.format != KERNEL_OF_HOST)
@@ -32,38 +49,42 @@ static int check_rootfs(struct image *img, struct error *err)
 {
     int64_t size = 0;
     struct rootfs_info info;
-    _cleanup_close_ int fd = probe_open(img->rootfs, "root filesystem", &size, err);
+    int fd = open_file(img, IMAGE_ROOTFS, &size, err);
     if (fd < 0 || probe_rootfs(fd, img->rootfs, size, &info, err) < 0)
         return -1;
-    if (img->kind == IMAGE_OURS && info.needs_recovery)
+    if (img->kind == IMAGE_OURS && info.needs_recovery) {
+        _cleanup_free_ char *quoted = str_shell_quoted(img->rootfs);
         return error_set(err, ERR_CONFIG, 0,
                          "root filesystem %s was not unmounted cleanly and is shared read-only; "
-                         "run: e2fsck -f %s, or build the image again",
-                         img->rootfs, img->rootfs);
+                         "next: e2fsck -f %s, or build the image again",
+                         img->rootfs, quoted);
+    }
     return str_copy(img->rootfs_type, sizeof img->rootfs_type, info.type);
 }
 
-static int check_initrd(const struct image *img, struct error *err)
+static int check_initrd(struct image *img, struct error *err)
 {
     int64_t size = 0;
-    _cleanup_close_ int fd = probe_open(img->initrd, "initrd", &size, err);
-    return fd < 0 ? -1 : 0;
+    return open_file(img, IMAGE_INITRD, &size, err) < 0 ? -1 : 0;
 }
 
 /* The directory itself: its absence is the commonest first error, so it gets the best hint. */
 static int open_dir(const char *dir, struct error *err)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct error e = ERROR_INIT;
+    int fd = probe_open_path(dir, "image directory", O_RDONLY | O_DIRECTORY, &e);
     if (fd >= 0)
         return fd;
-    if (errno == ENOENT)
+    if (e.sys == ENOENT)
         return error_set(err, ERR_CONFIG, 0, "image directory %s does not exist; " BUILD_HINT, dir);
-    if (errno == ENOTDIR)
+    if (e.sys == ENOTDIR)
         return error_set(err, ERR_CONFIG, 0, "image.dir %s is not a directory; " BUILD_HINT, dir);
-    return error_set(err, ERR_CONFIG, errno, "open image directory %s", dir);
+    if (err)
+        *err = e;
+    return -1;
 }
 
-static int read_manifest(const char *dir, struct manifest *m, struct error *err)
+int image_manifest_read(const char *dir, struct manifest *m, struct error *err)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -75,7 +96,7 @@ static int read_manifest(const char *dir, struct manifest *m, struct error *err)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image directory %s", dir);
     if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0)
         return -1;
-    if (fstatat(fd, MANIFEST_NAME, &st, 0) < 0 && errno == ENOENT)
+    if (fstatat(fd, MANIFEST_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return error_set(err, ERR_CONFIG, 0,
                          "%s does not exist: %s is no finished image; " BUILD_HINT, path, dir);
     if (file_read_at(fd, MANIFEST_NAME, MANIFEST_MAX, &text, err) < 0) {
@@ -92,8 +113,6 @@ static int join(char dst[static PATH_MAX], const char *dir, const char *name, st
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image file %s", name);
     return 0;
 }
-
-static const char *const file_words[IMAGE_FILES] = {"kernel", "initrd", "root filesystem"};
 
 /* Both the manifest and the configuration may pin a file: then they must agree. */
 static int set_pin(struct image *img, enum image_file f, const char *manifest, const char *config,
@@ -135,7 +154,7 @@ int image_check_pins(struct image *img, int cache_fd, const struct deadline *d, 
 {
     for (int f = 0; f < IMAGE_FILES; f++)
         if (*image_path(img, f) &&
-            pinned_check(&img->pins[f], image_path(img, f), cache_fd, d, err) < 0)
+            pinned_check(&img->pins[f], img->fds[f], image_path(img, f), cache_fd, d, err) < 0)
             return -1;
     return 0;
 }
@@ -143,7 +162,8 @@ int image_check_pins(struct image *img, int cache_fd, const struct deadline *d, 
 int image_unchanged(const struct image *img, struct error *err)
 {
     for (int f = 0; f < IMAGE_FILES; f++)
-        if (*image_path(img, f) && pinned_unchanged(&img->pins[f], image_path(img, f), err) < 0)
+        if (*image_path(img, f) &&
+            pinned_unchanged(&img->pins[f], img->fds[f], image_path(img, f), err) < 0)
             return -1;
     return 0;
 }
@@ -153,7 +173,7 @@ static int load_ours(const struct config *cfg, struct image *img, struct error *
     struct manifest m;
     const char *dir = cfg->image.dir;
     img->kind = IMAGE_OURS;
-    if (read_manifest(dir, &m, err) < 0)
+    if (image_manifest_read(dir, &m, err) < 0)
         return -1;
     if (str_copy(img->dir, sizeof img->dir, dir) < 0 ||
         join(img->kernel, dir, m.kernel.name, err) < 0 ||
@@ -195,10 +215,12 @@ static int load_stock(const struct config *cfg, struct image *img, struct error 
 
 int image_load(const struct config *cfg, struct image *out, struct error *err)
 {
-    struct image img = {0};
+    struct image img = IMAGE_INIT;
     bool ours = cfg->image.dir && *cfg->image.dir;
     int r = ours ? load_ours(cfg, &img, err) : load_stock(cfg, &img, err);
     if (r == 0)
         *out = img;
+    else
+        image_close(&img);
     return r;
 }

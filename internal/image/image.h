@@ -32,33 +32,48 @@ struct image {
     char rootfs[PATH_MAX];
     char rootfs_type[16];    /* "ext4", "squashfs", "erofs", "xfs", "btrfs" from the magic */
     char kernel_release[64]; /* "" when unknown */
-    /* What image.json and the configuration pin, by enum image_file. */
+    /* By enum image_file: what image.json and the configuration pin, and the file as it was opened
+     * for its checks: owned, -1 where there is none. */
     struct pinned pins[IMAGE_FILES];
+    int fds[IMAGE_FILES];
+    /* Leads to that very file, here and in a child that has the descriptor; "" for none. */
+    char open_at[IMAGE_FILES][32];
 };
+
+#define IMAGE_INIT                                                                                 \
+    {                                                                                              \
+        .fds = { -1, -1, -1 }                                                                      \
+    }
 
 /* Finds and checks the files: present, regular, not empty, kernel an ELF vmlinux (or arm64 Image),
  * root a filesystem we know, manifest strict. ERR_CONFIG names the file, the reason and what to do
- * (build the image with scripts/build-image.sh, set firecracker.kernel …). Reads headers only. */
+ * (build the image with scripts/build-image.sh, set firecracker.kernel …). Reads headers only.
+ *
+ * Each file is opened here, once, by the rules of sys/beneath.h; all that comes later (hashing,
+ * cloning, the VMM) goes by that descriptor, so nobody can put another file in its place between.
+ */
 int image_load(const struct config *cfg, struct image *out, struct error *err);
+void image_close(struct image *img);
 
 /* The path of a file; "" where the image has none. */
 const char *image_path(const struct image *img, enum image_file f);
 
 /* Compares every pinned file with its pin (pinned.h: whole files are read, or remembered in the
- * directory `cache_fd`) and notes which inodes were seen. */
+ * directory `cache_fd`) and notes the files' sizes and times of change. */
 int image_check_pins(struct image *img, int cache_fd, const struct deadline *d, struct error *err);
 
-/* After the VMM has opened the files: they are those that image_check_pins saw. */
+/* After the VMM has opened the files: they have not changed since image_check_pins. */
 int image_unchanged(const struct image *img, struct error *err);
 
 /* How a file was duplicated; shown to the user. */
 enum clone_how { CLONE_REFLINK, CLONE_SPARSE, CLONE_COPY };
 const char *clone_how_name(enum clone_how how);
 
-/* Writable copy of `src` as `name` below dirfd (0600), at least size_mib large (grown sparse, never
- * truncated smaller). FICLONE first, else only the data extents. No fsync. */
-int image_clone(const char *src, int dirfd, const char *name, int64_t size_mib, enum clone_how *how,
-                struct error *err);
+/* Writable copy of the open file `in` as `name` below dirfd (0600), at least size_mib large (grown
+ * sparse, never truncated smaller). FICLONE first, else only the data extents. No fsync. `src` is
+ * the path of `in`, for messages. */
+int image_clone(int in, const char *src, int dirfd, const char *name, int64_t size_mib,
+                enum clone_how *how, struct error *err);
 /* What image_clone would use between the two directories, by the kind of their filesystems: creates
  * nothing. ERR_IO where the kind is not known. */
 int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *how,

@@ -100,7 +100,7 @@ static void test_ours(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     struct config cfg = config_of(scratch_dir, "", "");
-    struct image img;
+    _cleanup_(image_close) struct image img = IMAGE_INIT;
     must(image_load(&cfg, &img, &err), &err);
     assert_int_equal(img.kind, IMAGE_OURS);
     assert_string_equal(img.dir, scratch_dir);
@@ -119,7 +119,7 @@ static void test_stock(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     struct config cfg = config_of("", kernel, rootfs);
-    struct image img;
+    _cleanup_(image_close) struct image img = IMAGE_INIT;
     must(image_load(&cfg, &img, &err), &err);
     assert_int_equal(img.kind, IMAGE_STOCK);
     assert_string_equal(img.initrd, "");
@@ -135,7 +135,7 @@ static void test_pins_of_the_configuration(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     struct config cfg = config_of("", kernel, rootfs);
-    struct image img;
+    _cleanup_(image_close) struct image img = IMAGE_INIT;
     cfg.pin.kernel = OTHER;
     must(image_load(&cfg, &img, &err), &err);
     assert_string_equal(img.pins[IMAGE_KERNEL].sha256, OTHER);
@@ -144,6 +144,7 @@ static void test_pins_of_the_configuration(void **state)
     assert_non_null(strstr(err.msg, "the pin says " OTHER));
 
     error_clear(&err);
+    image_close(&img);
     cfg = config_of("", kernel, rootfs);
     cfg.pin.initrd = OTHER;
     assert_int_equal(image_load(&cfg, &img, &err), -1);
@@ -234,10 +235,53 @@ static void test_unclean_root(void **state)
     assert_int_equal(pread(fd, &incompat, 1, 1024 + 0x60), 1);
     incompat |= 4;
     assert_int_equal(pwrite(fd, &incompat, 1, 1024 + 0x60), 1);
-    ours_fails(rootfs, "e2fsck");
+    ours_fails(rootfs, "next: e2fsck -f '/");
     struct config cfg = config_of("", kernel, rootfs);
-    struct image img;
+    _cleanup_(image_close) struct image img = IMAGE_INIT;
     must(image_load(&cfg, &img, &err), &err);
+}
+
+/* Between the check and the use anybody who owns the directory may put another file there. */
+static void test_a_file_put_in_its_place_is_not_used(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct config cfg = config_of("", kernel, rootfs);
+    _cleanup_(image_close) struct image img = IMAGE_INIT;
+    enum clone_how how;
+    must(image_load(&cfg, &img, &err), &err);
+    must(image_check_pins(&img, -1, NULL, &err), &err);
+    put("rootfs.ext4", "root:x:0:0", 10);
+    must(image_clone(img.fds[IMAGE_ROOTFS], rootfs, scratch_fd, "clone", 0, &how, &err), &err);
+    uint8_t magic[2] = {0};
+    _cleanup_close_ int clone = openat(scratch_fd, "clone", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(clone, magic, 2, 1024 + 0x38), 2);
+    assert_true(magic[0] == 0x53 && magic[1] == 0xef);
+    _cleanup_close_ int again = open(img.open_at[IMAGE_ROOTFS], O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(again, magic, 2, 1024 + 0x38), 2);
+    assert_true(magic[0] == 0x53 && magic[1] == 0xef);
+}
+
+/* A link of a working tree could lead to any file that root may read. */
+static void test_no_link_of_a_tree_is_followed(void **state)
+{
+    (void)state;
+    static const char *const links[] = {"rootfs.ext4", "vmlinux"};
+    struct config ours = config_of(scratch_dir, "", "");
+    struct config stock = config_of("", kernel, rootfs);
+    assert_int_equal(mkdirat(scratch_fd, ".git", 0700), 0);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        assert_int_equal(renameat(scratch_fd, links[i], scratch_fd, "moved"), 0);
+        assert_int_equal(symlinkat("moved", scratch_fd, links[i]), 0);
+        for (int k = 0; k < 2; k++) {
+            struct error err = ERROR_INIT;
+            _cleanup_(image_close) struct image img = IMAGE_INIT;
+            assert_int_equal(image_load(k ? &stock : &ours, &img, &err), -1);
+            assert_int_equal(err.kind, ERR_USAGE);
+            assert_non_null(strstr(err.msg, "is a symbolic link in the working tree"));
+        }
+        assert_int_equal(renameat(scratch_fd, "moved", scratch_fd, links[i]), 0);
+    }
 }
 
 /* The manifest alone: one change each to the good one. */
@@ -299,6 +343,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_directory_broken, fresh, scratch_close),
         cmocka_unit_test_setup_teardown(test_files_broken, fresh, scratch_close),
         cmocka_unit_test_setup_teardown(test_unclean_root, fresh, scratch_close),
+        cmocka_unit_test_setup_teardown(test_a_file_put_in_its_place_is_not_used, fresh,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_no_link_of_a_tree_is_followed, fresh, scratch_close),
         cmocka_unit_test(test_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
  *
  * Strict: unknown, missing or repeated members, another schema, and names that could lead out of
  * the directory are errors (ERR_CONFIG) that name the file and the member. Fixed-size fields,
- * nothing to free. Parsing touches no file; image_load() opens what is named.
+ * nothing to free. Parsing touches no file; image_load() (image.h) opens what is named.
  */
 #ifndef CRABBOX_IMAGE_MANIFEST_H
 #define CRABBOX_IMAGE_MANIFEST_H
@@ -36,5 +36,8 @@ struct manifest {
 /* `path` names the source in messages. */
 int image_manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,
                          struct error *err);
+
+/* Reads and parses the one in an image directory (image.c). */
+int image_manifest_read(const char *dir, struct manifest *out, struct error *err);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/beneath.h"
 #include "sys/trusted.h"
 
 #define PHDRS_MAX      64u
@@ -87,18 +88,38 @@ static const char *type_name(mode_t mode)
     }
 }
 
+int probe_open_path(const char *path, const char *what, int flags, struct error *err)
+{
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    struct error e = ERROR_INIT;
+    int fd = -1;
+    if (beneath_find(what, path, NULL, &b, &e) == 0 &&
+        (fd = beneath_open(b.dirfd, b.rest, flags, 0)) < 0)
+        (void)beneath_failed(&b, errno, &e);
+    if (fd >= 0)
+        return fd;
+    if (e.kind != ERR_USAGE)
+        return error_set(err, ERR_CONFIG, e.sys, "open %s %s", what, path);
+    if (err)
+        *err = e;
+    return -1;
+}
+
 int probe_open(const char *path, const char *what, int64_t *size, struct error *err)
 {
     struct stat st;
+    struct error e = ERROR_INIT;
     /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && errno == ENXIO) /* a socket, or a device without a driver */
+    _cleanup_close_ int fd = probe_open_path(path, what, O_RDONLY | O_NONBLOCK | O_NOCTTY, &e);
+    if (fd < 0 && e.sys == ENXIO) /* a socket, or a device without a driver */
         return error_set(err, ERR_CONFIG, 0, "%s %s is a socket or a dead device, not a file", what,
                          path);
     if (fd < 0) {
-        bool absent = errno == ENOENT;
-        (void)error_set(err, ERR_CONFIG, errno, "open %s %s", what, path);
-        return absent ? error_append(err, "; next: scripts/build-image.sh makes an image") : -1;
+        if (e.sys == ENOENT)
+            (void)error_append(&e, "; next: scripts/build-image.sh makes an image");
+        if (err)
+            *err = e;
+        return -1;
     }
     if (fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "stat %s %s", what, path);

@@ -37,6 +37,10 @@ struct rootfs_info {
     bool needs_recovery; /* ext4 with a journal to replay: can't be mounted read-only */
 };
 
+/* Opens a path by the rules of sys/beneath.h: no link in a working tree is followed. ERR_CONFIG
+ * with the errno, ERR_USAGE for such a link. */
+int probe_open_path(const char *path, const char *what, int flags, struct error *err);
+
 /* Opens for reading a file that has to be regular and not empty: a FIFO does not hang, a directory,
  * a device, a loop of symlinks and an empty file each get their own message; so does one that
  * another user could replace (ERR_TRUST). `what` is "kernel", "root filesystem" and the like;

@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -118,7 +120,10 @@ static int check_pins(struct step_ctx *c, struct error *err)
     if (!*cfg->pin.vmm)
         return 0;
     (void)str_copy(c->vmm_pin.sha256, sizeof c->vmm_pin.sha256, cfg->pin.vmm);
-    return pinned_check(&c->vmm_pin, c->vmm_path, cache_fd, &c->deadline, err);
+    _cleanup_close_ int fd = open(c->vmm_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open " VMM_PROGRAM " %s", c->vmm_path);
+    return pinned_check(&c->vmm_pin, fd, c->vmm_path, cache_fd, &c->deadline, err);
 }
 
 static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct error *err)
@@ -128,7 +133,7 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
         net_check_rights(err) < 0 || find_vmm(c, err) < 0 || step_net_check(c, err) < 0 ||
         image_load(cfg, &c->image, err) < 0 || check_pins(c, err) < 0 || describe(c, req, err) < 0)
         return -1;
-    const char *stock = c->image.kind == IMAGE_STOCK ? c->image.rootfs : NULL;
+    const char *stock = c->image.kind == IMAGE_STOCK ? c->image.open_at[IMAGE_ROOTFS] : NULL;
     const struct admission need = {.memory_mib = c->lease.memory_mib,
                                    .disk_mib = diskroom_disk_mib(c->lease.disk_mib, stock),
                                    .cpus = c->lease.cpus,

@@ -1,7 +1,11 @@
 /* Guests that fill their disks: what they were promised is there, so nobody else notices. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "testutil/e2e.h"
 
@@ -113,12 +117,60 @@ static void test_overcommit_is_seen(void **state)
     end_small_state();
 }
 
+/* A process that outlives its lease (one that nobody has reaped, a backup) keeps no blocks. */
+static void test_stop_gives_the_blocks_back(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"disk.img", "console.log", "vmm.log"};
+    int fds[ARRAY_LEN(names)];
+    struct stat st;
+    e2e_warmup("one");
+    _cleanup_json_ cJSON *j = e2e_status("one");
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*\n"
+              "for f in console.log vmm.log; do head -c 1M /dev/zero >>$f; done");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        _cleanup_free_ char *path = xasprintf("%s/leases/%s/%s", bed.state,
+                                              json_opt_string(j, "leaseId", "?"), names[i]);
+        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(fstat(fds[i], &st), 0);
+        assert_true(st.st_blocks > 0);
+    }
+    e2e_stop("one");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_int_equal(fstat(fds[i], &st), 0);
+        assert_int_equal(st.st_blocks, 0);
+        (void)close(fds[i]);
+    }
+}
+
+/* What a VMM that was taken over may do in its lease's directory: a log that seems as large as the
+ * disk, and a socket with the name of a log that is not there. */
+static void test_logs_of_a_vmm_that_was_taken_over(void **state)
+{
+    (void)state;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    e2e_warmup("one");
+    _cleanup_json_ cJSON *j = e2e_status("one");
+    _cleanup_free_ char *path = xasprintf("%s/leases/%s", bed.state,
+                                          json_opt_string(j, "leaseId", "?"));
+    _cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)str_format(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/error.txt", dir);
+    assert_int_equal(bind(sock, (const struct sockaddr *)&a, sizeof a), 0);
+    e2e_shell("\"$0\" logs one >/dev/null\n"
+              "truncate -s 2G \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log\n"
+              "test $(\"$0\" logs one --console --raw | wc -c) -lt 40000000");
+    e2e_stop("one");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_full_guests_leave_the_others_their_room),
         E2E_TEST(test_as_many_at_once_as_there_is_room_for),
         E2E_TEST(test_overcommit_is_seen),
+        E2E_TEST(test_stop_gives_the_blocks_back),
+        E2E_TEST(test_logs_of_a_vmm_that_was_taken_over),
     };
     return E2E_MAIN(tests);
 }

@@ -23,15 +23,25 @@ static const struct {
     const char *provider;
     doctor_fn *fn;
 } table[] = {
-    {"host", CRABBOX, doctor_host},       {"kvm", CRABBOX, doctor_kvm},
-    {"binary", CRABBOX, doctor_binary},   {"jailer", CRABBOX, doctor_jailer},
-    {"kernel", CRABBOX, doctor_kernel},   {"rootfs", CRABBOX, doctor_rootfs},
-    {"network", CRABBOX, doctor_network}, {"forwarding", OURS, doctor_forwarding},
-    {"image", OURS, doctor_image},        {"qemu", OURS, doctor_qemu},
-    {"sandbox", OURS, doctor_sandbox},    {"memory", OURS, doctor_memory},
-    {"limits", OURS, doctor_limits},      {"state", OURS, doctor_state},
-    {"disk", OURS, doctor_disk},          {"ssh", OURS, doctor_ssh},
+    {"host", CRABBOX, doctor_host},
+    {"kvm", CRABBOX, doctor_kvm},
+    {"binary", CRABBOX, doctor_binary},
+    {"jailer", CRABBOX, doctor_jailer},
+    {"kernel", CRABBOX, doctor_kernel},
+    {"rootfs", CRABBOX, doctor_rootfs},
+    {"network", CRABBOX, doctor_network},
+    {"user", OURS, doctor_user},
+    {"forwarding", OURS, doctor_forwarding},
+    {"image", OURS, doctor_image},
+    {"qemu", OURS, doctor_qemu},
+    {"sandbox", OURS, doctor_sandbox},
+    {"memory", OURS, doctor_memory},
+    {"limits", OURS, doctor_limits},
+    {"state", OURS, doctor_state},
+    {"disk", OURS, doctor_disk},
+    {"ssh", OURS, doctor_ssh},
     {"orphans", OURS, doctor_orphans},
+    {"keepers", OURS, doctor_keepers},
 };
 _Static_assert(ARRAY_LEN(table) <= DOCTOR_CHECKS_MAX, "raise DOCTOR_CHECKS_MAX");
 

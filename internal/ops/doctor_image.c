@@ -1,6 +1,5 @@
 /* doctor's checks of what a guest boots from: kernel, root filesystem, and both as an image. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,8 +9,6 @@
 #include "image/probe.h"
 #include "ops/doctor_check.h"
 #include "ops/ops.h"
-#include "sys/file.h"
-#include "sys/trusted.h"
 
 #define BUILD_IMAGE "scripts/build-image.sh"
 
@@ -25,8 +22,6 @@ static int locate(struct doctor_ctx *ctx, struct error *err)
 {
     const struct config *cfg = ctx->cfg;
     struct manifest m;
-    char path[PATH_MAX];
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     if (!is_ours(ctx)) {
         if (str_copy(ctx->kernel, sizeof ctx->kernel, cfg->firecracker.kernel) < 0 ||
             str_copy(ctx->rootfs, sizeof ctx->rootfs, cfg->firecracker.rootfs) < 0)
@@ -34,11 +29,7 @@ static int locate(struct doctor_ctx *ctx, struct error *err)
                              "firecracker.kernel or firecracker.rootfs");
         return 0;
     }
-    if (str_format(path, sizeof path, "%s/" MANIFEST_NAME, cfg->image.dir) < 0)
-        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image.dir");
-    if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0 ||
-        file_read_at(AT_FDCWD, path, MANIFEST_MAX, &text, err) < 0 ||
-        image_manifest_parse(text.buf, text.len, path, &m, err) < 0)
+    if (image_manifest_read(cfg->image.dir, &m, err) < 0)
         return -1;
     if (str_format(ctx->kernel, sizeof ctx->kernel, "%s/%s", cfg->image.dir, m.kernel.name) < 0 ||
         str_format(ctx->rootfs, sizeof ctx->rootfs, "%s/%s", cfg->image.dir, m.rootfs.name) < 0)
@@ -261,7 +252,7 @@ static bool judge_pins(const struct doctor_ctx *ctx, const struct image *img,
 
 void doctor_image(struct doctor_ctx *ctx, struct doctor_check *c)
 {
-    struct image img;
+    _cleanup_(image_close) struct image img = IMAGE_INIT;
     struct error err = ERROR_INIT;
     const char *dir = ctx->cfg->image.dir;
     check_detail(c, "field", "image.dir");

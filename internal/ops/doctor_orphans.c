@@ -9,6 +9,7 @@
 #include "lease/store.h"
 #include "net/net.h"
 #include "ops/doctor_check.h"
+#include "ops/keeper.h"
 #include "ops/ops.h"
 #include "sys/file.h"
 
@@ -171,4 +172,40 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_warn(c, "not owned by a live lease of this state directory: %s", o.what.buf);
     check_mend(c, "%s (links and tables may belong to another state directory)", o.mend.buf);
+}
+
+/* A lease whose keeper was killed works on. */
+void doctor_keepers(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_(free_orphans) struct orphans o = {.what = STRBUF_INIT, .mend = STRBUF_INIT};
+    if (!*ctx->state_dir) {
+        check_skip(c, "no state directory with leases");
+        return;
+    }
+    if (read_leases(ctx, &o, &err) < 0) {
+        check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
+        check_mend(c, "first mend what the check state names");
+        return;
+    }
+    for (size_t i = 0; i < o.n_entries; i++) {
+        const struct lease *l = &o.entries[i].lease;
+        if (ops_view(&o.entries[i]) != VIEW_READY || !keeper_is_gone(l))
+            continue;
+        o.leases++;
+        name_it(&o, "lease", l->slug);
+        if (o.leases <= LISTED)
+            strbuf_addf(&o.mend, " %s", l->slug);
+    }
+    check_detail(c, "leases", "%u", o.leases);
+    if (o.leases == 0) {
+        check_ok(c, "every ready lease has its keeper");
+        return;
+    }
+    check_warn(c,
+               "without keeper, so nothing ends it in time, and its logs are cut down only when a "
+               "command uses it: %s",
+               o.what.buf);
+    check_mend(c, "crabbox-fc stop%s (once you are done there; no command starts a keeper again)",
+               o.mend.buf);
 }

@@ -25,6 +25,7 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct stat st;
     struct error err = ERROR_INIT;
+    _cleanup_free_ char *quoted = str_shell_quoted(ctx->state_dir);
     check_detail(c, "path", "%s", ctx->state_dir);
     if (!*ctx->state_dir) {
         check_fail(c, CLASS_CONFIG, "%s", ctx->state_err.msg);
@@ -55,12 +56,11 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
     } else if (st.st_uid != geteuid()) {
         check_fail(c, CLASS_CONFIG, "%s belongs to uid %u, not to you", ctx->state_dir,
                    (unsigned)st.st_uid);
-        check_mend(c, "chown -R %u %s, or set CRABBOX_FC_STATE_DIR", (unsigned)geteuid(),
-                   ctx->state_dir);
+        check_mend(c, "chown -R %u %s, or set CRABBOX_FC_STATE_DIR", (unsigned)geteuid(), quoted);
     } else if (st.st_mode & 077) {
         check_fail(c, CLASS_CONFIG, "%s is open to others (mode %04o): it holds private keys",
                    ctx->state_dir, (unsigned)(st.st_mode & 07777));
-        check_mend(c, "chmod 700 %s", ctx->state_dir);
+        check_mend(c, "chmod 700 %s", quoted);
     } else if (trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0 ||
                place_check(ctx->state_dir, &err) < 0 || claim(ctx->state_dir, &err) < 0) {
         check_error(c, DOCTOR_FAILED, &err, "");

@@ -287,6 +287,12 @@ static void state_directory_has_to_be_private(void **state)
     assert_int_equal(mkdir(doctorkit_path("state"), 0700), 0);
     assert_int_equal(chmod(doctorkit_path("state"), 0755), 0);
     doctorkit_expect(SOUND IMG, "state", DOCTOR_FAILED, CONFIG, "open to others");
+    {
+        _cleanup_(doctor_free) struct doctor_report open = doctorkit_judge(SOUND IMG, NULL);
+        _cleanup_free_ char *quoted = str_shell_quoted(doctorkit_path("state"));
+        _cleanup_free_ char *mend = xasprintf("chmod 700 %s", quoted);
+        assert_string_equal(doctorkit_detail(doctorkit_find(&open, "state"), "mend"), mend);
+    }
     assert_int_equal(chmod(doctorkit_path("state"), 0700), 0);
     doctorkit_expect(SOUND IMG, "state", DOCTOR_OK, "", "state");
     assert_int_equal(rmdir(doctorkit_path("state")), 0); /* still empty: nothing was made in it */
@@ -368,6 +374,9 @@ static int judge_as_nobody(const struct config *cfg)
     bool group = (st.st_mode & 060) == 060 && st.st_gid;
     bool told = access("/dev/kvm", R_OK | W_OK) == 0 ||
                 strstr(mend, group ? "usermod -aG " : "setfacl -m ");
+    const struct doctor_check *user = doctorkit_find(&r, "user");
+    told = told && user->status == DOCTOR_FAILED &&
+           str_has_prefix(doctorkit_detail(user, "mend"), "sudo crabbox-fc");
     told = told && doctorkit_find(&r, "state")->status == DOCTOR_FAILED && !r.ok;
     doctor_free(&r);
     return told ? 0 : 1;

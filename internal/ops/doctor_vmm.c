@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "net/net.h"
 #include "ops/doctor_check.h"
 #include "ops/steps.h"
 #include "sys/confine.h"
@@ -112,6 +113,20 @@ static void kvm_mend(struct doctor_check *c, const struct kvm_report *r)
                    "virtualisation); or accept emulation: " USE_EMULATION);
 }
 
+/* Root, or a user with the capabilities that a lease's network takes. */
+void doctor_user(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    unsigned uid = (unsigned)geteuid();
+    (void)ctx;
+    check_detail(c, "uid", "%u", uid);
+    if (net_check_rights(NULL) == 0) {
+        check_ok(c, uid ? "uid %u, with root's rights over the network" : "root (uid %u)", uid);
+        return;
+    }
+    check_fail(c, CLASS_ENV, "uid %u can't make a lease: that takes root's rights", uid);
+    check_mend(c, "sudo crabbox-fc doctor, and sudo for each command on leases");
+}
+
 void doctor_kvm(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct kvm_report r;
@@ -173,7 +188,8 @@ static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const 
     }
     if (vmm->probe(path, &d, version, size, &err) < 0) {
         check_fail(c, CLASS_ENV, "%s", err.msg);
-        check_mend(c, "run: %s --version; set %s to a program that answers", path, field);
+        _cleanup_free_ char *quoted = str_shell_quoted(path);
+        check_mend(c, "run: %s --version; set %s to a program that answers", quoted, field);
         return false;
     }
     check_detail(c, "version", "%s", version);
@@ -248,10 +264,15 @@ static bool readable_without_rights(const struct doctor_ctx *ctx, struct doctor_
     const char *const paths[] = {ctx->kernel, ctx->rootfs};
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        if (!*paths[i] || confine_can_read(paths[i], &err) == 0)
+        char at[32];
+        /* By descriptor, as a lease's VMM opens it: the directories above don't count. */
+        _cleanup_close_ int fd = open(paths[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        (void)str_format(at, sizeof at, "/proc/self/fd/%d", fd);
+        if (fd < 0 || confine_can_read(at, &err) == 0)
             continue;
         check_fail(c, CLASS_CONFIG, "%s can't be read by a VMM without root's rights", paths[i]);
-        check_mend(c, "chmod o+r %s, and o+x the directories above it", paths[i]);
+        _cleanup_free_ char *quoted = str_shell_quoted(paths[i]);
+        check_mend(c, "chmod o+r %s", quoted);
         return false;
     }
     return true;

@@ -83,7 +83,7 @@ static int exec_command(const struct execution *x, const struct ops_run *req, st
 /* Takes the Ctrl-C that has been heard, so that another one can be. */
 static void forget_cancel(int fd)
 {
-    char info[128]; /* of a signalfd */
+    char info[128]; /* of an eventfd or signalfd */
     struct pollfd p = {.fd = fd, .events = POLLIN};
     if (poll(&p, 1, 0) > 0)
         (void)!read(fd, info, sizeof info);

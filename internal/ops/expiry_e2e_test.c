@@ -103,6 +103,33 @@ static void test_work_does_not_idle_out(void **state)
     (void)wait_until_gone("busy", 10000);
 }
 
+/* The stock ssh closes what it inherits, a lock too. */
+static void test_a_session_does_not_idle_out(void **state)
+{
+    (void)state;
+    WARMUP("session", "--idle-timeout", "3s");
+    E2E_CODE(7, "ssh", "session", "sleep 5; exit 7");
+    (void)wait_until_gone("session", 10000);
+}
+
+/* A guest that does not go is waited for a long time; who won't wait says so a second time. */
+static void test_the_second_interrupt_ends_at_once(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "\"$0\" stop stuck 2>err & stop=$!\n"
+        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
+        "while kill -INT $stop 2>/dev/null; do sleep 0.1; done\n"
+        "wait $stop; code=$?; cat err >&2; exit $code";
+    bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
+    WARMUP("stuck", "--stop-timeout", "10m");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    bed_assert_has(r.err.buf, "interrupted again");
+    bed_assert_has(r.err.buf, "next: crabbox-fc list");
+    (void)wait_until_gone("stuck", 10000);
+}
+
 static void test_ttl_is_hard(void **state)
 {
     (void)state;
@@ -161,12 +188,34 @@ static void test_death_of_the_keeper(void **state)
     (void)state;
     WARMUP("unkept", "--ttl", "10h");
     assert_true(chaos_kill_keeper(&store, "unkept"));
+    e2e_shell("\"$0\" doctor --json | jq -e '.checks[] | select(.check == \"keepers\") |\n"
+              "  .status == \"warning\" and (.message | contains(\"lease unkept\")) and\n"
+              "  (.details.mend | contains(\"crabbox-fc stop unkept\"))' >/dev/null");
     assert_true(chaos_shift_clock(&store, "unkept", 36000));
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
     bed_assert_code(l, 0);
     bed_assert_has(l.out.buf, "expired");
     E2E_OK("cleanup");
     bed_assert_clean(&bed);
+}
+
+/* A console is held down by whatever command comes by. */
+static void test_logs_of_a_lease_without_keeper(void **state)
+{
+    (void)state;
+    static const char *const commands[][4] = {
+        {"list"}, {"heartbeat", "noisy"}, {"ssh", "noisy", "true"}, {"status", "noisy"}};
+    WARMUP("noisy", "--keep");
+    assert_true(chaos_kill_keeper(&store, "noisy"));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        e2e_shell(
+            "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+        _cleanup_bed_result_ struct bed_result r = bed_run(&bed, commands[i]);
+        bed_assert_code(r, 0);
+        e2e_shell("test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) "
+                  "-lt 8192");
+    }
+    e2e_stop("noisy");
 }
 
 int main(void)
@@ -177,11 +226,14 @@ int main(void)
         E2E_TEST(test_use_extends),
         E2E_TEST(test_heartbeat_extends),
         E2E_TEST(test_work_does_not_idle_out),
+        E2E_TEST(test_a_session_does_not_idle_out),
+        E2E_TEST(test_the_second_interrupt_ends_at_once),
         E2E_TEST(test_ttl_is_hard),
         E2E_TEST(test_kept_ones_stay),
         E2E_TEST(test_death_of_the_maker),
         E2E_TEST(test_clock_is_set),
         E2E_TEST(test_death_of_the_keeper),
+        E2E_TEST(test_logs_of_a_lease_without_keeper),
     };
     return E2E_GROUP(tests, setup, teardown);
 }

@@ -14,6 +14,7 @@
 #include "sys/program.h"
 #include "sys/spawn.h"
 #include "sys/trusted.h"
+#include "vmm/logcap.h"
 
 int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
                  struct error *err)
@@ -64,6 +65,21 @@ int keeper_ended(int *fd, struct error *err)
     int r = pidfd_wait(*fd, &d, err);
     CLOSE_FD(*fd);
     return r < 0 ? error_prefix(err, "end the lease's keeper") : 0;
+}
+
+bool keeper_is_gone(const struct lease *l)
+{
+    return l->state == LEASE_READY && !proc_alive(&l->keeper);
+}
+
+void keeper_cap_logs(const struct ops *o, const struct lease *l)
+{
+    if (!keeper_is_gone(l))
+        return;
+    _cleanup_close_ int dir = openat(o->store.leases_fd, l->id,
+                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir >= 0)
+        logcap_apply_all(dir);
 }
 
 /* ---- the keeper's own process ---- */

@@ -27,6 +27,11 @@ int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *c
 int keeper_end(const struct proc_ref *keeper, int *fd, struct error *err);
 int keeper_ended(int *fd, struct error *err);
 
+/* Whether the lease has none, though it should: it was killed. */
+bool keeper_is_gone(const struct lease *l);
+/* Keeps the logs small in the place of a keeper that is gone; best effort. */
+void keeper_cap_logs(const struct ops *o, const struct lease *l);
+
 /* The keeper's own main: returns when the lease is gone. */
 int keeper_main(struct ops *o, const char *id, struct error *err);
 

@@ -51,8 +51,8 @@ static void watch_logs(const struct watcher *w)
 static void cap_logs(const struct watcher *w)
 {
     _cleanup_close_ int dirfd = open(w->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (size_t i = 0; dirfd >= 0 && i < ARRAY_LEN(logs); i++)
-        (void)logcap_apply(dirfd, logs[i], NULL);
+    if (dirfd >= 0)
+        logcap_apply_all(dirfd);
 }
 
 static bool is_log(const struct inotify_event *e)

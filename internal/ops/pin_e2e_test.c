@@ -101,6 +101,24 @@ static void test_a_file_swapped_after_its_check_is_seen(void **state)
     refused("initrd.cpio changed between its check and its use");
 }
 
+/* Another directory stands in the place of the image's when the VMM starts; with it a kernel that
+ * would not boot. */
+static void test_a_directory_swapped_after_its_check_is_not_used(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *swap = xasprintf(
+        "mv %s %s.aside && mkdir %s && echo no >%s/vmlinux && echo no >%s/initrd.cpio && "
+        "echo no >%s/rootfs.ext4",
+        bed.image, bed.image, bed.image, bed.image, bed.image, bed.image);
+    wrap_vmm(swap);
+    e2e_warmup("a");
+    e2e_stop("a");
+    _cleanup_free_ char *back = xasprintf("rm -r %s; mv %s.aside %s", bed.image, bed.image,
+                                          bed.image);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-ec", back);
+    bed_assert_code(r, 0);
+}
+
 /* The pin is of what runs: a wrapper passes for itself, not for what it becomes. */
 static void test_a_wrapper_does_not_pass_for_the_vmm(void **state)
 {
@@ -120,6 +138,7 @@ int main(void)
         E2E_TEST(test_what_was_verified_is_remembered),
         E2E_TEST(test_the_vmm_is_pinned_too),
         E2E_TEST(test_a_file_swapped_after_its_check_is_seen),
+        E2E_TEST(test_a_directory_swapped_after_its_check_is_not_used),
         E2E_TEST(test_a_wrapper_does_not_pass_for_the_vmm),
     };
     bed.run_timeout_ms = 30000;

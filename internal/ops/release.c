@@ -4,8 +4,10 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "ops/access.h"
+#include "ops/keeper.h"
 #include "ops/ops.h"
 #include "ops/steps.h"
+#include "sys/file.h"
 #include "sys/lock.h"
 #include "sys/proc.h"
 
@@ -33,6 +35,10 @@ static int undo_lease(struct step_ctx *c, struct error *err)
                             "crabbox-fc stop %s",
                             c->handle.path, c->lease.id);
     }
+    /* The rest of the directory is small. */
+    if (file_discard(c->handle.dirfd, VMM_CONSOLE_LOG, err) < 0 ||
+        file_discard(c->handle.dirfd, VMM_LOG, err) < 0)
+        return -1;
     return store_remove(s, c->lease.id, err);
 }
 
@@ -85,6 +91,7 @@ int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
     _cleanup_close_ int vmm_fd = proc_open(&l->vmm.proc, err);
     if (vmm_fd < 0)
         return error_prefix(err, "lease %s", l->slug);
+    keeper_cap_logs(o, l);
     access_target(l, h.dirfd, key, sizeof key, &target);
     struct ssh_wait wait = {.guest_fd = -1, .vmm_fd = vmm_fd};
     struct ssh_ready_times times;
@@ -113,6 +120,7 @@ int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *er
     if (l.state != LEASE_READY)
         return error_set(err, ERR_NOT_RUNNING, 0, "lease %s is %s, not ready", l.slug,
                          lease_state_name(l.state));
+    keeper_cap_logs(o, &l);
     l.last_touched_at = clock_unix_s();
     if (store_save(&o->store, &h, &l, false, err) < 0)
         return -1;

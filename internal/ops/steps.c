@@ -23,6 +23,7 @@ void step_ctx_init(struct step_ctx *c, struct ops *o)
     memset(c, 0, sizeof *c);
     c->ops = o;
     c->handle = (struct lease_handle)LEASE_HANDLE_INIT;
+    c->image = (struct image)IMAGE_INIT;
     c->keeper_fd = c->reservation_fd = c->netns_fd = c->guest_fd = c->vmm_fd = -1;
 }
 
@@ -31,6 +32,7 @@ void step_ctx_close(struct step_ctx *c)
     ssh_close(c->conn);
     c->conn = NULL;
     cni_chain_free(&c->chain);
+    image_close(&c->image);
     CLOSE_FD(c->netns_fd);
     CLOSE_FD(c->guest_fd);
     CLOSE_FD(c->vmm_fd);
@@ -83,7 +85,8 @@ static int make_disk(struct step_ctx *c, struct error *err)
         return image_make_disk(c->handle.dirfd, DISK_NEW, c->lease.disk_mib, UPPER_LABEL, err);
     }
     enum clone_how how;
-    if (image_clone(c->image.rootfs, c->handle.dirfd, DISK_NEW, c->lease.disk_mib, &how, err) < 0)
+    if (image_clone(c->image.fds[IMAGE_ROOTFS], c->image.rootfs, c->handle.dirfd, DISK_NEW,
+                    c->lease.disk_mib, &how, err) < 0)
         return -1;
     (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, clone_how_name(how));
     return how == CLONE_REFLINK ? file_write_new(c->handle.dirfd, DISK_SHARED, "", 0, 0600, err)
@@ -104,7 +107,7 @@ static int disk_undo(void *ctx, struct error *err)
     struct step_ctx *c = ctx;
     static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SHARED};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (file_unlink(c->handle.dirfd, names[i], err) < 0)
+        if (file_discard(c->handle.dirfd, names[i], err) < 0)
             return -1;
     return 0;
 }
@@ -196,7 +199,8 @@ static void spec_drives(struct vmm_spec *spec, const struct step_ctx *c)
 {
     unsigned n = 0;
     if (c->image.kind == IMAGE_OURS) {
-        spec->drives[n++] = (struct vmm_drive){"rootfs", c->image.rootfs, true, true};
+        spec->drives[n++] = (struct vmm_drive){"rootfs", c->image.open_at[IMAGE_ROOTFS], true,
+                                               true};
         spec->drives[n++] = (struct vmm_drive){"seed", SEED_FILE, true, false};
         spec->drives[n++] = (struct vmm_drive){"disk", DISK_FILE, false, false};
     } else {
@@ -204,6 +208,15 @@ static void spec_drives(struct vmm_spec *spec, const struct step_ctx *c)
         spec->drives[n++] = (struct vmm_drive){"seed", SEED_FILE, true, false};
     }
     spec->n_drives = n;
+}
+
+/* What the VMM reads of the image it opens by our descriptors: what was checked is what it gets. A
+ * stock root was cloned and stays with us. */
+static void spec_files(struct vmm_spec *spec, const struct image *img)
+{
+    for (int f = 0; f < IMAGE_FILES; f++)
+        if (img->fds[f] >= 0 && !(f == IMAGE_ROOTFS && img->kind == IMAGE_STOCK))
+            spec->files[spec->n_files++] = img->fds[f];
 }
 
 static const struct vmm_backend *backend_of(struct step_ctx *c, struct error *err)
@@ -217,16 +230,15 @@ const char *step_vmm_binary(const struct config *cfg)
 }
 
 /* What runs may be another program than the one that was found: that one may be a script. */
-static int vmm_check_owner(const char *exe, struct error *err)
+static int vmm_check_owner(int fd, const char *exe, struct error *err)
 {
     char path[PATH_MAX];
     struct stat st;
     ssize_t n = readlink(exe, path, sizeof path - 1);
     if (n < 0)
         return error_set(err, ERR_IO, errno, "look for the VMM's program");
-    _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_IO, errno, "open the VMM's program");
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at the VMM's program");
     path[n] = '\0';
     /* Then the path has " (deleted)" at its end, and there is no telling who could put the file
      * there. */
@@ -244,9 +256,12 @@ static int vmm_check_files(const struct step_ctx *c, struct error *err)
 {
     char exe[64];
     (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)c->lease.vmm.proc.pid);
-    if (image_unchanged(&c->image, err) < 0 || vmm_check_owner(exe, err) < 0)
+    _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open the VMM's program");
+    if (image_unchanged(&c->image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
         return -1;
-    return c->vmm_pin.sha256[0] ? pinned_unchanged(&c->vmm_pin, exe, err) : 0;
+    return c->vmm_pin.sha256[0] ? pinned_unchanged(&c->vmm_pin, fd, exe, err) : 0;
 }
 
 static int vmm_apply(void *ctx, struct error *err)
@@ -268,14 +283,15 @@ static int vmm_apply(void *ctx, struct error *err)
         .netns_fd = c->netns_fd,
         .cpus = (unsigned)c->lease.cpus,
         .memory_mib = (unsigned)c->lease.memory_mib,
-        .kernel = c->image.kernel,
-        .initrd = c->image.initrd,
+        .kernel = c->image.open_at[IMAGE_KERNEL],
+        .initrd = c->image.open_at[IMAGE_INITRD],
         .cmdline = backend->off_words,
         .tap = c->lease.net.tap,
         .guest_mac = c->lease.net.guest_mac,
         .sandbox = cfg->sandbox,
     };
     spec_drives(&spec, c);
+    spec_files(&spec, &c->image);
     if (backend->launch(&spec, &c->lease.vmm, vmm_started, c, &c->deadline, err) < 0) {
         if (!strstr(err->msg, spec.binary))
             (void)error_prefix(err, "%s", spec.binary);

@@ -14,8 +14,8 @@ struct step_ctx {
     struct lease_handle handle;
     struct deadline deadline;
     /* acquire only */
-    bool slug_made_up; /* by us: another will do as well */
-    struct image image;
+    bool slug_made_up;       /* by us: another will do as well */
+    struct image image;      /* owned: its open files */
     char vmm_path[PATH_MAX]; /* the VMM's program */
     struct pinned vmm_pin;   /* of it */
     struct cni_chain chain;  /* owned; of firecracker.network cni */

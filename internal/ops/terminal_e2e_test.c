@@ -18,6 +18,7 @@ struct terminal {
     struct strbuf said;
 };
 
+/* In a new lease where `slug` is NULL. */
 static void terminal_start(struct terminal *t, const char *slug, const char *script)
 {
     struct error err = ERROR_INIT;
@@ -25,6 +26,9 @@ static void terminal_start(struct terminal *t, const char *slug, const char *scr
     const char *const argv[] = {"setsid", "--ctty", "--wait", bed.program, "run",
                                 "-q",     "-t",     "--id",   slug,        "--no-sync",
                                 "--",     "bash",   "-c",     script,      NULL};
+    /* With its progress, for which a thread draws. */
+    const char *const fresh[] = {"setsid",    "--ctty", "--wait", bed.program, "run",  "-t",
+                                 "--no-sync", "--",     "bash",   "-c",        script, NULL};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     *t = (struct terminal){.said = STRBUF_INIT, .child = CHILD_INIT};
     t->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -36,7 +40,7 @@ static void terminal_start(struct terminal *t, const char *slug, const char *scr
     assert_int_equal(ioctl(t->slave, TIOCSWINSZ, &size), 0);
     assert_int_equal(tcgetattr(t->slave, &t->before), 0);
     spec.any_owner = true;
-    spec.argv = argv;
+    spec.argv = slug ? argv : fresh;
     spec.envp = (const char *const *)bed.env;
     spec.stdin_fd = spec.stdout_fd = spec.stderr_fd = t->slave;
     if (spawn(&spec, &t->child, &err) < 0)
@@ -124,6 +128,22 @@ static void test_terminal(void **state)
     terminal_expect(&t, "stopped 148");
     assert_int_equal(terminal_end(&t), 3);
     e2e_stop("term");
+}
+
+/* No thread of ours takes the signal that tells of a new size. */
+static void test_size_in_a_new_lease(void **state)
+{
+    (void)state;
+    struct terminal t;
+    struct winsize size = {.ws_row = 17, .ws_col = 43};
+    bed_setenv(&bed, "TERM", "vt220");
+    terminal_start(&t, NULL,
+                   "trap 'w=$(stty size)' WINCH; echo rea''dy\n"
+                   "until [ \"$w\" ]; do sleep 0.05; done; echo now $w");
+    terminal_expect(&t, "ready");
+    assert_int_equal(ioctl(t.master, TIOCSWINSZ, &size), 0);
+    terminal_expect(&t, "now 17 43");
+    assert_int_equal(terminal_end(&t), 0);
 }
 
 /* The terminal is itself again however the program ends. */
@@ -221,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_terminal),
+        E2E_TEST(test_size_in_a_new_lease),
         E2E_TEST(test_terminal_is_restored),
         E2E_TEST(test_escapes),
         E2E_TEST(test_escape_from_a_stuck_guest),

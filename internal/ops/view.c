@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "ops/access.h"
+#include "ops/keeper.h"
 #include "ops/ops.h"
 #include "sys/deadline.h"
 #include "sys/proc.h"
@@ -137,9 +138,19 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     return j;
 }
 
+static void cap_logs(const struct ops *o, const struct lease_entry *e)
+{
+    if (!e->broken)
+        keeper_cap_logs(o, &e->lease);
+}
+
 int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err)
 {
-    return store_list(&o->store, out, n, err);
+    if (store_list(&o->store, out, n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < *n; i++)
+        cap_logs(o, &(*out)[i]);
+    return 0;
 }
 
 int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err)
@@ -147,7 +158,10 @@ int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct er
     char id[LEASE_ID_SIZE];
     if (store_resolve(&o->store, ref, id, err) < 0)
         return -1;
-    return store_entry(&o->store, id, out, err);
+    if (store_entry(&o->store, id, out, err) < 0)
+        return -1;
+    cap_logs(o, out);
+    return 0;
 }
 
 int ops_entry_settled(struct ops *o, const char *ref, int64_t ms, struct lease_entry *out,

@@ -189,10 +189,12 @@ int confine_can_read(const char *path, struct error *err)
     (void)pthread_join(thread, NULL);
     if (a.sys != EACCES && a.sys != EPERM)
         return 0;
+    /* A file named by its descriptor goes by its own name here. */
+    _cleanup_free_ char *real = realpath(path, NULL);
     return error_set(
         err, ERR_CONFIG, 0,
         "the VMM runs without root's rights and can't read %s; next: open it and the "
         "directories above it to others (chmod o+rX), move it below /var/lib, or accept a "
         "VMM with all rights by --sandbox false",
-        path);
+        real ? real : path);
 }

@@ -172,6 +172,12 @@ static void test_a_file_of_another_user_is_told_before(void **state)
     assert_int_equal(confine_can_read(path, &err), -1);
     assert_int_equal(err.kind, ERR_CONFIG);
     assert_non_null(strstr(err.msg, "chmod o+rX"));
+    char at[32];
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)str_format(at, sizeof at, "/proc/self/fd/%d", fd);
+    error_clear(&err);
+    assert_int_equal(confine_can_read(at, &err), -1);
+    assert_non_null(strstr(err.msg, path));
     assert_int_equal(fchmodat(dir_fd, "other", 0644, 0), 0);
     error_clear(&err);
     must(confine_can_read(path, &err), &err);

@@ -172,10 +172,12 @@ int dir_open_private(const char *path, struct error *err)
     if (st.st_uid != geteuid())
         return error_set(err, ERR_IO, 0, "directory %s belongs to uid %u, not to you (%u)", path,
                          (unsigned)st.st_uid, (unsigned)geteuid());
-    if (st.st_mode & 077)
+    if (st.st_mode & 077) {
+        _cleanup_free_ char *quoted = str_shell_quoted(path);
         return error_set(err, ERR_IO, 0,
-                         "directory %s is open to other users (mode %04o); run: chmod 700 %s", path,
-                         (unsigned)(st.st_mode & 07777), path);
+                         "directory %s is open to other users (mode %04o); next: chmod 700 %s",
+                         path, (unsigned)(st.st_mode & 07777), quoted);
+    }
     return TAKE_FD(fd);
 }
 
@@ -184,6 +186,16 @@ int file_unlink(int dirfd, const char *name, struct error *err)
     if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
         return error_set(err, ERR_IO, errno, "remove %s", name);
     return 0;
+}
+
+int file_discard(int dirfd, const char *name, struct error *err)
+{
+    struct stat st;
+    _cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    /* Best effort: unlinking is what has to work. */
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1)
+        (void)!ftruncate(fd, 0);
+    return file_unlink(dirfd, name, err);
 }
 
 #define REMOVE_TRIES 100

@@ -55,6 +55,9 @@ int dir_remove_tree(int dirfd, const char *name, struct error *err);
 
 /* Unlinks; absent is a success. */
 int file_unlink(int dirfd, const char *name, struct error *err);
+/* Empties the file first, so that its blocks are free although a process still has it open. A link,
+ * what is no regular file, and a file with other names are only unlinked. */
+int file_discard(int dirfd, const char *name, struct error *err);
 
 int dir_sync(int dirfd, const char *what, struct error *err);
 

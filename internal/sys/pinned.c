@@ -109,6 +109,8 @@ static int hash(const struct pinned *p, const char *path, int fd, const struct d
                 char out[static SHA256_HEX_SIZE], struct error *err)
 {
     struct stat st;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return error_set(err, ERR_IO, errno, "read %s", path);
     if (sha256_fd(fd, path, d, out, err) < 0)
         return -1;
     if (fstat(fd, &st) < 0)
@@ -119,14 +121,13 @@ static int hash(const struct pinned *p, const char *path, int fd, const struct d
     return 0;
 }
 
-int pinned_check(struct pinned *p, const char *path, int cache_fd, const struct deadline *d,
+int pinned_check(struct pinned *p, int fd, const char *path, int cache_fd, const struct deadline *d,
                  struct error *err)
 {
     char found[SHA256_HEX_SIZE];
     struct stat st;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_IO, errno, "open %s %s", p->what, path);
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at %s %s", p->what, path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s %s is not a file", p->what, path);
     if (trusted_fd(fd, path, p->what, err) < 0)
@@ -156,10 +157,10 @@ enum pinned_state pinned_look(const struct pinned *p, const char *path, int cach
     return str_eq(found, p->sha256) ? PINNED_GOOD : PINNED_WRONG;
 }
 
-int pinned_unchanged(const struct pinned *p, const char *path, struct error *err)
+int pinned_unchanged(const struct pinned *p, int fd, const char *path, struct error *err)
 {
     struct stat st;
-    if (stat(path, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "look at %s %s again", p->what, path);
     struct file_id now = id_of(&st);
     if (same(&now, &p->id))

@@ -34,16 +34,16 @@ struct pinned {
 extern int64_t pinned_settled_ns;
 
 /* ERR_CONFIG with both hashes when the file is another one; ERR_IO when it can't be read or changes
- * while it is; ERR_TRUST when another user may write it. `cache_fd` -1: nothing is remembered. */
-int pinned_check(struct pinned *p, const char *path, int cache_fd, const struct deadline *d,
+ * while it is; ERR_TRUST when another user may write it. `fd` is the open file and `path` what it
+ * was opened by, for the message. `cache_fd` -1: nothing is remembered. */
+int pinned_check(struct pinned *p, int fd, const char *path, int cache_fd, const struct deadline *d,
                  struct error *err);
 
 /* What pinned_check would find without reading the file; writes nothing. */
 enum pinned_state { PINNED_NONE, PINNED_GOOD, PINNED_UNKNOWN, PINNED_WRONG };
 enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd);
 
-/* `path` leads to the very file that was checked, and it has not changed. ERR_CONFIG if not.
- * Follows links, so /proc/PID/exe will do. */
-int pinned_unchanged(const struct pinned *p, const char *path, struct error *err);
+/* `fd` is the very file that was checked, and it has not changed. ERR_CONFIG if not. */
+int pinned_unchanged(const struct pinned *p, int fd, const char *path, struct error *err);
 
 #endif

@@ -97,6 +97,9 @@ static void child_main(const struct child_plan *p)
         child_fail(p->error_fd);
     /* Whatever an ancestor left open without close-on-exec goes no further. */
     (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    for (unsigned i = 0; i < spec->n_files; i++)
+        if (fcntl(spec->files[i], F_SETFD, 0) < 0)
+            child_fail(p->error_fd);
     if (become(spec->user) < 0)
         child_fail(p->error_fd);
     /* After the change of user, which would clear it. */

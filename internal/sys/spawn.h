@@ -27,14 +27,16 @@ struct spawn_user {
 };
 
 struct spawn_spec {
-    const char *const *argv;       /* argv[0] is looked up in PATH unless it has a slash */
-    const char *const *envp;       /* NULL: PATH and LC_ALL=C. `environ` passes ours on */
-    int stdin_fd;                  /* -1: /dev/null. All descriptors are borrowed. */
-    int stdout_fd;                 /* -1: /dev/null */
-    int stderr_fd;                 /* -1: /dev/null */
-    int cwd_fd;                    /* directory to start in; -1: unchanged */
-    int netns_fd;                  /* network namespace to enter; -1: unchanged */
-    int confine_fd;                /* what it may still do (confine.h); -1: all that we may */
+    const char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
+    const char *const *envp; /* NULL: PATH and LC_ALL=C. `environ` passes ours on */
+    int stdin_fd;            /* -1: /dev/null. All descriptors are borrowed. */
+    int stdout_fd;           /* -1: /dev/null */
+    int stderr_fd;           /* -1: /dev/null */
+    int cwd_fd;              /* directory to start in; -1: unchanged */
+    int netns_fd;            /* network namespace to enter; -1: unchanged */
+    int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
+    const int *files;        /* further descriptors that it gets, by the same numbers */
+    unsigned n_files;
     const struct spawn_user *user; /* NULL: who we are. Needs root where it is another. */
     bool new_session;              /* setsid: a terminal's Ctrl-C does not reach it */
     bool die_with_parent;          /* SIGKILL when the parent goes; for helpers only, never a VMM */

@@ -183,13 +183,14 @@ static void private_directories_are_checked(void **state)
     struct fixture *f = *state;
     struct error e = ERROR_INIT;
     char path[96];
-    (void)str_format(path, sizeof path, "%s/a/b", f->path);
+    (void)str_format(path, sizeof path, "%s/a/it's; b", f->path);
     int fd = dir_open_private(path, &e);
     assert_true(fd >= 0);
     (void)close(fd);
     assert_int_equal(chmod(path, 0755), 0);
     assert_int_equal(dir_open_private(path, &e), -1);
-    assert_non_null(strstr(e.msg, "chmod 700"));
+    assert_non_null(strstr(e.msg, "next: chmod 700 '/tmp/"));
+    assert_non_null(strstr(e.msg, "/a/it'\\''s; b'"));
 }
 
 static void locks_exclude_and_die_with_their_holder(void **state)
@@ -465,6 +466,29 @@ static void zombies_are_not_alive(void **state)
     (void)close(go[1]);
 }
 
+/* What was discarded takes no room though somebody has it open; nothing else is emptied by it. */
+static void discarded_files_give_their_blocks_back(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    static const char *const names[] = {"file", "link", "other name", "fifo", "absent"};
+    assert_int_equal(file_write_new(f->fd, "file", "content", 7, 0600, &err), 0);
+    assert_int_equal(file_write_new(f->fd, "kept", "content", 7, 0600, &err), 0);
+    assert_int_equal(symlinkat("kept", f->fd, "link"), 0);
+    assert_int_equal(linkat(f->fd, "kept", f->fd, "other name", 0), 0);
+    assert_int_equal(mkfifoat(f->fd, "fifo", 0600), 0);
+    _cleanup_close_ int held = openat(f->fd, "file", O_RDONLY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_int_equal(file_discard(f->fd, names[i], &err), 0);
+        assert_int_equal(fstatat(f->fd, names[i], &st, AT_SYMLINK_NOFOLLOW), -1);
+    }
+    assert_int_equal(fstat(held, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(fstatat(f->fd, "kept", &st, 0), 0);
+    assert_int_equal(st.st_size, 7);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -484,6 +508,7 @@ int main(void)
         T(spawn_leaks_no_descriptor),
         T(spawn_hands_on_no_variable),
         T(spawn_hands_on_no_umask),
+        T(discarded_files_give_their_blocks_back),
         cmocka_unit_test_setup_teardown(spawn_starts_nobody_else_s_program, setup, teardown),
         T(a_held_child_runs_only_when_released),
         T(a_held_child_ends_with_its_parent),

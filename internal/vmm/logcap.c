@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "vmm/vmm.h"
 
 #define BLOCK 512              /* of st_blocks */
 #define HOLE  ((off_t)1 << 16) /* a multiple of every filesystem's block */
@@ -42,8 +43,17 @@ int logcap_apply(int dirfd, const char *name, struct error *err)
     return 1;
 }
 
+void logcap_apply_all(int dirfd)
+{
+    (void)logcap_apply(dirfd, VMM_CONSOLE_LOG, NULL);
+    (void)logcap_apply(dirfd, VMM_LOG, NULL);
+}
+
 off_t logcap_begin(int fd)
 {
+    struct stat st;
     off_t begin = lseek(fd, 0, SEEK_DATA);
+    if (fstat(fd, &st) == 0 && st.st_size - LOGCAP_SPAN > begin)
+        begin = st.st_size - LOGCAP_SPAN;
     return begin < 0 ? 0 : begin;
 }

@@ -22,7 +22,11 @@
 /* Looks once. 1: something was dropped, 0: nothing to do or no such file. */
 int logcap_apply(int dirfd, const char *name, struct error *err);
 
-/* Where the text begins: behind what was dropped. */
+/* Looks at both logs in a lease's directory; best effort. */
+void logcap_apply_all(int dirfd);
+
+/* Where the text begins: behind what was dropped, and at most LOGCAP_SPAN before the end, since a
+ * VMM that was taken over can make of its log a file as large as its disk that takes no room. */
 off_t logcap_begin(int fd);
 
 #endif

@@ -102,6 +102,15 @@ static void test_the_hole_goes_too(void **state)
     assert_true(st.st_size == 15 || (begin > 0 && st.st_size - begin >= LOGCAP_KEPT));
 }
 
+/* Of a file that is all hole nobody reads more than a log can be. */
+static void test_no_more_is_read_than_a_log_can_be(void **state)
+{
+    (void)state;
+    say(0, 10);
+    assert_int_equal(ftruncate(log_fd, (off_t)10 << 30), 0);
+    assert_int_equal(logcap_begin(log_fd), ((off_t)10 << 30) - LOGCAP_SPAN);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -109,6 +118,7 @@ int main(void)
         T(test_a_small_log_is_left_alone),
         T(test_the_newest_stays),
         T(test_the_hole_goes_too),
+        T(test_no_more_is_read_than_a_log_can_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

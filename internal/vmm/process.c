@@ -73,7 +73,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     _cleanup_close_ int log = open_log(spec->dirfd, VMM_LOG, err);
     if (log < 0)
         return -1;
-    _cleanup_close_ int sandbox = spec->sandbox ? vmm_sandbox(spec, err) : -1;
+    _cleanup_close_ int sandbox = spec->sandbox ? vmm_sandbox(spec, stdin_fd < 0, err) : -1;
     if (spec->sandbox && sandbox < 0)
         return -1;
     struct spawn_spec s = SPAWN_SPEC_INIT;
@@ -84,6 +84,8 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;
+    s.files = spec->files;
+    s.n_files = spec->n_files;
     s.new_session = true;
     s.held = true;
     if (spawn(&s, child, err) < 0)

@@ -14,8 +14,9 @@
 #include "sys/spawn.h"
 #include "vmm/vmm.h"
 
-/* `stdin_fd` may be -1. `console_on_stdout`: the program prints the guest's serial line there;
- * otherwise stdout goes to VMM_LOG with stderr. ref->proc is filled before `started` runs. */
+/* `stdin_fd` is the control socket, or -1 where the program makes it itself. `console_on_stdout`:
+ * the program prints the guest's serial line there; otherwise stdout goes to VMM_LOG with stderr.
+ * ref->proc is filled before `started` runs. */
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
                       bool console_on_stdout, struct vmm_ref *ref, vmm_started_fn *started,
                       void *ctx, struct child *child, struct error *err);

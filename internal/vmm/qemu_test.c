@@ -92,6 +92,29 @@ static void launches_paused_and_ends(void **state)
     assert_int_equal(vmm_end(&f->ref, f->dirfd, 5000, &f->d, NULL, &err), 0);
 }
 
+/* A lease's kernel and root are named by descriptors: what was checked is what QEMU opens, though
+ * other files have their names by now. */
+static void opens_what_it_inherits(void **state)
+{
+    struct vmmfix *f = *state;
+    char kernel[32], root[32];
+    int kernel_fd = openat(f->dirfd, "vmlinux", O_RDONLY | O_CLOEXEC);
+    int root_fd = openat(f->dirfd, "root,base=1.img", O_RDONLY | O_CLOEXEC);
+    (void)str_format(kernel, sizeof kernel, "/proc/self/fd/%d", kernel_fd);
+    (void)str_format(root, sizeof root, "/proc/self/fd/%d", root_fd);
+    f->spec.kernel = kernel;
+    f->spec.drives[0].path = root;
+    f->spec.files[0] = kernel_fd;
+    f->spec.files[1] = root_fd;
+    f->spec.n_files = 2;
+    assert_int_equal(file_write_new(f->dirfd, "vmlinux", "no", 2, 0600, NULL), 0);
+    assert_int_equal(file_unlink(f->dirfd, "root,base=1.img", NULL), 0);
+    launch_ok(f);
+    end_it(f);
+    (void)close(kernel_fd);
+    (void)close(root_fd);
+}
+
 static void boot_lets_it_run(void **state)
 {
     struct vmmfix *f = *state;
@@ -176,6 +199,24 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     assert_false(f->ref.sandbox);
     open_by_qemu(f, "/etc/passwd", says, sizeof says);
     assert_string_equal(says, "");
+    end_it(f);
+}
+
+/* Nor does it make names there: as many files as it likes would take all inodes of the host. */
+static void confined_qemu_makes_no_socket(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    static const char text[] =
+        "{\"id\":\"more\",\"backend\":{\"type\":\"socket\",\"data\":{\"server\":true,"
+        "\"wait\":false,\"addr\":{\"type\":\"unix\",\"data\":{\"path\":\"more\"}}}}}";
+    _cleanup_json_ cJSON *args = json_parse(text, sizeof text - 1, "test", &err);
+    _cleanup_(qmp_close) struct qmp q = QMP_INIT;
+    launch_ok(f);
+    if (qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(qmp_execute(&q, "chardev-add", args, &f->d, NULL, &err), -1);
+    assert_non_null(strstr(err.msg, "Permission denied"));
     end_it(f);
 }
 
@@ -293,10 +334,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(launches_paused_and_ends),
+        T(opens_what_it_inherits),
         T(boot_lets_it_run),
         T(stands_apart),
         T(has_no_variable_of_ours),
         T(confined_qemu_reads_no_file_of_the_host),
+        T(confined_qemu_makes_no_socket),
         T(no_file_of_qemu_grows_beyond_its_disk),
         T(unwritten_record_runs_nothing),
         T(missing_kernel_is_named),

@@ -34,7 +34,7 @@ static int allow_file(int fd, const struct vmm_spec *spec, const char *path, boo
     return confine_allow(fd, spec->dirfd, path, writes ? CONFINE_WRITE : CONFINE_READ, true, err);
 }
 
-static int allow_guest(int fd, const struct vmm_spec *spec, struct error *err)
+static int allow_guest(int fd, const struct vmm_spec *spec, bool binds, struct error *err)
 {
     if (allow_file(fd, spec, spec->kernel, false, err) < 0 ||
         allow_file(fd, spec, spec->initrd, false, err) < 0)
@@ -45,10 +45,10 @@ static int allow_guest(int fd, const struct vmm_spec *spec, struct error *err)
     if (allow_file(fd, spec, VMM_CONSOLE_LOG, true, err) < 0 ||
         allow_file(fd, spec, VMM_LOG, true, err) < 0)
         return -1;
-    return confine_allow(fd, spec->dirfd, ".", CONFINE_SOCKETS, false, err);
+    return binds ? confine_allow(fd, spec->dirfd, ".", CONFINE_SOCKETS, false, err) : 0;
 }
 
-int vmm_sandbox(const struct vmm_spec *spec, struct error *err)
+int vmm_sandbox(const struct vmm_spec *spec, bool binds, struct error *err)
 {
     const char *binary = spec->binary;
     _cleanup_close_ int fd = confine_new(err);
@@ -61,5 +61,5 @@ int vmm_sandbox(const struct vmm_spec *spec, struct error *err)
     if (confine_allow(fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err) < 0 ||
         confine_can_read(binary, err) < 0)
         return -1;
-    return allow_guest(fd, spec, err) < 0 ? -1 : TAKE_FD(fd);
+    return allow_guest(fd, spec, binds, err) < 0 ? -1 : TAKE_FD(fd);
 }

@@ -9,8 +9,9 @@
 
 #include "vmm/vmm.h"
 
-/* A descriptor for struct spawn_spec.confine_fd (caller closes). The logs must exist. ERR_ENV where
- * the kernel can't do it; ERR_CONFIG for a file that the VMM could not read then. */
-int vmm_sandbox(const struct vmm_spec *spec, struct error *err);
+/* A descriptor for struct spawn_spec.confine_fd (caller closes). The logs must exist. `binds`: it
+ * makes its control socket itself, so it may make sockets in the lease directory. ERR_ENV where the
+ * kernel can't do it; ERR_CONFIG for a file that the VMM could not read then. */
+int vmm_sandbox(const struct vmm_spec *spec, bool binds, struct error *err);
 
 #endif

@@ -28,6 +28,7 @@
 #define VMM_LOG         "vmm.log"
 
 #define VMM_DRIVES_MAX 4
+#define VMM_FILES_MAX  3
 
 struct vmm_drive {
     const char *id;   /* [A-Za-z0-9_] */
@@ -50,6 +51,10 @@ struct vmm_spec {
     const char *cmdline; /* words beyond the backend's own (console, reboot, …) */
     struct vmm_drive drives[VMM_DRIVES_MAX];
     unsigned n_drives;
+    /* Borrowed descriptors that the VMM inherits by their numbers, for paths like /proc/self/fd/N
+     * above. */
+    int files[VMM_FILES_MAX];
+    unsigned n_files;
     const char *tap;
     const char *guest_mac;
     bool sandbox; /* no capabilities, and no file but these (sys/confine.h) */

@@ -1,0 +1,103 @@
+/* interrupt.c: what Ctrl-C does.
+ *
+ * SIGINT, SIGTERM and SIGHUP become a descriptor that every wait watches: the work in hand is
+ * undone in good order. Not everything can be waited for so (a system call that hangs, the undoing
+ * itself), so a thread takes the signals: a second one, while nobody has taken the first off the
+ * descriptor, ends the process at once. The lease's lock is free then, so its keeper undoes what is
+ * left.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cmd.h"
+#include "sys/deadline.h"
+#include "sys/file.h"
+#include "sys/tty.h"
+
+#define STACK_SIZE (64u * 1024)
+#define SAME_MS                                                                                    \
+    300 /* timeout(1) and the like send a signal twice: to the process and its group               \
+         */
+
+static struct {
+    sigset_t set;
+    int fd;
+} heard = {.fd = -1};
+
+static void end_at_once(void)
+{
+    static const char words[] =
+        "crabbox-fc: interrupted again, so it ends at once; a lease may be left half-way, which "
+        "its "
+        "keeper removes; next: crabbox-fc list, and crabbox-fc cleanup if it is still there\n";
+    tty_raw_leave();
+    if (isatty(STDERR_FILENO)) /* behind the progress line */
+        (void)fd_write_all(STDERR_FILENO, "\n", 1, "standard error", NULL);
+    (void)fd_write_all(STDERR_FILENO, words, sizeof words - 1, "standard error", NULL);
+    _exit(130);
+}
+
+static void *take_signals(void *ctx)
+{
+    int64_t last_ms = 0;
+    (void)ctx;
+    for (;;) {
+        struct pollfd pending = {.fd = heard.fd, .events = POLLIN};
+        int sig = sigwaitinfo(&heard.set, NULL);
+        if (sig < 0)
+            continue;
+        bool again = poll(&pending, 1, 0) > 0;
+        /* A terminal that goes away sends SIGHUP beside others: that is nobody's impatience. */
+        if (again && sig != SIGHUP && clock_boot_ms() - last_ms >= SAME_MS)
+            end_at_once();
+        if (again)
+            continue;
+        last_ms = clock_boot_ms();
+        (void)eventfd_write(heard.fd, 1);
+    }
+    return NULL;
+}
+
+static int start_thread(void)
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    sigset_t all, old;
+    if (pthread_attr_init(&attr) != 0)
+        return -1;
+    (void)pthread_attr_setstacksize(&attr, STACK_SIZE < PTHREAD_STACK_MIN ? PTHREAD_STACK_MIN
+                                                                          : STACK_SIZE);
+    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    /* Those that others wait for, such as SIGWINCH, are left to them. */
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = pthread_create(&thread, &attr, take_signals, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    (void)pthread_attr_destroy(&attr);
+    return r == 0 ? 0 : -1;
+}
+
+int interrupt_open(bool impatient, struct error *err)
+{
+    sigemptyset(&heard.set);
+    sigaddset(&heard.set, SIGINT);
+    sigaddset(&heard.set, SIGTERM);
+    sigaddset(&heard.set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &heard.set, NULL) < 0)
+        return error_set(err, ERR_INTERNAL, errno, "block signals");
+    (void)signal(SIGPIPE, SIG_IGN);
+    heard.fd = impatient ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+    if (heard.fd >= 0 && start_thread() == 0)
+        return heard.fd;
+    /* Without a thread the first signal is heard all the same. */
+    CLOSE_FD(heard.fd);
+    int fd = signalfd(-1, &heard.set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? error_set(err, ERR_INTERNAL, errno, "signalfd") : fd;
+}
