@@ -36,6 +36,8 @@ int scan_walk(struct scan *s, struct error *err);
 /* Adds one path if its kind can be sent; checks the limits. */
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
 void scan_skip(struct scan *s, const char *path);
+/* A submodule that is not initialised. */
+void scan_absent(struct scan *s, const char *path);
 /* Whether the user's or the tree's own patterns leave a path out; or a directory with all that may
  * be below it. */
 bool scan_leaves_out(struct scan *s, const char *path, bool is_dir);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sync/home.h"
 #include "sync/list.h"
 
@@ -41,6 +42,7 @@ void sync_list_free(struct sync_list *l)
     free(l->name);
     free(l->subdir);
     free(l->first_skipped);
+    free(l->first_absent);
     *l = (struct sync_list){0};
 }
 
@@ -48,6 +50,12 @@ void scan_skip(struct scan *s, const char *path)
 {
     if (!s->list->n_skipped++)
         s->list->first_skipped = xstrdup(path);
+}
+
+void scan_absent(struct scan *s, const char *path)
+{
+    if (!s->list->n_absent++)
+        s->list->first_absent = xstrdup(path);
 }
 
 bool scan_leaves_out(struct scan *s, const char *path, bool is_dir)
@@ -241,12 +249,26 @@ static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error 
     return 0;
 }
 
+static void warn_of_absent(const struct sync_list *l)
+{
+    char more[40] = "";
+    if (!l->n_absent)
+        return;
+    _cleanup_free_ char *quoted = str_shell_quoted(l->root);
+    if (l->n_absent > 1)
+        (void)str_format(more, sizeof more, " (and %zu more)", l->n_absent - 1);
+    log_warn("not synced: the submodule %s%s, which is not initialised; next: git -C %s submodule "
+             "update --init --recursive, or name it in .crabboxignore",
+             l->first_absent, more, quoted);
+}
+
 /* Hands the finished list over. A listing that had to end was cut short wherever it was. */
 static int finish(struct scan *s, struct sync_list *out, struct error *err)
 {
     if (effort_check(&s->effort, s->list->root, err) < 0)
         return -1;
     sort_unique(s->list);
+    warn_of_absent(s->list);
     *out = *s->list;
     *s->list = (struct sync_list){0};
     return 0;

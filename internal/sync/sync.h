@@ -46,6 +46,8 @@ struct sync_list {
     int64_t bytes;
     size_t n_skipped;    /* sockets, devices, unreadable, repositories that are no submodules */
     char *first_skipped; /* the first such path, or NULL; owned */
+    size_t n_absent;     /* submodules that are not initialised */
+    char *first_absent;  /* likewise */
 };
 
 /* Beyond max_* the scan fails (0: no limit); warn_* is for the caller, who has the list. */
@@ -68,8 +70,8 @@ struct sync_limits {
  * next time: open it once. `exclude` (may be NULL) holds patterns, one per line,
  * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
  * matches a file or one of its directories decides; "!" re-includes, also below an excluded
- * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files and
- * uninitialised submodules are left out. Nothing that the repository's configuration names
+ * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files are
+ * left out. Nothing that the repository's configuration names
  * is run or read (git.c). `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where the
  * user's own configuration of git is needed and there is no git to read it. */
 int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,

@@ -118,6 +118,8 @@ void synckit_list(const char *dir, struct strbuf *out)
         strbuf_addf(out, "%s\n", l.files[i].path);
     if (l.n_skipped)
         strbuf_addf(out, "-%s\n", l.first_skipped);
+    if (l.n_absent)
+        strbuf_addf(out, "?%s\n", l.first_absent);
     sync_list_free(&l);
 }
 
@@ -126,6 +128,20 @@ void synckit_assert_listed(const char *dir, const char *want)
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     synckit_list(dir, &out);
     assert_string_equal(out.buf, want);
+}
+
+void synckit_assert_as_git(const char *dir)
+{
+    _cleanup_strbuf_ struct strbuf ours = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf theirs = STRBUF_INIT;
+    synckit_list(dir, &ours);
+    synckit_sh(dir,
+               "git -c core.quotePath=false ls-files -co --exclude-standard | LC_ALL=C sort -u | "
+               "while IFS= read -r f; do [ -d \"$f\" ] && [ ! -L \"$f\" ] || [ ! -e \"$f\" ] && "
+               "[ ! -L \"$f\" ] || printf '%s\\n' \"$f\"; done",
+               &theirs);
+    assert_string_equal(ours.buf, theirs.buf);
+    assert_true(theirs.len > 0);
 }
 
 void synckit_assert_refused(const char *dir, const char *part)
