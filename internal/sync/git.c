@@ -47,6 +47,7 @@ enum {
                                       against all of them */
     NESTING_MAX = 32,              /* submodules in submodules */
     NESTED_ENTRIES_MAX = 3000000,  /* in the indexes of all submodules, present or not */
+    ANSWER_MS = 10000,             /* for git to tell the user's configuration */
     DEPTH_MAX = 100,               /* directories in directories: each holds a descriptor open, and
                                       the usual limit is 1024; below TREE_DEPTH_MAX */
 };
@@ -397,7 +398,8 @@ static int scan_repo(struct scan *s, const struct repo *r, const struct gitignor
 int scan_git(struct scan *s, const struct repo *r, struct error *err)
 {
     _cleanup_(gitignore_free) struct gitignore user = {0};
-    if (git_user_ignore(s, &user, err) < 0)
+    const struct deadline d = deadline_sub(s->effort.d, ANSWER_MS);
+    if (git_user_ignore(s, &d, &user, err) < 0)
         return -1;
     return scan_repo(s, r, &user, "", 0, err);
 }

@@ -27,8 +27,10 @@ struct scan {
 };
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err);
-/* The user's own patterns for all repositories. The git that is asked may not lie in the tree. */
-int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err);
+/* The user's own patterns for all repositories. The git that is asked may not lie in the tree; it
+ * has until `d` to answer. */
+int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,
+                    struct error *err);
 
 /* Adds the files of a directory that is no repository. */
 int scan_walk(struct scan *s, struct error *err);

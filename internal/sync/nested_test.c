@@ -95,6 +95,11 @@ static void test_submodules_that_are_not_initialised(void **state)
     assert_int_equal(l.n_absent, 2);
     assert_int_equal(l.n_skipped, 0);
     synckit_assert_listed(dir, "f\n?a\n");
+    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+    synckit_warnings(dir, &told);
+    assert_non_null(strstr(told.buf, "not synced: the submodule a (and 1 more), which is not "
+                                     "initialised; next: git -C "));
+    assert_non_null(strstr(told.buf, "absent' submodule update --init"));
     synckit_sh(dir, "echo /a >.crabboxignore", NULL);
     synckit_assert_listed(dir, ".crabboxignore\nf\n?b\n");
 }

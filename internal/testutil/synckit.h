@@ -54,6 +54,8 @@ char *synckit_make(const struct synckit *k, const char *name, const char *script
 /* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out, "?"
  * and the first submodule that is not initialised. */
 void synckit_list(const char *dir, struct strbuf *out);
+/* Appends what a scan warns of. */
+void synckit_warnings(const char *dir, struct strbuf *out);
 void synckit_assert_listed(const char *dir, const char *want);
 /* A scan lists what `git ls-files` does, of which only what is there and no directory counts. */
 void synckit_assert_as_git(const char *dir);
