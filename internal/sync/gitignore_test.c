@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "sync/gitignore.h"
+#include "sync/ignore.h"
 #include "sync/sync.h"
 #include "testutil/synckit.h"
 
@@ -112,6 +114,52 @@ static void test_patterns(void **state)
             &git);
         if (!str_eq(before.buf, git.buf))
             fail_msg("pattern %s: %s instead of %s", patterns[i], before.buf, git.buf);
+    }
+}
+
+/* Both matchers against git, with a name for each byte. */
+static void test_classes_of_characters(void **state)
+{
+    (void)state;
+    static const char *const classes[] = {
+        "[[:alnum:]]",    "[[:alpha:]]",   "[[:blank:]]",
+        "[[:cntrl:]]",    "[[:digit:]]",   "[[:graph:]]",
+        "[[:lower:]]",    "[[:print:]]",   "[[:punct:]]",
+        "[[:space:]]",    "[[:upper:]]",   "[[:xdigit:]]",
+        "[![:digit:]]",   "[^[:alpha:]_]", "[[:digit:]a-c]",
+        "[a[:digit:]-]",  "[[:digit:]-z]", "[][:digit:]]",
+        "[[:digit:]]]",   "[[:]",          "[[:a]",
+        "[[a:]",          "[:digit:]",     "[\\[:digit:]]",
+        "[a-[:digit:]]",  "[[:]x:]",       "[[:digit:][:upper:]]",
+        "[[:digit:]\\]]", "[--[:lower:]]",
+    };
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "classes",
+        SYNCKIT_INIT "python3 -c \"import sys\n"
+                     "for c in range(1, 256):\n"
+                     "    if c != 47: sys.stdout.buffer.write(b'n' + bytes([c, 0]))\" >../names");
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+        _cleanup_strbuf_ struct strbuf git = STRBUF_INIT;
+        _cleanup_strbuf_ struct strbuf by_gitignore = STRBUF_INIT;
+        _cleanup_strbuf_ struct strbuf by_ignore = STRBUF_INIT;
+        _cleanup_(gitignore_free) struct gitignore g = {0};
+        _cleanup_free_ char *pattern = xasprintf("n%s", classes[i]);
+        _cleanup_free_ char *script = xasprintf(
+            "echo '%s' >.gitignore; git check-ignore --no-index -z --stdin <../names || :",
+            pattern);
+        synckit_sh(dir, script, &git);
+        assert_int_equal(gitignore_parse(&g, pattern, strlen(pattern), NULL), 0);
+        for (int c = 1; c < 256; c++) {
+            const char name[] = {'n', (char)c, '\0'};
+            if (c != '/' && gitignore_match(&g, name, false, NULL))
+                strbuf_add(&by_gitignore, name, sizeof name);
+            if (c != '/' && ignore_glob(pattern, name, NULL))
+                strbuf_add(&by_ignore, name, sizeof name);
+        }
+        if (by_gitignore.len != git.len || memcmp(by_gitignore.buf, git.buf, git.len) != 0 ||
+            by_ignore.len != git.len || memcmp(by_ignore.buf, git.buf, git.len) != 0)
+            fail_msg("%s: git %zu, gitignore %zu, ignore %zu bytes", pattern, git.len,
+                     by_gitignore.len, by_ignore.len);
     }
 }
 
@@ -224,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_classes_of_characters),
         cmocka_unit_test(test_a_pattern_made_to_be_slow),
         cmocka_unit_test(test_pattern_files_without_end),
         cmocka_unit_test(test_order_of_pattern_files),
