@@ -97,6 +97,11 @@ struct sync_store {
     const char *name;
 };
 
+/* The name of the files for the tree that the guest has as `tree`. Two trees never share one: a name
+ * that is too long is cut, and its hash follows. */
+#define SYNC_STORE_NAME_SIZE 192
+int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err);
+
 struct sync_result {
     size_t n_sent, n_deleted;
     int64_t bytes_sent;
