@@ -1,7 +1,6 @@
 #include "ops/run.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -46,59 +46,65 @@ enum {
                                       at several times their size, and each path is matched
                                       against all of them */
     NESTING_MAX = 32,              /* submodules in submodules */
-    NESTED_ENTRIES_MAX = 3000000,  /* in the indexes of all submodules, present or not */
-    ANSWER_MS = 10000,             /* for git to tell the user's configuration */
-    DEPTH_MAX = 100,               /* directories in directories: each holds a descriptor open, and
-                                      the usual limit is 1024; below TREE_DEPTH_MAX */
+    NESTED_ENTRIES_MAX = 3000000,  /* in the indexes of all nested repositories, present or not */
+    NESTED_BYTES_MAX = 512 * 1024 * 1024, /* of these indexes */
+    ANSWER_MS = 10000,                    /* for git to tell the user's configuration */
+    DEPTH_MAX = 100, /* directories in directories: each holds a descriptor open, and
+                        the usual limit is 1024; below TREE_DEPTH_MAX */
 };
 
 /* One repository of the tree. */
 struct git_scan {
     struct scan *s;
     const struct repo *repo;
-    const struct gitignore *user;
     const char *prefix; /* where it lies in the tree: "" or "sub/" */
     size_t prefix_len;
     unsigned nesting;
     struct gitindex index;
+    size_t index_bytes;  /* that were read and worked through for it */
     size_t held;         /* bytes of the .gitignore files on the way to where the walk is */
     char *foreign;       /* the nested repository that was reported last; owned */
     struct strbuf links; /* paths of the submodules to scan, each with its NUL */
 };
 
-static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
-                     const char *prefix, unsigned nesting, struct error *err);
+static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, unsigned nesting,
+                     struct error *err);
 
 /* ---- what is tracked ---- */
 
-static int read_index_file(const struct repo *r, const char *name, struct gitindex *x,
+static int read_index_file(struct git_scan *g, const char *name, struct gitindex *x,
                            struct error *err)
 {
+    const struct repo *r = g->repo;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_free_ char *what = xasprintf("%s/%s", r->git_dir, name);
     int there = tree_read(r->git_fd, name, r->git_dir, INDEX_MAX, &text, err);
     if (there <= 0)
         return there;
-    return gitindex_parse(x, text.buf, text.len, what, err) < 0 ? -1 : 1;
+    int parsed = gitindex_parse(x, text.buf, text.len, what, err);
+    g->index_bytes += text.len + x->n_change;
+    return parsed < 0 ? -1 : 1;
 }
 
 /* No index is an index without entries: nothing was ever added. */
-static int read_index(const struct repo *r, struct gitindex *x, struct error *err)
+static int read_index(struct git_scan *g, struct error *err)
 {
+    struct gitindex *x = &g->index;
+    const char *git_dir = g->repo->git_dir;
     _cleanup_(gitindex_free) struct gitindex base = {0};
-    if (read_index_file(r, "index", x, err) < 0)
+    if (read_index_file(g, "index", x, err) < 0)
         return -1;
     if (*x->base) {
         _cleanup_free_ char *name = xasprintf("sharedindex.%s", x->base);
-        int there = read_index_file(r, name, &base, err);
+        int there = read_index_file(g, name, &base, err);
         if (there == 0)
             return error_set(err, ERR_SYNC, 0,
-                             "%s/%s, a part of the index, is missing; next: git status", r->git_dir,
+                             "%s/%s, a part of the index, is missing; next: git status", git_dir,
                              name);
         if (there < 0 || gitindex_merge(x, &base, name, err) < 0)
             return -1;
     }
-    return gitindex_settle(x, r->git_dir, err);
+    return gitindex_settle(x, git_dir, err);
 }
 
 /* What an index may name: a path below the tree that is not git's own. */
@@ -324,21 +330,42 @@ static int read_exclude(const struct git_scan *g, struct gitignore *out, struct 
     return parse_patterns(out, &text, g->repo->git_dir, name, &g->s->effort, err);
 }
 
+/* Entries without a file cost a look each and count as no file, and thousands of repositories may
+ * have one large index by hard links. */
+static int check_nested(const struct git_scan *g, struct error *err)
+{
+    struct scan *s = g->s;
+    if (!g->nesting)
+        return 0;
+    s->nested_entries += g->index.n;
+    s->nested_bytes += g->index_bytes;
+    if (s->nested_entries <= NESTED_ENTRIES_MAX && s->nested_bytes <= NESTED_BYTES_MAX)
+        return 0;
+    return error_set(err, ERR_SYNC, 0,
+                     "the indexes of the repositories in %s have more than %d entries or %d bytes; "
+                     "next: leave some of them out with .crabboxignore, or --no-sync",
+                     s->list->root, NESTED_ENTRIES_MAX, NESTED_BYTES_MAX);
+}
+
+/* How many directories a prefix names. */
+static int depth_of(const char *prefix)
+{
+    int n = 0;
+    for (const char *p = strchr(prefix, '/'); p; p = strchr(p + 1, '/'))
+        n++;
+    return n;
+}
+
 static int scan_own(struct git_scan *g, struct error *err)
 {
-    struct gitignore user = *g->user;
+    struct gitignore user = g->s->user; /* borrows all of it */
     _cleanup_(gitignore_free) struct gitignore exclude = {0};
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
     user.base = g->prefix_len;
-    if (read_index(g->repo, &g->index, err) < 0)
+    if (read_index(g, err) < 0)
         return -1;
-    /* Entries without a file cost a look each and count as no file. */
-    if (g->nesting && (g->s->nested_entries += g->index.n) > NESTED_ENTRIES_MAX)
-        return error_set(
-            err, ERR_SYNC, 0,
-            "the submodules of %s have more than %d entries; next: --no-sync, or --dir "
-            "of a part of it",
-            g->s->list->root, NESTED_ENTRIES_MAX);
+    if (check_nested(g, err) < 0)
+        return -1;
     for (size_t i = 0; i < g->index.n; i++)
         if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
             return -1;
@@ -350,38 +377,41 @@ static int scan_own(struct git_scan *g, struct error *err)
     int fd = openat(g->repo->top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_SYNC, errno, "list %s", g->repo->top);
-    return walk_others(g, fd, &path, &exclude, true, 0, err);
+    return walk_others(g, fd, &path, &exclude, true, depth_of(g->prefix), err);
+}
+
+static int scan_nested(struct scan *s, int fd, const char *path, const struct repo *around,
+                       unsigned nesting, struct error *err)
+{
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
+    _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
+                                         path);
+    _cleanup_free_ char *prefix = xasprintf("%s/", path);
+    return repo_at(fd, top, around, &r, err) < 0 ? -1 : scan_repo(s, &r, prefix, nesting, err);
 }
 
 /* Not before this repository's index and patterns are freed: otherwise those of all submodules in
  * submodules would be in memory at once. */
 static int scan_links(struct git_scan *g, struct error *err)
 {
-    struct scan *s = g->s;
-    const char *root = str_eq(s->list->root, "/") ? "" : s->list->root;
     const char *end = g->links.buf + g->links.len;
     for (const char *path = g->links.buf; path < end; path += strlen(path) + 1) {
-        _cleanup_(repo_free) struct repo r = REPO_INIT;
-        _cleanup_free_ char *top = xasprintf("%s/%s", root, path);
-        _cleanup_free_ char *prefix = xasprintf("%s/", path);
         const char *base;
-        int parent = tree_parent(&s->tree, path, &base);
-        _cleanup_close_ int fd = parent < 0 ? -1 : scan_open_dir(s, parent, base);
+        int parent = tree_parent(&g->s->tree, path, &base);
+        _cleanup_close_ int fd = parent < 0 ? -1 : scan_open_dir(g->s, parent, base);
         if (fd < 0) /* gone since */
             continue;
-        if (repo_at(fd, top, g->repo, &r, err) < 0 ||
-            scan_repo(s, &r, g->user, prefix, g->nesting + 1, err) < 0)
+        if (scan_nested(g->s, fd, path, g->repo, g->nesting + 1, err) < 0)
             return -1;
     }
     return 0;
 }
 
-static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
-                     const char *prefix, unsigned nesting, struct error *err)
+static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, unsigned nesting,
+                     struct error *err)
 {
     struct git_scan g = {.s = s,
                          .repo = r,
-                         .user = user,
                          .prefix = prefix,
                          .prefix_len = strlen(prefix),
                          .nesting = nesting,
@@ -395,11 +425,22 @@ static int scan_repo(struct scan *s, const struct repo *r, const struct gitignor
     return rc;
 }
 
+/* Once for all repositories of the tree, and only where there is one. */
+static int know_user(struct scan *s, struct error *err)
+{
+    const struct deadline d = deadline_sub(s->effort.d, ANSWER_MS);
+    if (!s->user_known && git_user_ignore(s, &d, &s->user, err) < 0)
+        return -1;
+    s->user_known = true;
+    return 0;
+}
+
 int scan_git(struct scan *s, const struct repo *r, struct error *err)
 {
-    _cleanup_(gitignore_free) struct gitignore user = {0};
-    const struct deadline d = deadline_sub(s->effort.d, ANSWER_MS);
-    if (git_user_ignore(s, &d, &user, err) < 0)
-        return -1;
-    return scan_repo(s, r, &user, "", 0, err);
+    return know_user(s, err) < 0 ? -1 : scan_repo(s, r, "", 0, err);
+}
+
+int scan_git_at(struct scan *s, int fd, const char *path, struct error *err)
+{
+    return know_user(s, err) < 0 ? -1 : scan_nested(s, fd, path, NULL, 1, err);
 }

@@ -22,11 +22,16 @@ struct scan {
     struct effort effort;  /* and the deadline */
     size_t alloc;          /* of list->files */
     size_t path_bytes;     /* of their names */
-    size_t nested_entries; /* of the submodules' indexes */
+    size_t nested_entries; /* of the indexes of repositories in the tree */
+    size_t nested_bytes;
+    struct gitignore user; /* the user's own patterns for all repositories */
+    bool user_known;       /* they have been read */
     bool all;              /* .git too */
 };
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err);
+/* A repository at `path`, open as `fd` (borrowed), in a directory that is none. */
+int scan_git_at(struct scan *s, int fd, const char *path, struct error *err);
 /* The user's own patterns for all repositories. The git that is asked may not lie in the tree; it
  * has until `d` to answer. */
 int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,

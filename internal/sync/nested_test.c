@@ -79,6 +79,34 @@ static void test_gitlinks_below_gitlinks(void **state)
     synckit_assert_listed(dir, "d/d/f\n-d/d\n");
 }
 
+/* Without a repository around them they have their own rules, and the user's. */
+static void test_repositories_in_a_plain_directory(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "plain",
+        "mkdir -p t/in/deep lib; echo '*.log' >.gitignore; touch a.log t/in/deep/x; cd "
+        "lib; " SYNCKIT_INIT
+        "touch l; git add l; git commit -qm l; cd ../t; mkdir a; cd a; " SYNCKIT_INIT
+        "echo .env >.gitignore; touch .env f n; git add f .gitignore; "
+        "git -c protocol.file.allow=always submodule add -q ../../lib sub; touch sub/x; "
+        "echo x >.git/modules/sub/info/exclude; mkdir o; git -C o init -q; touch o/f; "
+        "cd ..; git -C a commit -qm x; git -C a worktree add -q ../w");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+    synckit_assert_listed(tree, "a/.gitignore\na/.gitmodules\na/f\na/n\na/sub/l\nin/deep/x\n"
+                                "w/.gitignore\nw/.gitmodules\nw/f\n-a/o\n?w/sub\n");
+    /* What is none, or leads elsewhere, is not treated as if it had no rules. */
+    synckit_sh(dir, "mkdir t/b t/b/.git; touch t/b/.env", NULL);
+    synckit_assert_refused(tree, "/t/b/.git is no git repository");
+    synckit_sh(dir, "rmdir t/b/.git; ln -s ../a/.git t/b/.git", NULL);
+    synckit_assert_refused(tree, "/t/b/.git is a symbolic link");
+    synckit_sh(dir, "rm t/b/.git; echo 'gitdir: ../a/.git' >t/b/.git", NULL);
+    synckit_assert_refused(tree, "/t/b/.git names the git directory ");
+    synckit_sh(dir, "echo b >t/.crabboxignore", NULL);
+    synckit_assert_listed(tree, ".crabboxignore\na/.gitignore\na/.gitmodules\na/f\na/n\na/sub/l\n"
+                                "in/deep/x\nw/.gitignore\nw/.gitmodules\nw/f\n-a/o\n?w/sub\n");
+}
+
 /* ---- submodules ---- */
 
 /* What has a place but no repository is told, with what lies there instead. */
@@ -144,7 +172,24 @@ static void test_entries_of_all_submodules(void **state)
 {
     (void)state;
     _cleanup_free_ char *dir = synckit_make(&kit, "entries", CHAIN("17"));
-    synckit_assert_refused(dir, "the submodules of ");
+    synckit_assert_refused(dir, "the indexes of the repositories in ");
+}
+
+/* One index of 100 MiB, of which next to nothing is on the disk, for all of them. */
+static void test_index_bytes_of_all_repositories(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "bytes",
+        "python3 -c \"" SYNCKIT_WRITE_INDEX
+        "index('index', [], b'XXXX' + struct.pack('>I', 100 << 20))\n"
+        "open('index', 'r+b').truncate(12 + 8 + (100 << 20) + 20)\"\n"
+        "for i in 1 2 3 4 5 6; do mkdir -p $i/.git; touch $i/.git/HEAD; "
+        "[ $i = 6 ] || ln index $i/.git/index; done; mv index ..");
+    synckit_assert_listed(dir, "");
+    synckit_sh(dir, "ln ../index 6/.git/index", NULL);
+    synckit_assert_refused(dir, "the indexes of the repositories in ");
+    synckit_sh(dir, "rm ../index", NULL);
 }
 
 int main(void)
@@ -153,9 +198,11 @@ int main(void)
         cmocka_unit_test(test_nested_repositories),
         cmocka_unit_test(test_index_that_names_files_of_a_later_clone),
         cmocka_unit_test(test_gitlinks_below_gitlinks),
+        cmocka_unit_test(test_repositories_in_a_plain_directory),
         cmocka_unit_test(test_submodules_that_are_not_initialised),
         cmocka_unit_test(test_memory_of_submodules_in_submodules),
         cmocka_unit_test(test_entries_of_all_submodules),
+        cmocka_unit_test(test_index_bytes_of_all_repositories),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

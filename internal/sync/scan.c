@@ -24,6 +24,7 @@ static void cleanup_scan(struct scan *s)
     tree_close(&s->tree);
     ignore_free(&s->always);
     ignore_free(&s->ignore);
+    gitignore_free(&s->user);
 }
 
 static void cleanup_list(struct sync_list *l)

@@ -1,10 +1,10 @@
 /* sync.h: bringing a working tree into the guest.
  *
- * sync_scan finds which files belong to the tree, by the rules of git where there is a repository;
- * sync_push streams them as one tar archive (GNU format: any name, any size) over SSH into the
- * guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and never followed;
- * sockets, devices and unreadable files are reported, not sent. This module is the only user of
- * libarchive's tar writer.
+ * sync_scan finds which files belong to the tree, by the rules of git where there is a repository,
+ * around it or in it; sync_push streams them as one tar archive (GNU format: any name, any size)
+ * over SSH into the guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and
+ * never followed; sockets, devices and unreadable files are reported, not sent. This module is the
+ * only user of libarchive's tar writer.
  *
  * sync_update does the same again and again: it keeps a manifest of what it has put into the guest,
  * sends only what has changed on either side since, and deletes only what it had put there.
@@ -97,8 +97,8 @@ struct sync_store {
     const char *name;
 };
 
-/* The name of the files for the tree that the guest has as `tree`. Two trees never share one: a name
- * that is too long is cut, and its hash follows. */
+/* The name of the files for the tree that the guest has as `tree`. Two trees never share one: a
+ * name that is too long is cut, and its hash follows. */
 #define SYNC_STORE_NAME_SIZE 192
 int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err);
 
