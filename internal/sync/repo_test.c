@@ -5,7 +5,14 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <linux/auto_fs.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -155,7 +162,10 @@ static void test_other_kinds_of_dot_git(void **state)
         {"echo hello >.git", "/tree/.git is a file but does not name a git directory"},
         {"touch .git", "/tree/.git is a file but does not name a git directory"},
         {"echo 'gitdir: ' >.git", "/tree/.git names the git directory "},
-        {"echo 'gitdir: ../nowhere' >.git", "which can't be found"},
+        {"echo 'gitdir: ../nowhere' >.git", "which belongs to neither"},
+        {"echo 'gitdir: ../nowhere/worktrees/x' >.git", "which can't be found; next: git worktree"},
+        {"ln -s /nowhere ../out; echo 'gitdir: ../out/worktrees/x' >.git",
+         "which is reached by a symbolic link"},
         {"mkdir .git", "/tree/.git is no git repository"},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -173,6 +183,79 @@ static void test_large_dot_git(void **state)
     (void)state;
     _cleanup_free_ char *dir = synckit_make(&kit, "large", "truncate -s 1T .git");
     synckit_assert_refused(dir, "/.git is larger than");
+}
+
+/* Mounts an automounter's directory, whose requests come out of the result. -1 where the kernel has
+ * none. */
+static int mount_automounter(const char *dir)
+{
+    int p[2];
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    _cleanup_close_ int write_end = p[1];
+    _cleanup_free_ char *options = xasprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect",
+                                             write_end, (int)getpgrp());
+    if (mount("trap", dir, "autofs", 0, options) == 0)
+        return p[0];
+    (void)close(p[0]);
+    return -1;
+}
+
+/* Whether a scan, by a process that the automounter does not take for its own, asks it for
+ * something. Then it would wait for an answer: there will be none. */
+static bool is_asked(int requests, const char *automounted, const char *tree)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct sync_list l = {0};
+        _exit(setpgid(0, 0) < 0 || synckit_try(tree, NULL, NULL, NULL, &l, NULL) == 0);
+    }
+    _cleanup_close_ int ended = (int)syscall(SYS_pidfd_open, pid, 0);
+    _cleanup_close_ int dir = open(automounted, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct pollfd fds[2] = {{.fd = ended, .events = POLLIN}, {.fd = requests, .events = POLLIN}};
+    assert_true(ended >= 0 && dir >= 0);
+    assert_true(poll(fds, 2, -1) > 0);
+    bool asked = fds[1].revents & POLLIN;
+    assert_int_equal(ioctl(dir, AUTOFS_IOC_CATATONIC, 0), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return asked;
+}
+
+/* To look for a name may be to mount it, from a host that the archive has chosen. */
+static void test_pointer_to_what_an_automounter_would_mount(void **state)
+{
+    (void)state;
+    static const char *const pointers[] = {"$PWD/net/host/x/.git/worktrees/y",
+                                           "../net/host/worktrees/y",
+                                           "../tree/link/host/worktrees/y",
+                                           "../net/host",
+                                           "../net/worktrees/host",
+                                           "../own/worktrees/y",
+                                           "../own/worktrees/z"};
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "automounter",
+        "mkdir -p net tree own/worktrees/y own/worktrees/z; ln -s ../net tree/link; cd own; "
+        "for i in y z; do touch worktrees/$i/HEAD; done; "
+        "echo \"$PWD/../net/host/.git\" >worktrees/y/gitdir; "
+        "echo ../../../tree/.git >worktrees/z/gitdir; echo ../../../net/host "
+        ">worktrees/z/commondir");
+    _cleanup_free_ char *net = xasprintf("%s/net", dir);
+    _cleanup_free_ char *tree = xasprintf("%s/tree", dir);
+    for (size_t i = 0; i < ARRAY_LEN(pointers); i++) {
+        _cleanup_free_ char *script = xasprintf("echo \"gitdir: %s\" >tree/.git", pointers[i]);
+        synckit_sh(dir, script, NULL);
+        _cleanup_close_ int requests = mount_automounter(net);
+        if (requests < 0)
+            skip();
+        bool asked = is_asked(requests, net, tree);
+        assert_int_equal(umount2(net, MNT_DETACH), 0);
+        if (asked)
+            fail_msg("%s is looked for", pointers[i]);
+    }
 }
 
 /* ---- where the tree is ---- */
@@ -281,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_pointer_to_another_repository),
         cmocka_unit_test(test_other_kinds_of_dot_git),
         cmocka_unit_test(test_large_dot_git),
+        cmocka_unit_test(test_pointer_to_what_an_automounter_would_mount),
         cmocka_unit_test(test_tree_is_where_the_user_stands),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_shared_directory),

@@ -74,8 +74,7 @@ update modules-name 'git config --file .gitmodules submodule.../../../canary/rep
 # A gitlink in the index where something else than a submodule is
 link() { # link NAME EXPECT TRIGGER COMMANDS: inner is in the index as a submodule
     begin "gitlink-$1" || return
-    expect=$2 allowed=''
-    [[ $1 != gitfile-* ]] || allowed=$looked_up
+    expect=$2
     shift
     make_tree "$tree/inner" i.txt
     (cd "$tree" && git add inner && eval "$3") >/dev/null 2>&1
@@ -88,7 +87,7 @@ link gitfile-elsewhere "$stray" '' 'rm -rf inner/.git; echo "gitdir: $canary/rep
 link gitfile-parent "$stray" 'cd inner && git status' 'rm -rf inner/.git; echo "gitdir: ../.git" >inner/.git
     git config core.fsmonitor "$evil"'
 link gitfile-fifo "neither a directory nor a file" '' 'rm -rf inner/.git; mkfifo inner/.git'
-link gitfile-modules-link "$stray" '' \
+link gitfile-modules-link "which is reached by a symbolic link" '' \
     'rm -rf inner/.git; mkdir .git/modules; ln -s "$canary/repo/.git" .git/modules/inner
     echo "gitdir: ../.git/modules/inner" >inner/.git'
 link gitfile-dotdot "$stray" '' 'rm -rf inner/.git; mkdir .git/modules
