@@ -45,7 +45,7 @@ static bool by_gitignore(const struct strbuf *patterns, const char *path, struct
 static bool by_ignore(const struct strbuf *patterns, const char *path, struct effort *e)
 {
     struct ignore ig = IGNORE_INIT;
-    assert_int_equal(ignore_add(&ig, patterns->buf, "test", NULL), 0);
+    assert_int_equal(ignore_add(&ig, patterns->buf, "test", NULL, NULL), 0);
     bool hit = ignore_match(&ig, path, false, e);
     ignore_free(&ig);
     return hit;
@@ -62,12 +62,23 @@ static bool by_parsing(const struct strbuf *patterns, const char *path, struct e
     return false;
 }
 
+static bool by_adding(const struct strbuf *patterns, const char *path, struct effort *e)
+{
+    (void)path;
+    for (int i = 0; i < 50; i++) {
+        struct ignore ig = IGNORE_INIT;
+        assert_int_equal(ignore_add(&ig, patterns->buf, "test", e, NULL), 0);
+        ignore_free(&ig);
+    }
+    return false;
+}
+
 static const struct {
     match_fn *match;
     const char *piece;
 } matchers[] = {
-    {by_gitignore, "*a"}, {by_gitignore, "**/"}, {by_ignore, "**a"},
-    {by_ignore, "**/*a"}, {by_ignore, "[ab]**"}, {by_parsing, "?a"},
+    {by_gitignore, "*a"},  {by_gitignore, "**/"}, {by_ignore, "**a"}, {by_ignore, "**/*a"},
+    {by_ignore, "[ab]**"}, {by_parsing, "?a"},    {by_adding, "[:"},
 };
 
 /* The user interrupts in the middle of one path. */

@@ -156,10 +156,10 @@ static size_t line_length(const char *line, size_t len)
 }
 
 /* A class that does not exist would match nothing, and what it was to leave out would be sent. */
-static int check_classes(const char *glob, const char *what, struct error *err)
+static int check_classes(const char *glob, const char *what, struct effort *e, struct error *err)
 {
     const struct charclass *named;
-    for (const char *g = glob; *g;) {
+    for (const char *g = glob; *g && effort_spend(e, 2 * step_cost(g));) {
         bool hit;
         const char *after = *g == '[' ? match_class(g, 0, &hit) : NULL;
         if (*g == '\\' && g[1])
@@ -178,7 +178,7 @@ static int check_classes(const char *glob, const char *what, struct error *err)
 }
 
 static int add_line(struct ignore *ig, const char *line, size_t len, const char *what,
-                    struct error *err)
+                    struct effort *e, struct error *err)
 {
     struct ignore_pattern p = {0};
     len = line_length(line, len);
@@ -209,14 +209,15 @@ static int add_line(struct ignore *ig, const char *line, size_t len, const char 
     }
     ig->patterns[ig->n++] = p;
     ig->has_negated = ig->has_negated || p.negated;
-    return check_classes(p.glob, what, err);
+    return check_classes(p.glob, what, e, err);
 }
 
-int ignore_add(struct ignore *ig, const char *text, const char *what, struct error *err)
+int ignore_add(struct ignore *ig, const char *text, const char *what, struct effort *e,
+               struct error *err)
 {
-    for (const char *line = text; line && *line;) {
+    for (const char *line = text; line && *line && !(e && e->stop);) {
         size_t len = strcspn(line, "\n");
-        if (add_line(ig, line, len, what, err) < 0)
+        if (add_line(ig, line, len, what, e, err) < 0)
             return -1;
         line += len + (line[len] == '\n');
     }

@@ -35,8 +35,10 @@ struct ignore {
     }
 
 /* Adds each line of `text` (NULL is fine). ERR_SYNC, with `what` as the text's name, for a class of
- * characters that does not exist and for a line of more than GITIGNORE_LINE_MAX bytes. */
-int ignore_add(struct ignore *ig, const char *text, const char *what, struct error *err);
+ * characters that does not exist and for a line of more than GITIGNORE_LINE_MAX bytes. Adds no more
+ * once `e` has ended. */
+int ignore_add(struct ignore *ig, const char *text, const char *what, struct effort *e,
+               struct error *err);
 void ignore_free(struct ignore *ig);
 
 /* Whether `path` (relative, no leading "./") is left out. False once `e` has ended. */

@@ -96,7 +96,7 @@ static void test_patterns(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct ignore ig = IGNORE_INIT;
-        assert_int_equal(ignore_add(&ig, cases[i].patterns, "test", NULL), 0);
+        assert_int_equal(ignore_add(&ig, cases[i].patterns, "test", NULL, NULL), 0);
         bool hit = ignore_match(&ig, cases[i].path, cases[i].is_dir, NULL);
         ignore_free(&ig);
         if (hit != cases[i].hit)
@@ -123,7 +123,7 @@ static void test_patterns_that_are_refused(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct ignore ig = IGNORE_INIT;
         struct error err = ERROR_INIT;
-        int r = ignore_add(&ig, cases[i].patterns, "the file", &err);
+        int r = ignore_add(&ig, cases[i].patterns, "the file", NULL, &err);
         ignore_free(&ig);
         if ((r < 0) != !!cases[i].part)
             fail_msg("'%s': %s", cases[i].patterns, err.msg);
@@ -133,7 +133,7 @@ static void test_patterns_that_are_refused(void **state)
     _cleanup_free_ char *line = xasprintf("%*s", 5000, "a");
     struct ignore ig = IGNORE_INIT;
     struct error err = ERROR_INIT;
-    assert_int_equal(ignore_add(&ig, line, "the file", &err), -1);
+    assert_int_equal(ignore_add(&ig, line, "the file", NULL, &err), -1);
     ignore_free(&ig);
     assert_int_equal(err.kind, ERR_SYNC);
     assert_non_null(strstr(err.msg, "the file has a line of more than 4096 bytes; next: "));

@@ -188,13 +188,13 @@ static void sort_unique(struct sync_list *l)
 static int load_ignore(struct scan *s, const char *exclude, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (ignore_add(&s->always, exclude, "sync.exclude", err) < 0 ||
-        ignore_add(&s->ignore, BUILT_IN, "sync", err) < 0 ||
-        ignore_add(&s->ignore, exclude, "sync.exclude", err) < 0)
+    if (ignore_add(&s->always, exclude, "sync.exclude", &s->effort, err) < 0 ||
+        ignore_add(&s->ignore, BUILT_IN, "sync", &s->effort, err) < 0 ||
+        ignore_add(&s->ignore, exclude, "sync.exclude", &s->effort, err) < 0)
         return -1;
     if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
         return -1;
-    return ignore_add(&s->ignore, text.buf, IGNORE_FILE, err);
+    return ignore_add(&s->ignore, text.buf, IGNORE_FILE, &s->effort, err);
 }
 
 /* Takes the root, which is named after where it is now. */
