@@ -26,13 +26,15 @@ static const struct charclass classes[] = {
     {"digit", isdigit}, {"graph", isgraph},  {"lower", islower},  {"print", isprint},
     {"punct", ispunct}, {"space", is_space}, {"upper", isupper},  {"xdigit", isxdigit}};
 
-const char *charclass_read(const char *p, const struct charclass **out)
+const char *charclass_read(const char *p, const char **close, const struct charclass **out)
 {
     if (p[0] != '[' || p[1] != ':')
         return NULL;
     const char *name = p + 2;
-    const char *end = strchr(name, ']');
-    if (!end || end == name || end[-1] != ':')
+    if (*close < name)
+        *close = strchrnul(name, ']');
+    const char *end = *close;
+    if (!*end || end == name || end[-1] != ':')
         return NULL;
     size_t len = (size_t)(end - name) - 1;
     *out = NULL;

@@ -29,8 +29,10 @@ struct gitignore_token {
     uint16_t set; /* of those of the pattern */
 };
 
-/* In units of effort: a pattern that is looked at, and a byte that is compiled. */
-enum { PATTERN_COST = 1, PARSE_COST = 2 };
+/* In units of effort: a pattern that is looked at, one whose tokens are, and a byte that is
+ * compiled.
+ */
+enum { PATTERN_COST = 1, MATCH_COST = 4, PARSE_COST = 8 };
 
 static void set_add(struct gitignore_set *t, unsigned char c)
 {
@@ -44,7 +46,8 @@ static bool set_has(const struct gitignore_set *t, unsigned char c)
 
 /* One member of a set, at p. *prev is the byte that a range could begin with, 0 for none. Returns
  * the last byte that it took, NULL if the set is not well formed. */
-static const char *set_member(struct gitignore_set *t, const char *p, unsigned char *prev)
+static const char *set_member(struct gitignore_set *t, const char *p, const char **close,
+                              unsigned char *prev)
 {
     if (*p == '-' && *prev && p[1] && p[1] != ']') {
         p++;
@@ -56,7 +59,7 @@ static const char *set_member(struct gitignore_set *t, const char *p, unsigned c
         return p;
     }
     const struct charclass *named;
-    const char *after = charclass_read(p, &named);
+    const char *after = charclass_read(p, close, &named);
     if (after) {
         *prev = 0;
         for (unsigned c = 1; named && c < 128; c++)
@@ -75,13 +78,14 @@ static const char *set_member(struct gitignore_set *t, const char *p, unsigned c
 static const char *compile_set(struct gitignore_set *t, const char *p)
 {
     unsigned char prev = 0;
+    const char *close = p;
     p++;
     bool inverted = *p == '!' || *p == '^';
     p += inverted;
     do {
         if (!*p)
             return NULL;
-        p = set_member(t, p, &prev);
+        p = set_member(t, p, &close, &prev);
         if (!p)
             return NULL;
         p++;
@@ -236,6 +240,8 @@ static bool match_tokens(const struct gitignore *g, const struct gitignore_patte
         clear(&m.places[i]);
     }
     enter(&m, now, 0);
+    if (!effort_spend(e, MATCH_COST))
+        return false;
     for (; *text; text++) {
         if (!effort_spend(e, (int64_t)(now->high - now->low)))
             return false;

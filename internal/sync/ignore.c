@@ -14,12 +14,13 @@ enum { GLOB_COST = 2, STEP_COST = 1 };
 static const char *match_class(const char *g, unsigned char c, bool *hit)
 {
     const char *p = g + 1;
+    const char *close = p;
     bool inverted = *p == '!' || *p == '^';
     bool found = false;
     p += inverted;
     for (bool first = true; *p && (first || *p != ']'); first = false) {
         const struct charclass *named;
-        const char *after = charclass_read(p, &named);
+        const char *after = charclass_read(p, &close, &named);
         if (after) {
             found = found || (named && charclass_has(named, c));
             p = after;
@@ -159,13 +160,14 @@ static size_t line_length(const char *line, size_t len)
 static int check_classes(const char *glob, const char *what, struct effort *e, struct error *err)
 {
     const struct charclass *named;
+    const char *close = glob;
     for (const char *g = glob; *g && effort_spend(e, 2 * step_cost(g));) {
         bool hit;
         const char *after = *g == '[' ? match_class(g, 0, &hit) : NULL;
         if (*g == '\\' && g[1])
             g++;
         for (const char *p = g + 1; after && p < after; p++)
-            if (charclass_read(p, &named) && !named)
+            if (charclass_read(p, &close, &named) && !named)
                 return error_set(err, ERR_SYNC, 0,
                                  "%s has the pattern %s with %.*s, which is no class of "
                                  "characters; next: take one of [:alnum:] [:alpha:] [:blank:] "
