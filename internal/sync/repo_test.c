@@ -237,7 +237,7 @@ static void test_pointer_to_what_an_automounter_would_mount(void **state)
     if (!kit.entered)
         skip();
     _cleanup_free_ char *dir = synckit_make(
-        &kit, "automounter",
+        &kit, "auto mounter",
         "mkdir -p net tree own/worktrees/y own/worktrees/z; ln -s ../net tree/link; cd own; "
         "for i in y z; do touch worktrees/$i/HEAD; done; "
         "echo \"$PWD/../net/host/.git\" >worktrees/y/gitdir; "
