@@ -1,7 +1,6 @@
 #include "ops/run.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -162,11 +161,11 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
                        struct error *err)
 {
     _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
-    char name[160];
+    char name[SYNC_STORE_NAME_SIZE];
     struct sync_result result = {0};
-    if (store_open_lease(&s->ops->store, s->res->lease.id, NULL, &h, err) < 0)
+    if (sync_store_name(list->name, name, err) < 0 ||
+        store_open_lease(&s->ops->store, s->res->lease.id, NULL, &h, err) < 0)
         return -1;
-    (void)snprintf(name, sizeof name, "sync-%.120s", list->name);
     struct sync_store store = {.dirfd = h.dirfd, .name = name};
     int r = sync_update(s->conn, list, s->work_dir, &store, limits, d, on_sync_progress, s, &result,
                         err);

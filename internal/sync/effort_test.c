@@ -21,7 +21,7 @@ enum { LINES = 250, PATH_LEN = 3800 };
 static void costly(struct strbuf *patterns, char path[static PATH_LEN + 1], const char *piece)
 {
     for (int i = 0; i < LINES; i++) {
-        for (int k = 0; k < 1000; k++)
+        for (size_t k = 0; k < 1000 && k * strlen(piece) < 4000; k++)
             strbuf_adds(patterns, piece);
         strbuf_adds(patterns, "Z\n");
     }
@@ -45,7 +45,7 @@ static bool by_gitignore(const struct strbuf *patterns, const char *path, struct
 static bool by_ignore(const struct strbuf *patterns, const char *path, struct effort *e)
 {
     struct ignore ig = IGNORE_INIT;
-    ignore_add(&ig, patterns->buf);
+    assert_int_equal(ignore_add(&ig, patterns->buf, "test", NULL, NULL), 0);
     bool hit = ignore_match(&ig, path, false, e);
     ignore_free(&ig);
     return hit;
@@ -62,12 +62,23 @@ static bool by_parsing(const struct strbuf *patterns, const char *path, struct e
     return false;
 }
 
+static bool by_adding(const struct strbuf *patterns, const char *path, struct effort *e)
+{
+    (void)path;
+    for (int i = 0; i < 50; i++) {
+        struct ignore ig = IGNORE_INIT;
+        assert_int_equal(ignore_add(&ig, patterns->buf, "test", e, NULL), 0);
+        ignore_free(&ig);
+    }
+    return false;
+}
+
 static const struct {
     match_fn *match;
     const char *piece;
 } matchers[] = {
-    {by_gitignore, "*a"}, {by_gitignore, "**/"}, {by_ignore, "**a"},
-    {by_ignore, "**/*a"}, {by_ignore, "[ab]**"}, {by_parsing, "?a"},
+    {by_gitignore, "*a"},  {by_gitignore, "**/"}, {by_ignore, "**a"}, {by_ignore, "**/*a"},
+    {by_ignore, "[ab]**"}, {by_parsing, "?a"},    {by_adding, "[:"},
 };
 
 /* The user interrupts in the middle of one path. */
@@ -131,6 +142,25 @@ static void test_spent(void **state)
     }
 }
 
+/* A class is read as a whole for each character, also beyond a bracket that does not close it. */
+static void test_long_classes_count(void **state)
+{
+    (void)state;
+    static const char *const starts[] = {"*[\\]", "*[]", "*[[:alpha:]", "*[^[:digit:]"};
+    char text[101] = "";
+    memset(text, '0', sizeof text - 1);
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
+        _cleanup_strbuf_ struct strbuf glob = STRBUF_INIT;
+        strbuf_adds(&glob, starts[i]);
+        for (int k = 0; k < 1000; k++)
+            strbuf_addc(&glob, 'b');
+        strbuf_adds(&glob, "]Z");
+        struct effort e = EFFORT_INIT(NULL);
+        assert_false(ignore_glob(glob.buf, text, &e));
+        assert_true(EFFORT_MAX - e.left > 100 * 1000);
+    }
+}
+
 /* What people write is far from it: a thousand patterns, and a path as they are. */
 static void test_ordinary_patterns_are_cheap(void **state)
 {
@@ -155,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_interrupted_within_a_path),
         cmocka_unit_test(test_late_within_a_path),
         cmocka_unit_test(test_spent),
+        cmocka_unit_test(test_long_classes_count),
         cmocka_unit_test(test_ordinary_patterns_are_cheap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,10 +21,11 @@
  * an empty component is refused. As nothing is run, root may list another user's tree.
  *
  * Nested repositories: only where the index has a gitlink, with the repository's own index and
- * rules. Any other directory that has a .git and nothing of this index in it is left out and
- * reported as skipped. A bare repository is just files. If a sparse checkout has left out a
- * .gitignore, untracked files beside it are left out too: without the objects there is no way to
- * know whether they are ignored.
+ * rules. Any other directory that has a .git is left out and reported as skipped, whatever the
+ * index names below it: git writes no such entries, and they would pass by that repository's own
+ * patterns. A bare repository is just files. If a sparse checkout has left out a .gitignore,
+ * untracked files beside it are left out too: without the objects there is no way to know whether
+ * they are ignored.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -45,56 +46,65 @@ enum {
                                       at several times their size, and each path is matched
                                       against all of them */
     NESTING_MAX = 32,              /* submodules in submodules */
-    NESTED_ENTRIES_MAX = 3000000,  /* in the indexes of all submodules, present or not */
-    DEPTH_MAX = 100,               /* directories in directories: each holds a descriptor open, and
-                                      the usual limit is 1024; below TREE_DEPTH_MAX */
+    NESTED_ENTRIES_MAX = 3000000,  /* in the indexes of all nested repositories, present or not */
+    NESTED_BYTES_MAX = 512 * 1024 * 1024, /* of these indexes */
+    ANSWER_MS = 10000,                    /* for git to tell the user's configuration */
+    DEPTH_MAX = 100, /* directories in directories: each holds a descriptor open, and
+                        the usual limit is 1024; below TREE_DEPTH_MAX */
 };
 
 /* One repository of the tree. */
 struct git_scan {
     struct scan *s;
     const struct repo *repo;
-    const struct gitignore *user;
     const char *prefix; /* where it lies in the tree: "" or "sub/" */
     size_t prefix_len;
     unsigned nesting;
     struct gitindex index;
-    size_t held; /* bytes of the .gitignore files on the way to where the walk is */
+    size_t index_bytes;  /* that were read and worked through for it */
+    size_t held;         /* bytes of the .gitignore files on the way to where the walk is */
+    char *foreign;       /* the nested repository that was reported last; owned */
+    struct strbuf links; /* paths of the submodules to scan, each with its NUL */
 };
 
-static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
-                     const char *prefix, unsigned nesting, struct error *err);
+static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, unsigned nesting,
+                     struct error *err);
 
 /* ---- what is tracked ---- */
 
-static int read_index_file(const struct repo *r, const char *name, struct gitindex *x,
+static int read_index_file(struct git_scan *g, const char *name, struct gitindex *x,
                            struct error *err)
 {
+    const struct repo *r = g->repo;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_free_ char *what = xasprintf("%s/%s", r->git_dir, name);
     int there = tree_read(r->git_fd, name, r->git_dir, INDEX_MAX, &text, err);
     if (there <= 0)
         return there;
-    return gitindex_parse(x, text.buf, text.len, what, err) < 0 ? -1 : 1;
+    int parsed = gitindex_parse(x, text.buf, text.len, what, err);
+    g->index_bytes += text.len + x->n_change;
+    return parsed < 0 ? -1 : 1;
 }
 
 /* No index is an index without entries: nothing was ever added. */
-static int read_index(const struct repo *r, struct gitindex *x, struct error *err)
+static int read_index(struct git_scan *g, struct error *err)
 {
+    struct gitindex *x = &g->index;
+    const char *git_dir = g->repo->git_dir;
     _cleanup_(gitindex_free) struct gitindex base = {0};
-    if (read_index_file(r, "index", x, err) < 0)
+    if (read_index_file(g, "index", x, err) < 0)
         return -1;
     if (*x->base) {
         _cleanup_free_ char *name = xasprintf("sharedindex.%s", x->base);
-        int there = read_index_file(r, name, &base, err);
+        int there = read_index_file(g, name, &base, err);
         if (there == 0)
             return error_set(err, ERR_SYNC, 0,
-                             "%s/%s, a part of the index, is missing; next: git status", r->git_dir,
+                             "%s/%s, a part of the index, is missing; next: git status", git_dir,
                              name);
         if (there < 0 || gitindex_merge(x, &base, name, err) < 0)
             return -1;
     }
-    return gitindex_settle(x, r->git_dir, err);
+    return gitindex_settle(x, git_dir, err);
 }
 
 /* What an index may name: a path below the tree that is not git's own. */
@@ -111,42 +121,39 @@ static bool path_is_fit(const char *path)
     }
 }
 
-/* Whether the path lies in a submodule of the same index. git never writes that, and a repository
- * that is reached by several ways would be listed for each of them. */
-static bool is_below_link(const struct git_scan *g, const char *path)
+/* An entry below a directory that is a repository of its own, which is the first `len` bytes of
+ * `path`. The directory is reported once: its entries follow each other. A submodule is listed by
+ * its own index, so there it is the entry that is too much. */
+static void skip_foreign(struct git_scan *g, const char *path, size_t len)
 {
-    _cleanup_free_ char *above = xstrdup(path);
-    for (char *slash = strrchr(above, '/'); slash; slash = strrchr(above, '/')) {
-        *slash = '\0';
-        const struct gitindex_entry *e = gitindex_find(&g->index, above);
-        if (e && e->kind == GITINDEX_LINK)
-            return true;
-    }
-    return false;
+    _cleanup_free_ char *dir = xasprintf("%.*s", (int)len, path);
+    if (g->foreign && str_eq(g->foreign, dir))
+        return;
+    const struct gitindex_entry *e = gitindex_find(&g->index, dir + g->prefix_len);
+    if (!scan_leaves_out_all(g->s, dir))
+        scan_skip(g->s, e && e->kind == GITINDEX_LINK ? path : dir);
+    free(g->foreign);
+    g->foreign = TAKE_PTR(dir);
 }
 
-/* A gitlink that is a directory: a submodule, where it is initialised. */
-static int add_nested(struct git_scan *g, int parent, const char *base, const char *path,
-                      struct error *err)
+/* A gitlink that is a directory: a submodule, where it is initialised. It is scanned later, when
+ * this index is no longer in memory. */
+static void add_link(struct git_scan *g, int parent, const char *base, const char *path)
 {
     struct scan *s = g->s;
-    _cleanup_(repo_free) struct repo r = REPO_INIT;
-    _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
-                                         path);
-    _cleanup_free_ char *prefix = xasprintf("%s/", path);
     _cleanup_close_ int fd = scan_open_dir(s, parent, base);
-    if (fd < 0 || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    if (g->nesting >= NESTING_MAX || is_below_link(g, path + g->prefix_len)) {
+    if (fd < 0)
+        return;
+    if (faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        scan_absent(s, path);
+    else if (g->nesting >= NESTING_MAX)
         scan_skip(s, path);
-        return 0;
-    }
-    if (repo_at(fd, top, g->repo, &r, err) < 0)
-        return -1;
-    return scan_repo(s, &r, g->user, prefix, g->nesting + 1, err);
+    else
+        strbuf_add(&g->links, path, strlen(path) + 1);
 }
 
-/* What is in the index but absent was deleted in the working tree. */
+/* What is in the index but absent was deleted in the working tree. So was what is reached only by a
+ * symlink: git lists the link in its place. */
 static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struct error *err)
 {
     struct scan *s = g->s;
@@ -158,6 +165,13 @@ static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struc
         return 0;
     }
     int parent = tree_parent(&s->tree, path, &base);
+    int why = errno;
+    size_t foreign = tree_find_git(&s->tree, path, g->prefix_len);
+    if (foreign) {
+        skip_foreign(g, path, foreign);
+        return 0;
+    }
+    errno = why;
     if (parent < 0 || fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
             scan_skip(s, path);
@@ -166,9 +180,9 @@ static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struc
     if (S_ISDIR(st.st_mode)) {
         if (e->kind == GITINDEX_SPARSE)
             scan_skip(s, path);
-        if (e->kind != GITINDEX_LINK || scan_leaves_out_all(s, path))
-            return 0;
-        return add_nested(g, parent, base, path, err);
+        if (e->kind == GITINDEX_LINK && !scan_leaves_out_all(s, path))
+            add_link(g, parent, base, path);
+        return 0;
     }
     return scan_leaves_out(s, path, false) ? 0 : scan_add(s, path, &st, err);
 }
@@ -241,8 +255,9 @@ static int other_dir(struct git_scan *g, int parent, const char *name, struct st
         return 0;
     }
     tracked = tracked && gitindex_holds(&g->index, own);
-    if (!tracked && faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        scan_skip(g->s, path->buf);
+    if (faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!tracked) /* else its entries have been reported */
+            scan_skip(g->s, path->buf);
         return 0;
     }
     return walk_others(g, TAKE_FD(fd), path, patterns, tracked, depth + 1, err);
@@ -303,7 +318,7 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     return errno ? error_set(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".") : 0;
 }
 
-/* ---- a repository ---- */
+/* ---- a repository and its submodules ---- */
 
 /* Patterns of the repository that are not part of its tree. */
 static int read_exclude(const struct git_scan *g, struct gitignore *out, struct error *err)
@@ -315,25 +330,45 @@ static int read_exclude(const struct git_scan *g, struct gitignore *out, struct 
     return parse_patterns(out, &text, g->repo->git_dir, name, &g->s->effort, err);
 }
 
-static int scan_parts(struct git_scan *g, struct error *err)
+/* Entries without a file cost a look each and count as no file, and thousands of repositories may
+ * have one large index by hard links. */
+static int check_nested(const struct git_scan *g, struct error *err)
 {
-    struct gitignore user = *g->user;
+    struct scan *s = g->s;
+    if (!g->nesting)
+        return 0;
+    s->nested_entries += g->index.n;
+    s->nested_bytes += g->index_bytes;
+    if (s->nested_entries <= NESTED_ENTRIES_MAX && s->nested_bytes <= NESTED_BYTES_MAX)
+        return 0;
+    return error_set(err, ERR_SYNC, 0,
+                     "the indexes of the repositories in %s have more than %d entries or %d bytes; "
+                     "next: leave some of them out with .crabboxignore, or --no-sync",
+                     s->list->root, NESTED_ENTRIES_MAX, NESTED_BYTES_MAX);
+}
+
+/* How many directories a prefix names. */
+static int depth_of(const char *prefix)
+{
+    int n = 0;
+    for (const char *p = strchr(prefix, '/'); p; p = strchr(p + 1, '/'))
+        n++;
+    return n;
+}
+
+static int scan_own(struct git_scan *g, struct error *err)
+{
+    struct gitignore user = g->s->user; /* borrows all of it */
     _cleanup_(gitignore_free) struct gitignore exclude = {0};
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
     user.base = g->prefix_len;
-    if (read_index(g->repo, &g->index, err) < 0)
+    if (read_index(g, err) < 0)
         return -1;
-    /* Entries without a file cost a look each and count as no file. */
-    if (g->nesting && (g->s->nested_entries += g->index.n) > NESTED_ENTRIES_MAX)
-        return error_set(
-            err, ERR_SYNC, 0,
-            "the submodules of %s have more than %d entries; next: --no-sync, or --dir "
-            "of a part of it",
-            g->s->list->root, NESTED_ENTRIES_MAX);
+    if (check_nested(g, err) < 0)
+        return -1;
     for (size_t i = 0; i < g->index.n; i++)
         if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
             return -1;
-    /* Not before: those of all submodules in submodules would be held at once. */
     if (read_exclude(g, &exclude, err) < 0)
         return -1;
     exclude.base = g->prefix_len;
@@ -342,27 +377,70 @@ static int scan_parts(struct git_scan *g, struct error *err)
     int fd = openat(g->repo->top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_SYNC, errno, "list %s", g->repo->top);
-    return walk_others(g, fd, &path, &exclude, true, 0, err);
+    return walk_others(g, fd, &path, &exclude, true, depth_of(g->prefix), err);
 }
 
-static int scan_repo(struct scan *s, const struct repo *r, const struct gitignore *user,
-                     const char *prefix, unsigned nesting, struct error *err)
+static int scan_nested(struct scan *s, int fd, const char *path, const struct repo *around,
+                       unsigned nesting, struct error *err)
+{
+    _cleanup_(repo_free) struct repo r = REPO_INIT;
+    _cleanup_free_ char *top = xasprintf("%s/%s", str_eq(s->list->root, "/") ? "" : s->list->root,
+                                         path);
+    _cleanup_free_ char *prefix = xasprintf("%s/", path);
+    return repo_at(fd, top, around, &r, err) < 0 ? -1 : scan_repo(s, &r, prefix, nesting, err);
+}
+
+/* Not before this repository's index and patterns are freed: otherwise those of all submodules in
+ * submodules would be in memory at once. */
+static int scan_links(struct git_scan *g, struct error *err)
+{
+    const char *end = g->links.buf + g->links.len;
+    for (const char *path = g->links.buf; path < end; path += strlen(path) + 1) {
+        const char *base;
+        int parent = tree_parent(&g->s->tree, path, &base);
+        _cleanup_close_ int fd = parent < 0 ? -1 : scan_open_dir(g->s, parent, base);
+        if (fd < 0) /* gone since */
+            continue;
+        if (scan_nested(g->s, fd, path, g->repo, g->nesting + 1, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, unsigned nesting,
+                     struct error *err)
 {
     struct git_scan g = {.s = s,
                          .repo = r,
-                         .user = user,
                          .prefix = prefix,
                          .prefix_len = strlen(prefix),
-                         .nesting = nesting};
-    int rc = scan_parts(&g, err);
+                         .nesting = nesting,
+                         .links = STRBUF_INIT};
+    int rc = scan_own(&g, err);
     gitindex_free(&g.index);
+    free(g.foreign);
+    if (rc == 0)
+        rc = scan_links(&g, err);
+    strbuf_free(&g.links);
     return rc;
+}
+
+/* Once for all repositories of the tree, and only where there is one. */
+static int know_user(struct scan *s, struct error *err)
+{
+    const struct deadline d = deadline_sub(s->effort.d, ANSWER_MS);
+    if (!s->user_known && git_user_ignore(s, &d, &s->user, err) < 0)
+        return -1;
+    s->user_known = true;
+    return 0;
 }
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err)
 {
-    _cleanup_(gitignore_free) struct gitignore user = {0};
-    if (git_user_ignore(s, &user, err) < 0)
-        return -1;
-    return scan_repo(s, r, &user, "", 0, err);
+    return know_user(s, err) < 0 ? -1 : scan_repo(s, r, "", 0, err);
+}
+
+int scan_git_at(struct scan *s, int fd, const char *path, struct error *err)
+{
+    return know_user(s, err) < 0 ? -1 : scan_nested(s, fd, path, NULL, 1, err);
 }

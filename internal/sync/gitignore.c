@@ -3,11 +3,11 @@
  * text's. The meaning is that of git's dir.c and wildmatch.c, oddities included. */
 #include "sync/gitignore.h"
 
-#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "sync/charclass.h"
 
 enum token_kind {
     T_CHAR,
@@ -29,8 +29,10 @@ struct gitignore_token {
     uint16_t set; /* of those of the pattern */
 };
 
-/* In units of effort: a pattern that is looked at, and a byte that is compiled. */
-enum { PATTERN_COST = 1, PARSE_COST = 2 };
+/* In units of effort: a pattern that is looked at, one whose tokens are, and a byte that is
+ * compiled.
+ */
+enum { PATTERN_COST = 1, MATCH_COST = 4, PARSE_COST = 8 };
 
 static void set_add(struct gitignore_set *t, unsigned char c)
 {
@@ -42,41 +44,10 @@ static bool set_has(const struct gitignore_set *t, unsigned char c)
     return t->bits[c / 64] >> (c % 64) & 1;
 }
 
-static int is_blank(int c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* git's own notion. */
-static int is_space(int c)
-{
-    return is_blank(c) || c == '\n' || c == '\r';
-}
-
-/* "[:alpha:]", its name at s. False if there is no such class. */
-static bool set_add_class(struct gitignore_set *t, const char *s, size_t len)
-{
-    static const struct {
-        const char *name;
-        int (*has)(int);
-    } classes[] = {{"alnum", isalnum},  {"alpha", isalpha}, {"blank", is_blank},
-                   {"cntrl", iscntrl},  {"digit", isdigit}, {"graph", isgraph},
-                   {"lower", islower},  {"print", isprint}, {"punct", ispunct},
-                   {"space", is_space}, {"upper", isupper}, {"xdigit", isxdigit}};
-    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
-        if (strlen(classes[i].name) != len || memcmp(classes[i].name, s, len) != 0)
-            continue;
-        for (int c = 1; c < 128; c++)
-            if (classes[i].has(c))
-                set_add(t, (unsigned char)c);
-        return true;
-    }
-    return false;
-}
-
 /* One member of a set, at p. *prev is the byte that a range could begin with, 0 for none. Returns
  * the last byte that it took, NULL if the set is not well formed. */
-static const char *set_member(struct gitignore_set *t, const char *p, unsigned char *prev)
+static const char *set_member(struct gitignore_set *t, const char *p, const char **close,
+                              unsigned char *prev)
 {
     if (*p == '-' && *prev && p[1] && p[1] != ']') {
         p++;
@@ -87,15 +58,14 @@ static const char *set_member(struct gitignore_set *t, const char *p, unsigned c
         *prev = 0;
         return p;
     }
-    if (p[0] == '[' && p[1] == ':') {
-        const char *name = p + 2;
-        const char *end = strchr(name, ']');
-        if (!end)
-            return NULL;
-        if (end > name && end[-1] == ':') {
-            *prev = 0;
-            return set_add_class(t, name, (size_t)(end - name) - 1) ? end : NULL;
-        }
+    const struct charclass *named;
+    const char *after = charclass_read(p, close, &named);
+    if (after) {
+        *prev = 0;
+        for (unsigned c = 1; named && c < 128; c++)
+            if (charclass_has(named, (unsigned char)c))
+                set_add(t, (unsigned char)c);
+        return named ? after - 1 : NULL;
     }
     if (*p == '\\' && !*++p)
         return NULL;
@@ -108,13 +78,14 @@ static const char *set_member(struct gitignore_set *t, const char *p, unsigned c
 static const char *compile_set(struct gitignore_set *t, const char *p)
 {
     unsigned char prev = 0;
+    const char *close = p;
     p++;
     bool inverted = *p == '!' || *p == '^';
     p += inverted;
     do {
         if (!*p)
             return NULL;
-        p = set_member(t, p, &prev);
+        p = set_member(t, p, &close, &prev);
         if (!p)
             return NULL;
         p++;
@@ -269,6 +240,8 @@ static bool match_tokens(const struct gitignore *g, const struct gitignore_patte
         clear(&m.places[i]);
     }
     enter(&m, now, 0);
+    if (!effort_spend(e, MATCH_COST))
+        return false;
     for (; *text; text++) {
         if (!effort_spend(e, (int64_t)(now->high - now->low)))
             return false;

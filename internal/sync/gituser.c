@@ -13,18 +13,14 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sync/home.h"
 #include "sync/list.h"
 #include "sys/file.h"
 #include "sys/program.h"
 #include "sys/spawn.h"
 
-enum {
-    CONFIG_MAX = 4 * 1024 * 1024,
-    PATTERNS_MAX = 4 * 1024 * 1024,
-    ANSWER_MAX = 8192,
-    ANSWER_MS = 10000
-};
+enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
 
 /* Where a user has his settings. Only absolute paths count. */
 struct places {
@@ -58,18 +54,29 @@ static bool names_excludes(const char *text)
     return strcasestr(text, "excludesfile") || strcasestr(text, "include");
 }
 
-/* A file of the user's, by whatever links. 1, 0 where there is none, -1. */
-static int read_own(const char *path, size_t max, struct strbuf *out, struct error *err)
+/* A file of the user's, by whatever links. 1, 0 where there is none, -1. One that is only looked
+ * for at its usual place is passed over with a warning, as by git, where it can't be read:
+ * another's home directory may be closed. */
+static int read_own(const char *path, bool usual, size_t max, struct strbuf *out, struct error *err)
 {
     struct stat st;
     struct error local = ERROR_INIT;
     if (!path)
         return 0;
     _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
-        return 0; /* as for git: another's home directory may be closed */
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return 0;
+    if (fd < 0 && errno == EACCES && usual) {
+        log_warn("%s: Permission denied: ignore patterns that it has or names do not count; next: "
+                 "make it readable, or set HOME to your own home directory",
+                 path);
+        return 0;
+    }
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_SYNC, errno, "open %s", path);
+        return error_set(err, ERR_SYNC, errno,
+                         "open %s, a part of your git configuration; next: make it readable, or "
+                         "name another one there",
+                         path);
     if (!S_ISREG(st.st_mode))
         return 0;
     if (fd_read_all(fd, max, path, out, &local) < 0)
@@ -78,10 +85,10 @@ static int read_own(const char *path, size_t max, struct strbuf *out, struct err
 }
 
 /* Whether a configuration file may set core.excludesFile. */
-static int may_set(const char *path, bool *may, struct error *err)
+static int may_set(const char *path, bool usual, bool *may, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (read_own(path, CONFIG_MAX, &text, err) < 0)
+    if (read_own(path, usual, CONFIG_MAX, &text, err) < 0)
         return -1;
     if (names_excludes(text.buf))
         *may = true;
@@ -124,7 +131,8 @@ static const char **make_env(const struct places *u, const char *home_var, const
 }
 
 /* core.excludesFile, or NULL where it is not set. */
-static int ask_git(const struct scan *s, const struct places *u, char **out, struct error *err)
+static int ask_git(const struct scan *s, const struct places *u, const struct deadline *d,
+                   char **out, struct error *err)
 {
     char git[PATH_MAX];
     _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
@@ -132,6 +140,7 @@ static int ask_git(const struct scan *s, const struct places *u, char **out, str
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct spawn_user user;
     struct exit_status st;
+    struct error local = ERROR_INIT;
     /* A tree at "/" holds every program. */
     const char *tree = str_eq(s->list->root, "/") ? NULL : s->list->root;
     if (program_locate("git", "program", tree, git, err) < 0)
@@ -147,10 +156,12 @@ static int ask_git(const struct scan *s, const struct places *u, char **out, str
     spec.die_with_parent = true;
     choose_user(u, &spec, &user);
     /* An included file may be a FIFO that nobody writes to. */
-    struct deadline d = deadline_in_ms(ANSWER_MS);
-    d.cancel_fd = s->effort.d ? s->effort.d->cancel_fd : -1;
-    if (spawn_run(&spec, &d, ANSWER_MAX, &answer, &errout, &st, err) < 0)
-        return -1;
+    if (spawn_run(&spec, d, ANSWER_MAX, &answer, &errout, &st, &local) < 0)
+        return local.kind == ERR_TIMEOUT
+                   ? error_set(err, ERR_SYNC, 0,
+                               "git has not told in time what your core.excludesFile is; next: git "
+                               "config --global --list")
+                   : error_set(err, local.kind, 0, "%s", local.msg);
     if (st.exited && st.code == 1)
         return 0;
     if (!st.exited || st.code)
@@ -169,30 +180,32 @@ static int may_be_set(const struct places *u, bool *may, struct error *err)
     _cleanup_free_ char *config = xdg_file(u, "config");
     _cleanup_free_ char *old_config = home_file(u, ".gitconfig");
     if (!u->env)
-        return may_set("/etc/gitconfig", may, err) < 0 || may_set(config, may, err) < 0 ||
-                       may_set(old_config, may, err) < 0
+        return may_set("/etc/gitconfig", true, may, err) < 0 ||
+                       may_set(config, true, may, err) < 0 ||
+                       may_set(old_config, true, may, err) < 0
                    ? -1
                    : 0;
     for (char **v = environ; *v; v++)
         *may = *may || (is_gits(*v) && names_excludes(*v));
-    return may_set(getenv("GIT_CONFIG_GLOBAL"), may, err);
+    return may_set(getenv("GIT_CONFIG_GLOBAL"), false, may, err);
 }
 
-static int add_patterns(struct scan *s, const struct places *u, struct gitignore *g,
-                        struct error *err)
+static int add_patterns(struct scan *s, const struct places *u, const struct deadline *d,
+                        struct gitignore *g, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_free_ char *path = NULL;
     bool may = false;
-    if (may_be_set(u, &may, err) < 0 || (may && ask_git(s, u, &path, err) < 0))
+    if (may_be_set(u, &may, err) < 0 || (may && ask_git(s, u, d, &path, err) < 0))
         return -1;
-    if (!path && !u->env)
+    bool usual = !path;
+    if (usual && !u->env)
         path = xdg_file(u, "ignore");
     if (!path || !*path)
         return 0;
     /* A relative one is seen from the tree. */
     int r = *path == '/'
-                ? read_own(path, PATTERNS_MAX, &text, err)
+                ? read_own(path, usual, PATTERNS_MAX, &text, err)
                 : tree_read(s->tree.root_fd, path, s->list->root, PATTERNS_MAX, &text, err);
     if (r < 0)
         return -1;
@@ -205,15 +218,17 @@ static int add_patterns(struct scan *s, const struct places *u, struct gitignore
 /* All of them count. For git a variable replaces the files; here it adds to them, because any tool
  * that started us may have left it behind, and so it can only leave out more. Under sudo, the
  * caller's patterns count as well as root's. */
-int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err)
+int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,
+                    struct error *err)
 {
     _cleanup_free_ char *callers = home_of_caller();
     struct places own = {getenv("HOME"), getenv("XDG_CONFIG_HOME"), false};
     const struct places sudo = {callers, NULL, false};
-    if (add_patterns(s, &own, g, err) < 0)
+    if (add_patterns(s, &own, d, g, err) < 0)
         return -1;
-    if (callers && !(own.home && str_eq(own.home, callers)) && add_patterns(s, &sudo, g, err) < 0)
+    if (callers && !(own.home && str_eq(own.home, callers)) &&
+        add_patterns(s, &sudo, d, g, err) < 0)
         return -1;
     own.env = true;
-    return add_patterns(s, &own, g, err);
+    return add_patterns(s, &own, d, g, err);
 }

@@ -6,12 +6,13 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sync/list.h"
 #include "testutil/synckit.h"
-
-#define INIT "git init -q -b main .; "
 
 /* Named by a variable of git's, or those of who called sudo. */
 static void test_patterns_by_variables_and_of_the_sudo_caller(void **state)
@@ -20,7 +21,7 @@ static void test_patterns_by_variables_and_of_the_sudo_caller(void **state)
     static const char all[] = ".env\nf\n";
     _cleanup_free_ char *dir = synckit_make(
         &kit, "variables",
-        "mkdir t; cd t; " INIT "touch f .env; echo .env >../ign; "
+        "mkdir t; cd t; " SYNCKIT_INIT "touch f .env; echo .env >../ign; "
         "printf '[core]\n\texcludesFile = %s\n' $PWD/../ign >../global");
     _cleanup_free_ char *tree = xasprintf("%s/t", dir);
     _cleanup_free_ char *ign = xasprintf("%s/ign", dir);
@@ -55,10 +56,71 @@ static void test_patterns_by_variables_and_of_the_sudo_caller(void **state)
     synckit_assert_listed(tree, all);
 }
 
+/* What the user meant to stay here may not go because a file can't be read. */
+static void test_patterns_that_cannot_be_read(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "closed",
+        "chmod 755 .. .; mkdir t; cd t; " SYNCKIT_INIT
+        "touch .env f; mkdir ../git; echo .env >../git/ignore; chmod 0 ../git/ignore; "
+        "printf '[core]\nexcludesFile = %s\n' \"$PWD/../git/ignore\" >../git/config; "
+        "chmod 644 ../git/config; chmod -R a+rX .git");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+    _cleanup_free_ char *want = xasprintf("%s/git/ignore: Permission denied: ignore patterns", dir);
+    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+    struct sync_list l = {0};
+    struct error err = ERROR_INIT;
+    (void)setenv("XDG_CONFIG_HOME", dir, 1);
+    assert_int_equal(seteuid(65534), 0);
+    int r = synckit_try(tree, NULL, NULL, NULL, &l, &err);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(r, -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_non_null(strstr(err.msg, "/git/ignore, a part of your git configuration"));
+    assert_non_null(strstr(err.msg, "Permission denied"));
+    synckit_sh(dir, "rm git/config", NULL);
+    assert_int_equal(seteuid(65534), 0);
+    synckit_warnings(tree, &told);
+    assert_int_equal(seteuid(0), 0);
+    (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
+    if (!strstr(told.buf, want))
+        fail_msg("%s", told.buf);
+}
+
+/* git reads what the user's configuration includes, for ever where that is a FIFO. */
+static void test_git_that_does_not_answer(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "fifo",
+        "mkdir t; cd t; " SYNCKIT_INIT "mkfifo ../fifo; mkdir ../git; "
+        "printf '[include]\npath = %s\n' \"$PWD/../fifo\" >../git/config");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+    struct sync_list l = {.root = tree};
+    struct scan s = {.list = &l, .tree = TREE_INIT, .effort = EFFORT_INIT(NULL)};
+    struct gitignore g = {0};
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(200);
+    (void)setenv("XDG_CONFIG_HOME", dir, 1);
+    assert_int_equal(git_user_ignore(&s, &d, &g, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_non_null(strstr(err.msg, "git has not told in time what your core.excludesFile is"));
+    /* A listing has no more time for it than for all of it. */
+    d = deadline_in_ms(200);
+    assert_int_equal(synckit_try(tree, NULL, NULL, &d, &l, &err), -1);
+    (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
+    assert_non_null(strstr(err.msg, "git has not told in time"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns_by_variables_and_of_the_sudo_caller),
+        cmocka_unit_test(test_patterns_that_cannot_be_read),
+        cmocka_unit_test(test_git_that_does_not_answer),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

@@ -3,18 +3,29 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "sync/charclass.h"
+#include "sync/gitignore.h"
 
 /* In units of effort. */
 enum { GLOB_COST = 2, STEP_COST = 1 };
 
-/* "[a-z]" at g against c. Returns the character after the class, NULL if it is not closed. */
+/* "[a-z]" or "[[:digit:]_]" at g against c. Returns the character after the class, NULL if it is
+ * not closed. */
 static const char *match_class(const char *g, unsigned char c, bool *hit)
 {
     const char *p = g + 1;
+    const char *close = p;
     bool inverted = *p == '!' || *p == '^';
     bool found = false;
     p += inverted;
     for (bool first = true; *p && (first || *p != ']'); first = false) {
+        const struct charclass *named;
+        const char *after = charclass_read(p, &close, &named);
+        if (after) {
+            found = found || (named && charclass_has(named, c));
+            p = after;
+            continue;
+        }
         if (*p == '\\' && p[1])
             p++;
         unsigned char low = (unsigned char)*p++;
@@ -31,6 +42,14 @@ static const char *match_class(const char *g, unsigned char c, bool *hit)
         return NULL;
     *hit = found != inverted && c != '/';
     return p + 1;
+}
+
+/* To the end of the glob where it is not closed. */
+static size_t class_length(const char *g)
+{
+    bool hit;
+    const char *after = match_class(g, 0, &hit);
+    return after ? (size_t)(after - g) : strlen(g);
 }
 
 /* One character of the glob against one of the text. Returns the rest of the glob, or NULL. */
@@ -69,7 +88,7 @@ static int64_t step_cost(const char *g)
     if (*g == '*')
         len = strspn(g, "*");
     else if (*g == '[')
-        len = strcspn(g, "]");
+        len = class_length(g);
     return STEP_COST + (int64_t)len;
 }
 
@@ -137,7 +156,31 @@ static size_t line_length(const char *line, size_t len)
     return len;
 }
 
-static void add_line(struct ignore *ig, const char *line, size_t len)
+/* A class that does not exist would match nothing, and what it was to leave out would be sent. */
+static int check_classes(const char *glob, const char *what, struct effort *e, struct error *err)
+{
+    const struct charclass *named;
+    const char *close = glob;
+    for (const char *g = glob; *g && effort_spend(e, 2 * step_cost(g));) {
+        bool hit;
+        const char *after = *g == '[' ? match_class(g, 0, &hit) : NULL;
+        if (*g == '\\' && g[1])
+            g++;
+        for (const char *p = g + 1; after && p < after; p++)
+            if (charclass_read(p, &close, &named) && !named)
+                return error_set(err, ERR_SYNC, 0,
+                                 "%s has the pattern %s with %.*s, which is no class of "
+                                 "characters; next: take one of [:alnum:] [:alpha:] [:blank:] "
+                                 "[:cntrl:] [:digit:] [:graph:] [:lower:] [:print:] [:punct:] "
+                                 "[:space:] [:upper:] [:xdigit:]",
+                                 what, glob, (int)strcspn(p, "]") + 1, p);
+        g = after ? after : g + 1;
+    }
+    return 0;
+}
+
+static int add_line(struct ignore *ig, const char *line, size_t len, const char *what,
+                    struct effort *e, struct error *err)
 {
     struct ignore_pattern p = {0};
     len = line_length(line, len);
@@ -156,7 +199,11 @@ static void add_line(struct ignore *ig, const char *line, size_t len)
         len--;
     }
     if (len == 0)
-        return;
+        return 0;
+    if (len > GITIGNORE_LINE_MAX)
+        return error_set(err, ERR_SYNC, 0,
+                         "%s has a line of more than %d bytes; next: make several of it", what,
+                         GITIGNORE_LINE_MAX);
     p.glob = xasprintf("%.*s", (int)len, line);
     if (ig->n == ig->alloc) {
         ig->alloc = ig->alloc ? 2 * ig->alloc : 16;
@@ -164,15 +211,19 @@ static void add_line(struct ignore *ig, const char *line, size_t len)
     }
     ig->patterns[ig->n++] = p;
     ig->has_negated = ig->has_negated || p.negated;
+    return check_classes(p.glob, what, e, err);
 }
 
-void ignore_add(struct ignore *ig, const char *text)
+int ignore_add(struct ignore *ig, const char *text, const char *what, struct effort *e,
+               struct error *err)
 {
-    for (const char *line = text; line && *line;) {
+    for (const char *line = text; line && *line && !(e && e->stop);) {
         size_t len = strcspn(line, "\n");
-        add_line(ig, line, len);
+        if (add_line(ig, line, len, what, e, err) < 0)
+            return -1;
         line += len + (line[len] == '\n');
     }
+    return 0;
 }
 
 void ignore_free(struct ignore *ig)

@@ -2,8 +2,8 @@
  *
  * ignore_add the pattern texts in order of rising weight, ask ignore_match for each path, then
  * ignore_free. Syntax of .gitignore: `#` comments, `!` re-includes, a slash that is not the last
- * character anchors at the root, a last slash means directories only, `*` `?` `[a-z]` stay within
- * a component, `**` crosses them, a backslash quotes.
+ * character anchors at the root, a last slash means directories only, `*` `?` `[a-z]` `[[:digit:]]`
+ * stay within a component, `**` crosses them, a backslash quotes.
  *
  * Unlike git, a pattern that matches a directory also speaks for everything below it, and a later
  * `!` may bring back a file from there.
@@ -34,8 +34,11 @@ struct ignore {
         NULL, 0, 0, false                                                                          \
     }
 
-/* Adds each line of `text` (NULL is fine). */
-void ignore_add(struct ignore *ig, const char *text);
+/* Adds each line of `text` (NULL is fine). ERR_SYNC, with `what` as the text's name, for a class of
+ * characters that does not exist and for a line of more than GITIGNORE_LINE_MAX bytes. Adds no more
+ * once `e` has ended. */
+int ignore_add(struct ignore *ig, const char *text, const char *what, struct effort *e,
+               struct error *err);
 void ignore_free(struct ignore *ig);
 
 /* Whether `path` (relative, no leading "./") is left out. False once `e` has ended. */

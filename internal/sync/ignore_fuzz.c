@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *newline = strchr(sb.buf, '\n');
     if (newline) {
         *newline = '\0';
-        ignore_add(&ig, newline + 1);
-        (void)ignore_match(&ig, sb.buf, size % 2, NULL);
+        if (ignore_add(&ig, newline + 1, "fuzz", NULL, NULL) == 0)
+            (void)ignore_match(&ig, sb.buf, size % 2, NULL);
     }
     ignore_free(&ig);
     return 0;

@@ -4,8 +4,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "sync/ignore.h"
 
 static void test_globs(void **state)
@@ -94,12 +96,47 @@ static void test_patterns(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct ignore ig = IGNORE_INIT;
-        ignore_add(&ig, cases[i].patterns);
+        assert_int_equal(ignore_add(&ig, cases[i].patterns, "test", NULL, NULL), 0);
         bool hit = ignore_match(&ig, cases[i].path, cases[i].is_dir, NULL);
         ignore_free(&ig);
         if (hit != cases[i].hit)
             fail_msg("'%s' on %s is not %d", cases[i].patterns, cases[i].path, cases[i].hit);
     }
+}
+
+/* What could not do what was meant is an error, wherever it stands. */
+static void test_patterns_that_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *patterns, *part; /* NULL: fine */
+    } cases[] = {
+        {"a\n[[:digits:]]\n", "[:digits:], which is no class of characters; next: take one of"},
+        {"x[a[:Alpha:]]", "[:Alpha:]"},
+        {"*[![:digit:][::]]", "[::]"},
+        {"[[:digit:][:alpha:]]", NULL},
+        {"\\[[:x:]]", NULL}, /* a bracket, and then a class of three characters */
+        {"[[:x:]", NULL},    /* not closed */
+        {"[:x:]", NULL},
+        {"a[", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ignore ig = IGNORE_INIT;
+        struct error err = ERROR_INIT;
+        int r = ignore_add(&ig, cases[i].patterns, "the file", NULL, &err);
+        ignore_free(&ig);
+        if ((r < 0) != !!cases[i].part)
+            fail_msg("'%s': %s", cases[i].patterns, err.msg);
+        if (cases[i].part)
+            assert_non_null(strstr(err.msg, cases[i].part));
+    }
+    _cleanup_free_ char *line = xasprintf("%*s", 5000, "a");
+    struct ignore ig = IGNORE_INIT;
+    struct error err = ERROR_INIT;
+    assert_int_equal(ignore_add(&ig, line, "the file", NULL, &err), -1);
+    ignore_free(&ig);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_non_null(strstr(err.msg, "the file has a line of more than 4096 bytes; next: "));
 }
 
 /* The classic that takes naive matchers forever. */
@@ -118,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_globs),
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_patterns_that_are_refused),
         cmocka_unit_test(test_no_explosion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,13 +22,20 @@ struct scan {
     struct effort effort;  /* and the deadline */
     size_t alloc;          /* of list->files */
     size_t path_bytes;     /* of their names */
-    size_t nested_entries; /* of the submodules' indexes */
+    size_t nested_entries; /* of the indexes of repositories in the tree */
+    size_t nested_bytes;
+    struct gitignore user; /* the user's own patterns for all repositories */
+    bool user_known;       /* they have been read */
     bool all;              /* .git too */
 };
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err);
-/* The user's own patterns for all repositories. The git that is asked may not lie in the tree. */
-int git_user_ignore(struct scan *s, struct gitignore *g, struct error *err);
+/* A repository at `path`, open as `fd` (borrowed), in a directory that is none. */
+int scan_git_at(struct scan *s, int fd, const char *path, struct error *err);
+/* The user's own patterns for all repositories. The git that is asked may not lie in the tree; it
+ * has until `d` to answer. */
+int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,
+                    struct error *err);
 
 /* Adds the files of a directory that is no repository. */
 int scan_walk(struct scan *s, struct error *err);
@@ -36,6 +43,8 @@ int scan_walk(struct scan *s, struct error *err);
 /* Adds one path if its kind can be sent; checks the limits. */
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
 void scan_skip(struct scan *s, const char *path);
+/* A submodule that is not initialised. */
+void scan_absent(struct scan *s, const char *path);
 /* Whether the user's or the tree's own patterns leave a path out; or a directory with all that may
  * be below it. */
 bool scan_leaves_out(struct scan *s, const char *path, bool is_dir);

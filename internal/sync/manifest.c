@@ -10,9 +10,23 @@
 
 #include "base/cleanup.h"
 #include "sys/file.h"
+#include "sys/hash.h"
 
 #define MAGIC        "crabbox-fc sync manifest 1"
 #define MANIFEST_MAX (256 * 1024 * 1024)
+
+enum { NAME_KEPT = 120 }; /* bytes; with lock.sync- before it and a hash after it, a file's name */
+
+int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err)
+{
+    char hash[SHA256_HEX_SIZE];
+    size_t len = strlen(tree);
+    if (len > NAME_KEPT && sha256_bytes(tree, len, hash, err) < 0)
+        return -1;
+    return len > NAME_KEPT
+               ? str_format(out, SYNC_STORE_NAME_SIZE, "sync-%.*s-%s", NAME_KEPT, tree, hash)
+               : str_format(out, SYNC_STORE_NAME_SIZE, "sync-%s", tree);
+}
 
 void sync_manifest_free(struct manifest *m)
 {

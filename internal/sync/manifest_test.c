@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "sync/manifest.h"
 #include "sync/survey.h"
+#include "sync/sync.h"
 #include "sys/file.h"
 
 #define MAGIC "crabbox-fc sync manifest 1"
@@ -166,12 +167,34 @@ static void test_survey_of_too_many(void **state)
     }
 }
 
+/* Names that begin alike are as different as others, and each can be a file's. */
+static void test_names_of_trees(void **state)
+{
+    (void)state;
+    char names[4][SYNC_STORE_NAME_SIZE];
+    char tree[256] = "";
+    assert_int_equal(sync_store_name("src", names[0], NULL), 0);
+    assert_string_equal(names[0], "sync-src");
+    memset(tree, 'n', 120);
+    assert_int_equal(sync_store_name(tree, names[1], NULL), 0);
+    memset(tree, 'n', 255);
+    assert_int_equal(sync_store_name(tree, names[2], NULL), 0);
+    tree[254] = 'x';
+    assert_int_equal(sync_store_name(tree, names[3], NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_in_range(strlen("lock.") + strlen(names[i]), 1, 200);
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(names[i], names[k]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bad_manifests_are_refused),
         cmocka_unit_test(test_unsafe_paths_are_refused),
+        cmocka_unit_test(test_names_of_trees),
         cmocka_unit_test(test_survey),
         cmocka_unit_test(test_survey_of_too_many),
     };

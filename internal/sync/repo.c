@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sync/reach.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
 #include "sys/trusted.h"
@@ -34,13 +35,6 @@ void repo_free(struct repo *r)
 static char *join(const char *dir, const char *name)
 {
     return xasprintf("%s/%s", str_eq(dir, "/") ? "" : dir, name);
-}
-
-/* The real path of `path`, which is seen from `dir`. NULL with errno. */
-static char *resolve(const char *dir, const char *path)
-{
-    _cleanup_free_ char *full = *path == '/' ? xstrdup(path) : join(dir, path);
-    return realpath(full, NULL);
 }
 
 /* One line of a file of git's. 1, 0 where there is no such file, -1. */
@@ -115,6 +109,20 @@ static int stray(const char *dot_git, const char *target, const char *why, const
                      target, why, next);
 }
 
+/* What has the form of a git directory of ours could not be opened, with this errno. */
+static int unreachable(const char *dot_git, const char *target, int sys, struct error *err)
+{
+    const char *why = sys == ENOENT || sys == ENOTDIR ? "which can't be found"
+                      : sys == ELOOP                  ? "which is reached by a symbolic link"
+                      : sys == EREMOTE ? "where the automounter has not mounted anything yet"
+                                       : "which can't be opened";
+    return stray(dot_git, target, why,
+                 sys == EREMOTE
+                     ? "cd there once if you trust the repository, or --no-sync"
+                     : "git worktree repair in the repository that it belongs to, or --no-sync",
+                 err);
+}
+
 /* Whether the path leads to the directory, which it names: else it is not even looked at. */
 static bool leads_to(const char *path, int fd)
 {
@@ -125,15 +133,20 @@ static bool leads_to(const char *path, int fd)
     return tree_id_is(&id, &named);
 }
 
-/* A linked worktree: <common>/worktrees/<name>, which names our .git. 1, 0 if it is none, -1. */
+/* A linked worktree: <common>/worktrees/<name>, which names our .git. 1, 0 if it is none, -1. What
+ * the files say is compared as text, before anything is looked for: anybody may have written them.
+ */
 static int try_worktree(int top_fd, const char *top, const char *dot_git, const char *target,
                         struct repo *out, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf back = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf shared = STRBUF_INIT;
-    _cleanup_close_ int fd = open(target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_free_ char *above = xstrdup(target);
+    if (!go_up(above) || !str_has_suffix(above, "/worktrees") || !go_up(above))
+        return 0;
+    _cleanup_close_ int fd = reach_dir(target);
     if (fd < 0)
-        return error_set(err, ERR_SYNC, errno, "open %s, which %s names", target, dot_git);
+        return unreachable(dot_git, target, errno, err);
     int there = read_line(fd, "gitdir", target, &back, err);
     if (there <= 0)
         return there;
@@ -141,19 +154,17 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
     if (!slash || !str_eq(slash, "/.git"))
         return 0;
     *slash = '\0';
-    _cleanup_free_ char *named = resolve(target, back.buf);
-    if (!named || !str_eq(named, top) || !leads_to(named, top_fd)) {
+    _cleanup_free_ char *named = reach_name(target, back.buf);
+    if (!str_eq(named, top) || !leads_to(named, top_fd)) {
         _cleanup_free_ char *quoted = str_shell_quoted(top);
         _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", quoted);
         return stray(dot_git, target, "which belongs to a worktree elsewhere", next, err);
     }
     if (read_line(fd, "commondir", target, &shared, err) < 0)
         return -1;
-    _cleanup_free_ char *common = resolve(target, shared.buf);
-    _cleanup_free_ char *above = xstrdup(target);
+    _cleanup_free_ char *common = reach_name(target, shared.buf);
     _cleanup_close_ int common_fd = openat(fd, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (!shared.len || !common || !go_up(above) || !str_has_suffix(above, "/worktrees") ||
-        !go_up(above) || !str_eq(above, common) || common_fd < 0 || !leads_to(common, common_fd))
+    if (!shared.len || !str_eq(above, common) || common_fd < 0 || !leads_to(common, common_fd))
         return stray(dot_git, target, "whose commondir is not the repository around it",
                      "remove the file, or --no-sync", err);
     out->common_fd = TAKE_FD(common_fd);
@@ -162,8 +173,8 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
 }
 
 /* A submodule: beneath the modules/ of the repository around it. 1, 0 if it is none, -1. */
-static int try_module(const char *target, const struct repo *around, struct repo *out,
-                      struct error *err)
+static int try_module(const char *dot_git, const char *target, const struct repo *around,
+                      struct repo *out, struct error *err)
 {
     _cleanup_free_ char *modules = around->top ? join(around->git_dir, "modules/") : NULL;
     if (!modules || !str_has_prefix(target, modules))
@@ -171,9 +182,7 @@ static int try_module(const char *target, const struct repo *around, struct repo
     const char *below = target + strlen(around->git_dir);
     out->git_fd = beneath_open(around->git_fd, below + (*below == '/'), O_PATH | O_DIRECTORY, 0);
     out->common_fd = out->git_fd < 0 ? -1 : fcntl(out->git_fd, F_DUPFD_CLOEXEC, 3);
-    if (out->common_fd < 0)
-        return error_set(err, ERR_SYNC, errno, "open %s", target);
-    return 1;
+    return out->common_fd < 0 ? unreachable(dot_git, target, errno, err) : 1;
 }
 
 /* The repository around `top`, where the caller does not know it. */
@@ -203,10 +212,7 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
             "%s is a file but does not name a git directory; next: remove it, or --no-sync",
             dot_git);
     const char *to = text + strlen(POINTER);
-    _cleanup_free_ char *target = resolve(top, to);
-    if (!target)
-        return stray(dot_git, to, "which can't be found",
-                     "git worktree repair in the repository that it belongs to, or --no-sync", err);
+    _cleanup_free_ char *target = reach_name(top, to);
     int r = try_worktree(top_fd, top, dot_git, target, out, err);
     if (r == 0 && !around && depth < SUPERS_MAX) {
         if (find_around(top_fd, depth, &super, err) < 0)
@@ -214,7 +220,7 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
         around = &super;
     }
     if (r == 0 && around)
-        r = try_module(target, around, out, err);
+        r = try_module(dot_git, target, around, out, err);
     if (r < 0)
         return -1;
     if (r == 0)

@@ -5,7 +5,14 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <linux/auto_fs.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -13,8 +20,6 @@
 #include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
 
-#define INIT                                                                                       \
-    "git init -q -b main .; git config user.name t; git config user.email t@example.invalid; "
 #define SUBMODULE "git -c protocol.file.allow=always submodule "
 
 static void assert_listed_in(const char *dir, const char *below, const char *want)
@@ -36,7 +41,7 @@ static void test_linked_worktree(void **state)
     (void)state;
     _cleanup_free_ char *dir = synckit_make(
         &kit, "linked",
-        "mkdir main; cd main; " INIT
+        "mkdir main; cd main; " SYNCKIT_INIT
         "echo '.env' >.gitignore; echo a >a; git add -A; git commit -qm "
         "x; git worktree add -q ../wt -b b; cd ../wt; echo s >.env; echo n >n; echo m >mine; "
         "git add n; echo mine >>../main/.git/info/exclude");
@@ -64,10 +69,11 @@ static void test_submodules(void **state)
     (void)state;
     _cleanup_free_ char *dir = synckit_make(
         &kit, "modules",
-        "mkdir lib mid top; cd lib; " INIT
-        "echo l >l; git add -A; git commit -qm l; cd ../mid; " INIT SUBMODULE
-        "add -q ../lib lib; git commit -qm m; cd ../top; " INIT "echo t >t; git add t; " SUBMODULE
-        "add -q ../mid sub/mid; " SUBMODULE "update -q --init --recursive; "
+        "mkdir lib mid top; cd lib; " SYNCKIT_INIT
+        "echo l >l; git add -A; git commit -qm l; cd ../mid; " SYNCKIT_INIT SUBMODULE
+        "add -q ../lib lib; git commit -qm m; cd ../top; " SYNCKIT_INIT
+        "echo t >t; git add t; " SUBMODULE "add -q ../mid sub/mid; " SUBMODULE
+        "update -q --init --recursive; "
         "git commit -qm t; echo x >sub/mid/lib/x; echo ignored >.git/modules/sub/mid/info/exclude; "
         "echo i >sub/mid/ignored; git worktree add -q ../wt; cd ../wt; " SUBMODULE
         "update -q --init --recursive");
@@ -90,7 +96,7 @@ static void test_submodules(void **state)
                "cd top; git submodule deinit -q -f "
                "sub/mid; touch sub/mid/stray",
                NULL);
-    assert_listed_in(dir, "top", ".gitmodules\nt\n");
+    assert_listed_in(dir, "top", ".gitmodules\nt\n?sub/mid\n");
 }
 
 /* ---- what leads elsewhere ---- */
@@ -101,10 +107,10 @@ static void test_pointer_to_another_repository(void **state)
     (void)state;
     _cleanup_free_ char *dir = synckit_make(
         &kit, "pointer",
-        "mkdir private tree sup; cd private; " INIT
+        "mkdir private tree sup; cd private; " SYNCKIT_INIT
         "echo k >key; git add key; git commit -qm x; git "
         "worktree add -q ../wt; cd ../tree; echo f >f; echo s >.env; "
-        "echo \"gitdir: ../private/.git\" >.git; cd ../sup; " INIT "echo f >f; mkdir sub; "
+        "echo \"gitdir: ../private/.git\" >.git; cd ../sup; " SYNCKIT_INIT "echo f >f; mkdir sub; "
         "git -C sub init -q; git -C sub -c user.name=a -c user.email=a@b commit -q --allow-empty "
         "-m x; "
         "git add f sub 2>/dev/null; rm -rf sub/.git; touch sub/key");
@@ -144,7 +150,7 @@ static void test_other_kinds_of_dot_git(void **state)
 {
     (void)state;
     _cleanup_free_ char *dir = synckit_make(&kit, "kinds",
-                                            "mkdir repo tree; cd repo; " INIT
+                                            "mkdir repo tree; cd repo; " SYNCKIT_INIT
                                             "echo k >key; git add key; cd ../tree; "
                                             "echo s >.env; mkdir sub; ln -s ../repo/.git .git");
     static const struct {
@@ -156,7 +162,10 @@ static void test_other_kinds_of_dot_git(void **state)
         {"echo hello >.git", "/tree/.git is a file but does not name a git directory"},
         {"touch .git", "/tree/.git is a file but does not name a git directory"},
         {"echo 'gitdir: ' >.git", "/tree/.git names the git directory "},
-        {"echo 'gitdir: ../nowhere' >.git", "which can't be found"},
+        {"echo 'gitdir: ../nowhere' >.git", "which belongs to neither"},
+        {"echo 'gitdir: ../nowhere/worktrees/x' >.git", "which can't be found; next: git worktree"},
+        {"ln -s /nowhere ../out; echo 'gitdir: ../out/worktrees/x' >.git",
+         "which is reached by a symbolic link"},
         {"mkdir .git", "/tree/.git is no git repository"},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -176,6 +185,79 @@ static void test_large_dot_git(void **state)
     synckit_assert_refused(dir, "/.git is larger than");
 }
 
+/* Mounts an automounter's directory, whose requests come out of the result. -1 where the kernel has
+ * none. */
+static int mount_automounter(const char *dir)
+{
+    int p[2];
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    _cleanup_close_ int write_end = p[1];
+    _cleanup_free_ char *options = xasprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect",
+                                             write_end, (int)getpgrp());
+    if (mount("trap", dir, "autofs", 0, options) == 0)
+        return p[0];
+    (void)close(p[0]);
+    return -1;
+}
+
+/* Whether a scan, by a process that the automounter does not take for its own, asks it for
+ * something. Then it would wait for an answer: there will be none. */
+static bool is_asked(int requests, const char *automounted, const char *tree)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct sync_list l = {0};
+        _exit(setpgid(0, 0) < 0 || synckit_try(tree, NULL, NULL, NULL, &l, NULL) == 0);
+    }
+    _cleanup_close_ int ended = (int)syscall(SYS_pidfd_open, pid, 0);
+    _cleanup_close_ int dir = open(automounted, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct pollfd fds[2] = {{.fd = ended, .events = POLLIN}, {.fd = requests, .events = POLLIN}};
+    assert_true(ended >= 0 && dir >= 0);
+    assert_true(poll(fds, 2, -1) > 0);
+    bool asked = fds[1].revents & POLLIN;
+    assert_int_equal(ioctl(dir, AUTOFS_IOC_CATATONIC, 0), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return asked;
+}
+
+/* To look for a name may be to mount it, from a host that the archive has chosen. */
+static void test_pointer_to_what_an_automounter_would_mount(void **state)
+{
+    (void)state;
+    static const char *const pointers[] = {"$PWD/net/host/x/.git/worktrees/y",
+                                           "../net/host/worktrees/y",
+                                           "../tree/link/host/worktrees/y",
+                                           "../net/host",
+                                           "../net/worktrees/host",
+                                           "../own/worktrees/y",
+                                           "../own/worktrees/z"};
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "auto mounter",
+        "mkdir -p net tree own/worktrees/y own/worktrees/z; ln -s ../net tree/link; cd own; "
+        "for i in y z; do touch worktrees/$i/HEAD; done; "
+        "echo \"$PWD/../net/host/.git\" >worktrees/y/gitdir; "
+        "echo ../../../tree/.git >worktrees/z/gitdir; echo ../../../net/host "
+        ">worktrees/z/commondir");
+    _cleanup_free_ char *net = xasprintf("%s/net", dir);
+    _cleanup_free_ char *tree = xasprintf("%s/tree", dir);
+    for (size_t i = 0; i < ARRAY_LEN(pointers); i++) {
+        _cleanup_free_ char *script = xasprintf("echo \"gitdir: %s\" >tree/.git", pointers[i]);
+        synckit_sh(dir, script, NULL);
+        _cleanup_close_ int requests = mount_automounter(net);
+        if (requests < 0)
+            skip();
+        bool asked = is_asked(requests, net, tree);
+        assert_int_equal(umount2(net, MNT_DETACH), 0);
+        if (asked)
+            fail_msg("%s is looked for", pointers[i]);
+    }
+}
+
 /* ---- where the tree is ---- */
 
 /* The tree is the one that the user stands in, whatever configuration and environment say. */
@@ -184,7 +266,8 @@ static void test_tree_is_where_the_user_stands(void **state)
     (void)state;
     _cleanup_free_ char *dir = synckit_make(
         &kit, "stands",
-        "mkdir tree other; cd other; " INIT "echo k >key; git add key; cd ../tree; " INIT
+        "mkdir tree other; cd other; " SYNCKIT_INIT
+        "echo k >key; git add key; cd ../tree; " SYNCKIT_INIT
         "echo f >f; git config core.worktree $PWD/../other; git config core.bare true; "
         "mkdir bare; cd bare; git init -q --bare .; git config core.bare false; "
         "git config core.worktree $PWD/../../other; rm -r hooks; ls >../../names");
@@ -203,25 +286,6 @@ static void test_tree_is_where_the_user_stands(void **state)
     assert_refused_in(dir, "tree/.git/refs", "is inside a git directory, which is never sent");
 }
 
-/* A directory with a .git of any kind is not ours unless the index has something in it. */
-static void test_nested_repositories(void **state)
-{
-    (void)state;
-    static const char *const kinds[] = {"git -C n init -q", "mkdir n/.git", "mkfifo n/.git",
-                                        "ln -s /nowhere n/.git", "echo 'gitdir: /etc' >n/.git"};
-    _cleanup_free_ char *dir = synckit_make(
-        &kit, "nested",
-        INIT "mkdir n n/d tracked; echo s >n/.env; touch n/d/f tracked/f "
-             "tracked/g; git add tracked/f; git -C tracked init -q");
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        _cleanup_free_ char *script = xasprintf("rm -rf n/.git; %s", kinds[i]);
-        synckit_sh(dir, script, NULL);
-        synckit_assert_listed(dir, "tracked/f\ntracked/g\n-n\n");
-    }
-    synckit_sh(dir, "echo /n >.gitignore", NULL);
-    synckit_assert_listed(dir, ".gitignore\ntracked/f\ntracked/g\n");
-}
-
 /* ---- owners ---- */
 
 /* Who can write above the user's directory could otherwise say what its tree is. */
@@ -232,8 +296,9 @@ static void test_owners(void **state)
         skip();
     _cleanup_free_ char *dir = synckit_make(
         &kit, "owners",
-        INIT "echo f >f; git add f; mkdir -p mine/d theirs; echo s >mine/s; chown -R 1234:1234 "
-             ".git f theirs; chown 1234:1234 .");
+        SYNCKIT_INIT
+        "echo f >f; git add f; mkdir -p mine/d theirs; echo s >mine/s; chown -R 1234:1234 "
+        ".git f theirs; chown 1234:1234 .");
     static const char all[] = "f\nmine/s\n";
     synckit_assert_listed(dir, all);
     assert_listed_in(dir, "theirs", all);
@@ -259,7 +324,7 @@ static void test_shared_directory(void **state)
     if (!kit.entered)
         skip();
     _cleanup_free_ char *dir = synckit_make(
-        &kit, "shared", INIT "mkdir mine theirs; touch mine/s key; chmod 1777 .");
+        &kit, "shared", SYNCKIT_INIT "mkdir mine theirs; touch mine/s key; chmod 1777 .");
     assert_refused_in(dir, "mine", "/.git is in a directory that others share");
     synckit_sh(dir, "chown -R 1234:1234 .git theirs", NULL);
     assert_refused_in(dir, "theirs", "/.git is in a directory that others share");
@@ -299,8 +364,8 @@ int main(void)
         cmocka_unit_test(test_pointer_to_another_repository),
         cmocka_unit_test(test_other_kinds_of_dot_git),
         cmocka_unit_test(test_large_dot_git),
+        cmocka_unit_test(test_pointer_to_what_an_automounter_would_mount),
         cmocka_unit_test(test_tree_is_where_the_user_stands),
-        cmocka_unit_test(test_nested_repositories),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_shared_directory),
     };

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sync/home.h"
 #include "sync/list.h"
 
@@ -23,6 +24,7 @@ static void cleanup_scan(struct scan *s)
     tree_close(&s->tree);
     ignore_free(&s->always);
     ignore_free(&s->ignore);
+    gitignore_free(&s->user);
 }
 
 static void cleanup_list(struct sync_list *l)
@@ -41,6 +43,7 @@ void sync_list_free(struct sync_list *l)
     free(l->name);
     free(l->subdir);
     free(l->first_skipped);
+    free(l->first_absent);
     *l = (struct sync_list){0};
 }
 
@@ -48,6 +51,12 @@ void scan_skip(struct scan *s, const char *path)
 {
     if (!s->list->n_skipped++)
         s->list->first_skipped = xstrdup(path);
+}
+
+void scan_absent(struct scan *s, const char *path)
+{
+    if (!s->list->n_absent++)
+        s->list->first_absent = xstrdup(path);
 }
 
 bool scan_leaves_out(struct scan *s, const char *path, bool is_dir)
@@ -179,13 +188,13 @@ static void sort_unique(struct sync_list *l)
 static int load_ignore(struct scan *s, const char *exclude, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    ignore_add(&s->always, exclude);
-    ignore_add(&s->ignore, BUILT_IN);
-    ignore_add(&s->ignore, exclude);
+    if (ignore_add(&s->always, exclude, "sync.exclude", &s->effort, err) < 0 ||
+        ignore_add(&s->ignore, BUILT_IN, "sync", &s->effort, err) < 0 ||
+        ignore_add(&s->ignore, exclude, "sync.exclude", &s->effort, err) < 0)
+        return -1;
     if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
         return -1;
-    ignore_add(&s->ignore, text.buf);
-    return 0;
+    return ignore_add(&s->ignore, text.buf, IGNORE_FILE, &s->effort, err);
 }
 
 /* Takes the root, which is named after where it is now. */
@@ -241,12 +250,26 @@ static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error 
     return 0;
 }
 
+static void warn_of_absent(const struct sync_list *l)
+{
+    char more[40] = "";
+    if (!l->n_absent)
+        return;
+    _cleanup_free_ char *quoted = str_shell_quoted(l->root);
+    if (l->n_absent > 1)
+        (void)str_format(more, sizeof more, " (and %zu more)", l->n_absent - 1);
+    log_warn("not synced: the submodule %s%s, which is not initialised; next: git -C %s submodule "
+             "update --init --recursive, or name it in .crabboxignore",
+             l->first_absent, more, quoted);
+}
+
 /* Hands the finished list over. A listing that had to end was cut short wherever it was. */
 static int finish(struct scan *s, struct sync_list *out, struct error *err)
 {
     if (effort_check(&s->effort, s->list->root, err) < 0)
         return -1;
     sort_unique(s->list);
+    warn_of_absent(s->list);
     *out = *s->list;
     *s->list = (struct sync_list){0};
     return 0;

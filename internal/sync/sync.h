@@ -1,10 +1,10 @@
 /* sync.h: bringing a working tree into the guest.
  *
- * sync_scan finds which files belong to the tree, by the rules of git where there is a repository;
- * sync_push streams them as one tar archive (GNU format: any name, any size) over SSH into the
- * guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and never followed;
- * sockets, devices and unreadable files are reported, not sent. This module is the only user of
- * libarchive's tar writer.
+ * sync_scan finds which files belong to the tree, by the rules of git where there is a repository,
+ * around it or in it; sync_push streams them as one tar archive (GNU format: any name, any size)
+ * over SSH into the guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and
+ * never followed; sockets, devices and unreadable files are reported, not sent. This module is the
+ * only user of libarchive's tar writer.
  *
  * sync_update does the same again and again: it keeps a manifest of what it has put into the guest,
  * sends only what has changed on either side since, and deletes only what it had put there.
@@ -46,6 +46,8 @@ struct sync_list {
     int64_t bytes;
     size_t n_skipped;    /* sockets, devices, unreadable, repositories that are no submodules */
     char *first_skipped; /* the first such path, or NULL; owned */
+    size_t n_absent;     /* submodules that are not initialised */
+    char *first_absent;  /* likewise */
 };
 
 /* Beyond max_* the scan fails (0: no limit); warn_* is for the caller, who has the list. */
@@ -68,8 +70,8 @@ struct sync_limits {
  * next time: open it once. `exclude` (may be NULL) holds patterns, one per line,
  * in the syntax of .gitignore; the root's .crabboxignore follows them. The last pattern that
  * matches a file or one of its directories decides; "!" re-includes, also below an excluded
- * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files and
- * uninitialised submodules are left out. Nothing that the repository's configuration names
+ * directory, but never what `exclude` alone leaves out. Never sent: .git. Deleted files are
+ * left out. Nothing that the repository's configuration names
  * is run or read (git.c). `limits` may be NULL for the defaults. ERR_SYNC; ERR_ENV where the
  * user's own configuration of git is needed and there is no git to read it. */
 int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
@@ -94,6 +96,11 @@ struct sync_store {
     int dirfd;
     const char *name;
 };
+
+/* The name of the files for the tree that the guest has as `tree`. Two trees never share one: a
+ * name that is too long is cut, and its hash follows. */
+#define SYNC_STORE_NAME_SIZE 192
+int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err);
 
 struct sync_result {
     size_t n_sent, n_deleted;

@@ -132,10 +132,27 @@ int tree_parent(struct tree *t, const char *path, const char **base)
         if (at < 0)
             return -1;
         done += part;
-        t->held[t->n_held++] = (struct tree_level){at, done};
+        t->held[t->n_held++] = (struct tree_level){at, done, GIT_NOT_ASKED};
         strbuf_add(&t->dir, path + t->dir.len, done - t->dir.len);
     }
     return at;
+}
+
+size_t tree_find_git(struct tree *t, const char *path, size_t from)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = shared(t, path, slash ? (size_t)(slash - path) : 0);
+    for (size_t i = 0; i < n; i++) {
+        struct tree_level *level = &t->held[i];
+        if (level->end <= from)
+            continue;
+        if (level->git == GIT_NOT_ASKED)
+            level->git = faccessat(level->fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? GIT_IS_THERE
+                                                                                      : GIT_NONE;
+        if (level->git == GIT_IS_THERE)
+            return level->end;
+    }
+    return 0;
 }
 
 int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct strbuf *out,

@@ -37,7 +37,8 @@ struct tree {
     struct strbuf dir;    /* the last one that was walked to */
     struct tree_level {
         int fd;
-        size_t end; /* of its name in dir */
+        size_t end;                                         /* of its name in dir */
+        enum { GIT_NOT_ASKED, GIT_NONE, GIT_IS_THERE } git; /* see tree_find_git */
     } held[TREE_DEPTH_MAX];
     size_t n_held;
 };
@@ -62,6 +63,11 @@ int tree_above(int fd);
  * -1 with errno: ENOENT (also for what is never sent), ELOOP (a symlink on the way), EXDEV (out of
  * the tree), ENAMETOOLONG (too deep), … */
 int tree_parent(struct tree *t, const char *path, const char **base);
+
+/* After tree_parent of the same path, whether or not it has succeeded: how many bytes of the path
+ * name the first directory on the way that has an entry .git; 0 where none has. Those named by the
+ * first `from` bytes don't count. Each directory is looked at once while it is held. */
+size_t tree_find_git(struct tree *t, const char *path, size_t from);
 
 /* Appends a regular file of at most `max` bytes, resolved beneath `dirfd`. 1, 0
  * where nothing has that name, -1 (ERR_SYNC, with `shown` as the name of what `path` is seen from).

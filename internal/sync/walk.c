@@ -1,4 +1,5 @@
-/* walk.c: the files of a directory that is no repository. */
+/* walk.c: the files of a directory that is no repository. Repositories in it are listed by their
+ * own rules (git.c): what they ignore is not sent. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +19,15 @@ static int walk_into(struct scan *s, int parent, const char *name, struct strbuf
 {
     if (scan_leaves_out_all(s, path->buf))
         return 0;
-    int fd = scan_open_dir(s, parent, name);
+    _cleanup_close_ int fd = scan_open_dir(s, parent, name);
     if (fd < 0 || depth >= DEPTH_MAX) {
         if (fd >= 0 || errno != ENOENT)
             scan_skip(s, path->buf);
-        CLOSE_FD(fd);
         return 0;
     }
-    return walk_dir(s, fd, path, depth + 1, err);
+    if (!s->all && faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return scan_git_at(s, fd, path->buf, err);
+    return walk_dir(s, TAKE_FD(fd), path, depth + 1, err);
 }
 
 static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *path, int depth,

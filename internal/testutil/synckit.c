@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -118,7 +120,27 @@ void synckit_list(const char *dir, struct strbuf *out)
         strbuf_addf(out, "%s\n", l.files[i].path);
     if (l.n_skipped)
         strbuf_addf(out, "-%s\n", l.first_skipped);
+    if (l.n_absent)
+        strbuf_addf(out, "?%s\n", l.first_absent);
     sync_list_free(&l);
+}
+
+void synckit_warnings(const char *dir, struct strbuf *out)
+{
+    struct sync_list l = {0};
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int file = memfd_create("stderr", MFD_CLOEXEC);
+    _cleanup_close_ int kept = dup(STDERR_FILENO);
+    assert_true(file >= 0 && kept >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    log_set_level(LOG_WARN);
+    int r = synckit_try(dir, NULL, NULL, NULL, &l, &err);
+    log_set_level(LOG_QUIET);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    sync_list_free(&l);
+    if (r < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(lseek(file, 0, SEEK_SET), 0);
+    assert_int_equal(fd_read_all(file, 1 << 20, "warnings", out, &err), 0);
 }
 
 void synckit_assert_listed(const char *dir, const char *want)
@@ -126,6 +148,20 @@ void synckit_assert_listed(const char *dir, const char *want)
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     synckit_list(dir, &out);
     assert_string_equal(out.buf, want);
+}
+
+void synckit_assert_as_git(const char *dir)
+{
+    _cleanup_strbuf_ struct strbuf ours = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf theirs = STRBUF_INIT;
+    synckit_list(dir, &ours);
+    synckit_sh(dir,
+               "git -c core.quotePath=false ls-files -co --exclude-standard | LC_ALL=C sort -u | "
+               "while IFS= read -r f; do [ -d \"$f\" ] && [ ! -L \"$f\" ] || [ ! -e \"$f\" ] && "
+               "[ ! -L \"$f\" ] || printf '%s\\n' \"$f\"; done",
+               &theirs);
+    assert_string_equal(ours.buf, theirs.buf);
+    assert_true(theirs.len > 0);
 }
 
 void synckit_assert_refused(const char *dir, const char *part)

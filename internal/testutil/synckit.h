@@ -12,6 +12,21 @@
 #include "ssh/ssh.h"
 #include "sync/sync.h"
 
+/* For scripts: makes the directory a repository in which git can commit. */
+#define SYNCKIT_INIT                                                                               \
+    "git init -q -b main .; git config user.name t; git config user.email t@example.invalid; "
+/* For scripts: a Python function that writes an index of the paths given, all of them gitlinks. */
+#define SYNCKIT_WRITE_INDEX                                                                        \
+    "import struct, hashlib, sys\n"                                                                \
+    "def index(path, links, tail=b''):\n"                                                          \
+    "    out = bytearray(b'DIRC' + struct.pack('>II', 2, len(links)))\n"                           \
+    "    for p in links:\n"                                                                        \
+    "        e = bytes(24) + struct.pack('>I', 0o160000) + bytes(12) + b'1' * 20\n"                \
+    "        e += struct.pack('>H', len(p)) + p\n"                                                 \
+    "        out += e + bytes(8 - len(e) % 8)\n"                                                   \
+    "    out += tail\n"                                                                            \
+    "    open(path, 'wb').write(out + hashlib.sha1(out).digest())\n"
+
 struct synckit {
     bool entered; /* false: not root; only what needs no guest can run */
     char dir[64];
@@ -36,9 +51,14 @@ int synckit_try(const char *dir, const char *exclude, const struct sync_limits *
                 const struct deadline *d, struct sync_list *l, struct error *err);
 /* A fresh directory in which a script has run; the caller frees the path. */
 char *synckit_make(const struct synckit *k, const char *name, const char *script);
-/* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out. */
+/* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out, "?"
+ * and the first submodule that is not initialised. */
 void synckit_list(const char *dir, struct strbuf *out);
+/* Appends what a scan warns of. */
+void synckit_warnings(const char *dir, struct strbuf *out);
 void synckit_assert_listed(const char *dir, const char *want);
+/* A scan lists what `git ls-files` does, of which only what is there and no directory counts. */
+void synckit_assert_as_git(const char *dir);
 /* The scan fails with ERR_SYNC, and its message has `part` and says what to do. */
 void synckit_assert_refused(const char *dir, const char *part);
 

@@ -28,6 +28,21 @@ entry absolute "x${work#/}/index-absolute/canary/secret" %canary/secret
 entry twice-slash dir/x/etc/passwd dir///etc/passwd
 entry dot x/a.txt ./a.txt
 
+# The index of an archive names what the user keeps in another repository, cloned into the tree later.
+later_clone() { # later_clone NAME DIRECTORY
+    begin "index-later-clone-$1" || return
+    mkdir -p "$tree/$2"
+    echo secret >"$tree/$2/secret.txt"
+    git -C "$tree" add "$2"
+    git init -q "$tree/$2"
+    echo secret.txt >"$tree/$2/.git/info/exclude"
+    never=' secret.txt$|/secret.txt$'
+    trigger="git ls-files | grep -qxF '$2/secret.txt' && echo canary"
+    judge
+}
+later_clone beside clone
+later_clone deep dir/of/clone
+
 # A directory with tracked files became a link that leads out of the tree.
 linked_directory() { # linked_directory NAME TARGET
     begin "index-$1" || return
@@ -44,6 +59,22 @@ linked_directory() { # linked_directory NAME TARGET
 linked_directory linked-directory %canary
 linked_directory linked-relative ../canary
 linked_directory linked-twice dir/../../canary
+
+# The same in the middle of a path: only the link is listed, and nothing beyond it is looked at.
+linked_middle() {
+    begin index-linked-middle || return
+    mkdir -p "$tree/a/b" "$canary/b"
+    echo x >"$tree/a/b/secret"
+    echo secret >"$canary/b/secret"
+    git -C "$tree" add a
+    rm -r "$tree/a"
+    ln -s ../canary "$tree/a"
+    never=' a/b/secret$'
+    want+=(a)
+    trigger='cat a/b/secret'
+    judge
+}
+linked_middle
 
 index() { # index NAME EXPECT TRIGGER COMMANDS
     begin "index-$1" || return

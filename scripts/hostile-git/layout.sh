@@ -5,7 +5,6 @@
 layout() { # layout NAME EXPECT TRIGGER COMMANDS: as they are, in the tree
     begin "$1" || return
     expect=$(place "$2") trigger=${3:-$ls_files}
-    [[ $1 != gitfile-* ]] || allowed=$looked_up
     (cd "$tree" && eval "$4") || echo "hostile-git: $name: not prepared"
     judge
 }
@@ -72,9 +71,12 @@ layout common-directory-config list '' 'echo "$canary/repo/.git" >.git/commondir
 # .git leads elsewhere
 layout gitfile-elsewhere "$stray" '' 'rm -rf .git; echo "gitdir: $canary/repo/.git" >.git'
 layout gitfile-relative "$stray" '' 'rm -rf .git; echo "gitdir: ../canary/repo/.git" >.git'
-layout gitfile-to-fifo "which %tree/.git names" '' 'rm -rf .git; echo "gitdir: $canary/fifo" >.git'
-layout gitfile-to-device "which %tree/.git names" 'cat .git ../canary/secret' \
+layout gitfile-to-fifo "$stray" '' 'rm -rf .git; echo "gitdir: $canary/fifo" >.git'
+layout gitfile-to-device "$stray" 'cat .git ../canary/secret' \
     'rm -rf .git; echo "gitdir: /dev/zero" >.git'
+layout gitfile-to-worktree-link "which is reached by a symbolic link" '' \
+    'mkdir ../canary/worktrees; mv .git ../canary/worktrees/x; ln -s ../canary way
+    echo "gitdir: way/worktrees/x" >.git'
 layout gitfile-fifo "neither a directory nor a file" '' "$(replaced .git fifo)"
 layout gitfile-device "symbolic link" '' "$(replaced .git /dev/zero)"
 layout gitfile-large ".git" '' 'rm -rf .git; head -c 3000000 /dev/zero | tr "\0" x >.git'

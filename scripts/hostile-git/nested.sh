@@ -55,6 +55,26 @@ nested submodule inner/i.txt '' "$absorbed"
 nested status inner/i.txt 'git status' 'git add inner'
 nested recurse inner/i.txt "git ls-files --recurse-submodules; $ls_files" 'git config submodule.recurse true; git add inner'
 
+# A directory that is no repository, with hostile ones in it: their rules hold, nothing else does.
+plain() { # plain NAME EXPECT COMMANDS
+    begin "plain-$1" || return
+    expect=$2
+    rm -rf "$tree/.git"
+    make_tree "$tree/inner" i.txt
+    hostile_settings "$tree/inner/.git/config"
+    touch "$tree/inner/x.excluded"
+    never='x.excluded'
+    (cd "$tree" && eval "$3")
+    want+=(inner/i.txt)
+    trigger="cd inner && $ls_files"
+    judge
+}
+plain settings list ''
+plain gitfile-elsewhere "$stray" 'rm -rf inner/.git; echo "gitdir: $canary/repo/.git" >inner/.git'
+plain git-link "symbolic link" 'rm -rf inner/.git; ln -s "$canary/repo/.git" inner/.git'
+plain gitfile-within "$stray" 'mv inner/.git store; echo "gitdir: ../store" >inner/.git'
+plain index-link "symbolic link" 'rm inner/.git/index; ln -s "$canary/repo/.git/index" inner/.git/index'
+
 # The superproject's settings for a submodule, and .gitmodules
 update() { # update NAME COMMANDS
     begin "submodule-$1" || return
@@ -74,8 +94,7 @@ update modules-name 'git config --file .gitmodules submodule.../../../canary/rep
 # A gitlink in the index where something else than a submodule is
 link() { # link NAME EXPECT TRIGGER COMMANDS: inner is in the index as a submodule
     begin "gitlink-$1" || return
-    expect=$2 allowed=''
-    [[ $1 != gitfile-* ]] || allowed=$looked_up
+    expect=$2
     shift
     make_tree "$tree/inner" i.txt
     (cd "$tree" && git add inner && eval "$3") >/dev/null 2>&1
@@ -88,7 +107,7 @@ link gitfile-elsewhere "$stray" '' 'rm -rf inner/.git; echo "gitdir: $canary/rep
 link gitfile-parent "$stray" 'cd inner && git status' 'rm -rf inner/.git; echo "gitdir: ../.git" >inner/.git
     git config core.fsmonitor "$evil"'
 link gitfile-fifo "neither a directory nor a file" '' 'rm -rf inner/.git; mkfifo inner/.git'
-link gitfile-modules-link "$stray" '' \
+link gitfile-modules-link "which is reached by a symbolic link" '' \
     'rm -rf inner/.git; mkdir .git/modules; ln -s "$canary/repo/.git" .git/modules/inner
     echo "gitdir: ../.git/modules/inner" >inner/.git'
 link gitfile-dotdot "$stray" '' 'rm -rf inner/.git; mkdir .git/modules

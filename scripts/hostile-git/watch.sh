@@ -23,8 +23,9 @@ common="/usr/lib /usr/lib64 /usr/libx32 /usr/lib32 /lib /lib64 /usr/local/lib /u
 libc_sockets='"/var/run/nscd/socket"|"/run/systemd/userdb/'
 
 stray="neither a worktree nor a submodule here" # how a file that leads elsewhere is refused
-# A file that names a git directory has to be looked up, wherever that is: it is found, not listed, and
-# asked for the file in which a worktree names its own .git in turn. Nothing else is opened.
+# A file that names a git directory in the form of a worktree's has to be looked up, wherever that is: it
+# is found, not listed, and asked for the file in which a worktree names its own .git in turn. Nothing else
+# is opened.
 looked_up='O_PATH|^(newfstatat|statx|l?stat|access|faccessat2?)\(|^openat2\([^"]*"gitdir", \{flags=O_RDONLY\|O_NOCTTY\|O_NONBLOCK'
 
 # watched_run TRACE PROGRAM...: the exit code, 124 or 137 if it had to be cut off.
@@ -61,6 +62,8 @@ strict() {
             settings = "/(config|config\\.worktree|\\.gitmodules|\\.gitattributes)$"
         }
         function below(file, i) {
+            if (file ~ "^/proc/[0-9]+/mountinfo$") # what is mounted where
+                return 1
             for (i = 1; i <= n; i++)
                 if (place[i] != "" && (file == place[i] || index(file, place[i] "/") == 1))
                     return 1
