@@ -69,12 +69,12 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
 #define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
 
 /* What may open a connection goes through `admit` (limits.h), which has the last word. */
-static void common_text(const char *share_mask, struct strbuf *out)
+static void common_text(unsigned share_bits, struct strbuf *out)
 {
     _cleanup_free_ char *metadata = metadata_set();
     const struct limits l = limits_now();
     strbuf_adds(out, "set dns { type ipv4_addr; }\n");
-    limits_host_text(&l, share_mask, out);
+    limits_host_text(&l, share_bits, out);
     strbuf_addf(out,
                 "chain outward {\n" IS_DNS "goto admit\n"
                 "  ip daddr %s drop\n"
@@ -105,7 +105,7 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
 {
     const char *t = n->table;
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    common_text("0.0.0.15", out);
+    common_text(15, out);
     strbuf_adds(out, "set closed { type ipv4_addr; }\n"
                      "set open { type ipv4_addr; }\n"
                      "chain lease {\n"
@@ -160,7 +160,7 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
     (void)str_format(to_lease, sizeof to_lease, "oifgroup %u", g);
     /* `create` fails where `add` would add the rules a second time. */
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    common_text("0.0.0.30", out);
+    common_text(30, out);
     pool_text(n, out);
     /* What belongs to no connection is not masqueraded. */
     strbuf_adds(out, "chain lease {\n"
