@@ -424,6 +424,28 @@ static void test_large_and_left_out(void **state)
     assert_text(p->fd, "got/last", "z");
 }
 
+/* Who asks for the names reads each file once: a guest can't have one read again and again. */
+static void test_a_name_comes_once(void **state)
+{
+    struct place *p = *state;
+    static const char *const globs[] = {"*.xml", NULL};
+    static const struct item items[] = {{"./a.xml", S_IFREG | 0644, "x", NULL, NULL},
+                                        {"b.xml", S_IFREG | 0644, "y", NULL, NULL},
+                                        {"a.xml", S_IFREG | 0644, "z", NULL, NULL}};
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    struct fetch_rules rules = {
+        .dirfd = p->fd, .globs = globs, .limits = {100, 1 << 20}, .names = &names};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    assert_string_equal(err.msg, "the guest sent a.xml twice");
+    assert_int_equal(names.len, 2 * sizeof "a.xml");
+    rules.names = NULL;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), 0);
+    assert_text(p->fd, "a.xml", "z");
+}
+
 static void test_glob_match(void **state)
 {
     (void)state;
@@ -466,6 +488,7 @@ int main(void)
         TEST(test_stop),
         TEST(test_odd_names),
         TEST(test_large_and_left_out),
+        TEST(test_a_name_comes_once),
         cmocka_unit_test(test_glob_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,7 +220,7 @@ static void test_guest_plants(void **state)
                                                        "-ec", PLANT);
     bed_assert_code(d, 0);
     bed_assert_has(d.err.buf,
-                   "names that programs on this host would obey were left out, first d/");
+                   "names that programs on this host would obey, first d/");
     e2e_shell("test \"$(cat got/fine)\" = fine -a ! -e got/.gitignore");
     assert_not_planted();
     /* bash's own patterns find them, and so may those of a guest that lies. */

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "base/text.h"
 
 int path_base(const char *path, char out[static NAME_MAX + 1])
 {
@@ -119,7 +121,7 @@ int place_find(const struct place_wish *wish, struct place *out, struct error *e
 
 int place_open(struct place *p, struct error *err)
 {
-    p->dirfd = place_dir_make(&p->dir, NULL, err);
+    p->dirfd = place_dir_make(&p->dir, &p->made, err);
     if (p->dirfd < 0)
         return -1;
     if (p->into)
@@ -131,6 +133,14 @@ int place_open(struct place *p, struct error *err)
     CLOSE_FD(p->dirfd);
     p->dirfd = fd;
     return fd < 0 ? -1 : take_name(p, p->wish.remote, err);
+}
+
+void place_end(const struct place *p, bool ok)
+{
+    if (!ok)
+        beneath_rmdirs(p->dir.b.dirfd, p->dir.path, p->made);
+    else if (p->made)
+        log_info("made the directory %s for %s", p->dir.path, SHOWN(p->wish.remote));
 }
 
 void place_close(struct place *p)
