@@ -227,17 +227,14 @@ static void join_alone(struct lab_member *m)
     lab_join(m, &req);
 }
 
-/* Of the two places that check a guest's packets, only one is left. */
-static void trust_inside(const struct lab_member *m)
+/* Of the two places that check a guest's packets, only one is left: the host, or the lease. */
+static void join_and_trust(const struct lab_world *w, struct lab_member *m, bool host)
 {
-    lab_nft(m->ns, "flush chain inet crabbox admit; add rule inet crabbox admit accept");
-}
-
-static void trust_outside(const struct lab_world *w, const struct lab_member *m)
-{
+    join_alone(m);
+    const char *table = host ? "crabbox" : m->n.table;
     _cleanup_free_ char *cmd = xasprintf("flush chain inet %s admit; add rule inet %s admit accept",
-                                         m->n.table, m->n.table);
-    lab_nft(w->lab.here, cmd);
+                                         table, table);
+    lab_nft(host ? m->ns : w->lab.here, cmd);
 }
 
 static int raw_socket(void *arg, struct error *err)
@@ -282,11 +279,7 @@ static void test_only_tcp_udp_and_icmp_leave(void **state)
     static const uint8_t bytes[24] = {0x45, 7, 0x77, 0x66};
     for (int host = 0; host < 2; host++) {
         struct lab_member m;
-        join_alone(&m);
-        if (host)
-            trust_inside(&m);
-        else
-            trust_outside(w, &m);
+        join_and_trust(w, &m, host);
         for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
             _cleanup_close_ int at = lab_raw(w->lab.outside, closed[i]);
             if (raw_arrives(m.guest.ns, closed[i], bytes, sizeof bytes, at))
@@ -349,11 +342,7 @@ static void test_tcp_begins_with_a_syn(void **state)
     _cleanup_close_ int at = lab_raw(w->lab.outside, IPPROTO_TCP);
     for (int host = 0; host < 2; host++) {
         struct lab_member m;
-        join_alone(&m);
-        if (host)
-            trust_inside(&m);
-        else
-            trust_outside(w, &m);
+        join_and_trust(w, &m, host);
         for (size_t i = 0; i < ARRAY_LEN(closed); i++)
             if (segment_arrives(&m, at, closed[i]))
                 fail_msg("TCP begins with %#x at %s", closed[i], host ? "the host" : "the lease");
