@@ -171,3 +171,17 @@ void limits_masquerade(const char *match, struct strbuf *out)
                     match, quiet ? QUIET_PORT : FIRST_PORT, quiet ? QUIET_PORT_LAST : first - 1);
     strbuf_addf(out, "  %s masquerade fully-random\n", match);
 }
+
+void limits_chain_ports(const char *match, const char *addr, struct strbuf *out)
+{
+    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%d-%d fully-random\n", match, addr,
+                QUIET_PORT, QUIET_PORT_LAST);
+}
+
+void limits_chain_ports_text(const char *set, struct strbuf *out)
+{
+    strbuf_addf(out,
+                "  ct direction original ct status snat ct original ip saddr @%s "
+                "meta l4proto { tcp, udp } th sport != %d-%d drop\n",
+                set, QUIET_PORT, QUIET_PORT_LAST);
+}

@@ -60,4 +60,10 @@ void limits_lease_text(const struct limits *l, struct strbuf *out);
  * outside sends to that service. */
 void limits_masquerade(const char *match, struct strbuf *out);
 
+/* On a chain it is the plugin that masquerades, and keeps the port that it finds where it can: so
+ * the lease's namespace gives what matches `match` such a port already, at its address `addr`. */
+void limits_chain_ports(const char *match, const char *addr, struct strbuf *out);
+/* And the host lets nothing else out that was masqueraded for a lease of the set. */
+void limits_chain_ports_text(const char *set, struct strbuf *out);
+
 #endif
