@@ -344,14 +344,14 @@ static void test_odd_names(void **state)
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
         const struct archive_item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
-                                     {odd[i], S_IFREG | 0644, "x", NULL, NULL}};
+                                             {odd[i], S_IFREG | 0644, "x", NULL, NULL}};
         assert_int_equal(unpack(&rules, items, 2, &res, &err), 0);
         if (res.n_skipped != 1 || res.n_files)
             fail_msg("%zu was taken", i);
     }
     for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
         const struct archive_item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
-                                     {fine[i], S_IFREG | 0644, "x", NULL, NULL}};
+                                             {fine[i], S_IFREG | 0644, "x", NULL, NULL}};
         assert_int_equal(unpack(&rules, items, 2, &res, &err), 0);
         if (res.n_skipped || res.n_files != 1)
             fail_msg("%zu was left out", i);
@@ -391,8 +391,8 @@ static void test_a_name_comes_once(void **state)
     struct place *p = *state;
     static const char *const globs[] = {"*.xml", NULL};
     static const struct archive_item items[] = {{"./a.xml", S_IFREG | 0644, "x", NULL, NULL},
-                                        {"b.xml", S_IFREG | 0644, "y", NULL, NULL},
-                                        {"a.xml", S_IFREG | 0644, "z", NULL, NULL}};
+                                                {"b.xml", S_IFREG | 0644, "y", NULL, NULL},
+                                                {"a.xml", S_IFREG | 0644, "z", NULL, NULL}};
     _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
     struct fetch_rules rules = {
         .dirfd = p->fd, .globs = globs, .limits = {100, 1 << 20}, .names = &names};

@@ -183,7 +183,8 @@ static void test_named(void **state)
     struct fetch_rules file = {.dirfd = scratch_fd, .name = ".envrc", .limits = limits};
     assert_int_equal(unpack(&file, one, 1, &res, &err), 0);
     assert_true(exists(".envrc"));
-    struct fetch_rules dir = {.dirfd = scratch_fd, .name = "mine", .limits = limits, .is_store = true};
+    struct fetch_rules dir = {
+        .dirfd = scratch_fd, .name = "mine", .limits = limits, .is_store = true};
     assert_int_equal(unpack(&dir, repo, 6, &res, &err), 0);
     assert_true(exists("mine/HEAD") && exists("mine/modules/m/HEAD"));
     assert_int_equal(res.n_obeyed, 1);

@@ -22,7 +22,8 @@ struct junit {
 };
 
 /* `what` names the report in messages. A document without any test case is an error: a report that
- * says nothing is not a success. `cancel_fd` (may be -1) turns readable when the user interrupts. */
+ * says nothing is not a success. `cancel_fd` (may be -1) turns readable when the user interrupts.
+ */
 int junit_parse(const char *text, size_t len, const char *what, int cancel_fd, struct junit *sum,
                 struct error *err);
 

@@ -121,7 +121,8 @@ static void refill(const struct lab_world *w, const char *table)
 }
 
 /* A datagram's worth of connection for each of n ports, with all the patience in the world. */
-static void open_many(const struct lab_world *w, int ns, const char *to, const char *table, unsigned n)
+static void open_many(const struct lab_world *w, int ns, const char *to, const char *table,
+                      unsigned n)
 {
     const unsigned burst = limits_now().burst;
     for (unsigned i = 0; i < n; i += burst) {

@@ -132,8 +132,8 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
                 "set rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }\n"
                 "set conns { type ipv4_addr; flags dynamic; size 65535; }\n"
                 "set shares { type ipv4_addr; flags dynamic; size %d; }\n"
-                "chain admit {\n" WITH_PORTS MIDSTREAM
-                "fib daddr . iif oif missing drop\n" NO_STATE "goto hop\n" KNOWN("hop"),
+                "chain admit {\n" WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n" NO_STATE
+                "goto hop\n" KNOWN("hop"),
                 2 * LIMITS_SHARES);
     charge_text("saddr", "hop", l, share_bits, out);
     strbuf_adds(out, "chain admit_to {\n" NO_STATE "goto hop_to\n" KNOWN("hop_to"));
@@ -145,12 +145,12 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
     brief_text(out);
     hops_text("hop", "hops", LIMITS_SHARE_HOPS, out);
     strbuf_addf(out,
-                "chain admit {\n" WITH_PORTS MIDSTREAM "drop\n" KNOWN("hop")
-                "  limit rate over %u/second burst %u packets drop\n"
-                "  ct count over %u drop\n"
-                "  meta l4proto tcp ct timeout set \"brief\"\n"
-                "  goto hop\n"
-                "}\n",
+                "chain admit {\n" WITH_PORTS MIDSTREAM
+                "drop\n" KNOWN("hop") "  limit rate over %u/second burst %u packets drop\n"
+                                      "  ct count over %u drop\n"
+                                      "  meta l4proto tcp ct timeout set \"brief\"\n"
+                                      "  goto hop\n"
+                                      "}\n",
                 l->rate, l->burst, l->conns);
 }
 
@@ -174,8 +174,8 @@ void limits_masquerade(const char *match, struct strbuf *out)
 
 void limits_chain_ports(const char *match, const char *addr, struct strbuf *out)
 {
-    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%d-%d fully-random\n", match, addr,
-                QUIET_PORT, QUIET_PORT_LAST);
+    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%d-%d fully-random\n", match,
+                addr, QUIET_PORT, QUIET_PORT_LAST);
 }
 
 void limits_chain_ports_text(const char *set, struct strbuf *out)

@@ -45,7 +45,8 @@ static void test_missing_download(void **state)
     bed_assert_code(f, 9);
     bed_assert_has(f.err.buf, "fetch none");
     E2E_CODE(2, RUN, "--download", "none", "--", "true");
-    E2E_CODE(4, RUN, "--download", "none=made/deep/", "--", "true"); /* and nothing is made for it */
+    E2E_CODE(4, RUN, "--download", "none=made/deep/", "--",
+             "true"); /* and nothing is made for it */
     _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, RUN, "--download", "pipe=.", "--",
                                                        "mkfifo", "pipe");
     bed_assert_code(p, 7);

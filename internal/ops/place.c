@@ -46,8 +46,7 @@ int place_dir_make(const struct place_dir *d, unsigned *made, struct error *err)
 {
     struct stat st;
     int fd;
-    if (made)
-        *made = 0;
+    *made = 0;
     if (d->found_fd >= 0 && fstat(d->found_fd, &st) == 0 && st.st_nlink)
         fd = fcntl(d->found_fd, F_DUPFD_CLOEXEC, 3);
     else

@@ -43,8 +43,7 @@ void lab_world_down(struct lab_world *w)
 
 void lab_assert_host_connects(const struct lab_world *w)
 {
-    assert_true(
-        lab_udp_reaches(w->lab.here, w->udp, LAB_OUTSIDE, LAB_PORT, LAB_REACH_MS, NULL));
+    assert_true(lab_udp_reaches(w->lab.here, w->udp, LAB_OUTSIDE, LAB_PORT, LAB_REACH_MS, NULL));
     assert_true(lab_tcp_echoes(w->lab.here, w->tcp, LAB_OUTSIDE, LAB_PORT, LAB_REACH_MS));
 }
 
@@ -98,8 +97,8 @@ static int try_chain(bool peers, struct net_lease *n, struct error *err)
                              .peer_mac = {2, 0, 0, 0, 2, 2},
                              .peer_ns = ns};
     if (link_add_veth(sk, &spec, err) < 0 || set_up_end(&here, err) < 0 ||
-        ns_run(ns, set_up_end, &there, err) < 0 ||
-        net_chain_address(&link, LAB_HOST, n, err) < 0 || net_chain_join(ns, n, err) < 0)
+        ns_run(ns, set_up_end, &there, err) < 0 || net_chain_address(&link, LAB_HOST, n, err) < 0 ||
+        net_chain_join(ns, n, err) < 0)
         return -1;
     return TAKE_FD(ns);
 }

@@ -136,8 +136,7 @@ pid_t oddserver_start(const struct oddserver *o, int kind)
     return pid;
 }
 
-int oddserver_connect(const struct oddserver *o, int64_t ms, struct ssh_conn **c,
-                      struct error *err)
+int oddserver_connect(const struct oddserver *o, int64_t ms, struct ssh_conn **c, struct error *err)
 {
     struct ssh_target t = {.host = "127.0.0.1",
                            .port = o->port,
