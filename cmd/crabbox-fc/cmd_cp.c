@@ -23,15 +23,15 @@ static char *split_place(const char *word, const char **path)
 static int print(struct invocation *in, const struct ops_copied *c, struct error *err)
 {
     if (c->n_skipped)
-        log_warn("%zu links or special files were left out, first %s", c->n_skipped,
-                 c->first_skipped);
+        log_warn("left out: %zu link%s or special files, first %s", c->n_skipped,
+                 c->n_skipped == 1 ? "" : "s", c->first_skipped);
     if (c->n_obeyed)
-        log_warn("%zu names that programs on this host would obey were left out, first %s; next: "
-                 "copy one by its own name to get it",
-                 c->n_obeyed, c->first_obeyed);
+        log_warn("left out: %zu name%s that programs on this host would obey, first %s; next: copy "
+                 "one by its own name to get it",
+                 c->n_obeyed, c->n_obeyed == 1 ? "" : "s", c->first_obeyed);
     if (!in->opt.json) {
-        log_info("copied %zu files, %lld bytes in %lldms", c->n_files, (long long)c->bytes,
-                 (long long)(c->us / 1000));
+        log_info("copied %zu file%s, %lld bytes in %lldms", c->n_files, c->n_files == 1 ? "" : "s",
+                 (long long)c->bytes, (long long)(c->us / 1000));
         return 0;
     }
     _cleanup_json_ cJSON *j = cJSON_CreateObject();

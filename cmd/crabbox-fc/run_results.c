@@ -66,12 +66,13 @@ void results_print(const struct ops_collected *r)
 {
     const struct junit *t = &r->junit;
     if (r->n_files)
-        log_info("%zu files, %lld bytes brought back%s%s", r->n_files, (long long)r->bytes,
-                 *r->artifact_dir ? "; artifacts in " : "", r->artifact_dir);
+        log_info("%zu file%s, %lld bytes brought back%s%s", r->n_files, r->n_files == 1 ? "" : "s",
+                 (long long)r->bytes, *r->artifact_dir ? "; artifacts in " : "", r->artifact_dir);
     if (!t->n_reports)
         return;
-    log_info("tests: %zu run, %zu failed, %zu errors, %zu skipped (%zu reports)", t->tests,
-             t->failures, t->errors, t->skipped, t->n_reports);
+    log_info("tests: %zu run, %zu failed, %zu error%s, %zu skipped (%zu report%s)", t->tests,
+             t->failures, t->errors, t->errors == 1 ? "" : "s", t->skipped, t->n_reports,
+             t->n_reports == 1 ? "" : "s");
     for (size_t i = 0; i < t->n_names; i++)
         log_info("  failed: %s", t->names[i]);
     if (t->failures + t->errors > t->n_names)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,7 +17,11 @@
 #include "base/text.h"
 #include "fetch/name.h"
 
-enum { STDERR_MAX = 4096, TAIL_MAX = 1024 * 1024 };
+enum {
+    STDERR_MAX = 4096,
+    TAIL_MAX = 1024 * 1024,
+    NOT_THERE = 44, /* what the guest's shell ends with where nothing has the name; no tar does */
+};
 
 /* What the reading thread works on; the other thread looks at it after joining. */
 struct reader {
@@ -111,6 +116,8 @@ static int guest_failed(const struct ssh_status *st, struct strbuf *errout, stru
     text_flatten(errout, COMPLAINT_MAX);
     if (st->signalled)
         return error_set(err, ERR_SSH, 0, "the guest's tar was killed by SIG%s", st->signal);
+    if (st->code == NOT_THERE)
+        return error_set(err, ERR_NOT_FOUND, 0, "the guest has no such file or directory");
     return error_set(err, ERR_SSH, 0, "the guest can't send it (exit code %d): %s", st->code,
                      errout->len ? errout->buf : "no message");
 }
@@ -229,11 +236,13 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     strbuf_add_shell_quoted(&command, remote);
     strbuf_adds(&command, " ]; then cd -- ");
     strbuf_add_shell_quoted(&command, remote);
-    strbuf_adds(&command, " && exec tar -c -f - .; else cd -- ");
+    strbuf_adds(&command, " && exec tar -c -f - .; elif [ -e ");
+    strbuf_add_shell_quoted(&command, remote);
+    strbuf_adds(&command, " ]; then cd -- ");
     strbuf_add_shell_quoted(&command, dir.buf);
     strbuf_adds(&command, " && exec tar -c -h -f - ./");
     strbuf_add_shell_quoted(&command, base.buf);
-    strbuf_adds(&command, "; fi");
+    strbuf_addf(&command, "; else exit %d; fi", NOT_THERE);
     struct fetch_rules own = *rules;
     /* A .git that is asked for by name is fetched whole, but without any other one below it. */
     own.is_store = name_is_store(base.buf, base.len) ||
@@ -251,7 +260,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
 static const char glob_script[] =
     "shopt -s nullglob globstar; IFS=\n"
     "for g do for f in $g; do [ -f \"$f\" ] && printf './%s\\0' \"$f\"; done; done |\n"
-    "    sort -zu | tar -c -h -f - --null -T -";
+    "    LC_ALL=C sort -zu | tar -c -h -f - --null -T -";
 
 int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
                 const struct deadline *d, struct fetch_result *res, struct error *err)
@@ -261,8 +270,14 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
     strbuf_add_shell_quoted(&command, from);
     strbuf_adds(&command, " && exec bash -c ");
     strbuf_add_shell_quoted(&command, glob_script);
-    strbuf_adds(&command, " bash ");
-    ssh_quote_argv(&command, rules->globs);
+    strbuf_adds(&command, " bash");
+    for (const char *const *glob = rules->globs; *glob; glob++) {
+        /* Two spellings of a name would bring it twice. */
+        char clean[PATH_MAX];
+        (void)name_clean(*glob, clean, sizeof clean);
+        strbuf_adds(&command, " ");
+        ssh_quote_argv(&command, (const char *const[]){clean, NULL});
+    }
     if (transfer(c, command.buf, rules, d, res, err) < 0)
         return error_prefix(err, "fetch by pattern");
     return 0;

@@ -9,7 +9,8 @@
  * permission bits of a mode count. A file is replaced in one step when it is complete.
  *
  * fetch_path and fetch_globs use a connection; fetch_unpack is the part that reads the archive.
- * Errors: ERR_SSH for what the guest did, ERR_IO for what the host refused.
+ * Errors: ERR_NOT_FOUND where the guest has no such file, ERR_SSH for what else the guest did,
+ * ERR_IO for what the host refused.
  */
 #ifndef CRABBOX_FETCH_FETCH_H
 #define CRABBOX_FETCH_FETCH_H
@@ -53,8 +54,10 @@ struct fetch_rules {
     const char *name;         /* what the file or directory becomes below dirfd; or NULL and: */
     const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
     struct fetch_limits limits;
-    bool is_store;        /* a repository's own directory is what was asked for: with its HEADs */
-    struct strbuf *names; /* gets the path of each file and a NUL; may be NULL */
+    bool is_store; /* a repository's own directory is what was asked for: with its HEADs */
+    /* Gets the path of each file and a NUL; dirfd is empty then, and a name that comes again ends
+     * the transfer. May be NULL. */
+    struct strbuf *names;
     const atomic_bool *stop; /* true: nothing more is read, the archive fails; may be NULL */
     fetch_progress_fn *progress;
     void *ctx;

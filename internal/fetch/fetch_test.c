@@ -7,8 +7,6 @@
 
 #include <cmocka.h>
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +19,7 @@
 #include "fetch/fetch.h"
 #include "fetch/name.h"
 #include "sys/file.h"
+#include "testutil/archive.h"
 
 /* A directory with one inside, into which things are fetched: what must not appear would appear
  * beside it. */
@@ -54,45 +53,7 @@ static int teardown(void **state)
     return 0;
 }
 
-struct item {
-    const char *name;
-    mode_t mode; /* with type */
-    const char *text;
-    const char *link;     /* symlink's target */
-    const char *hardlink; /* a hard link's */
-};
-
-static int archive_of(const struct item *items, size_t n)
-{
-    int fd = memfd_create("archive", MFD_CLOEXEC);
-    struct archive *a = archive_write_new();
-    assert_true(fd >= 0 && a);
-    assert_int_equal(archive_write_set_format_gnutar(a), ARCHIVE_OK);
-    assert_int_equal(archive_write_open_fd(a, fd), ARCHIVE_OK);
-    for (size_t i = 0; i < n; i++) {
-        struct archive_entry *e = archive_entry_new();
-        size_t len = items[i].text ? strlen(items[i].text) : 0;
-        archive_entry_set_pathname(e, items[i].name);
-        archive_entry_set_mode(e, items[i].mode);
-        archive_entry_set_size(e, (la_int64_t)len);
-        if (items[i].link)
-            archive_entry_set_symlink(e, items[i].link);
-        if (items[i].hardlink)
-            archive_entry_set_hardlink(e, items[i].hardlink);
-        if (S_ISCHR(items[i].mode))
-            archive_entry_set_rdev(e, 0x103);
-        assert_true(archive_write_header(a, e) >= ARCHIVE_WARN);
-        if (len)
-            assert_int_equal(archive_write_data(a, items[i].text, len), len);
-        archive_entry_free(e);
-    }
-    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
-    archive_write_free(a);
-    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    return fd;
-}
-
-static int unpack(const struct fetch_rules *rules, const struct item *items, size_t n,
+static int unpack(const struct fetch_rules *rules, const struct archive_item *items, size_t n,
                   struct fetch_result *res, struct error *err)
 {
     _cleanup_close_ int fd = archive_of(items, n);
@@ -129,7 +90,7 @@ static struct fetch_rules named(const struct place *p)
 static void test_directory(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {
+    static const struct archive_item items[] = {
         {"./", S_IFDIR | 0755, NULL, NULL, NULL},
         {"./a", S_IFREG | 0644, "alpha", NULL, NULL},
         {"./sub/", S_IFDIR | 0755, NULL, NULL, NULL},
@@ -155,7 +116,7 @@ static void test_directory(void **state)
 static void test_single_file(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {
+    static const struct archive_item items[] = {
         {"./report", S_IFREG | 0644, "new", NULL, NULL},
         {"./second", S_IFREG | 0644, "more", NULL, NULL},
     };
@@ -179,7 +140,7 @@ static void test_hostile_names(void **state)
         "../out", "/tmp/fetch-test-absolute", "a/../../out", "..", "sub/..", "./../out", "//x",
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const struct item items[] = {
+        const struct archive_item items[] = {
             {"./", S_IFDIR | 0755, NULL, NULL, NULL},
             {names[i], S_IFREG | 0644, "bad", NULL, NULL},
         };
@@ -198,7 +159,7 @@ static void test_hostile_names(void **state)
 static void test_links_and_devices(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {
+    static const struct archive_item items[] = {
         {"./", S_IFDIR | 0755, NULL, NULL, NULL},
         {"./way", S_IFLNK | 0777, NULL, "..", NULL},
         {"./way/out", S_IFREG | 0644, "stays inside", NULL, NULL},
@@ -226,7 +187,7 @@ static void test_links_and_devices(void **state)
 static void test_symlinks_of_the_host(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {
+    static const struct archive_item items[] = {
         {"./", S_IFDIR | 0755, NULL, NULL, NULL},
         {"./file", S_IFREG | 0644, "new", NULL, NULL},
         {"./dir/x", S_IFREG | 0644, "bad", NULL, NULL},
@@ -248,7 +209,7 @@ static void test_symlinks_of_the_host(void **state)
 static void test_special_target_stays(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {{"f", S_IFREG | 0644, "x", NULL, NULL}};
+    static const struct archive_item items[] = {{"f", S_IFREG | 0644, "x", NULL, NULL}};
     struct fetch_rules rules = named(p);
     struct fetch_result res;
     struct error err = ERROR_INIT;
@@ -261,7 +222,7 @@ static void test_special_target_stays(void **state)
 static void test_limits(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {
+    static const struct archive_item items[] = {
         {"./", S_IFDIR | 0755, NULL, NULL, NULL},
         {"./a", S_IFREG | 0644, "12345", NULL, NULL},
         {"./b", S_IFREG | 0644, "12345", NULL, NULL},
@@ -285,12 +246,12 @@ static void test_globs(void **state)
 {
     struct place *p = *state;
     static const char *const globs[] = {"out/*.xml", "**/*.log", NULL};
-    static const struct item good[] = {
+    static const struct archive_item good[] = {
         {"./out/a.xml", S_IFREG | 0644, "a", NULL, NULL},
         {"./x/y/z.log", S_IFREG | 0644, "z", NULL, NULL},
         {"top.log", S_IFREG | 0644, "t", NULL, NULL},
     };
-    static const struct item bad[] = {{"./.bashrc", S_IFREG | 0644, "bad", NULL, NULL}};
+    static const struct archive_item bad[] = {{"./.bashrc", S_IFREG | 0644, "bad", NULL, NULL}};
     struct fetch_rules rules = {.dirfd = p->fd, .globs = globs, .limits = {10, 1 << 20}};
     struct fetch_result res;
     struct error err = ERROR_INIT;
@@ -307,7 +268,7 @@ static void test_globs(void **state)
 static void test_cut_and_no_archive(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {{"f", S_IFREG | 0644, "0123456789", NULL, NULL}};
+    static const struct archive_item items[] = {{"f", S_IFREG | 0644, "0123456789", NULL, NULL}};
     struct fetch_rules rules = named(p);
     struct fetch_result res;
     struct error err = ERROR_INIT;
@@ -328,7 +289,7 @@ static void test_cut_and_no_archive(void **state)
 static void test_directories_on_the_way_count(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {
+    static const struct archive_item items[] = {
         {"./", S_IFDIR | 0755, NULL, NULL, NULL},
         {"1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/f", S_IFREG | 0644, "x", NULL, NULL},
         {"a/2/3/4/5/6/7/8/9/10/11/12/13/14/15/", S_IFDIR | 0755, NULL, NULL, NULL},
@@ -351,7 +312,7 @@ static void test_directories_on_the_way_count(void **state)
 static void test_stop(void **state)
 {
     struct place *p = *state;
-    static const struct item items[] = {{"f", S_IFREG | 0644, "0123456789", NULL, NULL}};
+    static const struct archive_item items[] = {{"f", S_IFREG | 0644, "0123456789", NULL, NULL}};
     atomic_bool stop = true;
     struct fetch_rules rules = named(p);
     struct fetch_result res;
@@ -382,20 +343,20 @@ static void test_odd_names(void **state)
     struct fetch_result res;
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
-        const struct item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
-                                     {odd[i], S_IFREG | 0644, "x", NULL, NULL}};
+        const struct archive_item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
+                                             {odd[i], S_IFREG | 0644, "x", NULL, NULL}};
         assert_int_equal(unpack(&rules, items, 2, &res, &err), 0);
         if (res.n_skipped != 1 || res.n_files)
             fail_msg("%zu was taken", i);
     }
     for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
-        const struct item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
-                                     {fine[i], S_IFREG | 0644, "x", NULL, NULL}};
+        const struct archive_item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
+                                             {fine[i], S_IFREG | 0644, "x", NULL, NULL}};
         assert_int_equal(unpack(&rules, items, 2, &res, &err), 0);
         if (res.n_skipped || res.n_files != 1)
             fail_msg("%zu was left out", i);
     }
-    const struct item one[] = {{odd[0], S_IFREG | 0644, "x", NULL, NULL}};
+    const struct archive_item one[] = {{odd[0], S_IFREG | 0644, "x", NULL, NULL}};
     rules.name = "one";
     assert_int_equal(unpack(&rules, one, 1, &res, &err), 0);
     assert_text(p->fd, "one", "x");
@@ -408,7 +369,7 @@ static void test_large_and_left_out(void **state)
     enum { LARGE = 5 << 20 };
     _cleanup_free_ char *large = xcalloc(LARGE + 1, 1);
     memset(large, 'x', LARGE);
-    const struct item items[] = {
+    const struct archive_item items[] = {
         {"./", S_IFDIR | 0755, NULL, NULL, NULL},
         {"sub/.envrc", S_IFREG | 0644, large, NULL, NULL},
         {"large", S_IFREG | 0644, large, NULL, NULL},
@@ -422,6 +383,28 @@ static void test_large_and_left_out(void **state)
         fail_msg("%s", err.msg);
     assert_int_equal(res.n_files, 2);
     assert_text(p->fd, "got/last", "z");
+}
+
+/* Who asks for the names reads each file once: a guest can't have one read again and again. */
+static void test_a_name_comes_once(void **state)
+{
+    struct place *p = *state;
+    static const char *const globs[] = {"*.xml", NULL};
+    static const struct archive_item items[] = {{"./a.xml", S_IFREG | 0644, "x", NULL, NULL},
+                                                {"b.xml", S_IFREG | 0644, "y", NULL, NULL},
+                                                {"a.xml", S_IFREG | 0644, "z", NULL, NULL}};
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    struct fetch_rules rules = {
+        .dirfd = p->fd, .globs = globs, .limits = {100, 1 << 20}, .names = &names};
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    assert_string_equal(err.msg, "the guest sent a.xml twice");
+    assert_int_equal(names.len, 2 * sizeof "a.xml");
+    rules.names = NULL;
+    assert_int_equal(unpack(&rules, items, 3, &res, &err), 0);
+    assert_text(p->fd, "a.xml", "z");
 }
 
 static void test_glob_match(void **state)
@@ -466,6 +449,7 @@ int main(void)
         TEST(test_stop),
         TEST(test_odd_names),
         TEST(test_large_and_left_out),
+        TEST(test_a_name_comes_once),
         cmocka_unit_test(test_glob_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

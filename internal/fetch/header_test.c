@@ -15,36 +15,11 @@
 #include "base/cleanup.h"
 #include "fetch/fetch.h"
 #include "sys/file.h"
+#include "testutil/scratch.h"
 
-struct place {
-    char top[64];
-    int fd;
-};
-
-static int setup(void **state)
+static struct fetch_rules named(void)
 {
-    struct place *p = xcalloc(1, sizeof *p);
-    (void)str_copy(p->top, sizeof p->top, "/tmp/header-test-XXXXXX");
-    assert_non_null(mkdtemp(p->top));
-    p->fd = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(p->fd >= 0);
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    struct error err = ERROR_INIT;
-    CLOSE_FD(p->fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, p->top, &err), 0);
-    free(p);
-    return 0;
-}
-
-static struct fetch_rules named(const struct place *p)
-{
-    return (struct fetch_rules){.dirfd = p->fd, .name = "got", .limits = {100, 1 << 20}};
+    return (struct fetch_rules){.dirfd = scratch_fd, .name = "got", .limits = {100, 1 << 20}};
 }
 
 /* A header of ustar; only what libarchive needs. */
@@ -90,11 +65,11 @@ static void assert_given_up(int fd, const struct error *err)
 /* A map of holes stands in front of the content and is as long as the guest likes. */
 static void test_map_without_end(void **state)
 {
-    struct place *p = *state;
+    (void)state;
     static const char attributes[] = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
                                      "21 GNU.sparse.name=x\n28 GNU.sparse.realsize=1024\n";
     _cleanup_strbuf_ struct strbuf tar = STRBUF_INIT;
-    struct fetch_rules rules = named(p);
+    struct fetch_rules rules = named();
     struct fetch_result res;
     struct error err = ERROR_INIT;
     char block[512] = "";
@@ -113,10 +88,10 @@ static void test_map_without_end(void **state)
 /* Each right is looked for among all that came before it: 1 MiB of them takes half a minute. */
 static void test_rights_without_end(void **state)
 {
-    struct place *p = *state;
+    (void)state;
     enum { LEN = 900000 };
     _cleanup_strbuf_ struct strbuf tar = STRBUF_INIT;
-    struct fetch_rules rules = named(p);
+    struct fetch_rules rules = named();
     struct fetch_result res;
     struct error err = ERROR_INIT;
     add_header(&tar, "PaxHeader", 'x', LEN);
@@ -138,11 +113,11 @@ static void test_rights_without_end(void **state)
  * content before it ends anywhere in what was read. */
 static void test_longest_names(void **state)
 {
-    struct place *p = *state;
+    (void)state;
     static char content[70000];
     char dir[3800] = "";
     _cleanup_strbuf_ struct strbuf tar = STRBUF_INIT;
-    struct fetch_rules rules = named(p);
+    struct fetch_rules rules = named();
     struct fetch_result res;
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < 15; i++)
@@ -174,7 +149,7 @@ static void test_longest_names(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
         TEST(test_map_without_end),
         TEST(test_rights_without_end),

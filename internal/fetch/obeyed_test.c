@@ -7,13 +7,8 @@
 
 #include <cmocka.h>
 
-#include <archive.h>
-#include <archive_entry.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,69 +16,28 @@
 #include "base/text.h"
 #include "fetch/fetch.h"
 #include "fetch/name.h"
-#include "sys/file.h"
-
-struct place {
-    char top[64];
-    int fd;
-};
-
-static int setup(void **state)
-{
-    struct place *p = xcalloc(1, sizeof *p);
-    (void)str_copy(p->top, sizeof p->top, "/tmp/obeyed-test-XXXXXX");
-    assert_non_null(mkdtemp(p->top));
-    p->fd = open(p->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(p->fd >= 0);
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    assert_int_equal(dir_remove_tree(AT_FDCWD, p->top, NULL), 0);
-    CLOSE_FD(p->fd);
-    free(p);
-    return 0;
-}
+#include "testutil/archive.h"
+#include "testutil/scratch.h"
 
 /* An archive of small files, and of directories where a name ends with "/". */
-static int archive_of(const char *const *names, size_t n)
-{
-    int fd = memfd_create("archive", MFD_CLOEXEC);
-    struct archive *a = archive_write_new();
-    assert_true(fd >= 0 && a);
-    assert_int_equal(archive_write_set_format_gnutar(a), ARCHIVE_OK);
-    assert_int_equal(archive_write_open_fd(a, fd), ARCHIVE_OK);
-    for (size_t i = 0; i < n; i++) {
-        struct archive_entry *e = archive_entry_new();
-        bool dir = names[i][strlen(names[i]) - 1] == '/';
-        archive_entry_set_pathname(e, names[i]);
-        archive_entry_set_mode(e, dir ? S_IFDIR | 0755 : S_IFREG | 0644);
-        archive_entry_set_size(e, dir ? 0 : 1);
-        assert_true(archive_write_header(a, e) >= ARCHIVE_WARN);
-        if (!dir)
-            assert_int_equal(archive_write_data(a, "x", 1), 1);
-        archive_entry_free(e);
-    }
-    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
-    archive_write_free(a);
-    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    return fd;
-}
-
 static int unpack(const struct fetch_rules *rules, const char *const *names, size_t n,
                   struct fetch_result *res, struct error *err)
 {
-    _cleanup_close_ int fd = archive_of(names, n);
+    _cleanup_free_ struct archive_item *items = xcalloc(n, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        bool dir = names[i][strlen(names[i]) - 1] == '/';
+        items[i] = (struct archive_item){.name = names[i],
+                                         .mode = dir ? S_IFDIR | 0755 : S_IFREG | 0644,
+                                         .text = dir ? NULL : "x"};
+    }
+    _cleanup_close_ int fd = archive_of(items, n);
     return fetch_unpack(fd, rules, res, err);
 }
 
-static bool exists(const struct place *p, const char *path)
+static bool exists(const char *path)
 {
     struct stat st;
-    return fstatat(p->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(scratch_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static const struct fetch_limits limits = {100, 1 << 20, 0};
@@ -145,8 +99,8 @@ static const char *const harmless[] = {
 
 static void test_in_a_directory(void **state)
 {
-    const struct place *p = *state;
-    struct fetch_rules rules = {.dirfd = p->fd, .name = "got", .limits = limits};
+    (void)state;
+    struct fetch_rules rules = {.dirfd = scratch_fd, .name = "got", .limits = limits};
     struct fetch_result res;
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(planted); i++) {
@@ -154,7 +108,7 @@ static void test_in_a_directory(void **state)
         _cleanup_free_ char *where = xasprintf("got/%s", planted[i]);
         if (unpack(&rules, names, 3, &res, &err) < 0)
             fail_msg("%s: %s", planted[i], err.msg);
-        if (res.n_obeyed != 1 || res.n_files != 1 || exists(p, where))
+        if (res.n_obeyed != 1 || res.n_files != 1 || exists(where))
             fail_msg("%s was taken", planted[i]);
         _cleanup_strbuf_ struct strbuf shown = STRBUF_INIT;
         text_add(&shown, planted[i]);
@@ -166,7 +120,7 @@ static void test_in_a_directory(void **state)
         const char *const names[] = {"./", harmless[i]};
         _cleanup_free_ char *where = xasprintf("got/%s", harmless[i]);
         assert_int_equal(unpack(&rules, names, 2, &res, &err), 0);
-        if (res.n_obeyed || !exists(p, where))
+        if (res.n_obeyed || !exists(where))
             fail_msg("%s was left out", harmless[i]);
     }
 }
@@ -175,42 +129,42 @@ static void test_in_a_directory(void **state)
  * the first is named. */
 static void test_directories_and_count(void **state)
 {
-    const struct place *p = *state;
+    (void)state;
     static const char *const names[] = {
         "./",     "a/.git/", "a/.git/config", "a/.git/hooks/.env", "a/.vscode/tasks.json",
         "a/.env", "a/ok"};
-    struct fetch_rules rules = {.dirfd = p->fd, .name = "got", .limits = limits};
+    struct fetch_rules rules = {.dirfd = scratch_fd, .name = "got", .limits = limits};
     struct fetch_result res;
     struct error err = ERROR_INIT;
     assert_int_equal(unpack(&rules, names, 7, &res, &err), 0);
     assert_int_equal(res.n_obeyed, 3);
     assert_string_equal(res.first_obeyed, "a/.git");
     assert_int_equal(res.n_skipped, 0);
-    assert_true(exists(p, "got/a/ok"));
-    assert_false(exists(p, "got/a/.git"));
+    assert_true(exists("got/a/ok"));
+    assert_false(exists("got/a/.git"));
 }
 
 /* With patterns too, also where one would match if names were only names. */
 static void test_with_globs(void **state)
 {
-    const struct place *p = *state;
+    (void)state;
     static const char *const wide[] = {
         "**",          "*/*",           ".*",     ".*/*", ".g*/config", "*/.*/*", "H*",
         "?git/config", "[.]git/config", "[H]EAD", NULL};
     struct fetch_result res;
     struct error err = ERROR_INIT;
-    struct fetch_rules rules = {.dirfd = p->fd, .globs = wide, .limits = limits};
+    struct fetch_rules rules = {.dirfd = scratch_fd, .globs = wide, .limits = limits};
     for (size_t i = 0; i < ARRAY_LEN(planted); i++) {
         if (unpack(&rules, &planted[i], 1, &res, &err) < 0)
             fail_msg("%s: %s", planted[i], err.msg);
-        if (res.n_obeyed != 1 || res.n_files || exists(p, planted[i]))
+        if (res.n_obeyed != 1 || res.n_files || exists(planted[i]))
             fail_msg("%s was taken", planted[i]);
     }
 }
 
 static void test_named(void **state)
 {
-    const struct place *p = *state;
+    (void)state;
     static const char *const globs[] = {".git/config", "**/.vscode/*.json", "HEAD", NULL};
     static const char *const names[] = {".git/config", "a/.vscode/x.json", "HEAD"};
     static const char *const others[] = {".git/hooks/x", "a/.vscode/.git/x.json", ".GIT/config"};
@@ -219,41 +173,42 @@ static void test_named(void **state)
     static const char *const one[] = {"config"};
     struct fetch_result res;
     struct error err = ERROR_INIT;
-    struct fetch_rules rules = {.dirfd = p->fd, .globs = globs, .limits = limits};
+    struct fetch_rules rules = {.dirfd = scratch_fd, .globs = globs, .limits = limits};
     assert_int_equal(unpack(&rules, names, 3, &res, &err), 0);
     assert_int_equal(res.n_files, 3);
-    assert_true(exists(p, ".git/config") && exists(p, "a/.vscode/x.json") && exists(p, "HEAD"));
+    assert_true(exists(".git/config") && exists("a/.vscode/x.json") && exists("HEAD"));
     assert_int_equal(unpack(&rules, others, 3, &res, &err), 0);
     assert_int_equal(res.n_obeyed, 3);
     /* One file by name, and a directory that is itself such a name. */
-    struct fetch_rules file = {.dirfd = p->fd, .name = ".envrc", .limits = limits};
+    struct fetch_rules file = {.dirfd = scratch_fd, .name = ".envrc", .limits = limits};
     assert_int_equal(unpack(&file, one, 1, &res, &err), 0);
-    assert_true(exists(p, ".envrc"));
-    struct fetch_rules dir = {.dirfd = p->fd, .name = "mine", .limits = limits, .is_store = true};
+    assert_true(exists(".envrc"));
+    struct fetch_rules dir = {
+        .dirfd = scratch_fd, .name = "mine", .limits = limits, .is_store = true};
     assert_int_equal(unpack(&dir, repo, 6, &res, &err), 0);
-    assert_true(exists(p, "mine/HEAD") && exists(p, "mine/modules/m/HEAD"));
+    assert_true(exists("mine/HEAD") && exists("mine/modules/m/HEAD"));
     assert_int_equal(res.n_obeyed, 1);
-    assert_false(exists(p, "mine/sub/.git"));
+    assert_false(exists("mine/sub/.git"));
 }
 
 /* A directory with such a name excuses itself, not what the guest has put into it. */
 static void test_in_a_directory_named_so(void **state)
 {
-    const struct place *p = *state;
+    (void)state;
     static const char *const named[] = {"head", "HEAD", ".vscode", ".idea", ".envrc", ".git"};
     static const char *const names[] = {"./", "fine", "sub/.git/config", ".vscode/tasks.json",
                                         ".crabbox-fc.yaml"};
     struct fetch_result res;
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(named); i++) {
-        struct fetch_rules rules = {.dirfd = p->fd, .name = named[i], .limits = limits};
+        struct fetch_rules rules = {.dirfd = scratch_fd, .name = named[i], .limits = limits};
         rules.is_store = name_is_store(named[i], strlen(named[i]));
         _cleanup_free_ char *fine = xasprintf("%s/fine", named[i]);
         _cleanup_free_ char *git = xasprintf("%s/sub/.git", named[i]);
         assert_int_equal(unpack(&rules, names, ARRAY_LEN(names), &res, &err), 0);
         assert_int_equal(res.n_obeyed, 3);
-        assert_true(exists(p, fine));
-        assert_false(exists(p, git));
+        assert_true(exists(fine));
+        assert_false(exists(git));
     }
     assert_true(name_is_store(".GIT.", 5) && name_is_store(".jj", 3));
     assert_false(name_is_store("head", 4) || name_is_store(".vscode", 7));
@@ -298,7 +253,7 @@ static void test_dots_in_globs(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
         TEST(test_in_a_directory), TEST(test_directories_and_count),
         TEST(test_with_globs),     TEST(test_in_a_directory_named_so),

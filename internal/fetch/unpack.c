@@ -160,11 +160,13 @@ static int make_dir(struct unpack *u, const char *path, struct error *err)
 }
 
 /* What is there may be replaced only if it is a file or a symlink (which is not followed). */
-static int may_replace(int dirfd, const char *base, struct error *err)
+static int may_replace(const struct unpack *u, int dirfd, const char *base, struct error *err)
 {
     struct stat st;
     if (fstatat(dirfd, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "look at %s", base);
+    if (u->rules->names)
+        return error_set(err, ERR_SSH, 0, "the guest sent %s twice", SHOWN(base));
     if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
         return 0;
     return error_set(err, ERR_IO, 0, "%s exists and is no regular file: it is not replaced", base);
@@ -222,7 +224,7 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
     uint8_t raw[8];
     mode_t mode = (archive_entry_perm(e) & 0777) | 0600;
     _cleanup_close_ int dirfd = open_parent(u, path, &base, err);
-    if (dirfd < 0 || may_replace(dirfd, base, err) < 0 ||
+    if (dirfd < 0 || may_replace(u, dirfd, base, err) < 0 ||
         room_check(dirfd, archive_entry_size(e), path, err) < 0)
         return -1;
     random_bytes(raw, sizeof raw);

@@ -1,6 +1,7 @@
 #include "junit/junit.h"
 
 #include <expat.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -8,7 +9,13 @@
 #include "base/str.h"
 #include "base/text.h"
 
-enum { DEPTH_MAX = 64 };
+enum {
+    DEPTH_MAX = 64,
+    PIECE = 128 * 1024, /* between two looks for Ctrl-C */
+    /* A tag, however many attributes it has, is read in one go. Of one that is not complete expat
+     * may hold as much again before it looks for the end. */
+    TAG_MAX = 2 * 1024 * 1024,
+};
 
 enum verdict { PASSED, SKIPPED, FAILED, BROKEN };
 
@@ -21,6 +28,7 @@ struct parse {
     char name[160];
     bool seen_root;
     const char *refused; /* why we stopped ourselves */
+    bool cancelled;
 };
 
 static void cleanup_parser(XML_Parser *p)
@@ -111,7 +119,28 @@ static unsigned long line_of(XML_Parser parser, const char *text, size_t len)
     return line;
 }
 
-int junit_parse(const char *text, size_t len, const char *what, struct junit *sum,
+static enum XML_Status parse_pieces(struct parse *p, const char *text, size_t len, int cancel_fd)
+{
+    enum XML_Status st;
+    size_t at = 0;
+    do {
+        struct pollfd user = {.fd = cancel_fd, .events = POLLIN};
+        size_t n = len - at < PIECE ? len - at : PIECE;
+        p->cancelled = poll(&user, 1, 0) > 0;
+        if (p->cancelled)
+            return XML_STATUS_ERROR;
+        st = XML_Parse(p->parser, text + at, (int)n, at + n == len);
+        at += n;
+        if (st == XML_STATUS_OK && at < len &&
+            (long)at - (long)XML_GetCurrentByteIndex(p->parser) > TAG_MAX) {
+            p->refused = "a tag or comment in it is too long";
+            return XML_STATUS_ERROR;
+        }
+    } while (st == XML_STATUS_OK && at < len);
+    return st;
+}
+
+int junit_parse(const char *text, size_t len, const char *what, int cancel_fd, struct junit *sum,
                 struct error *err)
 {
     _cleanup_(cleanup_parser) XML_Parser parser = XML_ParserCreate(NULL);
@@ -123,7 +152,9 @@ int junit_parse(const char *text, size_t len, const char *what, struct junit *su
     XML_SetUserData(parser, &p);
     XML_SetElementHandler(parser, on_start, on_end);
     XML_SetStartDoctypeDeclHandler(parser, on_doctype);
-    enum XML_Status st = XML_Parse(parser, text, (int)len, 1);
+    enum XML_Status st = parse_pieces(&p, text, len, cancel_fd);
+    if (p.cancelled)
+        return error_set(err, ERR_CANCELLED, 0, "interrupted while reading %s", what);
     if (p.refused)
         return error_set(err, ERR_SSH, 0, "%s: %s", what, p.refused);
     if (st != XML_STATUS_OK)

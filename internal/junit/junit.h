@@ -1,8 +1,8 @@
 /* junit.h: what a report of tests in JUnit's XML says.
  *
  * junit_parse adds one report to the totals; a report that can't be read changes nothing. The text
- * comes from the guest: no document type, so no entities; depth and size are capped. This module is
- * the only user of expat. Errors: ERR_SSH.
+ * comes from the guest: no document type, so no entities; depth, size and the length of a tag are
+ * capped. This module is the only user of expat. Errors: ERR_SSH, and ERR_CANCELLED.
  */
 #ifndef CRABBOX_JUNIT_JUNIT_H
 #define CRABBOX_JUNIT_JUNIT_H
@@ -22,8 +22,9 @@ struct junit {
 };
 
 /* `what` names the report in messages. A document without any test case is an error: a report that
- * says nothing is not a success. */
-int junit_parse(const char *text, size_t len, const char *what, struct junit *sum,
+ * says nothing is not a success. `cancel_fd` (may be -1) turns readable when the user interrupts.
+ */
+int junit_parse(const char *text, size_t len, const char *what, int cancel_fd, struct junit *sum,
                 struct error *err);
 
 #endif

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct junit sum = {0};
     struct error err = ERROR_INIT;
-    if (junit_parse((const char *)data, size, "report", &sum, &err) < 0) {
+    if (junit_parse((const char *)data, size, "report", -1, &sum, &err) < 0) {
         if (sum.tests || sum.n_reports || !error_is_set(&err))
             abort();
         return 0;

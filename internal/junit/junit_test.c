@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
@@ -25,7 +26,7 @@ static void test_counts_by_what_is_there(void **state)
         "</testsuite></testsuites>\n";
     struct junit sum = {0};
     struct error err = ERROR_INIT;
-    assert_int_equal(junit_parse(text, strlen(text), "r", &sum, &err), 0);
+    assert_int_equal(junit_parse(text, strlen(text), "r", -1, &sum, &err), 0);
     assert_int_equal(sum.n_reports, 1);
     assert_int_equal(sum.tests, 5);
     assert_int_equal(sum.failures, 1);
@@ -36,7 +37,7 @@ static void test_counts_by_what_is_there(void **state)
     assert_string_equal(sum.names[1], "a.three");
     assert_string_equal(sum.names[2], "f\xc3\xa9 \\n");
     static const char more[] = "<testsuite><testcase name=\"x\"/></testsuite>";
-    assert_int_equal(junit_parse(more, strlen(more), "r", &sum, &err), 0);
+    assert_int_equal(junit_parse(more, strlen(more), "r", -1, &sum, &err), 0);
     assert_int_equal(sum.n_reports, 2);
     assert_int_equal(sum.tests, 6);
 }
@@ -45,7 +46,7 @@ static void refused(const char *text, const char *why)
 {
     struct junit sum = {.tests = 3, .n_reports = 1};
     struct error err = ERROR_INIT;
-    assert_int_equal(junit_parse(text, strlen(text), "report.xml", &sum, &err), -1);
+    assert_int_equal(junit_parse(text, strlen(text), "report.xml", -1, &sum, &err), -1);
     assert_int_equal(err.kind, ERR_SSH);
     if (!strstr(err.msg, why) || !strstr(err.msg, "report.xml"))
         fail_msg("\"%s\" instead of \"%s\"", err.msg, why);
@@ -85,6 +86,53 @@ static void test_deep_and_large(void **state)
     refused(large.buf, "larger than");
 }
 
+static void add_many(struct strbuf *out, char c, size_t n)
+{
+    _cleanup_free_ char *fill = xcalloc(1, n + 1);
+    memset(fill, c, n);
+    strbuf_adds(out, fill);
+}
+
+/* A tag with millions of attributes costs seconds, in which nobody hears Ctrl-C; text between tags
+ * may be long. */
+static void test_long_tags(void **state)
+{
+    (void)state;
+    struct junit sum = {0};
+    struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT, tag = STRBUF_INIT, note = STRBUF_INIT;
+    strbuf_adds(&text, "<testsuite><testcase><failure message=\"");
+    add_many(&text, 'm', 1 << 20);
+    strbuf_adds(&text, "\">");
+    add_many(&text, 'x', 5 << 20);
+    strbuf_adds(&text, "<![CDATA[");
+    add_many(&text, '<', 5 << 20);
+    strbuf_adds(&text, "]]></failure></testcase></testsuite>");
+    if (junit_parse(text.buf, text.len, "r", -1, &sum, &err) < 0)
+        fail_msg("%s", err.msg);
+    strbuf_adds(&tag, "<testsuite><testcase");
+    for (int i = 0; tag.len < JUNIT_MAX_BYTES - 100; i++)
+        strbuf_addf(&tag, " a%x=''", i);
+    strbuf_adds(&tag, "/></testsuite>");
+    refused(tag.buf, "a tag or comment in it is too long");
+    strbuf_adds(&note, "<testsuite><testcase/><!--");
+    add_many(&note, 'x', 8 << 20);
+    strbuf_adds(&note, "--></testsuite>");
+    refused(note.buf, "too long");
+}
+
+static void test_interrupted(void **state)
+{
+    (void)state;
+    static const char text[] = "<testsuite><testcase/></testsuite>";
+    struct junit sum = {0};
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int cancel = eventfd(1, EFD_CLOEXEC);
+    assert_int_equal(junit_parse(text, strlen(text), "r", cancel, &sum, &err), -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
+    assert_int_equal(sum.tests, 0);
+}
+
 /* However many fail, the names kept are few. */
 static void test_many_failures(void **state)
 {
@@ -96,7 +144,7 @@ static void test_many_failures(void **state)
     for (int i = 0; i < 1000; i++)
         strbuf_addf(&text, "<testcase name=\"%0200d\"><failure/></testcase>", i);
     strbuf_adds(&text, "</testsuite>");
-    assert_int_equal(junit_parse(text.buf, text.len, "r", &sum, &err), 0);
+    assert_int_equal(junit_parse(text.buf, text.len, "r", -1, &sum, &err), 0);
     assert_int_equal(sum.failures, 1000);
     assert_int_equal(sum.n_names, JUNIT_NAMES_MAX);
 }
@@ -107,6 +155,8 @@ int main(void)
         cmocka_unit_test(test_counts_by_what_is_there),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_deep_and_large),
+        cmocka_unit_test(test_long_tags),
+        cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_many_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

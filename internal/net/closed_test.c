@@ -20,7 +20,7 @@
 #include "net/ns.h"
 #include "testutil/netlab.h"
 
-#define PORT    7070
+#define PORT    LAB_PORT
 #define POOL    "10.213.0.0/16"
 #define UNUSED  "10.213.255.250" /* addresses of the pool: no lease here has them */
 #define UNUSED2 "10.213.255.252"
@@ -28,14 +28,6 @@
 #define AWS_DNS "169.254.169.253"
 #define OPEN    LAB_REACH_MS
 #define CLOSED  LAB_BLOCK_MS
-
-struct world {
-    struct lab lab;
-    struct net_lease n;
-    int ns;
-    struct lab_guest guest;
-    int udp, tcp; /* outside */
-};
 
 static int apply(struct net_lease *n, const char *id)
 {
@@ -49,29 +41,16 @@ static int apply(struct net_lease *n, const char *id)
 
 static int world_up(void **state)
 {
-    struct world *w = xcalloc(1, sizeof *w);
-    lab_up(&w->lab);
-    w->udp = lab_socket(w->lab.outside, SOCK_DGRAM, "0.0.0.0", PORT);
-    w->tcp = lab_socket(w->lab.outside, SOCK_STREAM, "0.0.0.0", PORT);
-    w->ns = apply(&w->n, "cbx_00000000000a");
-    lab_guest_start(&w->guest, w->ns, &w->n);
+    struct lab_world *w = lab_world_up();
+    w->a.ns = apply(&w->a.n, "cbx_00000000000a");
+    lab_guest_start(&w->a.guest, w->a.ns, &w->a.n);
     *state = w;
     return 0;
 }
 
 static int world_down(void **state)
 {
-    struct world *w = *state;
-    struct error err = ERROR_INIT;
-    struct net_found found[8];
-    lab_guest_stop(&w->guest);
-    CLOSE_FD(w->ns);
-    lab_undo(&w->n);
-    CLOSE_FD(w->udp);
-    CLOSE_FD(w->tcp);
-    lab_down(&w->lab);
-    assert_int_equal(net_scan(found, 8, &err), 0);
-    free(w);
+    lab_world_down(*state);
     return 0;
 }
 
@@ -98,18 +77,18 @@ static struct knocks knock(int ns, const char *addr)
 
 /* Whether anything came of it. What was sent before a ping has passed or been dropped when that is
  * answered (one way, one order); a handshake has a second round. */
-static bool knocks_arrive(const struct world *w, const char *addr)
+static bool knocks_arrive(const struct lab_world *w, const char *addr)
 {
-    struct knocks k = knock(w->guest.ns, addr);
+    struct knocks k = knock(w->a.guest.ns, addr);
     for (int i = 0; i < 2; i++)
-        assert_true(lab_ping(w->guest.ns, LAB_OUTSIDE, OPEN));
+        assert_true(lab_ping(w->a.guest.ns, LAB_OUTSIDE, OPEN));
     bool arrived = waits(w->udp) || waits(w->tcp);
     CLOSE_FD(k.udp);
     CLOSE_FD(k.tcp);
     return arrived;
 }
 
-static void drain(const struct world *w)
+static void drain(const struct lab_world *w)
 {
     char byte;
     while (waits(w->udp) && recv(w->udp, &byte, 1, 0) >= 0)
@@ -122,7 +101,7 @@ static void drain(const struct world *w)
 
 static void test_every_metadata_service_is_closed(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     assert_true(n_metadata_services > 15);
     for (size_t i = 0; i < n_metadata_services; i++) {
         const char *addr = metadata_services[i].addr;
@@ -140,18 +119,18 @@ static void test_every_metadata_service_is_closed(void **state)
 /* Every other address of these networks too, and none beside them. */
 static void test_whole_networks_are_closed(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     static const char *const closed[] = {"169.254.0.1", "169.254.255.254", "192.0.0.8"};
     static const char *const open[] = {"169.253.255.255", "169.255.0.1", "168.63.129.17",
                                        "100.100.100.201", "192.0.1.1"};
     for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
         lab_add_addr(w->lab.outside, "net0", closed[i]);
         assert_true(lab_udp_reaches(w->lab.here, w->udp, closed[i], PORT, OPEN, NULL));
-        assert_false(lab_udp_reaches(w->guest.ns, w->udp, closed[i], PORT, CLOSED, NULL));
+        assert_false(lab_udp_reaches(w->a.guest.ns, w->udp, closed[i], PORT, CLOSED, NULL));
     }
     for (size_t i = 0; i < ARRAY_LEN(open); i++) {
         lab_add_addr(w->lab.outside, "net0", open[i]);
-        assert_true(lab_udp_reaches(w->guest.ns, w->udp, open[i], PORT, OPEN, NULL));
+        assert_true(lab_udp_reaches(w->a.guest.ns, w->udp, open[i], PORT, OPEN, NULL));
     }
 }
 
@@ -159,28 +138,28 @@ static void test_whole_networks_are_closed(void **state)
  * same address that has the host's certificates. */
 static void test_only_names_pass_to_a_name_server(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     static const char *const servers[] = {AZURE, AWS_DNS};
     static const uint16_t ports[] = {80, 32526, 123, 443};
     _cleanup_close_ int dns = lab_socket(w->lab.outside, SOCK_DGRAM, "0.0.0.0", 53);
     _cleanup_close_ int dns_tcp = lab_socket(w->lab.outside, SOCK_STREAM, "0.0.0.0", 53);
     for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
-        assert_true(lab_udp_reaches(w->guest.ns, dns, servers[i], 53, OPEN, NULL));
-        assert_true(lab_tcp_echoes(w->guest.ns, dns_tcp, servers[i], 53, OPEN));
+        assert_true(lab_udp_reaches(w->a.guest.ns, dns, servers[i], 53, OPEN, NULL));
+        assert_true(lab_tcp_echoes(w->a.guest.ns, dns_tcp, servers[i], 53, OPEN));
         for (size_t k = 0; k < ARRAY_LEN(ports); k++) {
             _cleanup_close_ int tcp = lab_socket(w->lab.outside, SOCK_STREAM, "0.0.0.0", ports[k]);
             assert_true(lab_tcp_echoes(w->lab.here, tcp, servers[i], ports[k], OPEN));
-            assert_false(lab_tcp_echoes(w->guest.ns, tcp, servers[i], ports[k], CLOSED));
+            assert_false(lab_tcp_echoes(w->a.guest.ns, tcp, servers[i], ports[k], CLOSED));
         }
     }
     /* A service that is nobody's name server has no hole. */
     assert_true(lab_udp_reaches(w->lab.here, dns, "100.100.100.200", 53, OPEN, NULL));
-    assert_false(lab_udp_reaches(w->guest.ns, dns, "100.100.100.200", 53, CLOSED, NULL));
+    assert_false(lab_udp_reaches(w->a.guest.ns, dns, "100.100.100.200", 53, CLOSED, NULL));
 }
 
-static void sleep_rules(const struct world *w, bool asleep)
+static void sleep_rules(const struct lab_world *w, bool asleep)
 {
-    _cleanup_free_ char *cmd = xasprintf("add table inet %s%s", w->n.table,
+    _cleanup_free_ char *cmd = xasprintf("add table inet %s%s", w->a.n.table,
                                          asleep ? " { flags dormant; }" : "");
     lab_nft(w->lab.here, cmd);
 }
@@ -189,10 +168,10 @@ static void sleep_rules(const struct world *w, bool asleep)
  * arrive while the rules sleep. */
 static void test_pool_addresses_go_nowhere(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     lab_add_addr(w->lab.outside, "net0", UNUSED);
-    assert_false(lab_udp_reaches(w->guest.ns, w->udp, UNUSED, PORT, CLOSED, NULL));
-    assert_false(lab_tcp_echoes(w->guest.ns, w->tcp, UNUSED, PORT, CLOSED));
+    assert_false(lab_udp_reaches(w->a.guest.ns, w->udp, UNUSED, PORT, CLOSED, NULL));
+    assert_false(lab_tcp_echoes(w->a.guest.ns, w->tcp, UNUSED, PORT, CLOSED));
     assert_false(lab_udp_reaches(w->lab.here, w->udp, UNUSED, PORT, CLOSED, NULL));
     assert_false(lab_tcp_echoes(w->lab.here, w->tcp, UNUSED, PORT, CLOSED));
     sleep_rules(w, true);
@@ -201,14 +180,14 @@ static void test_pool_addresses_go_nowhere(void **state)
     assert_true(passed);
     assert_false(lab_udp_reaches(w->lab.here, w->udp, UNUSED, PORT, CLOSED, NULL));
     /* The lease's own address is one of the pool, too. */
-    _cleanup_close_ int in = lab_socket(w->guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
-    assert_true(lab_udp_reaches(w->lab.here, in, w->n.lease_addr, PORT, OPEN, NULL));
+    _cleanup_close_ int in = lab_socket(w->a.guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
+    assert_true(lab_udp_reaches(w->lab.here, in, w->a.n.lease_addr, PORT, OPEN, NULL));
 }
 
 /* Nor does what the host is asked to pass on, nor what comes with such an address. */
 static void test_outside_has_no_pool_address(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     _cleanup_close_ int here = lab_socket(w->lab.here, SOCK_DGRAM, "0.0.0.0", PORT);
     /* There and back again: the host has two links to the outside's kind of network. */
     lab_sysctl(w->lab.here, "net/ipv4/conf/all/rp_filter", "0");
@@ -227,15 +206,15 @@ static void test_outside_has_no_pool_address(void **state)
 /* After its end a lease's address is one without a lease, while there is another lease. */
 static void test_a_lease_s_address_closes_with_it(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct net_lease next;
     _cleanup_close_ int ns = apply(&next, "cbx_00000000000b");
     CLOSE_FD(ns);
     lab_undo(&next);
     lab_add_addr(w->lab.outside, "net0", next.lease_addr);
-    assert_false(lab_udp_reaches(w->guest.ns, w->udp, next.lease_addr, PORT, CLOSED, NULL));
+    assert_false(lab_udp_reaches(w->a.guest.ns, w->udp, next.lease_addr, PORT, CLOSED, NULL));
     assert_false(lab_udp_reaches(w->lab.here, w->udp, next.lease_addr, PORT, CLOSED, NULL));
-    assert_true(lab_udp_reaches(w->guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
+    assert_true(lab_udp_reaches(w->a.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
 }
 
 /* A lease whose table and namespace a test may change. */
@@ -248,17 +227,14 @@ static void join_alone(struct lab_member *m)
     lab_join(m, &req);
 }
 
-/* Of the two places that check a guest's packets, only one is left. */
-static void trust_inside(const struct lab_member *m)
+/* Of the two places that check a guest's packets, only one is left: the host, or the lease. */
+static void join_and_trust(const struct lab_world *w, struct lab_member *m, bool host)
 {
-    lab_nft(m->ns, "flush chain inet crabbox admit; add rule inet crabbox admit accept");
-}
-
-static void trust_outside(const struct world *w, const struct lab_member *m)
-{
+    join_alone(m);
+    const char *table = host ? "crabbox" : m->n.table;
     _cleanup_free_ char *cmd = xasprintf("flush chain inet %s admit; add rule inet %s admit accept",
-                                         m->n.table, m->n.table);
-    lab_nft(w->lab.here, cmd);
+                                         table, table);
+    lab_nft(host ? m->ns : w->lab.here, cmd);
 }
 
 static int raw_socket(void *arg, struct error *err)
@@ -297,17 +273,13 @@ static bool raw_arrives(int ns, int protocol, const void *bytes, size_t len, int
  * the peer's answers would go to the guest. */
 static void test_only_tcp_udp_and_icmp_leave(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     static const int closed[] = {IPPROTO_IPIP, IPPROTO_GRE,   IPPROTO_IPV6,   IPPROTO_ESP,
                                  IPPROTO_SCTP, 89 /* OSPF */, 112 /* VRRP */, 253};
     static const uint8_t bytes[24] = {0x45, 7, 0x77, 0x66};
     for (int host = 0; host < 2; host++) {
         struct lab_member m;
-        join_alone(&m);
-        if (host)
-            trust_inside(&m);
-        else
-            trust_outside(w, &m);
+        join_and_trust(w, &m, host);
         for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
             _cleanup_close_ int at = lab_raw(w->lab.outside, closed[i]);
             if (raw_arrives(m.guest.ns, closed[i], bytes, sizeof bytes, at))
@@ -364,17 +336,13 @@ static bool segment_arrives(const struct lab_member *m, int at, uint8_t flags)
  */
 static void test_tcp_begins_with_a_syn(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     static const uint8_t closed[] = {TH_ACK, TH_ACK | TH_PUSH, TH_ACK | TH_FIN, TH_ACK | TH_RST,
                                      TH_RST, TH_ACK | TH_SYN,  TH_FIN,          TH_ACK | TH_URG};
     _cleanup_close_ int at = lab_raw(w->lab.outside, IPPROTO_TCP);
     for (int host = 0; host < 2; host++) {
         struct lab_member m;
-        join_alone(&m);
-        if (host)
-            trust_inside(&m);
-        else
-            trust_outside(w, &m);
+        join_and_trust(w, &m, host);
         for (size_t i = 0; i < ARRAY_LEN(closed); i++)
             if (segment_arrives(&m, at, closed[i]))
                 fail_msg("TCP begins with %#x at %s", closed[i], host ? "the host" : "the lease");
@@ -386,68 +354,152 @@ static void test_tcp_begins_with_a_syn(void **state)
 
 /* A connection of the host with the outside that the kernel has no entry of, as of before the first
  * lease. */
-static void connect_unseen(const struct world *w, int *here, int *there, uint16_t *port)
+static void connect_unseen(const struct lab_world *w, int ends[2], uint16_t *port)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)}, own;
+    struct sockaddr_in own;
     socklen_t len = sizeof own;
     lab_nft(w->lab.here,
             "table ip unseen {\n"
             "chain out { type filter hook output priority raw; tcp dport 7070 notrack; }\n"
             "chain in { type filter hook prerouting priority raw; tcp sport 7070 notrack; }\n}");
-    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
-    *here = lab_client(w->lab.here);
-    (void)!connect(*here, (struct sockaddr *)&to, sizeof to);
-    struct pollfd p = {.fd = w->tcp, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, OPEN), 1);
-    *there = accept4(w->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    assert_true(*there >= 0);
-    assert_int_equal(getsockname(*here, (struct sockaddr *)&own, &len), 0);
+    lab_connect(w, w->lab.here, ends);
+    assert_int_equal(getsockname(ends[0], (struct sockaddr *)&own, &len), 0);
     *port = ntohs(own.sin_port);
     lab_nft(w->lab.here, "delete table ip unseen");
 }
 
-/* To a SYN on such a connection the other end answers with its sequence numbers. A guest who got
- * them could reset it: its kernel does so by itself. */
-static void test_a_guest_does_not_reset_the_hosts_connection(void **state)
+/* As on a host whose rules or luck leave the guest its port. */
+static void join_with_own_port(const struct lab_world *w, struct lab_member *m)
 {
-    struct world *w = *state;
-    struct lab_member m;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)},
-                       from = {.sin_family = AF_INET};
-    uint16_t port;
-    char c;
-    join_alone(&m);
-    /* As on a host whose rules or luck leave the guest its port. */
+    join_alone(m);
     _cleanup_free_ char *keep = xasprintf(
         "flush chain inet %s postrouting\nadd rule inet %s postrouting oifname wan0 masquerade",
-        m.n.table, m.n.table);
+        m->n.table, m->n.table);
     lab_nft(w->lab.here, keep);
-    _cleanup_close_ int here = -1, there = -1;
-    connect_unseen(w, &here, &there, &port);
+}
+
+/* On a chain it is the plugin that masquerades, and keeps the port that it finds. */
+static void join_by_chain(const struct lab_world *w, struct lab_member *m)
+{
+    m->ns = lab_chain_join(false, &m->n);
+    lab_guest_start(&m->guest, m->ns, &m->n);
+    lab_sysctl(w->lab.here, "net/ipv4/conf/" LAB_CHAIN_LINK "/forwarding", "1");
+    lab_nft(w->lab.here, "table ip plugin { chain post { type nat hook postrouting priority "
+                         "srcnat; ip saddr " LAB_CHAIN_LEASE " oifname wan0 masquerade; }; }");
+}
+
+#define KEEP_PORT                                                                                  \
+    "flush chain inet crabbox postrouting; "                                                       \
+    "add rule inet crabbox postrouting oifname eth0 snat ip to " LAB_CHAIN_LEASE
+
+static void join_by_chain_with_own_port(const struct lab_world *w, struct lab_member *m)
+{
+    join_by_chain(w, m);
+    lab_nft(m->ns, KEEP_PORT);
+    _cleanup_free_ char *open = xasprintf("flush chain inet %s postrouting", m->n.table);
+    lab_nft(w->lab.here, open);
+}
+
+static void leave_chain(const struct lab_world *w, struct lab_member *m)
+{
+    lab_kill(m);
+    lab_chain_leave(&m->n);
+    lab_nft(w->lab.here, "delete table ip plugin");
+}
+
+/* To a SYN on such a connection the other end answers with its sequence numbers. A guest who got
+ * them could reset it: its kernel does so by itself. */
+static void connect_with_port(const struct lab_member *m, uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)},
+                       from = {.sin_family = AF_INET, .sin_port = htons(port)};
     assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
-    from.sin_port = htons(port);
-    _cleanup_close_ int guest = lab_client(m.guest.ns);
+    _cleanup_close_ int guest = lab_client(m->guest.ns);
     assert_int_equal(bind(guest, (struct sockaddr *)&from, sizeof from), 0);
     (void)!connect(guest, (struct sockaddr *)&to, sizeof to);
     for (int i = 0; i < 3; i++)
-        assert_true(lab_ping(m.guest.ns, LAB_OUTSIDE, OPEN));
-    assert_int_equal(recv(there, &c, 1, 0), -1);
-    assert_int_equal(errno, EAGAIN);
-    CLOSE_FD(guest);
-    lab_leave(&m); /* and its entries: the connection is the host's as before */
-    assert_int_equal(send(here, "x", 1, MSG_NOSIGNAL), 1);
-    struct pollfd p = {.fd = there, .events = POLLIN};
+        assert_true(lab_ping(m->guest.ns, LAB_OUTSIDE, OPEN));
+}
+
+static void test_a_guest_does_not_reset_the_hosts_connection(void **state)
+{
+    struct lab_world *w = *state;
+    for (int chain = 0; chain < 2; chain++) {
+        struct lab_member m;
+        uint16_t port;
+        char c;
+        int ends[2];
+        if (chain)
+            join_by_chain_with_own_port(w, &m);
+        else
+            join_with_own_port(w, &m);
+        connect_unseen(w, ends, &port);
+        connect_with_port(&m, port);
+        assert_int_equal(recv(ends[1], &c, 1, 0), -1);
+        assert_int_equal(errno, EAGAIN);
+        /* Its entries go with it: the connection is the host's as before. */
+        if (chain)
+            leave_chain(w, &m);
+        else
+            lab_leave(&m);
+        assert_int_equal(send(ends[0], "x", 1, MSG_NOSIGNAL), 1);
+        struct pollfd p = {.fd = ends[1], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, OPEN), 1);
+        assert_int_equal(recv(ends[1], &c, 1, 0), 1);
+        CLOSE_FD(ends[0]);
+        CLOSE_FD(ends[1]);
+    }
+}
+
+/* A datagram of the guest's port arrives: from which one, or 0. */
+static uint16_t arrives_from(const struct lab_world *w, const struct lab_member *m, uint16_t port,
+                             int wait_ms)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)}, from;
+    socklen_t len = sizeof from;
+    char c;
+    struct pollfd p = {.fd = w->udp, .events = POLLIN};
+    _cleanup_close_ int fd = lab_socket(m->guest.ns, SOCK_DGRAM, m->n.guest_addr, port);
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+    assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
+    if (poll(&p, 1, wait_ms) != 1)
+        return 0;
+    assert_int_equal(recvfrom(w->udp, &c, 1, 0, (struct sockaddr *)&from, &len), 1);
+    return ntohs(from.sin_port);
+}
+
+/* Where a guest had the port of a service of the host, it would be given what a client whose
+ * address and port it knows sends to that service: as between two ends of a tunnel. */
+static void test_a_guest_on_a_chain_has_no_port_of_the_host(void **state)
+{
+    struct lab_world *w = *state;
+    enum { SERVICE = 51820, QUIET = 25001 };
+    struct lab_member m;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
+    char c;
+    join_by_chain(w, &m);
+    drain(w);
+    _cleanup_close_ int service = lab_socket(w->lab.here, SOCK_DGRAM, LAB_HOST, SERVICE);
+    assert_in_range(arrives_from(w, &m, SERVICE, OPEN), 20000, 29999);
+    assert_int_equal(inet_pton(AF_INET, LAB_HOST, &to.sin_addr), 1);
+    assert_int_equal(sendto(w->udp, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
+    struct pollfd p = {.fd = service, .events = POLLIN};
     assert_int_equal(poll(&p, 1, OPEN), 1);
-    assert_int_equal(recv(there, &c, 1, 0), 1);
+    assert_int_equal(recv(service, &c, 1, 0), 1);
+    /* As if the guest had talked its namespace into keeping the port: the host doesn't. */
+    lab_nft(m.ns, KEEP_PORT);
+    assert_int_equal(arrives_from(w, &m, SERVICE + 1, CLOSED), 0);
+    assert_int_equal(arrives_from(w, &m, QUIET, OPEN), QUIET);
+    leave_chain(w, &m);
 }
 
 /* A refusal is no answer to a guest's SYN of another's connection, and passes both ways. */
 static void test_a_refusal_passes(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT + 2)};
-    const char *const addrs[] = {LAB_OUTSIDE, w->n.lease_addr};
-    const int from[] = {w->guest.ns, w->lab.here};
+    const char *const addrs[] = {LAB_OUTSIDE, w->a.n.lease_addr};
+    const int from[] = {w->a.guest.ns, w->lab.here};
     for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
         int error = 0;
         socklen_t len = sizeof error;
@@ -475,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_only_tcp_udp_and_icmp_leave),
         cmocka_unit_test(test_tcp_begins_with_a_syn),
         cmocka_unit_test(test_a_guest_does_not_reset_the_hosts_connection),
+        cmocka_unit_test(test_a_guest_on_a_chain_has_no_port_of_the_host),
         cmocka_unit_test(test_a_refusal_passes),
     };
     return cmocka_run_group_tests(tests, world_up, world_down);

@@ -20,14 +20,8 @@
 #include "net/rules.h"
 #include "testutil/netlab.h"
 
-#define PORT 7070
+#define PORT LAB_PORT
 #define OPEN LAB_REACH_MS
-
-struct world {
-    struct lab lab;
-    struct lab_member a, b;
-    int udp, tcp; /* outside */
-};
 
 /* What libnl does, and then, while `opener` is set, a new connection: whoever waits for the answer
  * to a removal finds another one to remove. */
@@ -57,11 +51,8 @@ static void join(struct lab_member *m, const char *id)
 
 static int world_up(void **state)
 {
-    struct world *w = xcalloc(1, sizeof *w);
     assert_true(lab_enter());
-    lab_up(&w->lab);
-    w->udp = lab_socket(w->lab.outside, SOCK_DGRAM, "0.0.0.0", PORT);
-    w->tcp = lab_socket(w->lab.outside, SOCK_STREAM, "0.0.0.0", PORT);
+    struct lab_world *w = lab_world_up();
     join(&w->a, "cbx_00000000000a");
     join(&w->b, "cbx_00000000000b");
     lab_keep_flows(w->lab.here);
@@ -71,23 +62,8 @@ static int world_up(void **state)
 
 static int world_down(void **state)
 {
-    struct world *w = *state;
-    struct error err = ERROR_INIT;
-    struct net_found found[8];
-    lab_leave(&w->a);
-    lab_leave(&w->b);
-    CLOSE_FD(w->udp);
-    CLOSE_FD(w->tcp);
-    lab_down(&w->lab);
-    assert_int_equal(net_scan(found, 8, &err), 0);
-    free(w);
+    lab_world_down(*state);
     return 0;
-}
-
-static void assert_host_connects(const struct world *w)
-{
-    assert_true(lab_udp_reaches(w->lab.here, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
-    assert_true(lab_tcp_echoes(w->lab.here, w->tcp, LAB_OUTSIDE, PORT, OPEN));
 }
 
 /* A datagram's worth of connection for each of some ports, and one for the ping behind them. */
@@ -96,7 +72,7 @@ static void open_some(int ns, unsigned n)
     lab_scan_ports(ns, LAB_OUTSIDE, 30000, n);
 }
 
-static long flows_of(const struct world *w, const struct net_lease *n)
+static long flows_of(const struct lab_world *w, const struct net_lease *n)
 {
     return lab_flows_of(w->lab.here, n->lease_addr);
 }
@@ -124,7 +100,7 @@ static bool has_link(const struct net_lease *n)
 /* When it ends, its entries go and the others' stay; the host connects. */
 static void test_a_lease_takes_its_connections_along(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     open_some(w->lab.here, 50);
     open_some(w->a.guest.ns, 500);
     open_some(w->b.guest.ns, 60);
@@ -133,7 +109,7 @@ static void test_a_lease_takes_its_connections_along(void **state)
     assert_int_equal(flows_of(w, &w->a.n), 0);
     assert_int_equal(flows_of(w, &w->b.n), 61);
     assert_true(lab_flows_of(w->lab.here, LAB_HOST) >= 51);
-    assert_host_connects(w);
+    lab_assert_host_connects(w);
     join(&w->a, "cbx_00000000000a");
     assert_true(lab_udp_reaches(w->a.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
 }
@@ -141,7 +117,7 @@ static void test_a_lease_takes_its_connections_along(void **state)
 /* Where the kernel removes by address, and where each entry is looked at. */
 static void test_only_the_address_is_forgotten(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct net_view v;
     int (*const ways[])(uint32_t, struct error *) = {flows_forget, flows_forget_each};
@@ -167,7 +143,7 @@ static void test_only_the_address_is_forgotten(void **state)
 /* Who is told that all entries are gone may rely on it. */
 static void test_new_ones_without_end_are_an_error(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     const uint32_t host = 0xc6120001; /* LAB_HOST */
     open_some(w->lab.here, 10);
@@ -186,7 +162,7 @@ static void test_new_ones_without_end_are_an_error(void **state)
  * the entries, and its name in the table. */
 static void test_undo_without_a_link(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     open_some(w->a.guest.ns, 40);
     open_some(w->b.guest.ns, 60);
     lab_kill(&w->a);
@@ -203,7 +179,7 @@ static void test_undo_without_a_link(void **state)
  * the first one's undoing, however late, is not the second one's end. */
 static void test_late_undo_spares_the_next_lease(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     open_some(w->a.guest.ns, 40);
     struct net_lease first = w->a.n;
     lab_kill(&w->a);
@@ -222,7 +198,7 @@ static void test_late_undo_spares_the_next_lease(void **state)
 /* The loser of a race for an address has its link, but not the address. */
 static void test_the_loser_of_an_address_forgets_nothing(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct net_lease wide = w->a.n;
     wide.slot += 1 << 14;
@@ -240,7 +216,7 @@ static void test_the_loser_of_an_address_forgets_nothing(void **state)
 /* Whether the kernel has what the rules need is asked without a trace. */
 static void test_the_rules_are_tried_without_a_trace(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct net_found found[8];
     int before = net_scan(found, 8, &err);
@@ -250,7 +226,7 @@ static void test_the_rules_are_tried_without_a_trace(void **state)
     assert_int_equal(net_scan(found, 8, &err), before);
     assert_int_equal(nft_try("add rule inet nobody nothing accept", "no table", &err), -1);
     assert_int_equal(err.sys, ENOENT);
-    assert_host_connects(w);
+    lab_assert_host_connects(w);
 }
 
 int main(void)

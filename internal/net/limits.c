@@ -45,36 +45,56 @@ struct limits limits_now(void)
     return limits_for(max);
 }
 
-/* An entry of an answered reset can be made to live again by whoever is at the other end. */
+/* The two states that the kernel doesn't count. An entry of an answered reset can be made to live
+ * again by whoever is at the other end, and one that both ends have closed lives for as long as
+ * they repeat a packet of it. */
 static void brief_text(struct strbuf *out)
 {
-    strbuf_addf(out,
-                "ct timeout brief {\n"
-                "  protocol tcp; l3proto ip\n"
-                "  policy = { close : 0, time_wait : %d }\n"
-                "}\n",
-                LIMITS_CLOSING_S);
+    strbuf_adds(out, "ct timeout brief {\n"
+                     "  protocol tcp; l3proto ip\n"
+                     "  policy = { close : 0, time_wait : 0 }\n"
+                     "}\n");
 }
 
 /* Addresses that packets go to next: each is an entry of the kernel's one table of neighbours. A
  * set that is full takes no further one, so its rule doesn't match. */
-static void hops_text(struct strbuf *out)
+static void hops_text(const char *chain, const char *set, unsigned size, struct strbuf *out)
 {
     strbuf_addf(out,
-                "set hops { type ipv4_addr; flags dynamic,timeout; timeout %ds; size %d; }\n"
-                "chain hop {\n"
-                "  update @hops { rt ip nexthop } accept\n"
+                "set %s { type ipv4_addr; flags dynamic,timeout; timeout %ds; size %u; }\n"
+                "chain %s {\n"
+                "  update @%s { rt ip nexthop } accept\n"
                 "  drop\n"
                 "}\n",
-                LIMITS_HOPS_S, LIMITS_HOPS);
+                set, LIMITS_HOPS_S, size, chain, set);
+}
+
+/* Each share has its own, so that a lease which uses them up hinders only its share. */
+static void shared_hops_text(unsigned share_bits, struct strbuf *out)
+{
+    static const char *const chains[][2] = {{"hop", "saddr"}, {"hop_to", "daddr"}};
+    char chain[16], set[16];
+    for (unsigned i = 0; i < LIMITS_SHARES; i++) {
+        (void)str_format(chain, sizeof chain, "hop%u", i);
+        (void)str_format(set, sizeof set, "hops%u", i);
+        hops_text(chain, set, LIMITS_SHARE_HOPS, out);
+    }
+    for (size_t c = 0; c < ARRAY_LEN(chains); c++) {
+        strbuf_addf(out, "chain %s {\n  ip %s & 0.0.0.%u vmap { ", chains[c][0], chains[c][1],
+                    share_bits);
+        for (unsigned i = 0; i < LIMITS_SHARES; i++)
+            strbuf_addf(out, "%s0.0.0.%u : goto hop%u", i ? ", " : "",
+                        i * (share_bits / (LIMITS_SHARES - 1)), i);
+        strbuf_adds(out, " }\n}\n");
+    }
 }
 
 /* Only what has no entry yet, and will get one, counts as a connection: answers, repeated SYNs,
  * long streams of UDP and what belongs to no connection do not. But a flow that nobody has answered
  * may go to an address where nobody is: each of its packets has the kernel look for a neighbour
  * again, so each counts as a hop. */
-#define KNOWN                                                                                      \
-    "  ct status & (confirmed | seen-reply) == confirmed goto hop\n"                               \
+#define KNOWN(hop)                                                                                 \
+    "  ct status & (confirmed | seen-reply) == confirmed goto " hop "\n"                           \
     "  ct status & confirmed == confirmed accept\n"
 
 /* What else a guest sends behind the host's address could take over what is the host's own. A
@@ -86,49 +106,51 @@ static void hops_text(struct strbuf *out)
 #define WITH_PORTS "  meta l4proto != { tcp, udp, icmp } drop\n"
 #define MIDSTREAM  "  ct state new tcp flags & (fin | syn | rst | ack) != syn "
 
-static void admit_text(const char *name, const char *first, const char *who, const struct limits *l,
-                       const char *share_mask, struct strbuf *out)
+/* After the rules that tell what is new: it counts for the end `who`. */
+static void charge_text(const char *who, const char *hop, const struct limits *l,
+                        unsigned share_bits, struct strbuf *out)
 {
     strbuf_addf(out,
-                "chain %s {\n"
-                "%s"
-                "  ct state { invalid, untracked } goto hop\n" KNOWN
                 "  update @rates { ip %s limit rate over %u/second burst %u packets } drop\n"
                 "  limit rate over %u/second burst %u packets drop\n"
                 "  add @conns { ip %s ct count over %u } drop\n"
-                "  add @shares { ip %s & %s ct count over %u } drop\n"
+                "  add @shares { ip %s & 0.0.0.%u ct count over %u } drop\n"
                 "  meta l4proto tcp ct timeout set \"brief\"\n"
-                "  goto hop\n"
+                "  goto %s\n"
                 "}\n",
-                name, first, who, l->rate, l->burst, l->all_rate, l->all_burst, who, l->conns, who,
-                share_mask, l->share);
+                who, l->rate, l->burst, l->all_rate, l->all_burst, who, l->conns, who, share_bits,
+                l->share, hop);
 }
 
-void limits_host_text(const struct limits *l, const char *share_mask, struct strbuf *out)
+#define NO_STATE "  ct state { invalid, untracked } "
+
+void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf *out)
 {
     brief_text(out);
-    hops_text(out);
+    shared_hops_text(share_bits, out);
     strbuf_addf(out,
                 "set rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }\n"
                 "set conns { type ipv4_addr; flags dynamic; size 65535; }\n"
-                "set shares { type ipv4_addr; flags dynamic; size %d; }\n",
+                "set shares { type ipv4_addr; flags dynamic; size %d; }\n"
+                "chain admit {\n" WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n" NO_STATE
+                "goto hop\n" KNOWN("hop"),
                 2 * LIMITS_SHARES);
-    admit_text("admit", WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n", "saddr", l,
-               share_mask, out);
-    admit_text("admit_to", "", "daddr", l, share_mask, out);
+    charge_text("saddr", "hop", l, share_bits, out);
+    strbuf_adds(out, "chain admit_to {\n" NO_STATE "goto hop_to\n" KNOWN("hop_to"));
+    charge_text("daddr", "hop_to", l, share_bits, out);
 }
 
 void limits_lease_text(const struct limits *l, struct strbuf *out)
 {
     brief_text(out);
-    hops_text(out);
+    hops_text("hop", "hops", LIMITS_SHARE_HOPS, out);
     strbuf_addf(out,
-                "chain admit {\n" WITH_PORTS MIDSTREAM "drop\n" KNOWN
-                "  limit rate over %u/second burst %u packets drop\n"
-                "  ct count over %u drop\n"
-                "  meta l4proto tcp ct timeout set \"brief\"\n"
-                "  goto hop\n"
-                "}\n",
+                "chain admit {\n" WITH_PORTS MIDSTREAM
+                "drop\n" KNOWN("hop") "  limit rate over %u/second burst %u packets drop\n"
+                                      "  ct count over %u drop\n"
+                                      "  meta l4proto tcp ct timeout set \"brief\"\n"
+                                      "  goto hop\n"
+                                      "}\n",
                 l->rate, l->burst, l->conns);
 }
 
@@ -148,4 +170,18 @@ void limits_masquerade(const char *match, struct strbuf *out)
         strbuf_addf(out, "  %s meta l4proto { tcp, udp } masquerade to :%d-%ld fully-random\n",
                     match, quiet ? QUIET_PORT : FIRST_PORT, quiet ? QUIET_PORT_LAST : first - 1);
     strbuf_addf(out, "  %s masquerade fully-random\n", match);
+}
+
+void limits_chain_ports(const char *match, const char *addr, struct strbuf *out)
+{
+    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%d-%d fully-random\n", match,
+                addr, QUIET_PORT, QUIET_PORT_LAST);
+}
+
+void limits_chain_ports_text(const char *set, struct strbuf *out)
+{
+    strbuf_addf(out,
+                "  ct direction original ct status snat ct original ip saddr @%s "
+                "meta l4proto { tcp, udp } th sport != %d-%d drop\n",
+                set, QUIET_PORT, QUIET_PORT_LAST);
 }

@@ -8,15 +8,17 @@
  *   each of 16 shares   at most `share` entries; a lease counts in the share of its address
  *   all leases          at most `all_rate` new ones a second after a first `all_burst`
  *
- * The kernel doesn't count TCP connections that are closing. So they are kept for a short time
- * only, LIMITS_CLOSING_S, and not at all after a reset, since such an entry can come to life again
- * uncounted; the rates bound how many there are.
+ * The kernel doesn't count TCP connections that were reset or that both ends have closed
+ * (TIME_WAIT), and either end keeps their entries for as long as it likes: each packet of one winds
+ * up its time again. So they are forgotten at once. They lie in the table until it is swept
+ * (LIMITS_SWEPT_S), and the rates bound how many there are. Every other state counts.
  *
  * A packet that is refused leaves no entry: entries are made when a packet leaves the host.
  *
- * The kernel's other tables: leases can make the host look for LIMITS_HOPS neighbours within
- * LIMITS_HOPS_S seconds (the kernel has 1024 for all namespaces). Every packet counts for that
- * unless its flow was answered, since only then a neighbour is known to be there. Ports that leases
+ * The kernel's other tables: the leases of a share can make the host look for LIMITS_SHARE_HOPS
+ * neighbours within LIMITS_HOPS_S seconds, all together for 512 (the kernel has 1024 for all
+ * namespaces). Every packet counts for that unless its flow was answered, since only then a
+ * neighbour is known to be there. Ports that leases
  * take at the host's address are not among those that the host itself chooses from
  * (limits_masquerade).
  */
@@ -25,11 +27,10 @@
 
 #include "base/str.h"
 
-#define LIMITS_SHARES    16
-#define LIMITS_CLOSING_S 10
-#define LIMITS_SWEPT_S   30 /* in a full table, an entry that is over gives way at once */
-#define LIMITS_HOPS      512
-#define LIMITS_HOPS_S    5
+#define LIMITS_SHARES     16
+#define LIMITS_SWEPT_S    30 /* in a full table, an entry that is over gives way at once */
+#define LIMITS_SHARE_HOPS 32
+#define LIMITS_HOPS_S     5
 
 struct limits {
     unsigned conns, rate, burst;
@@ -46,9 +47,9 @@ struct limits limits_now(void);
 
 /* The chain `admit` of a table of the host, and what it needs, for packets that may open a
  * connection: it ends with accept or drop. The packet's source is the one that is charged, in
- * `admit_to` its destination. `share_mask` selects the bits of an address that tell the
- * LIMITS_SHARES shares apart. */
-void limits_host_text(const struct limits *l, const char *share_mask, struct strbuf *out);
+ * `admit_to` its destination. `share_bits` are the bits of an address that tell the
+ * LIMITS_SHARES shares apart: four in a row, of its last byte. */
+void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf *out);
 
 /* The same for the namespace of one lease. What the host is promised doesn't depend on it: it only
  * keeps the guest's entries in its own namespace few. */
@@ -58,5 +59,11 @@ void limits_lease_text(const struct limits *l, struct strbuf *out);
  * can the guest choose them: at the port of a service of the host it would get what a client
  * outside sends to that service. */
 void limits_masquerade(const char *match, struct strbuf *out);
+
+/* On a chain it is the plugin that masquerades, and keeps the port that it finds where it can: so
+ * the lease's namespace gives what matches `match` such a port already, at its address `addr`. */
+void limits_chain_ports(const char *match, const char *addr, struct strbuf *out);
+/* And the host lets nothing else out that was masqueraded for a lease of the set. */
+void limits_chain_ports_text(const char *set, struct strbuf *out);
 
 #endif

@@ -22,19 +22,14 @@
 #include "testutil/netlab.h"
 
 #define METADATA "169.254.169.254"
-#define PORT     7070
+#define PORT     LAB_PORT
 #define SERVICE  8080  /* of the host */
 #define CLIENT   46007 /* of the outside */
 #define IN_RANGE 27017 /* of the ports that guests get */
 #define CLOSED   LAB_BLOCK_MS
 #define OPEN     LAB_REACH_MS
 
-struct world {
-    struct lab lab;
-    struct lab_member a, b;  /* one state directory */
-    struct lab_member other; /* another one's */
-    int outside_udp, outside_tcp;
-};
+static struct lab_member other; /* of another state directory than the world's two */
 
 static void join(struct lab_member *m, const char *id, const char *state_dir)
 {
@@ -47,51 +42,39 @@ static void join(struct lab_member *m, const char *id, const char *state_dir)
 
 static int world_up(void **state)
 {
-    struct world *w = xcalloc(1, sizeof *w);
-    lab_up(&w->lab);
+    struct lab_world *w = lab_world_up();
     lab_add_addr(w->lab.outside, "net0", METADATA);
     lab_add_addr(w->lab.outside, "net0", "100.100.100.200");
-    w->outside_udp = lab_socket(w->lab.outside, SOCK_DGRAM, "0.0.0.0", PORT);
-    w->outside_tcp = lab_socket(w->lab.outside, SOCK_STREAM, "0.0.0.0", PORT);
     join(&w->a, "cbx_00000000000a", "/state/one");
     join(&w->b, "cbx_00000000000b", "/state/one");
-    join(&w->other, "cbx_00000000000c", "/state/two");
+    join(&other, "cbx_00000000000c", "/state/two");
     *state = w;
     return 0;
 }
 
 static int world_down(void **state)
 {
-    struct world *w = *state;
-    struct error err = ERROR_INIT;
-    struct net_found found[8];
-    lab_leave(&w->a);
-    lab_leave(&w->b);
-    lab_leave(&w->other);
-    CLOSE_FD(w->outside_udp);
-    CLOSE_FD(w->outside_tcp);
-    lab_down(&w->lab);
-    assert_int_equal(net_scan(found, 8, &err), 0);
-    free(w);
+    lab_leave(&other);
+    lab_world_down(*state);
     return 0;
 }
 
 static void test_guest_to_outside(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     char peer[NET_ADDR_SIZE] = "";
     assert_true(lab_ping(w->a.guest.ns, LAB_OUTSIDE, OPEN));
-    assert_true(lab_udp_reaches(w->a.guest.ns, w->outside_udp, LAB_OUTSIDE, PORT, OPEN, peer));
+    assert_true(lab_udp_reaches(w->a.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, peer));
     assert_string_equal(peer, LAB_HOST);
-    assert_true(lab_tcp_echoes(w->b.guest.ns, w->outside_tcp, LAB_OUTSIDE, PORT, OPEN));
-    assert_true(lab_tcp_echoes(w->other.guest.ns, w->outside_tcp, LAB_OUTSIDE, PORT, OPEN));
+    assert_true(lab_tcp_echoes(w->b.guest.ns, w->tcp, LAB_OUTSIDE, PORT, OPEN));
+    assert_true(lab_tcp_echoes(other.guest.ns, w->tcp, LAB_OUTSIDE, PORT, OPEN));
 }
 
 /* Whoever outside connects to a service of the host reaches the host, also where a guest has
  * guessed the client's port and sent to it from the service's: to the kernel that is the answer. */
 static void test_a_guest_does_not_answer_for_the_host(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     const struct lab_member *m = &w->a;
     struct sockaddr_in client = {.sin_family = AF_INET, .sin_port = htons(CLIENT)},
                        service = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
@@ -121,7 +104,7 @@ static void test_a_guest_does_not_answer_for_the_host(void **state)
 /* And its port is neither where services are, nor one that it chose. */
 static void test_a_guest_does_not_choose_its_port_outside(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     unsigned kept = 0;
     for (int i = 0; i < 20; i++) {
         char got[8];
@@ -145,8 +128,8 @@ static void test_a_guest_does_not_choose_its_port_outside(void **state)
 /* The way that SSH takes. */
 static void test_host_to_guest(void **state)
 {
-    struct world *w = *state;
-    struct lab_member *all[] = {&w->a, &w->b, &w->other};
+    struct lab_world *w = *state;
+    struct lab_member *all[] = {&w->a, &w->b, &other};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         _cleanup_close_ int listener = lab_socket(all[i]->guest.ns, SOCK_STREAM, "0.0.0.0", 22);
         assert_true(lab_tcp_echoes(w->lab.here, listener, all[i]->n.lease_addr, 22, OPEN));
@@ -154,7 +137,7 @@ static void test_host_to_guest(void **state)
     }
 }
 
-static void no_path(struct world *w, struct lab_member *from, struct lab_member *to)
+static void no_path(struct lab_world *w, struct lab_member *from, struct lab_member *to)
 {
     _cleanup_close_ int udp = lab_socket(to->guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
     _cleanup_close_ int tcp = lab_socket(to->guest.ns, SOCK_STREAM, "0.0.0.0", PORT);
@@ -168,27 +151,27 @@ static void no_path(struct world *w, struct lab_member *from, struct lab_member 
 
 static void test_no_path_between_leases(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     no_path(w, &w->a, &w->b);
     no_path(w, &w->b, &w->a);
 }
 
 static void test_no_path_between_state_dirs(void **state)
 {
-    struct world *w = *state;
-    assert_string_not_equal(w->a.n.table, w->other.n.table);
-    no_path(w, &w->a, &w->other);
-    no_path(w, &w->other, &w->a);
+    struct lab_world *w = *state;
+    assert_string_not_equal(w->a.n.table, other.n.table);
+    no_path(w, &w->a, &other);
+    no_path(w, &other, &w->a);
 }
 
 static void test_metadata_is_blocked(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     const char *const addrs[] = {METADATA, "100.100.100.200"};
     for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
-        assert_true(lab_tcp_echoes(w->lab.here, w->outside_tcp, addrs[i], PORT, OPEN));
-        assert_false(lab_tcp_echoes(w->a.guest.ns, w->outside_tcp, addrs[i], PORT, CLOSED));
-        assert_false(lab_udp_reaches(w->a.guest.ns, w->outside_udp, addrs[i], PORT, CLOSED, NULL));
+        assert_true(lab_tcp_echoes(w->lab.here, w->tcp, addrs[i], PORT, OPEN));
+        assert_false(lab_tcp_echoes(w->a.guest.ns, w->tcp, addrs[i], PORT, CLOSED));
+        assert_false(lab_udp_reaches(w->a.guest.ns, w->udp, addrs[i], PORT, CLOSED, NULL));
         assert_false(lab_ping(w->a.guest.ns, addrs[i], CLOSED));
     }
     /* Some clouds serve DNS on that address: that alone passes, where it is configured. */
@@ -199,7 +182,7 @@ static void test_metadata_is_blocked(void **state)
 
 static void test_host_services_are_closed(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     _cleanup_close_ int udp = lab_socket(w->lab.here, SOCK_DGRAM, "0.0.0.0", PORT);
     _cleanup_close_ int tcp = lab_socket(w->lab.here, SOCK_STREAM, "0.0.0.0", PORT);
     _cleanup_close_ int dns = lab_socket(w->lab.here, SOCK_DGRAM, "0.0.0.0", 53);
@@ -220,7 +203,7 @@ static void test_host_services_are_closed(void **state)
 
 static void test_outside_reaches_no_guest(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     _cleanup_close_ int udp = lab_socket(w->a.guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
     lab_add_route(w->lab.outside, "net0", w->a.n.lease_addr, LAB_HOST);
     assert_true(lab_udp_reaches(w->lab.here, udp, w->a.n.lease_addr, PORT, OPEN, NULL));
@@ -261,7 +244,7 @@ static size_t make_frame(uint8_t *f, const char *src_mac, const char *src, const
 }
 
 /* Sends a raw frame out of the guest; true when it shows up on the host's end of the lease. */
-static bool frame_passes(struct world *w, const struct lab_member *m, const uint8_t *frame,
+static bool frame_passes(struct lab_world *w, const struct lab_member *m, const uint8_t *frame,
                          size_t len, int wait_ms)
 {
     uint8_t got[2048];
@@ -281,7 +264,7 @@ static bool frame_passes(struct world *w, const struct lab_member *m, const uint
 
 static void test_spoofed_frames_are_dropped(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     const struct net_lease *n = &w->a.n;
     uint8_t f[64];
     size_t len = make_frame(f, n->guest_mac, n->guest_addr, LAB_OUTSIDE, PORT);
@@ -320,7 +303,7 @@ static bool uplink_frame_passes(const struct lab_member *m, const char *src_mac,
 
 static void test_host_trusts_no_lease_namespace(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     const struct net_lease *n = &w->a.n;
     struct net_view v;
@@ -329,7 +312,7 @@ static void test_host_trusts_no_lease_namespace(void **state)
     net_format_mac(v.uplink_mac, mac);
     _cleanup_close_ int b = lab_socket(w->b.guest.ns, SOCK_DGRAM, "0.0.0.0", PORT);
     _cleanup_close_ int dns = lab_socket(w->lab.here, SOCK_DGRAM, LAB_HOST, 53);
-    int out = w->outside_udp;
+    int out = w->udp;
     assert_true(uplink_frame_passes(&w->a, mac, n->lease_addr, LAB_OUTSIDE, PORT, out, OPEN));
     assert_false(
         uplink_frame_passes(&w->a, mac, w->b.n.lease_addr, LAB_OUTSIDE, PORT, out, CLOSED));
@@ -348,7 +331,7 @@ static void test_host_trusts_no_lease_namespace(void **state)
  * would carry the lease's address out. */
 static void test_host_passes_only_connections(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct net_view v;
     uint8_t f[64], got[2048];
@@ -379,7 +362,7 @@ static void test_host_passes_only_connections(void **state)
 
 static void test_no_ipv6_way_out(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     uint8_t f[64];
     size_t len = make_frame(f, w->a.n.guest_mac, w->a.n.guest_addr, LAB_OUTSIDE, PORT);
     /* To all nodes of the link: a namespace with IPv6 would answer or pass it on. */
@@ -437,7 +420,7 @@ static bool frame6_passes(const struct lab_member *m, const char *dst, int serve
 /* An administrator who turns IPv6 on everywhere, leases included, and forwards it. */
 static void test_ipv6_turned_on_later(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     char path[64];
     lab_add_addr6(w->lab.here, "wan0", "fd00:198::1");
@@ -468,7 +451,7 @@ static void test_ipv6_turned_on_later(void **state)
  */
 static void test_path_mtu(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     static uint8_t big[1460];
     int df = IP_PMTUDISC_DO;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
@@ -489,7 +472,7 @@ static void test_path_mtu(void **state)
 
 static void test_watch_sees_only_the_guest(void **state)
 {
-    struct world *w = *state;
+    struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct net_lease n = w->a.n;
     _cleanup_close_ int fd = net_watch_guest(w->a.ns, &n, &err);

@@ -69,12 +69,12 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
 #define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
 
 /* What may open a connection goes through `admit` (limits.h), which has the last word. */
-static void common_text(const char *share_mask, struct strbuf *out)
+static void common_text(unsigned share_bits, struct strbuf *out)
 {
     _cleanup_free_ char *metadata = metadata_set();
     const struct limits l = limits_now();
     strbuf_adds(out, "set dns { type ipv4_addr; }\n");
-    limits_host_text(&l, share_mask, out);
+    limits_host_text(&l, share_bits, out);
     strbuf_addf(out,
                 "chain outward {\n" IS_DNS "goto admit\n"
                 "  ip daddr %s drop\n"
@@ -105,7 +105,7 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
 {
     const char *t = n->table;
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    common_text("0.0.0.15", out);
+    common_text(15, out);
     strbuf_adds(out, "set closed { type ipv4_addr; }\n"
                      "set open { type ipv4_addr; }\n"
                      "chain lease {\n"
@@ -126,7 +126,11 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
                      "  type filter hook input priority filter; policy accept;\n"
                      "  ip saddr vmap @leases\n"
                      "}\n"
-                     "}\n");
+                     "chain postrouting {\n"
+                     "  type filter hook postrouting priority srcnat + 10; policy accept;\n");
+    limits_chain_ports_text("closed", out);
+    limits_chain_ports_text("open", out);
+    strbuf_adds(out, "}\n}\n");
 }
 
 /* Addresses of the pool are on our links or nowhere: without these rules the default route has
@@ -160,7 +164,7 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
     (void)str_format(to_lease, sizeof to_lease, "oifgroup %u", g);
     /* `create` fails where `add` would add the rules a second time. */
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    common_text("0.0.0.30", out);
+    common_text(30, out);
     pool_text(n, out);
     /* What belongs to no connection is not masqueraded. */
     strbuf_adds(out, "chain lease {\n"
@@ -390,6 +394,7 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
     const struct limits l = limits_now();
+    char outward[80];
     strbuf_adds(out, "table inet crabbox {\n");
     limits_lease_text(&l, out);
     strbuf_addf(out,
@@ -398,16 +403,19 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
                 "}\n"
                 "chain postrouting {\n"
-                "  type nat hook postrouting priority srcnat; policy accept;\n"
-                "  oifname \"%s\" ip saddr %s snat ip to %s\n"
-                "}\n",
-                up, n->lease_addr, guest, up, guest, n->lease_addr);
+                "  type nat hook postrouting priority srcnat; policy accept;\n",
+                up, n->lease_addr, guest);
+    (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
+    if (n->mode == NET_CNI)
+        limits_chain_ports(outward, n->lease_addr, out);
     strbuf_addf(out,
+                "  %s snat ip to %s\n"
+                "}\n"
                 "chain input {\n"
                 "  type filter hook input priority filter; policy drop;\n"
                 "  iifname \"%s\" ip daddr %s icmp type echo-request goto admit\n"
                 "}\n",
-                tap, n->gateway);
+                outward, n->lease_addr, tap, n->gateway);
     forward_text(n, near, out);
     strbuf_addf(out,
                 "}\n"

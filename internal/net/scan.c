@@ -140,9 +140,10 @@ static void look_at_rules(struct net_host_state *s)
         (void)str_copy(s->rules_lack, sizeof s->rules_lack, "nftables does not answer");
     } else if (flows_check(&e) < 0 || rules_try(&e) < 0) {
         s->rules = NET_MISSING;
-        const char *next = strstr(e.msg, "; next: ");
-        int len = next ? (int)(next - e.msg) : 190;
-        (void)snprintf(s->rules_lack, sizeof s->rules_lack, "%.*s", len < 190 ? len : 190, e.msg);
+        size_t len;
+        (void)error_next(&e, &len);
+        (void)snprintf(s->rules_lack, sizeof s->rules_lack, "%.*s", (int)(len < 190 ? len : 190),
+                       e.msg);
     }
 }
 

@@ -137,12 +137,12 @@ static void add(struct collect *c, const struct fetch_result *res)
     c->out->n_files += res->n_files;
     c->out->bytes += res->bytes;
     if (res->n_skipped)
-        log_warn("%zu links or special files were left out, first %s", res->n_skipped,
-                 res->first_skipped);
+        log_warn("left out: %zu link%s or special files, first %s", res->n_skipped,
+                 res->n_skipped == 1 ? "" : "s", res->first_skipped);
     if (res->n_obeyed)
-        log_warn("%zu names that programs on this host would obey were left out, first %s; next: "
-                 "name one explicitly to get it",
-                 res->n_obeyed, res->first_obeyed);
+        log_warn("left out: %zu name%s that programs on this host would obey, first %s; next: name "
+                 "one explicitly to get it",
+                 res->n_obeyed, res->n_obeyed == 1 ? "" : "s", res->first_obeyed);
 }
 
 static int download(struct collect *c, struct place *place, struct error *err)
@@ -156,6 +156,7 @@ static int download(struct collect *c, struct place *place, struct error *err)
                                 .progress = on_progress,
                                 .ctx = c};
     int r = fetch_path(c->conn, c->work_dir, place->wish.remote, &rules, &c->d, &res, err);
+    place_end(place, r == 0);
     if (r == 0)
         add(c, &res);
     return r;
@@ -216,13 +217,14 @@ static int artifacts(struct collect *c, struct error *err)
 
 /* ---- reports ---- */
 
-static int read_reports(int dirfd, const struct strbuf *names, struct junit *sum, struct error *err)
+int collect_read_reports(int dirfd, const struct strbuf *names, int cancel_fd, struct junit *sum,
+                         struct error *err)
 {
     for (size_t at = 0; at < names->len; at += strlen(names->buf + at) + 1) {
         _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
         const char *name = names->buf + at;
         if (file_read_at(dirfd, name, JUNIT_MAX_BYTES, &text, err) < 0 ||
-            junit_parse(text.buf, text.len, name, sum, err) < 0)
+            junit_parse(text.buf, text.len, name, cancel_fd, sum, err) < 0)
             return -1;
     }
     return 0;
@@ -243,7 +245,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
                          "no file of the guest matches --junit %s%s: there is no report of tests",
                          c->req->reports[0], c->req->reports[1] ? " or the others" : "");
     struct junit *sum = &c->out->junit;
-    if (read_reports(dirfd, &names, sum, err) < 0)
+    if (collect_read_reports(dirfd, &names, c->d.cancel_fd, sum, err) < 0)
         return -1;
     c->out->tests_failed = c->req->fail_on_test_failures && sum->failures + sum->errors > 0;
     return 0;

@@ -41,4 +41,8 @@ int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
                     int64_t stall_ms, struct ops_collected *out, struct error *err);
 void collect_close(struct ops_collect *c);
 
+/* For tests: adds up the reports of these names (each with a NUL) below dirfd. */
+int collect_read_reports(int dirfd, const struct strbuf *names, int cancel_fd, struct junit *sum,
+                         struct error *err);
+
 #endif

@@ -22,7 +22,9 @@ static void test_download(void **state)
         "mkdir -p out/sub; echo alpha > out/a.txt; echo beta > 'out/sub/b c'\n"
         "chmod 4755 'out/sub/b c'; ln -s /etc/passwd out/way; ln -s . out/loop; mkfifo out/pipe");
     bed_assert_code(r, 0);
-    bed_assert_has(r.err.buf, "left out");
+    bed_assert_has(r.err.buf, "left out: 3 links or special files");
+    bed_assert_has(r.err.buf, "made the directory got for out\n");
+    bed_assert_has(r.err.buf, "made the directory made for out/a.txt\n");
     e2e_shell(
         "test \"$(cat a.txt renamed got/tree/a.txt)\" = \"$(printf 'alpha\\nalpha\\nalpha')\"\n"
         "test \"$(cat 'got/tree/sub/b c')\" = beta; cmp made/x made/a.txt\n"
@@ -36,14 +38,15 @@ static void test_missing_download(void **state)
     (void)state;
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--download", "none=.", "--",
                                                        "true");
-    bed_assert_code(r, 7);
-    bed_assert_has(r.err.buf, "fetch none");
-    bed_assert_has(r.err.buf, "No such file");
+    bed_assert_code(r, 4);
+    bed_assert_has(r.err.buf, "fetch none: the guest has no such file or directory\n");
     _cleanup_bed_result_ struct bed_result f = BED_RUN(&bed, RUN, "--download", "none=.", "--",
                                                        "sh", "-c", "exit 9");
     bed_assert_code(f, 9);
     bed_assert_has(f.err.buf, "fetch none");
     E2E_CODE(2, RUN, "--download", "none", "--", "true");
+    E2E_CODE(4, RUN, "--download", "none=made/deep/", "--",
+             "true"); /* and nothing is made for it */
     _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, RUN, "--download", "pipe=.", "--",
                                                        "mkfifo", "pipe");
     bed_assert_code(p, 7);
@@ -106,7 +109,7 @@ static void test_junit(void **state)
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--junit", "out/*.xml",
                                                        "--timing-json", "--", "sh", "-ec", report);
     bed_assert_code(r, 0);
-    bed_assert_has(r.err.buf, "tests: 3 run, 1 failed, 0 errors, 1 skipped (1 reports)");
+    bed_assert_has(r.err.buf, "tests: 3 run, 1 failed, 0 errors, 1 skipped (1 report)");
     bed_assert_has(r.err.buf, "failed: c.bad");
     bed_assert_has(r.err.buf, "\"junit\":{\"reports\":1,\"tests\":3,\"failures\":1,");
     E2E_CODE(1, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");

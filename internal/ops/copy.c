@@ -121,6 +121,7 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
     int r = place_open(&place, err);
     if (r == 0)
         r = receive(&c, path, &place, err);
+    place_end(&place, r == 0);
     return end(&c, t0, r, err);
 }
 

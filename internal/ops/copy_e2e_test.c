@@ -25,7 +25,11 @@ static void test_file_both_ways(void **state)
     e2e_guest("box", "cmp 't/a b' t/new/name && test $(stat -c %a t/new/name) = 750 && "
                      "test \"$(ls -A t)\" = \"$(printf 'a b\\nnew')\"");
     E2E_OK("cp", "box:t/new/name", ".");
-    E2E_OK("cp", "box:t/new/name", "deep/er/copy");
+    _cleanup_bed_result_ struct bed_result deep = BED_RUN(&bed, "cp", "box:t/new/name",
+                                                          "deep/er/copy");
+    bed_assert_code(deep, 0);
+    bed_assert_has(deep.err.buf, "made the directory deep/er for t/new/name\n");
+    bed_assert_has(deep.err.buf, "copied 1 file, 3000000 bytes");
     e2e_shell("cmp 'a b' name; cmp 'a b' deep/er/copy; test -x name");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "--json", "box:t/new/name", "j");
     bed_assert_code(r, 0);
@@ -76,7 +80,8 @@ static void test_what_can_not_be_copied(void **state)
     failed(2, "exactly one", "f", "g");
     failed(2, "exactly one", "box:f", "box:g");
     failed(4, "nobody", "nobody:f", ".");
-    failed(7, "No such file", "box:t/none", ".");
+    failed(4, "fetch t/none: the guest has no such file or directory", "box:t/none", ".");
+    failed(4, "no such file", "box:t/none", "made/for/it");
     failed(1, "none", "none", "box:");
     failed(7, "can't receive it", "f", "box:/proc/none/f");
     failed(1, "regular", "box:/etc/hostname", "/dev/null");

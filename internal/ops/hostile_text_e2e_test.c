@@ -174,7 +174,7 @@ static void test_guest(void **state)
         "mkdir t/d; echo x > t/d/f; mkfifo t/d/'%s'; printf '%%s' '%s' > t/r.xml", HOSTILE, report);
     e2e_guest("box", make);
     SHOWS(0, HOSTILE_SHOWN, "cp", "box:t/d", "got");
-    SHOWS(7, "no-such", "cp", "box:t/no-such" HOSTILE, "no");
+    SHOWS(4, "no-such", "cp", "box:t/no-such" HOSTILE, "no");
     write_file(bed.work, "f", "x", 1);
     SHOWS(7, "the guest can't receive it", "cp", "f", "box:t/r.xml/" HOSTILE);
     static const char in_work[] = "cp -r ~/t/d ~/t/r.xml .";
@@ -182,7 +182,7 @@ static void test_guest(void **state)
           "-c", in_work);
     SHOWS(0, "failed: c." HOSTILE_UTF8_SHOWN "\\ncrabbox-fc: ok", "run", "--no-sync", "--id", "box",
           "--junit", "r.xml", "--timing-json", "--", "sh", "-c", in_work);
-    SHOWS(7, "no-such" HOSTILE_SHOWN, "run", "--no-sync", "--id", "box", "--download",
+    SHOWS(4, "no-such" HOSTILE_SHOWN, "run", "--no-sync", "--id", "box", "--download",
           "no-such" HOSTILE "=here", "--", "true");
 }
 

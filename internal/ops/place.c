@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "base/text.h"
 
 int path_base(const char *path, char out[static NAME_MAX + 1])
 {
@@ -44,8 +46,7 @@ int place_dir_make(const struct place_dir *d, unsigned *made, struct error *err)
 {
     struct stat st;
     int fd;
-    if (made)
-        *made = 0;
+    *made = 0;
     if (d->found_fd >= 0 && fstat(d->found_fd, &st) == 0 && st.st_nlink)
         fd = fcntl(d->found_fd, F_DUPFD_CLOEXEC, 3);
     else
@@ -119,7 +120,7 @@ int place_find(const struct place_wish *wish, struct place *out, struct error *e
 
 int place_open(struct place *p, struct error *err)
 {
-    p->dirfd = place_dir_make(&p->dir, NULL, err);
+    p->dirfd = place_dir_make(&p->dir, &p->made, err);
     if (p->dirfd < 0)
         return -1;
     if (p->into)
@@ -131,6 +132,14 @@ int place_open(struct place *p, struct error *err)
     CLOSE_FD(p->dirfd);
     p->dirfd = fd;
     return fd < 0 ? -1 : take_name(p, p->wish.remote, err);
+}
+
+void place_end(const struct place *p, bool ok)
+{
+    if (!ok)
+        beneath_rmdirs(p->dir.b.dirfd, p->dir.path, p->made);
+    else if (p->made)
+        log_info("made the directory %s for %s", p->dir.path, SHOWN(p->wish.remote));
 }
 
 void place_close(struct place *p)

@@ -1,6 +1,7 @@
 /* place.h: where on the host something from the guest goes, as cp has it.
  *
- *   place_find before the guest runs anything → place_open when it has → place_close
+ *   place_find before the guest runs anything → place_open when it has → place_end
+ *   → place_close
  *
  * What was found is held open: the owner of a tree can swap its directories, or what makes it a
  * tree, while the guest runs, but the results still go where the path led at first.
@@ -33,6 +34,7 @@ struct place {
     struct place_wish wish;  /* what it points to is borrowed */
     struct place_dir dir;    /* owned */
     bool into;               /* the directory is what was typed, not the one that holds it */
+    unsigned made;           /* directories, by place_open */
     int dirfd;               /* owned, by place_open: what was fetched goes here, */
     char name[NAME_MAX + 1]; /* under this name */
 };
@@ -49,10 +51,12 @@ struct place {
 int place_find(const struct place_wish *wish, struct place *out, struct error *err);
 /* Makes the directories that are missing. */
 int place_open(struct place *p, struct error *err);
+/* Says which directory was made, or removes it where nothing came. */
+void place_end(const struct place *p, bool ok);
 void place_close(struct place *p);
 
 /* The same for a directory itself; of the wish `remote` is not used. place_dir_make: a descriptor
- * of the caller's, and in `made` (may be NULL) what beneath_mkdirs has there. What was found but
+ * of the caller's, and in `made` what beneath_mkdirs has there. What was found but
  * removed meanwhile is made anew. */
 int place_dir_find(const struct place_wish *wish, struct place_dir *out, struct error *err);
 int place_dir_make(const struct place_dir *d, unsigned *made, struct error *err);

@@ -8,25 +8,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <arpa/inet.h>
 #include <cmocka.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libssh/libssh.h>
-#include <libssh/server.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "ssh/ssh.h"
 #include "sys/file.h"
-#include "testutil/sandbox.h"
+#include "testutil/oddserver.h"
 
 enum {
     PORT = 2212,
@@ -43,7 +37,6 @@ enum {
     CHANNEL = 43, /* the first that libssh opens as a client */
     PIECE = 16 * 1024,
 };
-#define CLIENT_KEY "/run/client.pem"
 
 enum abuse {
     OPENS,           /* channels that it opens */
@@ -57,10 +50,6 @@ enum abuse {
     DEAF,            /* asks for replies and reads none */
     REPLIES_OF_MUCH, /* output and requests while our reader sleeps */
 };
-
-static struct strbuf host_pem = STRBUF_INIT;
-static char host_key[SSH_PUBKEY_SIZE];
-static bool entered;
 
 /* ---- any message at all ---- */
 
@@ -180,13 +169,6 @@ static void send_keepalive(ssh_session s)
 
 /* ---- the server ---- */
 
-static void hang(void) __attribute__((noreturn));
-static void hang(void)
-{
-    for (;;)
-        (void)pause();
-}
-
 /* Sends all that was caught, as fast as it is taken. */
 static void blast(int fd, const struct strbuf *all, bool listens)
 {
@@ -223,7 +205,7 @@ static void ask_without_end(ssh_session s, ssh_channel ch, bool output)
     end_command(ch);
     caught = NULL;
     blast(ssh_get_fd(s), &all, output);
-    hang();
+    oddserver_hang();
 }
 
 /* Lets the client in, and nothing else for a while. */
@@ -249,7 +231,7 @@ static void abuse_after_start(ssh_session s, ssh_channel ch, enum abuse abuse)
         send_request(s, abuse == A_FEW ? "eow@openssh.com" : "env", size);
     if (abuse == TINY_LATER) {
         send_confirmation(s, 10);
-        hang();
+        oddserver_hang();
     }
     if (abuse == DEAF || abuse == REPLIES_OF_MUCH)
         ask_without_end(s, ch, abuse == REPLIES_OF_MUCH);
@@ -265,75 +247,12 @@ static bool abuse_before_start(ssh_session s, enum abuse abuse)
     return abuse != LATE_DATA || commands++ > 0;
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* the callbacks are no shorter */
-static ssh_channel answer(ssh_session s, ssh_message m, enum abuse abuse, ssh_channel ch)
+/* For abuse < 0: lines before its banner. */
+static void flood_before_banner(int fd, int abuse)
 {
-    switch (ssh_message_type(m)) {
-    case SSH_REQUEST_AUTH:
-        if (ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY &&
-            ssh_message_auth_publickey_state(m) == SSH_PUBLICKEY_STATE_NONE)
-            (void)ssh_message_auth_reply_pk_ok_simple(m);
-        else if (abuse == FLOOD)
-            flood_after_login(s, m);
-        else
-            (void)ssh_message_auth_reply_success(m, 0);
-        return ch;
-    case SSH_REQUEST_CHANNEL_OPEN:
-        if (abuse != TINY_PACKET)
-            return ssh_message_channel_request_open_reply_accept(m);
-        send_confirmation(s, 10);
-        return ch;
-    case SSH_REQUEST_CHANNEL:
-        if (!abuse_before_start(s, abuse))
-            return ch;
-        (void)ssh_message_channel_request_reply_success(m);
-        abuse_after_start(s, ch, abuse);
-        return ch;
-    default:
-        (void)ssh_message_reply_default(m);
-        return ch;
-    }
-}
-
-#pragma GCC diagnostic pop
-
-static void serve(int fd, enum abuse abuse) __attribute__((noreturn));
-static void serve(int fd, enum abuse abuse)
-{
-    ssh_bind b = ssh_bind_new();
-    ssh_session s = ssh_new();
-    ssh_channel ch = NULL;
-    ssh_key key = NULL;
-    if (ssh_pki_import_privkey_base64(host_pem.buf, NULL, NULL, NULL, &key) != SSH_OK ||
-        ssh_bind_options_set(b, SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK ||
-        ssh_bind_accept_fd(b, s, fd) != SSH_OK || ssh_handle_key_exchange(s) != SSH_OK)
-        _exit(1);
-    for (ssh_message m; (m = ssh_message_get(s));) {
-        ch = answer(s, m, abuse, ch);
-        ssh_message_free(m);
-    }
-    _exit(0);
-}
-
-/* A process that serves one connection; for abuse < 0 it sends lines before its banner. */
-static pid_t start(int abuse)
-{
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
-    _cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    (void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &(int){32768}, sizeof(int));
-    assert_int_equal(bind(listener, (const struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    int fd = accept(listener, NULL, NULL);
-    if (abuse >= 0)
-        serve(fd, (enum abuse)abuse);
     struct strbuf lines = STRBUF_INIT;
+    if (abuse >= 0)
+        return;
     for (int i = 0; i < 10000; i++)
         strbuf_addf(&lines, "no banner yet\r\n");
     struct deadline d = deadline_in_ms(FLOOD_MS);
@@ -342,18 +261,41 @@ static pid_t start(int abuse)
     _exit(0);
 }
 
-/* ---- the tests ---- */
-
-static int connect_here(int64_t ms, struct ssh_conn **c, struct error *err)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* the callbacks are no shorter */
+static void log_in(ssh_session s, ssh_message m, int abuse)
 {
-    struct ssh_target t = {.host = "127.0.0.1",
-                           .port = PORT,
-                           .user = "tester",
-                           .key_file = CLIENT_KEY,
-                           .host_key = host_key};
-    struct deadline d = deadline_in_ms(ms);
-    return ssh_connect_to(&t, &d, c, err);
+    if (abuse == FLOOD)
+        flood_after_login(s, m);
+    else
+        (void)ssh_message_auth_reply_success(m, 0);
 }
+
+static ssh_channel open_channel(ssh_session s, ssh_message m, int abuse)
+{
+    if (abuse != TINY_PACKET)
+        return ssh_message_channel_request_open_reply_accept(m);
+    send_confirmation(s, 10);
+    return NULL;
+}
+
+static void start_command(ssh_session s, ssh_message m, ssh_channel ch, int abuse)
+{
+    if (!abuse_before_start(s, (enum abuse)abuse))
+        return;
+    (void)ssh_message_channel_request_reply_success(m);
+    abuse_after_start(s, ch, (enum abuse)abuse);
+}
+
+#pragma GCC diagnostic pop
+
+static const struct oddserver server = {.port = PORT,
+                                        .on_connect = flood_before_banner,
+                                        .on_login = log_in,
+                                        .on_open = open_channel,
+                                        .on_command = start_command};
+
+/* ---- the tests ---- */
 
 /* What this process has held at most since forget_peak(). */
 static long peak_kib(void)
@@ -385,10 +327,8 @@ static void run(enum abuse abuse, struct attempt *a)
 {
     struct ssh_conn *c = NULL;
     struct ssh_status st;
-    if (!entered)
-        skip();
-    pid_t pid = start(abuse);
-    if (connect_here(LONG_MS, &c, &a->err) < 0)
+    pid_t pid = oddserver_start(&server, (int)abuse);
+    if (oddserver_connect(&server, LONG_MS, &c, &a->err) < 0)
         fail_msg("connect: %s", a->err.msg);
     ssh_watch(c, -1, LONG_MS);
     forget_peak();
@@ -400,8 +340,7 @@ static void run(enum abuse abuse, struct attempt *a)
     }
     a->grown_kib = peak_kib() - before;
     ssh_close(c);
-    (void)kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    oddserver_stop(pid);
 }
 
 static void refused(enum abuse abuse, const struct ssh_io *io, const char *says)
@@ -445,8 +384,7 @@ static void test_replies_that_nobody_takes(void **state)
 {
     (void)state;
     struct ssh_io io = SSH_IO_INIT;
-    if (!entered)
-        skip();
+    oddserver_or_skip();
     set_send_buffers("4096 16384 65536");
     refused(DEAF, &io, "asks for replies without end and takes none");
     set_send_buffers("4096 16384 4194304");
@@ -471,11 +409,10 @@ static void test_floods_and_deadlines(void **state)
     assert_non_null(strstr(a.err.msg, "waiting for a channel to the guest"));
     struct ssh_conn *c = NULL;
     struct error err = ERROR_INIT;
-    pid_t pid = start(-1);
-    assert_int_equal(connect_here(SHORT_MS, &c, &err), -1);
+    pid_t pid = oddserver_start(&server, -1);
+    assert_int_equal(oddserver_connect(&server, SHORT_MS, &c, &err), -1);
     assert_int_equal(err.kind, ERR_TIMEOUT);
-    (void)kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    oddserver_stop(pid);
 }
 
 static void test_data_that_nobody_waits_for(void **state)
@@ -510,30 +447,6 @@ static void test_a_reader_that_sleeps(void **state)
         fail_msg("%ld KiB more", a.grown_kib);
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    char client_pub[SSH_PUBKEY_SIZE];
-    _cleanup_strbuf_ struct strbuf pem = STRBUF_INIT;
-    (void)signal(SIGPIPE, SIG_IGN);
-    entered = sandbox_enter_or_skip();
-    if (!entered)
-        return 0;
-    return ssh_key_generate(&host_pem, host_key, &err) < 0 ||
-                   ssh_key_generate(&pem, client_pub, &err) < 0 ||
-                   file_write_new(AT_FDCWD, CLIENT_KEY, pem.buf, pem.len, 0600, &err) < 0
-               ? -1
-               : 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    strbuf_free(&host_pem);
-    return entered ? sandbox_children_left(5000) : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,5 +457,5 @@ int main(void)
         cmocka_unit_test(test_data_that_nobody_waits_for),
         cmocka_unit_test(test_a_reader_that_sleeps),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, oddserver_open, oddserver_close);
 }

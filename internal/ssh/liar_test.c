@@ -4,27 +4,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <arpa/inet.h>
 #include <cmocka.h>
 #include <fcntl.h>
-#include <libssh/libssh.h>
-#include <libssh/server.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "ssh/ssh.h"
 #include "sys/file.h"
-#include "testutil/sandbox.h"
+#include "testutil/oddserver.h"
 
 enum { PORT = 2211, LARGE = 300000, STALL_MS = 400 };
-#define CLIENT_KEY "/run/client.pem"
 
 enum lie {
     HONEST,
@@ -47,18 +40,7 @@ enum lie {
     CLOSE_EARLY, /* before it has read its input */
 };
 
-static struct strbuf host_pem = STRBUF_INIT;
-static char host_key[SSH_PUBKEY_SIZE];
-static bool entered;
-
-/* ---- the server, in a process of its own ---- */
-
-static void hang(void) __attribute__((noreturn));
-static void hang(void)
-{
-    for (;;)
-        (void)pause();
-}
+/* ---- the server ---- */
 
 static void say(ssh_channel ch, const char *text)
 {
@@ -95,7 +77,7 @@ static void lie_about(ssh_channel ch, enum lie lie)
 {
     switch (lie) {
     case SILENT:
-        hang();
+        oddserver_hang();
     case CUT:
         say(ch, "half");
         _exit(0);
@@ -105,12 +87,12 @@ static void lie_about(ssh_channel ch, enum lie lie)
     case EARLY_EOF:
         (void)ssh_channel_send_eof(ch);
         (void)ssh_blocking_flush(ssh_channel_get_session(ch), 1000);
-        hang();
+        oddserver_hang();
     case NEVER_ENDS:
         say(ch, "out");
         send_status(ch, 4);
         (void)ssh_blocking_flush(ssh_channel_get_session(ch), 1000);
-        hang();
+        oddserver_hang();
     case STATUS_FIRST:
         send_status(ch, 3);
         say_much(ch);
@@ -152,64 +134,27 @@ static void lie_about(ssh_channel ch, enum lie lie)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* the callbacks are no shorter */
-static ssh_channel answer(ssh_message m, enum lie lie, ssh_channel ch)
+static ssh_channel open_channel(ssh_session s, ssh_message m, int lie)
 {
-    switch (ssh_message_type(m)) {
-    case SSH_REQUEST_AUTH:
-        if (ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY &&
-            ssh_message_auth_publickey_state(m) == SSH_PUBLICKEY_STATE_NONE)
-            (void)ssh_message_auth_reply_pk_ok_simple(m);
-        else
-            (void)ssh_message_auth_reply_success(m, 0);
-        return ch;
-    case SSH_REQUEST_CHANNEL_OPEN:
-        if (lie == HANG_OPEN)
-            hang();
-        return ssh_message_channel_request_open_reply_accept(m);
-    case SSH_REQUEST_CHANNEL:
-        if (lie == HANG_EXEC)
-            hang();
-        (void)ssh_message_channel_request_reply_success(m);
-        lie_about(ch, lie);
-        return ch;
-    default:
-        (void)ssh_message_reply_default(m);
-        return ch;
-    }
+    (void)s;
+    if (lie == HANG_OPEN)
+        oddserver_hang();
+    return ssh_message_channel_request_open_reply_accept(m);
+}
+
+static void start_command(ssh_session s, ssh_message m, ssh_channel ch, int lie)
+{
+    (void)s;
+    if (lie == HANG_EXEC)
+        oddserver_hang();
+    (void)ssh_message_channel_request_reply_success(m);
+    lie_about(ch, (enum lie)lie);
 }
 
 #pragma GCC diagnostic pop
 
-static void serve(int fd, enum lie lie) __attribute__((noreturn));
-static void serve(int fd, enum lie lie)
-{
-    ssh_bind b = ssh_bind_new();
-    ssh_session s = ssh_new();
-    ssh_channel ch = NULL;
-    ssh_key key = NULL;
-    if (ssh_pki_import_privkey_base64(host_pem.buf, NULL, NULL, NULL, &key) != SSH_OK ||
-        ssh_bind_options_set(b, SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK ||
-        ssh_bind_accept_fd(b, s, fd) != SSH_OK || ssh_handle_key_exchange(s) != SSH_OK)
-        _exit(1);
-    for (ssh_message m; (m = ssh_message_get(s));) {
-        ch = answer(m, lie, ch);
-        ssh_message_free(m);
-    }
-    _exit(0);
-}
-
-static int listen_here(void)
-{
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(fd, 1), 0);
-    return fd;
-}
+static const struct oddserver server = {
+    .port = PORT, .on_open = open_channel, .on_command = start_command};
 
 /* ---- the tests ---- */
 
@@ -228,15 +173,9 @@ static void attempt_free(struct attempt *a)
 
 static struct ssh_conn *connect_here(void)
 {
-    struct ssh_target t = {.host = "127.0.0.1",
-                           .port = PORT,
-                           .user = "tester",
-                           .key_file = CLIENT_KEY,
-                           .host_key = host_key};
-    struct deadline d = deadline_in_ms(10000);
     struct error err = ERROR_INIT;
     struct ssh_conn *c = NULL;
-    if (ssh_connect_to(&t, &d, &c, &err) < 0)
+    if (oddserver_connect(&server, 10000, &c, &err) < 0)
         fail_msg("connect: %s", err.msg);
     return c;
 }
@@ -255,13 +194,7 @@ static struct attempt run(enum lie lie, const struct ssh_io *io)
     struct attempt a = {.err = ERROR_INIT, .out = STRBUF_INIT};
     struct ssh_io mine = SSH_IO_INIT;
     struct deadline d = deadline_in_ms(20000);
-    if (!entered)
-        skip();
-    int listener = listen_here();
-    pid_t pid = fork();
-    if (pid == 0)
-        serve(accept(listener, NULL, NULL), lie);
-    (void)close(listener);
+    pid_t pid = oddserver_start(&server, lie);
     struct ssh_conn *c = connect_here();
     if (io)
         mine = *io;
@@ -270,8 +203,7 @@ static struct attempt run(enum lie lie, const struct ssh_io *io)
     ssh_watch(c, -1, STALL_MS);
     a.rc = ssh_exec(c, "command", &mine, &d, &a.st, &a.err);
     ssh_close(c);
-    (void)kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    oddserver_stop(pid);
     return a;
 }
 
@@ -336,13 +268,7 @@ static void test_flood(void **state)
     (void)state;
     _cleanup_(attempt_free) struct attempt a = {.err = ERROR_INIT};
     struct ssh_io io = SSH_IO_INIT;
-    if (!entered)
-        skip();
-    int listener = listen_here();
-    pid_t pid = fork();
-    if (pid == 0)
-        serve(accept(listener, NULL, NULL), FLOOD);
-    (void)close(listener);
+    pid_t pid = oddserver_start(&server, FLOOD);
     struct ssh_conn *c = connect_here();
     struct deadline d = deadline_in_ms(2 * STALL_MS);
     io.out = &a.out;
@@ -353,8 +279,7 @@ static void test_flood(void **state)
     assert_null(strstr(a.err.msg, "hangs"));
     assert_int_equal(a.out.len, 1000);
     ssh_close(c);
-    (void)kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    oddserver_stop(pid);
 }
 
 static void test_ends_that_are_none(void **state)
@@ -402,30 +327,6 @@ static void test_ends_in_an_odd_order(void **state)
     assert_int_equal(early.st.code, 0);
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    char client_pub[SSH_PUBKEY_SIZE];
-    _cleanup_strbuf_ struct strbuf pem = STRBUF_INIT;
-    (void)signal(SIGPIPE, SIG_IGN);
-    entered = sandbox_enter_or_skip();
-    if (!entered)
-        return 0;
-    return ssh_key_generate(&host_pem, host_key, &err) < 0 ||
-                   ssh_key_generate(&pem, client_pub, &err) < 0 ||
-                   file_write_new(AT_FDCWD, CLIENT_KEY, pem.buf, pem.len, 0600, &err) < 0
-               ? -1
-               : 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    strbuf_free(&host_pem);
-    return entered ? sandbox_children_left(5000) : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,5 +337,5 @@ int main(void)
         cmocka_unit_test(test_ends_that_are_none),
         cmocka_unit_test(test_ends_in_an_odd_order),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, oddserver_open, oddserver_close);
 }

@@ -74,6 +74,29 @@ void lab_join(struct lab_member *m, const struct net_request *req);
 void lab_kill(struct lab_member *m);
 void lab_leave(struct lab_member *m);
 
+/* A lab with a server of each kind outside, and two places for leases: lab_world_down ends those
+ * that are there (ns >= 0), and fails when anything is left. */
+#define LAB_PORT 7070
+struct lab_world {
+    struct lab lab;
+    struct lab_member a, b;
+    int udp, tcp; /* outside, at LAB_PORT */
+};
+struct lab_world *lab_world_up(void);
+void lab_world_down(struct lab_world *w);
+/* The host's own way out, by new connections. */
+void lab_assert_host_connects(const struct lab_world *w);
+/* A TCP connection from `ns` to the outside: both ends, which don't block. */
+void lab_connect(const struct lab_world *w, int ns, int ends[2]);
+
+/* A lease whose link a chain made: here a pair of links, as the plugin ptp makes it. Gives its
+ * namespace. Nothing is masqueraded: the test says by a rule or a route how answers come back. */
+#define LAB_CHAIN_LINK  "box0" /* the host's end */
+#define LAB_CHAIN_HOST  "10.88.0.1"
+#define LAB_CHAIN_LEASE "10.88.0.2"
+int lab_chain_join(bool peers, struct net_lease *n);
+void lab_chain_leave(const struct net_lease *n);
+
 /* A socket of namespace `ns`; bound to addr:port when addr is not NULL. SOCK_STREAM ones listen. */
 int lab_socket(int ns, int type, const char *addr, uint16_t port);
 /* A TCP socket to connect with, non-blocking. */

@@ -1,0 +1,123 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "net/chain.h"
+#include "net/link.h"
+#include "net/ns.h"
+#include "net/record.h"
+#include "testutil/netlab.h"
+
+struct lab_world *lab_world_up(void)
+{
+    struct lab_world *w = xcalloc(1, sizeof *w);
+    lab_up(&w->lab);
+    w->udp = lab_socket(w->lab.outside, SOCK_DGRAM, "0.0.0.0", LAB_PORT);
+    w->tcp = lab_socket(w->lab.outside, SOCK_STREAM, "0.0.0.0", LAB_PORT);
+    w->a.ns = w->b.ns = -1;
+    return w;
+}
+
+void lab_world_down(struct lab_world *w)
+{
+    struct error err = ERROR_INIT;
+    struct net_found found[8];
+    if (w->a.ns >= 0)
+        lab_leave(&w->a);
+    if (w->b.ns >= 0)
+        lab_leave(&w->b);
+    CLOSE_FD(w->udp);
+    CLOSE_FD(w->tcp);
+    lab_down(&w->lab);
+    assert_int_equal(net_scan(found, 8, &err), 0);
+    free(w);
+}
+
+void lab_assert_host_connects(const struct lab_world *w)
+{
+    assert_true(lab_udp_reaches(w->lab.here, w->udp, LAB_OUTSIDE, LAB_PORT, LAB_REACH_MS, NULL));
+    assert_true(lab_tcp_echoes(w->lab.here, w->tcp, LAB_OUTSIDE, LAB_PORT, LAB_REACH_MS));
+}
+
+void lab_connect(const struct lab_world *w, int ns, int ends[2])
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(LAB_PORT)};
+    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
+    ends[0] = lab_client(ns);
+    assert_true(connect(ends[0], (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS);
+    struct pollfd p = {.fd = w->tcp, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, LAB_REACH_MS), 1);
+    ends[1] = accept4(w->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(ends[1] >= 0);
+}
+
+/* ---- a chain ---- */
+
+struct end {
+    const char *link, *addr, *gateway;
+};
+
+static int set_up_end(void *arg, struct error *err)
+{
+    const struct end *e = arg;
+    uint32_t addr, gateway;
+    unsigned index;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    if (!sk || net_parse_ipv4(e->addr, &addr) < 0 || link_index(e->link, &index, err) < 0 ||
+        addr_add(sk, index, addr, 24, true, err) < 0 || link_up(sk, index, e->link, err) < 0)
+        return -1;
+    return e->gateway && net_parse_ipv4(e->gateway, &gateway) == 0
+               ? route_add(sk, 0, 0, gateway, index, err)
+               : 0;
+}
+
+static int try_chain(bool peers, struct net_lease *n, struct error *err)
+{
+    const struct net_request req = {
+        .lease_id = "cbx_00000000000d", .pool = "10.213.0.0/16", .state_dir = "/state/one"};
+    const struct net_chain_link link = {
+        .addr = LAB_CHAIN_LEASE, .plen = 24, .gateway = LAB_CHAIN_HOST};
+    struct end here = {LAB_CHAIN_LINK, LAB_CHAIN_HOST, NULL};
+    struct end there = {NET_CHAIN_UPLINK, LAB_CHAIN_LEASE, LAB_CHAIN_HOST};
+    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
+    _cleanup_close_ int ns = -1;
+    if (!sk || net_chain_plan(&req, peers, n, err) < 0 || (ns = net_chain_ns(n, err)) < 0)
+        return -1;
+    struct veth_spec spec = {.name = here.link,
+                             .mac = {2, 0, 0, 0, 2, 1},
+                             .peer_name = there.link,
+                             .peer_mac = {2, 0, 0, 0, 2, 2},
+                             .peer_ns = ns};
+    if (link_add_veth(sk, &spec, err) < 0 || set_up_end(&here, err) < 0 ||
+        ns_run(ns, set_up_end, &there, err) < 0 || net_chain_address(&link, LAB_HOST, n, err) < 0 ||
+        net_chain_join(ns, n, err) < 0)
+        return -1;
+    return TAKE_FD(ns);
+}
+
+int lab_chain_join(bool peers, struct net_lease *n)
+{
+    struct error err = ERROR_INIT;
+    int ns = try_chain(peers, n, &err);
+    if (ns < 0)
+        fail_msg("%s", err.msg);
+    return ns;
+}
+
+void lab_chain_leave(const struct net_lease *n)
+{
+    struct error err = ERROR_INIT;
+    struct link_info link;
+    _cleanup_rt_ struct nl_sock *sk = rt_open(&err);
+    lab_undo(n);
+    if (link_find(sk, LAB_CHAIN_LINK, &link, &err) == 1)
+        assert_int_equal(link_delete(sk, link.index, LAB_CHAIN_LINK, &err), 0);
+}
