@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "base/cleanup.h"
 #include "lease/place.h"
 #include "lease/store.h"
+#include "sys/caller.h"
 #include "sys/file.h"
 #include "testutil/scratch.h"
 
@@ -168,16 +168,17 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
 {
     struct error err;
     struct stat st;
-    const struct passwd *me = getpwuid(geteuid());
+    _cleanup_free_ char *home = caller_home_of(geteuid());
     (void)state;
-    if (!me || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("home", me->pw_dir, "tmpfs", 0, "mode=0700") < 0)
+    if (!home || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("home", home, "tmpfs", 0, "mode=0700") < 0)
         skip();
-    _cleanup_free_ char *own = xasprintf("%s/" STORE_BELOW_HOME, me->pw_dir);
+    _cleanup_free_ char *own = xasprintf("%s/" STORE_BELOW_HOME, home);
     _cleanup_free_ char *leases = xasprintf("%s/leases", own);
     _cleanup_free_ char *mark = xasprintf("%s/" PLACE_MARK, own);
-    _cleanup_free_ char *other = xasprintf("%s/work/leases", me->pw_dir);
-    _cleanup_free_ char *work = xasprintf("%s/work", me->pw_dir);
+    _cleanup_free_ char *other = xasprintf("%s/work/leases", home);
+    _cleanup_free_ char *work = xasprintf("%s/work", home);
     must(dir_make_all(leases, 0700, &err), &err);
     must(dir_make_all(other, 0700, &err), &err);
     must(opens(own, &err), &err);
@@ -190,7 +191,7 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
     assert_return_code(chdir("/"), errno);
     assert_int_equal(opens(work, &err), -1);
     assert_int_equal(err.kind, ERR_TRUST);
-    assert_return_code(umount2(me->pw_dir, MNT_DETACH), errno);
+    assert_return_code(umount2(home, MNT_DETACH), errno);
 }
 
 int main(void)

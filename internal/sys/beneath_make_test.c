@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -160,11 +159,11 @@ static void test_sudo_caller(void **state)
 static void test_doas_caller(void **state)
 {
     struct caller c;
-    const struct passwd *nobody = getpwnam("nobody");
+    struct caller nobody;
     (void)state;
-    if (geteuid() != 0 || !nobody)
+    if (geteuid() != 0 || !caller_by_name("nobody", &nobody))
         skip();
-    uid_t uid = nobody->pw_uid;
+    uid_t uid = nobody.uid;
     static const char *const not_callers[] = {"", "root", "no such user", "65534"};
     for (size_t i = 0; i < ARRAY_LEN(not_callers); i++) {
         assert_return_code(setenv("DOAS_USER", not_callers[i], 1), errno);

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -22,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/caller.h"
 #include "sys/file.h"
 #include "sys/trusted.h"
 #include "testutil/bed.h"
@@ -332,10 +332,10 @@ static void trusted_are_root_ourselves_and_whom_sudo_came_from(void **state)
         who = trusted_who(nobody[i], NULL);
         refused_for(&who, FILE_, "uid 1001 (alice)");
     }
-    const struct passwd *by_doas = getpwnam("nobody");
-    if (by_doas) {
+    struct caller by_doas;
+    if (caller_by_name("nobody", &by_doas)) {
         who = trusted_who(NULL, "nobody");
-        assert_int_equal(who.sudo, by_doas->pw_uid);
+        assert_int_equal(who.sudo, by_doas.uid);
         who = trusted_who("1001", "nobody");
         assert_int_equal(who.sudo, ALICE);
         who = trusted_who(NULL, "no such user");
