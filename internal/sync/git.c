@@ -99,8 +99,9 @@ static int read_index(struct git_scan *g, struct error *err)
         int there = read_index_file(g, name, &base, err);
         if (there == 0)
             return error_set(err, ERR_SYNC, 0,
-                             "%s/%s, a part of the index, is missing; next: git status", git_dir,
-                             name);
+                             "%s/%s, a part of the index, is missing; next: git "
+                             "status" REPO_IF_TRUSTED,
+                             git_dir, name);
         if (there < 0 || gitindex_merge(x, &base, name, err) < 0)
             return -1;
     }

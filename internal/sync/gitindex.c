@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sync/repo.h"
 
 enum {
     HEADER = 12,
@@ -241,7 +242,7 @@ static int read_extensions(struct reader *r, struct gitindex *x, char unknown[st
 
 static int damaged(const char *what, struct error *err)
 {
-    return error_set(err, ERR_SYNC, 0, "%s is damaged; next: git status", what);
+    return error_set(err, ERR_SYNC, 0, "%s is damaged; next: git status" REPO_IF_TRUSTED, what);
 }
 
 static int by_path(const void *a, const void *b)
@@ -292,11 +293,12 @@ int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char 
     const unsigned char *bytes = data;
     *x = (struct gitindex){0};
     if (len < HEADER || memcmp(bytes, "DIRC", 4) != 0)
-        return error_set(err, ERR_SYNC, 0, "%s is not a git index; next: git status", what);
+        return error_set(err, ERR_SYNC, 0,
+                         "%s is not a git index; next: git status" REPO_IF_TRUSTED, what);
     if (be32(bytes + 4) < 2 || be32(bytes + 4) > 4)
         return error_set(err, ERR_SYNC, 0,
                          "%s has version %u, which is not supported; next: git update-index "
-                         "--index-version 4",
+                         "--index-version 4" REPO_IF_TRUSTED,
                          what, (unsigned)be32(bytes + 4));
     for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
         _cleanup_(gitindex_free) struct gitindex try = {0};

@@ -126,7 +126,8 @@ static void test_submodules_that_are_not_initialised(void **state)
     _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
     synckit_warnings(dir, &told);
     assert_non_null(strstr(told.buf, "not synced: the submodule a (and 1 more), which is not "
-                                     "initialised; next: git -C "));
+                                     "initialised; next: name it in .crabboxignore, or if "
+                                     "you trust the repository: git -C "));
     assert_non_null(strstr(told.buf, "absent' submodule update --init"));
     synckit_sh(dir, "echo /a >.crabboxignore", NULL);
     synckit_assert_listed(dir, ".crabboxignore\nf\n?b\n");

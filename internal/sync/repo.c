@@ -119,7 +119,7 @@ static int unreachable(const char *dot_git, const char *target, int sys, struct 
     return stray(dot_git, target, why,
                  sys == EREMOTE
                      ? "cd there once if you trust the repository, or --no-sync"
-                     : "git worktree repair in the repository that it belongs to, or --no-sync",
+                     : "git worktree repair in the repository that it belongs to" REPO_IF_TRUSTED,
                  err);
 }
 
@@ -157,7 +157,7 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
     _cleanup_free_ char *named = reach_name(target, back.buf);
     if (!str_eq(named, top) || !leads_to(named, top_fd)) {
         _cleanup_free_ char *quoted = str_shell_quoted(top);
-        _cleanup_free_ char *next = xasprintf("git -C %s worktree repair", quoted);
+        _cleanup_free_ char *next = xasprintf("git -C %s worktree repair" REPO_IF_TRUSTED, quoted);
         return stray(dot_git, target, "which belongs to a worktree elsewhere", next, err);
     }
     if (read_line(fd, "commondir", target, &shared, err) < 0)
@@ -271,8 +271,7 @@ static int open_at(int top_fd, const char *top, const struct repo *around, unsig
         return -1;
     if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(err, ERR_SYNC, 0,
-                         "%s is no git repository: it has no HEAD; next: git init there, "
-                         "or remove it",
+                         "%s is no git repository: it has no HEAD; next: remove it, or --no-sync",
                          r.git_dir);
     r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
     if (r.top_fd < 0)

@@ -28,6 +28,10 @@ struct repo {
         NULL, NULL, -1, -1, -1                                                                     \
     }
 
+/* For the end of every advice to run git in a tree: there it obeys the tree's configuration, which
+ * can name programs. */
+#define REPO_IF_TRUSTED " if you trust the repository, else --no-sync"
+
 /* `dirfd` is borrowed. Finding nothing is a success with top NULL. */
 int repo_find(int dirfd, struct repo *out, struct error *err);
 /* The repository at top_fd (borrowed; it has a .git, and `top` is its path), which is a submodule

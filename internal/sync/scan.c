@@ -258,8 +258,9 @@ static void warn_of_absent(const struct sync_list *l)
     _cleanup_free_ char *quoted = str_shell_quoted(l->root);
     if (l->n_absent > 1)
         (void)str_format(more, sizeof more, " (and %zu more)", l->n_absent - 1);
-    log_warn("not synced: the submodule %s%s, which is not initialised; next: git -C %s submodule "
-             "update --init --recursive, or name it in .crabboxignore",
+    log_warn("not synced: the submodule %s%s, which is not initialised; next: name it in "
+             ".crabboxignore, or if you trust the repository: git -C %s submodule update --init "
+             "--recursive",
              l->first_absent, more, quoted);
 }
 
