@@ -92,9 +92,10 @@ int probe_open_path(const char *path, const char *what, int flags, struct error 
 {
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     struct error e = ERROR_INIT;
+    struct stat st;
     int fd = -1;
     if (beneath_find(what, path, NULL, &b, &e) == 0 &&
-        (fd = beneath_open(b.dirfd, b.rest, flags, 0)) < 0)
+        (fd = beneath_open_plain(b.dirfd, b.rest, flags, &st)) < 0)
         (void)beneath_failed(&b, errno, &e);
     if (fd >= 0)
         return fd;
@@ -109,11 +110,7 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
 {
     struct stat st;
     struct error e = ERROR_INIT;
-    /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-    _cleanup_close_ int fd = probe_open_path(path, what, O_RDONLY | O_NONBLOCK | O_NOCTTY, &e);
-    if (fd < 0 && e.sys == ENXIO) /* a socket, or a device without a driver */
-        return error_set(err, ERR_CONFIG, 0, "%s %s is a socket or a dead device, not a file", what,
-                         path);
+    _cleanup_close_ int fd = probe_open_path(path, what, O_RDONLY, &e);
     if (fd < 0) {
         if (e.sys == ENOENT)
             (void)error_append(&e, "; next: scripts/build-image.sh makes an image");

@@ -236,8 +236,8 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     if (beneath_find("cp", local, NULL, &b, err) < 0)
         return -1;
-    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    _cleanup_close_ int fd = beneath_open_plain(b.dirfd, b.rest, O_RDONLY, &st);
+    if (fd < 0)
         return beneath_failed(&b, errno, err);
     if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
         return error_set(err, ERR_USAGE, 0, "%s is neither a file nor a directory", local);

@@ -161,7 +161,7 @@ int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct
     struct error local = ERROR_INIT;
     struct stat st;
     _cleanup_free_ char *name = xasprintf("%s/%s", str_eq(shown, "/") ? "" : shown, path);
-    _cleanup_close_ int fd = beneath_open(dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    _cleanup_close_ int fd = beneath_open_plain(dirfd, path, O_RDONLY, &st);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
     if (fd < 0 && errno == ELOOP)
@@ -169,7 +169,7 @@ int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct
                          "%s is reached by a symbolic link, which is not followed; next: replace "
                          "the link with a copy",
                          name);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
         return error_set(err, ERR_SYNC, errno, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_SYNC, 0, "%s is not a regular file; next: remove it", name);

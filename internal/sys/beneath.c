@@ -31,6 +31,26 @@ int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
     return fd;
 }
 
+static bool is_null(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st)
+{
+    char link[64];
+    _cleanup_close_ int fd = beneath_open(dirfd, path, O_PATH, 0);
+    if (fd < 0 || fstat(fd, st) < 0)
+        return -1;
+    bool writes = (flags & O_ACCMODE) == O_WRONLY;
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !is_null(st) &&
+        !(writes && S_ISFIFO(st->st_mode)))
+        return TAKE_FD(fd);
+    /* By the descriptor, so it is what was looked at. */
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    return open(link, flags | O_CLOEXEC);
+}
+
 /* ---- directories ---- */
 
 /* Enters one component, making it if it is missing. */
@@ -138,11 +158,6 @@ static int take_descriptor(int n, const char *what, const char *typed, struct er
     return fd < 0 ? error_set(err, ERR_IO, errno, "%s: open %s", what, typed) : fd;
 }
 
-static bool is_null(const struct stat *st)
-{
-    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
-}
-
 static const char *kind_name(mode_t mode)
 {
     if (S_ISDIR(mode))
@@ -164,9 +179,8 @@ int beneath_input(const char *what, const char *typed, const char *tree, bool *o
         return take_descriptor(own, what, typed, err);
     if (beneath_find(what, typed, tree, &b, err) < 0)
         return -1;
-    /* O_NONBLOCK: a FIFO that lies there must not hang us. */
-    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    _cleanup_close_ int fd = beneath_open_plain(b.dirfd, b.rest, O_RDONLY, &st);
+    if (fd < 0)
         return beneath_failed(&b, errno, err);
     if (!S_ISREG(st.st_mode) && !is_null(&st))
         return error_set(err, ERR_USAGE, 0, "%s %s: it is %s, not a regular file", what, typed,
@@ -211,7 +225,9 @@ static int replace(int dirfd, const char *base, mode_t mode)
  * it is none that may be written. */
 static int reuse(const struct beneath *b, int dirfd, const char *base, struct stat *st)
 {
-    _cleanup_close_ int fd = beneath_open(dirfd, base, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+    const int flags = O_WRONLY | O_NONBLOCK | O_NOCTTY;
+    _cleanup_close_ int fd = b->in_tree ? beneath_open_plain(dirfd, base, flags, st)
+                                        : beneath_open(dirfd, base, flags, 0);
     if (fd < 0 || fstat(fd, st) < 0)
         return -1;
     if (S_ISREG(st->st_mode) && st->st_nlink > 1)

@@ -34,6 +34,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -42,6 +43,12 @@
  * errno: ELOOP (a symlink), EXDEV (out of the directory), ENOSYS (a kernel before 5.6), and those
  * of openat. */
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode);
+
+/* The same for what may lie in a tree, without O_CREAT; `st` gets what it is. Only a regular file,
+ * a directory, /dev/null or, for O_WRONLY, a FIFO is opened. Anything else is only looked at, and
+ * the descriptor is an O_PATH one: opening a device acts on it (a watchdog starts, a tape rewinds),
+ * and an archive that root has unpacked may contain one. */
+int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st);
 
 /* mkdir -p below dirfd: an O_PATH descriptor of the directory, or -1 with errno. `made` gets the
  * number of directories that were not there; may be NULL. On failure those are removed again. */

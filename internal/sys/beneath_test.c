@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -472,6 +473,33 @@ static void test_output(void **state)
     assert_int_equal(writes("fifo", &err), 0);
 }
 
+/* Opening a device acts on it. */
+static void test_devices_are_not_opened(void **state)
+{
+    const struct fixture *f = *state;
+    struct stat st;
+    at(f, "repo");
+    if (mknod("device", S_IFCHR | 0600, makedev(1, 5)) < 0)
+        skip();
+    static const struct {
+        const char *name;
+        int flags;
+        bool opened;
+    } cases[] = {{"device", O_RDONLY, false}, {"device", O_WRONLY | O_NONBLOCK, false},
+                 {"fifo", O_RDONLY, false},   {"plain", O_RDONLY, true},
+                 {"plain", O_WRONLY, true},   {"sub", O_RDONLY, true}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_close_ int fd = beneath_open_plain(AT_FDCWD, cases[i].name, cases[i].flags, &st);
+        assert_return_code(fd, errno);
+        if (!(fcntl(fd, F_GETFL) & O_PATH) != cases[i].opened)
+            fail_msg("%s", cases[i].name);
+    }
+    assert_refuses("device", "it is a device");
+    struct error err = ERROR_INIT;
+    assert_int_equal(writes("device", &err), -1);
+    assert_non_null(strstr(err.msg, "it is a device"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -487,6 +515,7 @@ int main(void)
         TEST(test_link_of_the_sudo_caller),
         TEST(test_relative_path_begins_where_we_stand),
         TEST(test_input_of_others),
+        TEST(test_devices_are_not_opened),
         TEST(test_kinds_of_input),
         TEST(test_output),
     };
