@@ -14,7 +14,7 @@
 #include "sys/caller.h"
 #include "sys/trusted.h"
 
-enum { TRIES_MAX = 100 }; /* names for a file beside another, that others may have taken */
+enum { TRIES_MAX = 100 }; /* for what others can be in the way of */
 
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -24,10 +24,12 @@ int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
         .mode = makes ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
-    int fd;
-    do /* EAGAIN: something was renamed while the kernel walked */
+    int fd, tries = 0;
+    /* EAGAIN: something was renamed while the kernel walked, which does not last; or a process
+     * holds a lease on the file (F_SETLEASE), which may. */
+    do
         fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-    while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+    while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < TRIES_MAX)));
     return fd;
 }
 
@@ -46,9 +48,10 @@ int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st)
     if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !is_null(st) &&
         !(writes && S_ISFIFO(st->st_mode)))
         return TAKE_FD(fd);
-    /* By the descriptor, so it is what was looked at. */
+    /* By the descriptor, so it is what was looked at. Whoever holds a lease on the file must not
+     * hold us: EAGAIN. */
     (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
-    return open(link, flags | O_CLOEXEC);
+    return open(link, flags | O_NONBLOCK | O_CLOEXEC);
 }
 
 /* ---- directories ---- */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -473,6 +474,25 @@ static void test_output(void **state)
     assert_int_equal(writes("fifo", &err), 0);
 }
 
+/* A process that holds a lease on a file of the tree keeps nobody waiting. */
+static void test_file_with_a_lease(void **state)
+{
+    const struct fixture *f = *state;
+    struct stat st;
+    at(f, "repo");
+    _cleanup_close_ int holder = open("plain", O_RDONLY | O_CLOEXEC);
+    (void)signal(SIGIO, SIG_IGN); /* what the kernel asks the holder with */
+    if (fcntl(holder, F_SETLEASE, F_WRLCK) < 0)
+        skip();
+    assert_int_equal(beneath_open_plain(AT_FDCWD, "plain", O_RDONLY, &st), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(beneath_open(AT_FDCWD, "plain", O_RDONLY | O_NONBLOCK, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_return_code(fcntl(holder, F_SETLEASE, F_UNLCK), errno);
+    _cleanup_close_ int fd = beneath_open_plain(AT_FDCWD, "plain", O_RDONLY, &st);
+    assert_return_code(fd, errno);
+}
+
 /* Opening a device acts on it. */
 static void test_devices_are_not_opened(void **state)
 {
@@ -516,6 +536,7 @@ int main(void)
         TEST(test_relative_path_begins_where_we_stand),
         TEST(test_input_of_others),
         TEST(test_devices_are_not_opened),
+        TEST(test_file_with_a_lease),
         TEST(test_kinds_of_input),
         TEST(test_output),
     };
