@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "lease/place.h"
 #include "sys/file.h"
 #include "sys/lock.h"
@@ -62,6 +63,15 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
     s->steps = steps;
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
+    /* It stands between quotes in each lease's ssh_config, where nothing can stand for these. */
+    for (const char *p = path; *p; p++)
+        if (*p == '"' || *p == '\\' || text_is_control(*p))
+            return error_set(err, ERR_CONFIG, 0,
+                             "the " STORE_WHAT
+                             " %s has a quote, a backslash or a control character "
+                             "in its path, which ssh can't be told of; next: set "
+                             "CRABBOX_FC_STATE_DIR to another directory",
+                             SHOWN(path));
     /* Checked before anything is made there, and once more after that. */
     if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)
         return -1;

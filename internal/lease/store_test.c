@@ -343,6 +343,22 @@ static void half_a_directory_is_an_error(void **state)
     assert_int_equal(store_sweep(&f->store, true, &e), 0);
 }
 
+/* Such a path would add lines to each lease's ssh_config. */
+static void a_path_that_ssh_would_misread_is_refused(void **state)
+{
+    static const char *const bad[] = {"a\"b", "a\nProxyCommand x\n#", "a\\b", "a\x7f"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct store s;
+        struct error err = ERROR_INIT;
+        _cleanup_free_ char *path = xasprintf("%s/%s", f->path, bad[i]);
+        assert_int_equal(store_open(&s, path, &steps, &err), -1);
+        assert_int_equal(err.kind, ERR_CONFIG);
+        assert_non_null(strstr(err.msg, "in its path"));
+        assert_int_equal(access(path, F_OK), -1);
+    }
+}
+
 static void expiry_is_the_earlier_of_both(void **state)
 {
     struct lease l = sample("x");
@@ -368,6 +384,7 @@ int main(void)
         T(logs_of_a_failed_lease_are_found_by_either_name),
         T(logs_that_are_kept_have_a_bound),
         T(half_a_directory_is_an_error),
+        T(a_path_that_ssh_would_misread_is_refused),
         cmocka_unit_test(slugs_are_normalised),
         cmocka_unit_test(expiry_is_the_earlier_of_both),
     };
