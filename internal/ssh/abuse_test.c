@@ -49,6 +49,7 @@ enum abuse {
     LATE_DATA,       /* output of a command that nobody waits for any more */
     DEAF,            /* asks for replies and reads none */
     REPLIES_OF_MUCH, /* output and requests while our reader sleeps */
+    OUT_OF_TURN,     /* refuses a login that it has accepted, and sends much after that */
 };
 
 /* ---- any message at all ---- */
@@ -221,6 +222,22 @@ static void flood_after_login(ssh_session s, ssh_message m)
     strbuf_free(&all);
 }
 
+/* Our libssh refuses the first packet and must not take the rest. */
+static void send_out_of_turn(ssh_session s)
+{
+    struct strbuf all = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf m = message(51, 0, NULL);
+    put_text(&m, "publickey", 9);
+    strbuf_add(&m, "", 1);
+    caught = &all;
+    send_raw(s, &m);
+    for (int i = 0; i < 4000; i++)
+        send_data(s, PIECE);
+    caught = NULL;
+    blast(ssh_get_fd(s), &all, false);
+    oddserver_hang();
+}
+
 static void abuse_after_start(ssh_session s, ssh_channel ch, enum abuse abuse)
 {
     int n = abuse == A_FEW ? 20 : 600;
@@ -233,6 +250,8 @@ static void abuse_after_start(ssh_session s, ssh_channel ch, enum abuse abuse)
         send_confirmation(s, 10);
         oddserver_hang();
     }
+    if (abuse == OUT_OF_TURN)
+        send_out_of_turn(s);
     if (abuse == DEAF || abuse == REPLIES_OF_MUCH)
         ask_without_end(s, ch, abuse == REPLIES_OF_MUCH);
     end_command(ch);
@@ -399,6 +418,13 @@ static void test_tiny_packets(void **state)
     refused(TINY_LATER, &io, "opens a channel that is open");
 }
 
+static void test_packets_out_of_turn(void **state)
+{
+    (void)state;
+    struct ssh_io io = SSH_IO_INIT;
+    refused(OUT_OF_TURN, &io, "breaks the SSH protocol");
+}
+
 static void test_floods_and_deadlines(void **state)
 {
     (void)state;
@@ -453,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_requests_are_counted),
         cmocka_unit_test(test_replies_that_nobody_takes),
         cmocka_unit_test(test_tiny_packets),
+        cmocka_unit_test(test_packets_out_of_turn),
         cmocka_unit_test(test_floods_and_deadlines),
         cmocka_unit_test(test_data_that_nobody_waits_for),
         cmocka_unit_test(test_a_reader_that_sleeps),

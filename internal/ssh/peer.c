@@ -106,8 +106,17 @@ static int64_t backlog(struct ssh_conn *c)
     return left - c->least_left;
 }
 
+/* After a packet that it refuses libssh does nothing more in this session, but stays connected and
+ * keeps up to 256 MiB of what comes. */
+static bool gave_up(const struct ssh_conn *c)
+{
+    return ssh_is_connected(c->session) && ssh_get_status(c->session) & SSH_CLOSED_ERROR;
+}
+
 int conn_check(struct ssh_conn *c, struct error *err)
 {
+    if (gave_up(c))
+        return distrust(c, "breaks the SSH protocol", err);
     if (c->asked > ASKED_MAX)
         return distrust(c, "asks for channels and requests without end", err);
     if (backlog(c) > BACKLOG_MAX)
