@@ -35,7 +35,8 @@ int cmd_cleanup(struct invocation *in, struct error *err)
 {
     _cleanup_free_ struct ops_reaped *all = NULL;
     size_t n, removed = 0, failed = 0;
-    if (ops_reap(&in->ops, in->opt.dry_run, &all, &n, err) < 0)
+    int reaped = ops_reap(&in->ops, in->opt.dry_run, &all, &n, err);
+    if (!all)
         return -1;
     _cleanup_json_ cJSON *rows = cJSON_CreateArray();
     for (size_t i = 0; i < n; i++) {
@@ -49,5 +50,5 @@ int cmd_cleanup(struct invocation *in, struct error *err)
     int r = in->opt.json ? out_json(rows, err)
                          : out_line(err, "cleanup: %zu %s, %zu failed, %zu looked at", removed,
                                     in->opt.dry_run ? "to remove" : "removed", failed, n);
-    return r < 0 ? -1 : failed ? 1 : 0;
+    return r < 0 || reaped < 0 ? -1 : failed ? 1 : 0;
 }

@@ -7,8 +7,10 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "fetch/fetch.h"
+#include "sys/file.h"
 
 enum { DEPTH_MAX = 64 };
+_Static_assert(DEPTH_MAX + 16 < DIR_REMOVE_DEPTH, "what a guest sends can be removed again");
 
 /* What would be an escape if it were shown. A name in an old encoding is not: its bytes from 0xa0
  * on are letters there. Below that they are controls, which some terminals obey. */

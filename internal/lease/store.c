@@ -542,15 +542,21 @@ int store_sweep(struct store *s, bool dry_run, struct error *err)
     int count = 0;
     if (!d)
         return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
+    struct error first = ERROR_INIT;
     for (struct dirent *de; (de = dir_next(d));) {
+        struct error e = ERROR_INIT;
         if (!is_rubbish(s, de->d_name))
             continue;
         count++;
-        if (!dry_run && dir_remove_tree(s->leases_fd, de->d_name, err) < 0)
-            return -1;
+        if (!dry_run && dir_remove_tree(s->leases_fd, de->d_name, &e) < 0 && !error_is_set(&first))
+            first = e;
     }
-    if (errno)
-        return error_set(err, ERR_IO, errno, "read %s/leases", s->path);
+    if (errno && !error_is_set(&first))
+        (void)error_set(&first, ERR_IO, errno, "read %s/leases", s->path);
     int slugs = sweep_slugs(s, dry_run, err);
-    return slugs < 0 ? -1 : count + slugs;
+    if (slugs < 0 || !error_is_set(&first))
+        return slugs < 0 ? -1 : count + slugs;
+    if (err)
+        *err = first;
+    return error_prefix(err, "sweep %s/leases", s->path);
 }

@@ -128,7 +128,8 @@ int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE
 bool store_nearest(struct store *s, const char *ref, char slug[static LEASE_SLUG_SIZE]);
 
 /* Removes directories that a crash left half made or half removed, and claims of slugs by leases
- * that are no more. Returns how many. */
+ * that are no more, past those that can't be removed. Returns how many, or -1 with the first
+ * failure. */
 int store_sweep(struct store *s, bool dry_run, struct error *err);
 
 #endif

@@ -5,9 +5,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -229,6 +232,27 @@ static void sweep_takes_only_what_a_crash_left(void **state)
 }
 
 /* Somebody removed a lease's directory by hand: its slug is free again after a sweep. */
+/* One directory that can't be removed keeps no other from it. */
+static void sweep_goes_past_what_it_can_not_remove(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *busy = xasprintf("%s/leases/.del-a/b", f->path);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        skip();
+    assert_int_equal(dir_make_all(busy, 0700, &err), 0);
+    assert_int_equal(mount("busy", busy, "tmpfs", 0, NULL), 0);
+    for (int i = 0; i < 8; i++) {
+        _cleanup_free_ char *name = xasprintf(".del-%d", i);
+        assert_int_equal(mkdirat(f->store.leases_fd, name, 0700), 0);
+    }
+    assert_int_equal(store_sweep(&f->store, false, NULL), -1);
+    assert_int_equal(store_sweep(&f->store, false, &err), -1);
+    assert_non_null(strstr(err.msg, "sweep "));
+    assert_return_code(umount2(busy, MNT_DETACH), errno);
+    assert_int_equal(store_sweep(&f->store, false, NULL), 1);
+}
+
 static void sweep_frees_slugs_of_leases_that_are_gone(void **state)
 {
     struct fixture *f = *state;
@@ -379,6 +403,7 @@ int main(void)
         T(one_bad_record_hides_no_other),
         T(a_copied_record_is_not_another_lease),
         T(sweep_takes_only_what_a_crash_left),
+        T(sweep_goes_past_what_it_can_not_remove),
         T(sweep_frees_slugs_of_leases_that_are_gone),
         T(removal_is_whole_and_repeatable),
         T(logs_of_a_failed_lease_are_found_by_either_name),

@@ -99,8 +99,9 @@ struct ops_reaped {
     enum ops_reap_action action;
     char reason[512]; /* "expired", "the VMM is gone", "interrupted", or the failure */
 };
-/* Looks at every lease and removes what is expired, dead or unfinished; past failures. The caller
- * frees the array. Returns -1 only if the state directory itself can't be read. */
+/* Looks at every lease and removes what is expired, dead or unfinished, then sweeps; past failures.
+ * The caller frees the array. Returns -1 if the state directory can't be read (`out` is NULL
+ * then), or if the sweep could not remove everything. */
 int ops_reap(struct ops *o, bool dry_run, struct ops_reaped **out, size_t *n, struct error *err);
 
 /* ---- what is ---- */

@@ -181,11 +181,11 @@ int ops_reap(struct ops *o, bool dry_run, struct ops_reaped **out, size_t *n, st
 {
     _cleanup_free_ struct lease_entry *all = NULL;
     size_t count;
-    if (store_sweep(&o->store, dry_run, err) < 0 || store_list(&o->store, &all, &count, err) < 0)
+    if (store_list(&o->store, &all, &count, err) < 0)
         return -1;
-    *out = xcalloc(count, sizeof **out);
+    *out = xcalloc(count + 1, sizeof **out);
     *n = count;
     for (size_t i = 0; i < count; i++)
         reap_one(o, &all[i], dry_run, &(*out)[i]);
-    return 0;
+    return store_sweep(&o->store, dry_run, err) < 0 ? -1 : 0;
 }

@@ -248,8 +248,9 @@ static int remove_entry(int dirfd, const char *name, dev_t dev, unsigned depth, 
 
 static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err)
 {
-    if (depth > 64)
-        return error_set(err, ERR_IO, ELOOP, "remove a tree deeper than 64 directories");
+    if (depth > DIR_REMOVE_DEPTH)
+        return error_set(err, ERR_IO, ELOOP, "remove a tree deeper than %d directories",
+                         DIR_REMOVE_DEPTH);
     /* A description of its own, read from its beginning at each try. */
     _cleanup_closedir_ DIR *d = dir_reopen(fd);
     if (!d && errno == ENOENT)

@@ -49,6 +49,8 @@ DIR *dir_reopen(int dirfd);
  * directory can't be read on: what was read then is not all of it. */
 struct dirent *dir_next(DIR *d);
 
+#define DIR_REMOVE_DEPTH 128 /* directories in directories that can be removed */
+
 /* Removes `name` below dirfd with all its content; never follows a symlink, never crosses to
  * another filesystem. Absent is a success. */
 int dir_remove_tree(int dirfd, const char *name, struct error *err);
