@@ -443,11 +443,11 @@ static void test_connections_to_a_lease_with_peers_count(void **state)
     struct lab_world *w = *state;
     const struct limits l = limits_now();
     struct net_lease c;
-    _cleanup_close_ int ns = lab_chain_join(true, &c);
+    _cleanup_close_ int ns = lab_chain_join(0, true, &c);
     lab_add_route(w->lab.outside, "net0", LAB_CHAIN_LEASE, LAB_HOST);
     open_many(w, w->lab.outside, LAB_CHAIN_LEASE, c.table, l.conns + 100);
     assert_about(lab_flows_of(w->lab.here, LAB_CHAIN_LEASE), l.conns);
-    lab_chain_leave(&c);
+    lab_chain_leave(0, &c);
     assert_int_equal(lab_flows_of(w->lab.here, LAB_CHAIN_LEASE), 0);
 }
 
@@ -483,7 +483,7 @@ static void test_packets_of_no_connection_are_hops(void **state)
     struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct net_lease c;
-    _cleanup_close_ int ns = lab_chain_join(true, &c);
+    _cleanup_close_ int ns = lab_chain_join(0, true, &c);
     lab_add_route(w->lab.outside, "net0", LAB_CHAIN_LEASE, LAB_HOST);
     _cleanup_close_ int from = ns_run(ns, raw_icmp, NULL, &err);
     _cleanup_close_ int at = ns_run(w->lab.outside, raw_icmp, NULL, &err);
@@ -493,7 +493,7 @@ static void test_packets_of_no_connection_are_hops(void **state)
     assert_int_equal(lab_flows_of(w->lab.here, LAB_CHAIN_LEASE), 0);
     fill_hops(w, &c);
     assert_false(answer_arrives(from, at, LAB_BLOCK_MS));
-    lab_chain_leave(&c);
+    lab_chain_leave(0, &c);
 }
 
 int main(void)

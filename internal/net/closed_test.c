@@ -378,32 +378,19 @@ static void join_with_own_port(const struct lab_world *w, struct lab_member *m)
     lab_nft(w->lab.here, keep);
 }
 
-/* On a chain it is the plugin that masquerades, and keeps the port that it finds. */
-static void join_by_chain(const struct lab_world *w, struct lab_member *m)
-{
-    m->ns = lab_chain_join(false, &m->n);
-    lab_guest_start(&m->guest, m->ns, &m->n);
-    lab_sysctl(w->lab.here, "net/ipv4/conf/" LAB_CHAIN_LINK "/forwarding", "1");
-    lab_nft(w->lab.here, "table ip plugin { chain post { type nat hook postrouting priority "
-                         "srcnat; ip saddr " LAB_CHAIN_LEASE " oifname wan0 masquerade; }; }");
-}
-
-#define KEEP_PORT                                                                                  \
-    "flush chain inet crabbox postrouting; "                                                       \
-    "add rule inet crabbox postrouting oifname eth0 snat ip to " LAB_CHAIN_LEASE
-
 static void join_by_chain_with_own_port(const struct lab_world *w, struct lab_member *m)
 {
-    join_by_chain(w, m);
-    lab_nft(m->ns, KEEP_PORT);
+    lab_join_chain(w, 0, false, m);
+    lab_keep_port(m);
+    lab_nft(w->lab.here, "table ip plugin { chain post { type nat hook postrouting priority "
+                         "srcnat; ip saddr " LAB_CHAIN_NET " oifname wan0 masquerade; }; }");
     _cleanup_free_ char *open = xasprintf("flush chain inet %s postrouting", m->n.table);
     lab_nft(w->lab.here, open);
 }
 
 static void leave_chain(const struct lab_world *w, struct lab_member *m)
 {
-    lab_kill(m);
-    lab_chain_leave(&m->n);
+    lab_leave_chain(0, m);
     lab_nft(w->lab.here, "delete table ip plugin");
 }
 
@@ -451,48 +438,6 @@ static void test_a_guest_does_not_reset_the_hosts_connection(void **state)
     }
 }
 
-/* A datagram of the guest's port arrives: from which one, or 0. */
-static uint16_t arrives_from(const struct lab_world *w, const struct lab_member *m, uint16_t port,
-                             int wait_ms)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)}, from;
-    socklen_t len = sizeof from;
-    char c;
-    struct pollfd p = {.fd = w->udp, .events = POLLIN};
-    _cleanup_close_ int fd = lab_socket(m->guest.ns, SOCK_DGRAM, m->n.guest_addr, port);
-    assert_int_equal(inet_pton(AF_INET, LAB_OUTSIDE, &to.sin_addr), 1);
-    assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
-    if (poll(&p, 1, wait_ms) != 1)
-        return 0;
-    assert_int_equal(recvfrom(w->udp, &c, 1, 0, (struct sockaddr *)&from, &len), 1);
-    return ntohs(from.sin_port);
-}
-
-/* Where a guest had the port of a service of the host, it would be given what a client whose
- * address and port it knows sends to that service: as between two ends of a tunnel. */
-static void test_a_guest_on_a_chain_has_no_port_of_the_host(void **state)
-{
-    struct lab_world *w = *state;
-    enum { SERVICE = 51820, QUIET = 25001 };
-    struct lab_member m;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
-    char c;
-    join_by_chain(w, &m);
-    drain(w);
-    _cleanup_close_ int service = lab_socket(w->lab.here, SOCK_DGRAM, LAB_HOST, SERVICE);
-    assert_in_range(arrives_from(w, &m, SERVICE, OPEN), 20000, 29999);
-    assert_int_equal(inet_pton(AF_INET, LAB_HOST, &to.sin_addr), 1);
-    assert_int_equal(sendto(w->udp, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
-    struct pollfd p = {.fd = service, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, OPEN), 1);
-    assert_int_equal(recv(service, &c, 1, 0), 1);
-    /* As if the guest had talked its namespace into keeping the port: the host doesn't. */
-    lab_nft(m.ns, KEEP_PORT);
-    assert_int_equal(arrives_from(w, &m, SERVICE + 1, CLOSED), 0);
-    assert_int_equal(arrives_from(w, &m, QUIET, OPEN), QUIET);
-    leave_chain(w, &m);
-}
-
 /* A refusal is no answer to a guest's SYN of another's connection, and passes both ways. */
 static void test_a_refusal_passes(void **state)
 {
@@ -527,7 +472,6 @@ int main(void)
         cmocka_unit_test(test_only_tcp_udp_and_icmp_leave),
         cmocka_unit_test(test_tcp_begins_with_a_syn),
         cmocka_unit_test(test_a_guest_does_not_reset_the_hosts_connection),
-        cmocka_unit_test(test_a_guest_on_a_chain_has_no_port_of_the_host),
         cmocka_unit_test(test_a_refusal_passes),
     };
     return cmocka_run_group_tests(tests, world_up, world_down);

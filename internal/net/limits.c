@@ -161,6 +161,10 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
 #define FIRST_PORT      1024
 #define ENOUGH_PORT     16384
 
+/* For so long after a clash the host draws the port itself. The map has room for every connection
+ * that all leases can open in that time. */
+#define CLASHED_S 120
+
 void limits_masquerade(const char *match, struct strbuf *out)
 {
     long first = 0;
@@ -178,10 +182,24 @@ void limits_chain_ports(const char *match, const char *addr, struct strbuf *out)
                 addr, QUIET_PORT, QUIET_PORT_LAST);
 }
 
-void limits_chain_ports_text(const char *set, struct strbuf *out)
+void limits_chain_text(const struct limits *l, struct strbuf *out)
 {
-    strbuf_addf(out,
-                "  ct direction original ct status snat ct original ip saddr @%s "
-                "meta l4proto { tcp, udp } th sport != %d-%d drop\n",
-                set, QUIET_PORT, QUIET_PORT_LAST);
+    strbuf_addf(
+        out,
+        "map clashed {\n"
+        "  type ipv4_addr . ipv4_addr . iface_index : ipv4_addr\n"
+        "  flags dynamic,timeout; timeout %ds; size %u;\n"
+        "}\n"
+        "chain draw {\n"
+        "  type nat hook postrouting priority srcnat - 1; policy accept;\n"
+        "  meta l4proto { tcp, udp } snat ip to ip saddr . ip daddr . oif map @clashed:%d-%d "
+        "fully-random\n"
+        "}\n"
+        "chain drawn {\n"
+        "  meta l4proto { tcp, udp } ct original proto-src != %d-%d drop\n"
+        "  meta l4proto { tcp, udp } th sport != %d-%d fib saddr type local "
+        "update @clashed { ct original ip saddr . ip daddr . oif : ct reply ip daddr }\n"
+        "}\n",
+        CLASHED_S, l->all_burst + l->all_rate * CLASHED_S, QUIET_PORT, QUIET_PORT_LAST, QUIET_PORT,
+        QUIET_PORT_LAST, QUIET_PORT, QUIET_PORT_LAST);
 }

@@ -63,7 +63,16 @@ void limits_masquerade(const char *match, struct strbuf *out);
 /* On a chain it is the plugin that masquerades, and keeps the port that it finds where it can: so
  * the lease's namespace gives what matches `match` such a port already, at its address `addr`. */
 void limits_chain_ports(const char *match, const char *addr, struct strbuf *out);
-/* And the host lets nothing else out that was masqueraded for a lease of the set. */
-void limits_chain_ports_text(const char *set, struct strbuf *out);
+/* The host's part. Only the plugin says what is masqueraded, and only the host knows which ports
+ * are free. Where a flow's port is taken, the plugin's rule takes any other one, and some plugins
+ * draw every port from all there are: it may be the port of a service. That flow passes, so that
+ * nothing is lost. But the map `clashed` then holds for a while which lease sent to which address,
+ * and behind which address of the host: the lease's next flows to there get a free port of the
+ * range before the plugin's rule sees them. So a guest has one try for each address in that time.
+ *
+ * The first packet of each flow that was masqueraded for a lease is to go through the chain
+ * `drawn`. It drops one that came to the host with a port that the lease's namespace doesn't give.
+ */
+void limits_chain_text(const struct limits *l, struct strbuf *out);
 
 #endif

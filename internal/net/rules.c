@@ -69,12 +69,11 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
 #define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
 
 /* What may open a connection goes through `admit` (limits.h), which has the last word. */
-static void common_text(unsigned share_bits, struct strbuf *out)
+static void common_text(const struct limits *l, unsigned share_bits, struct strbuf *out)
 {
     _cleanup_free_ char *metadata = metadata_set();
-    const struct limits l = limits_now();
     strbuf_adds(out, "set dns { type ipv4_addr; }\n");
-    limits_host_text(&l, share_bits, out);
+    limits_host_text(l, share_bits, out);
     strbuf_addf(out,
                 "chain outward {\n" IS_DNS "goto admit\n"
                 "  ip daddr %s drop\n"
@@ -101,11 +100,16 @@ static void keep_the_hosts(const char *to_lease, struct strbuf *out)
         to_lease, to_lease);
 }
 
+/* The first packet of a flow that is given another source. */
+#define MASQUERADED "  ct status & (snat | confirmed) == snat "
+
 static void host_text_chain(const struct net_lease *n, struct strbuf *out)
 {
     const char *t = n->table;
+    const struct limits l = limits_now();
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    common_text(15, out);
+    common_text(&l, 15, out);
+    limits_chain_text(&l, out);
     strbuf_adds(out, "set closed { type ipv4_addr; }\n"
                      "set open { type ipv4_addr; }\n"
                      "chain lease {\n"
@@ -117,20 +121,21 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
                      "  type filter hook forward priority filter; policy accept;\n");
     keep_the_hosts("ip daddr @closed", out);
     keep_the_hosts("ip daddr @open", out);
-    strbuf_adds(out, "  ip daddr @closed ct state != { established, related } drop\n"
-                     "  ip saddr @closed goto outward\n"
-                     "  ip saddr @open goto outward\n"
-                     "  ip daddr @open goto admit_to\n"
-                     "}\n"
-                     "chain input {\n"
-                     "  type filter hook input priority filter; policy accept;\n"
-                     "  ip saddr vmap @leases\n"
-                     "}\n"
-                     "chain postrouting {\n"
-                     "  type filter hook postrouting priority srcnat + 10; policy accept;\n");
-    limits_chain_ports_text("closed", out);
-    limits_chain_ports_text("open", out);
-    strbuf_adds(out, "}\n}\n");
+    strbuf_adds(out,
+                "  ip daddr @closed ct state != { established, related } drop\n"
+                "  ip saddr @closed goto outward\n"
+                "  ip saddr @open goto outward\n"
+                "  ip daddr @open goto admit_to\n"
+                "}\n"
+                "chain input {\n"
+                "  type filter hook input priority filter; policy accept;\n"
+                "  ip saddr vmap @leases\n"
+                "}\n"
+                "chain postrouting {\n"
+                "  type filter hook postrouting priority srcnat + 10; policy accept;\n" MASQUERADED
+                "ct original ip saddr @closed goto drawn\n" MASQUERADED
+                "ct original ip saddr @open goto drawn\n"
+                "}\n}\n");
 }
 
 /* Addresses of the pool are on our links or nowhere: without these rules the default route has
@@ -158,13 +163,14 @@ static void pool_text(const struct net_lease *n, struct strbuf *out)
 static void host_text_pair(const struct net_lease *n, const struct net_view *v, struct strbuf *out)
 {
     const char *t = n->table;
+    const struct limits l = limits_now();
     uint32_t g = v->group;
     char from_lease[32], to_lease[32];
     (void)str_format(from_lease, sizeof from_lease, "iifgroup %u", g);
     (void)str_format(to_lease, sizeof to_lease, "oifgroup %u", g);
     /* `create` fails where `add` would add the rules a second time. */
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
-    common_text(30, out);
+    common_text(&l, 30, out);
     pool_text(n, out);
     /* What belongs to no connection is not masqueraded. */
     strbuf_adds(out, "chain lease {\n"

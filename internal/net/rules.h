@@ -17,10 +17,11 @@
  *
  * Leases on a CNI chain have a table of their own kind. It knows them by their addresses, which the
  * rules of their namespaces let nobody else use. It keeps them away from the host itself and from
- * metadata services, limits their connections, and forwards only answers to them. Their namespaces
- * let nobody in but the host, since what a bridge forwards need not pass the host's rules, and keep
- * them away from their own subnets. Where a lease may have peers, only what protects the host is
- * left of this, and connections that others open to the lease through the host are limited too.
+ * metadata services, limits their connections, and forwards only answers to them. It masquerades
+ * nothing that the chain doesn't, but may choose the port (limits.h). Their namespaces let nobody
+ * in but the host, since what a bridge forwards need not pass the host's rules, and keep them away
+ * from their own subnets. Where a lease may have peers, only what protects the host is left of
+ * this, and connections that others open to the lease through the host are limited too.
  *
  * In the lease's namespace there is a table for NAT, and a filter on the tap that passes only ARP
  * and IPv4, and only from the guest's own MAC and address.
@@ -33,7 +34,7 @@
 
 /* Part of the table's name, so that leases of two versions of the rules stand side by side. Raise
  * it with every change of rules_host_text(). */
-#define RULES_VERSION "5"
+#define RULES_VERSION "6"
 
 /* Registers the lease in the host's table, making the table if it is the first. */
 int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err);

@@ -89,13 +89,18 @@ void lab_assert_host_connects(const struct lab_world *w);
 /* A TCP connection from `ns` to the outside: both ends, which don't block. */
 void lab_connect(const struct lab_world *w, int ns, int ends[2]);
 
-/* A lease whose link a chain made: here a pair of links, as the plugin ptp makes it. Gives its
- * namespace. Nothing is masqueraded: the test says by a rule or a route how answers come back. */
-#define LAB_CHAIN_LINK  "box0" /* the host's end */
-#define LAB_CHAIN_HOST  "10.88.0.1"
-#define LAB_CHAIN_LEASE "10.88.0.2"
-int lab_chain_join(bool peers, struct net_lease *n);
-void lab_chain_leave(const struct net_lease *n);
+/* A lease whose link a chain made: here a pair of links, as the plugin ptp makes it, number `i`
+ * below ten. Gives its namespace. Nothing is masqueraded: the test says by a rule or a route how
+ * answers come back. */
+#define LAB_CHAIN_NET   "10.88.0.0/16" /* all of them */
+#define LAB_CHAIN_LEASE "10.88.0.2"    /* number 0 */
+int lab_chain_join(unsigned i, bool peers, struct net_lease *n);
+void lab_chain_leave(unsigned i, const struct net_lease *n);
+/* With a guest in it, and with forwarding. */
+void lab_join_chain(const struct lab_world *w, unsigned i, bool peers, struct lab_member *m);
+void lab_leave_chain(unsigned i, struct lab_member *m);
+/* As if the guest had talked the lease's namespace into keeping its ports. */
+void lab_keep_port(const struct lab_member *m);
 
 /* A socket of namespace `ns`; bound to addr:port when addr is not NULL. SOCK_STREAM ones listen. */
 int lab_socket(int ns, int type, const char *addr, uint16_t port);

@@ -79,22 +79,37 @@ static int set_up_end(void *arg, struct error *err)
                : 0;
 }
 
-static int try_chain(bool peers, struct net_lease *n, struct error *err)
+/* The names of the chain's link number i. */
+struct chain_names {
+    char link[16], host[NET_ADDR_SIZE], lease[NET_ADDR_SIZE], id[24];
+};
+
+static struct chain_names chain_names(unsigned i)
 {
+    struct chain_names c;
+    (void)str_format(c.link, sizeof c.link, "box%u", i);
+    (void)str_format(c.host, sizeof c.host, "10.88.%u.1", i);
+    (void)str_format(c.lease, sizeof c.lease, "10.88.%u.2", i);
+    (void)str_format(c.id, sizeof c.id, "cbx_0000000000d%u", i);
+    return c;
+}
+
+static int try_chain(unsigned i, bool peers, struct net_lease *n, struct error *err)
+{
+    const struct chain_names c = chain_names(i);
     const struct net_request req = {
-        .lease_id = "cbx_00000000000d", .pool = "10.213.0.0/16", .state_dir = "/state/one"};
-    const struct net_chain_link link = {
-        .addr = LAB_CHAIN_LEASE, .plen = 24, .gateway = LAB_CHAIN_HOST};
-    struct end here = {LAB_CHAIN_LINK, LAB_CHAIN_HOST, NULL};
-    struct end there = {NET_CHAIN_UPLINK, LAB_CHAIN_LEASE, LAB_CHAIN_HOST};
+        .lease_id = c.id, .pool = "10.213.0.0/16", .state_dir = "/state/one"};
+    const struct net_chain_link link = {.addr = c.lease, .plen = 24, .gateway = c.host};
+    struct end here = {c.link, c.host, NULL};
+    struct end there = {NET_CHAIN_UPLINK, c.lease, c.host};
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
     _cleanup_close_ int ns = -1;
     if (!sk || net_chain_plan(&req, peers, n, err) < 0 || (ns = net_chain_ns(n, err)) < 0)
         return -1;
     struct veth_spec spec = {.name = here.link,
-                             .mac = {2, 0, 0, 0, 2, 1},
+                             .mac = {2, 0, 0, (uint8_t)i, 2, 1},
                              .peer_name = there.link,
-                             .peer_mac = {2, 0, 0, 0, 2, 2},
+                             .peer_mac = {2, 0, 0, (uint8_t)i, 2, 2},
                              .peer_ns = ns};
     if (link_add_veth(sk, &spec, err) < 0 || set_up_end(&here, err) < 0 ||
         ns_run(ns, set_up_end, &there, err) < 0 || net_chain_address(&link, LAB_HOST, n, err) < 0 ||
@@ -103,21 +118,45 @@ static int try_chain(bool peers, struct net_lease *n, struct error *err)
     return TAKE_FD(ns);
 }
 
-int lab_chain_join(bool peers, struct net_lease *n)
+int lab_chain_join(unsigned i, bool peers, struct net_lease *n)
 {
     struct error err = ERROR_INIT;
-    int ns = try_chain(peers, n, &err);
+    int ns = try_chain(i, peers, n, &err);
     if (ns < 0)
         fail_msg("%s", err.msg);
     return ns;
 }
 
-void lab_chain_leave(const struct net_lease *n)
+void lab_chain_leave(unsigned i, const struct net_lease *n)
 {
+    const struct chain_names c = chain_names(i);
     struct error err = ERROR_INIT;
     struct link_info link;
     _cleanup_rt_ struct nl_sock *sk = rt_open(&err);
     lab_undo(n);
-    if (link_find(sk, LAB_CHAIN_LINK, &link, &err) == 1)
-        assert_int_equal(link_delete(sk, link.index, LAB_CHAIN_LINK, &err), 0);
+    if (link_find(sk, c.link, &link, &err) == 1)
+        assert_int_equal(link_delete(sk, link.index, c.link, &err), 0);
+}
+
+void lab_join_chain(const struct lab_world *w, unsigned i, bool peers, struct lab_member *m)
+{
+    char path[64];
+    m->ns = lab_chain_join(i, peers, &m->n);
+    lab_guest_start(&m->guest, m->ns, &m->n);
+    (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", chain_names(i).link);
+    lab_sysctl(w->lab.here, path, "1");
+}
+
+void lab_leave_chain(unsigned i, struct lab_member *m)
+{
+    lab_kill(m);
+    lab_chain_leave(i, &m->n);
+}
+
+void lab_keep_port(const struct lab_member *m)
+{
+    _cleanup_free_ char *keep = xasprintf("flush chain inet crabbox postrouting; add rule inet "
+                                          "crabbox postrouting oifname eth0 snat ip to %s",
+                                          m->n.lease_addr);
+    lab_nft(m->ns, keep);
 }
