@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -190,8 +191,18 @@ static const struct sock_filter calls[] = {
     REFUSE(SYS_utimes, EPERM),
     REFUSE(SYS_futimesat, EPERM),
 #endif
-    /* Services of the host that listen at a path would take it for the host's root. */
+    /* Services of the host that listen at a path would take it for the host's root. A datagram, to
+     * the journal for one, needs no connection; SOCK_RAW is only another name for it. */
     REFUSE(SYS_connect, EPERM),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
+    IF(SYS_socketpair, 7),
+    INT_ARG(0),
+    IF(AF_UNIX, 3),
+    INT_ARG(1),
+    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf), /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+    IF(SOCK_STREAM, 1),
+    DO(SECCOMP_RET_ALLOW),
+    DO(SECCOMP_RET_ERRNO | EPERM),
     DO(SECCOMP_RET_ALLOW),
 };
 

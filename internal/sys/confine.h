@@ -9,11 +9,12 @@
  * kernel can say so (6.12), signals nobody outside and connects to no abstract socket. The list is
  * of files as they are now: one that is put in another's place later is not on it.
  *
- * A filter of system calls (seccomp) closes what these leave open. It changes no file's size, mode,
- * owner, times or attributes, not even of files that it finds by their path. It takes no blocks
- * beyond what it writes within RLIMIT_FSIZE: no fallocate but to punch holes, no ioctl of a
- * filesystem, no io_uring. It connects to no socket, so to no service of the host. A file whose
- * contents it may write it may still empty by O_TRUNC where Landlock is older than version 3.
+ * A filter of system calls (seccomp) closes what these leave open. A confined child changes no
+ * mode, owner, times or attributes, not even of files that it finds by their path. A file that it
+ * may write grows by being written, up to RLIMIT_FSIZE, and in no other way: no fallocate but to
+ * punch holes, no truncate, no ioctl of a filesystem, no io_uring. It connects to no socket and
+ * sends no datagram to a path, so it reaches no service of the host. Where Landlock is older than
+ * version 3, it may still empty a file that it may write by opening it with O_TRUNC.
  *
  * Root that is confined is an owner of its files, no more: a file of another user whose mode is
  * closed to it stays closed. confine_can_read tells before.

@@ -312,6 +312,41 @@ static long talk(int fd)
     return connect(s, (const struct sockaddr *)&to, sizeof to);
 }
 
+static long datagram(int fd)
+{
+    (void)fd;
+    _cleanup_close_ int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return s;
+}
+
+static long raw_datagram(int fd)
+{
+    (void)fd;
+    _cleanup_close_ int s = socket(AF_UNIX, SOCK_RAW | SOCK_CLOEXEC, 0);
+    return s;
+}
+
+static long pair(int fd)
+{
+    int ends[2];
+    (void)fd;
+    return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends);
+}
+
+static long stream(int fd)
+{
+    (void)fd;
+    _cleanup_close_ int s = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return s;
+}
+
+static long of_the_network(int fd)
+{
+    (void)fd;
+    _cleanup_close_ int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return s;
+}
+
 static long far_write(int fd)
 {
     return pwrite(fd, "x", 1, LIMIT);
@@ -371,6 +406,11 @@ static const struct {
     {"given_away", given_away, EPERM, 0},
     {"made_older", made_older, EPERM, 0},
     {"talk", talk, EPERM, 0},
+    {"datagram", datagram, EPERM, 0},
+    {"raw_datagram", raw_datagram, EPERM, 0},
+    {"pair", pair, EPERM, 0},
+    {"stream", stream, 0, 0},
+    {"of_the_network", of_the_network, 0, 0},
     {"far_write", far_write, EFBIG, EFBIG},
     {"unnamed_file", unnamed_file, EACCES, ANY},
 #if defined(__x86_64__)
