@@ -443,6 +443,8 @@ static void listen_there(int s)
 
 static bool as_expected(int got, int want)
 {
+    if (want == KILLED && got == 128 + SIGSEGV)
+        return true; /* a kernel without calls of i386 */
     return got == want || want == ANY || (want == LIMITED && (got == 0 || got == EFBIG));
 }
 
@@ -517,7 +519,7 @@ static void test_what_is_absent(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 3 && str_eq(argv[1], "attempt"))
-        return attempt(argv[2]);
+        _exit(attempt(argv[2])); /* what runs at an exit is not what is tried */
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_only_what_is_on_the_list),
