@@ -32,7 +32,8 @@ confined() { # by what the kernel says, and by what its neighbours' files say
     local pid
     pid=$("$fc" status --json "$1" | jq -e 'select(.vmm.sandbox) | .vmm.pid') || return
     grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" &&
-        grep -q '^Seccomp:.2$' "/proc/$pid/status"
+        grep -q '^Seccomp:.2$' "/proc/$pid/status" &&
+        grep -q '^Seccomp_filters:.2$' "/proc/$pid/status" # QEMU's own and ours
 }
 
 keeps_to_itself() { # no variable of the caller's is in what runs on: VMM and keeper

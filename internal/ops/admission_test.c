@@ -186,6 +186,26 @@ static void a_clone_that_shares_its_blocks_counts_in_full(void **state)
     assert_int_equal(p.mib, 64 + DISKROOM_EXTRA_MIB);
 }
 
+/* A disk may take more than its size: the lists of its extents, or what was reserved behind its
+ * end. That is no longer free, and takes nothing off what the others are promised. */
+static void what_a_disk_has_too_much_is_not_set_off(void **state)
+{
+    struct fixture *f = *state;
+    struct disk_promises p;
+    struct stat st;
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 8, 0);
+    _cleanup_close_ int other = lease_dir(f, "cbx_000000000002", 64, 0);
+    assert_int_equal(admission_disk_made(&f->store, -1, dir, NULL, NULL), 0);
+    assert_int_equal(admission_disk_made(&f->store, -1, other, NULL, NULL), 0);
+    _cleanup_close_ int disk = openat(dir, DISK_FILE, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(fallocate(disk, FALLOC_FL_KEEP_SIZE, 0, 80 << 20), 0);
+    assert_int_equal(fstat(disk, &st), 0);
+    assert_true(st.st_size == 8 << 20 && st.st_blocks >= 80 << 11);
+    assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
+    assert_int_equal(p.leases, 2);
+    assert_int_equal(p.mib, 64 + 2 * DISKROOM_EXTRA_MIB);
+}
+
 /* A root that is larger than the disk that was asked for is cloned whole. */
 static void a_stock_root_is_never_made_smaller(void **state)
 {
@@ -313,6 +333,7 @@ int main(void)
         T(half_a_directory_of_leases_is_an_error),
         T(a_disk_counts_until_it_is_full),
         T(a_clone_that_shares_its_blocks_counts_in_full),
+        T(what_a_disk_has_too_much_is_not_set_off),
         T(a_stock_root_is_never_made_smaller),
         T(who_overcommits_looks_at_what_is_free_now),
         cmocka_unit_test(a_part_of_the_disk_is_kept),

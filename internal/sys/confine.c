@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -77,8 +81,7 @@ static uint64_t rights_of(enum confine_access access, bool directory)
         [CONFINE_READ] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
         [CONFINE_EXECUTE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
                             LANDLOCK_ACCESS_FS_EXECUTE,
-        [CONFINE_WRITE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                          FS_TRUNCATE,
+        [CONFINE_WRITE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE,
         [CONFINE_DEVICE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                            FS_IOCTL_DEV,
         [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_MAKE_SOCK,
@@ -103,6 +106,117 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
     return 0;
 }
 
+/* ---- system calls ---- */
+
+#if defined(__x86_64__)
+#define OWN_ARCH    AUDIT_ARCH_X86_64
+#define OTHER_CALLS 0x40000000 /* the numbers of x32 begin there */
+#elif defined(__aarch64__)
+#define OWN_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "add the name that seccomp has for this architecture"
+#endif
+
+/* Newer than the headers of Debian 12; the same on every architecture. */
+#define CALL_FCHMODAT2     452
+#define CALL_SETXATTRAT    463
+#define CALL_REMOVEXATTRAT 466
+#define CALL_FILE_SETATTR  469
+
+#define LOAD(field)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define IF(value, yes)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, (yes)) /* else skip */
+#define DO(action)       BPF_STMT(BPF_RET | BPF_K, (action))
+#define REFUSE(nr, code) IF(nr, 1), DO(SECCOMP_RET_ERRNO | (code))
+
+/* Of an int the kernel takes the lower half of an argument, whatever the upper one is. Both
+ * architectures have it first. */
+#define INT_ARG(n) LOAD(args[n])
+
+/* What neither Landlock nor RLIMIT_FSIZE holds. The errors are those at which QEMU and Firecracker
+ * go another way. */
+static const struct sock_filter calls[] = {
+    LOAD(arch),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OWN_ARCH, 1, 0),
+    DO(SECCOMP_RET_KILL_PROCESS),
+    LOAD(nr),
+#ifdef OTHER_CALLS
+    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_CALLS, 0, 1),
+    DO(SECCOMP_RET_ERRNO | ENOSYS),
+#endif
+    /* Blocks behind a file's end, or a longer file: ext4 and XFS don't look at the limit. To punch
+     * holes is what a guest's discard comes to. */
+    IF(SYS_fallocate, 4),
+    INT_ARG(1),
+    IF(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1),
+    DO(SECCOMP_RET_ALLOW),
+    DO(SECCOMP_RET_ERRNO | EOPNOTSUPP),
+    /* The ioctls of filesystems, by their letter. They can do the same (FS_IOC_RESVSP), have each
+     * write take gigabytes (FS_IOC_FSSETXATTR), share blocks that are counted as taken (FICLONE),
+     * and make a subvolume where Landlock lets nobody make a directory. */
+    IF(SYS_ioctl, 7),
+    INT_ARG(1),
+    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'X' << 8, 3, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'f' << 8, 2, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x94 << 8, 1, 0),
+    DO(SECCOMP_RET_ALLOW),
+    DO(SECCOMP_RET_ERRNO | ENOTTY),
+    REFUSE(SYS_copy_file_range, ENOSYS), /* shares blocks too */
+    REFUSE(SYS_io_uring_setup, ENOSYS),  /* another way to make most of these calls */
+    /* A disk that was made shorter would look as if it needed less room. */
+    REFUSE(SYS_truncate, EPERM),
+    REFUSE(SYS_ftruncate, EPERM),
+    /* Landlock has no right for these, so without this root could still do them to every file of
+     * root's on the host. On XFS the attributes of one file can fill the disk. */
+    REFUSE(SYS_setxattr, EPERM),
+    REFUSE(SYS_lsetxattr, EPERM),
+    REFUSE(SYS_fsetxattr, EPERM),
+    REFUSE(CALL_SETXATTRAT, EPERM),
+    REFUSE(SYS_removexattr, EPERM),
+    REFUSE(SYS_lremovexattr, EPERM),
+    REFUSE(SYS_fremovexattr, EPERM),
+    REFUSE(CALL_REMOVEXATTRAT, EPERM),
+    REFUSE(CALL_FILE_SETATTR, EPERM),
+    REFUSE(SYS_fchmod, EPERM),
+    REFUSE(SYS_fchmodat, EPERM),
+    REFUSE(CALL_FCHMODAT2, EPERM),
+    REFUSE(SYS_fchown, EPERM),
+    REFUSE(SYS_fchownat, EPERM),
+    REFUSE(SYS_utimensat, EPERM),
+#ifdef SYS_chmod /* the old names of the same, which aarch64 never had */
+    REFUSE(SYS_chmod, EPERM),
+    REFUSE(SYS_chown, EPERM),
+    REFUSE(SYS_lchown, EPERM),
+    REFUSE(SYS_utime, EPERM),
+    REFUSE(SYS_utimes, EPERM),
+    REFUSE(SYS_futimesat, EPERM),
+#endif
+    /* Services of the host that listen at a path would take it for the host's root. A datagram, to
+     * the journal for one, needs no connection; SOCK_RAW is only another name for it. */
+    REFUSE(SYS_connect, EPERM),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
+    IF(SYS_socketpair, 7),
+    INT_ARG(0),
+    IF(AF_UNIX, 3),
+    INT_ARG(1),
+    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf), /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+    IF(SOCK_STREAM, 1),
+    DO(SECCOMP_RET_ALLOW),
+    DO(SECCOMP_RET_ERRNO | EPERM),
+    DO(SECCOMP_RET_ALLOW),
+};
+
+/* The structure lacks a const that its contract has. */
+static int filter_calls(void)
+{
+    union {
+        const struct sock_filter *in;
+        struct sock_filter *out;
+    } u = {.in = calls};
+    const struct sock_fprog program = {.len = ARRAY_LEN(calls), .filter = u.out};
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
 static int set_capabilities(const struct __user_cap_data_struct data[2])
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -117,9 +231,9 @@ int confine_apply(int confine_fd)
             return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
-        set_capabilities(none) < 0)
+        set_capabilities(none) < 0 || syscall(SYS_landlock_restrict_self, confine_fd, 0) < 0)
         return -1;
-    return (int)syscall(SYS_landlock_restrict_self, confine_fd, 0);
+    return filter_calls();
 }
 
 /* ---- what is ---- */
@@ -143,7 +257,8 @@ int confine_verify(pid_t pid, struct error *err)
                  {"CapPrm", "0000000000000000"},
                  {"CapEff", "0000000000000000"},
                  {"CapAmb", "0000000000000000"},
-                 {"NoNewPrivs", "1"}};
+                 {"NoNewPrivs", "1"},
+                 {"Seccomp", "2"}};
     char path[64], value[32];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     (void)str_format(path, sizeof path, "/proc/%d/status", (int)pid);

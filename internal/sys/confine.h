@@ -9,6 +9,13 @@
  * kernel can say so (6.12), signals nobody outside and connects to no abstract socket. The list is
  * of files as they are now: one that is put in another's place later is not on it.
  *
+ * A filter of system calls (seccomp) closes what these leave open. A confined child changes no
+ * mode, owner, times or attributes, not even of files that it finds by their path. A file that it
+ * may write grows by being written, up to RLIMIT_FSIZE, and in no other way: no fallocate but to
+ * punch holes, no truncate, no ioctl of a filesystem, no io_uring. It connects to no socket and
+ * sends no datagram to a path, so it reaches no service of the host. Where Landlock is older than
+ * version 3, it may still empty a file that it may write by opening it with O_TRUNC.
+ *
  * Root that is confined is an owner of its files, no more: a file of another user whose mode is
  * closed to it stays closed. confine_can_read tells before.
  */
@@ -23,7 +30,7 @@
 enum confine_access {
     CONFINE_READ,    /* a file, or all below a directory */
     CONFINE_EXECUTE, /* the same, and run it */
-    CONFINE_WRITE,   /* read and write a file, and change its size */
+    CONFINE_WRITE,   /* read and write a file, and make it longer by writing */
     CONFINE_DEVICE,  /* the same of a device, and its ioctls */
     CONFINE_SOCKETS, /* make sockets in a directory, and nothing else there */
 };
@@ -40,8 +47,8 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
 /* In the child, between fork and exec: async-signal-safe. -1 with errno. */
 int confine_apply(int confine_fd);
 
-/* Whether the process really has no capabilities and no_new_privs: what is, not what was asked for.
- * ERR_ENV if not. */
+/* Whether the process really has no capabilities, no_new_privs and a filter of system calls: what
+ * is, not what was asked for. ERR_ENV if not. */
 int confine_verify(pid_t pid, struct error *err);
 
 /* Whether a confined program could open this file to read; ERR_CONFIG says what to change. */

@@ -30,7 +30,8 @@ static int open_log(int dirfd, const char *name, struct error *err)
 }
 
 /* What a file that the VMM writes may come to: the largest of its disks. So one that was taken over
- * can't let its disk grow beyond what was reserved for it, nor a log without end. */
+ * can't let its disk grow beyond what was reserved for it, nor a log without end. Some filesystems
+ * look at this limit only where a file is written; sys/confine.h closes the other ways. */
 static rlim_t file_limit(const struct vmm_spec *spec)
 {
     struct stat st;

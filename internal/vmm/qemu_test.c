@@ -165,7 +165,7 @@ static void has_no_variable_of_ours(void **state)
 }
 
 /* What QEMU says when it is told to open a file of the host: "" when it could. */
-static void open_by_qemu(struct vmmfix *f, const char *path, char *says, size_t size)
+static void open_by_qemu(struct vmmfix *f, const char *path, bool writes, char *says, size_t size)
 {
     struct error err = ERROR_INIT;
     _cleanup_(qmp_close) struct qmp q = QMP_INIT;
@@ -173,7 +173,11 @@ static void open_by_qemu(struct vmmfix *f, const char *path, char *says, size_t 
     (void)cJSON_AddStringToObject(node, "driver", "file");
     (void)cJSON_AddStringToObject(node, "node-name", "spy");
     (void)cJSON_AddStringToObject(node, "filename", path);
-    (void)cJSON_AddBoolToObject(node, "read-only", true);
+    (void)cJSON_AddBoolToObject(node, "read-only", !writes);
+    if (writes) { /* as a drive has it, but for the lock, which the drive holds */
+        (void)cJSON_AddStringToObject(node, "discard", "unmap");
+        (void)cJSON_AddStringToObject(node, "locking", "off");
+    }
     if (qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err) < 0)
         fail_msg("%s", err.msg);
     (void)qmp_execute(&q, "blockdev-add", node, &f->d, NULL, &err);
@@ -187,9 +191,9 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     char says[512];
     launch_ok(f);
     assert_true(f->ref.sandbox);
-    open_by_qemu(f, "/etc/passwd", says, sizeof says);
+    open_by_qemu(f, "/etc/passwd", false, says, sizeof says);
     assert_non_null(strstr(says, "Permission denied"));
-    open_by_qemu(f, "/proc/1/environ", says, sizeof says);
+    open_by_qemu(f, "/proc/1/environ", false, says, sizeof says);
     assert_non_null(strstr(says, "Permission denied"));
     end_it(f);
     /* The same question to one that is not. */
@@ -197,7 +201,7 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     f->spec.sandbox = false;
     launch_ok(f);
     assert_false(f->ref.sandbox);
-    open_by_qemu(f, "/etc/passwd", says, sizeof says);
+    open_by_qemu(f, "/etc/passwd", false, says, sizeof says);
     assert_string_equal(says, "");
     end_it(f);
 }
@@ -220,6 +224,16 @@ static void confined_qemu_makes_no_socket(void **state)
     end_it(f);
 }
 
+/* Its only drive, one that it may write. */
+static int give_disk(struct vmmfix *f, int64_t size)
+{
+    int fd = openat(f->dirfd, "disk", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    f->spec.drives[0] = (struct vmm_drive){"disk", "disk", false, false};
+    f->spec.n_drives = 1;
+    return fd;
+}
+
 /* And as if it had it grow its disk: it has what was reserved for it and no more, nor a core. */
 static void no_file_of_qemu_grows_beyond_its_disk(void **state)
 {
@@ -230,10 +244,7 @@ static void no_file_of_qemu_grows_beyond_its_disk(void **state)
     struct stat st;
     _cleanup_(qmp_close) struct qmp q = QMP_INIT;
     _cleanup_json_ cJSON *resize = cJSON_CreateObject();
-    _cleanup_close_ int fd = openat(f->dirfd, "disk", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(ftruncate(fd, (off_t)size), 0);
-    f->spec.drives[0] = (struct vmm_drive){"disk", "disk", false, false};
-    f->spec.n_drives = 1;
+    _cleanup_close_ int fd = give_disk(f, size);
     launch_ok(f);
     assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_FSIZE, NULL, &file), 0);
     assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_CORE, NULL, &core), 0);
@@ -246,6 +257,75 @@ static void no_file_of_qemu_grows_beyond_its_disk(void **state)
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, size);
     qmp_close(&q);
+    end_it(f);
+}
+
+/* Nor smaller, which would look as if it needed less of the host. */
+static void no_disk_of_qemu_shrinks(void **state)
+{
+    struct vmmfix *f = *state;
+    const int64_t size = INT64_C(80) << 20;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    _cleanup_(qmp_close) struct qmp q = QMP_INIT;
+    _cleanup_json_ cJSON *resize = cJSON_CreateObject();
+    _cleanup_close_ int fd = give_disk(f, size);
+    launch_ok(f);
+    (void)cJSON_AddStringToObject(resize, "node-name", "disk");
+    (void)cJSON_AddNumberToObject(resize, "size", 1048576.0);
+    assert_int_equal(qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err), 0);
+    assert_int_equal(qmp_execute(&q, "block_resize", resize, &f->d, NULL, &err), -1);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, size);
+    qmp_close(&q);
+    end_it(f);
+}
+
+/* Has QEMU do what a guest would ask of its disk, on the node of open_by_qemu. */
+static void disk_io(struct vmmfix *f, const char *command)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_(qmp_close) struct qmp q = QMP_INIT;
+    _cleanup_json_ cJSON *args = cJSON_CreateObject();
+    _cleanup_free_ char *line = xasprintf("qemu-io spy \"%s\"", command);
+    (void)cJSON_AddStringToObject(args, "command-line", line);
+    if (qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err) < 0 ||
+        qmp_execute(&q, "human-monitor-command", args, &f->d, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static int64_t blocks_of(int fd)
+{
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    return st.st_blocks;
+}
+
+/* Our filter of calls is there beside QEMU's own, and takes neither discard nor zeroes away. */
+static void confined_qemu_discards_and_zeroes(void **state)
+{
+    struct vmmfix *f = *state;
+    char path[64], says[512], byte = 1;
+    struct error err = ERROR_INIT;
+    const int64_t mib = 2048; /* in blocks */
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    _cleanup_close_ int fd = give_disk(f, INT64_C(80) << 20);
+    launch_ok(f);
+    (void)str_format(path, sizeof path, "/proc/%d/status", (int)f->ref.proc.pid);
+    assert_int_equal(file_read_at(AT_FDCWD, path, 65536, &text, &err), 0);
+    assert_non_null(strstr(text.buf, "\nSeccomp_filters:\t2\n"));
+    open_by_qemu(f, "disk", true, says, sizeof says);
+    assert_string_equal(says, "");
+    disk_io(f, "write -P 7 0 8M");
+    disk_io(f, "flush");
+    assert_true(blocks_of(fd) >= 8 * mib);
+    disk_io(f, "write -z 0 1M");
+    assert_int_equal(pread(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 0);
+    assert_int_equal(pread(fd, &byte, 1, 1 << 20), 1);
+    assert_int_equal(byte, 7);
+    disk_io(f, "discard 0 8M");
+    assert_true(blocks_of(fd) < mib);
     end_it(f);
 }
 
@@ -341,6 +421,8 @@ int main(void)
         T(confined_qemu_reads_no_file_of_the_host),
         T(confined_qemu_makes_no_socket),
         T(no_file_of_qemu_grows_beyond_its_disk),
+        T(no_disk_of_qemu_shrinks),
+        T(confined_qemu_discards_and_zeroes),
         T(unwritten_record_runs_nothing),
         T(missing_kernel_is_named),
         T(missing_drive_is_named),
