@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,10 +125,22 @@ static int unknown_verb(const char *name, struct error *err)
     return error_set(err, ERR_USAGE, 0, "unknown verb \"%s\"; next: crabbox-fc help", name);
 }
 
+/* A core of ours holds keys and the caller's environment. It would lie in the working directory,
+ * and go to a guest with the next sync. */
+static void leave_no_core(void)
+{
+    struct rlimit core;
+    if (getrlimit(RLIMIT_CORE, &core) == 0) {
+        core.rlim_cur = 0;
+        (void)setrlimit(RLIMIT_CORE, &core);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct error err = ERROR_INIT;
     guarantee_stdio();
+    leave_no_core();
     if (argc < 2) {
         help_all();
         return 2;

@@ -2,7 +2,9 @@
  * warmup and by doctor, in the same words; programs of the repository are not found; and no
  * variable of the caller's reaches processes that stay running.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lease/store.h"
 #include "testutil/e2e.h"
@@ -329,8 +331,12 @@ static void test_what_runs_on_has_an_environment_of_its_own(void **state)
     bed_setenv(&bed, "DEPLOY_TOKEN", "hunter2");
     bed_setenv(&bed, "RUNNER_TRACKING_ID", "github_1");
     bed_setenv(&bed, "LD_BIND_NOW", "1");
-    E2E_EXEC_OK("sh", "-ec", "umask 0; \"$0\" warmup -q --slug a", bed.program);
+    E2E_EXEC_OK("sh", "-ec", "umask 0; ulimit -c unlimited; \"$0\" warmup -q --slug a",
+                bed.program);
     assert_int_equal(e2e_leases(&all), 1);
+    struct rlimit core; /* one of ours would lie in the tree, with keys in it */
+    assert_return_code(prlimit(all[0].lease.keeper.pid, RLIMIT_CORE, NULL, &core), errno);
+    assert_int_equal(core.rlim_cur, 0);
     environment_of(all[0].lease.vmm.proc.pid, &vmm);
     assert_string_equal(vmm.buf, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\nUmask:\t0022\n");
     environment_of(all[0].lease.keeper.pid, &keeper);
