@@ -96,12 +96,12 @@ static int may_set(const char *path, bool usual, bool *may, struct error *err)
 }
 
 /* root asks as the owner of the home directory, not as root for another. */
-static void choose_user(const struct places *u, struct spawn_spec *spec, struct spawn_user *user)
+static void choose_user(const struct places *u, struct spawn_spec *spec, struct caller *user)
 {
     struct stat st;
     if (geteuid() != 0 || !u->home || stat(u->home, &st) < 0 || st.st_uid == 0)
         return;
-    *user = (struct spawn_user){st.st_uid, st.st_gid};
+    *user = (struct caller){st.st_uid, st.st_gid};
     spec->user = user;
 }
 
@@ -138,7 +138,7 @@ static int ask_git(const struct scan *s, const struct places *u, const struct de
     _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct spawn_spec spec = SPAWN_SPEC_INIT;
-    struct spawn_user user;
+    struct caller user;
     struct exit_status st;
     struct error local = ERROR_INIT;
     /* A tree at "/" holds every program. */
