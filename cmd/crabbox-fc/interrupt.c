@@ -18,7 +18,6 @@
 #include "base/cleanup.h"
 #include "cmd.h"
 #include "sys/deadline.h"
-#include "sys/file.h"
 #include "sys/tty.h"
 
 #define STACK_SIZE (64u * 1024)
@@ -31,16 +30,17 @@ static struct {
     int fd;
 } heard = {.fd = -1};
 
+/* Waits for nothing: a terminal or a reader that takes nothing any more may be what is stuck. */
 static void end_at_once(void)
 {
     static const char words[] =
-        "crabbox-fc: interrupted again, so it ends at once; a lease may be left half-way, which "
-        "its "
-        "keeper removes; next: crabbox-fc list, and crabbox-fc cleanup if it is still there\n";
+        "\ncrabbox-fc: interrupted again, so it ends at once; a lease may be left half-way, which "
+        "its keeper removes; next: crabbox-fc list, and crabbox-fc cleanup if it is still there\n";
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     tty_raw_leave();
-    if (isatty(STDERR_FILENO)) /* behind the progress line */
-        (void)fd_write_all(STDERR_FILENO, "\n", 1, "standard error", NULL);
-    (void)fd_write_all(STDERR_FILENO, words, sizeof words - 1, "standard error", NULL);
+    size_t skip = isatty(STDERR_FILENO) ? 0 : 1; /* a new line behind the progress line */
+    if (poll(&room, 1, 0) > 0)
+        (void)!write(STDERR_FILENO, words + skip, sizeof words - 1 - skip);
     _exit(130);
 }
 

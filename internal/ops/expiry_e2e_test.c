@@ -130,6 +130,25 @@ static void test_the_second_interrupt_ends_at_once(void **state)
     (void)wait_until_gone("stuck", 10000);
 }
 
+/* Nor for a reader of standard error that has stopped reading. */
+static void test_the_second_interrupt_with_a_reader_that_sleeps(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkfifo unread; exec 3<>unread\n"
+        "\"$0\" stop unread 2>unread & stop=$!\n"
+        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
+        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=unread 2>&1 | grep 'unavailable'\n"
+        "for i in {1..100}; do kill -INT $stop 2>/dev/null || break; sleep 0.2; done\n"
+        "kill -KILL $stop 2>/dev/null; wait $stop";
+    bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
+    WARMUP("unread", "--stop-timeout", "10m");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    bed_assert_has(r.out.buf, "unavailable");
+    (void)wait_until_gone("unread", 10000);
+}
+
 static void test_ttl_is_hard(void **state)
 {
     (void)state;
@@ -228,6 +247,7 @@ int main(void)
         E2E_TEST(test_work_does_not_idle_out),
         E2E_TEST(test_a_session_does_not_idle_out),
         E2E_TEST(test_the_second_interrupt_ends_at_once),
+        E2E_TEST(test_the_second_interrupt_with_a_reader_that_sleeps),
         E2E_TEST(test_ttl_is_hard),
         E2E_TEST(test_kept_ones_stay),
         E2E_TEST(test_death_of_the_maker),
