@@ -70,6 +70,7 @@ struct verb {
     bool hidden;        /* started by ourselves, not shown in help */
     bool uses_store;    /* ops is open when run is called */
     bool makes_leases;  /* so a state directory is made where there is none */
+    bool ends_leases;
     int (*run)(struct invocation *in, struct error *err);
 };
 
@@ -124,9 +125,9 @@ void help_config_flags(void);
 
 /* ---- interrupt.c ---- */
 /* A descriptor that turns readable at Ctrl-C, SIGTERM and SIGHUP; whoever reads it lets the next
- * one count anew. It stays open to the end. `impatient`: a second signal ends the process, code
- * 130. */
-int interrupt_open(bool impatient, struct error *err);
+ * one count anew. It stays open to the end. A second signal ends the process, code 130, unless the
+ * verb is the keeper. */
+int interrupt_open(const struct verb *v, struct error *err);
 
 /* ---- output ---- */
 /* Everything goes to the terminal through these, which clean it (base/text.h): text that is not
