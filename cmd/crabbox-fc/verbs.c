@@ -252,7 +252,7 @@ const struct verb verbs[] = {
          "directory. Only files and "
          "directories are copied\nout of the guest, nothing is written outside the destination, "
          "and names that programs on this host\nwould obey, such as .git, are copied only if you "
-         "name them.",
+         "name them.\n\nExit code: 4 if the guest has no such file, or if there is no such lease.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
                  "crabbox-fc cp -q tools demo:/tmp/tools",
      .options = cp_options,

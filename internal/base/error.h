@@ -30,7 +30,7 @@ enum err_kind {
     ERR_USAGE,     /* bad command line */
     ERR_CONFIG,    /* bad or missing configuration, images included */
     ERR_TRUST,     /* an untrusted source tried to set something */
-    ERR_NOT_FOUND, /* no such lease, or an ambiguous name */
+    ERR_NOT_FOUND, /* no such lease, an ambiguous name, or no such file in the guest */
     ERR_EXISTS,    /* a name is taken */
     ERR_TIMEOUT,   /* a deadline passed */
     ERR_NOT_RUNNING,
