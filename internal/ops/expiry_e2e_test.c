@@ -1,8 +1,10 @@
 /* A lease ends when its time is over, though nobody types a command and no service runs. */
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "ops/ops.h"
+#include "sys/lock.h"
 #include "testutil/chaos.h"
 #include "testutil/e2e.h"
 
@@ -234,6 +236,9 @@ static void test_death_of_the_keeper(void **state)
     bed_assert_clean(&bed);
 }
 
+#define IS_SMALL                                                                                   \
+    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) -lt 8192"
+
 /* A console is held down by whatever command comes by. */
 static void test_logs_of_a_lease_without_keeper(void **state)
 {
@@ -247,9 +252,31 @@ static void test_logs_of_a_lease_without_keeper(void **state)
             "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
         _cleanup_bed_result_ struct bed_result r = bed_run(&bed, commands[i]);
         bed_assert_code(r, 0);
-        e2e_shell("test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) "
-                  "-lt 8192");
+        e2e_shell(IS_SMALL);
     }
+    e2e_stop("noisy");
+}
+
+/* Not by one that only looks for words, nor by two at once. */
+static void test_logs_that_are_left_alone(void **state)
+{
+    (void)state;
+    char id[LEASE_ID_SIZE];
+    struct error err = ERROR_INIT;
+    WARMUP("noisy", "--keep");
+    assert_true(chaos_kill_keeper(&store, "noisy"));
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+    E2E_OK("complete", "--", "stop", "");
+    e2e_shell("! " IS_SMALL);
+    assert_int_equal(store_resolve(&store, "noisy", id, &err), 0);
+    _cleanup_close_ int dir = openat(store.leases_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = lock_try(dir, "logs", true, &err);
+    assert_true(dir >= 0 && lock >= 0);
+    E2E_OK("list");
+    e2e_shell("! " IS_SMALL);
+    CLOSE_FD(lock);
+    E2E_OK("list");
+    e2e_shell(IS_SMALL);
     e2e_stop("noisy");
 }
 
@@ -271,6 +298,7 @@ int main(void)
         E2E_TEST(test_clock_is_set),
         E2E_TEST(test_death_of_the_keeper),
         E2E_TEST(test_logs_of_a_lease_without_keeper),
+        E2E_TEST(test_logs_that_are_left_alone),
     };
     return E2E_GROUP(tests, setup, teardown);
 }
