@@ -72,6 +72,9 @@ int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(
 /* Appends text to a message that is already set (a hint, a second failure); returns -1. */
 int error_append(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Appends "; next: " and what to do, unless the message says that already; returns -1. */
+int error_add_next(struct error *err, const char *next);
+
 /* What the message says to do next, behind its last "; next: ", and in *len the length of what is
  * before that. NULL where it says nothing; then *len is its whole length. */
 const char *error_next(const struct error *err, size_t *len);
