@@ -429,8 +429,7 @@ static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, u
 /* Once for all repositories of the tree, and only where there is one. */
 static int know_user(struct scan *s, struct error *err)
 {
-    const struct deadline d = deadline_sub(s->effort.d, ANSWER_MS);
-    if (!s->user_known && git_user_ignore(s, &d, &s->user, err) < 0)
+    if (!s->user_known && git_user_ignore(s, ANSWER_MS, &s->user, err) < 0)
         return -1;
     s->user_known = true;
     return 0;

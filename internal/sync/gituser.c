@@ -167,9 +167,10 @@ static int ask_git(const struct scan *s, const struct places *u, const struct de
     /* An included file may be a FIFO that nobody writes to. */
     if (spawn_run(&spec, d, ANSWER_MAX, &answer, &errout, &st, &local) < 0)
         return local.kind == ERR_TIMEOUT
-                   ? error_set(err, ERR_SYNC, 0,
-                               "git has not told in time what your core.excludesFile is; next: git "
-                               "config --global --list")
+                   ? error_set(
+                         err, ERR_SYNC, 0,
+                         "git took too long to print your core.excludesFile; next: git config "
+                         "--global --list")
                    : error_set(err, local.kind, 0, "%s", local.msg);
     if (st.exited && st.code == 1)
         return 0;
@@ -240,9 +241,9 @@ static const struct caller *owner_of(const char *home, struct caller *out)
 /* All of them count. For git a variable replaces the files; here it adds to them, because any tool
  * that started us may have left it behind, and so it can only leave out more. Under sudo, the
  * caller's patterns count as well as root's. */
-int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,
-                    struct error *err)
+int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, struct error *err)
 {
+    const struct deadline d = deadline_sub(s->effort.d, answer_ms);
     struct caller caller, owner;
     _cleanup_free_ char *callers = caller_get(&caller) ? caller_home_of(caller.uid) : NULL;
     struct places own = {.home = getenv("HOME"),
@@ -251,10 +252,10 @@ int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *
     const struct places sudo = {.home = callers, .as = &caller, .next = "make it readable"};
     bool same = callers && own.home && str_eq(own.home, callers);
     own.as = same ? &caller : owner_of(own.home, &owner);
-    if (add_patterns(s, &own, d, g, err) < 0)
+    if (add_patterns(s, &own, &d, g, err) < 0)
         return -1;
-    if (callers && !same && add_patterns(s, &sudo, d, g, err) < 0)
+    if (callers && !same && add_patterns(s, &sudo, &d, g, err) < 0)
         return -1;
     own.env = true;
-    return add_patterns(s, &own, d, g, err);
+    return add_patterns(s, &own, &d, g, err);
 }
