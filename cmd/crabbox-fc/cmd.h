@@ -145,8 +145,8 @@ int out_json(const cJSON *j, struct error *err);
 void out_json_stderr(const cJSON *j);
 /* "crabbox-fc: " and the message on stderr. */
 void out_error(const struct error *e);
-/* A file from where the descriptor stands to its end as it is now: who goes on writing keeps
- * nobody. */
+/* A file from where the descriptor stands to its end as it is now: what is written meanwhile is not
+ * waited for. */
 int out_file(int fd, bool raw, struct error *err);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.
