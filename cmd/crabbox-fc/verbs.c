@@ -233,8 +233,12 @@ const struct verb verbs[] = {
     {.name = "ssh",
      .args = "[OPTION]... LEASE [COMMAND]...",
      .summary = "open a session in a lease with the stock ssh",
-     .details = "Uses the lease's own ssh_config, with its key and the pinned host key. Exit code: "
-                "ssh's own, which is\nthe session's, or 255 where ssh failed.",
+     .details =
+         "Uses the lease's own ssh_config, with its key and the pinned host key. Exit code: "
+         "ssh's own, which is\nthe session's, or 255 where ssh failed.\n\nThe lease counts as "
+         "used until this ssh ends. One that goes to the background (-f,\nControlPersist) is "
+         "not seen: for lasting forwards take crabbox-fc tunnel, or call crabbox-fc heartbeat\nnow "
+         "and then.",
      .examples = "crabbox-fc ssh demo\ncrabbox-fc ssh --print demo\ncrabbox-fc ssh demo uname -r",
      .options = ssh_options,
      .max_args = -1,
