@@ -1,11 +1,11 @@
 /* caller.h: what root makes in the sudo caller's directories belongs to that user.
  *
  * If this program is root by sudo (SUDO_UID and SUDO_GID) or by doas (DOAS_USER, the name of the
- * user, which counts where SUDO_UID is not set), a file or directory that it makes in one
- * of the caller's directories, or in one that everybody may write to (such as /tmp), belongs to the
- * caller from the start: it is made with the caller's ids instead of changing the owner afterwards,
- * so there is no moment for a swap. In other directories (/root, /etc, the state directory) it
- * stays root's, even if SUDO_UID is left over in a root shell.
+ * user, which counts where SUDO_UID is not set), a file or directory that it makes in one of the
+ * caller's directories, or in one that everybody may write to (such as /tmp), belongs to the caller
+ * from the start: it is made with the caller's ids instead of changing the owner afterwards, so
+ * there is no moment for a swap. In other directories (/root, /etc, the state directory) it stays
+ * root's, even if SUDO_UID is left over in a root shell.
  *
  * What root reads for another user, such as a file that the caller's settings name, it opens with
  * that user's ids (caller_become): a link of the user's then leads root to nothing that the user
