@@ -70,6 +70,7 @@ struct verb {
     bool hidden;        /* started by ourselves, not shown in help */
     bool uses_store;    /* ops is open when run is called */
     bool makes_leases;  /* so a state directory is made where there is none */
+    bool ends_leases;
     int (*run)(struct invocation *in, struct error *err);
 };
 
@@ -124,9 +125,9 @@ void help_config_flags(void);
 
 /* ---- interrupt.c ---- */
 /* A descriptor that turns readable at Ctrl-C, SIGTERM and SIGHUP; whoever reads it lets the next
- * one count anew. It stays open to the end. `impatient`: a second signal ends the process, code
- * 130. */
-int interrupt_open(bool impatient, struct error *err);
+ * one count anew. It stays open to the end. A second signal ends the process, code 130, unless the
+ * verb is the keeper. */
+int interrupt_open(const struct verb *v, struct error *err);
 
 /* ---- output ---- */
 /* Everything goes to the terminal through these, which clean it (base/text.h): text that is not
@@ -144,8 +145,8 @@ int out_json(const cJSON *j, struct error *err);
 void out_json_stderr(const cJSON *j);
 /* "crabbox-fc: " and the message on stderr. */
 void out_error(const struct error *e);
-/* A file from where the descriptor stands to its end as it is now: who goes on writing keeps
- * nobody. */
+/* A file from where the descriptor stands to its end as it is now: what is written meanwhile is not
+ * waited for. */
 int out_file(int fd, bool raw, struct error *err);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.

@@ -67,7 +67,8 @@ static void offer_leases(const struct line *l, const char *suffix)
     struct error err = ERROR_INIT;
     if (ops_open(&ops, &cfg, NULL, false, -1, &err) < 0)
         return;
-    if (ops_list(&ops, &entries, &n, &err) == 0)
+    /* Not ops_list, which also keeps logs small: a look at names changes nothing. */
+    if (store_list(&ops.store, &entries, &n, &err) == 0)
         for (size_t i = 0; i < n; i++) {
             const struct lease_entry *e = &entries[i];
             if (e->broken && !lease_id_valid(e->id)) /* nor would it be a word to the shell */

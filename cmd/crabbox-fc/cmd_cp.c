@@ -23,8 +23,9 @@ static char *split_place(const char *word, const char **path)
 static int print(struct invocation *in, const struct ops_copied *c, struct error *err)
 {
     if (c->n_skipped)
-        log_warn("left out: %zu link%s or special files, first %s", c->n_skipped,
-                 c->n_skipped == 1 ? "" : "s", c->first_skipped);
+        log_warn("left out: %zu %s, first %s", c->n_skipped,
+                 c->n_skipped == 1 ? "link or special file" : "links or special files",
+                 c->first_skipped);
     if (c->n_obeyed)
         log_warn("left out: %zu name%s that programs on this host would obey, first %s; next: copy "
                  "one by its own name to get it",

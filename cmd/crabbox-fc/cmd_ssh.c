@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,8 +33,14 @@ int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out
  * signals, terminal and exit code are ssh's own. */
 static int hold_until_end(int use_fd, struct error *err)
 {
+    int ends[2];
+    char held = 0;
     _cleanup_close_ int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    pid_t pid = self < 0 ? -1 : fork();
+    if (self < 0 || pipe2(ends, O_CLOEXEC) < 0)
+        return error_set(err, ERR_INTERNAL, errno, "start what holds the lease");
+    _cleanup_close_ int told = ends[0];
+    _cleanup_close_ int tell = ends[1];
+    pid_t pid = fork();
     if (pid < 0)
         return error_set(err, ERR_INTERNAL, errno, "start what holds the lease");
     if (pid == 0) { /* ssh knows of no child: init is to reap it */
@@ -42,14 +49,17 @@ static int hold_until_end(int use_fd, struct error *err)
             _exit(pid < 0);
         (void)setsid(); /* Ctrl-C ends ssh, if anything */
         struct pollfd end = {.fd = dup2(self, STDIN_FILENO), .events = POLLIN};
-        if (dup2(use_fd, STDOUT_FILENO) < 0 || close_range(STDERR_FILENO, ~0U, 0) < 0)
+        if (end.fd < 0 || dup2(use_fd, STDOUT_FILENO) < 0 || dup2(tell, STDERR_FILENO) < 0 ||
+            close_range(STDERR_FILENO + 1, ~0U, 0) < 0 || write(STDERR_FILENO, "", 1) != 1)
             _exit(1);
-        while (end.fd >= 0 && poll(&end, 1, -1) < 0 && errno == EINTR)
+        (void)close(STDERR_FILENO);
+        while (poll(&end, 1, -1) < 0 && errno == EINTR)
             ;
         _exit(0);
     }
-    int st = 0;
-    if (waitpid(pid, &st, 0) < 0 || st != 0)
+    CLOSE_FD(tell);
+    (void)waitpid(pid, NULL, 0);
+    if (read(told, &held, 1) != 1)
         return error_set(err, ERR_INTERNAL, 0, "start what holds the lease");
     return 0;
 }

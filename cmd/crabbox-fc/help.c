@@ -11,7 +11,7 @@ const struct exit_code exit_codes[] = {
     {0, "success"},
     {1, "failure, or not ready"},
     {2, "usage, configuration or trust"},
-    {4, "no such lease, or an ambiguous name"},
+    {4, "no such lease, an ambiguous name, or no such file in the guest"},
     {5, "timeout, or not running"},
     {6, "the working tree could not be synced"},
     {7, "SSH or the transfer of files failed"},

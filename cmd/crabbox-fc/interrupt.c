@@ -1,16 +1,16 @@
 /* interrupt.c: what Ctrl-C does.
  *
  * SIGINT, SIGTERM and SIGHUP become a descriptor that every wait watches: the work in hand is
- * undone in good order. Not everything can be waited for so (a system call that hangs, the undoing
- * itself), so a thread takes the signals: a second one, while nobody has taken the first off the
- * descriptor, ends the process at once. The lease's lock is free then, so its keeper undoes what is
- * left.
+ * undone in good order. Some waits don't watch it (a system call that hangs, the undoing itself),
+ * so a thread takes the signals: a second one, while nobody has taken the first off the descriptor,
+ * ends the process at once. The lease's lock is free then, so its keeper undoes what is left.
  */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -18,29 +18,31 @@
 #include "base/cleanup.h"
 #include "cmd.h"
 #include "sys/deadline.h"
-#include "sys/file.h"
 #include "sys/tty.h"
 
 #define STACK_SIZE (64u * 1024)
-#define SAME_MS                                                                                    \
-    300 /* timeout(1) and the like send a signal twice: to the process and its group               \
-         */
+/* timeout(1) and the like send a signal twice: to the process and to its group. */
+#define SAME_MS 300
 
 static struct {
     sigset_t set;
     int fd;
+    bool half_way; /* a lease may be left so */
 } heard = {.fd = -1};
 
+/* Waits for nothing: a terminal or a reader that takes nothing any more may be what is stuck. */
 static void end_at_once(void)
 {
-    static const char words[] =
-        "crabbox-fc: interrupted again, so it ends at once; a lease may be left half-way, which "
-        "its "
+    static const char half_way[] =
+        "\ncrabbox-fc: ended at the second interrupt; a lease may be left half-way, which its "
         "keeper removes; next: crabbox-fc list, and crabbox-fc cleanup if it is still there\n";
+    static const char plain[] = "\ncrabbox-fc: ended at the second interrupt\n";
+    const char *words = heard.half_way ? half_way : plain;
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     tty_raw_leave();
-    if (isatty(STDERR_FILENO)) /* behind the progress line */
-        (void)fd_write_all(STDERR_FILENO, "\n", 1, "standard error", NULL);
-    (void)fd_write_all(STDERR_FILENO, words, sizeof words - 1, "standard error", NULL);
+    size_t skip = isatty(STDERR_FILENO) ? 0 : 1; /* a new line behind the progress line */
+    if (poll(&room, 1, 0) > 0)
+        (void)!write(STDERR_FILENO, words + skip, strlen(words + skip));
     _exit(130);
 }
 
@@ -84,8 +86,11 @@ static int start_thread(void)
     return r == 0 ? 0 : -1;
 }
 
-int interrupt_open(bool impatient, struct error *err)
+int interrupt_open(const struct verb *v, struct error *err)
 {
+    /* The keeper is asked to end by nobody but a host that goes down. */
+    bool impatient = v->run != cmd_keeper;
+    heard.half_way = v->makes_leases || v->ends_leases;
     sigemptyset(&heard.set);
     sigaddset(&heard.set, SIGINT);
     sigaddset(&heard.set, SIGTERM);

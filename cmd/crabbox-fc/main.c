@@ -97,8 +97,7 @@ static int invoke(const struct verb *v, int argc, char **argv, struct error *err
     else if (p.opt.verbose)
         log_set_level(LOG_DEBUG);
     struct invocation in = {.verb = v, .opt = p.opt, .args = p.args, .n_args = p.n_args};
-    /* The keeper is asked to end by nobody but a host that goes down. */
-    in.cancel_fd = interrupt_open(v->run != cmd_keeper, err);
+    in.cancel_fd = interrupt_open(v, err);
     if (in.cancel_fd >= 0)
         code = run_verb(&in, &p, err);
 out:

@@ -201,6 +201,7 @@ const struct verb verbs[] = {
      .max_args = -1,
      .uses_config = true,
      .uses_store = true,
+     .ends_leases = true,
      .takes = "LEASE",
      .run = cmd_stop},
     {.name = "list",
@@ -232,8 +233,12 @@ const struct verb verbs[] = {
     {.name = "ssh",
      .args = "[OPTION]... LEASE [COMMAND]...",
      .summary = "open a session in a lease with the stock ssh",
-     .details = "Uses the lease's own ssh_config, with its key and the pinned host key. Exit code: "
-                "ssh's own, which is\nthe session's, or 255 where ssh failed.",
+     .details =
+         "Uses the lease's own ssh_config, with its key and the pinned host key. Exit code: "
+         "ssh's own, which is\nthe session's, or 255 where ssh failed.\n\nThe lease counts as "
+         "used until this ssh ends. One that goes to the background (-f,\nControlPersist) is "
+         "not seen: for lasting forwards take crabbox-fc tunnel, or call crabbox-fc heartbeat\nnow "
+         "and then.",
      .examples = "crabbox-fc ssh demo\ncrabbox-fc ssh --print demo\ncrabbox-fc ssh demo uname -r",
      .options = ssh_options,
      .max_args = -1,
@@ -251,7 +256,7 @@ const struct verb verbs[] = {
          "directory. Only files and "
          "directories are copied\nout of the guest, nothing is written outside the destination, "
          "and names that programs on this host\nwould obey, such as .git, are copied only if you "
-         "name them.",
+         "name them.\n\nExit code: 4 if the guest has no such file, or if there is no such lease.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
                  "crabbox-fc cp -q tools demo:/tmp/tools",
      .options = cp_options,
@@ -303,6 +308,7 @@ const struct verb verbs[] = {
      .max_args = 0,
      .uses_config = true,
      .uses_store = true,
+     .ends_leases = true,
      .run = cmd_cleanup},
     {.name = "heartbeat",
      .args = "[OPTION]... LEASE",

@@ -36,6 +36,10 @@ static void error_keeps_kind_errno_and_text(void **state)
     (void)error_set(&e, ERR_SSH, 0, "no word of it");
     assert_null(error_next(&e, &len));
     assert_int_equal(len, strlen("no word of it"));
+    assert_int_equal(error_add_next(&e, "doctor"), -1);
+    assert_string_equal(e.msg, "no word of it; next: doctor");
+    (void)error_add_next(&e, "list");
+    assert_string_equal(e.msg, "no word of it; next: doctor");
     assert_int_equal(error_set(NULL, ERR_NET, 0, "nobody listens"), -1);
 }
 

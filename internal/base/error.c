@@ -115,6 +115,12 @@ const char *error_next(const struct error *err, size_t *len)
     return err->msg[*len] ? err->msg + *len + sizeof next_mark - 1 : NULL;
 }
 
+int error_add_next(struct error *err, const char *next)
+{
+    size_t len;
+    return err && !error_next(err, &len) ? error_append(err, "%s%s", next_mark, next) : -1;
+}
+
 void error_clear(struct error *err)
 {
     if (!err)

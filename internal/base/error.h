@@ -30,7 +30,7 @@ enum err_kind {
     ERR_USAGE,     /* bad command line */
     ERR_CONFIG,    /* bad or missing configuration, images included */
     ERR_TRUST,     /* an untrusted source tried to set something */
-    ERR_NOT_FOUND, /* no such lease, or an ambiguous name */
+    ERR_NOT_FOUND, /* no such lease, an ambiguous name, or no such file in the guest */
     ERR_EXISTS,    /* a name is taken */
     ERR_TIMEOUT,   /* a deadline passed */
     ERR_NOT_RUNNING,
@@ -71,6 +71,9 @@ int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(
 
 /* Appends text to a message that is already set (a hint, a second failure); returns -1. */
 int error_append(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends "; next: " and what to do, unless the message says that already; returns -1. */
+int error_add_next(struct error *err, const char *next);
 
 /* What the message says to do next, behind its last "; next: ", and in *len the length of what is
  * before that. NULL where it says nothing; then *len is its whole length. */

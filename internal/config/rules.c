@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/pathwalk.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -36,13 +37,6 @@ static const char *check_user(const char *s)
     return NULL;
 }
 
-/* True if `path` is `dir` or below it. */
-static bool is_below(const char *path, const char *dir)
-{
-    size_t n = strlen(dir);
-    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
 /* Trees are written below this directory and it changes hands to the guest's user: it must be
  * nobody else's. */
 static const char *check_guest_dir(const char *s)
@@ -62,7 +56,7 @@ static const char *check_guest_dir(const char *s)
         str_has_suffix(s, "/.") || str_has_suffix(s, "/.."))
         return "not normalised (no //, /./, /../ or / at the end)";
     for (size_t i = 0; i < ARRAY_LEN(whole); i++)
-        if (is_below(s, whole[i]))
+        if (path_is_below(s, whole[i]))
             return "in a system directory of the guest";
     for (size_t i = 0; i < ARRAY_LEN(itself); i++)
         if (str_eq(s, itself[i]))

@@ -105,7 +105,7 @@ static int find_vmm(struct step_ctx *c, struct error *err)
     const char *binary = step_vmm_binary(c->ops->cfg);
     if (program_locate(binary, VMM_PROGRAM, NULL, c->vmm_path, err) == 0)
         return 0;
-    return err && err->kind == ERR_ENV ? error_append(err, "; next: crabbox-fc doctor") : -1;
+    return err && err->kind == ERR_ENV ? error_add_next(err, "crabbox-fc doctor") : -1;
 }
 
 /* Everything that is pinned is what it should be. What is checked here is looked at once more when

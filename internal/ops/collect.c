@@ -137,8 +137,9 @@ static void add(struct collect *c, const struct fetch_result *res)
     c->out->n_files += res->n_files;
     c->out->bytes += res->bytes;
     if (res->n_skipped)
-        log_warn("left out: %zu link%s or special files, first %s", res->n_skipped,
-                 res->n_skipped == 1 ? "" : "s", res->first_skipped);
+        log_warn("left out: %zu %s, first %s", res->n_skipped,
+                 res->n_skipped == 1 ? "link or special file" : "links or special files",
+                 res->first_skipped);
     if (res->n_obeyed)
         log_warn("left out: %zu name%s that programs on this host would obey, first %s; next: name "
                  "one explicitly to get it",

@@ -1,8 +1,10 @@
 /* A lease ends when its time is over, though nobody types a command and no service runs. */
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "ops/ops.h"
+#include "sys/lock.h"
 #include "testutil/chaos.h"
 #include "testutil/e2e.h"
 
@@ -125,9 +127,44 @@ static void test_the_second_interrupt_ends_at_once(void **state)
     WARMUP("stuck", "--stop-timeout", "10m");
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
     bed_assert_code(r, 130);
-    bed_assert_has(r.err.buf, "interrupted again");
+    bed_assert_has(r.err.buf, "ended at the second interrupt; a lease may be left");
     bed_assert_has(r.err.buf, "next: crabbox-fc list");
     (void)wait_until_gone("stuck", 10000);
+}
+
+/* Nor for a reader of standard error that has stopped reading. */
+static void test_the_second_interrupt_with_a_reader_that_sleeps(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkfifo unread; exec 3<>unread\n"
+        "\"$0\" stop unread 2>unread & stop=$!\n"
+        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
+        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=unread 2>&1 | grep 'unavailable'\n"
+        "for i in {1..100}; do kill -INT $stop 2>/dev/null || break; sleep 0.2; done\n"
+        "kill -KILL $stop 2>/dev/null; wait $stop";
+    bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
+    WARMUP("unread", "--stop-timeout", "10m");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    bed_assert_has(r.out.buf, "unavailable");
+    (void)wait_until_gone("unread", 10000);
+}
+
+/* Of leases it speaks only where one may be left half-way. */
+static void test_the_second_interrupt_of_a_question(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkfifo asked; exec 3<>asked\n"
+        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=asked 2>/dev/null\n"
+        "\"$0\" version >asked 2>said & asks=$!\n"
+        "until grep -q 'Threads:.*2' /proc/$asks/status; do sleep 0.05; done\n"
+        "for i in {1..50}; do kill -INT $asks 2>/dev/null || break; sleep 0.4; done\n"
+        "kill -KILL $asks 2>/dev/null; wait $asks; code=$?; cat said; exit $code";
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    assert_string_equal(r.out.buf, "crabbox-fc: ended at the second interrupt\n");
 }
 
 static void test_ttl_is_hard(void **state)
@@ -199,6 +236,9 @@ static void test_death_of_the_keeper(void **state)
     bed_assert_clean(&bed);
 }
 
+#define IS_SMALL                                                                                   \
+    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) -lt 8192"
+
 /* A console is held down by whatever command comes by. */
 static void test_logs_of_a_lease_without_keeper(void **state)
 {
@@ -212,9 +252,31 @@ static void test_logs_of_a_lease_without_keeper(void **state)
             "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
         _cleanup_bed_result_ struct bed_result r = bed_run(&bed, commands[i]);
         bed_assert_code(r, 0);
-        e2e_shell("test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) "
-                  "-lt 8192");
+        e2e_shell(IS_SMALL);
     }
+    e2e_stop("noisy");
+}
+
+/* Not by one that only looks for words, nor by two at once. */
+static void test_logs_that_are_left_alone(void **state)
+{
+    (void)state;
+    char id[LEASE_ID_SIZE];
+    struct error err = ERROR_INIT;
+    WARMUP("noisy", "--keep");
+    assert_true(chaos_kill_keeper(&store, "noisy"));
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+    E2E_OK("complete", "--", "stop", "");
+    e2e_shell("! " IS_SMALL);
+    assert_int_equal(store_resolve(&store, "noisy", id, &err), 0);
+    _cleanup_close_ int dir = openat(store.leases_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = lock_try(dir, "logs", true, &err);
+    assert_true(dir >= 0 && lock >= 0);
+    E2E_OK("list");
+    e2e_shell("! " IS_SMALL);
+    CLOSE_FD(lock);
+    E2E_OK("list");
+    e2e_shell(IS_SMALL);
     e2e_stop("noisy");
 }
 
@@ -228,12 +290,15 @@ int main(void)
         E2E_TEST(test_work_does_not_idle_out),
         E2E_TEST(test_a_session_does_not_idle_out),
         E2E_TEST(test_the_second_interrupt_ends_at_once),
+        E2E_TEST(test_the_second_interrupt_with_a_reader_that_sleeps),
+        E2E_TEST(test_the_second_interrupt_of_a_question),
         E2E_TEST(test_ttl_is_hard),
         E2E_TEST(test_kept_ones_stay),
         E2E_TEST(test_death_of_the_maker),
         E2E_TEST(test_clock_is_set),
         E2E_TEST(test_death_of_the_keeper),
         E2E_TEST(test_logs_of_a_lease_without_keeper),
+        E2E_TEST(test_logs_that_are_left_alone),
     };
     return E2E_GROUP(tests, setup, teardown);
 }

@@ -16,6 +16,8 @@
 #include "sys/trusted.h"
 #include "vmm/logcap.h"
 
+#define LOGS_LOCK "logs"
+
 int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
                  struct error *err)
 {
@@ -78,7 +80,9 @@ void keeper_cap_logs(const struct ops *o, const struct lease *l)
         return;
     _cleanup_close_ int dir = openat(o->store.leases_fd, l->id,
                                      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir >= 0)
+    /* Two at once would each shorten what the other has just shortened. */
+    _cleanup_close_ int lock = dir < 0 ? -1 : lock_try(dir, LOGS_LOCK, true, NULL);
+    if (lock >= 0)
         logcap_apply_all(dir);
 }
 

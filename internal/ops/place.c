@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/text.h"
+#include "sys/file.h"
 
 int path_base(const char *path, char out[static NAME_MAX + 1])
 {
@@ -138,8 +139,12 @@ void place_end(const struct place *p, bool ok)
 {
     if (!ok)
         beneath_rmdirs(p->dir.b.dirfd, p->dir.path, p->made);
-    else if (p->made)
-        log_info("made the directory %s for %s", p->dir.path, SHOWN(p->wish.remote));
+    if (!ok || !p->made)
+        return;
+    /* Its whole path: p->dir.path begins where the typed one was found to begin. */
+    _cleanup_free_ char *path = fd_path(p->dirfd);
+    log_info("made the directory %s for %s", SHOWN(path ? path : p->wish.local),
+             SHOWN(p->wish.remote));
 }
 
 void place_close(struct place *p)

@@ -7,8 +7,8 @@
  * tree, while the guest runs, but the results still go where the path led at first.
  *
  * A directory that exists, or a path that ends with "/", takes it under the name it had; any other
- * path is its new name. Missing directories on the way are made. Paths are
- * resolved by the rules of sys/beneath.h: no symlink in a working tree is followed.
+ * path is its new name. Missing directories on the way are made. Paths are resolved by the rules of
+ * sys/beneath.h: no symlink in a working tree is followed.
  */
 #ifndef CRABBOX_OPS_PLACE_H
 #define CRABBOX_OPS_PLACE_H
@@ -56,8 +56,8 @@ void place_end(const struct place *p, bool ok);
 void place_close(struct place *p);
 
 /* The same for a directory itself; of the wish `remote` is not used. place_dir_make: a descriptor
- * of the caller's, and in `made` what beneath_mkdirs has there. What was found but
- * removed meanwhile is made anew. */
+ * of the caller's, and in `made` what beneath_mkdirs has there. What was found but removed
+ * meanwhile is made anew. */
 int place_dir_find(const struct place_wish *wish, struct place_dir *out, struct error *err);
 int place_dir_make(const struct place_dir *d, unsigned *made, struct error *err);
 void place_dir_close(struct place_dir *d);

@@ -296,7 +296,7 @@ static int vmm_apply(void *ctx, struct error *err)
         if (!strstr(err->msg, spec.binary))
             (void)error_prefix(err, "%s", spec.binary);
         if (err->kind == ERR_ENV)
-            (void)error_append(err, "; next: crabbox-fc doctor");
+            (void)error_add_next(err, "crabbox-fc doctor");
         return -1;
     }
     c->vmm_fd = proc_open(&c->lease.vmm.proc, err);

@@ -237,6 +237,25 @@ static void test_escape_past_keys_that_nobody_takes(void **state)
     e2e_stop("full");
 }
 
+/* Nobody reads what the terminal shows any more: the second interrupt ends the program anyhow. */
+static void test_interrupts_with_a_stuck_terminal(void **state)
+{
+    (void)state;
+    struct terminal t;
+    e2e_warmup("still");
+    terminal_start(&t, "still", "echo up; exec yes");
+    terminal_expect(&t, "up");
+    struct pollfd room = {.fd = t.slave, .events = POLLOUT};
+    while (poll(&room, 1, 0) > 0)
+        (void)poll(NULL, 0, 20);
+    struct pollfd end = {.fd = t.child.pidfd, .events = POLLIN};
+    for (int tries = 0; tries < 60 && poll(&end, 1, 400) == 0; tries++)
+        assert_int_equal(kill(t.child.pid, SIGTERM), 0);
+    (void)kill(t.child.pid, SIGKILL);
+    assert_int_equal(terminal_end(&t), 130);
+    e2e_stop("still");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +265,7 @@ int main(void)
         E2E_TEST(test_escapes),
         E2E_TEST(test_escape_from_a_stuck_guest),
         E2E_TEST(test_escape_past_keys_that_nobody_takes),
+        E2E_TEST(test_interrupts_with_a_stuck_terminal),
     };
     return E2E_MAIN(tests);
 }

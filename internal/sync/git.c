@@ -38,6 +38,7 @@
 #include "sync/list.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
+#include "sys/worktree.h"
 
 enum {
     INDEX_MAX = 128 * 1024 * 1024, /* a million files */
@@ -145,9 +146,10 @@ static void add_link(struct git_scan *g, int parent, const char *base, const cha
     _cleanup_close_ int fd = scan_open_dir(s, parent, base);
     if (fd < 0)
         return;
-    if (faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    int git = worktree_has_git(fd, NULL);
+    if (git == 0)
         scan_absent(s, path);
-    else if (g->nesting >= NESTING_MAX)
+    else if (git < 0 || g->nesting >= NESTING_MAX)
         scan_skip(s, path);
     else
         strbuf_add(&g->links, path, strlen(path) + 1);
@@ -256,7 +258,7 @@ static int other_dir(struct git_scan *g, int parent, const char *name, struct st
         return 0;
     }
     tracked = tracked && gitindex_holds(&g->index, own);
-    if (faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (worktree_has_git(fd, NULL) != 0) {
         if (!tracked) /* else its entries have been reported */
             scan_skip(g->s, path->buf);
         return 0;
@@ -429,8 +431,7 @@ static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, u
 /* Once for all repositories of the tree, and only where there is one. */
 static int know_user(struct scan *s, struct error *err)
 {
-    const struct deadline d = deadline_sub(s->effort.d, ANSWER_MS);
-    if (!s->user_known && git_user_ignore(s, &d, &s->user, err) < 0)
+    if (!s->user_known && git_user_ignore(s, ANSWER_MS, &s->user, err) < 0)
         return -1;
     s->user_known = true;
     return 0;

@@ -5,6 +5,9 @@
  * git is asked for the value, because only git knows its includes, and only where one of the
  * files could set it. It is asked at the root directory with no repository around, in an
  * environment made here, so nothing in the tree can influence the answer.
+ *
+ * Another user's settings are read as that user, by git and by us: root would else read for the
+ * user, whose links and names lead anywhere, what only root may.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +17,9 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "sync/home.h"
 #include "sync/list.h"
+#include "sys/beneath.h"
+#include "sys/caller.h"
 #include "sys/file.h"
 #include "sys/program.h"
 #include "sys/spawn.h"
@@ -25,7 +29,9 @@ enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX 
 /* Where a user has his settings. Only absolute paths count. */
 struct places {
     const char *home, *xdg;
-    bool env; /* only what the variables of git's say */
+    const struct caller *as; /* whose they are; NULL: ours */
+    const char *next;        /* for a file at its usual place that can't be read */
+    bool env;                /* only what the variables of git's say */
 };
 
 static char *home_file(const struct places *u, const char *name)
@@ -54,25 +60,24 @@ static bool names_excludes(const char *text)
     return strcasestr(text, "excludesfile") || strcasestr(text, "include");
 }
 
-/* A file of the user's, by whatever links. 1, 0 where there is none, -1. One that is only looked
- * for at its usual place is passed over with a warning, as by git, where it can't be read:
- * another's home directory may be closed. */
-static int read_own(const char *path, bool usual, size_t max, struct strbuf *out, struct error *err)
+/* A file of the user's, by whatever links. 1, 0 where there is none, -1. With `next`, one that
+ * can't be read is passed over with a warning, as by git: it is only looked for at its usual place,
+ * and another's home directory may be closed. */
+static int read_own(const char *path, const char *next, size_t max, struct strbuf *out,
+                    struct error *err)
 {
     struct stat st;
     struct error local = ERROR_INIT;
-    if (!path)
-        return 0;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    _cleanup_close_ int fd = beneath_open_own(path, O_RDONLY, &st);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
-    if (fd < 0 && errno == EACCES && usual) {
+    if (fd < 0 && errno == EACCES && next) {
         log_warn("%s: Permission denied: ignore patterns that it has or names do not count; next: "
-                 "make it readable, or set HOME to your own home directory",
-                 path);
+                 "%s",
+                 path, next);
         return 0;
     }
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
         return error_set(err, ERR_SYNC, errno,
                          "open %s, a part of your git configuration; next: make it readable, or "
                          "name another one there",
@@ -84,25 +89,30 @@ static int read_own(const char *path, bool usual, size_t max, struct strbuf *out
     return 1;
 }
 
+/* From here on, what is read is read as the user whose settings these are. */
+static int become_owner(const struct places *u, struct caller_before *before, struct error *err)
+{
+    if (!u->as || caller_become(u->as, before) == 0)
+        return 0;
+    return error_set(err, ERR_SYNC, errno,
+                     "read the git configuration in %s as the user with id %ld; next: run this as "
+                     "that user, or --no-sync",
+                     u->home, (long)u->as->uid);
+}
+
 /* Whether a configuration file may set core.excludesFile. */
-static int may_set(const char *path, bool usual, bool *may, struct error *err)
+static int may_set(const struct places *u, const char *path, const char *next, bool *may,
+                   struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (read_own(path, usual, CONFIG_MAX, &text, err) < 0)
+    _cleanup_(caller_back) struct caller_before before = {0};
+    if (!path)
+        return 0;
+    if (become_owner(u, &before, err) < 0 || read_own(path, next, CONFIG_MAX, &text, err) < 0)
         return -1;
     if (names_excludes(text.buf))
         *may = true;
     return 0;
-}
-
-/* root asks as the owner of the home directory, not as root for another. */
-static void choose_user(const struct places *u, struct spawn_spec *spec, struct spawn_user *user)
-{
-    struct stat st;
-    if (geteuid() != 0 || !u->home || stat(u->home, &st) < 0 || st.st_uid == 0)
-        return;
-    *user = (struct spawn_user){st.st_uid, st.st_gid};
-    spec->user = user;
 }
 
 /* An environment made here, and those variables of git's that configure. */
@@ -138,7 +148,6 @@ static int ask_git(const struct scan *s, const struct places *u, const struct de
     _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct spawn_spec spec = SPAWN_SPEC_INIT;
-    struct spawn_user user;
     struct exit_status st;
     struct error local = ERROR_INIT;
     /* A tree at "/" holds every program. */
@@ -154,13 +163,14 @@ static int ask_git(const struct scan *s, const struct places *u, const struct de
     _cleanup_close_ int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     spec.cwd_fd = slash;
     spec.die_with_parent = true;
-    choose_user(u, &spec, &user);
+    spec.user = u->as;
     /* An included file may be a FIFO that nobody writes to. */
     if (spawn_run(&spec, d, ANSWER_MAX, &answer, &errout, &st, &local) < 0)
         return local.kind == ERR_TIMEOUT
-                   ? error_set(err, ERR_SYNC, 0,
-                               "git has not told in time what your core.excludesFile is; next: git "
-                               "config --global --list")
+                   ? error_set(
+                         err, ERR_SYNC, 0,
+                         "git took too long to print your core.excludesFile; next: git config "
+                         "--global --list")
                    : error_set(err, local.kind, 0, "%s", local.msg);
     if (st.exited && st.code == 1)
         return 0;
@@ -180,14 +190,14 @@ static int may_be_set(const struct places *u, bool *may, struct error *err)
     _cleanup_free_ char *config = xdg_file(u, "config");
     _cleanup_free_ char *old_config = home_file(u, ".gitconfig");
     if (!u->env)
-        return may_set("/etc/gitconfig", true, may, err) < 0 ||
-                       may_set(config, true, may, err) < 0 ||
-                       may_set(old_config, true, may, err) < 0
+        return may_set(u, "/etc/gitconfig", "chmod a+r /etc/gitconfig", may, err) < 0 ||
+                       may_set(u, config, u->next, may, err) < 0 ||
+                       may_set(u, old_config, u->next, may, err) < 0
                    ? -1
                    : 0;
     for (char **v = environ; *v; v++)
         *may = *may || (is_gits(*v) && names_excludes(*v));
-    return may_set(getenv("GIT_CONFIG_GLOBAL"), false, may, err);
+    return may_set(u, getenv("GIT_CONFIG_GLOBAL"), NULL, may, err);
 }
 
 static int add_patterns(struct scan *s, const struct places *u, const struct deadline *d,
@@ -195,6 +205,7 @@ static int add_patterns(struct scan *s, const struct places *u, const struct dea
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_free_ char *path = NULL;
+    _cleanup_(caller_back) struct caller_before before = {0};
     bool may = false;
     if (may_be_set(u, &may, err) < 0 || (may && ask_git(s, u, d, &path, err) < 0))
         return -1;
@@ -203,9 +214,11 @@ static int add_patterns(struct scan *s, const struct places *u, const struct dea
         path = xdg_file(u, "ignore");
     if (!path || !*path)
         return 0;
+    if (become_owner(u, &before, err) < 0)
+        return -1;
     /* A relative one is seen from the tree. */
     int r = *path == '/'
-                ? read_own(path, usual, PATTERNS_MAX, &text, err)
+                ? read_own(path, usual ? u->next : NULL, PATTERNS_MAX, &text, err)
                 : tree_read(s->tree.root_fd, path, s->list->root, PATTERNS_MAX, &text, err);
     if (r < 0)
         return -1;
@@ -215,20 +228,34 @@ static int add_patterns(struct scan *s, const struct places *u, const struct dea
                : 0;
 }
 
+/* Where root works with another's home, as by su, that user is asked, not root. */
+static const struct caller *owner_of(const char *home, struct caller *out)
+{
+    struct stat st;
+    if (geteuid() != 0 || !home || stat(home, &st) < 0 || st.st_uid == 0)
+        return NULL;
+    *out = (struct caller){st.st_uid, st.st_gid};
+    return out;
+}
+
 /* All of them count. For git a variable replaces the files; here it adds to them, because any tool
  * that started us may have left it behind, and so it can only leave out more. Under sudo, the
  * caller's patterns count as well as root's. */
-int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,
-                    struct error *err)
+int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, struct error *err)
 {
-    _cleanup_free_ char *callers = home_of_caller();
-    struct places own = {getenv("HOME"), getenv("XDG_CONFIG_HOME"), false};
-    const struct places sudo = {callers, NULL, false};
-    if (add_patterns(s, &own, d, g, err) < 0)
+    const struct deadline d = deadline_sub(s->effort.d, answer_ms);
+    struct caller caller, owner;
+    _cleanup_free_ char *callers = caller_get(&caller) ? caller_home_of(caller.uid) : NULL;
+    struct places own = {.home = getenv("HOME"),
+                         .xdg = getenv("XDG_CONFIG_HOME"),
+                         .next = "make it readable, or set HOME to your own home directory"};
+    const struct places sudo = {.home = callers, .as = &caller, .next = "make it readable"};
+    bool same = callers && own.home && str_eq(own.home, callers);
+    own.as = same ? &caller : owner_of(own.home, &owner);
+    if (add_patterns(s, &own, &d, g, err) < 0)
         return -1;
-    if (callers && !(own.home && str_eq(own.home, callers)) &&
-        add_patterns(s, &sudo, d, g, err) < 0)
+    if (callers && !same && add_patterns(s, &sudo, &d, g, err) < 0)
         return -1;
     own.env = true;
-    return add_patterns(s, &own, d, g, err);
+    return add_patterns(s, &own, &d, g, err);
 }

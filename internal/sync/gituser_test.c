@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <grp.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -13,6 +14,22 @@
 #include "base/cleanup.h"
 #include "sync/list.h"
 #include "testutil/synckit.h"
+
+/* Called by sudo by a user whom the file passwd in `dir` knows, until be_root. */
+static void be_root_by_sudo(const char *dir)
+{
+    _cleanup_free_ char *passwd = xasprintf("%s/passwd", dir);
+    assert_return_code(mount(passwd, "/etc/passwd", NULL, MS_BIND, NULL), errno);
+    (void)setenv("SUDO_UID", "4321", 1);
+    (void)setenv("SUDO_GID", "4321", 1);
+}
+
+static void be_root(void)
+{
+    (void)unsetenv("SUDO_UID");
+    (void)unsetenv("SUDO_GID");
+    assert_return_code(umount2("/etc/passwd", MNT_DETACH), errno);
+}
 
 /* Named by a variable of git's, or those of who called sudo. */
 static void test_patterns_by_variables_and_of_the_sudo_caller(void **state)
@@ -40,20 +57,62 @@ static void test_patterns_by_variables_and_of_the_sudo_caller(void **state)
     if (!kit.entered)
         skip();
     synckit_sh(dir,
-               "mkdir -p home/.config/git; cp ign home/.config/git/ignore; "
+               "chmod 755 .. .; mkdir -p home/.config/git; cp ign home/.config/git/ignore; "
                "echo \"caller:x:4321:4321::$PWD/home:/bin/sh\" >passwd",
                NULL);
-    _cleanup_free_ char *passwd = xasprintf("%s/passwd", dir);
-    assert_return_code(mount(passwd, "/etc/passwd", NULL, MS_BIND, NULL), errno);
-    (void)setenv("SUDO_UID", "4321", 1);
-    (void)setenv("SUDO_GID", "4321", 1);
-    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    synckit_list(tree, &out);
-    (void)unsetenv("SUDO_UID");
-    (void)unsetenv("SUDO_GID");
-    assert_return_code(umount2("/etc/passwd", MNT_DETACH), errno);
-    assert_string_equal(out.buf, "f\n");
+    be_root_by_sudo(dir);
+    synckit_assert_listed(tree, "f\n");
+    be_root();
     synckit_assert_listed(tree, all);
+}
+
+/* The user who called sudo may link from the usual places, or name, what only root can read. Its
+ * lines would be patterns, and the list would tell which names in the tree they match. */
+static void test_files_that_the_sudo_caller_cannot_read(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    static const gid_t ours[] = {4322};
+    static const struct {
+        const char *script, *refused, *listed;
+    } cases[] = {
+        {"ln -s ../../../secret home/.config/git/ignore", NULL, "closed\nenv\nf\n"},
+        {"ln -s ../../../groups home/.config/git/ignore", NULL, "closed\nenv\nf\n"},
+        {"printf '[core]\nexcludesFile = %s\n' $PWD/secret >home/.gitconfig", "/secret, a part of",
+         NULL},
+        {"printf '[core]\nexcludesFile = closed\n' >home/.gitconfig", "/closed: Permission denied",
+         NULL},
+        /* What we have open leads past directories that are closed. */
+        {"ln -s /proc/self/cwd/readable home/.config/git/ignore", "/ignore, a part of", NULL},
+        /* What the user can read counts, by whatever link. */
+        {"ln -s ../../../readable home/.config/git/ignore", NULL, "closed\nf\n"},
+        {"mkfifo home/.config/git/ignore", NULL, "closed\nenv\nf\n"},
+    };
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "oracle",
+        "chmod 755 .. .; mkdir t; for f in secret groups readable t/closed; do echo env >$f; done; "
+        "chmod 600 secret t/closed; chgrp 4322 groups; chmod 640 groups; "
+        "echo \"caller:x:4321:4321::$PWD/home:/bin/sh\" >passwd; cd t; " SYNCKIT_INIT
+        "touch f env");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+    assert_return_code(chdir(dir), errno);
+    assert_return_code(setgroups(ARRAY_LEN(ours), ours), errno);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct sync_list l = {0};
+        struct error err = ERROR_INIT;
+        synckit_sh(dir, "rm -rf home; mkdir -p home/.config/git", NULL);
+        synckit_sh(dir, cases[i].script, NULL);
+        be_root_by_sudo(dir);
+        if (cases[i].listed)
+            synckit_assert_listed(tree, cases[i].listed);
+        else if (synckit_try(tree, NULL, NULL, NULL, &l, &err) == 0 ||
+                 !strstr(err.msg, cases[i].refused))
+            fail_msg("%s: %s", cases[i].script, err.msg);
+        be_root();
+    }
+    assert_return_code(setgroups(0, NULL), errno);
+    assert_return_code(chdir("/"), errno);
 }
 
 /* What the user meant to stay here may not go because a file can't be read. */
@@ -100,25 +159,27 @@ static void test_git_that_does_not_answer(void **state)
         "printf '[include]\npath = %s\n' \"$PWD/../fifo\" >../git/config");
     _cleanup_free_ char *tree = xasprintf("%s/t", dir);
     struct sync_list l = {.root = tree};
-    struct scan s = {.list = &l, .tree = TREE_INIT, .effort = EFFORT_INIT(NULL)};
+    struct deadline d = deadline_in_ms(60000);
+    struct scan s = {.list = &l, .tree = TREE_INIT, .effort = EFFORT_INIT(&d)};
     struct gitignore g = {0};
     struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(200);
     (void)setenv("XDG_CONFIG_HOME", dir, 1);
-    assert_int_equal(git_user_ignore(&s, &d, &g, &err), -1);
+    assert_int_equal(git_user_ignore(&s, 100, &g, &err), -1);
     assert_int_equal(err.kind, ERR_SYNC);
-    assert_non_null(strstr(err.msg, "git has not told in time what your core.excludesFile is"));
-    /* A listing has no more time for it than for all of it. */
-    d = deadline_in_ms(200);
-    assert_int_equal(synckit_try(tree, NULL, NULL, &d, &l, &err), -1);
+    assert_non_null(strstr(err.msg, "git took too long to print your core.excludesFile"));
+    /* A scan has no more time for it than for all of it. */
+    d = deadline_in_ms(100);
+    error_clear(&err);
+    assert_int_equal(git_user_ignore(&s, 600000, &g, &err), -1);
     (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
-    assert_non_null(strstr(err.msg, "git has not told in time"));
+    assert_non_null(strstr(err.msg, "git took too long to print your core.excludesFile"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns_by_variables_and_of_the_sudo_caller),
+        cmocka_unit_test(test_files_that_the_sudo_caller_cannot_read),
         cmocka_unit_test(test_patterns_that_cannot_be_read),
         cmocka_unit_test(test_git_that_does_not_answer),
     };

@@ -8,7 +8,7 @@
 #include "sync/tree.h"
 #include "sys/caller.h"
 
-char *home_of_caller(void)
+static char *home_of_caller(void)
 {
     struct caller c;
     return caller_get(&c) ? caller_home_of(c.uid) : NULL;

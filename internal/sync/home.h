@@ -1,18 +1,12 @@
-/* home.h: whose home directories must not be sent into a guest by accident, and where the user who
- * called sudo keeps settings. */
+/* home.h: whose home directories must not be sent into a guest by accident. */
 #ifndef CRABBOX_SYNC_HOME_H
 #define CRABBOX_SYNC_HOME_H
 
 #include <stdbool.h>
 
-#include "base/str.h"
-
 /* Whether the directory is or contains our home, that of the user who called sudo or that of its
  * owner, by the system's own records; with `by_env` $HOME as well. The root directory contains all
  * of them. */
 bool home_is_within(int dirfd, bool by_env);
-
-/* The home of the user who called sudo; owned; NULL without sudo. */
-char *home_of_caller(void);
 
 #endif

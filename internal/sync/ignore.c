@@ -166,7 +166,7 @@ static int check_classes(const char *glob, const char *what, struct effort *e, s
         const char *after = *g == '[' ? match_class(g, 0, &hit) : NULL;
         if (*g == '\\' && g[1])
             g++;
-        for (const char *p = g + 1; after && p < after; p++)
+        for (const char *p = g + 1; after && p < after; p += *p == '\\' && p[1] ? 2 : 1)
             if (charclass_read(p, &close, &named) && !named)
                 return error_set(err, ERR_SYNC, 0,
                                  "%s has the pattern %s with %.*s, which is no class of "

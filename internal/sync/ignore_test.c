@@ -116,7 +116,9 @@ static void test_patterns_that_are_refused(void **state)
         {"*[![:digit:][::]]", "[::]"},
         {"[[:digit:][:alpha:]]", NULL},
         {"\\[[:x:]]", NULL}, /* a bracket, and then a class of three characters */
-        {"[[:x:]", NULL},    /* not closed */
+        {"[\\[:x:]]", NULL}, /* four characters, and then a bracket */
+        {"[\\[[:x:]]", "[:x:], which is no class"},
+        {"[[:x:]", NULL}, /* not closed */
         {"[:x:]", NULL},
         {"a[", NULL},
     };

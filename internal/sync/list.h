@@ -33,9 +33,8 @@ int scan_git(struct scan *s, const struct repo *r, struct error *err);
 /* A repository at `path`, open as `fd` (borrowed), in a directory that is none. */
 int scan_git_at(struct scan *s, int fd, const char *path, struct error *err);
 /* The user's own patterns for all repositories. The git that is asked may not lie in the tree; it
- * has until `d` to answer. */
-int git_user_ignore(struct scan *s, const struct deadline *d, struct gitignore *g,
-                    struct error *err);
+ * has `answer_ms` to answer, and no longer than the scan. */
+int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, struct error *err);
 
 /* Adds the files of a directory that is no repository. */
 int scan_walk(struct scan *s, struct error *err);

@@ -193,6 +193,29 @@ static void test_index_bytes_of_all_repositories(void **state)
     synckit_sh(dir, "rm ../index", NULL);
 }
 
+/* Where it can't be seen whether a directory is a repository, it counts as one: left out, and
+ * reported. */
+static void test_directories_that_cannot_be_entered(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    static const char *const kinds[] = {"", SYNCKIT_INIT "chmod -R a+rX .git; "};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+        _cleanup_free_ char *name = xasprintf("entered%zu", i);
+        _cleanup_free_ char *script = xasprintf(
+            "chmod 755 .. .; mkdir t; cd t; %s mkdir shut; touch f shut/x; chmod 744 shut",
+            kinds[i]);
+        _cleanup_free_ char *dir = synckit_make(&kit, name, script);
+        _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+        assert_int_equal(seteuid(65534), 0);
+        synckit_list(tree, &out);
+        assert_int_equal(seteuid(0), 0);
+        assert_string_equal(out.buf, "f\n-shut\n");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_memory_of_submodules_in_submodules),
         cmocka_unit_test(test_entries_of_all_submodules),
         cmocka_unit_test(test_index_bytes_of_all_repositories),
+        cmocka_unit_test(test_directories_that_cannot_be_entered),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

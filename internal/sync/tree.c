@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
+#include "sys/worktree.h"
 
 enum { ABOVE_MAX = PATH_MAX }; /* directories: more than a path can name */
 
@@ -147,8 +148,7 @@ size_t tree_find_git(struct tree *t, const char *path, size_t from)
         if (level->end <= from)
             continue;
         if (level->git == GIT_NOT_ASKED)
-            level->git = faccessat(level->fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? GIT_IS_THERE
-                                                                                      : GIT_NONE;
+            level->git = worktree_has_git(level->fd, NULL) != 0 ? GIT_IS_THERE : GIT_NONE;
         if (level->git == GIT_IS_THERE)
             return level->end;
     }

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "sync/list.h"
 #include "sys/file.h"
+#include "sys/worktree.h"
 
 enum { DEPTH_MAX = 100 };
 
@@ -25,8 +26,13 @@ static int walk_into(struct scan *s, int parent, const char *name, struct strbuf
             scan_skip(s, path->buf);
         return 0;
     }
-    if (!s->all && faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    int git = s->all ? 0 : worktree_has_git(fd, NULL);
+    if (git > 0)
         return scan_git_at(s, fd, path->buf, err);
+    if (git < 0) { /* it can't be seen whether its own rules count, nor what is in it */
+        scan_skip(s, path->buf);
+        return 0;
+    }
     return walk_dir(s, TAKE_FD(fd), path, depth + 1, err);
 }
 

@@ -16,13 +16,13 @@
 
 enum { TRIES_MAX = 100 }; /* for what others can be in the way of */
 
-int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
+static int resolve(int dirfd, const char *path, int flags, mode_t mode, unsigned how_far)
 {
     bool makes = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
     struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC),
         .mode = makes ? mode : 0,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        .resolve = how_far | RESOLVE_NO_MAGICLINKS,
     };
     int fd, tries = 0;
     /* EAGAIN: something was renamed while the kernel walked, which does not last; or a process
@@ -33,15 +33,21 @@ int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
     return fd;
 }
 
+int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
+{
+    return resolve(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
 static bool is_null(const struct stat *st)
 {
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
 }
 
-int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st)
+/* Opens what an O_PATH descriptor has found, if it is plain. Consumes the descriptor. */
+static int open_found(int found, int flags, struct stat *st)
 {
     char link[64];
-    _cleanup_close_ int fd = beneath_open(dirfd, path, O_PATH, 0);
+    _cleanup_close_ int fd = found;
     if (fd < 0 || fstat(fd, st) < 0)
         return -1;
     bool writes = (flags & O_ACCMODE) == O_WRONLY;
@@ -52,6 +58,16 @@ int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st)
      * hold us: EAGAIN. */
     (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
     return open(link, flags | O_NONBLOCK | O_CLOEXEC);
+}
+
+int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st)
+{
+    return open_found(beneath_open(dirfd, path, O_PATH, 0), flags, st);
+}
+
+int beneath_open_own(const char *path, int flags, struct stat *st)
+{
+    return open_found(resolve(AT_FDCWD, path, O_PATH, 0, 0), flags, st);
 }
 
 /* ---- directories ---- */

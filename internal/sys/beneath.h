@@ -50,6 +50,11 @@ int beneath_open(int dirfd, const char *path, int flags, mode_t mode);
  * and an archive that root has unpacked may contain one. */
 int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st);
 
+/* The same for a file of a user's own, found by an absolute path and through whatever links, except
+ * those that /proc makes up (ELOOP): they lead to what we have open. Another user's file is opened
+ * with that user's ids (caller.h). */
+int beneath_open_own(const char *path, int flags, struct stat *st);
+
 /* mkdir -p below dirfd: an O_PATH descriptor of the directory, or -1 with errno. `made` gets the
  * number of directories that were not there; may be NULL. On failure those are removed again. */
 int beneath_mkdirs(int dirfd, const char *path, mode_t mode, unsigned *made);

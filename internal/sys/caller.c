@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -46,39 +48,65 @@ bool caller_get(struct caller *out)
     return known && out->uid != 0;
 }
 
-/* Whether files made in this directory should belong to the caller. */
-static bool is_callers(int dirfd, struct caller *c)
+/* setgroups of glibc is for all threads. */
+static int set_groups(int n, const gid_t *groups)
 {
-    struct stat st;
-    return caller_get(c) && fstat(dirfd, &st) == 0 &&
-           (st.st_uid == c->uid || (st.st_mode & S_IWOTH));
+    return (int)syscall(SYS_setgroups, n, groups);
 }
 
-/* One name in a directory that was opened as who we are: the caller need not be able to get there.
- */
-static int make_as(const struct caller *c, int dirfd, const char *name, bool dir, int flags,
-                   mode_t mode)
+int caller_become(const struct caller *c, struct caller_before *before)
 {
-    int gid = setfsgid(c->gid);
-    int uid = setfsuid(c->uid);
-    int r = dir ? mkdirat(dirfd, name, mode) : openat(dirfd, name, flags, mode);
+    int n = getgroups(0, NULL);
+    if (n < 0)
+        return -1;
+    *before = (struct caller_before){.groups = xcalloc((size_t)n + 1, sizeof *before->groups)};
+    before->n_groups = n ? getgroups(n, before->groups) : 0;
+    before->gid = (gid_t)setfsgid(c->gid);
+    before->uid = (uid_t)setfsuid(c->uid);
+    /* They return what was there before, whether or not they have changed it. */
+    if ((gid_t)setfsgid((gid_t)-1) == c->gid && (uid_t)setfsuid((uid_t)-1) == c->uid &&
+        (before->n_groups == 0 || set_groups(0, NULL) == 0))
+        return 0;
+    caller_back(before);
+    errno = EPERM;
+    return -1;
+}
+
+void caller_back(struct caller_before *before)
+{
     int saved = errno;
-    (void)setfsuid((uid_t)uid);
-    (void)setfsgid((gid_t)gid);
+    if (before->groups) {
+        (void)setfsuid(before->uid);
+        (void)setfsgid(before->gid);
+        (void)set_groups(before->n_groups, before->groups);
+    }
+    free(before->groups);
+    *before = (struct caller_before){0};
     errno = saved;
-    return r;
+}
+
+/* Whether files made in this directory should belong to the caller. */
+static bool is_callers(int dirfd, const struct caller *c)
+{
+    struct stat st;
+    return fstat(dirfd, &st) == 0 && (st.st_uid == c->uid || (st.st_mode & S_IWOTH));
 }
 
 static int make(int dirfd, const char *name, bool dir, int flags, mode_t mode)
 {
     struct caller c;
+    _cleanup_(caller_back) struct caller_before before = {0};
     const char *slash = strrchr(name, '/');
     _cleanup_free_ char *parent = slash ? xasprintf("%.*s", (int)(slash - name) + 1, name)
                                         : xstrdup(".");
-    if (caller_get(&c)) {
-        _cleanup_close_ int fd = openat(dirfd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0 && is_callers(fd, &c))
-            return make_as(&c, fd, slash ? slash + 1 : name, dir, flags, mode);
+    _cleanup_close_ int fd = caller_get(&c)
+                                 ? openat(dirfd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                 : -1;
+    /* One name in a directory that was opened as who we are: the caller need not be able to get
+     * there. Where the ids can't be taken (a user namespace without them), it stays ours. */
+    if (fd >= 0 && is_callers(fd, &c) && caller_become(&c, &before) == 0) {
+        dirfd = fd;
+        name = slash ? slash + 1 : name;
     }
     return dir ? mkdirat(dirfd, name, mode) : openat(dirfd, name, flags, mode);
 }

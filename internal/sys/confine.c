@@ -304,12 +304,14 @@ int confine_can_read(const char *path, struct error *err)
     (void)pthread_join(thread, NULL);
     if (a.sys != EACCES && a.sys != EPERM)
         return 0;
-    /* A file named by its descriptor goes by its own name here. */
+    /* A file named by its descriptor goes by its own name here, and where it lies doesn't count. */
+    bool by_fd = str_has_prefix(path, "/proc/self/fd/");
     _cleanup_free_ char *real = realpath(path, NULL);
     return error_set(
         err, ERR_CONFIG, 0,
-        "the VMM runs without root's rights and can't read %s; next: open it and the "
-        "directories above it to others (chmod o+rX), move it below /var/lib, or accept a "
-        "VMM with all rights by --sandbox false",
-        real ? real : path);
+        "the VMM runs without root's rights and can't read %s; next: open %s, or accept a VMM with "
+        "all rights by --sandbox false",
+        real ? real : path,
+        by_fd ? "it to others (chmod o+r)"
+              : "it and the directories above it to others (chmod o+rX), move it below /var/lib");
 }

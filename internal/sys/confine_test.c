@@ -500,6 +500,7 @@ static void test_a_file_of_another_user_is_told_before(void **state)
     error_clear(&err);
     assert_int_equal(confine_can_read(at, &err), -1);
     assert_non_null(strstr(err.msg, path));
+    assert_non_null(strstr(err.msg, "next: open it to others (chmod o+r), or accept"));
     assert_int_equal(fchmodat(dir_fd, "other", 0644, 0), 0);
     error_clear(&err);
     must(confine_can_read(path, &err), &err);

@@ -24,9 +24,9 @@ struct pathwalk {
  * directory. 1, or -1 if the path is too long. */
 int pathwalk_start(struct pathwalk *w, const char *path);
 
-/* What it came to; it may be missing, and it may be a link. */
+/* The path up to the last component that was taken: it may be missing, and it may be a link. */
 const char *pathwalk_at(const struct pathwalk *w);
-/* Nothing is left, unless what it came to is a link. */
+/* Nothing is left, unless that last component is a link. */
 bool pathwalk_is_at_end(const struct pathwalk *w);
 
 /* One component further, in what the link leads to if the last one was a `link`. 1, 0 at the end,

@@ -67,7 +67,7 @@ static char *const *exec_vector(const char *const *v)
 }
 
 /* For good: saved ids too. */
-static int become(const struct spawn_user *user)
+static int become(const struct caller *user)
 {
     if (!user || (user->uid == geteuid() && user->gid == getegid()))
         return 0;
@@ -81,7 +81,7 @@ static void child_main(const struct child_plan *p)
     const struct spawn_spec *spec = p->spec;
     reset_signals();
     (void)umask(022);
-    if (spec->new_session && setsid() < 0)
+    if ((spec->new_session || spec->user) && setsid() < 0)
         child_fail(p->error_fd);
     if (spec->netns_fd >= 0 && setns(spec->netns_fd, CLONE_NEWNET) < 0)
         child_fail(p->error_fd);

@@ -9,6 +9,10 @@
  * could replace is not started. With `held`, the child waits between fork and exec until
  * spawn_release(): the parent writes pid and start time down first, and if the parent dies
  * meanwhile the child exits without executing anything.
+ *
+ * A child with a `user` becomes that user for good, without further groups; another one than us
+ * takes root. It always gets a session of its own: that user's processes may take it over (ptrace),
+ * and in our session they could then read and type on our terminal.
  */
 #ifndef CRABBOX_SYS_SPAWN_H
 #define CRABBOX_SYS_SPAWN_H
@@ -18,13 +22,8 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/caller.h"
 #include "sys/deadline.h"
-
-/* Who a child becomes before it executes, without further groups. */
-struct spawn_user {
-    uid_t uid;
-    gid_t gid;
-};
 
 struct spawn_spec {
     const char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
@@ -37,11 +36,11 @@ struct spawn_spec {
     int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
     const int *files;        /* further descriptors that it gets, by the same numbers */
     unsigned n_files;
-    const struct spawn_user *user; /* NULL: who we are. Needs root where it is another. */
-    bool new_session;              /* setsid: a terminal's Ctrl-C does not reach it */
-    bool die_with_parent;          /* SIGKILL when the parent goes; for helpers only, never a VMM */
-    bool any_owner;                /* a path is not judged: it is our own program */
-    bool held;                     /* wait for spawn_release() before exec */
+    const struct caller *user; /* who it becomes, see above; NULL: who we are */
+    bool new_session;          /* setsid: a terminal's Ctrl-C does not reach it */
+    bool die_with_parent;      /* SIGKILL when the parent goes; for helpers only, never a VMM */
+    bool any_owner;            /* a path is not judged: it is our own program */
+    bool held;                 /* wait for spawn_release() before exec */
 };
 
 #define SPAWN_SPEC_INIT                                                                            \

@@ -51,7 +51,8 @@ void tty_raw_leave(void)
 {
     if (!raw.active)
         return;
-    (void)tcsetattr(raw.fd, TCSADRAIN, &raw.before);
+    (void)tcsetattr(raw.fd, TCSANOW,
+                    &raw.before); /* without waiting for a terminal that is stuck */
     raw.active = 0;
     for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
         (void)sigaction(fatal[i], &raw.old[i], NULL);

@@ -11,13 +11,22 @@
 #define BLOCK 512              /* of st_blocks */
 #define HOLE  ((off_t)1 << 16) /* a multiple of every filesystem's block */
 
+static bool is_small(const struct stat *st)
+{
+    return !S_ISREG(st->st_mode) || (int64_t)st->st_blocks * BLOCK <= LOGCAP_MAX;
+}
+
 /* Takes what is before `end` out of the file, but for a hole that says that something is missing.
  */
 static int shorten(int fd, off_t end, const char *name, struct error *err)
 {
+    struct stat st;
     if (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, HOLE, end - HOLE) == 0 &&
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HOLE) == 0)
         return 1;
+    /* Somebody else has shortened it meanwhile, so the range was no longer there. */
+    if (fstat(fd, &st) == 0 && is_small(&st) && st.st_size <= LOGCAP_SPAN)
+        return 0;
     if (ftruncate(fd, 0) < 0)
         return error_set(err, ERR_IO, errno, "empty %s", name);
     return 1;
@@ -31,7 +40,7 @@ int logcap_apply(int dirfd, const char *name, struct error *err)
         return 0;
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "look at %s", name);
-    if (!S_ISREG(st.st_mode) || (int64_t)st.st_blocks * BLOCK <= LOGCAP_MAX)
+    if (is_small(&st))
         return 0;
     off_t end = st.st_size - LOGCAP_KEPT;
     if (st.st_size > LOGCAP_SPAN)
