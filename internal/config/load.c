@@ -246,7 +246,7 @@ static int load_files(const struct config_args *args, struct config_priv *p, str
         return -1;
     memcpy(p->repo_root, repo.root, sizeof p->repo_root);
     memcpy(p->here, repo.here, sizeof p->here);
-    if (source_check_user_dir(user, p->here, args->envp, err) < 0)
+    if (source_check_user_dir(user, p->here, false, args->envp, err) < 0)
         return -1;
     size_t n = strlen(user);
     if (n && str_format(user + n, sizeof user - n, "/" CONFIG_USER_NAME) < 0)

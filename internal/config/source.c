@@ -84,15 +84,22 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
-int source_check_user_dir(const char *dir, const char *here, const char *const *envp,
+int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    if (!*dir || !worktree_on_way(dir, here, false, tree))
+    worktree_around(here, tree);
+    if (!*dir || !worktree_leads_through(dir, tree))
         return 0;
+    if (make)
+        return error_set(
+            err, ERR_TRUST, 0,
+            "%s leads into the tree %s that you are working in, so a " CONFIG_TRUST_NAME
+            " there would not count as yours; next: set %s to a directory elsewhere",
+            by, SHOWN(tree), by);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
         if (there < 0)

@@ -154,54 +154,6 @@ static void test_exclude_is_added_to(void **state)
     config_free(&cfg);
 }
 
-/* HOME is the checkout, as in a container of a CI: what lies there came with it. */
-static void test_home_in_the_repository(void **state)
-{
-    struct config_dir *d = *state;
-    struct config cfg;
-    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "repo"));
-    _cleanup_free_ char *xdg = xasprintf("XDG_CONFIG_HOME=%s", config_dir_path(d, "repo/conf"));
-    free(d->env[0]);
-    d->env[0] = TAKE_PTR(home);
-    config_dir_load_ok(d, NULL, 0, &cfg); /* nothing is there */
-    config_free(&cfg);
-    config_dir_write(d, "repo/.config/crabbox-fc/trust.json", "{}");
-    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
-    config_dir_setenv(d, xdg);
-    config_dir_load_ok(d, NULL, 0, &cfg);
-    config_free(&cfg);
-    config_dir_write(d, "repo/conf/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
-    assert_int_equal(config_dir_refused(d, "XDG_CONFIG_HOME leads into the tree"), ERR_TRUST);
-}
-
-/* The tree around the working directory is not only the nearest repository. */
-static void test_home_around_the_working_directory(void **state)
-{
-    struct config_dir *d = *state;
-    struct config cfg;
-    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "outer"));
-    free(d->env[0]);
-    d->env[0] = TAKE_PTR(home);
-    config_dir_write(d, "outer/.config/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
-    config_dir_write(d, "outer/lib/.git/HEAD", "");
-    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "outer/lib"));
-    config_dir_load_ok(d, NULL, 0, &cfg); /* a directory above that is no tree */
-    config_free(&cfg);
-    config_dir_write(d, "outer/.git/HEAD", "");
-    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
-    /* By a link of the tree to a place outside of it. */
-    config_dir_write(d, "away/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
-    _cleanup_free_ char *conf = xstrdup(config_dir_path(d, "outer/.config"));
-    assert_return_code(rename(conf, config_dir_path(d, "old")), errno);
-    assert_return_code(symlink("../away", conf), errno);
-    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
-    /* An archive without a .git, unpacked where the user stands. */
-    assert_return_code(rename(config_dir_path(d, "outer/.git"), config_dir_path(d, "git")), errno);
-    assert_return_code(rename(config_dir_path(d, "outer/lib"), config_dir_path(d, "lib")), errno);
-    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "outer"));
-    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
-}
-
 /* A guest of a repository that is not trusted does not outlive its work: times get shorter, and a
  * switch goes to its safe side, or they are the user's to set. */
 static void test_a_guest_does_not_outlive_its_work(void **state)
@@ -517,8 +469,6 @@ int main(void)
         CONFIG_DIR_TEST(test_every_key),
         CONFIG_DIR_TEST(test_tightening),
         CONFIG_DIR_TEST(test_exclude_is_added_to),
-        CONFIG_DIR_TEST(test_home_in_the_repository),
-        CONFIG_DIR_TEST(test_home_around_the_working_directory),
         CONFIG_DIR_TEST(test_a_guest_does_not_outlive_its_work),
         CONFIG_DIR_TEST(test_no_more_than_without_the_file),
         CONFIG_DIR_TEST(test_repo_symlink),
