@@ -330,18 +330,19 @@ static bool has_ordinary_programs(const char *dir)
 /* The directory may be what a lease's record says: that alone makes no program of it a plugin. */
 static int check_bin_dir(const char *dir, struct error *err)
 {
-    char tree[PATH_MAX];
+    char around[PATH_MAX], tree[PATH_MAX];
     if (*dir != '/')
         return error_set(err, ERR_TRUST, 0,
                          "the directory of CNI plugins \"%s\" is not an absolute path; next: set "
                          "firecracker.cniBinDir to one",
                          SHOWN(dir));
-    if (worktree_on_way(dir, ".", true, tree))
+    worktree_around(".", around);
+    if (worktree_on_way(dir, around, tree))
         return error_set(
             err, ERR_TRUST, 0,
-            "the directory of CNI plugins %s leads into %s, which is a working tree or "
-            "the working directory, so anybody may have written them; next: put them "
-            "elsewhere and set firecracker.cniBinDir to that, or cd elsewhere",
+            "the directory of CNI plugins %s leads into %s, which is a working tree or may have "
+            "come with the code that you are working on; next: put the plugins elsewhere and set "
+            "firecracker.cniBinDir to that, or cd elsewhere",
             SHOWN(dir), SHOWN(tree));
     if (has_ordinary_programs(dir))
         return error_set(err, ERR_TRUST, 0,

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -175,6 +176,12 @@ static void test_a_directory_of_plugins_is_not_just_any(void **state)
     untrusted(tree, "/tree, which is a working tree");
     assert_int_equal(symlink(tree, link), 0);
     untrusted(link, "/tree, which is a working tree");
+    /* An archive without a .git, in which one stands further down. */
+    _cleanup_free_ char *before = getcwd(NULL, 0);
+    config_dir_write(&dir, "archive/src/deep/file", "");
+    assert_return_code(chdir(config_dir_path(&dir, "archive/src/deep")), errno);
+    untrusted(plugins, "may have come with the code");
+    assert_return_code(chdir(before), errno);
     untrusted("plugins", "is not an absolute path");
     untrusted("/bin", "holds ordinary programs");
     untrusted("/usr/local/../bin", "holds ordinary programs");
