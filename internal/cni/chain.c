@@ -159,11 +159,13 @@ static cJSON *read_list(const char *dir, int dirfd, const char *name, bool singl
     _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
     struct stat st;
     /* Links are followed: other programs put their lists here that way. */
-    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_null(err, ERR_CONFIG, errno, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_null(err, ERR_CONFIG, 0, "%s is not a file", name);
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_null(err, ERR_CONFIG, errno, "open %s", name);
     if (trusted_path(NULL, path, "CNI list", err) < 0 || trusted_fd(fd, path, "CNI list", err) < 0)
         return NULL;
     if (fd_read_all(fd, LIST_MAX, name, &text, err) < 0)

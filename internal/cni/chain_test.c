@@ -108,6 +108,9 @@ static void test_what_can_not_be_read_is_not_passed_over(void **state)
     _cleanup_free_ char *fifo = xasprintf("%s/15-f.conflist", conf);
     assert_int_equal(mkfifo(fifo, 0600), 0);
     refused("a", ERR_CONFIG, "15-f.conflist is not a file");
+    assert_int_equal(unlink(fifo), 0);
+    assert_int_equal(mknod(fifo, S_IFSOCK | 0600, 0), 0); /* which can't even be opened */
+    refused("a", ERR_CONFIG, "15-f.conflist is not a file");
     (void)str_copy(conf + strlen(conf), 8, "-none");
     refused("a", ERR_ENV, "use --firecracker-network nat");
 }

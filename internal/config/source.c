@@ -251,13 +251,6 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                                                        : trusted_way(&who, path, FILE_WHAT, err);
 }
 
-/* Opens without blocking on a FIFO and without making a terminal ours. -1 with errno. */
-static int open_source(int dir_fd, const char *name, bool follow)
-{
-    return openat(dir_fd, name,
-                  O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
-}
-
 /* `name`, seen from `dir_fd`, is what is opened; `path` is what it is called. */
 static int read_source(enum config_source src, int dir_fd, const char *name, const char *path,
                        const char *repo_root, const char *const *envp, struct source_file *out,
@@ -265,7 +258,7 @@ static int read_source(enum config_source src, int dir_fd, const char *name, con
 {
     struct stat st;
     bool repo = src == SRC_REPO;
-    _cleanup_close_ int fd = open_source(dir_fd, name, !repo);
+    _cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | (repo ? O_NOFOLLOW : 0));
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -273,14 +266,16 @@ static int read_source(enum config_source src, int dir_fd, const char *name, con
                              SHOWN(path));
         return 0;
     }
-    if (fd < 0 && errno == ELOOP && repo)
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
+    if (S_ISLNK(st.st_mode))
         return error_set(err, ERR_TRUST, 0,
                          "%s is a symbolic link; a repository's file must be a file of its own",
                          SHOWN(path));
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", SHOWN(path));
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
     if (!repo && check_trusted_file(fd, &st, path, repo_root, envp, err) < 0)
         return -1;
     out->foreign = !source_owner_ok(st.st_uid, envp) || (st.st_mode & S_IWOTH);

@@ -237,7 +237,8 @@ static void test_repo_symlink_shadow(void **state)
     assert_int_equal(config_dir_refused(d, "is a symbolic link"), ERR_TRUST);
 }
 
-/* A FIFO must not hang, a directory not be read. */
+/* A FIFO must not hang, a directory not be read, and a device not be opened at all. A socket stands
+ * in for one: it can't be opened. */
 static void test_repo_not_a_file(void **state)
 {
     struct config_dir *d = *state;
@@ -245,6 +246,9 @@ static void test_repo_not_a_file(void **state)
     assert_int_equal(config_dir_refused(d, "is not a regular file"), ERR_CONFIG);
     assert_int_equal(unlink(config_dir_path(d, REPO_FILE)), 0);
     assert_int_equal(mkdir(config_dir_path(d, REPO_FILE), 0755), 0);
+    assert_int_equal(config_dir_refused(d, "is not a regular file"), ERR_CONFIG);
+    assert_int_equal(rmdir(config_dir_path(d, REPO_FILE)), 0);
+    assert_int_equal(mknod(config_dir_path(d, REPO_FILE), S_IFSOCK | 0644, 0), 0);
     assert_int_equal(config_dir_refused(d, "is not a regular file"), ERR_CONFIG);
 }
 
@@ -406,6 +410,10 @@ static void test_trust_list(void **state)
 
 #define STORE "home/.config/crabbox-fc/trust.json"
 
+#define ENTRY_OF(path)                                                                             \
+    "{\"version\":1,\"entries\":[{\"path\":\"" path "\",\"sha256\":\""                             \
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"added\":1}]}"
+
 static void test_broken_store(void **state)
 {
     struct config_dir *d = *state;
@@ -416,6 +424,9 @@ static void test_broken_store(void **state)
                                          "{\"version\":2,\"entries\":[]}",
                                          "{\"version\":1,\"entries\":[],\"x\":1}",
                                          "{\"version\":1,\"entries\":[{}]}",
+                                         ENTRY_OF("etc/shadow"),
+                                         ENTRY_OF("/etc/shadow"),
+                                         ENTRY_OF("/etc/.crabbox-fc.yaml.x"),
                                          "{\"version\":1,\"entries\":[]} trailing"};
     config_dir_write(d, REPO_FILE, HOSTILE);
     for (size_t i = 0; i < ARRAY_LEN(broken); i++) {

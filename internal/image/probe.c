@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/beneath.h"
+#include "sys/file.h"
 #include "sys/trusted.h"
 
 #define PHDRS_MAX      64u
@@ -109,11 +110,7 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
 {
     struct stat st;
     struct error e = ERROR_INIT;
-    /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-    _cleanup_close_ int fd = probe_open_path(path, what, O_RDONLY | O_NONBLOCK | O_NOCTTY, &e);
-    if (fd < 0 && e.sys == ENXIO) /* a socket, or a device without a driver */
-        return error_set(err, ERR_CONFIG, 0, "%s %s is a socket or a dead device, not a file", what,
-                         path);
+    _cleanup_close_ int fd = probe_open_path(path, what, O_PATH, &e);
     if (fd < 0) {
         if (e.sys == ENOENT)
             (void)error_append(&e, "; next: scripts/build-image.sh makes an image");
@@ -126,6 +123,8 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s %s is %s, not a regular file", what, path,
                          type_name(st.st_mode));
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_set(err, ERR_CONFIG, errno, "open %s %s", what, path);
     if (trusted_path(NULL, path, what, err) < 0 || trusted_fd(fd, path, what, err) < 0)
         return -1;
     if (st.st_size == 0)

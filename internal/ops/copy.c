@@ -14,6 +14,7 @@
 #include "ops/place.h"
 #include "sync/sync.h"
 #include "sys/beneath.h"
+#include "sys/file.h"
 #include "sys/proc.h"
 
 enum { CONNECT_MS = 30000, SAID_MAX = 4096 };
@@ -236,11 +237,13 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     if (beneath_find("cp", local, NULL, &b, err) < 0)
         return -1;
-    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_PATH, 0);
     if (fd < 0 || fstat(fd, &st) < 0)
         return beneath_failed(&b, errno, err);
     if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
         return error_set(err, ERR_USAGE, 0, "%s is neither a file nor a directory", local);
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return beneath_failed(&b, errno, err);
     if (path_base(local, base) < 0)
         return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", local);
     if (settle(c, remote, str_eq(base, ".") || str_eq(base, "..") ? "" : base, &target, err) < 0)

@@ -63,22 +63,23 @@ static int read_own(const char *path, bool usual, size_t max, struct strbuf *out
     struct error local = ERROR_INIT;
     if (!path)
         return 0;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
-    if (fd < 0 && errno == EACCES && usual) {
+    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        return 0;
+    bool opened = fd >= 0 && fd_reopen(&fd, O_RDONLY) == 0;
+    if (!opened && errno == EACCES && usual) {
         log_warn("%s: Permission denied: ignore patterns that it has or names do not count; next: "
                  "make it readable, or set HOME to your own home directory",
                  path);
         return 0;
     }
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (!opened)
         return error_set(err, ERR_SYNC, errno,
                          "open %s, a part of your git configuration; next: make it readable, or "
                          "name another one there",
                          path);
-    if (!S_ISREG(st.st_mode))
-        return 0;
     if (fd_read_all(fd, max, path, out, &local) < 0)
         return error_set(err, ERR_SYNC, 0, "%s", local.msg);
     return 1;

@@ -161,7 +161,7 @@ int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct
     struct error local = ERROR_INIT;
     struct stat st;
     _cleanup_free_ char *name = xasprintf("%s/%s", str_eq(shown, "/") ? "" : shown, path);
-    _cleanup_close_ int fd = beneath_open(dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    _cleanup_close_ int fd = beneath_open(dirfd, path, O_PATH, 0);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
     if (fd < 0 && errno == ELOOP)
@@ -173,6 +173,8 @@ int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct
         return error_set(err, ERR_SYNC, errno, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_SYNC, 0, "%s is not a regular file; next: remove it", name);
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s", name);
     if (fd_read_all(fd, max, name, out, &local) < 0)
         return error_set(err, ERR_SYNC, 0, "%s; next: look at it, or --no-sync", local.msg);
     return 1;

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/caller.h"
+#include "sys/file.h"
 #include "sys/trusted.h"
 
 enum { TRIES_MAX = 100 }; /* names for a file beside another, that others may have taken */
@@ -164,13 +165,14 @@ int beneath_input(const char *what, const char *typed, const char *tree, bool *o
         return take_descriptor(own, what, typed, err);
     if (beneath_find(what, typed, tree, &b, err) < 0)
         return -1;
-    /* O_NONBLOCK: a FIFO that lies there must not hang us. */
-    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    _cleanup_close_ int fd = beneath_open(b.dirfd, b.rest, O_PATH, 0);
     if (fd < 0 || fstat(fd, &st) < 0)
         return beneath_failed(&b, errno, err);
     if (!S_ISREG(st.st_mode) && !is_null(&st))
         return error_set(err, ERR_USAGE, 0, "%s %s: it is %s, not a regular file", what, typed,
                          kind_name(st.st_mode));
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return beneath_failed(&b, errno, err);
     if (others)
         *others = b.in_tree || (!is_null(&st) && trusted_fd(fd, typed, what, NULL) < 0);
     return TAKE_FD(fd);
@@ -211,17 +213,19 @@ static int replace(int dirfd, const char *base, mode_t mode)
  * it is none that may be written. */
 static int reuse(const struct beneath *b, int dirfd, const char *base, struct stat *st)
 {
-    _cleanup_close_ int fd = beneath_open(dirfd, base, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+    _cleanup_close_ int fd = beneath_open(dirfd, base, O_PATH, 0);
     if (fd < 0 || fstat(fd, st) < 0)
+        return -1;
+    if (b->in_tree && !S_ISREG(st->st_mode) && !S_ISFIFO(st->st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    if (fd_reopen(&fd, O_WRONLY | O_NONBLOCK | O_NOCTTY) < 0)
         return -1;
     if (S_ISREG(st->st_mode) && st->st_nlink > 1)
         return replace(dirfd, base, st->st_mode);
     if (S_ISREG(st->st_mode))
         return ftruncate(fd, 0) < 0 ? -1 : TAKE_FD(fd);
-    if (b->in_tree && !S_ISFIFO(st->st_mode)) {
-        errno = EEXIST;
-        return -1;
-    }
     (void)fcntl(fd, F_SETFL, 0);
     return TAKE_FD(fd);
 }

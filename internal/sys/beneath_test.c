@@ -434,6 +434,8 @@ static void test_kinds_of_input(void **state)
     at(f, "repo");
     assert_refuses("fifo", "it is a FIFO, not a regular file");
     assert_refuses("sub", "it is a directory");
+    assert_return_code(mknod("socket", S_IFSOCK | 0600, 0), errno);
+    assert_refuses("socket", "it is a socket"); /* which can't be opened, like many a device */
     assert_refuses("/dev/zero", "it is a device");
     assert_reads("/dev/null", "");
     assert_return_code(pipe2(pipefd, O_CLOEXEC), errno);
@@ -495,6 +497,9 @@ static void test_output(void **state)
     assert_int_equal(writes("sub", &err), -1);
     assert_int_equal(writes("fifo", &err), -1);
     assert_non_null(strstr(err.msg, "without a reader"));
+    assert_return_code(mknod("socket", S_IFSOCK | 0600, 0), errno);
+    assert_int_equal(writes("socket", &err), -1);
+    assert_non_null(strstr(err.msg, "it is a socket, not a regular file"));
     assert_int_equal(writes("/dev/null", &err), 0);
     _cleanup_close_ int reader = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_int_equal(writes("fifo", &err), 0);
