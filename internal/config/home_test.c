@@ -65,6 +65,24 @@ static void test_home_around_the_working_directory(void **state)
     assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
 }
 
+/* The system's file, or the user's in another place, starts nothing by HOME that came along. */
+static void test_no_path_by_a_home_in_an_archive(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "archive"));
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    config_dir_write(d, "archive/bin/firecracker", "");
+    config_dir_write(d, "archive/src/file", "");
+    config_dir_write(d, SYS_FILE, "firecracker: {binary: ~/bin/firecracker}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg); /* from repo/, beside it */
+    config_free(&cfg);
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "archive/src"));
+    assert_int_equal(config_dir_refused(d, "but HOME is not set to an absolute path outside"),
+                     ERR_CONFIG);
+}
+
 /* What config_load would refuse afterwards is not made, and nothing that lies there is believed. */
 static void test_no_store_in_the_repository(void **state)
 {
@@ -103,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONFIG_DIR_TEST(test_home_in_the_repository),
         CONFIG_DIR_TEST(test_home_around_the_working_directory),
+        CONFIG_DIR_TEST(test_no_path_by_a_home_in_an_archive),
         CONFIG_DIR_TEST(test_no_store_in_the_repository),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
