@@ -159,11 +159,13 @@ static cJSON *read_list(const char *dir, int dirfd, const char *name, bool singl
     _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
     struct stat st;
     /* Links are followed: other programs put their lists here that way. */
-    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_null(err, ERR_CONFIG, errno, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_null(err, ERR_CONFIG, 0, "%s is not a file", name);
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_null(err, ERR_CONFIG, errno, "open %s", name);
     if (trusted_path(NULL, path, "CNI list", err) < 0 || trusted_fd(fd, path, "CNI list", err) < 0)
         return NULL;
     if (fd_read_all(fd, LIST_MAX, name, &text, err) < 0)
@@ -330,18 +332,19 @@ static bool has_ordinary_programs(const char *dir)
 /* The directory may be what a lease's record says: that alone makes no program of it a plugin. */
 static int check_bin_dir(const char *dir, struct error *err)
 {
-    char tree[PATH_MAX];
+    char around[PATH_MAX], tree[PATH_MAX];
     if (*dir != '/')
         return error_set(err, ERR_TRUST, 0,
                          "the directory of CNI plugins \"%s\" is not an absolute path; next: set "
                          "firecracker.cniBinDir to one",
                          SHOWN(dir));
-    if (worktree_on_way(dir, ".", true, tree))
+    worktree_around(".", around);
+    if (worktree_on_way(dir, around, tree))
         return error_set(
             err, ERR_TRUST, 0,
-            "the directory of CNI plugins %s leads into %s, which is a working tree or "
-            "the working directory, so anybody may have written them; next: put them "
-            "elsewhere and set firecracker.cniBinDir to that, or cd elsewhere",
+            "the directory of CNI plugins %s leads into %s, which is a working tree or may have "
+            "come with the code that you are working on; next: put the plugins elsewhere and set "
+            "firecracker.cniBinDir to that, or cd elsewhere",
             SHOWN(dir), SHOWN(tree));
     if (has_ordinary_programs(dir))
         return error_set(err, ERR_TRUST, 0,

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -107,6 +108,9 @@ static void test_what_can_not_be_read_is_not_passed_over(void **state)
     _cleanup_free_ char *fifo = xasprintf("%s/15-f.conflist", conf);
     assert_int_equal(mkfifo(fifo, 0600), 0);
     refused("a", ERR_CONFIG, "15-f.conflist is not a file");
+    assert_int_equal(unlink(fifo), 0);
+    assert_int_equal(mknod(fifo, S_IFSOCK | 0600, 0), 0); /* which can't even be opened */
+    refused("a", ERR_CONFIG, "15-f.conflist is not a file");
     (void)str_copy(conf + strlen(conf), 8, "-none");
     refused("a", ERR_ENV, "use --firecracker-network nat");
 }
@@ -175,6 +179,12 @@ static void test_a_directory_of_plugins_is_not_just_any(void **state)
     untrusted(tree, "/tree, which is a working tree");
     assert_int_equal(symlink(tree, link), 0);
     untrusted(link, "/tree, which is a working tree");
+    /* An archive without a .git, in which one stands further down. */
+    _cleanup_free_ char *before = getcwd(NULL, 0);
+    config_dir_write(&dir, "archive/src/deep/file", "");
+    assert_return_code(chdir(config_dir_path(&dir, "archive/src/deep")), errno);
+    untrusted(plugins, "may have come with the code");
+    assert_return_code(chdir(before), errno);
     untrusted("plugins", "is not an absolute path");
     untrusted("/bin", "holds ordinary programs");
     untrusted("/usr/local/../bin", "holds ordinary programs");

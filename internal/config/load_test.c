@@ -255,6 +255,17 @@ static void test_flag_relative(void **state)
     config_dir_load_ok(d, &flag, 1, &cfg);
     assert_string_equal(cfg.firecracker.kernel, config_dir_path(d, "repo/../out/vmlinux"));
     config_free(&cfg);
+    /* Through no link at all, as other relative paths. */
+    struct error err = ERROR_INIT;
+    config_dir_write(d, "home/disk", "");
+    assert_int_equal(symlink("../home/disk", config_dir_path(d, "out/vmlinux")), 0);
+    assert_int_equal(config_dir_load(d, &flag, 1, &cfg, &err), -1);
+    assert_int_equal(err.kind, ERR_USAGE);
+    assert_non_null(strstr(err.msg, "vmlinux is a symbolic link"));
+    const struct config_flag whole = {"firecracker.kernel", config_dir_path(d, "out/vmlinux"),
+                                      "--x"};
+    config_dir_load_ok(d, &whole, 1, &cfg);
+    config_free(&cfg);
 }
 
 static void test_repo_search(void **state)

@@ -84,15 +84,22 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
-int source_check_user_dir(const char *dir, const char *here, const char *const *envp,
+int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    if (!*dir || !worktree_on_way(dir, here, false, tree))
+    worktree_around(here, tree);
+    if (!*dir || !worktree_leads_through(dir, tree))
         return 0;
+    if (make)
+        return error_set(
+            err, ERR_TRUST, 0,
+            "%s leads into the tree %s that you are working in, so a " CONFIG_TRUST_NAME
+            " there would not count as yours; next: set %s to a directory elsewhere",
+            by, SHOWN(tree), by);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
         if (there < 0)
@@ -244,13 +251,6 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                                                        : trusted_way(&who, path, FILE_WHAT, err);
 }
 
-/* Opens without blocking on a FIFO and without making a terminal ours. -1 with errno. */
-static int open_source(int dir_fd, const char *name, bool follow)
-{
-    return openat(dir_fd, name,
-                  O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
-}
-
 /* `name`, seen from `dir_fd`, is what is opened; `path` is what it is called. */
 static int read_source(enum config_source src, int dir_fd, const char *name, const char *path,
                        const char *repo_root, const char *const *envp, struct source_file *out,
@@ -258,7 +258,7 @@ static int read_source(enum config_source src, int dir_fd, const char *name, con
 {
     struct stat st;
     bool repo = src == SRC_REPO;
-    _cleanup_close_ int fd = open_source(dir_fd, name, !repo);
+    _cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | (repo ? O_NOFOLLOW : 0));
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -266,14 +266,16 @@ static int read_source(enum config_source src, int dir_fd, const char *name, con
                              SHOWN(path));
         return 0;
     }
-    if (fd < 0 && errno == ELOOP && repo)
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
+    if (S_ISLNK(st.st_mode))
         return error_set(err, ERR_TRUST, 0,
                          "%s is a symbolic link; a repository's file must be a file of its own",
                          SHOWN(path));
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", SHOWN(path));
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
     if (!repo && check_trusted_file(fd, &st, path, repo_root, envp, err) < 0)
         return -1;
     out->foreign = !source_owner_ok(st.st_uid, envp) || (st.st_mode & S_IWOTH);

@@ -59,10 +59,11 @@ const char *env_get(const char *const *envp, const char *name);
 int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct error *err);
 #define CONFIG_USER_NAME  "config.yaml"
 #define CONFIG_TRUST_NAME "trust.json"
-/* Refuses a user's directory in the tree around `here`, a real path (HOME is the checkout) that has
- * a configuration or a trust store, because they came with it. A home that the system knows is the
- * user's, a repository or not. */
-int source_check_user_dir(const char *dir, const char *here, const char *const *envp,
+/* Refuses a user's directory that leads into what may have come with code around the directory
+ * `here` (worktree.h; HOME is the checkout, or an archive) and has a configuration or a trust
+ * store, because they came with it; with `make` it is refused even if they are only to be made. A
+ * home that the system knows is the user's, a repository or not. */
+int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err);
 
 /* Looks upwards from `cwd` for the file, to the directory that has .git; without a repository only

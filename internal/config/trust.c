@@ -43,14 +43,16 @@ static int read_store(const char *dir, const char *const *envp, struct trust_sto
     return error_append(err, "; next: mend the file or remove it, and trust again what it named");
 }
 
-static int find_store(const char *const *envp, char dir[static PATH_MAX], struct error *err)
+/* To be changed, or only to be read: what the next config_load would refuse is refused here. */
+static int find_store(const char *const *envp, bool change, char dir[static PATH_MAX],
+                      struct error *err)
 {
     if (source_user_dir(envp, dir, err) < 0)
         return -1;
     if (!*dir)
         return error_set(err, ERR_TRUST, 0,
                          "no place for the trust store: neither XDG_CONFIG_HOME nor HOME is set");
-    return 0;
+    return source_check_user_dir(dir, ".", change, envp, err);
 }
 
 static struct trust_entry *find_entry(const struct trust_store *s, const char *path)
@@ -82,7 +84,7 @@ int trust_list(const char *const *envp, struct trust_store *out, struct error *e
 {
     char dir[PATH_MAX];
     *out = (struct trust_store)TRUST_STORE_INIT;
-    if (find_store(envp, dir, err) < 0)
+    if (find_store(envp, false, dir, err) < 0)
         return -1;
     return read_store(dir, envp, out, err);
 }
@@ -139,7 +141,7 @@ static int open_store(const char *const *envp, struct open_store *s, struct erro
 {
     char dir[PATH_MAX];
     struct deadline d = deadline_in_ms(LOCK_WAIT_MS);
-    if (find_store(envp, dir, err) < 0 || source_check_dir(dir, envp, err) < 0 ||
+    if (find_store(envp, true, dir, err) < 0 || source_check_dir(dir, envp, err) < 0 ||
         dir_make_all(dir, 0700, err) < 0)
         return -1;
     s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

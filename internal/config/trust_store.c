@@ -1,6 +1,7 @@
 /* trust_store.c: the trust store's JSON. Strict both ways: what isn't understood isn't trusted. */
 #include <string.h>
 
+#include "config/source.h"
 #include "config/trust.h"
 #include "config/values.h"
 
@@ -29,6 +30,9 @@ static int parse_entry(const cJSON *j, const char *what, struct trust_entry *e, 
         return error_prefix(err, "%s", what);
     if (path[0] != '/' || strlen(path) >= PATH_MAX)
         return error_set(err, ERR_TRUST, 0, "%s: an entry's path is not absolute", what);
+    if (!str_has_suffix(path, "/" CONFIG_REPO_NAME))
+        return error_set(err, ERR_TRUST, 0, "%s: an entry's path is not of a " CONFIG_REPO_NAME,
+                         what);
     if (!is_sha256(sha256) || e->added < 0)
         return error_set(err, ERR_TRUST, 0, "%s: an entry has no valid sha256 or date", what);
     (void)str_copy(e->sha256, sizeof e->sha256, sha256);

@@ -287,7 +287,9 @@ static int parse_path(const char *raw, const struct value_ctx *ctx, struct strbu
         if (raw[1] && raw[1] != '/')
             return complain_value(why, raw, "but only ~/ is expanded: write the other home out");
         if (!ctx->home || ctx->home[0] != '/')
-            return complain_value(why, raw, "but HOME is not set to an absolute path");
+            return complain_value(
+                why, raw,
+                "but HOME is not set to an absolute path outside of the tree you work in");
         strbuf_adds(out, ctx->home);
         strbuf_adds(out, raw + 1);
     } else if (raw[0] == '/') {

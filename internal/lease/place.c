@@ -38,17 +38,44 @@ static bool is_known_place(const char *path)
                                     is_default_of(who.self, real) || is_default_of(who.sudo, real));
 }
 
+/* The first link on the way that may have come with code around the working directory. */
+static bool find_foreign_link(const char *path, char out[static PATH_MAX])
+{
+    struct pathwalk w;
+    struct stat st;
+    char top[PATH_MAX];
+    worktree_around(".", top);
+    int more = pathwalk_start(&w, path);
+    while (more > 0 && lstat(pathwalk_at(&w), &st) == 0) {
+        bool link = S_ISLNK(st.st_mode);
+        if (link && path_is_below(pathwalk_at(&w), top))
+            return str_copy(out, PATH_MAX, pathwalk_at(&w)) == 0;
+        more = pathwalk_next(&w, link);
+    }
+    return false;
+}
+
 int place_check(const char *path, struct error *err)
 {
-    char tree[PATH_MAX];
-    const char *cwd = is_known_place(path) ? "" : ".";
-    if (!worktree_on_way(path, cwd, true, tree))
-        return 0;
-    return error_set(err, ERR_TRUST, 0,
-                     "the " STORE_WHAT " %s leads into %s, which is a working tree or the working "
-                     "directory, so anybody may have written the leases there; next: set "
-                     "CRABBOX_FC_STATE_DIR to a directory elsewhere",
-                     SHOWN(path), SHOWN(tree));
+    char cwd[PATH_MAX], found[PATH_MAX];
+    bool known = is_known_place(path);
+    if (known || !realpath(".", cwd))
+        cwd[0] = '\0';
+    if (worktree_on_way(path, cwd, found))
+        return error_set(err, ERR_TRUST, 0,
+                         "the " STORE_WHAT
+                         " %s leads into %s, which is a working tree or the working "
+                         "directory, so anybody may have written the leases there; next: set "
+                         "CRABBOX_FC_STATE_DIR to a directory elsewhere",
+                         SHOWN(path), SHOWN(found));
+    if (!known && find_foreign_link(path, found))
+        return error_set(
+            err, ERR_TRUST, 0,
+            "the " STORE_WHAT " %s leads through the symbolic link %s, which may have come with "
+            "the code that you are working on; next: set CRABBOX_FC_STATE_DIR to the real path of "
+            "a directory elsewhere",
+            SHOWN(path), SHOWN(found));
+    return 0;
 }
 
 /* Where the filesystem does not keep times of birth, the device stands in for it. It is not used

@@ -9,6 +9,12 @@
  * none is refused, with the command that marks it. It is marked without asking if it is where state
  * is by default, in a home that the system knows, or below /var/lib/crabbox-fc: state of earlier
  * versions, which had no mark, or restored from a backup.
+ *
+ * In an archive without a .git even a new directory may be somebody else's choice: with HOME there,
+ * a link that came along says where it is made. So no link is followed that lies below the highest
+ * directory in which an archive around the working directory may have been unpacked (worktree.h).
+ * A directory of ours there is believed nevertheless: nobody but us can have marked it, and whoever
+ * keeps HOME, state and work side by side in one directory can go on.
  */
 #ifndef CRABBOX_LEASE_PLACE_H
 #define CRABBOX_LEASE_PLACE_H
@@ -19,8 +25,8 @@
 
 #define PLACE_MARK "origin"
 
-/* ERR_TRUST if the path leads through a working tree, or through the working directory unless that
- * is on the way to such a place too. */
+/* ERR_TRUST if the path leads through a working tree, or through the working directory or a link of
+ * an archive around it unless that is on the way to such a place too. */
 int place_check(const char *path, struct error *err);
 
 /* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is

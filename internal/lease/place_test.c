@@ -163,6 +163,30 @@ static void state_in_a_tree_is_refused(void **state)
     assert_opens("archive/state");
 }
 
+/* HOME is an archive, and its links say where state is to be made. */
+static void links_of_an_archive_lead_nowhere(void **state)
+{
+    struct error err;
+    (void)state;
+    make("archive/src");
+    make("archive/.local");
+    make("elsewhere");
+    _cleanup_free_ char *link = in("archive/.local/state"), *src = in("archive/src");
+    _cleanup_free_ char *made = in("elsewhere/crabbox-fc"), *away = in("elsewhere");
+    assert_return_code(symlink(away, link), errno);
+    assert_return_code(chdir(src), errno);
+    _cleanup_free_ char *path = in("archive/.local/state/crabbox-fc");
+    assert_int_equal(opens(path, &err), -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    assert_int_equal(access(made, F_OK), -1);
+    assert_opens("elsewhere/crabbox-fc"); /* by its real path it is the user's word */
+    assert_refused("archive/.local/state/crabbox-fc", "/archive/.local/state, which may have come");
+    /* With HOME, state and work side by side there is no link. */
+    assert_opens("archive/home");
+    assert_return_code(chdir("/"), errno);
+    assert_opens("archive/.local/state/crabbox-fc");
+}
+
 /* Earlier versions left no mark; where state is by default nobody unpacks anything. */
 static void state_of_an_earlier_version_is_taken_over(void **state)
 {
@@ -198,9 +222,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
-        T(what_we_made_is_ours),       T(what_came_along_is_refused),
-        T(its_owner_can_mark_it),      T(looking_leaves_no_mark),
-        T(state_in_a_tree_is_refused), T(state_of_an_earlier_version_is_taken_over),
+        T(what_we_made_is_ours),
+        T(what_came_along_is_refused),
+        T(its_owner_can_mark_it),
+        T(looking_leaves_no_mark),
+        T(state_in_a_tree_is_refused),
+        T(links_of_an_archive_lead_nowhere),
+        T(state_of_an_earlier_version_is_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ static int setup(void **state)
     bed.run_timeout_ms = 30000;
     (void)e2e_open(state);
     (void)str_format(bin, sizeof bin, "%s/bin", bed.dir);
-    E2E_EXEC_OK("sh", "-ec", "mkdir \"$1\"; ln -s \"$0\"/* \"$1\"; ip link add boxbr type bridge",
+    E2E_EXEC_OK("sh", "-ec",
+                "git init -q; mkdir \"$1\"; ln -s \"$0\"/* \"$1\"; ip link add boxbr type bridge",
                 plugins, bin);
     bed_ready_for_cni(&bed);
     return 0;
@@ -225,7 +226,7 @@ static void test_after_a_reboot_plugins_get_no_namespace(void **state)
         "id=$(\"$0\" status a --json | jq -r .leaseId); kill -9 $(\"$0\" status a --json | "
         "jq .vmm.pid); cd \"$CRABBOX_FC_STATE_DIR\"/leases/$id; "
         "boot=$(jq -r .bootId cni.json); sed -i \"s/$boot/00000000-0000-0000-0000-000000000000/\" "
-        "cni.json lease.json; \"$0\" stop a; cat \"$1\"/del; "
+        "cni.json lease.json; cd \"$1/work\"; \"$0\" stop a; cat \"$1\"/del; "
         /* This kernel was not rebooted, so its rules are still there. */
         "iptables -t nat -F; iptables -t nat -X",
         bed.program, bed.dir);

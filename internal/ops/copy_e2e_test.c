@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "testutil/e2e.h"
 
@@ -91,7 +92,10 @@ static void test_what_can_not_be_copied(void **state)
     failed(7, "can't receive it", "f", "box:/proc/none/f");
     failed(1, "regular", "box:/etc/hostname", "/dev/null");
     failed(2, "neither", "/dev/null", "box:");
-    e2e_shell("test -c /dev/null; test \"$(ls -A)\" = \"$(printf 'a\\nf')\"");
+    _cleanup_free_ char *socket = xasprintf("%s/socket", bed.work);
+    assert_int_equal(mknod(socket, S_IFSOCK | 0600, 0), 0); /* which can't even be opened */
+    failed(2, "neither", "socket", "box:");
+    e2e_shell("rm socket; test -c /dev/null; test \"$(ls -A)\" = \"$(printf 'a\\nf')\"");
     /* A colon after a slash belongs to a name of the host. */
     e2e_shell("mkdir -p x; echo y > x/c:d");
     E2E_OK("cp", "x/c:d", "box:t/");

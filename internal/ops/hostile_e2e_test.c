@@ -178,7 +178,7 @@ static void test_what_is_the_users(void **state)
     e2e_shell(
         "rm artifacts; ln -s away/secret ../my-vars; ln -s away/dir ../my-dir\n"
         "run() { \"$0\" run --id box --no-sync -q \"$@\"; }\n"
-        "whole=$PWD/..\n"
+        "whole=$(realpath ..)\n"
         "test \"$(run --env-file vars --env-file $whole/my-vars -- sh -c 'echo $A $SECRET')\" = "
         "'1 of-the-host'\n"
         "bash -ec '\"$0\" run --id box --no-sync -q --env-file <(echo B=2) --script <(echo \"echo "
@@ -189,6 +189,8 @@ static void test_what_is_the_users(void **state)
         "test \"$(run --capture-stdout /dev/stderr -- echo err 2>&1 >/dev/null)\" = err\n"
         "run --download out/f=$whole/my-dir --download out=new/deep/tree -- true\n"
         "code=0; run --env-file ../my-vars -- true 2>err || code=$?; test $code -eq 2\n"
+        "grep -q 'my-vars is a symbolic link' err; rm err\n"
+        "code=0; run --env-file $PWD/../my-vars -- true 2>err || code=$?; test $code -eq 2\n"
         "grep -q 'my-vars is a symbolic link' err; rm err\n"
         "test \"$(cat ../away/dir/f new/deep/tree/f)\" = \"$(printf 'from-guest\\nfrom-guest')\"\n"
         "run --artifact-glob 'out/*' -- true; test -f artifacts/run_*/out/f\n"

@@ -359,6 +359,8 @@ static void test_repository(void **state)
         SHOWS_IN(repo, 2, "repo/.crabbox-fc.yaml:", "run", "--", "true");
         SHOWS_IN(repo, 2, "repo/.crabbox-fc.yaml:", "trust", "add");
     }
+    /* Where there is no .git, the home beside it would not be the user's. */
+    e2e_shell("rm -r \"$HOME/.config\"");
 }
 
 static void test_environment_and_doctor(void **state)

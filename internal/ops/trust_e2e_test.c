@@ -175,7 +175,7 @@ static void test_a_stock_image(void **state)
 static void test_plugins_and_lists(void **state)
 {
     (void)state;
-    shell("mkdir plugins; " MARKS " >plugins/odd; chmod 755 plugins/odd; cp plugins/odd "
+    shell("mkdir plugins work/.git; " MARKS " >plugins/odd; chmod 755 plugins/odd; cp plugins/odd "
           "plugins/addr");
     _cleanup_free_ char *dir = xasprintf("%s/plugins", bed.dir);
     bed_use_cni(&bed, dir, BED_CNI_LIST("{\"type\":\"odd\",\"ipam\":{\"type\":\"addr\"}}"));
@@ -189,7 +189,7 @@ static void test_plugins_and_lists(void **state)
     both_refuse("network", "the CNI list ");
     shell("chown root cni/10-box.conflist; chown nobody cni");
     both_refuse("network", "the directory of CNI lists ");
-    shell("rm -r plugins cni cni-data");
+    shell("rm -r plugins cni cni-data work/.git");
 }
 
 static void test_the_state_directory(void **state)

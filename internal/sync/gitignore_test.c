@@ -259,6 +259,10 @@ static void test_pattern_files_that_are_none(void **state)
     synckit_assert_listed(dir, "a/f\nb/.gitignore\nb/f\nc/f\n");
     synckit_sh(dir, "mkfifo .crabboxignore", NULL);
     synckit_assert_refused(dir, "/.crabboxignore is not a regular file");
+    synckit_sh(dir, "rm .crabboxignore", NULL);
+    _cleanup_free_ char *ignore = xasprintf("%s/.crabboxignore", dir);
+    assert_int_equal(mknod(ignore, S_IFSOCK | 0600, 0), 0); /* which can't even be opened */
+    synckit_assert_refused(dir, "/.crabboxignore is not a regular file");
     synckit_sh(dir, "rm .crabboxignore; ln -s a/f .crabboxignore", NULL);
     synckit_assert_refused(dir, "/.crabboxignore is reached by a symbolic link");
     synckit_sh(dir, "rm .crabboxignore .git/info/exclude; ln -s /etc/passwd .git/info/exclude",

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -149,6 +150,21 @@ static void test_patterns_that_cannot_be_read(void **state)
         fail_msg("%s", told.buf);
 }
 
+/* What is there under the name and is no file has no patterns, and is not opened. */
+static void test_patterns_that_are_none(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(&kit, "odd",
+                                            "mkdir t git; cd t; " SYNCKIT_INIT "touch f");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir), *ignore = xasprintf("%s/git/ignore", dir);
+    assert_return_code(mknod(ignore, S_IFSOCK | 0600, 0), errno);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    (void)setenv("XDG_CONFIG_HOME", dir, 1);
+    synckit_list(tree, &out);
+    (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
+    assert_string_equal(out.buf, "f\n");
+}
+
 /* git reads what the user's configuration includes, for ever where that is a FIFO. */
 static void test_git_that_does_not_answer(void **state)
 {
@@ -181,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_patterns_by_variables_and_of_the_sudo_caller),
         cmocka_unit_test(test_files_that_the_sudo_caller_cannot_read),
         cmocka_unit_test(test_patterns_that_cannot_be_read),
+        cmocka_unit_test(test_patterns_that_are_none),
         cmocka_unit_test(test_git_that_does_not_answer),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);

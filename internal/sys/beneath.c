@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/caller.h"
+#include "sys/file.h"
 #include "sys/trusted.h"
 
 enum { TRIES_MAX = 100 }; /* for what others can be in the way of */
@@ -46,7 +47,6 @@ static bool is_null(const struct stat *st)
 /* Opens what an O_PATH descriptor has found, if it is plain. Consumes the descriptor. */
 static int open_found(int found, int flags, struct stat *st)
 {
-    char link[64];
     _cleanup_close_ int fd = found;
     if (fd < 0 || fstat(fd, st) < 0)
         return -1;
@@ -54,10 +54,7 @@ static int open_found(int found, int flags, struct stat *st)
     if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !is_null(st) &&
         !(writes && S_ISFIFO(st->st_mode)))
         return TAKE_FD(fd);
-    /* By the descriptor, so it is what was looked at. Whoever holds a lease on the file must not
-     * hold us: EAGAIN. */
-    (void)str_format(link, sizeof link, "/proc/self/fd/%d", fd);
-    return open(link, flags | O_NONBLOCK | O_CLOEXEC);
+    return fd_reopen(&fd, flags) < 0 ? -1 : TAKE_FD(fd);
 }
 
 int beneath_open_plain(int dirfd, const char *path, int flags, struct stat *st)
@@ -244,19 +241,19 @@ static int replace(int dirfd, const char *base, mode_t mode)
  * it is none that may be written. */
 static int reuse(const struct beneath *b, int dirfd, const char *base, struct stat *st)
 {
-    const int flags = O_WRONLY | O_NONBLOCK | O_NOCTTY;
-    _cleanup_close_ int fd = b->in_tree ? beneath_open_plain(dirfd, base, flags, st)
-                                        : beneath_open(dirfd, base, flags, 0);
+    _cleanup_close_ int fd = beneath_open(dirfd, base, O_PATH, 0);
     if (fd < 0 || fstat(fd, st) < 0)
+        return -1;
+    if (b->in_tree && !S_ISREG(st->st_mode) && !S_ISFIFO(st->st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    if (fd_reopen(&fd, O_WRONLY) < 0)
         return -1;
     if (S_ISREG(st->st_mode) && st->st_nlink > 1)
         return replace(dirfd, base, st->st_mode);
     if (S_ISREG(st->st_mode))
         return ftruncate(fd, 0) < 0 ? -1 : TAKE_FD(fd);
-    if (b->in_tree && !S_ISFIFO(st->st_mode)) {
-        errno = EEXIST;
-        return -1;
-    }
     (void)fcntl(fd, F_SETFL, 0);
     return TAKE_FD(fd);
 }

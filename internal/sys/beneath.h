@@ -10,7 +10,9 @@
  * archive. An absolute path is the user's own, and the user's links on it are followed, up to the
  * first directory that is a tree: it has an entry .git, or is the current directory, or the top of
  * all that may have come with code around that (worktree.h), or the --dir of the run. The rest lies
- * in the tree, where anybody may have made the links. Without a tree on it, an absolute path is the
+ * in the tree, where anybody may have made the links. An absolute path that goes up again from a
+ * directory in a tree is treated like a relative one: that is what a relative path of a
+ * configuration flag becomes. Without a tree on it, an absolute path is the
  * user's own up to its last component or the first one that is missing. The program's descriptors
  * (/dev/stdin, /dev/fd/N as the shell writes it for a process substitution) are the user's too.
  *

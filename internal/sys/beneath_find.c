@@ -22,6 +22,7 @@ struct walk {
     unsigned links;
     bool relative;          /* it did not begin at "/" */
     bool inside;            /* it began in a tree */
+    bool no_links;          /* none is the user's own */
     bool bound;             /* a link of the sudo caller's was followed */
     struct trusted_who who; /* whose links count */
     /* st_nlink 0: none. `top` is that of all that may have come with code around the cwd. */
@@ -109,9 +110,9 @@ static int enter(struct walk *w, const char *name)
 }
 
 /* Whether this directory or one above it is a tree, or can't be looked at. */
-static bool is_below_tree(const struct walk *w)
+static bool is_below_tree(const struct walk *w, int dirfd)
 {
-    _cleanup_close_ int fd = openat(w->b->dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int more = fd < 0 ? -1 : 1;
     for (; more > 0; more = worktree_go_up(&fd))
         if (is_tree(w, fd))
@@ -144,7 +145,7 @@ static int start(struct walk *w, int fd, const char *path, struct error *err)
     while (ups-- > 0)
         if (enter(w, "..") < 0)
             return fail(w, errno, err);
-    w->inside = is_below_tree(w);
+    w->inside = is_below_tree(w, w->b->dirfd);
     return 0;
 }
 
@@ -224,7 +225,7 @@ static int step(struct walk *w, struct error *err)
         return 0;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail(w, errno, err);
-    if (S_ISLNK(st.st_mode) && *w->b->typed != '/')
+    if (S_ISLNK(st.st_mode) && w->no_links)
         return 0; /* and the open will refuse it */
     if (S_ISLNK(st.st_mode))
         return follow(w, fd, &st, end, err) < 0 ? -1 : 1;
@@ -234,6 +235,21 @@ static int step(struct walk *w, struct error *err)
     w->b->dirfd = TAKE_FD(fd);
     w->done = end;
     return 1;
+}
+
+/* Whether the absolute path goes up by ".." from a directory that is in a tree, or that can't be
+ * seen: a relative path of a configuration flag behind the working directory's, or $PWD/.. */
+static bool leaves_tree(const struct walk *w, const char *path)
+{
+    for (const char *up = path; (up = strstr(up, "/..")); up += 3) {
+        if (up[3] && up[3] != '/')
+            continue;
+        _cleanup_free_ char *dir = xasprintf("%.*s/", (int)(up - path), path);
+        _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || is_below_tree(w, fd))
+            return true;
+    }
+    return false;
 }
 
 static int begin(struct walk *w, const char *tree, struct error *err)
@@ -247,6 +263,7 @@ static int begin(struct walk *w, const char *tree, struct error *err)
     look(tree, &w->tree);
     if (top < 0 || fstat(top, &w->top) < 0)
         w->top.st_nlink = 0;
+    w->no_links = *typed != '/' || leaves_tree(w, typed);
     return start(w, open(from, O_PATH | O_DIRECTORY | O_CLOEXEC), typed, err);
 }
 

@@ -214,6 +214,34 @@ static void test_archive(void **state)
     assert_refuses("../archive/log", "log is a symbolic link, and such a link may lead anywhere");
 }
 
+/* As "$PWD/../x" is written, and as a relative path in a flag of the configuration is joined. */
+static void test_up_from_a_tree(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const ways[] = {"away/../side", "away/sub/../../side", "repo/sub/../../side",
+                                       "side/../away/../side", "away/gone/../../side"};
+    at(f, "away");
+    assert_int_equal(dir_make_all("sub", 0755, NULL), 0);
+    assert_int_equal(dir_make_all("../side/dir", 0755, NULL), 0);
+    put("../side/file", "plain");
+    assert_return_code(symlink("../away/secret", "../side/log"), errno);
+    assert_return_code(symlink("../away", "../side/away"), errno);
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        _cleanup_free_ char *log = xasprintf("%s/log", ways[i]);
+        _cleanup_free_ char *deep = xasprintf("%s/away/secret", ways[i]);
+        _cleanup_free_ char *file = xasprintf("%s/file", ways[i]);
+        assert_refuses_whole(f, log, "log is a symbolic link, and such a link may lead anywhere");
+        assert_refuses_whole(f, deep, "away is a symbolic link");
+        assert_reads_whole(f, file, "plain");
+    }
+    assert_reads_whole(f, "side/log", "secret");
+    assert_reads_whole(f, "side/dir/../log", "secret"); /* up, but not from a tree */
+    bool others = true;
+    _cleanup_free_ char *file = xasprintf("%s/away/../side/file", f->top);
+    _cleanup_close_ int fd = beneath_input("--x", file, NULL, &others, NULL);
+    assert_true(fd >= 0 && !others);
+}
+
 /* The user's own links are followed, into a tree too, but not on from there. */
 static void test_links_of_the_user(void **state)
 {
@@ -408,6 +436,8 @@ static void test_kinds_of_input(void **state)
     at(f, "repo");
     assert_refuses("fifo", "it is a FIFO, not a regular file");
     assert_refuses("sub", "it is a directory");
+    assert_return_code(mknod("socket", S_IFSOCK | 0600, 0), errno);
+    assert_refuses("socket", "it is a socket"); /* which can't be opened, like many a device */
     assert_refuses("/dev/zero", "it is a device");
     assert_reads("/dev/null", "");
     assert_return_code(pipe2(pipefd, O_CLOEXEC), errno);
@@ -469,6 +499,9 @@ static void test_output(void **state)
     assert_int_equal(writes("sub", &err), -1);
     assert_int_equal(writes("fifo", &err), -1);
     assert_non_null(strstr(err.msg, "without a reader"));
+    assert_return_code(mknod("socket", S_IFSOCK | 0600, 0), errno);
+    assert_int_equal(writes("socket", &err), -1);
+    assert_non_null(strstr(err.msg, "it is a socket, not a regular file"));
     assert_int_equal(writes("/dev/null", &err), 0);
     _cleanup_close_ int reader = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_int_equal(writes("fifo", &err), 0);
@@ -527,6 +560,7 @@ int main(void)
         TEST(test_links_of_a_tree),
         TEST(test_what_is_a_tree),
         TEST(test_archive),
+        TEST(test_up_from_a_tree),
         TEST(test_link_outside_of_trees),
         TEST(test_links_of_the_user),
         TEST(test_up_from_a_link),

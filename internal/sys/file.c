@@ -28,6 +28,18 @@ char *fd_path(int fd)
     return NULL;
 }
 
+int fd_reopen(int *fd, int flags)
+{
+    char link[64];
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", *fd);
+    int again = open(link, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (again < 0)
+        return -1;
+    CLOSE_FD(*fd);
+    *fd = again;
+    return 0;
+}
+
 int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err)
 {
     char chunk[16384];
@@ -48,12 +60,15 @@ int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct
 int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err)
 {
     struct stat st;
-    /* O_NONBLOCK: opening a FIFO that someone put there must not hang. */
-    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "open %s", name);
+    if (S_ISLNK(st.st_mode))
+        return error_set(err, ERR_IO, ELOOP, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_IO, 0, "%s is not a regular file", name);
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return error_set(err, ERR_IO, errno, "open %s", name);
     return fd_read_all(fd, max, name, out, err);
 }
 

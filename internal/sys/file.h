@@ -19,6 +19,12 @@
  * it can't be reached from the root. */
 char *fd_path(int fd);
 
+/* Opens what *fd stands for anew, with `flags`, and replaces it. What may be a device is opened
+ * with O_PATH, looked at, and then so: a device can act when it is opened, and an archive that root
+ * unpacked can hold one. Waits for nobody: EAGAIN where a process holds a lease on the file. 0, or
+ * -1 with errno. */
+int fd_reopen(int *fd, int flags);
+
 /* Reads a regular file of at most `max` bytes (ERR_IO beyond). Follows no final symlink. */
 int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err);
 /* The same from an open descriptor, from its current offset (pipes and sockets too). */

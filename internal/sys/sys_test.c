@@ -83,6 +83,10 @@ static void reading_is_capped_and_picky(void **state)
     assert_int_equal(mkfifoat(f->fd, "fifo", 0600), 0);
     assert_int_equal(file_read_at(f->fd, "fifo", 100, &sb, &e), -1); /* and does not hang */
     assert_int_equal(file_read_at(f->fd, ".", 100, &sb, &e), -1);
+    /* Looked at, and not opened: it could be a device, which an open sets going. */
+    assert_int_equal(mknodat(f->fd, "socket", S_IFSOCK | 0600, 0), 0);
+    assert_int_equal(file_read_at(f->fd, "socket", 100, &sb, &e), -1);
+    assert_string_equal(e.msg, "socket is not a regular file");
 }
 
 static void remove_tree_stays_inside(void **state)

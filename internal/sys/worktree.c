@@ -126,31 +126,23 @@ bool worktree_leads_through(const char *path, const char *root)
     return more < 0 || w.looped;
 }
 
-/* Whether a directory on the way is such a one; `here` is the real path of the working directory.
- */
-static bool is_top(const char *dir, const char *here, bool any_git)
+static bool has_git(const char *dir)
 {
     _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    return str_eq(dir, here) ||
-           ((any_git || path_is_below(here, dir)) && worktree_has_git(fd, NULL) != 0);
+    return fd >= 0 && worktree_has_git(fd, NULL) != 0;
 }
 
-bool worktree_on_way(const char *path, const char *cwd, bool any_git, char out[static PATH_MAX])
+bool worktree_on_way(const char *path, const char *top, char out[static PATH_MAX])
 {
     struct homes homes;
     struct pathwalk w;
     struct stat st;
-    char here[PATH_MAX];
     bool link = false;
-    if (!realpath(cwd, here))
-        here[0] = '\0';
     find_homes(&homes);
     int more = pathwalk_start(&w, path);
     for (; more > 0; more = pathwalk_next(&w, link)) {
         const char *at = pathwalk_at(&w);
-        if (!is_users(&homes, at) && is_top(at, here, any_git))
+        if (!is_users(&homes, at) && (str_eq(at, top) || has_git(at)))
             return str_copy(out, PATH_MAX, at) == 0;
         if (lstat(at, &st) < 0)
             return false;

@@ -9,9 +9,17 @@
  *   working directory upwards, so the highest of them counts. Directories that users of a host
  *   share by convention (/tmp, /srv, ...) are not taken for an archive's, unless one is the working
  *   directory itself.
+ *   Where there is a .git further down, this rule does not ask how far an archive reaches: it ends
+ * at the outermost .git, and whoever made the archive chose where that is. What lies beside it
+ * counts as the user's (docs/RUN.md says so). Otherwise ~/src/tools would be foreign to whoever
+ * works in the repository ~/src/project.
  * - A directory that holds the home of the user or of the sudo caller, or the system's programs, is
  *   the user's own even with a .git in it, and so is all above. The home is the one that the system
  *   knows; HOME is not asked, because in many a job of a CI it is the tree.
+ *
+ *   worktree_around         programs in PATH, links, configuration, the trust store
+ *   worktree_on_way         what is named for once and for all working directories, so that it must
+ *                           be in no tree whatever: state, plugins
  *
  * An owner makes no tree harmless. sync and config ask on their own whether a .git of another user
  * is good enough to say what is sent, or whose settings count.
@@ -44,8 +52,7 @@ void worktree_around(const char *cwd, char out[static PATH_MAX]);
 bool worktree_leads_through(const char *path, const char *root);
 
 /* The first directory on the way of `path`, step by step through every link, that is the top of a
- * tree or is `cwd` ("" for none). With `any_git` every .git counts, else only those that are around
- * cwd too. */
-bool worktree_on_way(const char *path, const char *cwd, bool any_git, char out[static PATH_MAX]);
+ * tree by its .git, or is `top` (a real path, "" for none). */
+bool worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]);
 
 #endif

@@ -1,0 +1,128 @@
+/* home_test.c: HOME and XDG_CONFIG_HOME that lead into what came with the code. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "config/trust.h"
+#include "testutil/config_dir.h"
+
+/* HOME is the checkout, as in a container of a CI: what lies there came with it. */
+static void test_home_in_the_repository(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "repo"));
+    _cleanup_free_ char *xdg = xasprintf("XDG_CONFIG_HOME=%s", config_dir_path(d, "repo/conf"));
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    config_dir_load_ok(d, NULL, 0, &cfg); /* nothing is there */
+    config_free(&cfg);
+    config_dir_write(d, "repo/.config/crabbox-fc/trust.json", "{}");
+    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+    config_dir_setenv(d, xdg);
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    config_free(&cfg);
+    config_dir_write(d, "repo/conf/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
+    assert_int_equal(config_dir_refused(d, "XDG_CONFIG_HOME leads into the tree"), ERR_TRUST);
+}
+
+/* The tree around the working directory is not only the nearest repository. */
+static void test_home_around_the_working_directory(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "outer"));
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    config_dir_write(d, "outer/.config/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
+    config_dir_write(d, "outer/lib/.git/HEAD", "");
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "outer/lib"));
+    config_dir_load_ok(d, NULL, 0, &cfg); /* a directory above that is no tree */
+    config_free(&cfg);
+    config_dir_write(d, "outer/.git/HEAD", "");
+    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+    /* By a link of the tree to a place outside of it. */
+    config_dir_write(d, "away/crabbox-fc/config.yaml", "firecracker: {cpus: 32}\n");
+    _cleanup_free_ char *conf = xstrdup(config_dir_path(d, "outer/.config"));
+    assert_return_code(rename(conf, config_dir_path(d, "old")), errno);
+    assert_return_code(symlink("../away", conf), errno);
+    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+    /* An archive without a .git, unpacked where the user stands. */
+    assert_return_code(rename(config_dir_path(d, "outer/.git"), config_dir_path(d, "git")), errno);
+    assert_return_code(rename(config_dir_path(d, "outer/lib"), config_dir_path(d, "lib")), errno);
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "outer"));
+    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+    /* Or further up, where HOME is the archive. */
+    config_dir_write(d, "outer/sub/deep/file", "");
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "outer/sub/deep"));
+    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+}
+
+/* The system's file, or the user's in another place, starts nothing by HOME that came along. */
+static void test_no_path_by_a_home_in_an_archive(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "archive"));
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    config_dir_write(d, "archive/bin/firecracker", "");
+    config_dir_write(d, "archive/src/file", "");
+    config_dir_write(d, SYS_FILE, "firecracker: {binary: ~/bin/firecracker}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg); /* from repo/, beside it */
+    config_free(&cfg);
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "archive/src"));
+    assert_int_equal(config_dir_refused(d, "but HOME is not set to an absolute path outside"),
+                     ERR_CONFIG);
+}
+
+/* What config_load would refuse afterwards is not made, and nothing that lies there is believed. */
+static void test_no_store_in_the_repository(void **state)
+{
+    struct config_dir *d = *state;
+    struct error err = ERROR_INIT;
+    struct trust_report r = TRUST_REPORT_INIT;
+    struct trust_store s;
+    bool removed;
+    const char *path = config_dir_path(d, REPO_FILE);
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "repo"));
+    _cleanup_free_ char *before = getcwd(NULL, 0);
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    config_dir_write(d, REPO_FILE, "firecracker: {binary: /opt/a/firecracker}\n");
+    assert_int_equal(symlink("../out", config_dir_path(d, "repo/.config")), 0);
+    assert_return_code(chdir(d->cwd), errno);
+    int added = trust_add(config_dir_envp(d), path, NULL, &r, &err);
+    strbuf_free(&r.keys);
+    int revoked = trust_revoke(config_dir_envp(d), path, &removed, NULL);
+    int listed = trust_list(config_dir_envp(d), &s, NULL); /* nothing is there */
+    trust_store_free(&s);
+    config_dir_write(d, "out/crabbox-fc/trust.json", "{\"version\":1,\"entries\":[]}");
+    int believed = trust_list(config_dir_envp(d), &s, NULL);
+    assert_return_code(chdir(before), errno);
+    assert_int_equal(added, -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    assert_non_null(strstr(err.msg, "so a trust.json there would not count as yours; next: "));
+    assert_int_equal(revoked, -1);
+    assert_int_equal(listed, 0);
+    assert_int_equal(believed, -1);
+    assert_int_equal(access(config_dir_path(d, "out/crabbox-fc/trust.lock"), F_OK), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CONFIG_DIR_TEST(test_home_in_the_repository),
+        CONFIG_DIR_TEST(test_home_around_the_working_directory),
+        CONFIG_DIR_TEST(test_no_path_by_a_home_in_an_archive),
+        CONFIG_DIR_TEST(test_no_store_in_the_repository),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
