@@ -23,10 +23,11 @@ struct walk {
     bool relative;          /* it did not begin at "/" */
     bool inside;            /* it began in a tree */
     bool no_links;          /* none is the user's own */
-    bool bound;             /* a link of the sudo caller's was followed */
+    uid_t sudo;             /* whose links root does not follow; root's own id if there is nobody */
     struct trusted_who who; /* whose links count */
-    /* st_nlink 0: none. `top` is that of all that may have come with code around the cwd. */
-    struct stat root, cwd, top, tree;
+    /* st_nlink 0: none. The tops are those of all that may have come with code around the cwd and
+     * around the tree. */
+    struct stat root, cwd, top, tree, tree_top;
 };
 
 /* Whether the path joined so far ends with a link. If so, a ".." after it leads to another place
@@ -90,7 +91,8 @@ static bool is_tree(const struct walk *w, int dirfd)
     if (worktree_has_git(dirfd, NULL) != 0)
         return true;
     return fstat(dirfd, &st) == 0 && !same(&w->root, &st) &&
-           (same(&w->cwd, &st) || same(&w->top, &st) || same(&w->tree, &st));
+           (same(&w->cwd, &st) || same(&w->top, &st) || same(&w->tree, &st) ||
+            same(&w->tree_top, &st));
 }
 
 static int fail(const struct walk *w, int sys, struct error *err)
@@ -159,20 +161,23 @@ static int refuse(const struct walk *w, size_t end, const char *why, uid_t uid, 
         w->b->what, w->b->typed, (int)(end - skip), w->path + skip, why, (unsigned)uid);
 }
 
-/* Refuses a link that another user can have put there, or can replace. */
-static int check_link(struct walk *w, const struct stat *st, size_t end, struct error *err)
+/* Refuses a link that another user can have put there, or can replace. Root by sudo follows none of
+ * the caller's either: also in directories of a user's own there are files with which root can do
+ * more than the user, such as /proc/PID/uid_map. */
+static int check_link(const struct walk *w, const struct stat *st, size_t end, struct error *err)
 {
     struct stat dir;
     if (fstat(w->b->dirfd, &dir) < 0)
         return fail(w, errno, err);
+    if (w->sudo != 0 && (st->st_uid == w->sudo || dir.st_uid == w->sudo))
+        return refuse(w, end, "of the user who called sudo, which root does not follow", w->sudo,
+                      err);
     if (!trusted_owner(&w->who, st->st_uid))
         return refuse(w, end, "of another user", st->st_uid, err);
     if (!trusted_owner(&w->who, dir.st_uid))
         return refuse(w, end, "in a directory of another user", dir.st_uid, err);
     if (!trusted_dir(&w->who, w->b->dirfd))
         return refuse(w, end, "in a directory that others can write to", dir.st_uid, err);
-    w->bound |= (st->st_uid != 0 && st->st_uid != w->who.self) ||
-                (dir.st_uid != 0 && dir.st_uid != w->who.self);
     return 0;
 }
 
@@ -190,23 +195,6 @@ static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end
     int fd = *target == '/' ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)
                             : openat(w->b->dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return start(w, fd, path, err);
-}
-
-/* A link of the sudo caller's takes root no further than the caller could have gone. */
-static int check_bound(const struct walk *w, struct error *err)
-{
-    struct stat st;
-    if (!w->bound)
-        return 0;
-    if (fstat(w->b->dirfd, &st) < 0)
-        return fail(w, errno, err);
-    if (st.st_uid == w->who.sudo)
-        return 0;
-    return error_set(
-        err, ERR_USAGE, 0,
-        "%s %s: a symbolic link owned by uid %u leads into a directory owned by uid %u, "
-        "so root does not follow it; next: name the real path",
-        w->b->what, w->b->typed, (unsigned)w->who.sudo, (unsigned)st.st_uid);
 }
 
 /* ---- the walk ---- */
@@ -257,12 +245,16 @@ static int begin(struct walk *w, const char *tree, struct error *err)
     const char *typed = w->b->typed;
     const char *from = *typed == '/' ? "/" : ".";
     _cleanup_close_ int top = worktree_open_around(".", NULL);
+    _cleanup_close_ int tree_top = tree ? worktree_open_around(tree, NULL) : -1;
     w->who = trusted_us();
+    w->sudo = w->who.self == 0 ? w->who.sudo : 0;
     look("/", &w->root);
     look(".", &w->cwd);
     look(tree, &w->tree);
     if (top < 0 || fstat(top, &w->top) < 0)
         w->top.st_nlink = 0;
+    if (tree_top < 0 || fstat(tree_top, &w->tree_top) < 0)
+        w->tree_top.st_nlink = 0;
     w->no_links = *typed != '/' || leaves_tree(w, typed);
     return start(w, open(from, O_PATH | O_DIRECTORY | O_CLOEXEC), typed, err);
 }
@@ -281,7 +273,7 @@ int beneath_find(const char *what, const char *typed, const char *tree, struct b
         out->in_tree = w.inside || is_tree(&w, out->dirfd);
         r = out->in_tree || !w.path[w.done] ? 0 : step(&w, err);
     }
-    if (r < 0 || check_bound(&w, err) < 0) {
+    if (r < 0) {
         beneath_close(out);
         return -1;
     }

@@ -1,4 +1,5 @@
-/* What is made below a directory: never through a link, and in the name of whoever called sudo. */
+/* What is made and opened below a directory: never through a link, and in the name of whoever
+ * called sudo. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -186,11 +189,63 @@ static void test_doas_caller(void **state)
     assert_int_equal(c.uid, USER);
 }
 
+/* Opening a device acts on it. */
+static void test_devices_are_not_opened(void **state)
+{
+    struct stat st;
+    (void)state;
+    put("plain");
+    assert_return_code(mkdir("sub", 0755), errno);
+    assert_return_code(mkfifo("fifo", 0600), errno);
+    if (mknod("device", S_IFCHR | 0600, makedev(1, 5)) < 0)
+        skip();
+    static const struct {
+        const char *name;
+        int flags;
+        bool opened;
+    } cases[] = {{"device", O_RDONLY, false}, {"device", O_WRONLY | O_NONBLOCK, false},
+                 {"fifo", O_RDONLY, false},   {"plain", O_RDONLY, true},
+                 {"plain", O_WRONLY, true},   {"sub", O_RDONLY, true}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_close_ int fd = beneath_open_plain(AT_FDCWD, cases[i].name, cases[i].flags, &st);
+        assert_return_code(fd, errno);
+        if (!(fcntl(fd, F_GETFL) & O_PATH) != cases[i].opened)
+            fail_msg("%s", cases[i].name);
+    }
+    struct error err = ERROR_INIT;
+    assert_int_equal(beneath_input("--x", "device", NULL, NULL, &err), -1);
+    assert_non_null(strstr(err.msg, "it is a device"));
+    error_clear(&err);
+    assert_int_equal(beneath_output("--x", "device", NULL, &err), -1);
+    assert_non_null(strstr(err.msg, "it is a device"));
+}
+
+/* A process that holds a lease on a file of the tree keeps nobody waiting. */
+static void test_file_with_a_lease(void **state)
+{
+    struct stat st;
+    (void)state;
+    put("plain");
+    _cleanup_close_ int holder = open("plain", O_RDONLY | O_CLOEXEC);
+    (void)signal(SIGIO, SIG_IGN); /* what the kernel asks the holder with */
+    if (fcntl(holder, F_SETLEASE, F_WRLCK) < 0)
+        skip();
+    assert_int_equal(beneath_open_plain(AT_FDCWD, "plain", O_RDONLY, &st), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(beneath_open(AT_FDCWD, "plain", O_RDONLY | O_NONBLOCK, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_return_code(fcntl(holder, F_SETLEASE, F_UNLCK), errno);
+    _cleanup_close_ int fd = beneath_open_plain(AT_FDCWD, "plain", O_RDONLY, &st);
+    assert_return_code(fd, errno);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_mkdirs),
+        TEST(test_devices_are_not_opened),
+        TEST(test_file_with_a_lease),
         TEST(test_sudo_caller),
         TEST(test_doas_caller),
     };
