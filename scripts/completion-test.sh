@@ -28,6 +28,10 @@ verdict() { # verdict NAME GOT WANT
     fi
 }
 
+printf '#!/bin/sh\necho >>RAN\n' >crabbox-fc
+chmod 755 crabbox-fc
+absent=$(ls RAN 2>&1)
+
 # Each shell answers the same questions: the words behind crabbox-fc, the last one unfinished.
 questions() { # questions FUNCTION
     verdict "$1: a verb" "$("$1" warm)" warmup
@@ -44,6 +48,8 @@ questions() { # questions FUNCTION
     verdict "$1: a lease as a value" "$("$1" run --id cbx_)" cbx_0123456789ab
     verdict "$1: a file of the command" "$("$1" run -- cat alpha-f)" alpha-file
     verdict "$1: options end at the command" "$("$1" run cat --keep-o)" ""
+    as=./crabbox-fc "$1" warm >/dev/null 2>&1
+    verdict "$1: the Tab key does not run ./crabbox-fc" "$(ls RAN 2>&1)" "$absent"
     verdict "$1: only directories" "$("$1" run --dir alpha | sed 's|/$||')" alpha-dir
 }
 
@@ -51,7 +57,7 @@ in_bash() {
     bash --norc -c '
         source <(crabbox-fc completion bash)
         compopt() { :; }
-        COMP_WORDS=(crabbox-fc "$@") COMP_CWORD=$# COMPREPLY=()
+        COMP_WORDS=("${as:-crabbox-fc}" "$@") COMP_CWORD=$# COMPREPLY=()
         _crabbox_fc
         printf "%s\n" "${COMPREPLY[@]}"' bash "$@"
 }
@@ -69,7 +75,7 @@ in_zsh() {
         }
         _describe() { local f; for f in $found; do print -r -- ${f%%:*}; done }
         compadd() { shift 3; print -rl -- "$@" }
-        words=(crabbox-fc "$@") CURRENT=$(($# + 1))
+        words=("${as:-crabbox-fc}" "$@") CURRENT=$(($# + 1))
         _crabbox_fc' zsh "$@"
 }
 
@@ -77,7 +83,8 @@ in_fish() {
     # shellcheck disable=SC2016 # for fish
     fish --no-config -c '
         crabbox-fc completion fish | source
-        complete -C "crabbox-fc $argv" | string replace -r "\t.*" ""' "$@"
+        set -q as; or set -l as crabbox-fc
+        complete -C "$as $argv" | string replace -r "\t.*" ""' "$@"
 }
 
 for shell in bash zsh fish; do

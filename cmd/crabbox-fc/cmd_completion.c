@@ -1,5 +1,8 @@
 /* cmd_completion.c: scripts for three shells. They know nothing: they hand the words to the hidden
- * verb complete, which answers from the tables of verbs, options and keys and from the leases. */
+ * verb complete, which answers from the tables of verbs, options and keys and from the leases.
+ *
+ * They start the program that is being typed, but not by a relative path: the Tab key in a tree
+ * would run what lies there under our name. */
 #include <stdio.h>
 
 #include "base/str.h"
@@ -10,6 +13,7 @@
 static const char bash_script[] =
     "# crabbox-fc completion for bash; load it with: source <(crabbox-fc completion bash)\n"
     "_crabbox_fc() {\n"
+    "    [[ ${COMP_WORDS[0]} == */* && ${COMP_WORDS[0]} != /* ]] && return\n"
     "    local words=() word line head i joined=0\n"
     "    for ((i = 1; i <= COMP_CWORD; i++)); do\n"
     "        word=${COMP_WORDS[i]}\n"
@@ -47,6 +51,7 @@ static const char zsh_script[] =
     "#compdef crabbox-fc\n"
     "# crabbox-fc completion for zsh; load it with: source <(crabbox-fc completion zsh)\n"
     "_crabbox_fc() {\n"
+    "    [[ ${words[1]} == */* && ${words[1]} != /* ]] && return 1\n"
     "    local line word\n"
     "    local -a found leases\n"
     "    while IFS= read -r line; do\n"
@@ -73,6 +78,7 @@ static const char fish_script[] =
     "# crabbox-fc completion for fish; load it with: crabbox-fc completion fish | source\n"
     "function __crabbox_fc\n"
     "    set -l words (commandline -opc) (commandline -ct)\n"
+    "    string match -qr '^[^/].*/' -- $words[1]; and return\n"
     "    for line in ($words[1] complete -- $words[2..-1] 2>/dev/null)\n"
     "        switch $line\n"
     "            case ':files'\n"

@@ -56,7 +56,8 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
     } else if (st.st_uid != geteuid()) {
         check_fail(c, CLASS_CONFIG, "%s belongs to uid %u, not to you", ctx->state_dir,
                    (unsigned)st.st_uid);
-        check_mend(c, "chown -R %u %s, or set CRABBOX_FC_STATE_DIR", (unsigned)geteuid(), quoted);
+        /* Not to be taken over: that user may have prepared the leases there. */
+        check_mend(c, "set CRABBOX_FC_STATE_DIR to a new directory, or move %s away", quoted);
     } else if (st.st_mode & 077) {
         check_fail(c, CLASS_CONFIG, "%s is open to others (mode %04o): it holds private keys",
                    ctx->state_dir, (unsigned)(st.st_mode & 07777));
