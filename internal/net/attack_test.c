@@ -3,8 +3,8 @@
  * it into that: the host's limits must hold by themselves.
  *
  * Each test has a network namespace of its own, and a host table whose time stands still: what
- * comes back after a second or is forgotten after a minute takes an hour there, so that the numbers
- * are exact on a machine of any speed. */
+ * comes back after a second or is forgotten after a minute takes an hour or more there, so that the
+ * numbers are exact on a machine of any speed. */
 #include "net/net.h"
 
 #include <arpa/inet.h>
@@ -52,7 +52,10 @@ static char *slowed(const char *text)
 {
     static const struct {
         const char *unit, *slow;
-    } units[] = {{"/second", "/hour"}, {"timeout 5s", "timeout 1h"}, {"timeout 1m", "timeout 1h"}};
+    } units[] = {{"/second", "/hour"},
+                 {"/minute", "/week"},
+                 {"timeout 5s", "timeout 1h"},
+                 {"timeout 1m", "timeout 1h"}};
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     unsigned found = 0;
     while (*text) {
@@ -219,6 +222,23 @@ static void test_leases_of_a_share_are_limited_together(void **state)
     assert_true(lab_udp_reaches(w->b.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
     lab_assert_host_connects(w);
     lab_leave(&c);
+}
+
+/* A hostile lease, or several, use up what all leases have together. A lease of another share still
+ * opens what is its share's. */
+static void test_a_flood_hinders_only_its_share(void **state)
+{
+    struct lab_world *w = *state;
+    const struct limits l = limits_now();
+    assert_int_not_equal(w->b.n.slot % LIMITS_SHARES, w->a.n.slot % LIMITS_SHARES);
+    open_inside(w->a.ns);
+    open_inside(w->b.ns);
+    open_many(w, w->a.guest.ns, LAB_OUTSIDE, w->a.n.table, l.all_burst + 100);
+    assert_true(lab_udp_reaches(w->b.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
+    assert_true(lab_tcp_echoes(w->b.guest.ns, w->tcp, LAB_OUTSIDE, PORT, OPEN));
+    lab_scan_ports(w->b.guest.ns, LAB_OUTSIDE, 20000, l.burst);
+    assert_about(lab_flows_of(w->lab.here, w->b.n.lease_addr), l.all_burst / 2 / LIMITS_SHARES);
+    lab_assert_host_connects(w);
 }
 
 /* To the host itself, too: a new ping, or a question to its name server, is a connection. */
@@ -506,6 +526,7 @@ int main(void)
         T(test_new_connections_are_limited),
         T(test_open_connections_are_limited),
         T(test_leases_of_a_share_are_limited_together),
+        T(test_a_flood_hinders_only_its_share),
         T(test_connections_to_the_host_count),
         T(test_a_reset_connection_is_gone),
         T(test_a_closed_connection_is_gone),

@@ -6,7 +6,8 @@
  *
  *   each lease          at most `conns` entries, and `rate` new ones a second after a first `burst`
  *   each of 16 shares   at most `share` entries; a lease counts in the share of its address
- *   all leases          at most `all_rate` new ones a second after a first `all_burst`
+ *   all leases          at most `all_rate` new ones a second after a first `all_burst`: half of
+ *                       them for whoever comes first, a 32nd more for each share alone
  *
  * The kernel doesn't count TCP connections that were reset or that both ends have closed
  * (TIME_WAIT), and either end keeps their entries for as long as it likes: each packet of one winds
