@@ -106,25 +106,30 @@ static void shared_hops_text(unsigned share_bits, struct strbuf *out)
 #define WITH_PORTS "  meta l4proto != { tcp, udp, icmp } drop\n"
 #define MIDSTREAM  "  ct state new tcp flags & (fin | syn | rst | ack) != syn "
 
-/* After the rules that tell what is new: it counts for the end `who`. One half of what all leases
- * may open is for whoever comes first, the other is divided among the shares. By the minute, since
- * a share's part may be less than one a second. The counts come after the rates, which bound how
- * often the kernel looks through a list. */
+/* How fast all leases may open connections: one half is for whoever comes first (`common`), the
+ * other is divided among the shares. By the minute, since a share's part may be less than one a
+ * second. */
+static unsigned half_a_minute(const struct limits *l)
+{
+    return l->all_rate * 60 / 2;
+}
+
+/* After the rules that tell what is new: it counts for the end `who`. The counts come after the
+ * rates, which bound how often the kernel looks through a list. */
 static void charge_text(const char *who, const char *hop, const struct limits *l,
                         unsigned share_bits, struct strbuf *out)
 {
-    unsigned rate = l->all_rate * 60 / 2, burst = l->all_burst / 2;
     strbuf_addf(out,
                 "  update @rates { ip %s limit rate over %u/second burst %u packets } drop\n"
-                "  limit rate over %u/minute burst %u packets add @fair { ip %s & 0.0.0.%u "
+                "  limit name \"common\" add @fair { ip %s & 0.0.0.%u "
                 "limit rate over %u/minute burst %u packets } drop\n"
                 "  add @conns { ip %s ct count over %u } drop\n"
                 "  add @shares { ip %s & 0.0.0.%u ct count over %u } drop\n"
                 "  meta l4proto tcp ct timeout set \"brief\"\n"
                 "  goto %s\n"
                 "}\n",
-                who, l->rate, l->burst, rate, burst, who, share_bits, rate / LIMITS_SHARES,
-                burst / LIMITS_SHARES, who, l->conns, who, share_bits, l->share, hop);
+                who, l->rate, l->burst, who, share_bits, half_a_minute(l) / LIMITS_SHARES,
+                l->all_burst / 2 / LIMITS_SHARES, who, l->conns, who, share_bits, l->share, hop);
 }
 
 #define NO_STATE "  ct state { invalid, untracked } "
@@ -135,12 +140,13 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
     shared_hops_text(share_bits, out);
     strbuf_addf(out,
                 "set rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }\n"
+                "limit common { rate over %u/minute burst %u packets; }\n"
                 "set fair { type ipv4_addr; flags dynamic; size %d; }\n"
                 "set conns { type ipv4_addr; flags dynamic; size 65535; }\n"
                 "set shares { type ipv4_addr; flags dynamic; size %d; }\n"
                 "chain admit {\n" WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n" NO_STATE
                 "goto hop\n" KNOWN("hop"),
-                2 * LIMITS_SHARES, 2 * LIMITS_SHARES);
+                half_a_minute(l), l->all_burst / 2, 2 * LIMITS_SHARES, 2 * LIMITS_SHARES);
     charge_text("saddr", "hop", l, share_bits, out);
     strbuf_adds(out, "chain admit_to {\n" NO_STATE "goto hop_to\n" KNOWN("hop_to"));
     charge_text("daddr", "hop_to", l, share_bits, out);
