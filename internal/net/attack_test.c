@@ -3,8 +3,8 @@
  * it into that: the host's limits must hold by themselves.
  *
  * Each test has a network namespace of its own, and a host table whose time stands still: what
- * comes back after a second or is forgotten after a minute takes an hour there, so that the numbers
- * are exact on a machine of any speed. */
+ * comes back after a second or is forgotten after a minute takes an hour or more there, so that the
+ * numbers are exact on a machine of any speed. */
 #include "net/net.h"
 
 #include <arpa/inet.h>
@@ -52,7 +52,10 @@ static char *slowed(const char *text)
 {
     static const struct {
         const char *unit, *slow;
-    } units[] = {{"/second", "/hour"}, {"timeout 5s", "timeout 1h"}, {"timeout 1m", "timeout 1h"}};
+    } units[] = {{"/second", "/hour"},
+                 {"/minute", "/week"},
+                 {"timeout 5s", "timeout 1h"},
+                 {"timeout 1m", "timeout 1h"}};
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     unsigned found = 0;
     while (*text) {
@@ -147,33 +150,6 @@ static void fill_lease(const struct lab_world *w, const struct lab_member *m)
     assert_about(lab_flows_of(w->lab.here, m->n.lease_addr), l.conns);
 }
 
-static void test_the_limits_leave_half_to_the_host(void **state)
-{
-    (void)state;
-    static const long sizes[] = {1024,    8192,    65536,    262144,   1048576,
-                                 4194304, 4194305, 16777216, INT32_MAX};
-    struct limits before = {.conns = 0};
-    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        struct limits l = limits_for(sizes[i]);
-        long most = (long)LIMITS_SHARES * l.share + l.all_burst + (long)l.all_rate * LIMITS_SWEPT_S;
-        assert_true(most <= sizes[i] / 2 + 64);
-        assert_true(l.conns <= l.share && l.burst <= l.all_burst && l.rate >= 1);
-        /* A larger table never means less. */
-        assert_true(l.conns >= before.conns && l.share >= before.share);
-        assert_true(l.rate >= before.rate && l.burst >= before.burst);
-        assert_true(l.all_rate >= before.all_rate && l.all_burst >= before.all_burst);
-        before = l;
-    }
-    assert_int_equal(before.all_rate, 8738);
-    assert_int_equal(before.all_burst, 262144);
-    /* No limit at all, and what a machine with memory has. */
-    struct limits none = limits_for(0), usual = limits_for(262144);
-    assert_memory_equal(&none, &usual, sizeof none);
-    assert_int_equal(usual.conns, 4096);
-    assert_int_equal(usual.rate, 200);
-    assert_int_equal(usual.burst, 2000);
-}
-
 /* A guest that opens connections as fast as it can gets a burst, then so many in a unit of time. */
 static void test_new_connections_are_limited(void **state)
 {
@@ -219,6 +195,23 @@ static void test_leases_of_a_share_are_limited_together(void **state)
     assert_true(lab_udp_reaches(w->b.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
     lab_assert_host_connects(w);
     lab_leave(&c);
+}
+
+/* A hostile lease, or several, use up what all leases have together. A lease of another share still
+ * opens what is its share's. */
+static void test_a_flood_hinders_only_its_share(void **state)
+{
+    struct lab_world *w = *state;
+    const struct limits l = limits_now();
+    assert_int_not_equal(w->b.n.slot % LIMITS_SHARES, w->a.n.slot % LIMITS_SHARES);
+    open_inside(w->a.ns);
+    open_inside(w->b.ns);
+    open_many(w, w->a.guest.ns, LAB_OUTSIDE, w->a.n.table, l.all_burst + 100);
+    assert_true(lab_udp_reaches(w->b.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
+    assert_true(lab_tcp_echoes(w->b.guest.ns, w->tcp, LAB_OUTSIDE, PORT, OPEN));
+    lab_scan_ports(w->b.guest.ns, LAB_OUTSIDE, 20000, l.burst);
+    assert_about(lab_flows_of(w->lab.here, w->b.n.lease_addr), l.all_burst / 2 / LIMITS_SHARES);
+    lab_assert_host_connects(w);
 }
 
 /* To the host itself, too: a new ping, or a question to its name server, is a connection. */
@@ -451,6 +444,28 @@ static void test_connections_to_a_lease_with_peers_count(void **state)
     assert_int_equal(lab_flows_of(w->lab.here, LAB_CHAIN_LEASE), 0);
 }
 
+/* What all leases have together is for both directions. */
+static void test_both_directions_count_together(void **state)
+{
+    struct lab_world *w = *state;
+    struct lab_member c, d;
+    lab_join_chain(w, 0, true, &c);
+    _cleanup_free_ char *fast = xasprintf("delete table inet %s", c.n.table);
+    lab_nft(w->lab.here, fast);
+    make_host_table(&w->lab, &c.n);
+    lab_join_chain(w, 1, true, &d);
+    lab_add_route(w->lab.outside, "net0", LAB_CHAIN_LEASE, LAB_HOST);
+    lab_add_route(w->lab.outside, "net0", d.n.lease_addr, LAB_HOST);
+    open_inside(c.ns);
+    open_inside(d.ns);
+    assert_true(lab_ping(d.guest.ns, LAB_OUTSIDE, OPEN));
+    open_many(w, w->lab.outside, LAB_CHAIN_LEASE, c.n.table, limits_now().all_burst + 100);
+    lab_scan_ports(d.guest.ns, LAB_OUTSIDE, 20000, 500);
+    assert_about(lab_flows_of(w->lab.here, d.n.lease_addr), 1); /* the ping */
+    lab_leave_chain(1, &d);
+    lab_leave_chain(0, &c);
+}
+
 static int raw_icmp(void *arg, struct error *err)
 {
     (void)arg;
@@ -502,15 +517,16 @@ int main(void)
         return lab_refuse();
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_limits_leave_half_to_the_host),
         T(test_new_connections_are_limited),
         T(test_open_connections_are_limited),
         T(test_leases_of_a_share_are_limited_together),
+        T(test_a_flood_hinders_only_its_share),
         T(test_connections_to_the_host_count),
         T(test_a_reset_connection_is_gone),
         T(test_a_closed_connection_is_gone),
         T(test_a_half_closed_connection_is_open),
         T(test_connections_to_a_lease_with_peers_count),
+        T(test_both_directions_count_together),
         T(test_a_scan_leaves_room_for_neighbours),
         T(test_known_flows_without_an_answer_are_hops),
         T(test_an_established_connection_is_not_hindered),

@@ -5,7 +5,7 @@
 #include "net/ns.h"
 
 #define MAX_USUAL 262144 /* of a kernel on a machine with some memory */
-/* The kernel looks through a count's list for each new connection: it must not be long. */
+/* The kernel looks through a count's list for each new connection, so it must not be long. */
 #define SHARE_CONNS 8192
 #define LEASE_CONNS 4096
 #define LEASE_RATE  200
@@ -30,7 +30,7 @@ struct limits limits_for(long max)
         max = 16L * MAX_USUAL;
     l.share = at_most(SHARE_CONNS, at_least(max * 3 / 8 / LIMITS_SHARES, 8));
     /* A sixteenth at once, and as many again while the first are still remembered. */
-    l.all_burst = at_least(max / 16, 8);
+    l.all_burst = at_least(max / 16, 2 * LIMITS_SHARES);
     l.all_rate = at_least(max / 16 / LIMITS_SWEPT_S, 1);
     l.conns = at_most(LEASE_CONNS, at_least(l.share * 2L / 3, 8));
     l.burst = at_most(LEASE_BURST, at_least(l.all_burst / 2, 8));
@@ -45,9 +45,8 @@ struct limits limits_now(void)
     return limits_for(max);
 }
 
-/* The two states that the kernel doesn't count. An entry of an answered reset can be made to live
- * again by whoever is at the other end, and one that both ends have closed lives for as long as
- * they repeat a packet of it. */
+/* The two states that the kernel doesn't count. After a reset the other end could bring the entry
+ * back to life; after both ends have closed, each packet that they repeat would keep it. */
 static void brief_text(struct strbuf *out)
 {
     strbuf_adds(out, "ct timeout brief {\n"
@@ -57,7 +56,7 @@ static void brief_text(struct strbuf *out)
 }
 
 /* Addresses that packets go to next: each is an entry of the kernel's one table of neighbours. A
- * set that is full takes no further one, so its rule doesn't match. */
+ * full set takes no further address: then its rule doesn't match. */
 static void hops_text(const char *chain, const char *set, unsigned size, struct strbuf *out)
 {
     strbuf_addf(out,
@@ -69,7 +68,7 @@ static void hops_text(const char *chain, const char *set, unsigned size, struct 
                 set, LIMITS_HOPS_S, size, chain, set);
 }
 
-/* Each share has its own, so that a lease which uses them up hinders only its share. */
+/* Each share has a set of its own, so a lease that fills it hinders only its share. */
 static void shared_hops_text(unsigned share_bits, struct strbuf *out)
 {
     static const char *const chains[][2] = {{"hop", "saddr"}, {"hop_to", "daddr"}};
@@ -89,37 +88,49 @@ static void shared_hops_text(unsigned share_bits, struct strbuf *out)
     }
 }
 
-/* Only what has no entry yet, and will get one, counts as a connection: answers, repeated SYNs,
- * long streams of UDP and what belongs to no connection do not. But a flow that nobody has answered
- * may go to an address where nobody is: each of its packets has the kernel look for a neighbour
- * again, so each counts as a hop. */
+/* What counts as a connection is a packet that has no entry yet and will get one: not an answer, a
+ * repeated SYN, the rest of a stream of UDP, or what belongs to no connection. But a flow that
+ * nobody has answered may go to an address where nobody is. The kernel looks for a neighbour again
+ * for each of its packets, so each counts as a hop. */
 #define KNOWN(hop)                                                                                 \
     "  ct status & (confirmed | seen-reply) == confirmed goto " hop "\n"                           \
     "  ct status & confirmed == confirmed accept\n"
 
-/* What else a guest sends behind the host's address could take over what is the host's own. A
- * protocol without ports has no second flow to the same peer: its answers would be the guest's, the
- * host's tunnel among them. And TCP that begins in its middle continues a connection of the host
- * that the kernel has forgotten, or never knew. But of a connection that a neighbour on the chain's
- * bridge opened past the host, the host sees only the guest's half: that goes back where it came
- * from, and the lease's namespace, which sees both, has checked it. */
+/* A guest sends behind the host's address, and must not take over what is the host's own. A
+ * protocol without ports has one flow for each peer: once a guest has sent to a peer, what the peer
+ * sends to the host, through a tunnel for example, would go to the guest. And TCP that begins in
+ * its middle continues a connection of the host that the kernel has forgotten or never knew.
+ *
+ * There is one exception for the second. A neighbour on a chain's bridge can open a connection to
+ * a lease past the host, which then sees only the guest's half. That half may go back where it came
+ * from: the lease's namespace sees both halves and has checked it. */
 #define WITH_PORTS "  meta l4proto != { tcp, udp, icmp } drop\n"
 #define MIDSTREAM  "  ct state new tcp flags & (fin | syn | rst | ack) != syn "
 
-/* After the rules that tell what is new: it counts for the end `who`. */
+/* How fast all leases may open connections: one half is for whoever comes first (`common`), the
+ * other is divided among the shares. By the minute, since a share's part may be less than one a
+ * second. */
+static unsigned half_a_minute(const struct limits *l)
+{
+    return l->all_rate * 60 / 2;
+}
+
+/* After the rules that tell what is new: it counts for the end `who`. The counts come after the
+ * rates, which bound how often the kernel looks through a list. */
 static void charge_text(const char *who, const char *hop, const struct limits *l,
                         unsigned share_bits, struct strbuf *out)
 {
     strbuf_addf(out,
                 "  update @rates { ip %s limit rate over %u/second burst %u packets } drop\n"
-                "  limit rate over %u/second burst %u packets drop\n"
+                "  limit name \"common\" add @fair { ip %s & 0.0.0.%u "
+                "limit rate over %u/minute burst %u packets } drop\n"
                 "  add @conns { ip %s ct count over %u } drop\n"
                 "  add @shares { ip %s & 0.0.0.%u ct count over %u } drop\n"
                 "  meta l4proto tcp ct timeout set \"brief\"\n"
                 "  goto %s\n"
                 "}\n",
-                who, l->rate, l->burst, l->all_rate, l->all_burst, who, l->conns, who, share_bits,
-                l->share, hop);
+                who, l->rate, l->burst, who, share_bits, half_a_minute(l) / LIMITS_SHARES,
+                l->all_burst / 2 / LIMITS_SHARES, who, l->conns, who, share_bits, l->share, hop);
 }
 
 #define NO_STATE "  ct state { invalid, untracked } "
@@ -130,11 +141,13 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
     shared_hops_text(share_bits, out);
     strbuf_addf(out,
                 "set rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }\n"
+                "limit common { rate over %u/minute burst %u packets; }\n"
+                "set fair { type ipv4_addr; flags dynamic; size %d; }\n"
                 "set conns { type ipv4_addr; flags dynamic; size 65535; }\n"
                 "set shares { type ipv4_addr; flags dynamic; size %d; }\n"
                 "chain admit {\n" WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n" NO_STATE
                 "goto hop\n" KNOWN("hop"),
-                2 * LIMITS_SHARES);
+                half_a_minute(l), l->all_burst / 2, 2 * LIMITS_SHARES, 2 * LIMITS_SHARES);
     charge_text("saddr", "hop", l, share_bits, out);
     strbuf_adds(out, "chain admit_to {\n" NO_STATE "goto hop_to\n" KNOWN("hop_to"));
     charge_text("daddr", "hop_to", l, share_bits, out);
@@ -154,15 +167,16 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
                 l->rate, l->burst, l->conns);
 }
 
-/* Where few services listen: below are most, above Kubernetes has its own. A host whose own range
- * begins low has to give what is below it, or has no ports to spare at all. */
+/* Few services listen on these ports: most are below, and Kubernetes has its own above. Where the
+ * host's own range begins earlier, leases get the ports below it; where it begins before
+ * ENOUGH_PORT there are none to spare, and leases get any port. */
 #define QUIET_PORT      20000
 #define QUIET_PORT_LAST 29999
 #define FIRST_PORT      1024
 #define ENOUGH_PORT     16384
 
-/* For so long after a clash the host draws the port itself. The map has room for every connection
- * that all leases can open in that time. */
+/* How long the host draws the port itself after a clash. The map has room for every connection that
+ * all leases can open in that time. */
 #define CLASHED_S 120
 
 void limits_masquerade(const char *match, struct strbuf *out)

@@ -1,26 +1,30 @@
 /* limits.h: how many connections the leases of a table may have in the host's conntrack.
  *
- * The host's table of connections holds nf_conntrack_max entries, and when it is full the host
- * itself can't connect any more. Half of it stays the host's: three eighths are for what leases
- * have open, an eighth for what they have closed and the kernel still remembers.
+ * The host's table of connections holds nf_conntrack_max entries. When it is full, the host itself
+ * can't connect any more. So leases get half of it: three eighths for what they have open, an
+ * eighth for what they have closed and the kernel still remembers.
  *
  *   each lease          at most `conns` entries, and `rate` new ones a second after a first `burst`
  *   each of 16 shares   at most `share` entries; a lease counts in the share of its address
- *   all leases          at most `all_rate` new ones a second after a first `all_burst`
+ *   all leases          at most `all_rate` new ones a second after a first `all_burst`: half of
+ *                       them for whoever comes first, a 32nd more for each share alone
  *
  * The kernel doesn't count TCP connections that were reset or that both ends have closed
- * (TIME_WAIT), and either end keeps their entries for as long as it likes: each packet of one winds
- * up its time again. So they are forgotten at once. They lie in the table until it is swept
- * (LIMITS_SWEPT_S), and the rates bound how many there are. Every other state counts.
+ * (TIME_WAIT). But each further packet of such a connection would make its entry last longer, so
+ * either end could keep it for as long as it likes. These entries get no time at all: they stay
+ * only until the kernel sweeps its table (LIMITS_SWEPT_S), and the rates limit how many there are.
+ * Every other state counts.
  *
- * A packet that is refused leaves no entry: entries are made when a packet leaves the host.
+ * A packet that is dropped leaves no entry: the kernel makes an entry when a packet leaves the
+ * host.
  *
- * The kernel's other tables: the leases of a share can make the host look for LIMITS_SHARE_HOPS
- * neighbours within LIMITS_HOPS_S seconds, all together for 512 (the kernel has 1024 for all
- * namespaces). Every packet counts for that unless its flow was answered, since only then a
- * neighbour is known to be there. Ports that leases
- * take at the host's address are not among those that the host itself chooses from
- * (limits_masquerade).
+ * The kernel's table of neighbours has 1024 entries for all namespaces. The leases of a share can
+ * make the host look for LIMITS_SHARE_HOPS neighbours within LIMITS_HOPS_S seconds, those of all
+ * shares for 512. Every packet counts for that unless its flow was answered: only then is it known
+ * that the neighbour is there.
+ *
+ * The ports that leases take at the host's address are not among those that the host itself chooses
+ * from (limits_masquerade).
  */
 #ifndef CRABBOX_NET_LIMITS_H
 #define CRABBOX_NET_LIMITS_H
@@ -38,37 +42,38 @@ struct limits {
     unsigned all_rate, all_burst;
 };
 
-/* From the kernel's nf_conntrack_max; 0 means that it has no limit. A larger one never gives less.
- */
+/* From the kernel's nf_conntrack_max; 0 means no limit. A larger one never gives less. */
 struct limits limits_for(long max);
 
-/* As the calling thread's namespace has it now. */
+/* As the kernel has it now. Call flows_check() first: it has the kernel load that part. */
 struct limits limits_now(void);
 
-/* The chain `admit` of a table of the host, and what it needs, for packets that may open a
- * connection: it ends with accept or drop. The packet's source is the one that is charged, in
- * `admit_to` its destination. `share_bits` are the bits of an address that tell the
- * LIMITS_SHARES shares apart: four in a row, of its last byte. */
+/* The chains `admit` and `admit_to` of a table of the host, and what they need, for packets that
+ * may open a connection: they end with accept or drop. A connection counts for the packet's source
+ * in `admit`, for its destination in `admit_to`. `share_bits` are the bits of an address that tell
+ * the LIMITS_SHARES shares apart: four in a row, of its last byte. */
 void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf *out);
 
-/* The same for the namespace of one lease. What the host is promised doesn't depend on it: it only
- * keeps the guest's entries in its own namespace few. */
+/* The chain `admit` for the namespace of one lease. It only keeps the guest's entries in that
+ * namespace few: what the host is promised doesn't depend on it. */
 void limits_lease_text(const struct limits *l, struct strbuf *out);
 
-/* Rules that masquerade what matches `match`, with ports that the host never chooses itself. Nor
- * can the guest choose them: at the port of a service of the host it would get what a client
+/* Rules that masquerade what matches `match`, with ports that the host never chooses itself. The
+ * guest can't choose them either: with the port of a service of the host it would get what a client
  * outside sends to that service. */
 void limits_masquerade(const char *match, struct strbuf *out);
 
-/* On a chain it is the plugin that masquerades, and keeps the port that it finds where it can: so
- * the lease's namespace gives what matches `match` such a port already, at its address `addr`. */
+/* On a chain the plugin masquerades, and keeps the port that it finds where it can. So the lease's
+ * namespace already gives what matches `match` such a port, at its address `addr`. */
 void limits_chain_ports(const char *match, const char *addr, struct strbuf *out);
-/* The host's part. Only the plugin says what is masqueraded, and only the host knows which ports
- * are free. Where a flow's port is taken, the plugin's rule takes any other one, and some plugins
- * draw every port from all there are: it may be the port of a service. That flow passes, so that
- * nothing is lost. But the map `clashed` then holds for a while which lease sent to which address,
- * and behind which address of the host: the lease's next flows to there get a free port of the
- * range before the plugin's rule sees them. So a guest has one try for each address in that time.
+
+/* The host's part of this. Only the plugin says what is masqueraded, and only the host knows which
+ * ports are free. Where a flow's port is taken, the plugin's rule takes any other port, and some
+ * plugins draw every port from all there are: it may be the port of a service. That flow passes, so
+ * that nothing is lost. But then the map `clashed` holds for a while which lease sent to which
+ * address, and behind which address of the host. The lease's next flows to that address get a free
+ * port of the range before the plugin's rule sees them. So a guest has one try for each address in
+ * that time.
  *
  * The first packet of each flow that was masqueraded for a lease is to go through the chain
  * `drawn`. It drops one that came to the host with a port that the lease's namespace doesn't give.

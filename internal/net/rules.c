@@ -32,7 +32,7 @@ static void entry_of(const struct net_lease *n, const struct net_view *v, char o
     }
 }
 
-/* `peers_too`: a table of the first version has no set for them. */
+/* `peers_too`: from the set `open`, too. A table of the first version of the rules has none. */
 static void delete_element(const struct net_lease *n, const struct net_view *v, bool peers_too,
                            struct strbuf *out)
 {
@@ -79,7 +79,7 @@ static void common_text(const struct limits *l, unsigned share_bits, struct strb
                 "  ip daddr %s drop\n"
                 "  goto admit\n"
                 "}\n"
-                /* What a lease may of the host itself. */
+                /* What a lease reaches of the host itself. */
                 "chain to_host {\n" IS_DNS "goto admit\n"
                 "  icmp type echo-request goto admit\n"
                 "  drop\n"
@@ -87,10 +87,11 @@ static void common_text(const struct limits *l, unsigned share_bits, struct strb
                 metadata);
 }
 
-/* What the kernel takes for the answer to one of the guest's connections, since it comes from where
- * the guest has sent to, and goes to a port of the host that the guest's had, but is meant for the
- * host: a new connection, or what belongs to one that is open at the other end. To a guest's SYN
- * that end would tell such a connection's sequence numbers, which is all it takes to reset it. */
+/* The kernel takes a packet for the answer to a guest's connection when it comes from where the
+ * guest has sent to, and goes to the port of the host that this connection has. It may be for the
+ * host all the same: a new connection (the first rule), or part of one that is open at the other
+ * end (the second). That end would answer a guest's SYN with the sequence numbers of its open
+ * connection, which is all that the guest needs to reset it. */
 static void keep_the_hosts(const char *to_lease, struct strbuf *out)
 {
     strbuf_addf(
@@ -138,8 +139,8 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
                 "}\n}\n");
 }
 
-/* Addresses of the pool are on our links or nowhere: without these rules the default route has
- * them. What comes from elsewhere with such an address is nobody's. */
+/* Addresses of the pool are on our links or nowhere. Without these rules, packets to an address
+ * without a lease would take the default route, and others could send with such an address. */
 static void pool_text(const struct net_lease *n, struct strbuf *out)
 {
     if (n->pool[0] == '\0')
@@ -219,7 +220,7 @@ void rules_host_text(const struct net_lease *n, const struct net_view *v, struct
     add_membership(n, v, out);
 }
 
-/* The kernel loads a part that it lacks by itself, where it can: this one it could not. */
+/* The kernel loads a missing part by itself where it can. This one it could not load. */
 static void add_modules(struct error *e)
 {
     if (!e || (e->sys != ENOENT && e->sys != EOPNOTSUPP))
@@ -234,7 +235,7 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
     struct error e;
     add_membership(n, v, &join);
     rules_host_text(n, v, &all);
-    /* Each round more means that somebody made or removed the table meanwhile; rounds are few. */
+    /* A second round means that somebody made or removed the table meanwhile: rounds are few. */
     for (int i = 0; i < 100; i++) {
         e = (struct error)ERROR_INIT;
         if (nft_run(join.buf, "join the nftables table", &e) == 0)
@@ -325,11 +326,12 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
                 return 0;
             if (in)
                 delete_element(n, v, i % 2 == 0, &text);
-            /* The chain before the table: it is what other leases hold on to. */
+            /* The chain before the table: the elements of other leases refer to it. */
             if (others == 0)
                 strbuf_addf(&text, "delete chain inet %s lease\ndelete table inet %s\n", n->table,
                             n->table);
-            /* Those who leave at the same time see each other: the last look sees nobody. */
+            /* Leases that leave at the same time see each other: each looks again when it is out,
+             * and the last one sees nobody. */
             if (nft_run(text.buf, "leave the nftables table", &e) == 0 && others == 0)
                 return 0;
         } else if (e.sys == ENOENT) {
@@ -350,8 +352,8 @@ static void add_subnet(const struct addr_info *a, struct strbuf *out)
     strbuf_addf(out, "  ip daddr %s/%u drop\n", text, a->plen);
 }
 
-/* A chain's bridge joins leases, and whatever else is on it. Of the own subnets only the gateway
- * counts: through it everything else is reached, and itself answers a ping. */
+/* A chain's bridge joins leases with each other and with whatever else is on it. Of its own subnets
+ * a lease reaches only the gateway: it answers a ping, and forwards to everything else. */
 static void keep_from_subnets(const struct net_lease *n, const struct rules_near *near,
                               struct strbuf *out)
 {

@@ -34,7 +34,7 @@
 
 /* Part of the table's name, so that leases of two versions of the rules stand side by side. Raise
  * it with every change of rules_host_text(). */
-#define RULES_VERSION "6"
+#define RULES_VERSION "7"
 
 /* Registers the lease in the host's table, making the table if it is the first. */
 int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err);
