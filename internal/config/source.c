@@ -84,22 +84,57 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
+/* Whether `path` is `below` the home that the system knows for the user or the sudo caller. */
+static bool is_known(const char *path, const char *below, const char *const *envp)
+{
+    const struct trusted_who who = who_of(envp);
+    const uid_t uids[] = {who.self, who.sudo};
+    char real[PATH_MAX], known[PATH_MAX];
+    if (!realpath(path, real))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(uids); i++) {
+        _cleanup_free_ char *home = caller_home_of(uids[i]);
+        _cleanup_free_ char *own = home ? xasprintf("%s%s", home, below) : NULL;
+        if (own && realpath(own, known) && str_eq(real, known))
+            return true;
+    }
+    return false;
+}
+
+/* Whether `path` leads into the tree around `here`, or into any with a .git unless it is `known`.
+ */
+static bool leads_into_tree(const char *path, const char *here, bool known,
+                            char tree[static PATH_MAX])
+{
+    worktree_around(here, tree);
+    return worktree_leads_through(path, tree) || (!known && worktree_on_way(path, "", tree));
+}
+
+const char *source_home_for_files(const char *here, const char *const *envp)
+{
+    char tree[PATH_MAX];
+    const char *home = env_get(envp, "HOME");
+    return home && leads_into_tree(home, here, is_known(home, "", envp), tree) ? NULL : home;
+}
+
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
-    const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
+    bool by_xdg = xdg && *xdg;
+    const char *by = by_xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    worktree_around(here, tree);
-    if (!*dir || !worktree_leads_through(dir, tree))
+    if (!*dir)
+        return 0;
+    bool known = is_known(env_get(envp, by), by_xdg ? "/.config" : "", envp);
+    if (!leads_into_tree(dir, here, known, tree))
         return 0;
     if (make)
-        return error_set(
-            err, ERR_TRUST, 0,
-            "%s leads into the tree %s that you are working in, so a " CONFIG_TRUST_NAME
-            " there would not count as yours; next: set %s to a directory elsewhere",
-            by, SHOWN(tree), by);
+        return error_set(err, ERR_TRUST, 0,
+                         "%s leads into the tree %s, so a " CONFIG_TRUST_NAME
+                         " there would not count as yours; next: set %s to a directory elsewhere",
+                         by, SHOWN(tree), by);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
         if (there < 0)
@@ -107,9 +142,8 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
         if (there)
             return error_set(
                 err, ERR_TRUST, 0,
-                "%s leads into the tree %s that you are working in, so its %s/%s would "
-                "count as yours, and anybody may have written it; next: remove it, or set %s to a "
-                "directory elsewhere",
+                "%s leads into the tree %s, so its %s/%s would count as yours, and anybody may "
+                "have written it; next: remove it, or set %s to a directory elsewhere",
                 by, SHOWN(tree), SHOWN(dir), names[i], by);
     }
     return 0;

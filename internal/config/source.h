@@ -63,9 +63,14 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
 /* Refuses a user's directory that leads into what may have come with code around the directory
  * `here` (worktree.h; HOME is the checkout, or an archive) and has a configuration or a trust
  * store, because they came with it; with `make` it is refused even if they are only to be made. A
- * home that the system knows is the user's, a repository or not. */
+ * home that the system knows is the user's, a repository or not, and its .config may be a link to
+ * a repository with dotfiles. Any other HOME or XDG_CONFIG_HOME may lead into no tree with a .git,
+ * wherever `here` is: a CI makes the checkout HOME, and a job need not stand in it. */
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err);
+
+/* What "~/" stands for in a file: HOME, or NULL where that leads into such a tree. */
+const char *source_home_for_files(const char *here, const char *const *envp);
 
 /* Before root reads or writes a file of the user's: if `path` leads through a directory, a link or
  * a file of the sudo caller's, who could exchange it for a link to a file of root's, this thread
