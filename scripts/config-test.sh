@@ -181,6 +181,24 @@ ok "--sha256 goes with nothing else" refused "goes with" -- trust list --sha256 
 ok "list takes no file" refused "takes no file" -- trust list .
 rm -f "$repo"
 
+# ---- a home that is a repository ----
+
+known=$work/known
+printf 'root:x:0:0::%s:/bin/sh\n' "$known" >/etc/passwd
+mkdir -p "$known/dotfiles/.git" "$known/dotfiles/crabbox-fc" "$known/job/.git" "$known/job/crabbox-fc" "$known/.git"
+ln -s dotfiles "$known/.config"
+printf 'firecracker: {cpus: 3, rootfs: ~/disk}\n' >"$known/.config/crabbox-fc/config.yaml"
+printf 'firecracker: {cpus: 32}\n' >"$known/job/crabbox-fc/config.yaml"
+ok "the home that the system knows may be one, and hold one with dotfiles" \
+    shows firecracker.cpus 3 user: HOME="$known" --
+ok "and ~ stands for it" shows firecracker.rootfs "\"$known/disk\"" user: HOME="$known" --
+ok "also by XDG_CONFIG_HOME" shows firecracker.cpus 3 user: HOME="$known" XDG_CONFIG_HOME="$known/.config" --
+ok "a repository in it is none" refused "XDG_CONFIG_HOME leads into the tree $known/job" \
+    HOME="$known" XDG_CONFIG_HOME="$known/job" -- config show
+printf 'root:x:0:0::/nowhere:/bin/sh\n' >/etc/passwd
+ok "and any other home that is one is refused" refused "HOME leads into the tree $known" HOME="$known" -- config show
+rm -f /etc/passwd
+
 # ---- the floor ----
 
 printf 'floor:\n  locked: [vmm]\n  max: {lease.ttl: 4h, firecracker.cpus: 4}\n' >"$system"

@@ -202,6 +202,36 @@ static void test_paths_into_repo(void **state)
     config_free(&cfg);
 }
 
+/* Without a .git the archive around the working directory is what came with the code. */
+static void test_paths_into_an_archive(void **state)
+{
+    struct config_dir *d = *state;
+    struct config_dir away; /* another one's home is in no archive of this one's */
+    const char *const files[] = {SYS_FILE, "arc/sub/.crabbox-fc.yaml"};
+    _cleanup_free_ char *text = xasprintf("firecracker: {cpus: 2}\nqemu: {binary: %s}\n",
+                                          config_dir_path(d, "arc/bin/q"));
+    config_dir_make(&away);
+    free(d->env[0]);
+    d->env[0] = xasprintf("HOME=%s", config_dir_path(&away, "home"));
+    config_dir_write(d, "arc/bin/q", "#!/bin/sh\n");
+    config_dir_write(d, "arc/sub/file", "");
+    config_dir_write(d, SYS_FILE, text);
+    config_dir_expect_cpus(d, 2); /* from repo/, beside it */
+    (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "arc/sub"));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        struct error err = ERROR_INIT;
+        struct trust_report r = TRUST_REPORT_INIT;
+        config_dir_write(d, files[i], text);
+        if (i > 0)
+            assert_int_equal(
+                trust_add(config_dir_envp(d), config_dir_path(d, files[i]), NULL, &r, &err), 0);
+        strbuf_free(&r.keys);
+        assert_int_equal(config_dir_refused(d, "whose content trust does not cover"), ERR_TRUST);
+        assert_int_equal(unlink(config_dir_path(d, files[i])), 0);
+    }
+    config_dir_remove(&away);
+}
+
 /* PATH may not find the program in the repository, nor wherever one happens to stand. */
 static void test_path_into_repo(void **state)
 {
@@ -449,6 +479,7 @@ int main(void)
         CONFIG_DIR_TEST(test_user_file_links),
         CONFIG_DIR_TEST(test_way_of_strangers),
         CONFIG_DIR_TEST(test_paths_into_repo),
+        CONFIG_DIR_TEST(test_paths_into_an_archive),
         CONFIG_DIR_TEST(test_path_into_repo),
         CONFIG_DIR_TEST(test_path_relative),
         CONFIG_DIR_TEST(test_exchanged_above),

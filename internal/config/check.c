@@ -6,6 +6,7 @@
 #include "config/values.h"
 #include "sys/beneath.h"
 #include "sys/program.h"
+#include "sys/worktree.h"
 
 /* The slot of a key that is in the table for certain. */
 static struct config_slot *slot_of(struct config_priv *p, const char *name)
@@ -76,9 +77,25 @@ static int check_links(const struct config_key *key, const struct config_slot *s
     return beneath_check(what, slot->text, err);
 }
 
+/* A path from a file: trust covers the file, but nothing else that came with the code. */
+static int check_outside(const struct config_priv *p, const struct config_key *key,
+                         const struct config_slot *slot, const char *tree, struct error *err)
+{
+    bool into_repo = source_leads_into(slot->text, p->repo_root);
+    if (!into_repo && !source_leads_into(slot->text, tree))
+        return 0;
+    return error_set(err, ERR_TRUST, 0,
+                     "%s (%s) leads into the %s %s, whose content trust does not cover; move it "
+                     "out, or name it with --%s",
+                     key->name, SHOWN(slot->origin), into_repo ? "repository" : "tree",
+                     SHOWN(into_repo ? p->repo_root : tree), key->flag);
+}
+
 int check_host_paths(const struct config_priv *p, const char *cwd, const char *const *envp,
                      struct error *err)
 {
+    char tree[PATH_MAX];
+    worktree_around(cwd, tree);
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         const struct config_slot *slot = &p->slots[i];
@@ -90,11 +107,8 @@ int check_host_paths(const struct config_priv *p, const char *cwd, const char *c
             continue;
         }
         bool from_file = slot->source >= SRC_SYSTEM && slot->source <= SRC_REPO;
-        if (from_file && source_leads_into(slot->text, p->repo_root))
-            return error_set(err, ERR_TRUST, 0,
-                             "%s (%s) leads into the repository %s, whose content trust does not "
-                             "cover; move it out, or name it with --%s",
-                             key->name, SHOWN(slot->origin), SHOWN(p->repo_root), key->flag);
+        if (from_file && check_outside(p, key, slot, tree, err) < 0)
+            return -1;
         bool typed = slot->source == SRC_ENV || slot->source == SRC_FLAG;
         if (typed && check_links(key, slot, err) < 0)
             return -1;

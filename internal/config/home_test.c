@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/trust.h"
@@ -63,6 +64,32 @@ static void test_home_around_the_working_directory(void **state)
     config_dir_write(d, "outer/sub/deep/file", "");
     (void)str_copy(d->cwd, sizeof d->cwd, config_dir_path(d, "outer/sub/deep"));
     assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+}
+
+/* A checkout is one also for those who stand elsewhere: in /, or beside it. */
+static void test_home_is_a_checkout_elsewhere(void **state)
+{
+    struct config_dir *d = *state;
+    const char *const files[] = {"other/.config/crabbox-fc/config.yaml",
+                                 "other/crabbox-fc/config.yaml"};
+    (void)str_copy(d->cwd, sizeof d->cwd, "/");
+    config_dir_write(d, SYS_FILE, "qemu: {binary: ~/bin/qemu}\n");
+    free(d->env[0]);
+    d->env[0] = xasprintf("HOME=%s", config_dir_path(d, "other"));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        const char *git = config_dir_path(d, "other/.git");
+        config_dir_write(d, files[i], "firecracker: {cpus: 32}\n");
+        config_dir_expect_cpus(d, 32);
+        assert_return_code(mkdir(git, 0755), errno);
+        assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+        assert_return_code(unlink(config_dir_path(d, files[i])), errno);
+        /* Nor does "~/" stand for it. */
+        assert_int_equal(config_dir_refused(d, "but HOME is not set to an absolute path outside"),
+                         ERR_CONFIG);
+        assert_return_code(rmdir(git), errno);
+        _cleanup_free_ char *xdg = xasprintf("XDG_CONFIG_%s", d->env[0]);
+        config_dir_setenv(d, xdg);
+    }
 }
 
 /* The system's file, or the user's in another place, starts nothing by HOME that came along. */
@@ -121,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONFIG_DIR_TEST(test_home_in_the_repository),
         CONFIG_DIR_TEST(test_home_around_the_working_directory),
+        CONFIG_DIR_TEST(test_home_is_a_checkout_elsewhere),
         CONFIG_DIR_TEST(test_no_path_by_a_home_in_an_archive),
         CONFIG_DIR_TEST(test_no_store_in_the_repository),
     };

@@ -15,7 +15,6 @@
 #include "config/trust.h"
 #include "config/values.h"
 #include "config/yaml.h"
-#include "sys/worktree.h"
 
 static const char *const source_names[] = {"default", "system", "user", "repo", "env", "flag"};
 
@@ -208,15 +207,6 @@ static void cleanup_source(struct source_file *f)
     strbuf_free(&f->text);
 }
 
-/* What "~/" stands for in a file: no place that may have come with the code, whatever HOME says. */
-static const char *home_for_files(const struct config_args *args, const struct config_priv *p)
-{
-    char tree[PATH_MAX];
-    const char *home = env_get(args->envp, "HOME");
-    worktree_around(p->here, tree);
-    return home && worktree_leads_through(home, tree) ? NULL : home;
-}
-
 /* Reads, checks and applies one file, and notes that it was looked for. The repository's is in
  * `dir_fd`. */
 static int load_file(const struct config_args *args, struct config_priv *p, enum config_source src,
@@ -237,7 +227,7 @@ static int load_file(const struct config_args *args, struct config_priv *p, enum
     if (!file.found)
         return 0;
     memcpy(entry->sha256, file.sha256, sizeof entry->sha256);
-    const struct value_ctx ctx = {.home = home_for_files(args, p), .cwd = NULL};
+    const struct value_ctx ctx = {.home = source_home_for_files(p->here, args->envp), .cwd = NULL};
     _cleanup_(config_doc_free) struct config_doc doc;
     if (config_parse_yaml(path, file.text.buf, file.text.len, src == SRC_SYSTEM, &ctx, &doc, err) <
         0)

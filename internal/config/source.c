@@ -84,22 +84,57 @@ static int has_entry(const char *dir, const char *name, struct error *err)
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
+/* Whether `path` is `below` the home that the system knows for the user or the sudo caller. */
+static bool is_known(const char *path, const char *below, const char *const *envp)
+{
+    const struct trusted_who who = who_of(envp);
+    const uid_t uids[] = {who.self, who.sudo};
+    char real[PATH_MAX], known[PATH_MAX];
+    if (!realpath(path, real))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(uids); i++) {
+        _cleanup_free_ char *home = caller_home_of(uids[i]);
+        _cleanup_free_ char *own = home ? xasprintf("%s%s", home, below) : NULL;
+        if (own && realpath(own, known) && str_eq(real, known))
+            return true;
+    }
+    return false;
+}
+
+/* Whether `path` leads into the tree around `here`, or into any with a .git unless it is `known`.
+ */
+static bool leads_into_tree(const char *path, const char *here, bool known,
+                            char tree[static PATH_MAX])
+{
+    worktree_around(here, tree);
+    return worktree_leads_through(path, tree) || (!known && worktree_on_way(path, "", tree));
+}
+
+const char *source_home_for_files(const char *here, const char *const *envp)
+{
+    char tree[PATH_MAX];
+    const char *home = env_get(envp, "HOME");
+    return home && leads_into_tree(home, here, is_known(home, "", envp), tree) ? NULL : home;
+}
+
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err)
 {
     static const char *const names[] = {CONFIG_USER_NAME, CONFIG_TRUST_NAME};
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
-    const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
+    bool by_xdg = xdg && *xdg;
+    const char *by = by_xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    worktree_around(here, tree);
-    if (!*dir || !worktree_leads_through(dir, tree))
+    if (!*dir)
+        return 0;
+    bool known = is_known(env_get(envp, by), by_xdg ? "/.config" : "", envp);
+    if (!leads_into_tree(dir, here, known, tree))
         return 0;
     if (make)
-        return error_set(
-            err, ERR_TRUST, 0,
-            "%s leads into the tree %s that you are working in, so a " CONFIG_TRUST_NAME
-            " there would not count as yours; next: set %s to a directory elsewhere",
-            by, SHOWN(tree), by);
+        return error_set(err, ERR_TRUST, 0,
+                         "%s leads into the tree %s, so a " CONFIG_TRUST_NAME
+                         " there would not count as yours; next: set %s to a directory elsewhere",
+                         by, SHOWN(tree), by);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int there = has_entry(dir, names[i], err);
         if (there < 0)
@@ -107,9 +142,8 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
         if (there)
             return error_set(
                 err, ERR_TRUST, 0,
-                "%s leads into the tree %s that you are working in, so its %s/%s would "
-                "count as yours, and anybody may have written it; next: remove it, or set %s to a "
-                "directory elsewhere",
+                "%s leads into the tree %s, so its %s/%s would count as yours, and anybody may "
+                "have written it; next: remove it, or set %s to a directory elsewhere",
                 by, SHOWN(tree), SHOWN(dir), names[i], by);
     }
     return 0;
@@ -251,31 +285,82 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                                                        : trusted_way(&who, path, FILE_WHAT, err);
 }
 
-/* `name`, seen from `dir_fd`, is what is opened; `path` is what it is called. */
+int source_as_caller(const char *path, struct caller_before *before, struct error *err)
+{
+    struct caller c;
+    struct pathwalk w;
+    struct stat st;
+    bool link = false, callers = false;
+    if (!caller_get(&c))
+        return 0;
+    int more = pathwalk_start(&w, path);
+    while (more > 0 && !callers && lstat(pathwalk_at(&w), &st) == 0) {
+        callers = st.st_uid == c.uid;
+        link = S_ISLNK(st.st_mode);
+        more = pathwalk_next(&w, link);
+    }
+    if (!callers)
+        return 0;
+    if (caller_become(&c, before) == 0)
+        return 1;
+    return error_set(err, ERR_TRUST, errno,
+                     "use %s as the user with id %u; next: run this as that "
+                     "user, or as root without the user's HOME and XDG_CONFIG_HOME",
+                     SHOWN(path), (unsigned)c.uid);
+}
+
+static int cannot_open(const char *path, bool as_caller, struct error *err)
+{
+    if (!as_caller || errno != EACCES)
+        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
+    return error_set(err, ERR_TRUST, errno,
+                     "open %s, which the user who called sudo or doas can replace and so must be "
+                     "able to read; next: give that user read access to it, or replace the link "
+                     "with a copy",
+                     SHOWN(path));
+}
+
+/* `name`, seen from `dir_fd`, is what is opened; `path` is what it is called. 1 with `out`, 0 where
+ * there is none, -1. */
+static int open_source(bool repo, int dir_fd, const char *name, const char *path, int *out,
+                       struct stat *st, struct error *err)
+{
+    _cleanup_(caller_back) struct caller_before before = {0};
+    int as_caller = repo ? 0 : source_as_caller(path, &before, err);
+    if (as_caller < 0)
+        return -1;
+    _cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | (repo ? O_NOFOLLOW : 0));
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
+        if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) == 0)
+            return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere",
+                             SHOWN(path));
+        return 0;
+    }
+    if (fd < 0 || fstat(fd, st) < 0)
+        return cannot_open(path, as_caller, err);
+    if (S_ISLNK(st->st_mode))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s is a symbolic link; a repository's file must be a file of its own",
+                         SHOWN(path));
+    if (!S_ISREG(st->st_mode))
+        return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", SHOWN(path));
+    if (fd_reopen(&fd, O_RDONLY) < 0)
+        return cannot_open(path, as_caller, err);
+    *out = TAKE_FD(fd);
+    return 1;
+}
+
 static int read_source(enum config_source src, int dir_fd, const char *name, const char *path,
                        const char *repo_root, const char *const *envp, struct source_file *out,
                        struct error *err)
 {
     struct stat st;
     bool repo = src == SRC_REPO;
-    _cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | (repo ? O_NOFOLLOW : 0));
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-        /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere",
-                             SHOWN(path));
-        return 0;
-    }
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
-    if (S_ISLNK(st.st_mode))
-        return error_set(err, ERR_TRUST, 0,
-                         "%s is a symbolic link; a repository's file must be a file of its own",
-                         SHOWN(path));
-    if (!S_ISREG(st.st_mode))
-        return error_set(err, ERR_CONFIG, 0, "%s is not a regular file", SHOWN(path));
-    if (fd_reopen(&fd, O_RDONLY) < 0)
-        return error_set(err, ERR_CONFIG, errno, "open %s", SHOWN(path));
+    _cleanup_close_ int fd = -1;
+    int there = open_source(repo, dir_fd, name, path, &fd, &st, err);
+    if (there <= 0)
+        return there;
     if (!repo && check_trusted_file(fd, &st, path, repo_root, envp, err) < 0)
         return -1;
     out->foreign = !source_owner_ok(st.st_uid, envp) || (st.st_mode & S_IWOTH);

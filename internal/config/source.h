@@ -8,8 +8,8 @@
  *
  * The files of the system and the user may be symbolic links; what counts is where they lead: to a
  * regular file of root's or the user's own, writable by nobody else, on a path of which that holds
- * too, and not into the repository. The repository's file may not be a link; whoever owns it,
- * trust decides what it may say.
+ * too, and not into the repository. What the sudo caller can replace, root reads with the caller's
+ * rights. The repository's file may not be a link; whoever owns it, trust decides what it may say.
  */
 #ifndef CRABBOX_CONFIG_SOURCE_H
 #define CRABBOX_CONFIG_SOURCE_H
@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "sys/caller.h"
 #include "sys/hash.h"
 
 #define CONFIG_SYSTEM_FILE "/etc/crabbox-fc/config.yaml"
@@ -62,9 +63,19 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
 /* Refuses a user's directory that leads into what may have come with code around the directory
  * `here` (worktree.h; HOME is the checkout, or an archive) and has a configuration or a trust
  * store, because they came with it; with `make` it is refused even if they are only to be made. A
- * home that the system knows is the user's, a repository or not. */
+ * home that the system knows is the user's, a repository or not, and its .config may be a link to
+ * a repository with dotfiles. Any other HOME or XDG_CONFIG_HOME may lead into no tree with a .git,
+ * wherever `here` is: a CI makes the checkout HOME, and a job need not stand in it. */
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err);
+
+/* What "~/" stands for in a file: HOME, or NULL where that leads into such a tree. */
+const char *source_home_for_files(const char *here, const char *const *envp);
+
+/* Before root reads or writes a file of the user's: if `path` leads through a directory, a link or
+ * a file of the sudo caller's, who could exchange it for a link to a file of root's, this thread
+ * has only the caller's rights until caller_back. 1 if it is so, 0 if nothing has changed, -1. */
+int source_as_caller(const char *path, struct caller_before *before, struct error *err);
 
 /* Looks upwards from `cwd` for the file, to the directory that has .git; without a repository only
  * in cwd itself. "." is the directory that the process stands in, whatever its path leads to now.

@@ -128,6 +128,7 @@ struct open_store {
     int dirfd;
     int lock;
     struct trust_store store;
+    struct caller_before before; /* where root changes a store of the sudo caller's */
 };
 
 static void close_store(struct open_store *s)
@@ -135,6 +136,7 @@ static void close_store(struct open_store *s)
     cleanup_close(&s->lock);
     cleanup_close(&s->dirfd);
     trust_store_free(&s->store);
+    caller_back(&s->before);
 }
 
 static int open_store(const char *const *envp, struct open_store *s, struct error *err)
@@ -142,7 +144,7 @@ static int open_store(const char *const *envp, struct open_store *s, struct erro
     char dir[PATH_MAX];
     struct deadline d = deadline_in_ms(LOCK_WAIT_MS);
     if (find_store(envp, true, dir, err) < 0 || source_check_dir(dir, envp, err) < 0 ||
-        dir_make_all(dir, 0700, err) < 0)
+        source_as_caller(dir, &s->before, err) < 0 || dir_make_all(dir, 0700, err) < 0)
         return -1;
     s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->dirfd < 0)

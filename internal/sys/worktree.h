@@ -19,7 +19,8 @@
  *
  *   worktree_around         programs in PATH, links, configuration, the trust store
  *   worktree_on_way         what is named for once and for all working directories, so that it must
- *                           be in no tree whatever: state, plugins
+ *                           be in no tree whatever: state, plugins, a HOME that is not
+ *                           the user's home
  *
  * An owner makes no tree harmless. sync and config ask on their own whether a .git of another user
  * is good enough to say what is sent, or whose settings count.
