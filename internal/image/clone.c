@@ -13,7 +13,7 @@
 #include "sys/file.h"
 
 #define MIB         (INT64_C(1) << 20)
-#define COPY_STEP   (16 * MIB) /* at most this much in one copy_file_range: signals get through */
+#define COPY_STEP   (16 * MIB) /* in one copy_file_range: between two the deadline is looked at */
 #define COPY_BUFFER (256u * 1024)
 #define HOLE_GRAIN  4096u
 
@@ -40,6 +40,7 @@ static bool means_unsupported(int e)
 struct copy {
     int src, dst;
     const char *src_name, *dst_name;
+    const struct deadline *d;
     bool in_kernel; /* copy_file_range works here */
     char *buf;      /* for when it does not */
 };
@@ -107,6 +108,8 @@ static int copy_range(struct copy *c, int64_t from, int64_t to, struct error *er
 {
     while (from < to) {
         int64_t left = to - from;
+        if (deadline_check(c->d, "the copy of the root filesystem", err) < 0)
+            return -1;
         ssize_t n = copy_step(c, from, (size_t)(left < COPY_STEP ? left : COPY_STEP), err);
         if (n < 0)
             return -1;
@@ -143,8 +146,12 @@ static int copy_extents(struct copy *c, int64_t size, enum clone_how *how, struc
 static int fill_clone(struct copy *c, int64_t size, int64_t want, enum clone_how *how,
                       struct error *err)
 {
+    struct stat st;
     if (ioctl(c->dst, FICLONE, c->src) == 0) {
         *how = CLONE_REFLINK;
+        if (fstat(c->dst, &st) < 0 || st.st_size != size)
+            return error_set(err, ERR_IO, 0, "%s changed its size while it was copied",
+                             c->src_name);
     } else {
         if (!means_unsupported(errno))
             return copy_error(c, errno, err);
@@ -159,7 +166,7 @@ static int fill_clone(struct copy *c, int64_t size, int64_t want, enum clone_how
 }
 
 int image_clone(int in, const char *src, int dirfd, const char *name, int64_t size_mib,
-                enum clone_how *how, struct error *err)
+                const struct deadline *d, enum clone_how *how, struct error *err)
 {
     struct stat st;
     int64_t want = 0;
@@ -173,7 +180,8 @@ int image_clone(int in, const char *src, int dirfd, const char *name, int64_t si
     _cleanup_close_ int out = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (out < 0)
         return error_set(err, ERR_IO, errno, "create %s", name);
-    struct copy c = {.src = in, .dst = out, .src_name = src, .dst_name = name, .in_kernel = true};
+    struct copy c = {
+        .src = in, .dst = out, .src_name = src, .dst_name = name, .d = d, .in_kernel = true};
     int r = fill_clone(&c, st.st_size, want, how, err);
     free(c.buf);
     if (r < 0)

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -107,7 +108,7 @@ static int clone_of(const char *src, int dirfd, const char *name, int64_t size_m
 {
     char path[PATH_MAX];
     _cleanup_close_ int in = open(path_of(path, src), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    return image_clone(in, path, dirfd, name, size_mib, how, err);
+    return image_clone(in, path, dirfd, name, size_mib, NULL, how, err);
 }
 
 /* Clones src to <to>/copy, compares, checks size, mode and blocks; gives back how. */
@@ -172,6 +173,28 @@ static void test_refusals(void **state)
     assert_int_equal(faccessat(fd, "c", F_OK, AT_SYMLINK_NOFOLLOW), -1);
     assert_int_equal(image_clone_probe(path_of(path, "none"), scratch_dir, &how, &err), -1);
     assert_int_equal(image_clone_probe(scratch_dir, path_of(path, "none"), &how, &err), -1);
+}
+
+/* A copy ends when the user interrupts, and leaves nothing. */
+static void test_interrupted(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    struct error err = ERROR_INIT;
+    enum clone_how how;
+    struct deadline d = deadline_in_ms(60000);
+    need_mounts();
+    mount_tmpfs("other", "size=64m");
+    make_sparse("source");
+    _cleanup_close_ int user = eventfd(1, EFD_CLOEXEC);
+    d.cancel_fd = user;
+    _cleanup_close_ int in = open(path_of(path, "source"), O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int dir = open(path_of(path, "other"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(image_clone(in, "source", dir, "copy", 0, &d, &how, &err), -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
+    assert_int_equal(faccessat(dir, "copy", F_OK, 0), -1);
+    CLOSE_FD(dir);
+    unmount("other");
 }
 
 static void test_across_filesystems(void **state)
@@ -292,15 +315,11 @@ static void test_no_reflink_xfs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_here),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_across_filesystems),
-        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_probe_only_looks),
-        cmocka_unit_test(test_probe_unknown),
-        cmocka_unit_test(test_reflink_btrfs),
-        cmocka_unit_test(test_reflink_xfs),
-        cmocka_unit_test(test_no_reflink_xfs),
+        cmocka_unit_test(test_here),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_across_filesystems),
+        cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_probe_only_looks),
+        cmocka_unit_test(test_probe_unknown), cmocka_unit_test(test_reflink_btrfs),
+        cmocka_unit_test(test_reflink_xfs),   cmocka_unit_test(test_no_reflink_xfs),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "sys/deadline.h"
 #include "sys/pinned.h"
 
 enum image_kind { IMAGE_OURS, IMAGE_STOCK };
@@ -71,9 +72,9 @@ const char *clone_how_name(enum clone_how how);
 
 /* Writable copy of the open file `in` as `name` below dirfd (0600), at least size_mib large (grown
  * sparse, never truncated smaller). FICLONE first, else only the data extents. No fsync. `src` is
- * the path of `in`, for messages. */
+ * the path of `in`, for messages. Ends at the deadline; nothing is left then. */
 int image_clone(int in, const char *src, int dirfd, const char *name, int64_t size_mib,
-                enum clone_how *how, struct error *err);
+                const struct deadline *d, enum clone_how *how, struct error *err);
 /* What image_clone would use between the two directories, by the kind of their filesystems: creates
  * nothing. ERR_IO where the kind is not known. */
 int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *how,

@@ -252,7 +252,8 @@ static void test_a_file_put_in_its_place_is_not_used(void **state)
     must(image_load(&cfg, &img, &err), &err);
     must(image_check_pins(&img, -1, NULL, &err), &err);
     put("rootfs.ext4", "root:x:0:0", 10);
-    must(image_clone(img.fds[IMAGE_ROOTFS], rootfs, scratch_fd, "clone", 0, &how, &err), &err);
+    must(image_clone(img.fds[IMAGE_ROOTFS], rootfs, scratch_fd, "clone", 0, NULL, &how, &err),
+         &err);
     uint8_t magic[2] = {0};
     _cleanup_close_ int clone = openat(scratch_fd, "clone", O_RDONLY | O_CLOEXEC);
     assert_int_equal(pread(clone, magic, 2, 1024 + 0x38), 2);

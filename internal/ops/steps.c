@@ -86,7 +86,7 @@ static int make_disk(struct step_ctx *c, struct error *err)
     }
     enum clone_how how;
     if (image_clone(c->image.fds[IMAGE_ROOTFS], c->image.rootfs, c->handle.dirfd, DISK_NEW,
-                    c->lease.disk_mib, &how, err) < 0)
+                    c->lease.disk_mib, &c->deadline, &how, err) < 0)
         return -1;
     (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, clone_how_name(how));
     return how == CLONE_REFLINK ? file_write_new(c->handle.dirfd, DISK_SHARED, "", 0, 0600, err)

@@ -117,3 +117,11 @@ int deadline_poll_once(struct pollfd *fds, unsigned n, const struct deadline *d,
 {
     return poll_until(fds, n, false, d, what, err);
 }
+
+int deadline_check(const struct deadline *d, const char *what, struct error *err)
+{
+    struct pollfd user = {.fd = d ? d->cancel_fd : -1, .events = POLLIN};
+    if (poll(&user, 1, 0) > 0)
+        return error_set(err, ERR_CANCELLED, 0, "interrupted while waiting for %s", what);
+    return deadline_passed(d) ? timed_out(d, what, err) : 0;
+}

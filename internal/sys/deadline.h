@@ -46,4 +46,7 @@ int deadline_poll(struct pollfd *fds, unsigned n, const struct deadline *d, cons
 int deadline_poll_once(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
                        struct error *err);
 
+/* For loops that work and do not wait: whether to go on. -1 with ERR_TIMEOUT or ERR_CANCELLED. */
+int deadline_check(const struct deadline *d, const char *what, struct error *err);
+
 #endif

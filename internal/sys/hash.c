@@ -53,9 +53,8 @@ int sha256_fd(int fd, const char *what, const struct deadline *d, char out[stati
     if (!ctx)
         return -1;
     for (;;) {
-        if (d && deadline_passed(d))
-            return error_set(err, ERR_TIMEOUT, 0, "timed out reading %s to check its SHA-256",
-                             what);
+        if (deadline_check(d, "the SHA-256 of a file", err) < 0)
+            return error_prefix(err, "%s", what);
         ssize_t n = read(fd, chunk, 1 << 18);
         if (n < 0 && errno == EINTR)
             continue;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -64,6 +65,12 @@ static void test_errors(void **state)
     _cleanup_close_ int fd = memfd_create("hash", MFD_CLOEXEC);
     assert_int_equal(sha256_fd(fd, "late", &past, hex, &err), -1);
     assert_int_equal(err.kind, ERR_TIMEOUT);
+    error_clear(&err);
+    _cleanup_close_ int user = eventfd(1, EFD_CLOEXEC);
+    struct deadline interrupted = deadline_in_ms(60000);
+    interrupted.cancel_fd = user;
+    assert_int_equal(sha256_fd(fd, "interrupted", &interrupted, hex, &err), -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
 }
 
 int main(void)

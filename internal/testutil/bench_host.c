@@ -172,7 +172,7 @@ static int clone_by(const struct bench *b, int way, const char *dir, const char 
     _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int64_t t0 = clock_boot_us();
     _cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC);
-    int code = way == OURS ? image_clone(in, from, fd, "copy", 2048, how, err)
+    int code = way == OURS ? image_clone(in, from, fd, "copy", 2048, NULL, how, err)
                            : BENCH_EXEC(b, dir, &r, err, "cp", words[way][0], words[way][1], "root",
                                         "copy");
     *ms = way == OURS ? (double)(clock_boot_us() - t0) / 1000 : r.ms;
