@@ -11,7 +11,12 @@
 /* The guest writes its console, so it is cleaned unless --raw is given. */
 static int show(const struct options *o, int dirfd, const char *name, struct error *err)
 {
-    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == EAGAIN)
+        return error_set(err, ERR_IO, 0,
+                         "open %s: another process, the VMM for one, holds a file lease on it; "
+                         "next: try again in a minute, or end the lease by crabbox-fc stop",
+                         name);
     if (fd < 0)
         /* ENXIO: a socket, which is all that a VMM can put there. */
         return errno == ENOENT || errno == ENXIO ? 0

@@ -209,8 +209,10 @@ static bool allowed_by_env(const char *name)
 /* What the host's variables, the files and the options come to. */
 static int take_env(const struct invocation *in, struct env_set *env, struct error *err)
 {
+    struct deadline d = deadline_never();
     const char *const *envp = (const char *const *)environ;
     const struct options *o = &in->opt;
+    d.cancel_fd = in->cancel_fd;
     if (env_set_allow(env, in->cfg.run.allow_env, envp, err) < 0)
         return -1;
     /* A file in the tree may name only variables that may go anyway, or that --env names too. */
@@ -219,8 +221,8 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     for (size_t i = 0; i < o->env.n; i++)
         strbuf_addf(&allow, ",%.*s", (int)strcspn(o->env.items[i], "="), o->env.items[i]);
     for (size_t i = 0; i < o->env_file.n; i++)
-        if (env_set_file(env, o->env_file.items[i], o->dir, allow.buf ? allow.buf : "", envp, err) <
-            0)
+        if (env_set_file(env, o->env_file.items[i], o->dir, allow.buf ? allow.buf : "", envp, &d,
+                         err) < 0)
             return -1;
     for (size_t i = 0; i < o->env.n; i++)
         if (env_set_option(env, o->env.items[i], envp, err) < 0)
@@ -228,8 +230,10 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     return 0;
 }
 
-static int take_script(const struct options *o, struct strbuf *text, struct error *err)
+static int take_script(const struct invocation *in, struct strbuf *text, struct error *err)
 {
+    const struct options *o = &in->opt;
+    struct deadline d = deadline_never();
     const char *name = o->script ? o->script : "standard input";
     if (!o->script && !o->script_stdin)
         return 0;
@@ -237,7 +241,8 @@ static int take_script(const struct options *o, struct strbuf *text, struct erro
                                        : -1;
     if (o->script && fd < 0)
         return -1;
-    if (fd_read_all(o->script ? fd : STDIN_FILENO, SCRIPT_MAX, name, text, err) < 0)
+    d.cancel_fd = in->cancel_fd;
+    if (fd_read_all_by(o->script ? fd : STDIN_FILENO, SCRIPT_MAX, name, &d, text, err) < 0)
         return error_prefix(err, "read the script");
     if (!text->len)
         return error_set(err, ERR_USAGE, 0, "the script of %s is empty", name);
@@ -320,7 +325,7 @@ int cmd_run(struct invocation *in, struct error *err)
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
-        results_request(o, &reports, &collect, err) < 0 || take_script(o, &script, err) < 0 ||
+        results_request(o, &reports, &collect, err) < 0 || take_script(in, &script, err) < 0 ||
         capture_open("--capture-stdout", o->capture_stdout, o->dir, &capture_out, err) < 0 ||
         capture_open("--capture-stderr", o->capture_stderr, o->dir, &capture_err, err) < 0)
         return -1;

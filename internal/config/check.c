@@ -116,25 +116,12 @@ int check_host_paths(const struct config_priv *p, const char *cwd, const char *c
     return 0;
 }
 
-/* `item` of length n is one of the items of `list`. */
-static bool list_has(const char *list, char separator, const char *item, size_t n)
-{
-    for (;;) {
-        const char *end = strchrnul(list, separator);
-        if ((size_t)(end - list) == n && memcmp(list, item, n) == 0)
-            return true;
-        if (!*end)
-            return false;
-        list = end + 1;
-    }
-}
-
 /* Every item of `next` is one of `current`. */
 static bool is_part_of(const struct config_key *key, const char *current, const char *next)
 {
     while (*next) {
         const char *end = strchrnul(next, key->separator);
-        if (!list_has(current, key->separator, next, (size_t)(end - next)))
+        if (!value_has_item(key, current, next, (size_t)(end - next)))
             return false;
         next = *end ? end + 1 : end;
     }

@@ -177,12 +177,55 @@ static int put_entry(struct trust_store *s, const char *path, const char *sha256
     return 0;
 }
 
+/* The value of `key` in a file of the user's or the system's; owned; NULL where it sets none or
+ * can't be read, which config_load tells: this has to work where that refuses. */
+static char *value_in(const char *path, const struct config_key *key, const char *const *envp)
+{
+    const struct value_ctx ctx = {.home = env_get(envp, "HOME"), .cwd = NULL};
+    _cleanup_(cleanup_source) struct source_file file = SOURCE_FILE_INIT;
+    _cleanup_(config_doc_free) struct config_doc doc = {.n_entries = 0};
+    if (source_read(SRC_USER, path, "", envp, &file, NULL) < 0 || !file.found ||
+        config_parse_yaml(path, file.text.buf, file.text.len, true, &ctx, &doc, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < doc.n_entries; i++)
+        if (doc.entries[i].key == key)
+            return xstrdup(doc.entries[i].value);
+    return NULL;
+}
+
+/* Patterns of a trusted file replace the user's: those that then keep nothing back any more. */
+static void add_replaced(struct strbuf *keys, const struct config_entry *e, const char *const *envp)
+{
+    char dir[PATH_MAX];
+    const char *sep = "; no longer left out by yours: ";
+    if (source_user_dir(envp, dir, NULL) < 0)
+        return;
+    _cleanup_free_ char *path = xasprintf("%s/" CONFIG_USER_NAME, dir);
+    _cleanup_free_ char *own = *dir ? value_in(path, e->key, envp) : NULL;
+    if (!own)
+        own = value_in(CONFIG_SYSTEM_FILE, e->key, envp);
+    for (const char *at = own ? own : ""; *at;) {
+        const char *end = strchrnul(at, e->key->separator);
+        size_t n = (size_t)(end - at);
+        _cleanup_free_ char *item = xasprintf("%.*s", (int)n, at);
+        if (!value_has_item(e->key, e->value, at, n)) {
+            strbuf_adds(keys, sep);
+            text_add(keys, item);
+            sep = ", ";
+        }
+        at = *end ? end + 1 : end;
+    }
+}
+
 /* A line for each, whatever the value holds: it is what the user decides by. */
-static void add_key(struct strbuf *keys, const struct config_entry *e)
+static void add_key(struct strbuf *keys, const struct config_entry *e, const char *const *envp)
 {
     strbuf_addf(keys, "%s = ", e->key->name);
     text_add(keys, e->value);
-    strbuf_addf(keys, " (line %zu)\n", e->line);
+    strbuf_addf(keys, " (line %zu)", e->line);
+    if (e->key->rule == RULE_PATTERNS)
+        add_replaced(keys, e, envp);
+    strbuf_addc(keys, '\n');
 }
 
 /* Lists the keys that need trust, as the user is to see them. */
@@ -196,7 +239,7 @@ static int describe(const char *path, const struct source_file *file, const char
     for (size_t i = 0; i < doc.n_entries; i++) {
         const struct config_entry *e = &doc.entries[i];
         if (config_key_is_judged(e->key))
-            add_key(keys, e);
+            add_key(keys, e, envp);
     }
     return 0;
 }

@@ -52,7 +52,7 @@ int trust_check(const char *const *envp, const char *path, const char *sha256, b
 
 /* ---- for the verb ---- */
 /* What was trusted, to be shown: `keys` has a line "key = value (line N)" for each key that needed
- * it, or is empty. */
+ * it, with the user's patterns that it replaces, or is empty. */
 struct trust_report {
     char path[PATH_MAX];
     char sha256[SHA256_HEX_SIZE];

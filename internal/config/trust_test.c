@@ -380,6 +380,14 @@ static void test_trust_add_errors(void **state)
     assert_int_equal(trust_add(config_dir_envp(d), path, NULL, &r, &err), 0);
     assert_non_null(strstr(r.keys.buf, "sync.exclude = "));
     strbuf_free(&r.keys);
+    /* And which of the user's patterns it takes away. */
+    config_dir_write(d, USER_FILE, "sync: {exclude: [secret.env, tmp, '*.pem']}\n");
+    config_dir_write(d, REPO_FILE, "sync: {exclude: [tm, tmp]}\n");
+    assert_int_equal(trust_add(config_dir_envp(d), path, NULL, &r, &err), 0);
+    assert_string_equal(r.keys.buf,
+                        "sync.exclude = tm\\ntmp (line 1); no longer left out by yours: "
+                        "secret.env, *.pem\n");
+    strbuf_free(&r.keys);
 }
 
 static void test_trust_list(void **state)

@@ -384,3 +384,15 @@ int value_normalise(const struct config_key *key, const char *raw, const struct 
         return complain(why, "is empty");
     return parse_by_type(key, raw, ctx, out, why);
 }
+
+bool value_has_item(const struct config_key *key, const char *list, const char *item, size_t n)
+{
+    for (;;) {
+        const char *end = strchrnul(list, key->separator);
+        if ((size_t)(end - list) == n && memcmp(list, item, n) == 0)
+            return true;
+        if (!*end)
+            return false;
+        list = end + 1;
+    }
+}

@@ -332,14 +332,14 @@ int env_set_parse(struct env_set *s, const char *text, size_t len, const char *w
 }
 
 int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
-                 const char *const *envp, struct error *err)
+                 const char *const *envp, const struct deadline *d, struct error *err)
 {
     bool others;
     struct strbuf text = STRBUF_INIT;
     _cleanup_close_ int fd = beneath_input("--env-file", path, tree, &others, err);
     if (fd < 0)
         return -1;
-    int r = fd_read_all(fd, FILE_MAX, path, &text, err);
+    int r = fd_read_all_by(fd, FILE_MAX, path, d, &text, err);
     if (r == 0)
         r = env_set_parse(s, text.buf, text.len, path, others ? allow : NULL, envp, err);
     explicit_bzero(text.buf, text.len);

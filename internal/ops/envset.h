@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/deadline.h"
 
 struct env_set {
     char **entries; /* owned "NAME=VALUE", in order of their first mention */
@@ -49,9 +50,10 @@ int env_set_option(struct env_set *s, const char *text, const char *const *envp,
  * A file that a repository or another user can have written must not choose what leaves this host:
  * in such a file NAME counts only if it is among the comma-separated names of `allow`. In memory,
  * `allow` NULL: every name.
+ * The file may be a pipe: `d` (may be NULL) ends the reading.
  */
 int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
-                 const char *const *envp, struct error *err);
+                 const char *const *envp, const struct deadline *d, struct error *err);
 /* The same from memory; `what` names it in messages. */
 int env_set_parse(struct env_set *s, const char *text, size_t len, const char *what,
                   const char *allow, const char *const *envp, struct error *err);

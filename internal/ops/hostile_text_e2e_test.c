@@ -2,6 +2,7 @@
  * none of it begins a line. What the whole program writes is judged, byte by byte. Through the
  * stand-in. */
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -250,6 +251,12 @@ static void test_logs(void **state)
     bed_assert_code(tty, 0);
     drop_returns(&tty.out);
     assert_string_equal(tty.out.buf, console_shown);
+    /* Whoever can write a log can hold a lease on it, too, and nobody waits for that one. */
+    _cleanup_free_ char *held = xasprintf("%s/console.log", dir);
+    _cleanup_close_ int fd = open(held, O_RDWR | O_CLOEXEC);
+    (void)signal(SIGIO, SIG_IGN);
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+        SHOWS(1, "holds a file lease on it; next: ", "logs", "--console", "failed");
     _cleanup_bed_result_ struct bed_result gone = BED_EXEC(&bed, "rm", "-r", dir);
     bed_assert_code(gone, 0);
 }

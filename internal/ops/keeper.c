@@ -83,7 +83,7 @@ void keeper_cap_logs(const struct ops *o, const struct lease *l)
     /* Two at once would each shorten what the other has just shortened. */
     _cleanup_close_ int lock = dir < 0 ? -1 : lock_try(dir, LOGS_LOCK, true, NULL);
     if (lock >= 0)
-        logcap_apply_all(dir);
+        (void)logcap_apply_all(dir);
 }
 
 /* ---- the keeper's own process ---- */

@@ -48,11 +48,11 @@ static void watch_logs(const struct watcher *w)
     }
 }
 
-static void cap_logs(const struct watcher *w)
+/* False: look again. */
+static bool cap_logs(const struct watcher *w)
 {
     _cleanup_close_ int dirfd = open(w->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dirfd >= 0)
-        logcap_apply_all(dirfd);
+    return dirfd < 0 || logcap_apply_all(dirfd);
 }
 
 static bool is_log(const struct inotify_event *e)
@@ -101,8 +101,7 @@ static void watch_events(const struct watcher *w)
     int64_t look_at = INT64_MAX;
     while (!h.gone) {
         if (clock_boot_ms() >= look_at) {
-            cap_logs(w);
-            look_at = INT64_MAX;
+            look_at = cap_logs(w) ? INT64_MAX : clock_boot_ms() + PACE_MS;
             h.logs_made = true;
         }
         if (h.logs_made && look_at == INT64_MAX)
@@ -125,7 +124,7 @@ static void watch_time(const struct watcher *w)
 {
     while (access(w->dir, F_OK) == 0) {
         (void)poll(NULL, 0, LOOK_MS);
-        cap_logs(w);
+        (void)cap_logs(w);
         (void)eventfd_write(w->event_fd, 1);
     }
 }

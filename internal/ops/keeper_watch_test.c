@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -119,6 +120,34 @@ static void test_a_flood_is_kept_small(void **state)
     assert_true(on_disk(fd) <= LOGCAP_MAX);
 }
 
+/* A VMM that was taken over may hold a lease on its log: the kernel lets the keeper in later, and
+ * tells it nothing then. */
+static void test_a_log_that_is_held_is_looked_at_again(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *line = xcalloc(1, 65536);
+    memset(line, 'x', 65535);
+    _cleanup_close_ int fd = openat(lease_fd, VMM_CONSOLE_LOG,
+                                    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    (void)signal(SIGIO, SIG_IGN); /* by which the kernel asks for it back */
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        skip();
+    for (int64_t n = 0; n < 2 * LOGCAP_MAX; n += 65535)
+        must(fd_write_all(fd, line, 65535, "log", &err), &err);
+    struct deadline d = deadline_in_ms(20000);
+    while (!deadline_passed(&d) && fcntl(fd, F_GETLEASE) == F_WRLCK)
+        (void)poll(NULL, 0, 20);
+    assert_int_equal(fcntl(fd, F_GETLEASE), F_UNLCK); /* that is what it is asked to become */
+    assert_true(on_disk(fd) > LOGCAP_MAX);
+    assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+    d = deadline_in_ms(20000);
+    while (!deadline_passed(&d) && on_disk(fd) > LOGCAP_MAX)
+        (void)poll(NULL, 0, 20);
+    assert_true(on_disk(fd) <= LOGCAP_MAX);
+    (void)signal(SIGIO, SIG_DFL);
+}
+
 /* From here on this process gets no inotify instance: by a limit of a user namespace of its own, or
  * where there can be none (in a chroot) by taking all that there are. */
 static bool use_up_instances(void)
@@ -168,9 +197,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_a_new_record_is_heard_of),
-        T(test_the_directory_s_end_is_heard_of),
-        T(test_a_flood_is_kept_small),
+        T(test_a_new_record_is_heard_of), T(test_the_directory_s_end_is_heard_of),
+        T(test_a_flood_is_kept_small),    T(test_a_log_that_is_held_is_looked_at_again),
         T(test_without_an_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,6 +281,25 @@ static void test_scripts(void **state)
     e2e_stop("script");
 }
 
+/* Ctrl-C while nobody has written them to their end. What the pipe can't hold has been read. */
+static void test_interrupt_while_it_reads(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkfifo p; exec 9<>p; \"$0\" run --no-sync \"$@\" <p 9<p 2>err & run=$!\n"
+        "head -c 200000 /dev/zero | tr '\\0' '#' >&9; kill -INT $run\n"
+        "for i in {1..200}; do kill -0 $run 2>/dev/null || break; sleep 0.05; done\n"
+        "exec 9>&-; wait $run; code=$?; cat err >&2; rm p err; exit $code";
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program,
+                                                        "--script-stdin");
+    bed_assert_code(r, 130);
+    bed_assert_has(r.err.buf, "read the script: interrupted while waiting for standard input");
+    _cleanup_bed_result_ struct bed_result v = BED_EXEC(&bed, "bash", "-c", script, bed.program,
+                                                        "--env-file", "/dev/fd/9", "true");
+    bed_assert_code(v, 130);
+    bed_assert_has(v.err.buf, "interrupted while waiting for /dev/fd/9");
+}
+
 /* ---- turns ---- */
 
 static void test_two_runs_on_one_lease(void **state)
@@ -498,6 +517,7 @@ int main(void)
         E2E_TEST(test_secrets_stay_secret),
         E2E_TEST(test_timeout_ends_the_whole_tree),
         E2E_TEST(test_scripts),
+        E2E_TEST(test_interrupt_while_it_reads),
         E2E_TEST(test_two_runs_on_one_lease),
         E2E_TEST(test_stop_after),
         E2E_TEST(test_a_home_is_no_tree),

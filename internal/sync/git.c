@@ -33,7 +33,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "sync/gitindex.h"
 #include "sync/list.h"
 #include "sys/beneath.h"
@@ -222,7 +221,8 @@ static int read_patterns(struct git_scan *g, int fd, const char *dir, struct git
         return 0;
     }
     if (!S_ISREG(st.st_mode)) {
-        log_warn("%s is not a regular file: git ignores its patterns, and so does sync", path);
+        if (!g->s->n_odd++)
+            g->s->first_odd = TAKE_PTR(path);
         return 1;
     }
     if (tree_read(fd, name, *dir ? dir : g->s->list->root, PATTERNS_MAX, &text, err) < 0)

@@ -223,6 +223,25 @@ static void test_sparse_checkout(void **state)
     synckit_assert_listed(full, "in/keep\nin/new\ntop\n-out/.gitignore\n");
 }
 
+/* ---- patterns that do not count ---- */
+
+/* A clone can have any number of them, and the warnings that matter must not be lost among them. */
+static void test_odd_gitignores_are_one_line(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(&kit, "odd",
+                                            SYNCKIT_INIT
+                                            "for i in a b c; do mkdir $i; touch $i/x; "
+                                            "ln -s x $i/.gitignore; done; rm b/.gitignore; "
+                                            "mkfifo b/.gitignore");
+    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+    synckit_warnings(dir, &told);
+    if (!strstr(told.buf, "/.gitignore (and 2 more) is not a regular file: git ignores its "
+                          "patterns, and so does sync\n") ||
+        strchr(told.buf, '\n') != told.buf + told.len - 1)
+        fail_msg("%s", told.buf);
+}
+
 /* ---- a tree that changes ---- */
 
 /* For git too, what is tracked beyond a link is gone, and the link is a new file. */
@@ -297,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_damaged_index),
         cmocka_unit_test(test_index_that_is_not_understood),
         cmocka_unit_test(test_sparse_checkout),
+        cmocka_unit_test(test_odd_gitignores_are_one_line),
         cmocka_unit_test(test_link_in_the_middle_of_a_tracked_path),
         cmocka_unit_test(test_directory_that_turns_into_a_link_meanwhile),
     };

@@ -6,6 +6,9 @@
  * files could set it. It is asked at the root directory with no repository around, in an
  * environment made here, so nothing in the tree can influence the answer.
  *
+ * Where HOME or XDG_CONFIG_HOME leads into the tree, what is there came with the code and counts
+ * for nothing.
+ *
  * Another user's settings are read as that user, by git and by us: root would else read for the
  * user, whose links and names lead anywhere, what only root may.
  */
@@ -23,6 +26,7 @@
 #include "sys/file.h"
 #include "sys/program.h"
 #include "sys/spawn.h"
+#include "sys/worktree.h"
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
 
@@ -89,15 +93,56 @@ static int read_own(const char *path, const char *next, size_t max, struct strbu
     return 1;
 }
 
+/* ---- what is not the user's ---- */
+
+/* Tells of files that do not count. The first stands for all. */
+static void warn_of(char *const paths[], size_t n)
+{
+    struct stat st;
+    for (size_t i = 0; i < n; i++) {
+        _cleanup_close_ int fd = paths[i] ? beneath_open_own(paths[i], O_RDONLY, &st) : -1;
+        if (!paths[i] || (fd < 0 && (errno == ENOENT || errno == ENOTDIR)))
+            continue;
+        log_warn(
+            "%s lies in the tree, where anybody may have written it: ignore patterns that it "
+            "has or names do not count; next: name in .crabboxignore what is meant to stay, or "
+            "set HOME and XDG_CONFIG_HOME to directories elsewhere",
+            paths[i]);
+        return;
+    }
+}
+
+/* In many a job of a CI the home is the tree. What came with the code is not the user's word, and
+ * the tree has patterns of its own. */
+static void leave_out_tree(const struct scan *s, struct places *u)
+{
+    char fd_name[64], top[PATH_MAX];
+    const struct places all = *u;
+    (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
+    worktree_around(fd_name, top);
+    if (u->home && worktree_leads_through(u->home, top))
+        u->home = NULL;
+    if (u->xdg && worktree_leads_through(u->xdg, top))
+        u->xdg = NULL;
+    bool has_xdg = all.xdg && *all.xdg == '/';
+    bool no_home = all.home && !u->home, no_xdg = has_xdg ? !u->xdg : no_home;
+    _cleanup_free_ char *old_config = no_home ? home_file(&all, ".gitconfig") : NULL;
+    _cleanup_free_ char *config = no_xdg ? xdg_file(&all, "config") : NULL;
+    _cleanup_free_ char *ignore = no_xdg ? xdg_file(&all, "ignore") : NULL;
+    warn_of((char *const[]){old_config, config, ignore}, 3);
+}
+
+/* ---- asking ---- */
+
 /* From here on, what is read is read as the user whose settings these are. */
 static int become_owner(const struct places *u, struct caller_before *before, struct error *err)
 {
     if (!u->as || caller_become(u->as, before) == 0)
         return 0;
     return error_set(err, ERR_SYNC, errno,
-                     "read the git configuration in %s as the user with id %ld; next: run this as "
-                     "that user, or --no-sync",
-                     u->home, (long)u->as->uid);
+                     "read the git configuration as the user with id %ld; next: run this as that "
+                     "user, or --no-sync",
+                     (long)u->as->uid);
 }
 
 /* Whether a configuration file may set core.excludesFile. */
@@ -252,6 +297,7 @@ int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, stru
     const struct places sudo = {.home = callers, .as = &caller, .next = "make it readable"};
     bool same = callers && own.home && str_eq(own.home, callers);
     own.as = same ? &caller : owner_of(own.home, &owner);
+    leave_out_tree(s, &own);
     if (add_patterns(s, &own, &d, g, err) < 0)
         return -1;
     if (callers && !same && add_patterns(s, &sudo, &d, g, err) < 0)

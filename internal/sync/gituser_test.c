@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <grp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -165,6 +166,46 @@ static void test_patterns_that_are_none(void **state)
     assert_string_equal(out.buf, "f\n");
 }
 
+/* Where the tree is the home, the repository would say which file of the host is read. */
+static void test_home_that_is_the_tree(void **state)
+{
+    (void)state;
+    static const char want[] = ".gitconfig\nf\nhome/.config/git/config\nhome/.config/git/ignore\n";
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "home",
+        "mkdir t; echo f >ign; ln -s t/home link; cd t; " SYNCKIT_INIT
+        "touch f; mkdir -p home/.config/git; echo f >home/.config/git/ignore; "
+        "printf '[core]\nexcludesFile = %s\n' $PWD/../ign >.gitconfig; "
+        "cp .gitconfig home/.config/git/config");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+    _cleanup_free_ char *link = xasprintf("%s/link", dir);
+    _cleanup_free_ char *xdg = xasprintf("%s/t/home/.config", dir);
+    const char *const home = getenv("HOME");
+    _cleanup_free_ char *kept = home ? xstrdup(home) : NULL;
+    const struct {
+        const char *home, *xdg, *told;
+    } cases[] = {
+        {tree, kit.dir, "/t/.gitconfig lies in the tree"},
+        {link, NULL, "/link/.config/git/config lies in the tree"},
+        {kit.dir, xdg, "/t/home/.config/git/config lies in the tree"},
+        {link, kit.dir, NULL}, /* nothing is there */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+        (void)setenv("HOME", cases[i].home, 1);
+        (void)(cases[i].xdg ? setenv("XDG_CONFIG_HOME", cases[i].xdg, 1)
+                            : unsetenv("XDG_CONFIG_HOME"));
+        synckit_assert_listed(tree, want);
+        synckit_warnings(tree, &told);
+        if (cases[i].told ? !strstr(told.buf, cases[i].told) ||
+                                strchr(told.buf, '\n') != told.buf + told.len - 1
+                          : told.len != 0)
+            fail_msg("case %zu: %s", i, told.buf);
+    }
+    (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
+    (void)(kept ? setenv("HOME", kept, 1) : unsetenv("HOME"));
+}
+
 /* git reads what the user's configuration includes, for ever where that is a FIFO. */
 static void test_git_that_does_not_answer(void **state)
 {
@@ -198,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_files_that_the_sudo_caller_cannot_read),
         cmocka_unit_test(test_patterns_that_cannot_be_read),
         cmocka_unit_test(test_patterns_that_are_none),
+        cmocka_unit_test(test_home_that_is_the_tree),
         cmocka_unit_test(test_git_that_does_not_answer),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);

@@ -27,6 +27,8 @@ struct scan {
     struct gitignore user; /* the user's own patterns for all repositories */
     bool user_known;       /* they have been read */
     bool all;              /* .git too */
+    size_t n_odd;          /* entries .gitignore that are no regular file */
+    char *first_odd;       /* the path of the first, or NULL; owned */
 };
 
 int scan_git(struct scan *s, const struct repo *r, struct error *err);

@@ -25,6 +25,7 @@ static void cleanup_scan(struct scan *s)
     ignore_free(&s->always);
     ignore_free(&s->ignore);
     gitignore_free(&s->user);
+    free(s->first_odd);
 }
 
 static void cleanup_list(struct sync_list *l)
@@ -250,18 +251,33 @@ static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error 
     return 0;
 }
 
+/* A tree may hold any number of the same oddity: the first stands for all. */
+static const char *and_more(char buf[static 40], size_t n)
+{
+    *buf = '\0';
+    if (n > 1)
+        (void)str_format(buf, 40, " (and %zu more)", n - 1);
+    return buf;
+}
+
+static void warn_of_odd(const struct scan *s)
+{
+    char more[40];
+    if (s->n_odd)
+        log_warn("%s%s is not a regular file: git ignores its patterns, and so does sync",
+                 s->first_odd, and_more(more, s->n_odd));
+}
+
 static void warn_of_absent(const struct sync_list *l)
 {
-    char more[40] = "";
+    char more[40];
     if (!l->n_absent)
         return;
     _cleanup_free_ char *quoted = str_shell_quoted(l->root);
-    if (l->n_absent > 1)
-        (void)str_format(more, sizeof more, " (and %zu more)", l->n_absent - 1);
     log_warn("not synced: the submodule %s%s, which is not initialised; next: name it in "
              ".crabboxignore, or if you trust the repository: git -C %s submodule update --init "
              "--recursive",
-             l->first_absent, more, quoted);
+             l->first_absent, and_more(more, l->n_absent), quoted);
 }
 
 /* Hands the finished list over. A listing that had to end was cut short wherever it was. */
@@ -270,6 +286,7 @@ static int finish(struct scan *s, struct sync_list *out, struct error *err)
     if (effort_check(&s->effort, s->list->root, err) < 0)
         return -1;
     sort_unique(s->list);
+    warn_of_odd(s);
     warn_of_absent(s->list);
     *out = *s->list;
     *s->list = (struct sync_list){0};

@@ -123,6 +123,8 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
 #define CALL_REMOVEXATTRAT 466
 #define CALL_FILE_SETATTR  469
 
+#define SET_DELEGATION (F_SETLEASE + 16) /* fcntl's, since Linux 6.19 */
+
 #define LOAD(field)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define IF(value, yes)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, (yes)) /* else skip */
 #define DO(action)       BPF_STMT(BPF_RET | BPF_K, (action))
@@ -161,6 +163,14 @@ static const struct sock_filter calls[] = {
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x94 << 8, 1, 0),
     DO(SECCOMP_RET_ALLOW),
     DO(SECCOMP_RET_ERRNO | ENOTTY),
+    /* Whoever opens a file waits for the one who holds a lease on it: the keeper, which keeps the
+     * logs small, and users who read them. */
+    IF(SYS_fcntl, 5),
+    INT_ARG(1),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETLEASE, 1, 0),
+    IF(SET_DELEGATION, 1),
+    DO(SECCOMP_RET_ERRNO | EPERM),
+    DO(SECCOMP_RET_ALLOW),
     REFUSE(SYS_copy_file_range, ENOSYS), /* shares blocks too */
     REFUSE(SYS_io_uring_setup, ENOSYS),  /* another way to make most of these calls */
     /* A disk that was made shorter would look as if it needed less room. */

@@ -304,6 +304,22 @@ static long made_older(int fd)
     return utimensat(AT_FDCWD, "other", NULL, 0);
 }
 
+static long leased(int fd)
+{
+    return syscall(SYS_fcntl, fd, (3UL << 32) | F_SETLEASE, (long)F_WRLCK);
+}
+
+static long delegated(int fd)
+{
+    return fcntl(fd, F_SETLEASE + 16, NULL); /* F_SETDELEG */
+}
+
+static long locked(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_SETLK, &lock);
+}
+
 static long talk(int fd)
 {
     (void)fd;
@@ -405,6 +421,9 @@ static const struct {
     {"open_to_all", open_to_all, EPERM, 0},
     {"given_away", given_away, EPERM, 0},
     {"made_older", made_older, EPERM, 0},
+    {"leased", leased, EPERM, ANY},
+    {"delegated", delegated, EPERM, ANY},
+    {"locked", locked, 0, 0},
     {"talk", talk, EPERM, 0},
     {"datagram", datagram, EPERM, 0},
     {"raw_datagram", raw_datagram, EPERM, 0},

@@ -40,10 +40,14 @@ int fd_reopen(int *fd, int flags)
     return 0;
 }
 
-int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err)
+int fd_read_all_by(int fd, size_t max, const char *what, const struct deadline *d,
+                   struct strbuf *out, struct error *err)
 {
     char chunk[16384];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
     for (;;) {
+        if (d && deadline_poll(&p, 1, d, what, err) < 0)
+            return -1;
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR)
             continue;
@@ -55,6 +59,11 @@ int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct
             return error_set(err, ERR_IO, EFBIG, "%s is larger than %zu bytes", what, max);
         strbuf_add(out, chunk, (size_t)n);
     }
+}
+
+int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err)
+{
+    return fd_read_all_by(fd, max, what, NULL, out, err);
 }
 
 int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err)

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "sys/deadline.h"
 
 /* Where an open file or directory is now: its absolute path; owned. NULL with errno, ENOENT where
  * it can't be reached from the root. */
@@ -29,6 +30,10 @@ int fd_reopen(int *fd, int flags);
 int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err);
 /* The same from an open descriptor, from its current offset (pipes and sockets too). */
 int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct error *err);
+/* The same for what somebody has to write first: ends at the deadline and when the user interrupts.
+ */
+int fd_read_all_by(int fd, size_t max, const char *what, const struct deadline *d,
+                   struct strbuf *out, struct error *err);
 
 /* Writes all bytes; handles short writes and EINTR. */
 int fd_write_all(int fd, const void *data, size_t len, const char *what, struct error *err);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -66,12 +67,22 @@ static char *const *exec_vector(const char *const *v)
     return u.out;
 }
 
+/* Whoever has our session's keyring can read the keys in it, whatever their owner. Where the calls
+ * for keys are absent or forbidden, they are so for the child too. */
+static int leave_keys(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0)
+        return 0;
+    return errno == ENOSYS || errno == EPERM ? 0 : -1;
+}
+
 /* For good: saved ids too. */
 static int become(const struct caller *user)
 {
     if (!user || (user->uid == geteuid() && user->gid == getegid()))
         return 0;
-    if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0)
+    if (leave_keys() < 0 || setgroups(0, NULL) < 0 ||
+        setresgid(user->gid, user->gid, user->gid) < 0)
         return -1;
     return setresuid(user->uid, user->uid, user->uid);
 }

@@ -11,8 +11,9 @@
  * meanwhile the child exits without executing anything.
  *
  * A child with a `user` becomes that user for good, without further groups; another one than us
- * takes root. It always gets a session of its own: that user's processes may take it over (ptrace),
- * and in our session they could then read and type on our terminal.
+ * takes root. It always gets a session of its own, with a keyring of its own: that user's processes
+ * may take it over (ptrace), and in our session they could then read and type on our terminal, and
+ * use our keys.
  */
 #ifndef CRABBOX_SYS_SPAWN_H
 #define CRABBOX_SYS_SPAWN_H

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +18,15 @@
 #include "sys/spawn.h"
 
 #define USER 4321
+
+/* A key of root's that any process with our session's keyring may use; it ends with this process.
+ */
+static void hold_a_key(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0)
+        (void)syscall(SYS_add_key, "user", "spawn-test-key", "secret", 6UL,
+                      KEY_SPEC_SESSION_KEYRING);
+}
 
 /* In a session with a terminal of its own: starts the script as the user and writes to `to` what it
  * prints. */
@@ -31,6 +42,7 @@ static int on_a_terminal(const char *script, const char *terminal, int to)
     if (setsid() < 0 || open(terminal, O_RDWR) < 0 || open("/etc/shadow", O_RDONLY) < 0)
         return 1;
     _cleanup_close_ int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    hold_a_key();
     spec.argv = argv;
     spec.user = &user;
     return tty < 0 || spawn_run(&spec, &d, 4096, &out, NULL, &st, NULL) < 0 ||
@@ -44,6 +56,7 @@ static void spawn_as_a_user_leaves_our_session(void **state)
     static const char script[] =
         "read -r pid name stat parent group session tty rest </proc/$$/stat; "
         "[ $pid = $$ ] && [ $session = $$ ] && echo leader; echo tty=$tty; "
+        "grep spawn-test-key /proc/keys 2>/dev/null; "
         "(: </dev/tty) 2>/dev/null && echo opened; "
         "for fd in /proc/$$/fd/*; do [ -L $fd ] && echo ${fd##*/}; done; id -u; id -G";
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "vmm/vmm.h"
 
 #define BLOCK 512              /* of st_blocks */
@@ -52,10 +53,16 @@ int logcap_apply(int dirfd, const char *name, struct error *err)
     return 1;
 }
 
-void logcap_apply_all(int dirfd)
+bool logcap_apply_all(int dirfd)
 {
-    (void)logcap_apply(dirfd, VMM_CONSOLE_LOG, NULL);
-    (void)logcap_apply(dirfd, VMM_LOG, NULL);
+    static const char *const logs[] = {VMM_CONSOLE_LOG, VMM_LOG};
+    bool looked = true;
+    for (size_t i = 0; i < ARRAY_LEN(logs); i++) {
+        struct error err = ERROR_INIT;
+        if (logcap_apply(dirfd, logs[i], &err) < 0 && err.sys == EAGAIN)
+            looked = false;
+    }
+    return looked;
 }
 
 off_t logcap_begin(int fd)

@@ -11,6 +11,7 @@
 #ifndef CRABBOX_VMM_LOGCAP_H
 #define CRABBOX_VMM_LOGCAP_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -22,8 +23,9 @@
 /* Looks once. 1: something was dropped, 0: nothing to do or no such file. */
 int logcap_apply(int dirfd, const char *name, struct error *err);
 
-/* Looks at both logs in a lease's directory; best effort. */
-void logcap_apply_all(int dirfd);
+/* Looks at both logs in a lease's directory; best effort. False where a process holds a file lease
+ * on one of them (F_SETLEASE): nothing tells when that is over, so look again later. */
+bool logcap_apply_all(int dirfd);
 
 /* Where the text begins: behind what was dropped, and at most LOGCAP_SPAN before the end, since a
  * VMM that was taken over can make of its log a file as large as its disk that takes no room. */
