@@ -8,6 +8,7 @@
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,11 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
  * architectures have it first. */
 #define INT_ARG(n) LOAD(args[n])
 
+/* Of clone's flags. CLONE_NEWTIME is a part of the signal's number there. */
+#define NEW_NAMESPACES                                                                             \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
+     CLONE_NEWNET)
+
 /* What neither Landlock nor RLIMIT_FSIZE holds. The errors are those at which QEMU and Firecracker
  * go another way. */
 static const struct sock_filter calls[] = {
@@ -201,13 +207,44 @@ static const struct sock_filter calls[] = {
     REFUSE(SYS_utimes, EPERM),
     REFUSE(SYS_futimesat, EPERM),
 #endif
-    /* Services of the host that listen at a path would take it for the host's root. A datagram, to
-     * the journal for one, needs no connection; SOCK_RAW is only another name for it. */
+    /* What outlives the process that made it: memory, semaphores, queues and keys. */
+    REFUSE(SYS_shmget, EPERM),
+    REFUSE(SYS_semget, EPERM),
+    REFUSE(SYS_msgget, EPERM),
+    REFUSE(SYS_mq_open, EPERM),
+    REFUSE(SYS_add_key, EPERM),
+    REFUSE(SYS_request_key, EPERM),
+    REFUSE(SYS_keyctl, EPERM),
+    /* Other processes of root's. */
+    REFUSE(SYS_ptrace, EPERM),
+    REFUSE(SYS_process_vm_readv, EPERM),
+    REFUSE(SYS_process_vm_writev, EPERM),
+    REFUSE(SYS_bpf, EPERM),
+    REFUSE(SYS_perf_event_open, EPERM),
+    IF(SYS_prlimit64, 4),
+    INT_ARG(0),
+    IF(0, 1),
+    DO(SECCOMP_RET_ALLOW),
+    DO(SECCOMP_RET_ERRNO | EPERM),
+    /* Namespaces of its own: it has all capabilities in them, and undoing the lease enters the
+     * network that its process is in. The flags of clone3 can't be seen; glibc then uses clone. */
+    REFUSE(SYS_unshare, EPERM),
+    REFUSE(SYS_setns, EPERM),
+    REFUSE(SYS_clone3, ENOSYS),
+    IF(SYS_clone, 5),
+    INT_ARG(0),
+    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, NEW_NAMESPACES),
+    IF(0, 1),
+    DO(SECCOMP_RET_ALLOW),
+    DO(SECCOMP_RET_ERRNO | EPERM),
+    /* A VMM's network is its tap, so it needs no socket but that of its control. Services of the
+     * host that listen at a path would take it for the host's root. A datagram, to the journal for
+     * one, needs no connection; SOCK_RAW is only another name for it. */
     REFUSE(SYS_connect, EPERM),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
     IF(SYS_socketpair, 7),
     INT_ARG(0),
-    IF(AF_UNIX, 3),
+    IF(AF_UNIX, 4),
     INT_ARG(1),
     BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf), /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
     IF(SOCK_STREAM, 1),

@@ -1,7 +1,9 @@
 #include "sys/proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +29,7 @@ int proc_boot_id(char out[static BOOT_ID_SIZE], struct error *err)
 
 /* Reads state and start time of a pid. The name field may hold anything, so fields are counted
  * from its last closing bracket. */
-static int read_stat(pid_t pid, char *state, uint64_t *start_time)
+static int read_stat(pid_t pid, uint64_t *start_time)
 {
     char path[64];
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
@@ -40,8 +42,8 @@ static int read_stat(pid_t pid, char *state, uint64_t *start_time)
         return -1;
     unsigned long long ticks;
     if (sscanf(p + 1,
-               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               state, &ticks) != 2)
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ticks) != 1)
         return -1;
     *start_time = ticks;
     return 0;
@@ -49,9 +51,8 @@ static int read_stat(pid_t pid, char *state, uint64_t *start_time)
 
 int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err)
 {
-    char state;
     struct proc_ref ref = {.pid = pid};
-    if (read_stat(pid, &state, &ref.start_time) < 0)
+    if (read_stat(pid, &ref.start_time) < 0)
         return error_set(err, ERR_NOT_RUNNING, ESRCH, "process %d", (int)pid);
     if (proc_boot_id(ref.boot_id, err) < 0)
         return -1;
@@ -59,10 +60,16 @@ int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err)
     return 0;
 }
 
+/* Whether all threads of the process have. */
+static bool has_ended(int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) != 0;
+}
+
 int proc_open(const struct proc_ref *ref, struct error *err)
 {
     char boot[BOOT_ID_SIZE];
-    char state;
     uint64_t start;
     if (ref->pid <= 0)
         return error_set(err, ERR_NOT_RUNNING, 0, "no process is recorded");
@@ -74,9 +81,9 @@ int proc_open(const struct proc_ref *ref, struct error *err)
     _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, ref->pid, 0);
     if (fd < 0 && errno != ESRCH && errno != EINVAL)
         return error_set(err, ERR_ENV, errno, "open process %d", (int)ref->pid);
-    /* Verified after the open: from here on the descriptor can't come to mean another. */
-    if (fd < 0 || read_stat(ref->pid, &state, &start) < 0 || start != ref->start_time ||
-        state == 'Z' || state == 'X')
+    /* Verified after the open: from here on the descriptor can't come to mean another. The state in
+     * the file is that of the first thread alone, which may have ended while others go on. */
+    if (fd < 0 || read_stat(ref->pid, &start) < 0 || start != ref->start_time || has_ended(fd))
         return error_set(err, ERR_NOT_RUNNING, 0, "process %d has ended", (int)ref->pid);
     return TAKE_FD(fd);
 }
@@ -98,12 +105,27 @@ static bool same_netns(int fd)
            (own.st_dev == other.st_dev && own.st_ino == other.st_ino);
 }
 
-int proc_open_netns(const struct proc_ref *ref)
+/* The namespace of the first thread that has one: those that have ended have none. A confined
+ * process can't enter another (confine.h), so all have the same. */
+static int open_netns(pid_t pid)
 {
     char path[64];
-    (void)str_format(path, sizeof path, "/proc/%d/ns/net", (int)ref->pid);
+    (void)str_format(path, sizeof path, "/proc/%d/task", (int)pid);
+    int fd = -1;
+    _cleanup_closedir_ DIR *threads = opendir(path);
+    for (struct dirent *e; fd < 0 && threads && (e = dir_next(threads));) {
+        char of_thread[64];
+        (void)str_format(of_thread, sizeof of_thread, "%.20s/ns/net", e->d_name);
+        if (e->d_name[0] != '.')
+            fd = openat(dirfd(threads), of_thread, O_RDONLY | O_CLOEXEC);
+    }
+    return fd;
+}
+
+int proc_open_netns(const struct proc_ref *ref)
+{
     _cleanup_close_ int process = proc_open(ref, NULL);
-    _cleanup_close_ int fd = process < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = process < 0 ? -1 : open_netns(ref->pid);
     /* Alive after the open: until then the number was its own. */
     if (fd < 0 || !proc_alive(ref) || same_netns(fd))
         return -1;

@@ -7,9 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -447,6 +450,47 @@ static void a_process_is_named_for_good(void **state)
     assert_false(proc_alive(&other));
 }
 
+static void *run_on(void *arg)
+{
+    (void)arg;
+    for (;;)
+        (void)pause();
+    return NULL;
+}
+
+/* Its first thread is a zombie then, and counts as nothing: the others go on. */
+static void a_process_lives_as_long_as_any_thread(void **state)
+{
+    (void)state;
+    struct proc_ref ref;
+    int ready[2];
+    char byte;
+    assert_return_code(pipe2(ready, O_CLOEXEC), errno);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        if (unshare(CLONE_NEWNET) < 0 || pthread_create(&thread, NULL, run_on, NULL) != 0)
+            _exit(1);
+        (void)!write(ready[1], "", 1);
+        (void)syscall(SYS_exit, 0);
+    }
+    CLOSE_FD(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    CLOSE_FD(ready[0]);
+    assert_int_equal(proc_ref_of(pid, &ref, NULL), 0);
+    _cleanup_free_ char *path = xasprintf("/proc/%d/ns/net", (int)pid);
+    struct deadline d = deadline_in_ms(60000);
+    while (access(path, F_OK) == 0) /* the first thread is on its way */
+        assert_false(deadline_passed(&d));
+    assert_true(proc_alive(&ref));
+    _cleanup_close_ int ns = proc_open_netns(&ref);
+    assert_return_code(ns, errno);
+    _cleanup_close_ int fd = proc_open(&ref, NULL);
+    assert_int_equal(pidfd_signal(fd, SIGKILL, NULL), 0);
+    assert_int_equal(pidfd_wait(fd, &d, NULL), 0);
+    assert_false(proc_alive(&ref));
+}
+
 static void zombies_are_not_alive(void **state)
 {
     struct proc_ref ref;
@@ -518,6 +562,7 @@ int main(void)
         T(a_held_child_ends_with_its_parent),
         T(a_process_is_named_for_good),
         T(zombies_are_not_alive),
+        T(a_process_lives_as_long_as_any_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
