@@ -209,12 +209,13 @@ static void cleanup_source(struct source_file *f)
 }
 
 /* What "~/" stands for in a file: no place that may have come with the code, whatever HOME says. */
-static const char *home_for_files(const struct config_args *args, const struct config_priv *p)
+static const char *home_for_files(const struct config_args *args)
 {
     char tree[PATH_MAX];
     const char *home = env_get(args->envp, "HOME");
-    worktree_around(p->here, tree);
-    return home && worktree_leads_through(home, tree) ? NULL : home;
+    if (!home || worktree_around(args->cwd, tree) < 0 || worktree_leads_through(home, tree))
+        return NULL;
+    return home;
 }
 
 /* Reads, checks and applies one file, and notes that it was looked for. The repository's is in
@@ -237,7 +238,7 @@ static int load_file(const struct config_args *args, struct config_priv *p, enum
     if (!file.found)
         return 0;
     memcpy(entry->sha256, file.sha256, sizeof entry->sha256);
-    const struct value_ctx ctx = {.home = home_for_files(args, p), .cwd = NULL};
+    const struct value_ctx ctx = {.home = home_for_files(args), .cwd = NULL};
     _cleanup_(config_doc_free) struct config_doc doc;
     if (config_parse_yaml(path, file.text.buf, file.text.len, src == SRC_SYSTEM, &ctx, &doc, err) <
         0)
@@ -256,7 +257,7 @@ static int load_files(const struct config_args *args, struct config_priv *p, str
         return -1;
     memcpy(p->repo_root, repo.root, sizeof p->repo_root);
     memcpy(p->here, repo.here, sizeof p->here);
-    if (source_check_user_dir(user, p->here, false, args->envp, err) < 0)
+    if (source_check_user_dir(user, args->cwd, false, args->envp, err) < 0)
         return -1;
     size_t n = strlen(user);
     if (n && str_format(user + n, sizeof user - n, "/" CONFIG_USER_NAME) < 0)
@@ -364,7 +365,7 @@ int config_load(const struct config_args *args, struct config *out, struct error
     *out = (struct config){.priv = p};
     if (set_defaults(p, err) < 0 || load_files(args, p, err) < 0 || load_env(args, p, err) < 0 ||
         load_flags(args, p, err) < 0 || check_image_choice(p, err) < 0 ||
-        check_host_paths(p, p->here, args->envp, err) < 0) {
+        check_host_paths(p, args->cwd, args->envp, err) < 0) {
         config_free(out);
         return -1;
     }

@@ -91,8 +91,13 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     const char *by = xdg && *xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
-    worktree_around(here, tree);
-    if (!*dir || !worktree_leads_through(dir, tree))
+    if (!*dir)
+        return 0;
+    if (worktree_around(here, tree) < 0)
+        return error_set(err, ERR_TRUST, errno,
+                         "find what may have come with code around the working directory; next: "
+                         "cd to another directory");
+    if (!worktree_leads_through(dir, tree))
         return 0;
     if (make)
         return error_set(
@@ -196,6 +201,10 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
                                          .first = true};
     if (w.at < 0 || fstat(w.at, &here) < 0)
         return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
+    /* What came with the same code can no longer be told. */
+    if (here.st_nlink == 0)
+        return error_set(err, ERR_CONFIG, 0,
+                         "the working directory was removed; next: cd to one that exists");
     w.owner = here.st_uid;
     if (name_of(w.at, out->here, err) < 0 || search_up(&w, out, err) < 0)
         return -1;
