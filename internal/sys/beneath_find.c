@@ -257,12 +257,14 @@ static int begin(struct walk *w, const char *tree, struct error *err)
     const char *typed = w->b->typed;
     const char *from = *typed == '/' ? "/" : ".";
     _cleanup_close_ int top = worktree_open_around(".", NULL);
+    if (top < 0 && errno)
+        return fail(w, errno, err);
+    if (top < 0 || fstat(top, &w->top) < 0)
+        w->top.st_nlink = 0;
     w->who = trusted_us();
     look("/", &w->root);
     look(".", &w->cwd);
     look(tree, &w->tree);
-    if (top < 0 || fstat(top, &w->top) < 0)
-        w->top.st_nlink = 0;
     w->no_links = *typed != '/' || leaves_tree(w, typed);
     return start(w, open(from, O_PATH | O_DIRECTORY | O_CLOEXEC), typed, err);
 }
