@@ -21,12 +21,30 @@
 
 enum { MARK_SIZE = 64 };
 
+/* Where the path leads, through every link, even if the last of it is still to be made. */
+static bool find_real(const char *path, char out[static PATH_MAX])
+{
+    struct pathwalk w;
+    struct stat st;
+    bool link = false;
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        if (lstat(pathwalk_at(&w), &st) == 0)
+            link = S_ISLNK(st.st_mode);
+        else if (errno == ENOENT)
+            link = false;
+        else
+            return false;
+    }
+    return more == 0 && !w.looped && str_copy(out, PATH_MAX, pathwalk_at(&w)) == 0;
+}
+
 static bool is_default_of(uid_t uid, const char *real)
 {
     _cleanup_free_ char *home = caller_home_of(uid);
     _cleanup_free_ char *own = home ? xasprintf("%s/" STORE_BELOW_HOME, home) : NULL;
     char place[PATH_MAX];
-    return own && realpath(own, place) && str_eq(place, real);
+    return own && find_real(own, place) && str_eq(place, real);
 }
 
 /* Where nobody unpacks code. */
@@ -34,47 +52,82 @@ static bool is_known_place(const char *path)
 {
     const struct trusted_who who = trusted_us();
     char real[PATH_MAX];
-    return realpath(path, real) && (path_is_below(real, "/var/lib/crabbox-fc") ||
-                                    is_default_of(who.self, real) || is_default_of(who.sudo, real));
+    return find_real(path, real) &&
+           (path_is_below(real, "/var/lib/crabbox-fc") || is_default_of(who.self, real) ||
+            is_default_of(who.sudo, real));
 }
 
-/* The first link on the way that may have come with code around the working directory. */
-static bool find_foreign_link(const char *path, char out[static PATH_MAX])
+/* The first link on the way that may have come with code around the working directory: 1, 0, or -1
+ * with errno. */
+static int find_foreign_link(const char *path, char out[static PATH_MAX])
 {
     struct pathwalk w;
     struct stat st;
     char top[PATH_MAX];
-    worktree_around(".", top);
+    bool link = false;
+    if (worktree_around(".", top) < 0)
+        return -1;
     int more = pathwalk_start(&w, path);
-    while (more > 0 && lstat(pathwalk_at(&w), &st) == 0) {
-        bool link = S_ISLNK(st.st_mode);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        if (lstat(pathwalk_at(&w), &st) < 0)
+            return errno == ENOENT ? 0 : -1;
+        link = S_ISLNK(st.st_mode);
         if (link && path_is_below(pathwalk_at(&w), top))
-            return str_copy(out, PATH_MAX, pathwalk_at(&w)) == 0;
-        more = pathwalk_next(&w, link);
+            return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
     }
-    return false;
+    return more;
+}
+
+static int refuse_tree(const char *path, const char *tree, struct error *err)
+{
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s leads into %s, which is a working tree, so anybody may "
+                     "have written the leases there; next: set CRABBOX_FC_STATE_DIR to a directory "
+                     "elsewhere, or if your leases run there, move its .git away until they are "
+                     "stopped",
+                     SHOWN(path), SHOWN(tree));
+}
+
+static int refuse_cwd(const char *path, struct error *err)
+{
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s leads into the working directory, and code that came "
+                     "along there may have brought leases; next: cd to another directory, or set "
+                     "CRABBOX_FC_STATE_DIR to one",
+                     SHOWN(path));
+}
+
+static int refuse_link(const char *path, const char *link, struct error *err)
+{
+    return error_set(
+        err, ERR_TRUST, 0,
+        "the " STORE_WHAT " %s leads through the symbolic link %s, which may have come with "
+        "the code that you are working on; next: set CRABBOX_FC_STATE_DIR to the real path of "
+        "a directory elsewhere",
+        SHOWN(path), SHOWN(link));
 }
 
 int place_check(const char *path, struct error *err)
 {
-    char cwd[PATH_MAX], found[PATH_MAX];
-    bool known = is_known_place(path);
-    if (known || !realpath(".", cwd))
-        cwd[0] = '\0';
-    if (worktree_on_way(path, cwd, found))
-        return error_set(err, ERR_TRUST, 0,
-                         "the " STORE_WHAT
-                         " %s leads into %s, which is a working tree or the working "
-                         "directory, so anybody may have written the leases there; next: set "
-                         "CRABBOX_FC_STATE_DIR to a directory elsewhere",
-                         SHOWN(path), SHOWN(found));
-    if (!known && find_foreign_link(path, found))
-        return error_set(
-            err, ERR_TRUST, 0,
-            "the " STORE_WHAT " %s leads through the symbolic link %s, which may have come with "
-            "the code that you are working on; next: set CRABBOX_FC_STATE_DIR to the real path of "
-            "a directory elsewhere",
-            SHOWN(path), SHOWN(found));
+    char cwd[PATH_MAX] = "", found[PATH_MAX];
+    int r = worktree_on_way(path, "", found);
+    if (r > 0)
+        return refuse_tree(path, found, err);
+    if (r == 0 && is_known_place(path))
+        return 0;
+    if (r == 0)
+        r = realpath(".", cwd) ? worktree_on_way(path, cwd, found) : -1;
+    if (r > 0)
+        return refuse_cwd(path, err);
+    if (r == 0)
+        r = find_foreign_link(path, found);
+    if (r > 0)
+        return refuse_link(path, found, err);
+    if (r < 0)
+        return error_set(err, ERR_TRUST, errno,
+                         "find out whether the " STORE_WHAT " %s is your own; next: cd to another "
+                         "directory, or set CRABBOX_FC_STATE_DIR to one",
+                         SHOWN(path));
     return 0;
 }
 

@@ -26,7 +26,7 @@
 #define PLACE_MARK "origin"
 
 /* ERR_TRUST if the path leads through a working tree, or through the working directory or a link of
- * an archive around it unless that is on the way to such a place too. */
+ * an archive around it unless that is on the way to such a place too, or if that can't be told. */
 int place_check(const char *path, struct error *err);
 
 /* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is

@@ -148,6 +148,7 @@ static void state_in_a_tree_is_refused(void **state)
     assert_refused("repo/sub", "/repo, which is a working tree");
     assert_refused("repo/home/.local/state/crabbox-fc", "/repo, which is a working tree");
     assert_refused("self", "/self, which is a working tree");
+    assert_refused("self", "move its .git away until they are stopped");
     /* By a link to a place outside, which is the tree's choice. */
     assert_opens("state");
     _cleanup_free_ char *link = in("repo/link");
@@ -157,8 +158,13 @@ static void state_in_a_tree_is_refused(void **state)
     assert_opens("archive/state");
     _cleanup_free_ char *archive = in("archive");
     assert_return_code(chdir(archive), errno);
-    assert_refused("archive/state", "/archive, which is a working tree or the working directory");
+    assert_refused("archive/state", "leads into the working directory");
+    assert_refused("archive/state", "next: cd to another directory");
     assert_opens("state");
+    make("archive/gone");
+    assert_return_code(chdir("gone"), errno);
+    assert_return_code(rmdir("../gone"), errno);
+    assert_refused("state", "next: cd to another directory");
     assert_return_code(chdir("/"), errno);
     assert_opens("archive/state");
 }
@@ -203,6 +209,12 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
     _cleanup_free_ char *mark = xasprintf("%s/" PLACE_MARK, own);
     _cleanup_free_ char *other = xasprintf("%s/work/leases", home);
     _cleanup_free_ char *work = xasprintf("%s/work", home);
+    /* One that is only to be made, below where one stands. */
+    _cleanup_free_ char *above = xasprintf("%.*s", (int)(strrchr(own, '/') - own), own);
+    must(dir_make_all(above, 0700, &err), &err);
+    assert_return_code(chdir(above), errno);
+    must(opens(own, &err), &err);
+    assert_return_code(unlink(mark), errno);
     must(dir_make_all(leases, 0700, &err), &err);
     must(dir_make_all(other, 0700, &err), &err);
     must(opens(own, &err), &err);
@@ -218,6 +230,26 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
     assert_return_code(umount2(home, MNT_DETACH), errno);
 }
 
+/* As a service with StateDirectory= and WorkingDirectory= begins. */
+static void state_below_var_lib_may_be_where_one_stands(void **state)
+{
+    struct error err;
+    (void)state;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("lib", "/var/lib", "tmpfs", 0, "mode=0755") < 0)
+        skip();
+    assert_return_code(mkdir("/var/lib/crabbox-fc", 0700), errno);
+    assert_return_code(mkdir("/var/lib/other", 0700), errno);
+    assert_return_code(chdir("/var/lib/crabbox-fc"), errno);
+    must(opens("/var/lib/crabbox-fc/state", &err), &err);
+    assert_return_code(symlink("/var/lib/other/state", "link"), errno);
+    assert_int_equal(opens("/var/lib/crabbox-fc/link", &err), -1);
+    assert_return_code(chdir("/var/lib/other"), errno);
+    assert_int_equal(opens("/var/lib/other/crabbox-fc/../state", &err), -1);
+    assert_return_code(chdir("/"), errno);
+    assert_return_code(umount2("/var/lib", MNT_DETACH), errno);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
@@ -229,6 +261,7 @@ int main(void)
         T(state_in_a_tree_is_refused),
         T(links_of_an_archive_lead_nowhere),
         T(state_of_an_earlier_version_is_taken_over),
+        T(state_below_var_lib_may_be_where_one_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -247,7 +247,7 @@ static void test_leases_that_came_with_the_tree(void **state)
     leases_refused("work/sub", "/work, which is a working tree");
     leases_refused("home", "/work, which is a working tree");
     shell("rmdir work/.git");
-    leases_refused("work", "/work, which is a working tree or the working directory");
+    leases_refused("work", "leads into the working directory");
     leases_refused("work/sub", "was not made by crabbox-fc on this host");
     leases_refused("home", "was not made by crabbox-fc on this host");
     /* Even if it were believed, its plugin would not. */
