@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -131,18 +130,15 @@ int place_check(const char *path, struct error *err)
     return 0;
 }
 
-/* Where the filesystem does not keep times of birth, the device stands in for it. It is not used
- * elsewhere: its number may be another after a reboot. */
+/* As `stat -c '%i %W'` prints it. Where the filesystem does not keep times of birth, the inode has
+ * to do. The device says nothing: its number may be another after a reboot. */
 static int mark_of(int fd, char out[static MARK_SIZE], struct error *err)
 {
     struct statx st;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
         return error_set(err, ERR_IO, errno, "look at the " STORE_WHAT);
-    if (st.stx_mask & STATX_BTIME)
-        return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino,
-                          (long long)st.stx_btime.tv_sec);
-    return str_format(out, MARK_SIZE, "%llu %llu", (unsigned long long)st.stx_ino,
-                      (unsigned long long)makedev(st.stx_dev_major, st.stx_dev_minor));
+    long long birth = st.stx_mask & STATX_BTIME ? (long long)st.stx_btime.tv_sec : 0;
+    return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino, birth);
 }
 
 static bool has_mark(int fd, const char *mark)

@@ -250,6 +250,31 @@ static void state_below_var_lib_may_be_where_one_stands(void **state)
     assert_return_code(umount2("/var/lib", MNT_DETACH), errno);
 }
 
+/* Where there is no time of birth, the mark has nothing in it that a reboot changes. */
+static void without_a_time_of_birth_the_inode_has_to_do(void **state)
+{
+    struct error err;
+    struct statx st;
+    (void)state;
+    make("plain");
+    _cleanup_free_ char *plain = in("plain");
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("plain", plain, "ramfs", 0, "mode=0700") < 0)
+        skip();
+    assert_opens("plain/state");
+    make("plain/old/leases");
+    _cleanup_free_ char *old = in("plain/old");
+    assert_return_code(statx(AT_FDCWD, old, 0, STATX_INO | STATX_BTIME, &st), errno);
+    bool has_birth = st.stx_mask & STATX_BTIME;
+    assert_int_equal(opens(old, &err), -1);
+    _cleanup_free_ char *want = xasprintf("echo '%llu 0' >", (unsigned long long)st.stx_ino);
+    assert_return_code(umount2(plain, MNT_DETACH), errno);
+    if (has_birth)
+        skip();
+    if (!strstr(err.msg, want))
+        fail_msg("\"%s\" is not in: %s", want, err.msg);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
@@ -262,6 +287,7 @@ int main(void)
         T(links_of_an_archive_lead_nowhere),
         T(state_of_an_earlier_version_is_taken_over),
         T(state_below_var_lib_may_be_where_one_stands),
+        T(without_a_time_of_birth_the_inode_has_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
