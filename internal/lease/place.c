@@ -1,5 +1,6 @@
 #include "lease/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -162,6 +163,72 @@ static bool has_content(int fd)
     return false;
 }
 
+/* ---- leases ---- */
+
+/* The mark of a lease is the text of a link: it needs no fsync of its own to be there whole. */
+static bool lease_has_mark(int dirfd, const char *mark)
+{
+    char text[MARK_SIZE];
+    ssize_t n = readlinkat(dirfd, PLACE_MARK, text, sizeof text);
+    return n > 0 && (size_t)n == strlen(mark) && memcmp(text, mark, (size_t)n) == 0;
+}
+
+int place_mark_lease(int dirfd, struct error *err)
+{
+    char mark[MARK_SIZE];
+    if (mark_of(dirfd, mark, err) < 0)
+        return -1;
+    if (lease_has_mark(dirfd, mark))
+        return 0;
+    if (file_unlink(dirfd, PLACE_MARK, err) < 0)
+        return -1;
+    if (symlinkat(mark, dirfd, PLACE_MARK) < 0 && errno != EEXIST) /* or another has just done it */
+        return error_set(err, ERR_IO, errno, "make " PLACE_MARK);
+    return 0;
+}
+
+int place_check_lease(int dirfd, const char *path, struct error *err)
+{
+    char mark[MARK_SIZE];
+    if (mark_of(dirfd, mark, err) < 0)
+        return -1;
+    if (lease_has_mark(dirfd, mark))
+        return 0;
+    _cleanup_free_ char *quoted = str_shell_quoted(path);
+    return error_set(err, ERR_TRUST, 0,
+                     "%s was not made by crabbox-fc on this host, so anybody may have written it; "
+                     "next: remove it, or if you know that it is yours: ln -sfn '%s' "
+                     "%s/" PLACE_MARK,
+                     SHOWN(path), mark, quoted);
+}
+
+static void mark_leases(int fd)
+{
+    _cleanup_close_ int leases = openat(fd, "leases",
+                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_closedir_ DIR *d = leases < 0 ? NULL : dir_reopen(leases);
+    for (struct dirent *de; d && (de = dir_next(d));) {
+        _cleanup_close_ int lease = *de->d_name == '.'
+                                        ? -1
+                                        : openat(leases, de->d_name,
+                                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (lease >= 0)
+            (void)place_mark_lease(lease, NULL);
+    }
+}
+
+/* ---- the directory ---- */
+
+static int refuse_content(const char *path, const char *mark, struct error *err)
+{
+    _cleanup_free_ char *quoted = str_shell_quoted(path);
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s was not made by crabbox-fc on this host, so anybody "
+                     "may have written the leases in it; next: set CRABBOX_FC_STATE_DIR to a "
+                     "new directory, or if you know that it is yours: echo '%s' >%s/" PLACE_MARK,
+                     SHOWN(path), mark, quoted);
+}
+
 int place_claim(int fd, const char *path, bool mark, struct error *err)
 {
     char text[MARK_SIZE];
@@ -170,15 +237,13 @@ int place_claim(int fd, const char *path, bool mark, struct error *err)
     if (has_mark(fd, text))
         return 0;
     /* Whoever makes it marks it first, so once there is content there is a mark as well. */
-    if (has_content(fd) && !has_mark(fd, text) && !is_known_place(path)) {
-        _cleanup_free_ char *quoted = str_shell_quoted(path);
-        return error_set(
-            err, ERR_TRUST, 0,
-            "the " STORE_WHAT " %s was not made by crabbox-fc on this host, so anybody "
-            "may have written the leases in it; next: set CRABBOX_FC_STATE_DIR to a "
-            "new directory, or if you know that it is yours: echo '%s' >%s/" PLACE_MARK,
-            SHOWN(path), text, quoted);
-    }
+    bool taken_over = has_content(fd) && !has_mark(fd, text);
+    if (taken_over && !is_known_place(path))
+        return refuse_content(path, text, err);
+    if (!mark)
+        return taken_over;
+    if (taken_over)
+        mark_leases(fd);
     _cleanup_free_ char *line = xasprintf("%s\n", text);
-    return mark ? file_write_atomic(fd, PLACE_MARK, line, strlen(line), 0600, err) : 0;
+    return file_write_atomic(fd, PLACE_MARK, line, strlen(line), 0600, err);
 }

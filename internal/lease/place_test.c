@@ -193,6 +193,18 @@ static void links_of_an_archive_lead_nowhere(void **state)
     assert_opens("archive/.local/state/crabbox-fc");
 }
 
+/* By a mark of its own, or because nothing there is marked yet. */
+static void assert_lease_believed(const char *state_dir, const char *lease, bool by_mark)
+{
+    struct error err = ERROR_INIT;
+    struct store s;
+    must(store_open_existing(&s, state_dir, &steps, &err), &err);
+    assert_int_equal(s.unmarked, !by_mark);
+    store_close(&s);
+    _cleanup_close_ int fd = open(lease, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(place_check_lease(fd, lease, &err), by_mark ? 0 : -1);
+}
+
 /* Earlier versions left no mark; where state is by default nobody unpacks anything. */
 static void state_of_an_earlier_version_is_taken_over(void **state)
 {
@@ -215,9 +227,12 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
     assert_return_code(chdir(above), errno);
     must(opens(own, &err), &err);
     assert_return_code(unlink(mark), errno);
-    must(dir_make_all(leases, 0700, &err), &err);
+    _cleanup_free_ char *lease = xasprintf("%s/cbx_0123456789ab", leases);
+    must(dir_make_all(lease, 0700, &err), &err);
     must(dir_make_all(other, 0700, &err), &err);
+    assert_lease_believed(own, lease, false);
     must(opens(own, &err), &err);
+    assert_lease_believed(own, lease, true);
     assert_return_code(stat(mark, &st), errno);
     /* Restored from a backup, with the mark that it had. */
     must(file_write_new(AT_FDCWD, mark, "1 2\n", 4, 0600, &err), &err);
