@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -34,18 +33,11 @@ static const char *asks_to_keep(const struct options *o)
     return o->sync_only && !o->stop_after && !o->id ? "--sync-only without --stop-after" : NULL;
 }
 
-/* "." and not its path: the tree that is sent is "." too, and what the path leads to may change. A
- * directory that was removed has nothing to say, and no names above it that count. */
-static const char *working_directory(void)
-{
-    struct stat st;
-    return stat(".", &st) == 0 && st.st_nlink == 0 ? "/" : ".";
-}
-
 int config_for(const struct parsed *p, struct config *cfg, struct error *err)
 {
     struct config_args args = {
-        .cwd = working_directory(),
+        /* Not its path: the tree that is sent is "." too, and what the path leads to may change. */
+        .cwd = ".",
         .envp = (const char *const *)environ,
         .flags = p->flags,
         .n_flags = p->n_flags,

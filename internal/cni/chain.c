@@ -16,7 +16,8 @@
 
 #define LIST_MAX (256u * 1024) /* bytes of one file */
 
-#define USE_NAT "or use --firecracker-network nat, which needs no plugins"
+#define BIN_DIR_WHAT "directory of CNI plugins" /* for messages */
+#define USE_NAT      "or use --firecracker-network nat, which needs no plugins"
 
 static const char *const versions[] = {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
 
@@ -317,10 +318,10 @@ static int program_trusted(const char *dir, const char *name, struct error *err)
 }
 
 /* A shell there would be a plugin that runs whatever the list says. */
-static bool has_ordinary_programs(const char *dir)
+static bool is_one_of(const char *dir, const char *path)
 {
     char real[PATH_MAX], other[PATH_MAX];
-    _cleanup_free_ char *dirs = xstrdup(PROGRAM_PATH_LOCAL);
+    _cleanup_free_ char *dirs = xstrdup(path);
     if (!realpath(dir, real))
         return false;
     for (char *rest = dirs, *d; (d = strsep(&rest, ":"));)
@@ -329,26 +330,55 @@ static bool has_ordinary_programs(const char *dir)
     return false;
 }
 
-/* The directory may be what a lease's record says: that alone makes no program of it a plugin. */
+/* The directory that a lease's record says: that alone makes no program of it a plugin. But what
+ * was used for ADD is needed for DEL, wherever one stands by now, and earlier versions also took
+ * what the host's administrator has among other programs. */
+static int check_recorded_dir(const char *dir, struct error *err)
+{
+    char tree[PATH_MAX];
+    if (*dir != '/' || is_one_of(dir, PROGRAM_PATH))
+        return error_set(err, ERR_TRUST, 0,
+                         "the " BIN_DIR_WHAT " \"%s\", as the lease's record names it, "
+                         "can't be one; next: stop the lease with the version of crabbox-fc that "
+                         "made it",
+                         SHOWN(dir));
+    int r = worktree_on_way(dir, "", tree);
+    if (r < 0)
+        return error_set(err, ERR_TRUST, errno, "look at the " BIN_DIR_WHAT " %s", SHOWN(dir));
+    if (r == 0)
+        return 0;
+    return error_set(err, ERR_TRUST, 0,
+                     "the " BIN_DIR_WHAT " %s, as the lease's record names it, leads into "
+                     "the working tree %s; next: move its .git away until the lease is stopped",
+                     SHOWN(dir), SHOWN(tree));
+}
+
 static int check_bin_dir(const char *dir, struct error *err)
 {
     char around[PATH_MAX], tree[PATH_MAX];
     if (*dir != '/')
         return error_set(err, ERR_TRUST, 0,
-                         "the directory of CNI plugins \"%s\" is not an absolute path; next: set "
+                         "the " BIN_DIR_WHAT " \"%s\" is not an absolute path; next: set "
                          "firecracker.cniBinDir to one",
                          SHOWN(dir));
-    worktree_around(".", around);
-    if (worktree_on_way(dir, around, tree))
+    int r = worktree_around(".", around);
+    if (r == 0)
+        r = worktree_on_way(dir, around, tree);
+    if (r < 0)
+        return error_set(err, ERR_TRUST, errno,
+                         "find out whether the " BIN_DIR_WHAT " %s is in a working tree; "
+                         "next: cd to another directory",
+                         SHOWN(dir));
+    if (r > 0)
         return error_set(
             err, ERR_TRUST, 0,
-            "the directory of CNI plugins %s leads into %s, which is a working tree or may have "
+            "the " BIN_DIR_WHAT " %s leads into %s, which is a working tree or may have "
             "come with the code that you are working on; next: put the plugins elsewhere and set "
             "firecracker.cniBinDir to that, or cd elsewhere",
             SHOWN(dir), SHOWN(tree));
-    if (has_ordinary_programs(dir))
+    if (is_one_of(dir, PROGRAM_PATH_LOCAL))
         return error_set(err, ERR_TRUST, 0,
-                         "the directory of CNI plugins %s holds ordinary programs, too; next: put "
+                         "the " BIN_DIR_WHAT " %s holds ordinary programs, too; next: put "
                          "the plugins into a directory of their own and set firecracker.cniBinDir "
                          "to that",
                          SHOWN(dir));
@@ -358,7 +388,7 @@ static int check_bin_dir(const char *dir, struct error *err)
 int cni_chain_trusted(const struct cni_chain *c, struct error *err)
 {
     const cJSON *p;
-    if (check_bin_dir(c->bin_dir, err) < 0)
+    if ((c->recorded ? check_recorded_dir : check_bin_dir)(c->bin_dir, err) < 0)
         return -1;
     cJSON_ArrayForEach(p, plugins_of(c->list))
     {
@@ -368,7 +398,7 @@ int cni_chain_trusted(const struct cni_chain *c, struct error *err)
             return -1;
     }
     /* The directory too: a plugin may start others that the list does not name. */
-    return trusted_path(NULL, c->bin_dir, "directory of CNI plugins", err);
+    return trusted_path(NULL, c->bin_dir, BIN_DIR_WHAT, err);
 }
 
 size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing)

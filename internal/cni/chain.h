@@ -31,6 +31,7 @@ struct cni_chain {
     char bin_dir[PATH_MAX];
     cJSON *list; /* owned; "plugins" is an array of 1 to CNI_PLUGINS_MAX objects with a "type" */
     bool redirect_left_out;
+    bool recorded; /* bin_dir is what a lease's record says */
 };
 
 /* ERR_ENV: the directory can't be read; ERR_CONFIG: no such list, or it is not sound; ERR_TRUST: it
@@ -50,7 +51,8 @@ size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct 
 
 /* The plugins' directory may be relied on, wherever its name comes from: no other user could
  * replace one of its programs that the list names, and it is neither in a working tree nor one of
- * the system's directories of programs. ERR_TRUST if not. */
+ * the system's directories of programs. ERR_TRUST if not. A recorded one may be around the
+ * working directory, and one of those in /usr/local. */
 int cni_chain_trusted(const struct cni_chain *c, struct error *err);
 
 /* Where plugins find iptables and the like (caller frees): the system's directories of programs,

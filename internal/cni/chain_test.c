@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -151,13 +152,14 @@ static void test_programs_that_are_missing_are_named(void **state)
     assert_string_equal(missing.buf, "gone, closed");
 }
 
-static void untrusted(const char *bin_dir, const char *message)
+static void judged(const char *bin_dir, bool recorded, const char *message)
 {
     struct error err = ERROR_INIT;
     _cleanup_chain_ struct cni_chain c = {.list = NULL};
     static const char text[] = LIST("a", "{\"type\":\"sh\"}");
     cJSON *list = json_parse(text, sizeof text - 1, "list", &err);
     assert_int_equal(cni_chain_take(list, bin_dir, &c, &err), 0);
+    c.recorded = recorded;
     int r = cni_chain_trusted(&c, &err);
     if (!message && r < 0)
         fail_msg("%s", err.msg);
@@ -165,7 +167,11 @@ static void untrusted(const char *bin_dir, const char *message)
         fail_msg("\"%s\" is not in: %s", message, err.msg);
 }
 
-/* Such as a record could name, if somebody else had written it. */
+static void untrusted(const char *bin_dir, const char *message)
+{
+    judged(bin_dir, false, message);
+}
+
 static void test_a_directory_of_plugins_is_not_just_any(void **state)
 {
     (void)state;
@@ -184,10 +190,28 @@ static void test_a_directory_of_plugins_is_not_just_any(void **state)
     config_dir_write(&dir, "archive/src/deep/file", "");
     assert_return_code(chdir(config_dir_path(&dir, "archive/src/deep")), errno);
     untrusted(plugins, "may have come with the code");
+    judged(plugins, true, NULL);
     assert_return_code(chdir(before), errno);
     untrusted("plugins", "is not an absolute path");
     untrusted("/bin", "holds ordinary programs");
     untrusted("/usr/local/../bin", "holds ordinary programs");
+    untrusted("/usr/local/bin", "holds ordinary programs");
+}
+
+/* A lease must be undone with the plugins that made it, wherever one stands by then. */
+static void test_a_recorded_directory_is_judged_for_undoing(void **state)
+{
+    (void)state;
+    config_dir_write(&dir, "tree/bin/sh", "#!/bin/sh\n");
+    config_dir_write(&dir, "tree/.git/HEAD", "");
+    _cleanup_free_ char *tree = xstrdup(config_dir_path(&dir, "tree/bin"));
+    judged("/bin", true, "as the lease's record names it, can't be one");
+    judged("plugins", true, "as the lease's record names it, can't be one");
+    judged("/usr/local/bin", true, NULL);
+    judged(tree, true, "/tree; next: move its .git away until the lease is stopped");
+    assert_return_code(rename(config_dir_path(&dir, "tree/.git"), config_dir_path(&dir, "git")),
+                       errno);
+    judged(tree, true, NULL);
 }
 
 /* Here no directory is root's any more. An empty PATH would be the working directory. */
@@ -221,6 +245,7 @@ int main(void)
         T(test_plugins_from_a_folder_are_refused),
         T(test_programs_that_are_missing_are_named),
         T(test_a_directory_of_plugins_is_not_just_any),
+        T(test_a_recorded_directory_is_judged_for_undoing),
         T(test_without_a_directory_of_programs_there_is_no_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

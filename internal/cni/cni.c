@@ -132,7 +132,10 @@ static int saved_parse(const struct strbuf *text, struct cni_saved *s, struct er
     cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(j, "list");
     if (!list)
         return error_set(err, ERR_STATE, 0, "\"list\" is missing");
-    return cni_chain_take(list, bin_dir, &s->chain, err);
+    if (cni_chain_take(list, bin_dir, &s->chain, err) < 0)
+        return -1;
+    s->chain.recorded = true;
+    return 0;
 }
 
 int cni_saved_load(int dirfd, struct cni_saved *out, struct error *err)

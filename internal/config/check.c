@@ -95,7 +95,8 @@ int check_host_paths(const struct config_priv *p, const char *cwd, const char *c
                      struct error *err)
 {
     char tree[PATH_MAX];
-    worktree_around(cwd, tree);
+    if (source_tree_around(cwd, tree, err) < 0)
+        return -1;
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         const struct config_slot *slot = &p->slots[i];

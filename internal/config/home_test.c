@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 #include <sys/stat.h>
@@ -143,6 +144,22 @@ static void test_no_store_in_the_repository(void **state)
     assert_int_equal(access(config_dir_path(d, "out/crabbox-fc/trust.lock"), F_OK), -1);
 }
 
+/* What its owner removed may have been a part of the tree that HOME lies in. */
+static void test_a_removed_working_directory_is_refused(void **state)
+{
+    struct config_dir *d = *state;
+    _cleanup_free_ char *before = getcwd(NULL, 0);
+    assert_return_code(mkdir(config_dir_path(d, "repo/gone"), 0755), errno);
+    config_dir_write(d, USER_FILE, "firecracker: {cpus: 3}\n");
+    (void)str_copy(d->cwd, sizeof d->cwd, ".");
+    assert_return_code(chdir(config_dir_path(d, "repo/gone")), errno);
+    config_dir_expect_cpus(d, 3);
+    assert_return_code(rmdir("../gone"), errno);
+    enum err_kind kind = config_dir_refused(d, "was removed; next: cd to one that exists");
+    assert_return_code(chdir(before), errno);
+    assert_int_equal(kind, ERR_CONFIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +168,7 @@ int main(void)
         CONFIG_DIR_TEST(test_home_is_a_checkout_elsewhere),
         CONFIG_DIR_TEST(test_no_path_by_a_home_in_an_archive),
         CONFIG_DIR_TEST(test_no_store_in_the_repository),
+        CONFIG_DIR_TEST(test_a_removed_working_directory_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,7 +246,7 @@ static int load_files(const struct config_args *args, struct config_priv *p, str
         return -1;
     memcpy(p->repo_root, repo.root, sizeof p->repo_root);
     memcpy(p->here, repo.here, sizeof p->here);
-    if (source_check_user_dir(user, p->here, false, args->envp, err) < 0)
+    if (source_check_user_dir(user, args->cwd, false, args->envp, err) < 0)
         return -1;
     size_t n = strlen(user);
     if (n && str_format(user + n, sizeof user - n, "/" CONFIG_USER_NAME) < 0)
@@ -354,7 +354,7 @@ int config_load(const struct config_args *args, struct config *out, struct error
     *out = (struct config){.priv = p};
     if (set_defaults(p, err) < 0 || load_files(args, p, err) < 0 || load_env(args, p, err) < 0 ||
         load_flags(args, p, err) < 0 || check_image_choice(p, err) < 0 ||
-        check_host_paths(p, p->here, args->envp, err) < 0) {
+        check_host_paths(p, args->cwd, args->envp, err) < 0) {
         config_free(out);
         return -1;
     }

@@ -101,13 +101,23 @@ static bool is_known(const char *path, const char *below, const char *const *env
     return false;
 }
 
-/* Whether `path` leads into the tree around `here`, or into any with a .git unless it is `known`.
- */
+/* Whether `path` leads into the tree around `here`, or into any with a .git unless it is `known`;
+ * or that can't be told. */
 static bool leads_into_tree(const char *path, const char *here, bool known,
                             char tree[static PATH_MAX])
 {
-    worktree_around(here, tree);
-    return worktree_leads_through(path, tree) || (!known && worktree_on_way(path, "", tree));
+    if (worktree_around(here, tree) < 0)
+        return true;
+    return worktree_leads_through(path, tree) || (!known && worktree_on_way(path, "", tree) != 0);
+}
+
+int source_tree_around(const char *here, char tree[static PATH_MAX], struct error *err)
+{
+    if (worktree_around(here, tree) == 0)
+        return 0;
+    return error_set(err, ERR_TRUST, errno,
+                     "find what may have come with code around the working directory; next: cd to "
+                     "another directory");
 }
 
 const char *source_home_for_files(const char *here, const char *const *envp)
@@ -127,6 +137,8 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
     char tree[PATH_MAX];
     if (!*dir)
         return 0;
+    if (source_tree_around(here, tree, err) < 0)
+        return -1;
     bool known = is_known(env_get(envp, by), by_xdg ? "/.config" : "", envp);
     if (!leads_into_tree(dir, here, known, tree))
         return 0;
@@ -230,6 +242,10 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
                                          .first = true};
     if (w.at < 0 || fstat(w.at, &here) < 0)
         return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
+    /* What came with the same code can no longer be told. */
+    if (here.st_nlink == 0)
+        return error_set(err, ERR_CONFIG, 0,
+                         "the working directory was removed; next: cd to one that exists");
     w.owner = here.st_uid;
     if (name_of(w.at, out->here, err) < 0 || search_up(&w, out, err) < 0)
         return -1;

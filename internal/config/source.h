@@ -69,6 +69,10 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err);
 
+/* The top of what may have come with code around `here`, "" for none (worktree.h). ERR_TRUST if
+ * that can't be told. */
+int source_tree_around(const char *here, char tree[static PATH_MAX], struct error *err);
+
 /* What "~/" stands for in a file: HOME, or NULL where that leads into such a tree. */
 const char *source_home_for_files(const char *here, const char *const *envp);
 

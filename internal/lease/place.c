@@ -1,12 +1,12 @@
 #include "lease/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,12 +21,30 @@
 
 enum { MARK_SIZE = 64 };
 
+/* Where the path leads, through every link, even if the last of it is still to be made. */
+static bool find_real(const char *path, char out[static PATH_MAX])
+{
+    struct pathwalk w;
+    struct stat st;
+    bool link = false;
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        if (lstat(pathwalk_at(&w), &st) == 0)
+            link = S_ISLNK(st.st_mode);
+        else if (errno == ENOENT)
+            link = false;
+        else
+            return false;
+    }
+    return more == 0 && !w.looped && str_copy(out, PATH_MAX, pathwalk_at(&w)) == 0;
+}
+
 static bool is_default_of(uid_t uid, const char *real)
 {
     _cleanup_free_ char *home = caller_home_of(uid);
     _cleanup_free_ char *own = home ? xasprintf("%s/" STORE_BELOW_HOME, home) : NULL;
     char place[PATH_MAX];
-    return own && realpath(own, place) && str_eq(place, real);
+    return own && find_real(own, place) && str_eq(place, real);
 }
 
 /* Where nobody unpacks code. */
@@ -34,62 +52,94 @@ static bool is_known_place(const char *path)
 {
     const struct trusted_who who = trusted_us();
     char real[PATH_MAX];
-    return realpath(path, real) && (path_is_below(real, "/var/lib/crabbox-fc") ||
-                                    is_default_of(who.self, real) || is_default_of(who.sudo, real));
+    return find_real(path, real) &&
+           (path_is_below(real, "/var/lib/crabbox-fc") || is_default_of(who.self, real) ||
+            is_default_of(who.sudo, real));
 }
 
-/* The first link on the way that may have come with code around the working directory. */
-static bool find_foreign_link(const char *path, char out[static PATH_MAX])
+/* The first link on the way that may have come with code around the working directory: 1, 0, or -1
+ * with errno. */
+static int find_foreign_link(const char *path, char out[static PATH_MAX])
 {
     struct pathwalk w;
     struct stat st;
     char top[PATH_MAX];
-    worktree_around(".", top);
+    bool link = false;
+    if (worktree_around(".", top) < 0)
+        return -1;
     int more = pathwalk_start(&w, path);
-    while (more > 0 && lstat(pathwalk_at(&w), &st) == 0) {
-        bool link = S_ISLNK(st.st_mode);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        if (lstat(pathwalk_at(&w), &st) < 0)
+            return errno == ENOENT ? 0 : -1;
+        link = S_ISLNK(st.st_mode);
         if (link && path_is_below(pathwalk_at(&w), top))
-            return str_copy(out, PATH_MAX, pathwalk_at(&w)) == 0;
-        more = pathwalk_next(&w, link);
+            return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
     }
-    return false;
+    return more;
+}
+
+static int refuse_tree(const char *path, const char *tree, struct error *err)
+{
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s leads into %s, which is a working tree, so anybody may "
+                     "have written the leases there; next: set CRABBOX_FC_STATE_DIR to a directory "
+                     "elsewhere, or if your leases run there, move its .git away until they are "
+                     "stopped",
+                     SHOWN(path), SHOWN(tree));
+}
+
+static int refuse_cwd(const char *path, struct error *err)
+{
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s leads into the working directory, and code that came "
+                     "along there may have brought leases; next: cd to another directory, or set "
+                     "CRABBOX_FC_STATE_DIR to one",
+                     SHOWN(path));
+}
+
+static int refuse_link(const char *path, const char *link, struct error *err)
+{
+    return error_set(
+        err, ERR_TRUST, 0,
+        "the " STORE_WHAT " %s leads through the symbolic link %s, which may have come with "
+        "the code that you are working on; next: set CRABBOX_FC_STATE_DIR to the real path of "
+        "a directory elsewhere",
+        SHOWN(path), SHOWN(link));
 }
 
 int place_check(const char *path, struct error *err)
 {
-    char cwd[PATH_MAX], found[PATH_MAX];
-    bool known = is_known_place(path);
-    if (known || !realpath(".", cwd))
-        cwd[0] = '\0';
-    if (worktree_on_way(path, cwd, found))
-        return error_set(err, ERR_TRUST, 0,
-                         "the " STORE_WHAT
-                         " %s leads into %s, which is a working tree or the working "
-                         "directory, so anybody may have written the leases there; next: set "
-                         "CRABBOX_FC_STATE_DIR to a directory elsewhere",
-                         SHOWN(path), SHOWN(found));
-    if (!known && find_foreign_link(path, found))
-        return error_set(
-            err, ERR_TRUST, 0,
-            "the " STORE_WHAT " %s leads through the symbolic link %s, which may have come with "
-            "the code that you are working on; next: set CRABBOX_FC_STATE_DIR to the real path of "
-            "a directory elsewhere",
-            SHOWN(path), SHOWN(found));
+    char cwd[PATH_MAX] = "", found[PATH_MAX];
+    int r = worktree_on_way(path, "", found);
+    if (r > 0)
+        return refuse_tree(path, found, err);
+    if (r == 0 && is_known_place(path))
+        return 0;
+    if (r == 0)
+        r = realpath(".", cwd) ? worktree_on_way(path, cwd, found) : -1;
+    if (r > 0)
+        return refuse_cwd(path, err);
+    if (r == 0)
+        r = find_foreign_link(path, found);
+    if (r > 0)
+        return refuse_link(path, found, err);
+    if (r < 0)
+        return error_set(err, ERR_TRUST, errno,
+                         "find out whether the " STORE_WHAT " %s is your own; next: cd to another "
+                         "directory, or set CRABBOX_FC_STATE_DIR to one",
+                         SHOWN(path));
     return 0;
 }
 
-/* Where the filesystem does not keep times of birth, the device stands in for it. It is not used
- * elsewhere: its number may be another after a reboot. */
+/* As `stat -c '%i %W'` prints it. Where the filesystem does not keep times of birth, the inode has
+ * to do. The device says nothing: its number may be another after a reboot. */
 static int mark_of(int fd, char out[static MARK_SIZE], struct error *err)
 {
     struct statx st;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
         return error_set(err, ERR_IO, errno, "look at the " STORE_WHAT);
-    if (st.stx_mask & STATX_BTIME)
-        return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino,
-                          (long long)st.stx_btime.tv_sec);
-    return str_format(out, MARK_SIZE, "%llu %llu", (unsigned long long)st.stx_ino,
-                      (unsigned long long)makedev(st.stx_dev_major, st.stx_dev_minor));
+    long long birth = st.stx_mask & STATX_BTIME ? (long long)st.stx_btime.tv_sec : 0;
+    return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino, birth);
 }
 
 static bool has_mark(int fd, const char *mark)
@@ -113,6 +163,72 @@ static bool has_content(int fd)
     return false;
 }
 
+/* ---- leases ---- */
+
+/* The mark of a lease is the text of a link: it needs no fsync of its own to be there whole. */
+static bool lease_has_mark(int dirfd, const char *mark)
+{
+    char text[MARK_SIZE];
+    ssize_t n = readlinkat(dirfd, PLACE_MARK, text, sizeof text);
+    return n > 0 && (size_t)n == strlen(mark) && memcmp(text, mark, (size_t)n) == 0;
+}
+
+int place_mark_lease(int dirfd, struct error *err)
+{
+    char mark[MARK_SIZE];
+    if (mark_of(dirfd, mark, err) < 0)
+        return -1;
+    if (lease_has_mark(dirfd, mark))
+        return 0;
+    if (file_unlink(dirfd, PLACE_MARK, err) < 0)
+        return -1;
+    if (symlinkat(mark, dirfd, PLACE_MARK) < 0 && errno != EEXIST) /* or another has just done it */
+        return error_set(err, ERR_IO, errno, "make " PLACE_MARK);
+    return 0;
+}
+
+int place_check_lease(int dirfd, const char *path, struct error *err)
+{
+    char mark[MARK_SIZE];
+    if (mark_of(dirfd, mark, err) < 0)
+        return -1;
+    if (lease_has_mark(dirfd, mark))
+        return 0;
+    _cleanup_free_ char *quoted = str_shell_quoted(path);
+    return error_set(err, ERR_TRUST, 0,
+                     "%s was not made by crabbox-fc on this host, so anybody may have written it; "
+                     "next: remove it, or if you know that it is yours: ln -sfn '%s' "
+                     "%s/" PLACE_MARK,
+                     SHOWN(path), mark, quoted);
+}
+
+static void mark_leases(int fd)
+{
+    _cleanup_close_ int leases = openat(fd, "leases",
+                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_closedir_ DIR *d = leases < 0 ? NULL : dir_reopen(leases);
+    for (struct dirent *de; d && (de = dir_next(d));) {
+        _cleanup_close_ int lease = *de->d_name == '.'
+                                        ? -1
+                                        : openat(leases, de->d_name,
+                                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (lease >= 0)
+            (void)place_mark_lease(lease, NULL);
+    }
+}
+
+/* ---- the directory ---- */
+
+static int refuse_content(const char *path, const char *mark, struct error *err)
+{
+    _cleanup_free_ char *quoted = str_shell_quoted(path);
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s was not made by crabbox-fc on this host, so anybody "
+                     "may have written the leases in it; next: set CRABBOX_FC_STATE_DIR to a "
+                     "new directory, or if you know that it is yours: echo '%s' >%s/" PLACE_MARK,
+                     SHOWN(path), mark, quoted);
+}
+
 int place_claim(int fd, const char *path, bool mark, struct error *err)
 {
     char text[MARK_SIZE];
@@ -121,15 +237,13 @@ int place_claim(int fd, const char *path, bool mark, struct error *err)
     if (has_mark(fd, text))
         return 0;
     /* Whoever makes it marks it first, so once there is content there is a mark as well. */
-    if (has_content(fd) && !has_mark(fd, text) && !is_known_place(path)) {
-        _cleanup_free_ char *quoted = str_shell_quoted(path);
-        return error_set(
-            err, ERR_TRUST, 0,
-            "the " STORE_WHAT " %s was not made by crabbox-fc on this host, so anybody "
-            "may have written the leases in it; next: set CRABBOX_FC_STATE_DIR to a "
-            "new directory, or if you know that it is yours: echo '%s' >%s/" PLACE_MARK,
-            SHOWN(path), text, quoted);
-    }
+    bool taken_over = has_content(fd) && !has_mark(fd, text);
+    if (taken_over && !is_known_place(path))
+        return refuse_content(path, text, err);
+    if (!mark)
+        return taken_over;
+    if (taken_over)
+        mark_leases(fd);
     _cleanup_free_ char *line = xasprintf("%s\n", text);
-    return mark ? file_write_atomic(fd, PLACE_MARK, line, strlen(line), 0600, err) : 0;
+    return file_write_atomic(fd, PLACE_MARK, line, strlen(line), 0600, err);
 }

@@ -10,6 +10,10 @@
  * is by default, in a home that the system knows, or below /var/lib/crabbox-fc: state of earlier
  * versions, which had no mark, or restored from a backup.
  *
+ * Each lease's directory is marked as well, by a link of that name: an archive that is unpacked
+ * where we have made state already may add leases to it. Leases that were there when an unmarked
+ * directory was taken over are marked then.
+ *
  * In an archive without a .git even a new directory may be somebody else's choice: with HOME there,
  * a link that came along says where it is made. So no link is followed that lies below the highest
  * directory in which an archive around the working directory may have been unpacked (worktree.h).
@@ -26,11 +30,17 @@
 #define PLACE_MARK "origin"
 
 /* ERR_TRUST if the path leads through a working tree, or through the working directory or a link of
- * an archive around it unless that is on the way to such a place too. */
+ * an archive around it unless that is on the way to such a place too, or if that can't be told. */
 int place_check(const char *path, struct error *err);
 
 /* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is
- * marked where that is due. To be called before anything is made in it. */
+ * marked where that is due, with all leases that it has. Without, 1 says that this would be due:
+ * its leases are believed without a mark. To be called before anything is made in it. */
 int place_claim(int fd, const char *path, bool mark, struct error *err);
+
+/* Marks the directory of a lease, before its record is written. */
+int place_mark_lease(int dirfd, struct error *err);
+/* ERR_TRUST if the directory of a lease, which `path` names in the message, has no such mark. */
+int place_check_lease(int dirfd, const char *path, struct error *err);
 
 #endif

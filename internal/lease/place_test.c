@@ -148,6 +148,7 @@ static void state_in_a_tree_is_refused(void **state)
     assert_refused("repo/sub", "/repo, which is a working tree");
     assert_refused("repo/home/.local/state/crabbox-fc", "/repo, which is a working tree");
     assert_refused("self", "/self, which is a working tree");
+    assert_refused("self", "move its .git away until they are stopped");
     /* By a link to a place outside, which is the tree's choice. */
     assert_opens("state");
     _cleanup_free_ char *link = in("repo/link");
@@ -157,8 +158,13 @@ static void state_in_a_tree_is_refused(void **state)
     assert_opens("archive/state");
     _cleanup_free_ char *archive = in("archive");
     assert_return_code(chdir(archive), errno);
-    assert_refused("archive/state", "/archive, which is a working tree or the working directory");
+    assert_refused("archive/state", "leads into the working directory");
+    assert_refused("archive/state", "next: cd to another directory");
     assert_opens("state");
+    make("archive/gone");
+    assert_return_code(chdir("gone"), errno);
+    assert_return_code(rmdir("../gone"), errno);
+    assert_refused("state", "next: cd to another directory");
     assert_return_code(chdir("/"), errno);
     assert_opens("archive/state");
 }
@@ -187,6 +193,18 @@ static void links_of_an_archive_lead_nowhere(void **state)
     assert_opens("archive/.local/state/crabbox-fc");
 }
 
+/* By a mark of its own, or because nothing there is marked yet. */
+static void assert_lease_believed(const char *state_dir, const char *lease, bool by_mark)
+{
+    struct error err = ERROR_INIT;
+    struct store s;
+    must(store_open_existing(&s, state_dir, &steps, &err), &err);
+    assert_int_equal(s.unmarked, !by_mark);
+    store_close(&s);
+    _cleanup_close_ int fd = open(lease, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(place_check_lease(fd, lease, &err), by_mark ? 0 : -1);
+}
+
 /* Earlier versions left no mark; where state is by default nobody unpacks anything. */
 static void state_of_an_earlier_version_is_taken_over(void **state)
 {
@@ -203,9 +221,18 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
     _cleanup_free_ char *mark = xasprintf("%s/" PLACE_MARK, own);
     _cleanup_free_ char *other = xasprintf("%s/work/leases", home);
     _cleanup_free_ char *work = xasprintf("%s/work", home);
-    must(dir_make_all(leases, 0700, &err), &err);
-    must(dir_make_all(other, 0700, &err), &err);
+    /* One that is only to be made, below where one stands. */
+    _cleanup_free_ char *above = xasprintf("%.*s", (int)(strrchr(own, '/') - own), own);
+    must(dir_make_all(above, 0700, &err), &err);
+    assert_return_code(chdir(above), errno);
     must(opens(own, &err), &err);
+    assert_return_code(unlink(mark), errno);
+    _cleanup_free_ char *lease = xasprintf("%s/cbx_0123456789ab", leases);
+    must(dir_make_all(lease, 0700, &err), &err);
+    must(dir_make_all(other, 0700, &err), &err);
+    assert_lease_believed(own, lease, false);
+    must(opens(own, &err), &err);
+    assert_lease_believed(own, lease, true);
     assert_return_code(stat(mark, &st), errno);
     /* Restored from a backup, with the mark that it had. */
     must(file_write_new(AT_FDCWD, mark, "1 2\n", 4, 0600, &err), &err);
@@ -216,6 +243,51 @@ static void state_of_an_earlier_version_is_taken_over(void **state)
     assert_int_equal(opens(work, &err), -1);
     assert_int_equal(err.kind, ERR_TRUST);
     assert_return_code(umount2(home, MNT_DETACH), errno);
+}
+
+/* As a service with StateDirectory= and WorkingDirectory= begins. */
+static void state_below_var_lib_may_be_where_one_stands(void **state)
+{
+    struct error err;
+    (void)state;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("lib", "/var/lib", "tmpfs", 0, "mode=0755") < 0)
+        skip();
+    assert_return_code(mkdir("/var/lib/crabbox-fc", 0700), errno);
+    assert_return_code(mkdir("/var/lib/other", 0700), errno);
+    assert_return_code(chdir("/var/lib/crabbox-fc"), errno);
+    must(opens("/var/lib/crabbox-fc/state", &err), &err);
+    assert_return_code(symlink("/var/lib/other/state", "link"), errno);
+    assert_int_equal(opens("/var/lib/crabbox-fc/link", &err), -1);
+    assert_return_code(chdir("/var/lib/other"), errno);
+    assert_int_equal(opens("/var/lib/other/crabbox-fc/../state", &err), -1);
+    assert_return_code(chdir("/"), errno);
+    assert_return_code(umount2("/var/lib", MNT_DETACH), errno);
+}
+
+/* Where there is no time of birth, the mark has nothing in it that a reboot changes. */
+static void without_a_time_of_birth_the_inode_has_to_do(void **state)
+{
+    struct error err;
+    struct statx st;
+    (void)state;
+    make("plain");
+    _cleanup_free_ char *plain = in("plain");
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("plain", plain, "ramfs", 0, "mode=0700") < 0)
+        skip();
+    assert_opens("plain/state");
+    make("plain/old/leases");
+    _cleanup_free_ char *old = in("plain/old");
+    assert_return_code(statx(AT_FDCWD, old, 0, STATX_INO | STATX_BTIME, &st), errno);
+    bool has_birth = st.stx_mask & STATX_BTIME;
+    assert_int_equal(opens(old, &err), -1);
+    _cleanup_free_ char *want = xasprintf("echo '%llu 0' >", (unsigned long long)st.stx_ino);
+    assert_return_code(umount2(plain, MNT_DETACH), errno);
+    if (has_birth)
+        skip();
+    if (!strstr(err.msg, want))
+        fail_msg("\"%s\" is not in: %s", want, err.msg);
 }
 
 int main(void)
@@ -229,6 +301,8 @@ int main(void)
         T(state_in_a_tree_is_refused),
         T(links_of_an_archive_lead_nowhere),
         T(state_of_an_earlier_version_is_taken_over),
+        T(state_below_var_lib_may_be_where_one_stands),
+        T(without_a_time_of_birth_the_inode_has_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,9 +79,12 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
         s->fd = dir_open_private(path, err);
     else if ((s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
-    if (s->fd < 0 || trusted_path(NULL, path, STORE_WHAT, err) < 0 ||
-        place_claim(s->fd, path, create, err) < 0)
+    if (s->fd < 0 || trusted_path(NULL, path, STORE_WHAT, err) < 0)
         return -1;
+    int claimed = place_claim(s->fd, path, create, err);
+    if (claimed < 0)
+        return -1;
+    s->unmarked = claimed > 0;
     if ((s->leases_fd = open_below(s, "leases", create, err)) < 0 ||
         (s->slugs_fd = open_below(s, "slugs", create, err)) < 0 ||
         (s->logs_fd = open_below(s, "logs", create, err)) < 0)
@@ -172,7 +175,7 @@ int store_load(struct store *s, const struct lease_handle *h, struct lease *out,
     if (!name || !str_eq(name + 1, out->id))
         return error_set(err, ERR_STATE, 0, "%s: the record inside is of lease %s", h->path,
                          out->id);
-    return 0;
+    return s->unmarked ? 0 : place_check_lease(h->dirfd, h->path, err);
 }
 
 /* Fills the new directory under its temporary name: lock taken, first record on disk. */
@@ -181,7 +184,7 @@ static int fill_new(struct store *s, const char *tmp, const struct lease *l, str
 {
     if (mkdirat(s->leases_fd, tmp, 0700) < 0)
         return error_set(err, ERR_IO, errno, "create %s/leases/%s", s->path, tmp);
-    if (open_dir(s, tmp, h, err) < 0)
+    if (open_dir(s, tmp, h, err) < 0 || place_mark_lease(h->dirfd, err) < 0)
         return -1;
     if ((h->lock_fd = lock_try(h->dirfd, LOCK, true, err)) < 0)
         return -1;

@@ -36,6 +36,7 @@ struct store {
     int fd, leases_fd, slugs_fd, logs_fd; /* owned */
     int verified_fd;                      /* owned; -1 where it is not there yet and we only look */
     const struct lease_step_names *steps; /* borrowed; see lease.h */
+    bool unmarked; /* of an earlier version, and we only look: its leases have no marks yet */
 };
 #define STORE_INIT                                                                                 \
     {                                                                                              \

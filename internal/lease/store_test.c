@@ -20,6 +20,7 @@
 #include "lease/store.h"
 #include "sys/file.h"
 #include "testutil/badreaddir.h"
+#include "testutil/scratch.h"
 #include "vmm/logcap.h"
 
 static const char *const names[] = {"slug", "net", "vmm"};
@@ -105,6 +106,44 @@ static void records_come_back_as_they_went(void **state)
     assert_int_equal(back.marks[1], MARK_STARTED);
     assert_int_equal(back.marks[2], MARK_NONE);
     lease_handle_close(&h);
+}
+
+static void entry_of(struct fixture *f, const char *id, struct lease_entry *e)
+{
+    struct error err = ERROR_INIT;
+    if (store_entry(&f->store, id, e, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+/* An archive that was unpacked over our state has added a lease, whose record is sound. */
+static void a_lease_that_we_did_not_make_is_not_believed(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("demo"), back;
+    struct lease_entry e;
+    struct lease_handle h;
+    struct error err = ERROR_INIT;
+    create(f, &l);
+    entry_of(f, l.id, &e);
+    assert_false(e.broken);
+    _cleanup_free_ char *script = xasprintf(
+        "cd '%s/leases'; cp -a %s cbx_0123456789ab; "
+        "sed -i s/%s/cbx_0123456789ab/ cbx_0123456789ab/lease.json",
+        f->path, l.id, l.id);
+    assert_int_equal(run_program((const char *const[]){"sh", "-ec", script, NULL}, NULL), 0);
+    entry_of(f, "cbx_0123456789ab", &e);
+    assert_true(e.broken);
+    assert_non_null(strstr(e.reason, "cbx_0123456789ab was not made by crabbox-fc on this host"));
+    assert_int_equal(store_open_lease(&f->store, e.id, NULL, &h, &err), 0);
+    assert_int_equal(store_load(&f->store, &h, &back, &err), -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    lease_handle_close(&h);
+    /* Its owner can say that it is. */
+    const char *command = strstr(e.reason, "ln -sfn ");
+    assert_non_null(command);
+    assert_int_equal(run_program((const char *const[]){"sh", "-c", command, NULL}, NULL), 0);
+    entry_of(f, "cbx_0123456789ab", &e);
+    assert_false(e.broken);
 }
 
 static void files_are_private(void **state)
@@ -398,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(records_come_back_as_they_went),
+        T(a_lease_that_we_did_not_make_is_not_believed),
         T(files_are_private),
         T(a_slug_has_one_holder),
         T(one_bad_record_hides_no_other),

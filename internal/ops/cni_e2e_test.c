@@ -255,6 +255,21 @@ static void test_a_failed_del_is_kept_and_tried_again(void **state)
     stop_ok();
 }
 
+/* What made the lease has to undo it, although it would not be taken for a new one. */
+static void test_stop_from_among_the_plugins(void **state)
+{
+    (void)state;
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP));
+    e2e_warmup("a");
+    E2E_EXEC_OK("sh", "-ec",
+                "cd \"$1\"; mkdir .git\n"
+                "\"$0\" stop a 2>&1 | grep -F \"$1; next: move its .git away\"\n"
+                "rmdir .git; \"$0\" stop a",
+                bed.program, bin);
+    bed_assert_clean(&bed);
+    bed_assert_cni_clean(&bed);
+}
+
 /* What an interrupted stop had already removed makes a plugin fail the second time, as Debian's do
  * for the rules of an address: then it has to do without the namespace. */
 static void test_a_del_that_was_interrupted_converges(void **state)
@@ -428,6 +443,7 @@ int main(void)
         E2E_TEST(test_stop_after_the_vmm_was_killed),
         E2E_TEST(test_after_a_reboot_plugins_get_no_namespace),
         E2E_TEST(test_a_failed_del_is_kept_and_tried_again),
+        E2E_TEST(test_stop_from_among_the_plugins),
         E2E_TEST(test_a_del_that_was_interrupted_converges),
         E2E_TEST(test_check_is_heeded),
         E2E_TEST(test_a_plugin_sees_only_what_is_its_own),

@@ -146,8 +146,7 @@ void check_error(struct doctor_check *c, enum doctor_status status, const struct
 
 bool find_program(const char *name, struct program *out)
 {
-    _cleanup_free_ char *cwd = get_current_dir_name();
-    return program_find(name, getenv("PATH"), cwd ? cwd : "/", NULL, out);
+    return program_find(name, getenv("PATH"), ".", NULL, out);
 }
 
 /* ---- the run ---- */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lease/place.h"
 #include "sys/file.h"
 #include "testutil/e2e.h"
 #include "testutil/hostile.h"
@@ -293,6 +294,8 @@ static char *plant(const char *id, const cJSON *record)
     assert_int_equal(chmod(dir, 0700), 0);
     write_file(dir, "lease.json", text, strlen(text));
     write_file(dir, "lock", "", 0);
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(place_mark_lease(fd, NULL), 0); /* as if crabbox-fc had made it */
     return dir;
 }
 

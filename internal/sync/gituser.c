@@ -119,10 +119,10 @@ static void leave_out_tree(const struct scan *s, struct places *u)
     char fd_name[64], top[PATH_MAX];
     const struct places all = *u;
     (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
-    worktree_around(fd_name, top);
-    if (u->home && worktree_leads_through(u->home, top))
+    bool lost = worktree_around(fd_name, top) < 0;
+    if (lost || (u->home && worktree_leads_through(u->home, top)))
         u->home = NULL;
-    if (u->xdg && worktree_leads_through(u->xdg, top))
+    if (lost || (u->xdg && worktree_leads_through(u->xdg, top)))
         u->xdg = NULL;
     bool has_xdg = all.xdg && *all.xdg == '/';
     bool no_home = all.home && !u->home, no_xdg = has_xdg ? !u->xdg : no_home;

@@ -245,7 +245,11 @@ static int begin(struct walk *w, const char *tree, struct error *err)
     const char *typed = w->b->typed;
     const char *from = *typed == '/' ? "/" : ".";
     _cleanup_close_ int top = worktree_open_around(".", NULL);
+    if (top < 0 && errno)
+        return fail(w, errno, err);
     _cleanup_close_ int tree_top = tree ? worktree_open_around(tree, NULL) : -1;
+    if (tree && tree_top < 0 && errno && errno != ENOENT)
+        return fail(w, errno, err);
     w->who = trusted_us();
     w->sudo = w->who.self == 0 ? w->who.sudo : 0;
     look("/", &w->root);

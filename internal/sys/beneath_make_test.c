@@ -181,10 +181,12 @@ static void test_doas_caller(void **state)
     put("theirs/file");
     assert_return_code(stat("theirs/file", &st), errno);
     assert_int_equal(st.st_uid, uid);
-    /* sudo's word goes first, also that it was root's own. */
+    /* Where sudo's word differs, one of them is the caller's own. */
     assert_return_code(setenv("SUDO_UID", "0", 1), errno);
     assert_false(caller_get(&c));
     be_root_by_sudo();
+    assert_false(caller_get(&c));
+    assert_return_code(unsetenv("DOAS_USER"), errno);
     assert_true(caller_get(&c));
     assert_int_equal(c.uid, USER);
 }

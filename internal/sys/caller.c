@@ -15,9 +15,8 @@
 
 enum { NSS_SIZE = 16384 };
 
-static bool id_of(const char *name, uint32_t *out)
+static bool id_of(const char *text, uint32_t *out)
 {
-    const char *text = getenv(name);
     uint64_t id;
     if (!text || str_to_u64(text, &id) < 0 || id >= UINT32_MAX)
         return false;
@@ -36,16 +35,24 @@ bool caller_by_name(const char *name, struct caller *out)
     return true;
 }
 
+bool caller_uid(const char *sudo_uid, const char *doas_user, uid_t *out)
+{
+    struct caller by_doas;
+    if (doas_user && !caller_by_name(doas_user, &by_doas))
+        return false;
+    if (!sudo_uid && doas_user)
+        *out = by_doas.uid;
+    else if (!id_of(sudo_uid, out))
+        return false;
+    return !doas_user || *out == by_doas.uid;
+}
+
 bool caller_get(struct caller *out)
 {
-    bool known;
-    if (geteuid() != 0)
+    const char *sudo_uid = getenv("SUDO_UID"), *doas_user = getenv("DOAS_USER");
+    if (geteuid() != 0 || !caller_uid(sudo_uid, doas_user, &out->uid) || out->uid == 0)
         return false;
-    if (getenv("SUDO_UID"))
-        known = id_of("SUDO_UID", &out->uid) && id_of("SUDO_GID", &out->gid);
-    else
-        known = caller_by_name(getenv("DOAS_USER"), out);
-    return known && out->uid != 0;
+    return sudo_uid ? id_of(getenv("SUDO_GID"), &out->gid) : caller_by_name(doas_user, out);
 }
 
 /* setgroups of glibc is for all threads. */

@@ -1,11 +1,15 @@
 /* caller.h: what root makes in the sudo caller's directories belongs to that user.
  *
  * If this program is root by sudo (SUDO_UID and SUDO_GID) or by doas (DOAS_USER, the name of the
- * user, which counts where SUDO_UID is not set), a file or directory that it makes in one of the
+ * user), a file or directory that it makes in one of the
  * caller's directories, or in one that everybody may write to (such as /tmp), belongs to the caller
  * from the start: it is made with the caller's ids instead of changing the owner afterwards, so
  * there is no moment for a swap. In other directories (/root, /etc, the state directory) it stays
  * root's, even if SUDO_UID is left over in a root shell.
+ *
+ * Each of the two sets its own variable, and may let the caller's environment through, in which the
+ * other's variable may be anything. So where both are set they must name the same user, or there is
+ * no caller.
  *
  * What root reads for another user, such as a file that the caller's settings name, it opens with
  * that user's ids (caller_become): a link of the user's then leads root to nothing that the user
@@ -24,6 +28,9 @@ struct caller {
 
 /* False where there is none: not root, by neither of them, or by root's own. */
 bool caller_get(struct caller *out);
+/* The same by the texts of SUDO_UID and DOAS_USER (or NULL), without looking at who we are; root
+ * counts, too. */
+bool caller_uid(const char *sudo_uid, const char *doas_user, uid_t *out);
 /* The user of this name, a value of DOAS_USER or NULL. False if the system knows none. */
 bool caller_by_name(const char *name, struct caller *out);
 

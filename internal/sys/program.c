@@ -22,10 +22,11 @@ bool program_find(const char *name, const char *path, const char *cwd, const cha
 {
     char root[PATH_MAX], file[PATH_MAX];
     out->path[0] = out->passed[0] = '\0';
+    out->lost = false;
     if (strchr(name, '/'))
         return str_copy(out->path, sizeof out->path, name) == 0 && is_program(name);
-    worktree_around(cwd, root);
-    _cleanup_free_ char *copy = xstrdup(path ? path : PROGRAM_PATH);
+    out->lost = worktree_around(cwd, root) < 0;
+    _cleanup_free_ char *copy = xstrdup(path && !out->lost ? path : PROGRAM_PATH);
     for (char *rest = copy, *dir; *name && (dir = strsep(&rest, ":"));) {
         if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0 || !is_program(file))
             continue;
@@ -42,13 +43,18 @@ int program_locate(const char *name, const char *what, const char *tree, char ou
                    struct error *err)
 {
     struct program p;
-    _cleanup_free_ char *cwd = get_current_dir_name();
     if (*name != '/' && strchr(name, '/'))
         return error_set(
             err, ERR_TRUST, 0,
             "the %s %s is relative to the working directory; next: give its absolute path", what,
             name);
-    if (!program_find(name, getenv("PATH"), cwd ? cwd : "/", tree, &p) && !p.path[0]) {
+    if (!program_find(name, getenv("PATH"), ".", tree, &p) && !p.path[0]) {
+        if (p.lost)
+            return error_set(err, ERR_ENV, 0,
+                             "the %s %s is not in " PROGRAM_PATH
+                             ", and no other directory counts, because the working directory was "
+                             "removed or can't be looked at; next: cd to another directory",
+                             what, name);
         if (p.passed[0])
             return error_set(
                 err, ERR_ENV, 0,

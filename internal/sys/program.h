@@ -24,6 +24,7 @@
 struct program {
     char path[PATH_MAX];   /* "" where there is none; a name with a slash as it is */
     char passed[PATH_MAX]; /* the first file that was passed over for it, or "" */
+    bool lost;             /* what came with code can't be told: only PROGRAM_PATH counted */
 };
 
 /* False where there is no such program. `path` is a value of PATH, NULL for PROGRAM_PATH. A name

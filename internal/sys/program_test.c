@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -201,6 +202,33 @@ static void what_is_started_is_nobody_else_s(void **state)
     assert_int_equal(chdir("/"), 0);
 }
 
+/* Whoever owns the tree may remove the directory that the user stands in. */
+static void a_removed_working_directory_opens_no_way(void **state)
+{
+    char path[PATH_MAX], gone[] = "/tmp/crabbox-cwd-XXXXXX";
+    struct error err = ERROR_INIT;
+    struct program p;
+    (void)state;
+    _cleanup_free_ char *before = xstrdup(getenv("PATH"));
+    _cleanup_free_ char *sub = in("%/archive/src/gone"), *out = in("%/out");
+    make("archive/src/gone");
+    _cleanup_free_ char *bin = in("%/archive/bin");
+    assert_int_equal(chdir(sub), 0);
+    assert_int_equal(rmdir(sub), 0);
+    assert_int_equal(setenv("PATH", bin, 1), 0);
+    located("tool", ERR_ENV, "archive/bin/tool does not count");
+    assert_non_null(mkdtemp(gone));
+    assert_int_equal(chdir(gone), 0);
+    assert_int_equal(rmdir(gone), 0);
+    assert_int_equal(setenv("PATH", out, 1), 0);
+    located("tool", ERR_ENV, "the working directory was removed");
+    assert_false(program_find("tool", out, ".", NULL, &p));
+    assert_true(p.lost);
+    must(program_locate("env", "program", NULL, path, &err), &err);
+    assert_int_equal(setenv("PATH", before, 1), 0);
+    assert_int_equal(chdir("/"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_working_directory_above_everything_shuts_nothing_out),
         cmocka_unit_test(a_file_that_cannot_be_run_is_none),
         cmocka_unit_test(what_is_started_is_nobody_else_s),
+        cmocka_unit_test(a_removed_working_directory_opens_no_way),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }

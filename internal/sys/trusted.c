@@ -36,13 +36,10 @@ static bool is_outside_namespace(uid_t uid)
 
 struct trusted_who trusted_who(const char *sudo_uid, const char *doas_user)
 {
-    uint64_t uid;
-    struct caller by_doas;
+    uid_t uid;
     struct trusted_who who = {.self = geteuid(), .sudo = geteuid()};
-    if (who.self == 0 && sudo_uid && str_to_u64(sudo_uid, &uid) == 0 && uid < (uid_t)-1)
-        who.sudo = (uid_t)uid;
-    else if (who.self == 0 && !sudo_uid && caller_by_name(doas_user, &by_doas))
-        who.sudo = by_doas.uid;
+    if (who.self == 0 && caller_uid(sudo_uid, doas_user, &uid))
+        who.sudo = uid;
     /* One whom the namespace does not map shares its number with all of those. */
     if (who.self != 0 && is_outside_namespace(who.self))
         who.self = who.sudo = 0;

@@ -32,8 +32,8 @@ struct trusted_who {
     uid_t sudo; /* `self` where there is none */
 };
 
-/* The texts of SUDO_UID and DOAS_USER, or NULL. They count only for root, and DOAS_USER only
- * without SUDO_UID (caller.h). */
+/* The texts of SUDO_UID and DOAS_USER, or NULL. They count only for root, and not if they
+ * name two users (caller.h). */
 struct trusted_who trusted_who(const char *sudo_uid, const char *doas_user);
 /* The same by this process's own environment. */
 struct trusted_who trusted_us(void);

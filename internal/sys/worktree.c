@@ -11,6 +11,7 @@
 #include "sys/caller.h"
 #include "sys/file.h"
 #include "sys/pathwalk.h"
+#include "sys/program.h"
 #include "sys/trusted.h"
 
 enum { HOMES = 2 };
@@ -34,7 +35,10 @@ static void find_homes(struct homes *h)
 
 static bool is_users(const struct homes *h, const char *dir)
 {
-    bool holds = path_is_below("/usr/bin", dir);
+    char programs[] = PROGRAM_PATH_LOCAL;
+    bool holds = false;
+    for (char *rest = programs, *d; (d = strsep(&rest, ":"));)
+        holds = holds || path_is_below(d, dir);
     for (size_t i = 0; i < HOMES; i++)
         holds = holds || (*h->of[i] && path_is_below(h->of[i], dir));
     return holds;
@@ -75,37 +79,62 @@ int worktree_go_up(int *dirfd)
 }
 
 /* A copy of `fd` takes the place of *kept. */
-static void keep(int fd, int *kept)
+static int keep(int fd, int *kept)
 {
     CLOSE_FD(*kept);
     *kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return *kept < 0 ? -1 : 0;
+}
+
+/* Goes up from *at and keeps in *top the highest directory that counts, if any does. */
+static int find_top(int *at, int *top)
+{
+    struct homes homes;
+    bool git_seen = false, first = true;
+    int more = 1;
+    find_homes(&homes);
+    for (; more > 0; more = worktree_go_up(at), first = false) {
+        _cleanup_free_ char *name = fd_path(*at);
+        if (!name)
+            return -1;
+        if (is_users(&homes, name))
+            return 0;
+        bool git = worktree_has_git(*at, NULL) != 0;
+        if ((git || (!git_seen && (first || !is_shared(name)))) && keep(*at, top) < 0)
+            return -1;
+        git_seen = git_seen || git;
+    }
+    return more;
+}
+
+/* The path of an open directory. One that was removed has none: another may be there by now. */
+static int path_of(int fd, char out[static PATH_MAX])
+{
+    struct stat st;
+    _cleanup_free_ char *path = fd_path(fd);
+    if (!path || fstat(fd, &st) < 0)
+        return -1;
+    errno = st.st_nlink ? ENAMETOOLONG : ENOENT;
+    return st.st_nlink ? str_copy(out, PATH_MAX, path) : -1;
 }
 
 int worktree_open_around(const char *cwd, char *out)
 {
-    struct homes homes;
+    char path[PATH_MAX];
     _cleanup_close_ int top = -1;
     _cleanup_close_ int at = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool git_seen = false, first = true;
-    find_homes(&homes);
-    for (int more = at < 0 ? 0 : 1; more > 0; more = worktree_go_up(&at), first = false) {
-        _cleanup_free_ char *name = fd_path(at);
-        if (name && is_users(&homes, name))
-            break;
-        bool git = worktree_has_git(at, NULL) != 0;
-        if (git || (!git_seen && (first || !name || !is_shared(name))))
-            keep(at, &top);
-        git_seen = git_seen || git;
-    }
-    _cleanup_free_ char *found = top < 0 ? NULL : fd_path(top);
-    if (out && (!found || str_copy(out, PATH_MAX, found) < 0))
+    if (out)
         *out = '\0';
+    if (at < 0 || find_top(&at, &top) < 0 || (top >= 0 && path_of(top, out ? out : path) < 0))
+        return -1;
+    errno = 0;
     return TAKE_FD(top);
 }
 
-void worktree_around(const char *cwd, char out[static PATH_MAX])
+int worktree_around(const char *cwd, char out[static PATH_MAX])
 {
     _cleanup_close_ int fd = worktree_open_around(cwd, out);
+    return fd < 0 && errno ? -1 : 0;
 }
 
 /* ---- along a path ---- */
@@ -126,13 +155,22 @@ bool worktree_leads_through(const char *path, const char *root)
     return more < 0 || w.looped;
 }
 
-static bool has_git(const char *dir)
+/* Nothing is there, or it is no directory. */
+static bool is_none(int sys)
 {
-    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 && worktree_has_git(fd, NULL) != 0;
+    return sys == ENOENT || sys == ENOTDIR || sys == ELOOP;
 }
 
-bool worktree_on_way(const char *path, const char *top, char out[static PATH_MAX])
+/* Whether there is a directory of this name with a .git: 1, 0 or -1. */
+static int has_git(const char *dir)
+{
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return is_none(errno) ? 0 : -1;
+    return worktree_has_git(fd, NULL) != 0;
+}
+
+int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX])
 {
     struct homes homes;
     struct pathwalk w;
@@ -142,11 +180,13 @@ bool worktree_on_way(const char *path, const char *top, char out[static PATH_MAX
     int more = pathwalk_start(&w, path);
     for (; more > 0; more = pathwalk_next(&w, link)) {
         const char *at = pathwalk_at(&w);
-        if (!is_users(&homes, at) && (str_eq(at, top) || has_git(at)))
-            return str_copy(out, PATH_MAX, at) == 0;
+        int tree = is_users(&homes, at) ? 0 : str_eq(at, top) ? 1 : has_git(at);
+        if (tree)
+            return tree < 0 ? -1 : str_copy(out, PATH_MAX, at) < 0 ? -1 : 1;
         if (lstat(at, &st) < 0)
-            return false;
+            return is_none(errno) ? 0 : -1;
         link = S_ISLNK(st.st_mode);
     }
-    return false;
+    errno = w.looped ? ELOOP : ENAMETOOLONG;
+    return more < 0 || w.looped ? -1 : 0;
 }

@@ -13,9 +13,10 @@
  * at the outermost .git, and whoever made the archive chose where that is. What lies beside it
  * counts as the user's (docs/RUN.md says so). Otherwise ~/src/tools would be foreign to whoever
  * works in the repository ~/src/project.
- * - A directory that holds the home of the user or of the sudo caller, or the system's programs, is
- *   the user's own even with a .git in it, and so is all above. The home is the one that the system
- *   knows; HOME is not asked, because in many a job of a CI it is the tree.
+ * - A directory that holds the home of the user or of the sudo caller, or the host's programs
+ *   (PROGRAM_PATH_LOCAL, so /usr/local too), is the user's own even with a .git in it, and so is
+ *   all above. The home is the one that the system knows; HOME is not asked, because in many a job
+ *   of a CI it is the tree.
  *
  *   worktree_around         programs in PATH, links, configuration, the trust store
  *   worktree_on_way         what is named for once and for all working directories, so that it must
@@ -42,18 +43,21 @@ int worktree_has_git(int dirfd, struct stat *git);
 int worktree_go_up(int *dirfd);
 
 /* Opens the top of all that may have come with code around the directory `cwd` ("." or a path);
- * `out` (may be NULL) gets its path. -1: there is no such directory, cwd is the user's own. */
+ * `out` (may be NULL) gets its path. -1 with errno 0: there is none, cwd is the user's own. -1 with
+ * another errno: that can't be told, as where the top was removed (ENOENT). Then nothing counts as
+ * the user's own. */
 int worktree_open_around(const char *cwd, char *out);
 
-/* The same as a path, "" if there is none. */
-void worktree_around(const char *cwd, char out[static PATH_MAX]);
+/* The same as a path, "" if there is none. 0, or -1 with errno. */
+int worktree_around(const char *cwd, char out[static PATH_MAX]);
 
 /* Whether the path leads through `root` (a real path, "" for none) or into it, step by step through
  * every link, or can't be followed. What is missing leads nowhere. */
 bool worktree_leads_through(const char *path, const char *root);
 
 /* The first directory on the way of `path`, step by step through every link, that is the top of a
- * tree by its .git, or is `top` (a real path, "" for none). */
-bool worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]);
+ * tree by its .git, or is `top` (a real path, "" for none). 1; 0 if there is none; -1 with errno if
+ * the path can't be followed. What is missing leads nowhere. */
+int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]);
 
 #endif

@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -95,8 +98,7 @@ static void assert_around(const char *cwd, const char *want)
 {
     char got[PATH_MAX];
     _cleanup_free_ char *dir = in(cwd), *path = in(want);
-    worktree_around(dir, got);
-    if (!str_eq(got, path))
+    if (worktree_around(dir, got) < 0 || !str_eq(got, path))
         fail_msg("around %s: %s", dir, got);
 }
 
@@ -125,7 +127,61 @@ static void the_outermost_git_or_the_highest_directory(void **state)
     assert_around("%/archive/src/deep", archives_top(top));
     assert_around("%/archive", archives_top(top));
     assert_around("/tmp", "/tmp"); /* one stands in it */
-    assert_around("/nonexistent", "");
+}
+
+/* The host's own programs make /usr/local no archive's. */
+static void programs_of_the_host_are_in_no_archive(void **state)
+{
+    char got[PATH_MAX];
+    (void)state;
+    assert_around("/usr/local", "");
+    assert_int_equal(worktree_on_way("/usr/local/bin/x", "/usr/local", got), 0);
+    if (access("/usr/local/src", F_OK) == 0)
+        assert_around("/usr/local/src", "/usr/local/src");
+}
+
+/* What is not known is an error, never "none". */
+static void what_can_not_be_told_is_an_error(void **state)
+{
+    char got[PATH_MAX], gone[] = "/tmp/crabbox-tree-XXXXXX";
+    (void)state;
+    assert_int_equal(worktree_around("/nonexistent", got), -1);
+    assert_int_equal(errno, ENOENT);
+    assert_string_equal(got, "");
+    assert_non_null(mkdtemp(gone));
+    assert_return_code(chdir(gone), errno);
+    assert_return_code(rmdir(gone), errno);
+    assert_int_equal(worktree_around(".", got), -1);
+    assert_int_equal(errno, ENOENT);
+    /* What is above a removed directory is still there. */
+    _cleanup_free_ char *sub = in("%/repo/gone"), *repo = in("%/repo");
+    assert_return_code(mkdir(sub, 0755), errno);
+    assert_return_code(chdir(sub), errno);
+    assert_return_code(rmdir(sub), errno);
+    assert_int_equal(worktree_around(".", got), 0);
+    assert_string_equal(got, repo);
+    assert_return_code(chdir("/"), errno);
+}
+
+static void without_descriptors_no_tree_is_overlooked(void **state)
+{
+    struct rlimit before, few;
+    _cleanup_free_ char *sub = in("%/repo/sub"), *repo = in("%/repo");
+    (void)state;
+    assert_return_code(getrlimit(RLIMIT_NOFILE, &before), errno);
+    unsigned failed = 0;
+    for (rlim_t n = 3; n < 24; n++) {
+        char got[PATH_MAX], on_way[PATH_MAX];
+        few = (struct rlimit){n, before.rlim_max};
+        assert_return_code(setrlimit(RLIMIT_NOFILE, &few), errno);
+        int around = worktree_around(sub, got);
+        int along = worktree_on_way(sub, "", on_way);
+        assert_return_code(setrlimit(RLIMIT_NOFILE, &before), errno);
+        if (along == 0 || (around == 0 && !str_eq(got, repo)))
+            fail_msg("with %u descriptors: around \"%s\", along %d", (unsigned)n, got, along);
+        failed += around < 0;
+    }
+    assert_true(failed > 0);
 }
 
 /* Where the home that the system knows is, or its programs. */
@@ -189,12 +245,15 @@ static void paths_pass_the_top_of_a_tree(void **state)
         {"%/out/state", "%/repo", NULL},
         {"/usr/bin/state", "/usr", NULL},
     };
+    char unused[PATH_MAX];
+    _cleanup_free_ char *loop = in("%/links/loop/state");
+    assert_int_equal(worktree_on_way(loop, "", unused), -1);
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char got[PATH_MAX] = "";
         _cleanup_free_ char *path = in(cases[i].path), *top = in(cases[i].top);
         _cleanup_free_ char *want = in(cases[i].want ? cases[i].want : "");
-        bool found = worktree_on_way(path, top, got);
+        int found = worktree_on_way(path, top, got);
         if (found != (cases[i].want != NULL) || (found && !str_eq(got, want)))
             fail_msg("%s past %s: %s", path, top, found ? got : "none");
     }
@@ -206,6 +265,9 @@ int main(void)
         cmocka_unit_test(has_git_of_any_kind),
         cmocka_unit_test(goes_up_to_the_top_of_the_host),
         cmocka_unit_test(the_outermost_git_or_the_highest_directory),
+        cmocka_unit_test(programs_of_the_host_are_in_no_archive),
+        cmocka_unit_test(what_can_not_be_told_is_an_error),
+        cmocka_unit_test(without_descriptors_no_tree_is_overlooked),
         cmocka_unit_test(the_users_own_is_no_tree),
         cmocka_unit_test(paths_lead_through_step_by_step),
         cmocka_unit_test(paths_pass_the_top_of_a_tree),
