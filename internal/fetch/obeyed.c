@@ -2,7 +2,8 @@
  * being asked, once someone enters a directory, lists it, or opens any file in it. Files that take
  * effect only when someone builds or runs what was fetched (Makefile, .npmrc, .cargo) are not in
  * the table, because that runs the guest's code anyway. Neither is .gitmodules, which starts
- * nothing by itself.
+ * nothing by itself, nor are texts that agents read as instructions (AGENTS.md): any text can be
+ * that. What is known by two names is left out by both.
  */
 #include <limits.h>
 #include <string.h>
@@ -47,7 +48,12 @@ static const struct {
     {"mise.local.toml", "the same"},
     {".mise.local.toml", "the same"},
     {".mise", "the same"},
+    {"mise", "the same: its config.toml"},
     {".autoenv", "autoenv, on entering: a script"},
+    {".autoenv.zsh", "the same"},
+    {".autoenv_leave.zsh", "the same"},
+    {".autoenv.leave", "the same, on leaving"},
+    {".env.leave", "the same"},
     {".rvmrc", "RVM, on entering: a script"},
     {"rust-toolchain", "rustup, when an editor starts rust-analyzer: its path names programs"},
     {"rust-toolchain.toml", "the same"},
@@ -67,12 +73,17 @@ static const struct {
     {".aider.conf.yml", "the same"},
     {".opencode", "the same"},
     {"opencode.json", "the same"},
+    {"opencode.jsonc", "the same"},
     {".windsurf", "the same"},
     {".kiro", "the same"},
     {".continue", "the same"},
     {".roo", "the same"},
+    {".roomodes", "the same"},
+    {".cursorrules", "the same"},
+    {".windsurfrules", "the same"},
     {".qwen", "the same"},
     {".crush.json", "the same"},
+    {"crush.json", "the same"},
     {".exrc", "vi, Vim and Neovim with exrc"},
     {".vimrc", "Vim with exrc"},
     {".nvimrc", "Neovim with exrc"},
@@ -81,6 +92,8 @@ static const struct {
     {".nvim", "Neovim with plug-ins for it"},
     {".lazy.lua", "Neovim with lazy.nvim"},
     {".lvimrc", "Vim with localvimrc"},
+    {".vimrc.local", "the same"},
+    {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
@@ -90,13 +103,23 @@ static const struct {
     {".pdbrc", "pdb"},
     {".perldb", "perl -d"},
     {".rprofile", "R and RStudio"},
+    {".renviron", "the same: names another .Rprofile"},
+    {".rdata", "the same: objects that are loaded at the start"},
     {".ocamlinit", "the ocaml toplevel"},
     {".ghci", "ghci"},
     {".iex.exs", "iex"},
     {".pryrc", "pry"},
+    {".byebugrc", "byebug"},
+    {".psysh.php", "PsySH"},
     {".irbrc", "irb"},
     {".octaverc", "Octave"},
     {".pylintrc", "pylint in editors: its init-hook is a program"},
+    {"pylintrc", "the same"},
+    {".pylintrc.toml", "the same"},
+    {"pylintrc.toml", "the same"},
+    {".flake8", "flake8 in editors: its local plugins are programs"},
+    {"mypy.ini", "mypy in editors: its plugins are programs"},
+    {".mypy.ini", "the same"},
 };
 
 /* Characters that a case-insensitive filesystem treats as others, as ext4's casefold does. */
@@ -144,12 +167,21 @@ static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
     out[n] = '\0';
 }
 
+/* mise.ci.toml, .mise.ci.toml and whatever else stands between. */
+static bool is_of_mise(const char *folded)
+{
+    const char *name = folded + (*folded == '.');
+    return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
+}
+
 static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
     if (!head_too && str_eq(folded, HEAD))
         return false;
+    if (is_of_mise(folded))
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
         if (str_eq(folded, obeyed[i].name))
             return true;

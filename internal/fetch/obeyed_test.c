@@ -45,6 +45,11 @@ static const struct fetch_limits limits = {100, 1 << 20, 0};
 static const char *const planted[] = {
     ".git",
     ".git/config",
+    "pylintrc",
+    ".mise.ci.toml",
+    "mise/config.toml",
+    ".Renviron",
+    "sub/crush.json",
     "sub/.git/hooks/post-checkout",
     ".GIT/config",
     ".Git",

@@ -215,7 +215,8 @@ static void test_git_that_does_not_answer(void **state)
         "mkdir t; cd t; " SYNCKIT_INIT "mkfifo ../fifo; mkdir ../git; "
         "printf '[include]\npath = %s\n' \"$PWD/../fifo\" >../git/config");
     _cleanup_free_ char *tree = xasprintf("%s/t", dir);
-    struct sync_list l = {.root = tree};
+    _cleanup_close_ int root = open(tree, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct sync_list l = {.root = tree, .root_fd = root};
     struct deadline d = deadline_in_ms(60000);
     struct scan s = {.list = &l, .tree = TREE_INIT, .effort = EFFORT_INIT(&d)};
     struct gitignore g = {0};
