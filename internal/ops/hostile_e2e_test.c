@@ -279,15 +279,16 @@ static void test_home_of_the_sudo_caller(void **state)
     (void)state;
     bed_setenv(&bed, "SUDO_UID", NULL);
     e2e_shell(
-        "mkdir ../user; chown 4321:4321 ../user; unset CRABBOX_FC_STATE_DIR XDG_STATE_HOME\n"
-        "export HOME=$(realpath ../user) SUDO_UID=4321 SUDO_GID=4321; unset XDG_CONFIG_HOME\n"
+        "user=$(mktemp -d /tmp/crabbox-user.XXXXXX); trap 'rm -rf $user' EXIT\n"
+        "chown 4321:4321 $user; unset CRABBOX_FC_STATE_DIR XDG_STATE_HOME\n"
+        "export HOME=$user SUDO_UID=4321 SUDO_GID=4321; unset XDG_CONFIG_HOME\n"
         "\"$0\" list; \"$0\" list --json; \"$0\" complete stop ''; \"$0\" cleanup; \"$0\" stop x\n"
         "for verb in 'status x' 'logs x' 'heartbeat x' 'cp x:f g' 'ssh --print x'; do\n"
         "    code=0; \"$0\" $verb 2>/dev/null || code=$?; test $code -eq 4; done\n"
-        "test -z \"$(ls -A ../user)\"\n"
+        "test -z \"$(ls -A $user)\"\n"
         "echo 'vmm: qemu' > .crabbox-fc.yaml; chown 4321 .crabbox-fc.yaml; \"$0\" trust add\n"
-        "test -s ../user/.config/crabbox-fc/trust.json; test -z \"$(find ../user ! -user 4321)\"\n"
-        "rm -r ../user .crabbox-fc.yaml");
+        "test -s $user/.config/crabbox-fc/trust.json; test -z \"$(find $user ! -user 4321)\"\n"
+        "rm .crabbox-fc.yaml");
 }
 
 int main(void)

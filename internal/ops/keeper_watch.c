@@ -100,12 +100,12 @@ static void watch_events(const struct watcher *w)
     struct heard h = {.logs_made = true};
     int64_t look_at = INT64_MAX;
     while (!h.gone) {
-        if (clock_boot_ms() >= look_at) {
-            look_at = cap_logs(w) ? INT64_MAX : clock_boot_ms() + PACE_MS;
-            h.logs_made = true;
-        }
-        if (h.logs_made && look_at == INT64_MAX)
+        bool look = clock_boot_ms() >= look_at;
+        /* Before the look: what is written after it is heard. */
+        if (look || (h.logs_made && look_at == INT64_MAX))
             watch_logs(w);
+        if (look)
+            look_at = cap_logs(w) ? INT64_MAX : clock_boot_ms() + PACE_MS;
         struct pollfd p = {.fd = w->fd, .events = POLLIN};
         if (poll(&p, 1, until(look_at)) <= 0) {
             h = (struct heard){.record = false};
