@@ -39,7 +39,10 @@ static int on_a_terminal(const char *script, const char *terminal, int to)
     struct exit_status st;
     struct deadline d = deadline_in_ms(10000);
     /* Without O_CLOEXEC, as something might have left them to us. */
-    if (setsid() < 0 || open(terminal, O_RDWR) < 0 || open("/etc/shadow", O_RDONLY) < 0)
+    pid_t session = setsid();
+    _cleanup_close_ int left = open(terminal, O_RDWR);
+    _cleanup_close_ int secret = open("/etc/shadow", O_RDONLY);
+    if (session < 0 || left < 0 || secret < 0)
         return 1;
     _cleanup_close_ int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
     hold_a_key();

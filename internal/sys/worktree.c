@@ -120,12 +120,12 @@ static int path_of(int fd, char out[static PATH_MAX])
 
 int worktree_open_around(const char *cwd, char *out)
 {
-    char path[PATH_MAX];
+    char own[PATH_MAX];
+    char *path = out ? out : own;
     _cleanup_close_ int top = -1;
     _cleanup_close_ int at = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (out)
-        *out = '\0';
-    if (at < 0 || find_top(&at, &top) < 0 || (top >= 0 && path_of(top, out ? out : path) < 0))
+    *path = '\0';
+    if (at < 0 || find_top(&at, &top) < 0 || (top >= 0 && path_of(top, path) < 0))
         return -1;
     errno = 0;
     return TAKE_FD(top);
