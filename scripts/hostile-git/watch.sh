@@ -26,7 +26,7 @@ stray="neither a worktree nor a submodule here" # how a file that leads elsewher
 # A file that names a git directory in the form of a worktree's has to be looked up, wherever that is: it
 # is found, not listed, and asked for the file in which a worktree names its own .git in turn. Nothing else
 # is opened.
-looked_up='O_PATH|^(newfstatat|statx|l?stat|access|faccessat2?)\(|^openat2\([^"]*"gitdir", \{flags=O_RDONLY\|O_NOCTTY\|O_NONBLOCK'
+looked_up='O_PATH|^(newfstatat|statx|l?stat|access|faccessat2?)\(|^openat\([^"]*"/proc/self/fd/[0-9]+", O_RDONLY.*/worktrees/[^/]*/gitdir>$'
 
 # watched_run TRACE PROGRAM...: the exit code, 124 or 137 if it had to be cut off.
 watched_run() {
