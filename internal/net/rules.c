@@ -398,6 +398,25 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
                 n->tap, net_uplink(n), n->guest_addr);
 }
 
+/* The VMM runs in this namespace, and a guest may have taken it over: it has no capability there,
+ * but may open sockets and give them any address of the namespace. So the namespace opens nothing
+ * of its own, over IPv6 neither, and nothing leaves but with the address by which the host knows
+ * the lease. What the kernel says about a guest's packet (too big, no way there) is related to it.
+ * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
+static void own_text(const struct net_lease *n, struct strbuf *out)
+{
+    strbuf_addf(out,
+                "chain output {\n"
+                "  type filter hook output priority filter; policy drop;\n"
+                "  ct state established,related accept\n"
+                "}\n"
+                "chain leave {\n"
+                "  type filter hook postrouting priority srcnat + 10; policy accept;\n"
+                "  oifname \"%s\" ip saddr != %s drop\n"
+                "}\n",
+                net_uplink(n), n->lease_addr);
+}
+
 void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
@@ -425,6 +444,7 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "}\n",
                 outward, n->lease_addr, tap, n->gateway);
     forward_text(n, near, out);
+    own_text(n, out);
     strbuf_addf(out,
                 "}\n"
                 "table netdev crabbox {\n"

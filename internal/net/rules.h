@@ -24,7 +24,8 @@
  * this, and connections that others open to the lease through the host are limited too.
  *
  * In the lease's namespace there is a table for NAT, and a filter on the tap that passes only ARP
- * and IPv4, and only from the guest's own MAC and address.
+ * and IPv4, and only from the guest's own MAC and address. The namespace itself only answers, so a
+ * VMM that was taken over has no more than its guest.
  */
 #ifndef CRABBOX_NET_RULES_H
 #define CRABBOX_NET_RULES_H
