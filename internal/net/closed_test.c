@@ -356,7 +356,7 @@ static void test_tcp_begins_with_a_syn(void **state)
  * lease. */
 static void connect_unseen(const struct lab_world *w, int ends[2], uint16_t *port)
 {
-    struct sockaddr_in own;
+    struct sockaddr_in own = {.sin_port = 0};
     socklen_t len = sizeof own;
     lab_nft(w->lab.here,
             "table ip unseen {\n"
