@@ -113,7 +113,8 @@ static bool readable(int fd)
 
 static void open_inside(int lease_ns)
 {
-    lab_nft(lease_ns, "flush chain inet crabbox admit; add rule inet crabbox admit accept");
+    lab_nft(lease_ns, "flush chain inet crabbox admit; add rule inet crabbox admit accept; "
+                      "flush chain inet crabbox output; add rule inet crabbox output accept");
 }
 
 /* As if time had gone by: every lease may open a burst again. */
@@ -499,6 +500,7 @@ static void test_packets_of_no_connection_are_hops(void **state)
     struct error err = ERROR_INIT;
     struct net_lease c;
     _cleanup_close_ int ns = lab_chain_join(0, true, &c);
+    open_inside(ns);
     lab_add_route(w->lab.outside, "net0", LAB_CHAIN_LEASE, LAB_HOST);
     _cleanup_close_ int from = ns_run(ns, raw_icmp, NULL, &err);
     _cleanup_close_ int at = ns_run(w->lab.outside, raw_icmp, NULL, &err);

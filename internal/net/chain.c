@@ -27,10 +27,12 @@ int net_chain_plan(const struct net_request *req, bool peers, struct net_lease *
 static int prepare(void *arg, struct error *err)
 {
     const struct net_lease *n = arg;
-    /* A new namespace takes this setting from the host's. */
-    if (ns_sysctl_write("net/ipv4/ip_forward", "0", err) < 0 || tap_create(n->tap, err) < 0)
+    /* A new namespace takes the first setting from the host's. The second is for the tap and for
+     * the chain's link: a plugin that gives that an IPv6 address switches IPv6 on there itself, and
+     * would miss the address at CHECK and DEL if it were switched off afterwards. */
+    if (ns_sysctl_write("net/ipv4/ip_forward", "0", err) < 0 || ns_no_ipv6("default", err) < 0)
         return -1;
-    return ns_no_ipv6(n->tap, err);
+    return tap_create(n->tap, err);
 }
 
 int net_chain_ns(const struct net_lease *n, struct error *err)

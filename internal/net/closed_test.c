@@ -356,7 +356,7 @@ static void test_tcp_begins_with_a_syn(void **state)
  * lease. */
 static void connect_unseen(const struct lab_world *w, int ends[2], uint16_t *port)
 {
-    struct sockaddr_in own;
+    struct sockaddr_in own = {.sin_port = 0};
     socklen_t len = sizeof own;
     lab_nft(w->lab.here,
             "table ip unseen {\n"
@@ -408,33 +408,82 @@ static void connect_with_port(const struct lab_member *m, uint16_t port)
         assert_true(lab_ping(m->guest.ns, LAB_OUTSIDE, OPEN));
 }
 
+static void join_either(const struct lab_world *w, struct lab_member *m, bool chain)
+{
+    if (chain)
+        join_by_chain_with_own_port(w, m);
+    else
+        join_with_own_port(w, m);
+}
+
+static void leave_either(const struct lab_world *w, struct lab_member *m, bool chain)
+{
+    if (chain)
+        leave_chain(w, m);
+    else
+        lab_leave(m);
+}
+
+/* Also with one of the ports that guests get. */
 static void test_a_guest_does_not_reset_the_hosts_connection(void **state)
 {
     struct lab_world *w = *state;
-    for (int chain = 0; chain < 2; chain++) {
+    for (int i = 0; i < 4; i++) {
         struct lab_member m;
         uint16_t port;
         char c;
         int ends[2];
-        if (chain)
-            join_by_chain_with_own_port(w, &m);
-        else
-            join_with_own_port(w, &m);
+        join_either(w, &m, i % 2);
+        lab_sysctl(w->lab.here, "net/ipv4/ip_local_port_range",
+                   i < 2 ? "32768 60999" : "20000 29999");
         connect_unseen(w, ends, &port);
         connect_with_port(&m, port);
         assert_int_equal(recv(ends[1], &c, 1, 0), -1);
         assert_int_equal(errno, EAGAIN);
         /* Its entries go with it: the connection is the host's as before. */
-        if (chain)
-            leave_chain(w, &m);
-        else
-            lab_leave(&m);
+        leave_either(w, &m, i % 2);
+        lab_sysctl(w->lab.here, "net/ipv4/ip_local_port_range", "32768 60999");
         assert_int_equal(send(ends[0], "x", 1, MSG_NOSIGNAL), 1);
         struct pollfd p = {.fd = ends[1], .events = POLLIN};
         assert_int_equal(poll(&p, 1, OPEN), 1);
         assert_int_equal(recv(ends[1], &c, 1, 0), 1);
         CLOSE_FD(ends[0]);
         CLOSE_FD(ends[1]);
+    }
+}
+
+/* A connection that the guest has ended for the host, but not for the other end. */
+static void lose_a_reset(const struct lab_world *w, const struct lab_member *m, int ends[2])
+{
+    const struct linger hard = {.l_onoff = 1};
+    lab_connect(w, m->guest.ns, ends);
+    lab_nft(w->lab.outside, "table ip lossy { chain in { type filter hook input priority 0; "
+                            "tcp flags & rst == rst drop; }; }");
+    assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    CLOSE_FD(ends[0]);
+    assert_true(lab_ping(m->guest.ns, LAB_OUTSIDE, OPEN)); /* it is behind the reset */
+    lab_nft(w->lab.outside, "delete table ip lossy");
+}
+
+/* Whoever has its port next connects all the same. That end answers the first SYN with what it has,
+ * and the guest's kernel repeats it after a second. */
+static void test_a_port_is_free_when_the_host_says_so(void **state)
+{
+    struct lab_world *w = *state;
+    for (int chain = 0; chain < 2; chain++) {
+        struct lab_member m;
+        char c;
+        int ends[2];
+        join_either(w, &m, chain);
+        lab_sysctl(m.guest.ns, "net/ipv4/ip_local_port_range", "25001 25001");
+        lose_a_reset(w, &m, ends);
+        assert_int_equal(recv(ends[1], &c, 1, 0), -1);
+        assert_int_equal(errno, EAGAIN);
+        assert_true(lab_tcp_echoes(m.guest.ns, w->tcp, LAB_OUTSIDE, PORT, 5 * OPEN));
+        assert_int_equal(recv(ends[1], &c, 1, 0), -1);
+        assert_int_equal(errno, ECONNRESET);
+        CLOSE_FD(ends[1]);
+        leave_either(w, &m, chain);
     }
 }
 
@@ -472,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_only_tcp_udp_and_icmp_leave),
         cmocka_unit_test(test_tcp_begins_with_a_syn),
         cmocka_unit_test(test_a_guest_does_not_reset_the_hosts_connection),
+        cmocka_unit_test(test_a_port_is_free_when_the_host_says_so),
         cmocka_unit_test(test_a_refusal_passes),
     };
     return cmocka_run_group_tests(tests, world_up, world_down);

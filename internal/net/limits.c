@@ -179,18 +179,32 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
  * all leases can open in that time. */
 #define CLASHED_S 120
 
-void limits_masquerade(const char *match, struct strbuf *out)
+struct limits_ports limits_chain_ports(void)
+{
+    return (struct limits_ports){QUIET_PORT, QUIET_PORT_LAST};
+}
+
+struct limits_ports limits_pair_ports(void)
 {
     long first = 0;
     (void)ns_sysctl_read("net/ipv4/ip_local_port_range", &first, NULL);
-    bool quiet = first > QUIET_PORT_LAST;
-    if (first >= ENOUGH_PORT && first <= UINT16_MAX)
-        strbuf_addf(out, "  %s meta l4proto { tcp, udp } masquerade to :%d-%ld fully-random\n",
-                    match, quiet ? QUIET_PORT : FIRST_PORT, quiet ? QUIET_PORT_LAST : first - 1);
+    if (first > QUIET_PORT_LAST)
+        return limits_chain_ports();
+    if (first >= ENOUGH_PORT)
+        return (struct limits_ports){FIRST_PORT, (unsigned)first - 1};
+    return (struct limits_ports){.last = 0};
+}
+
+void limits_masquerade(const char *match, struct strbuf *out)
+{
+    const struct limits_ports p = limits_pair_ports();
+    if (p.last)
+        strbuf_addf(out, "  %s meta l4proto { tcp, udp } masquerade to :%u-%u fully-random\n",
+                    match, p.first, p.last);
     strbuf_addf(out, "  %s masquerade fully-random\n", match);
 }
 
-void limits_chain_ports(const char *match, const char *addr, struct strbuf *out)
+void limits_chain_snat(const char *match, const char *addr, struct strbuf *out)
 {
     strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%d-%d fully-random\n", match,
                 addr, QUIET_PORT, QUIET_PORT_LAST);

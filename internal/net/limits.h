@@ -58,6 +58,14 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
  * namespace few: what the host is promised doesn't depend on it. */
 void limits_lease_text(const struct limits *l, struct strbuf *out);
 
+/* The ports that leases get at the host, with links of our own and on a chain. None (last is 0):
+ * they get any port. */
+struct limits_ports {
+    unsigned first, last;
+};
+struct limits_ports limits_pair_ports(void);
+struct limits_ports limits_chain_ports(void);
+
 /* Rules that masquerade what matches `match`, with ports that the host never chooses itself. The
  * guest can't choose them either: with the port of a service of the host it would get what a client
  * outside sends to that service. */
@@ -65,7 +73,7 @@ void limits_masquerade(const char *match, struct strbuf *out);
 
 /* On a chain the plugin masquerades, and keeps the port that it finds where it can. So the lease's
  * namespace already gives what matches `match` such a port, at its address `addr`. */
-void limits_chain_ports(const char *match, const char *addr, struct strbuf *out);
+void limits_chain_snat(const char *match, const char *addr, struct strbuf *out);
 
 /* The host's part of this. Only the plugin says what is masqueraded, and only the host knows which
  * ports are free. Where a flow's port is taken, the plugin's rule takes any other port, and some

@@ -115,7 +115,8 @@ int net_scan(struct net_found *out, unsigned max, struct error *err);
 
 /* What a lease's rules need of a kernel that is built in parts. */
 #define NET_MODULES                                                                                \
-    "nft_ct nft_connlimit nft_limit nft_fib_inet nft_nat nft_masq nf_conntrack_netlink"
+    "nft_ct nft_connlimit nft_limit nft_fib_inet nft_nat nft_masq nft_socket "                     \
+    "nft_reject_inet nf_conntrack_netlink"
 
 enum net_check { NET_OK, NET_MISSING, NET_UNKNOWN };
 struct net_host_state {

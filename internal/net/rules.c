@@ -97,8 +97,38 @@ static void keep_the_hosts(const char *to_lease, struct strbuf *out)
     strbuf_addf(
         out,
         "  %s ct direction reply tcp flags & (syn | ack) == syn drop\n"
-        "  %s ct direction reply ct status & assured == 0 tcp flags & (syn | rst) == 0 drop\n",
+        "  %s ct direction reply ct status & assured == 0 tcp flags & (syn | rst) == 0 goto old\n",
         to_lease, to_lease);
+}
+
+/* An acknowledgement and nothing else: what an open connection answers to a SYN. */
+#define BARE_ACK "tcp flags & (fin | syn | rst | psh | ack | urg) == ack ip length < 100 "
+
+/* Where a connection is open at the other end alone, nobody could connect to there with its port. A
+ * guest makes such connections by resets that reach the host and not that end, and each server that
+ * closes first remembers some for a minute. So the host resets it, and the repeated SYN gets
+ * through. What the host has a socket for is its own: that is only known before the packet is taken
+ * for an answer, so `hosts` says it in between. */
+static void old_text(struct limits_ports p, struct strbuf *out)
+{
+    if (!p.last) {
+        strbuf_adds(out, "chain old { drop; }\n");
+        return;
+    }
+    strbuf_addf(out,
+                "set hosts { type ipv4_addr . inet_service; flags dynamic,timeout; timeout 1s; "
+                "size 65535; }\n"
+                "chain sockets {\n"
+                "  type filter hook prerouting priority raw; policy accept;\n"
+                "  tcp dport %u-%u " BARE_ACK
+                "socket transparent { 0, 1 } update @hosts { ip saddr . tcp sport }\n"
+                "}\n"
+                "chain old {\n"
+                "  ip saddr . tcp sport @hosts drop\n"
+                "  meta l4proto tcp ct reply proto-dst %u-%u " BARE_ACK "reject with tcp reset\n"
+                "  drop\n"
+                "}\n",
+                p.first, p.last, p.first, p.last);
 }
 
 /* The first packet of a flow that is given another source. */
@@ -111,6 +141,7 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
     common_text(&l, 15, out);
     limits_chain_text(&l, out);
+    old_text(limits_chain_ports(), out);
     strbuf_adds(out, "set closed { type ipv4_addr; }\n"
                      "set open { type ipv4_addr; }\n"
                      "chain lease {\n"
@@ -173,6 +204,7 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
     strbuf_addf(out, "create table inet %s\ntable inet %s {\n", t, t);
     common_text(&l, 30, out);
     pool_text(n, out);
+    old_text(limits_pair_ports(), out);
     /* What belongs to no connection is not masqueraded. */
     strbuf_adds(out, "chain lease {\n"
                      "  meta nfproto ipv6 drop\n"
@@ -398,6 +430,25 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
                 n->tap, net_uplink(n), n->guest_addr);
 }
 
+/* The VMM runs in this namespace, and a guest may have taken it over: it has no capability there,
+ * but may open sockets and give them any address of the namespace. So the namespace opens nothing
+ * of its own, over IPv6 neither, and nothing leaves but with the address by which the host knows
+ * the lease. What the kernel says about a guest's packet (too big, no way there) is related to it.
+ * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
+static void own_text(const struct net_lease *n, struct strbuf *out)
+{
+    strbuf_addf(out,
+                "chain output {\n"
+                "  type filter hook output priority filter; policy drop;\n"
+                "  ct state established,related accept\n"
+                "}\n"
+                "chain leave {\n"
+                "  type filter hook postrouting priority srcnat + 10; policy accept;\n"
+                "  oifname \"%s\" ip saddr != %s drop\n"
+                "}\n",
+                net_uplink(n), n->lease_addr);
+}
+
 void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
@@ -415,7 +466,7 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 up, n->lease_addr, guest);
     (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
     if (n->mode == NET_CNI)
-        limits_chain_ports(outward, n->lease_addr, out);
+        limits_chain_snat(outward, n->lease_addr, out);
     strbuf_addf(out,
                 "  %s snat ip to %s\n"
                 "}\n"
@@ -425,6 +476,7 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "}\n",
                 outward, n->lease_addr, tap, n->gateway);
     forward_text(n, near, out);
+    own_text(n, out);
     strbuf_addf(out,
                 "}\n"
                 "table netdev crabbox {\n"

@@ -11,6 +11,8 @@
  * - from outside into a lease: answers only
  * - from a lease to the host itself: answers, ping, and DNS where it is configured
  * - from a lease to the outside: passes, behind the host's address, within the limits of limits.h
+ * - what another has open at the outside, with the port of a lease's new connection: is reset where
+ *   the host has no socket for it, and not shown to the lease
  * - to metadata services (metadata.h): nothing but DNS where it is configured
  * - to addresses of the pool that no lease has: nothing, not from the host itself either
  * - IPv6: nothing, so there is no way around the rules
@@ -24,7 +26,8 @@
  * this, and connections that others open to the lease through the host are limited too.
  *
  * In the lease's namespace there is a table for NAT, and a filter on the tap that passes only ARP
- * and IPv4, and only from the guest's own MAC and address.
+ * and IPv4, and only from the guest's own MAC and address. The namespace itself only answers, so a
+ * VMM that was taken over has no more than its guest.
  */
 #ifndef CRABBOX_NET_RULES_H
 #define CRABBOX_NET_RULES_H
@@ -34,7 +37,7 @@
 
 /* Part of the table's name, so that leases of two versions of the rules stand side by side. Raise
  * it with every change of rules_host_text(). */
-#define RULES_VERSION "7"
+#define RULES_VERSION "8"
 
 /* Registers the lease in the host's table, making the table if it is the first. */
 int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err);
