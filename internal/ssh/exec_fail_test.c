@@ -46,10 +46,15 @@ static void test_cancel_and_dying_vmm(void **state)
     assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
     assert_int_equal(err.kind, ERR_CANCELLED);
     error_clear(&err);
+    /* What the server answers to the command that nobody waits for is no fault of it. */
+    (void)poll(NULL, 0, 200);
     d.cancel_fd = -1;
+    if (ssh_exec(c, "true", &io, &d, &st, &err) < 0)
+        fail_msg("%s", err.msg);
     io.vmm_fd = event;
     assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
-    assert_int_equal(err.kind, ERR_VMM);
+    if (err.kind != ERR_VMM)
+        fail_msg("%s", err.msg);
 }
 
 /* Who interrupts a run takes its command along, also where the lease lives on. */
