@@ -53,6 +53,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/crabbox-bench.XXXXXX")
 trap 'umount "$work"/fs-* 2>/dev/null; rm -rf "$work"' EXIT
 export HOME=$work CRABBOX_FC_NETWORK_DNS=192.0.2.53 CRABBOX_FC_STATE_DIR=$work/state
 mkdir -m 0700 "$work/state"
+mkdir "$work/here" # where the programs run: no state may be below that
 args=(--build "$build" --work "$work")
 [ -n "${BENCH_QUICK:-}" ] && args+=(--quick)
 failed=0

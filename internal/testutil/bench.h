@@ -55,8 +55,8 @@ struct bench_result {
 void bench_result_free(struct bench_result *r);
 #define _cleanup_bench_result_ _cleanup_(bench_result_free)
 
-/* Runs a program to its end in the directory `cwd` (NULL: the work directory). A non-zero exit is
- * an error (with the last of stderr): a figure of something that failed is none. */
+/* Runs a program to its end in the directory `cwd` (NULL: here/ in the work directory). A non-zero
+ * exit is an error (with the last of stderr): a figure of something that failed is none. */
 int bench_exec(const struct bench *b, const char *cwd, const char *const *argv,
                struct bench_result *r, struct error *err);
 #define BENCH_EXEC(b, cwd, r, err, ...)                                                            \

@@ -182,7 +182,8 @@ static int start_one(struct bench *b, const char *verb, unsigned i, struct child
                      struct error *err)
 {
     char slug[32];
-    _cleanup_close_ int dir = open(b->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_free_ char *here = xasprintf("%s/here", b->work);
+    _cleanup_close_ int dir = open(here, O_PATH | O_DIRECTORY | O_CLOEXEC);
     (void)str_format(slug, sizeof slug, "crowd-%u", i);
     const char *const warmup[] = {b->program, verb, "-q", "--slug", slug, NULL};
     struct spawn_spec spec = SPAWN_SPEC_INIT;

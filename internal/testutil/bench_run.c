@@ -120,7 +120,8 @@ int bench_exec(const struct bench *b, const char *cwd, const char *const *argv,
     struct rusage use;
     int status;
     *r = (struct bench_result){.out = STRBUF_INIT, .err = STRBUF_INIT};
-    _cleanup_close_ int dir = open(cwd ? cwd : b->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_free_ char *here = xasprintf("%s/here", b->work);
+    _cleanup_close_ int dir = open(cwd ? cwd : here, O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int out = memfd_create("stdout", MFD_CLOEXEC);
     _cleanup_close_ int errout = memfd_create("stderr", MFD_CLOEXEC);
     if (dir < 0 || out < 0 || errout < 0)

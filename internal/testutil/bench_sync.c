@@ -85,7 +85,7 @@ int bench_sync(struct bench *b, struct error *err)
         bench_row_skip("sync beside rsync", "no rsync here");
         return 0;
     }
-    (void)str_format(tree, sizeof tree, "%.3900s/tree", b->work);
+    (void)str_format(tree, sizeof tree, "%.3900s/here/tree", b->work);
     if (bench_use_standin(b, err) < 0 ||
         shell(b, NULL, b->quick ? MAKE_QUICK : MAKE_TREE, NULL, err) < 0)
         return -1;
