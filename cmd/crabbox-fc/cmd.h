@@ -155,9 +155,10 @@ bool out_rewrites(int fd);
 bool out_colours(int fd);
 /* Columns of the terminal there; 0 where there is none, so that nothing is to be broken. */
 size_t out_width(int fd);
-/* How long the lease has: "1h05m", "3m20s", "45s", "-" when that has passed, "kept" when
- * it never ends. */
+/* How long the lease has: "1h05m", "3m20s", "45s", "0s" when that has passed. */
 void out_left(const struct lease *l, char *out, size_t size);
+/* What ends it: "in 1h05m", "now", "by stop", "by cleanup". */
+void out_ends(const struct lease_entry *e, char *out, size_t size);
 
 /* Progress of phases on stderr: a rewritten line on a terminal, plain lines otherwise. */
 void progress_attach(struct invocation *in);

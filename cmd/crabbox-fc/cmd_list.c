@@ -22,7 +22,7 @@ static void fill_row(const struct lease_entry *e, struct table_row *r)
     _cleanup_free_ char *vmm = xasprintf("%s/%s", l->vmm.backend, l->vmm.accel);
     text_copy(r->cells[3], CELL, vmm);
     text_copy(r->cells[4], CELL, l->net.lease_addr);
-    out_left(l, r->cells[5], CELL);
+    out_ends(e, r->cells[5], CELL);
 }
 
 /* Columns as wide as what is in them; the reason of a broken record has the rest of its row. */
@@ -30,7 +30,7 @@ static int print_table(const struct lease_entry *all, size_t n, struct error *er
 {
     _cleanup_free_ struct table_row *rows = xcalloc(n + 1, sizeof *rows);
     int widths[COLUMNS] = {0};
-    rows[0] = (struct table_row){{"ID", "SLUG", "STATE", "VMM", "ADDRESS", "EXPIRES IN"}};
+    rows[0] = (struct table_row){{"ID", "SLUG", "STATE", "VMM", "ADDRESS", "ENDS"}};
     for (size_t i = 0; i < n; i++)
         fill_row(&all[i], &rows[i + 1]);
     for (size_t i = 0; i <= n; i++)

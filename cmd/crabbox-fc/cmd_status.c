@@ -20,8 +20,8 @@ static void add_row(struct strbuf *out, const char *name, const char *fmt, ...)
 static void add_lease(struct strbuf *out, const struct lease_entry *e)
 {
     const struct lease *l = &e->lease;
-    char left[32];
-    out_left(l, left, sizeof left);
+    char ends[32];
+    out_ends(e, ends, sizeof ends);
     if (*l->failure)
         add_row(out, "reason", "%s", l->failure);
     add_row(out, "lease", "%s", e->id);
@@ -37,12 +37,10 @@ static void add_lease(struct strbuf *out, const struct lease_entry *e)
     add_row(out, "ssh", "%s@%s:%lld", l->user, l->net.lease_addr, (long long)l->ssh_port);
     add_row(out, "kernel", "%s", l->kernel_release);
     add_row(out, "rootfs", "%s (pin %s)", l->rootfs, l->pin);
-    if (l->keep)
-        add_row(out, "expires", "never (kept)");
-    else if (left[0] == '-')
-        add_row(out, "expires", "its time is over");
-    else
-        add_row(out, "expires", "in %s", left);
+    add_row(out, "ends", "%s%s", ends,
+            ops_end(e) == END_CLEANUP ? " (its keeper is gone, so it does not expire)"
+            : l->keep                 ? " (kept)"
+                                      : "");
 }
 
 static int print_text(const struct lease_entry *e, struct error *err)

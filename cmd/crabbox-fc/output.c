@@ -38,16 +38,25 @@ size_t out_width(int fd)
 void out_left(const struct lease *l, char *out, size_t size)
 {
     long long s = (long long)(lease_expires_at(l) - clock_unix_s());
-    if (l->keep)
-        (void)str_copy(out, size, "kept");
-    else if (s <= 0)
-        (void)str_copy(out, size, "-");
-    else if (s >= 3600)
+    if (s >= 3600)
         (void)str_format(out, size, "%lldh%02lldm", s / 3600, s / 60 % 60);
     else if (s >= 60)
         (void)str_format(out, size, "%lldm%02llds", s / 60, s % 60);
     else
-        (void)str_format(out, size, "%llds", s);
+        (void)str_format(out, size, "%llds", s > 0 ? s : 0);
+}
+
+void out_ends(const struct lease_entry *e, char *out, size_t size)
+{
+    char left[32];
+    enum ops_view_state v = ops_view(e);
+    out_left(&e->lease, left, sizeof left);
+    if (ops_end(e) != END_KEEPER)
+        (void)str_format(out, size, "by %s", ops_end_name(ops_end(e)));
+    else if (v == VIEW_INTERRUPTED || v == VIEW_RELEASING || v == VIEW_EXPIRED)
+        (void)str_copy(out, size, "now");
+    else
+        (void)str_format(out, size, "in %s", left);
 }
 
 static int put(const char *text, size_t len, struct error *err)

@@ -244,6 +244,28 @@ int store_remove(struct store *s, const char *id, struct error *err)
     return dir_remove_tree(s->leases_fd, del, err);
 }
 
+int store_remove_rest(struct store *s, const char *id, const struct deadline *d, struct error *err)
+{
+    static const char *const prefixes[] = {NEW_DIR, DEL_DIR};
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        char name[64];
+        (void)str_format(name, sizeof name, "%s%s", prefixes[i], id);
+        _cleanup_close_ int dir = openat(s->leases_fd, name,
+                                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir < 0)
+            continue;
+        struct error e = ERROR_INIT;
+        _cleanup_close_ int lock = lock_wait(dir, LOCK, false, d, &e);
+        if (lock < 0 && e.sys != ENOENT) {
+            *err = e;
+            return -1;
+        }
+        if (dir_remove_tree(s->leases_fd, name, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* ---- slugs ---- */
 int store_claim_slug(struct store *s, const char *slug, const char *id, struct error *err)
 {

@@ -93,6 +93,12 @@ int store_load(struct store *s, const struct lease_handle *h, struct lease *out,
  */
 int store_remove(struct store *s, const char *id, struct error *err);
 
+/* Removes what is left of a lease whose process died while it made or removed the directory. Waits
+ * for the lock of whoever is still at it; nothing of it left is a success. A lease that is whole
+ * is not touched. */
+int store_remove_rest(struct store *s, const char *id, const struct deadline *d,
+                      struct error *err);
+
 /* Keeps console.log, vmm.log and `reason` of a failed lease under logs/<id>/; at most 20 are kept.
  */
 int store_keep_logs(struct store *s, const struct lease_handle *h, const struct lease *l,

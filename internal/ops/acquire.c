@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "ops/admission.h"
+#include "ops/keeper.h"
 #include "ops/ops.h"
 #include "ops/step_net.h"
 #include "sys/program.h"
@@ -154,6 +155,9 @@ static void roll_back(struct step_ctx *c, struct error *err)
     ssh_close(c->conn);
     c->conn = NULL;
     bool has_logs = c->lease.vmm.proc.pid > 0;
+    /* Its last step may have called it ready. A full disk must not stop the undoing. */
+    c->lease.state = LEASE_RELEASING;
+    (void)store_save(s, &c->handle, &c->lease, false, NULL);
     if (plan_undo(&plan, &undo) < 0) {
         c->lease.state = LEASE_BROKEN;
         (void)str_format(c->lease.failure, sizeof c->lease.failure, "%.500s", undo.msg);
@@ -163,8 +167,20 @@ static void roll_back(struct step_ctx *c, struct error *err)
     }
     if (has_logs && store_keep_logs(s, &c->handle, &c->lease, err->msg, NULL) == 0)
         (void)error_append(err, "; next: crabbox-fc logs %s", c->lease.slug);
-    if (store_remove(s, c->lease.id, &undo) < 0)
+    if (step_remove(c, &undo) < 0)
         (void)error_append(err, "; %s", undo.msg);
+}
+
+/* From here on the lease exists, and somebody ends it whatever becomes of us. */
+static int begin(struct step_ctx *c, struct error *err)
+{
+    struct lease *l = &c->lease;
+    if (keeper_start(c->ops, l->id, &l->keeper, &c->keeper_go, err) < 0)
+        return -1;
+    if (store_create(&c->ops->store, l, &c->handle, err) == 0)
+        return 0;
+    (void)keeper_end(&l->keeper, NULL);
+    return -1;
 }
 
 void ops_timing_add(struct ops_timing *t, const char *phase, int64_t us)
@@ -213,7 +229,9 @@ int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
     int64_t t0 = clock_boot_us();
     step_ctx_init(&c, o);
     c.deadline = ops_deadline(o, o->cfg->firecracker.launch_timeout_ms);
-    if (preflight(&c, req, err) < 0 || store_create(&o->store, &c.lease, &c.handle, err) < 0)
+    if (req->slug && ops_release_abandoned(o, req->slug, err) < 0)
+        return -1;
+    if (preflight(&c, req, err) < 0 || begin(&c, err) < 0)
         return -1;
     ops_timing_add(t, "prepare", clock_boot_us() - t0);
     if (run_steps(&c, t, err) < 0) {

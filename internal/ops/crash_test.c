@@ -2,8 +2,9 @@
  *
  * The cases are generated from the table of steps: a new step is covered without a new test. They
  * run with links of our own, then with a chain of real CNI plugins. Each case runs a whole acquire
- * (or release) through the stand-in VMM in a child process in which one fault is armed, then one
- * `crabbox-fc cleanup`, and looks at the host: nothing may be left.
+ * (or release) through the stand-in VMM in a child process in which one fault is armed. Then comes
+ * the rescue: nobody (only the lease's keeper is there), or, with the keeper killed as well, one
+ * `cleanup`, or a `warmup` that wants the same slug. Nothing may be left on the host.
  */
 #include <errno.h>
 #include <signal.h>
@@ -51,11 +52,23 @@ static const struct {
     [KILLED_AFTER_UNDO] = {"killed after undo", true, true, true},
 };
 
+enum rescue { NOBODY_COMES, STOP, CLEANUP, SAME_SLUG, RESCUES };
+
+static const struct {
+    const char *name;
+    bool keeper_dies;
+} rescues[RESCUES] = {
+    [NOBODY_COMES] = {"nobody comes", false},
+    [STOP] = {"stop", false},
+    [CLEANUP] = {"keeper killed too, cleanup", true},
+    [SAME_SLUG] = {"keeper killed too, warmup of that slug", true},
+};
+
 struct crash_case {
     enum operation op;
     enum fault fault;
     size_t step;
-    bool keeper_dies; /* the keeper is killed as well, so that only cleanup is left to help */
+    enum rescue rescue;
     char name[160];
 };
 
@@ -174,13 +187,23 @@ static int run_child(const struct crash_case *c)
 }
 
 /* ---- around it ---- */
-/* With nobody else left, cleanup has to find it. A living keeper is at it already: stop waits for
- * that, where cleanup would only say that the lease is busy. */
-static void recover_once(const struct crash_case *c)
+static void rescue(const struct crash_case *c)
 {
-    _cleanup_bed_result_ struct bed_result r = c->keeper_dies ? BED_RUN(&bed, "cleanup")
-                                                              : BED_RUN(&bed, "stop", "crash");
-    bed_assert_code(r, 0);
+    switch (c->rescue) {
+    case NOBODY_COMES:
+        e2e_wait_until_none();
+        break;
+    case STOP:
+        e2e_stop("crash");
+        break;
+    case CLEANUP:
+        E2E_OK("cleanup");
+        break;
+    default:
+        e2e_warmup("crash");
+        e2e_stop("crash");
+        break;
+    }
 }
 
 static void kill_keeper(void)
@@ -226,17 +249,16 @@ static void run_case(void **state)
     const struct crash_case *c = *state;
     if (plugins)
         bed_use_cni(&bed, plugins, BED_CNI_PTP);
-    if (c->op == RELEASE) {
+    if (c->op == RELEASE)
         e2e_warmup("crash");
-    }
-    if (c->op == RELEASE && c->keeper_dies)
+    if (c->op == RELEASE && rescues[c->rescue].keeper_dies)
         kill_keeper();
     check_child(c, run_child(c));
-    if (c->keeper_dies)
+    if (rescues[c->rescue].keeper_dies)
         kill_keeper();
     if (c->fault == UNDO_FAILS)
         check_broken();
-    recover_once(c);
+    rescue(c);
     struct lease_entry *all = NULL;
     size_t n = e2e_leases(&all);
     free(all);
@@ -253,19 +275,27 @@ static bool applies(enum operation op, enum fault f)
     return op == ACQUIRE ? faults[f].acquire : faults[f].release;
 }
 
+/* A lease that could not be undone waits for a person; one whose maker lives, for nobody. */
+static bool helps(enum fault f, enum rescue r)
+{
+    if (f == UNDO_FAILS)
+        return r == STOP || r == CLEANUP;
+    return r == NOBODY_COMES || (faults[f].kills && r != STOP);
+}
+
 static size_t make_cases(struct crash_case *out)
 {
     size_t n = 0;
     for (int op = ACQUIRE; op <= RELEASE; op++)
         for (int f = 0; f < FAULTS; f++)
             for (size_t step = 0; step < ops_steps_len && applies(op, f); step++)
-                for (int k = 0; k <= 1; k++) {
-                    struct crash_case *c = &out[n++];
-                    *c = (struct crash_case){op, f, step, k, ""};
-                    (void)str_format(c->name, sizeof c->name, "%s: step %s: %s%s",
-                                     op == ACQUIRE ? "acquire" : "release", ops_steps[step].name,
-                                     faults[f].name, k ? ", keeper killed too" : "");
-                }
+                for (int r = 0; r < RESCUES; r++)
+                    if (helps(f, r))
+                        out[n++] = (struct crash_case){op, f, step, r, ""};
+    for (size_t i = 0; i < n; i++)
+        (void)str_format(out[i].name, sizeof out[i].name, "%s: step %s: %s: %s",
+                         out[i].op == ACQUIRE ? "acquire" : "release", ops_steps[out[i].step].name,
+                         faults[out[i].fault].name, rescues[out[i].rescue].name);
     return n;
 }
 
@@ -281,7 +311,7 @@ static int setup_cni(void **state)
 
 int main(void)
 {
-    static struct crash_case cases[2 * FAULTS * PLAN_STEPS_MAX * 2];
+    static struct crash_case cases[2 * FAULTS * PLAN_STEPS_MAX * RESCUES];
     static struct CMUnitTest tests[ARRAY_LEN(cases)];
     size_t n = make_cases(cases);
     for (size_t i = 0; i < n; i++)

@@ -228,10 +228,13 @@ static void test_death_of_the_keeper(void **state)
     e2e_shell("\"$0\" doctor --json | jq -e '.checks[] | select(.check == \"keepers\") |\n"
               "  .status == \"warning\" and (.message | contains(\"lease unkept\")) and\n"
               "  (.details.mend | contains(\"crabbox-fc stop unkept\"))' >/dev/null");
+    _cleanup_bed_result_ struct bed_result before = BED_RUN(&bed, "list");
+    bed_assert_has(before.out.buf, "by cleanup"); /* and no countdown to nothing */
     assert_true(chaos_shift_clock(&store, "unkept", 36000));
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
     bed_assert_code(l, 0);
     bed_assert_has(l.out.buf, "expired");
+    e2e_shell("\"$0\" list --json | jq -e '.[0].endedBy == \"cleanup\"' >/dev/null");
     E2E_OK("cleanup");
     bed_assert_clean(&bed);
 }
@@ -280,6 +283,20 @@ static void test_logs_that_are_left_alone(void **state)
     e2e_stop("noisy");
 }
 
+/* An update replaces the program while keepers of the old one run. */
+static void test_a_keeper_outlives_its_program(void **state)
+{
+    (void)state;
+    char program[PATH_MAX];
+    memcpy(program, bed.program, sizeof program);
+    e2e_shell("cp \"$0\" ../old-program");
+    (void)str_format(bed.program, sizeof bed.program, "%s/old-program", bed.dir);
+    WARMUP("updated", "--ttl", "3s");
+    e2e_shell("mv ../old-program ../gone; echo >../old-program; rm ../gone ../old-program");
+    memcpy(bed.program, program, sizeof program);
+    (void)wait_until_gone("updated", 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +314,7 @@ int main(void)
         E2E_TEST(test_death_of_the_maker),
         E2E_TEST(test_clock_is_set),
         E2E_TEST(test_death_of_the_keeper),
+        E2E_TEST(test_a_keeper_outlives_its_program),
         E2E_TEST(test_logs_of_a_lease_without_keeper),
         E2E_TEST(test_logs_that_are_left_alone),
     };

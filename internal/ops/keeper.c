@@ -16,10 +16,12 @@
 #include "sys/trusted.h"
 #include "vmm/logcap.h"
 
+/* How long somebody else may take to finish with a directory that is no lease any more. */
+#define SWEEP_WAIT_MS 60000
+
 #define LOGS_LOCK "logs"
 
-int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *ctx,
-                 struct error *err)
+int keeper_start(struct ops *o, const char *id, struct proc_ref *out, int *go_fd, struct error *err)
 {
     _cleanup_free_ char *state = xasprintf("CRABBOX_FC_STATE_DIR=%s", o->store.path);
     const char *const argv[] = {o->self_exe, "keeper", id, NULL};
@@ -27,46 +29,38 @@ int keeper_start(struct ops *o, const char *id, vmm_started_fn *started, void *c
     _cleanup_free_ char *sudo = xasprintf("SUDO_UID=%u", (unsigned)trusted_us().sudo);
     const char *const envp[] = {state, "PATH=" PROGRAM_PATH, sudo, NULL};
     _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int go[2];
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct child child;
-    struct proc_ref ref;
+    if (pipe2(go, O_CLOEXEC) < 0)
+        return error_set(err, ERR_ENV, errno, "start the lease's keeper");
+    _cleanup_close_ int go_read = go[0], go_write = go[1];
     spec.argv = argv;
     spec.envp = envp;
+    spec.stdin_fd = go_read;
     spec.cwd_fd = root;
     spec.any_owner = true;
     spec.new_session = true;
-    spec.held = true;
     if (spawn(&spec, &child, err) < 0)
-        return -1;
-    if (proc_ref_of(child.pid, &ref, err) < 0 || started(ctx, &ref, err) < 0) {
+        return error_prefix(err, "start the lease's keeper");
+    if (proc_ref_of(child.pid, out, err) < 0) {
         child_kill(&child);
         return -1;
     }
-    if (spawn_release(&child, "the lease's keeper", err) < 0)
-        return -1;
     child_release(&child);
+    *go_fd = TAKE_FD(go_write);
     return 0;
 }
 
-int keeper_end(const struct proc_ref *keeper, int *fd, struct error *err)
-{
-    if (keeper->pid == getpid())
-        return 0;
-    CLOSE_FD(*fd);
-    *fd = proc_open(keeper, NULL);
-    if (*fd >= 0 && pidfd_signal(*fd, SIGKILL, err) < 0)
-        return error_prefix(err, "end the lease's keeper");
-    return 0;
-}
-
-int keeper_ended(int *fd, struct error *err)
+int keeper_end(const struct proc_ref *keeper, struct error *err)
 {
     struct deadline d = deadline_in_ms(5000);
-    if (*fd < 0)
+    _cleanup_close_ int fd = keeper->pid == getpid() ? -1 : proc_open(keeper, NULL);
+    if (fd < 0)
         return 0;
-    int r = pidfd_wait(*fd, &d, err);
-    CLOSE_FD(*fd);
-    return r < 0 ? error_prefix(err, "end the lease's keeper") : 0;
+    if (pidfd_signal(fd, SIGKILL, err) < 0 || pidfd_wait(fd, &d, err) < 0)
+        return error_prefix(err, "end the lease's keeper");
+    return 0;
 }
 
 bool keeper_is_gone(const struct lease *l)
@@ -178,16 +172,35 @@ static enum verdict watch_once(struct keeper *k)
     return KEEP_WAITING;
 }
 
+/* Until the maker has written the record, or died: both close the pipe. */
+static void wait_for_the_maker(void)
+{
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) != 0)
+        if (errno != EINTR)
+            break;
+}
+
+/* The rest of a directory that its maker or remover left half-way. */
+static int finish(struct keeper *k, struct error *err)
+{
+    struct deadline d = deadline_in_ms(SWEEP_WAIT_MS);
+    return store_remove_rest(&k->ops->store, k->id, &d, err);
+}
+
 int keeper_main(struct ops *o, const char *id, struct error *err)
 {
     _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1};
     struct ops_released released;
+    wait_for_the_maker();
+    if (faccessat(o->store.leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return finish(&k, err);
     if (keeper_open(&k, err) < 0)
         return -1;
     enum verdict v = when_unlocked(&k);
     while (v == KEEP_WAITING)
         v = watch_once(&k);
     if (v == IT_IS_GONE)
-        return 0;
+        return finish(&k, err);
     return ops_release(o, id, &released, err);
 }

@@ -91,6 +91,10 @@ struct ops_released {
 /* Undoes a lease by its record. ERR_NOT_FOUND when no such lease exists. */
 int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err);
 
+/* Removes the leases with this slug that nobody works on or uses any more (interrupted, expired):
+ * whoever wants the slug need not wait for their keepers. */
+int ops_release_abandoned(struct ops *o, const char *slug, struct error *err);
+
 /* ---- reap ---- */
 enum ops_reap_action { REAP_KEEP, REAP_BUSY, REAP_REMOVE, REAP_REMOVED, REAP_FAILED, REAP_BROKEN };
 struct ops_reaped {
@@ -116,6 +120,15 @@ enum ops_view_state {
 };
 enum ops_view_state ops_view(const struct lease_entry *e);
 const char *ops_view_name(enum ops_view_state s);
+
+/* What will end a lease if nobody does anything. */
+enum ops_end {
+    END_KEEPER,  /* its keeper: at the expiry, or as soon as an unfinished lease comes free */
+    END_STOP,    /* nothing but `stop`: it is kept, or it could not be undone */
+    END_CLEANUP, /* nothing but `stop` or `cleanup`: its keeper is gone */
+};
+enum ops_end ops_end(const struct lease_entry *e);
+const char *ops_end_name(enum ops_end e); /* "keeper", "stop", "cleanup" */
 
 /* The documented JSON of one lease (docs/STATE.md). */
 cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e);

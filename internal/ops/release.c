@@ -39,7 +39,7 @@ static int undo_lease(struct step_ctx *c, struct error *err)
     if (file_discard(c->handle.dirfd, VMM_CONSOLE_LOG, err) < 0 ||
         file_discard(c->handle.dirfd, VMM_LOG, err) < 0)
         return -1;
-    return store_remove(s, c->lease.id, err);
+    return step_remove(c, err);
 }
 
 int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err)
@@ -60,6 +60,33 @@ int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct
     out->graceful = c.graceful;
     out->took_us = clock_boot_us() - t0;
     return 0;
+}
+
+/* Whether nobody works on a lease and nobody uses it any more. One whose VMM died is not meant:
+ * its logs may be wanted. */
+static bool is_abandoned(const struct lease_entry *e)
+{
+    enum ops_view_state v = ops_view(e);
+    return v == VIEW_INTERRUPTED || v == VIEW_RELEASING || v == VIEW_EXPIRED;
+}
+
+int ops_release_abandoned(struct ops *o, const char *slug, struct error *err)
+{
+    /* The directory of one whose remover died may be all that is left. */
+    if (store_sweep(&o->store, false, err) < 0)
+        return -1;
+    for (;;) {
+        struct lease_entry entry;
+        struct ops_released released;
+        struct error e = ERROR_INIT;
+        if (ops_entry(o, slug, &entry, NULL) < 0 || entry.broken || !is_abandoned(&entry))
+            return 0;
+        if (ops_release(o, entry.id, &released, &e) < 0 && e.kind != ERR_NOT_FOUND) {
+            *err = e;
+            return error_prefix(err, "remove lease %s, which has the slug %s and was abandoned",
+                                entry.id, slug);
+        }
+    }
 }
 
 /* ---- use of a ready lease ---- */

@@ -24,7 +24,7 @@ void step_ctx_init(struct step_ctx *c, struct ops *o)
     c->ops = o;
     c->handle = (struct lease_handle)LEASE_HANDLE_INIT;
     c->image = (struct image)IMAGE_INIT;
-    c->keeper_fd = c->reservation_fd = c->netns_fd = c->guest_fd = c->vmm_fd = -1;
+    c->keeper_go = c->reservation_fd = c->netns_fd = c->guest_fd = c->vmm_fd = -1;
 }
 
 void step_ctx_close(struct step_ctx *c)
@@ -37,13 +37,42 @@ void step_ctx_close(struct step_ctx *c)
     CLOSE_FD(c->guest_fd);
     CLOSE_FD(c->vmm_fd);
     CLOSE_FD(c->reservation_fd);
-    CLOSE_FD(c->keeper_fd);
+    CLOSE_FD(c->keeper_go);
     lease_handle_close(&c->handle);
 }
 
 int step_save(struct step_ctx *c, bool durable, struct error *err)
 {
     return store_save(&c->ops->store, &c->handle, &c->lease, durable, err);
+}
+
+int step_remove(struct step_ctx *c, struct error *err)
+{
+    if (store_remove(&c->ops->store, c->lease.id, err) < 0)
+        return -1;
+    return keeper_end(&c->lease.keeper, err);
+}
+
+/* ---- keeper ---- */
+/* It was started before the record was written and waits for this. There is no undo: the keeper
+ * has to outlive the last step, since it finishes the removal when its remover dies. */
+static int keeper_apply(void *ctx, struct error *err)
+{
+    struct step_ctx *c = ctx;
+    (void)err;
+    CLOSE_FD(c->keeper_go);
+    return 0;
+}
+
+/* Nothing is ready that nobody would end. */
+static int check_keeper(const struct step_ctx *c, struct error *err)
+{
+    if (proc_alive(&c->lease.keeper))
+        return 0;
+    return error_set(err, ERR_ENV, 0,
+                     "the lease's keeper (process %d) has ended: nothing would remove the lease at "
+                     "its expiry",
+                     (int)c->lease.keeper.pid);
 }
 
 /* ---- slug ---- */
@@ -68,12 +97,9 @@ static int slug_apply(void *ctx, struct error *err)
     }
 }
 
-/* The last to be undone: by now the keeper, killed some steps before, has had its time to end. */
 static int slug_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    if (keeper_ended(&c->keeper_fd, err) < 0)
-        return -1;
     return store_drop_slug(&c->ops->store, c->lease.slug, c->lease.id, err);
 }
 
@@ -165,26 +191,6 @@ static int seed_undo(void *ctx, struct error *err)
     if (access_remove(&c->handle, err) < 0)
         return -1;
     return file_unlink(c->handle.dirfd, SEED_FILE, err);
-}
-
-/* ---- keeper ---- */
-static int keeper_started(void *ctx, const struct proc_ref *proc, struct error *err)
-{
-    struct step_ctx *c = ctx;
-    c->lease.keeper = *proc;
-    return step_save(c, true, err);
-}
-
-static int keeper_apply(void *ctx, struct error *err)
-{
-    struct step_ctx *c = ctx;
-    return keeper_start(c->ops, c->lease.id, keeper_started, c, err);
-}
-
-static int keeper_undo(void *ctx, struct error *err)
-{
-    struct step_ctx *c = ctx;
-    return keeper_end(&c->lease.keeper, &c->keeper_fd, err);
 }
 
 /* ---- vmm ---- */
@@ -356,7 +362,7 @@ static int ready_apply(void *ctx, struct error *err)
     if (ssh_wait_ready(&target, &wait, &c->deadline, &c->conn, &c->ready, err) < 0)
         return -1;
     fd_close_aside(&c->guest_fd); /* no more needed, and slow to close */
-    if (check_nonce(c, err) < 0)
+    if (check_nonce(c, err) < 0 || check_keeper(c, err) < 0)
         return -1;
     c->lease.last_touched_at = clock_unix_s();
     c->lease.state = LEASE_READY;
@@ -364,19 +370,15 @@ static int ready_apply(void *ctx, struct error *err)
 }
 
 const struct plan_step ops_steps[] = {
-    {"slug", NULL, slug_apply, slug_undo},
-    {"disk", NULL, disk_apply, disk_undo},
-    {"net", step_net_prepare, step_net_apply, step_net_undo},
-    {"seed", NULL, seed_apply, seed_undo},
-    {"keeper", NULL, keeper_apply, keeper_undo},
-    {"vmm", NULL, vmm_apply, vmm_undo},
-    {"boot", NULL, boot_apply, NULL},
-    {"ready", NULL, ready_apply, NULL},
+    {"keeper", NULL, keeper_apply, NULL},  {"slug", NULL, slug_apply, slug_undo},
+    {"disk", NULL, disk_apply, disk_undo}, {"net", step_net_prepare, step_net_apply, step_net_undo},
+    {"seed", NULL, seed_apply, seed_undo}, {"vmm", NULL, vmm_apply, vmm_undo},
+    {"boot", NULL, boot_apply, NULL},      {"ready", NULL, ready_apply, NULL},
 };
 const size_t ops_steps_len = ARRAY_LEN(ops_steps);
 
-static const char *const step_names[] = {"slug",   "disk", "net",  "seed",
-                                         "keeper", "vmm",  "boot", "ready"};
+static const char *const step_names[] = {"keeper", "slug", "disk", "net",
+                                         "seed",   "vmm",  "boot", "ready"};
 _Static_assert(ARRAY_LEN(step_names) == ARRAY_LEN(ops_steps), "one name a step");
 _Static_assert(ARRAY_LEN(ops_steps) <= PLAN_STEPS_MAX, "marks fit the record");
 

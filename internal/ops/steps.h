@@ -29,8 +29,8 @@ struct step_ctx {
     size_t current;  /* step that runs, for progress */
     int64_t current_since_us;
     struct ops_timing *timing;
+    int keeper_go;           /* owned; see keeper_start */
     /* undo only */
-    int keeper_fd; /* owned: pidfd of a keeper that was killed */
     int64_t grace_ms;
     bool graceful;
 };
@@ -48,6 +48,9 @@ const char *step_vmm_binary(const struct config *cfg);
 
 /* Writes the record; durable: with fsync. */
 int step_save(struct step_ctx *c, bool durable, struct error *err);
+
+/* Removes the directory of a lease whose steps are undone, then ends its keeper. */
+int step_remove(struct step_ctx *c, struct error *err);
 
 /* The plan over a context: marks are the lease's, the journal is its record. */
 struct plan ops_plan(struct step_ctx *c);

@@ -36,6 +36,22 @@ enum ops_view_state ops_view(const struct lease_entry *e)
     return VIEW_READY;
 }
 
+enum ops_end ops_end(const struct lease_entry *e)
+{
+    enum ops_view_state v = ops_view(e);
+    bool unfinished = v == VIEW_CREATING || v == VIEW_RELEASING || v == VIEW_INTERRUPTED;
+    if (v == VIEW_BROKEN || (e->lease.keep && !unfinished))
+        return END_STOP;
+    return proc_alive(&e->lease.keeper) ? END_KEEPER : END_CLEANUP;
+}
+
+const char *ops_end_name(enum ops_end e)
+{
+    static const char *const names[] = {
+        [END_KEEPER] = "keeper", [END_STOP] = "stop", [END_CLEANUP] = "cleanup"};
+    return names[e];
+}
+
 static void add_label_i64(cJSON *labels, const char *key, int64_t v)
 {
     char text[32];
@@ -116,6 +132,7 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     if (e->broken) {
         (void)cJSON_AddStringToObject(j, "state", state);
         (void)cJSON_AddStringToObject(j, "reason", e->reason);
+        (void)cJSON_AddStringToObject(j, "endedBy", ops_end_name(ops_end(e)));
         return j;
     }
     (void)cJSON_AddStringToObject(j, "slug", l->slug);
@@ -129,6 +146,7 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     json_add_i64(j, "createdAt", l->created_at);
     json_add_i64(j, "lastTouchedAt", l->last_touched_at);
     json_add_i64(j, "expiresAt", lease_expires_at(l));
+    (void)cJSON_AddStringToObject(j, "endedBy", ops_end_name(ops_end(e)));
     (void)cJSON_AddStringToObject(j, "workRoot", l->work_root);
     if (*l->failure)
         (void)cJSON_AddStringToObject(j, "reason", l->failure);

@@ -136,6 +136,20 @@ size_t e2e_leases(struct lease_entry **all)
     return n;
 }
 
+void e2e_wait_until_none(void)
+{
+    struct deadline d = deadline_in_ms(120000);
+    struct lease_entry *all = NULL;
+    while (e2e_leases(&all) > 0) {
+        free(all);
+        if (deadline_passed(&d))
+            fail_msg("a lease is still there");
+        (void)poll(NULL, 0, 5);
+    }
+    free(all);
+    bed_assert_clean(&bed);
+}
+
 struct child e2e_warmup_stuck(const char *slug)
 {
     _cleanup_free_ char *mark = xasprintf("%s/mark", bed.dir);

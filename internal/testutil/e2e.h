@@ -104,6 +104,8 @@ pid_t e2e_vmm_pid(const char *slug);
 struct lease_entry;
 /* All entries of the state directory, through the module that reads it; the caller frees them. */
 size_t e2e_leases(struct lease_entry **all);
+/* Waits until no lease is left and nothing of one; runs nothing itself. */
+void e2e_wait_until_none(void);
 
 /* Starts a warmup and returns when the stand-in makes its mark: at the fault that was set before,
  * or when its guest starts. */
