@@ -113,8 +113,16 @@ void out_json_stderr(const cJSON *j)
 void out_error(const struct error *e)
 {
     char line[2 * ERROR_MSG_MAX];
-    text_copy(line, sizeof line, e->msg);
+    size_t len;
+    const char *next = error_next(e, &len);
+    _cleanup_free_ char *what = xasprintf("%.*s", (int)len, e->msg);
+    text_copy(line, sizeof line, what);
     fprintf(stderr, "crabbox-fc: %s\n", line);
+    if (!next)
+        return;
+    /* On a line of its own, so that no name in the message can look like it. */
+    text_copy(line, sizeof line, next);
+    fprintf(stderr, "crabbox-fc: next: %s\n", line);
 }
 
 int out_file(int fd, bool raw, struct error *err)

@@ -29,10 +29,20 @@ static void error_keeps_kind_errno_and_text(void **state)
     size_t len = 0;
     assert_string_equal(error_next(&e, &len), "install it");
     assert_int_equal(len, strlen("start ssh: No such file or directory"));
-    /* What a message quotes may have one of its own. */
-    (void)error_set(&e, ERR_SSH, 0, "it said: a; next: b; next: c");
+    /* What a message quotes may have the same words in it; only the format's count. */
+    (void)error_set(&e, ERR_SSH, 0, "open %s; next: %s", "a; next: b", "c; next: d");
+    assert_string_equal(error_next(&e, &len), "c; next: d");
+    assert_int_equal(len, strlen("open a; next: b"));
+    (void)error_prefix(&e, "in %s", "x; next: y");
+    assert_string_equal(error_next(&e, &len), "c; next: d");
+    (void)error_append(&e, "; undo: %s; next: %s", "z; next: z", "later");
+    assert_string_equal(e.msg, "in x; next: y: open a; next: b; undo: z; next: z; next: c; next: d");
+    assert_string_equal(error_next(&e, &len), "c; next: d");
+    (void)error_set(&e, ERR_SSH, ENOENT, "open %s", "a; next: b");
+    assert_null(error_next(&e, &len));
+    assert_string_equal(e.msg, "open a; next: b: No such file or directory");
+    (void)error_append(&e, "; next: %s", "c");
     assert_string_equal(error_next(&e, &len), "c");
-    assert_int_equal(len, strlen("it said: a; next: b"));
     (void)error_set(&e, ERR_SSH, 0, "no word of it");
     assert_null(error_next(&e, &len));
     assert_int_equal(len, strlen("no word of it"));

@@ -38,27 +38,43 @@ static const struct {
 
 static const char next_mark[] = "; next: ";
 
-/* Where the last one begins, or the text's end. */
-static size_t find_next(const char *text)
+/* Where the advice begins in what a format comes to, by the format alone: what fills it in may have
+ * the same words in it. The text's length where there is none. */
+static size_t advice_at(const char *fmt, va_list ap, size_t len)
 {
     const char *found = NULL;
-    for (const char *p = text; (p = strstr(p, next_mark)); p++)
+    for (const char *p = fmt; (p = strstr(p, next_mark)); p++)
         found = p;
-    return found ? (size_t)(found - text) : strlen(text);
+    if (!found)
+        return len;
+    char before[TEXT_MAX];
+    (void)snprintf(before, sizeof before, "%.*s", (int)(found - fmt), fmt);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the beginning of a literal one */
+    int n = vsnprintf(NULL, 0, before, ap);
+#pragma GCC diagnostic pop
+    return n >= 0 && (size_t)n < len ? (size_t)n : len;
 }
 
-/* One line, `why` before its "; next: ". A message that outgrows the buffer is cut before
- * these, because people need its end. */
-static void compose(char msg[static ERROR_MSG_MAX], char *text, const char *why)
+/* One line: what failed, why, and the advice, each as it is shown. What outgrows the buffer is cut
+ * before the last two, because people need them. */
+static void compose(struct error *err, const char *what, const char *why, const char *advice)
 {
-    char tail[ERROR_MSG_MAX / 2] = "";
-    char *next = text + find_next(text);
-    text_copy(tail, sizeof tail, next);
-    *next = '\0';
+    char tail[ERROR_MSG_MAX / 2];
+    text_copy(tail, sizeof tail, advice);
     size_t after = strlen(tail) + (why ? strlen(why) + 2 : 0);
-    text_copy(msg, ERROR_MSG_MAX - after, text);
-    size_t len = strlen(msg);
-    (void)snprintf(msg + len, ERROR_MSG_MAX - len, "%s%s%s", why ? ": " : "", why ? why : "", tail);
+    char head[ERROR_MSG_MAX];
+    text_copy(head, sizeof head - after, what);
+    size_t room = sizeof err->msg - strlen(tail);
+    (void)str_format(err->msg, room, "%s%s%s", head, why ? ": " : "", why ? why : "");
+    size_t at = strlen(err->msg);
+    err->next_at = *tail ? at : 0;
+    memcpy(err->msg + at, tail, strlen(tail) + 1);
+}
+
+static const char *advice_of(const struct error *err)
+{
+    return err->next_at ? err->msg + err->next_at : "";
 }
 
 void error_fill(struct error *err, enum err_kind kind, int sys, const char *fmt, ...)
@@ -66,15 +82,20 @@ void error_fill(struct error *err, enum err_kind kind, int sys, const char *fmt,
     if (!err)
         return;
     int saved = errno;
-    char text[TEXT_MAX], why[128];
-    va_list ap;
+    char text[TEXT_MAX], advice[TEXT_MAX], why[128];
+    va_list ap, again;
     va_start(ap, fmt);
+    va_copy(again, ap);
     if (vsnprintf(text, sizeof text, fmt, ap) < 0)
         text[0] = '\0';
+    size_t at = advice_at(fmt, again, strlen(text));
+    va_end(again);
     va_end(ap);
+    (void)str_copy(advice, sizeof advice, text + at);
+    text[at] = '\0';
     err->kind = kind;
     err->sys = sys;
-    compose(err->msg, text, sys ? strerror_r(sys < 0 ? -sys : sys, why, sizeof why) : NULL);
+    compose(err, text, sys ? strerror_r(sys < 0 ? -sys : sys, why, sizeof why) : NULL, advice);
     errno = saved;
 }
 
@@ -84,12 +105,16 @@ int error_prefix(struct error *err, const char *fmt, ...)
         return -1;
     char context[256];
     char text[TEXT_MAX];
+    size_t len;
     va_list ap;
     va_start(ap, fmt);
     text_format(context, sizeof context, fmt, ap);
     va_end(ap);
-    (void)snprintf(text, sizeof text, "%s: %s", context, err->msg);
-    compose(err->msg, text, NULL);
+    (void)error_next(err, &len);
+    (void)snprintf(text, sizeof text, "%s: %.*s", context, (int)len, err->msg);
+    char advice[ERROR_MSG_MAX];
+    (void)str_copy(advice, sizeof advice, advice_of(err));
+    compose(err, text, NULL, advice);
     return -1;
 }
 
@@ -97,28 +122,34 @@ int error_append(struct error *err, const char *fmt, ...)
 {
     if (!err)
         return -1;
-    char text[TEXT_MAX];
-    size_t len = strnlen(err->msg, sizeof err->msg - 1);
-    memcpy(text, err->msg, len);
-    va_list ap;
+    char more[TEXT_MAX], text[2 * TEXT_MAX], advice[TEXT_MAX];
+    size_t len;
+    va_list ap, again;
     va_start(ap, fmt);
-    if (vsnprintf(text + len, sizeof text - len, fmt, ap) < 0)
-        text[len] = '\0';
+    va_copy(again, ap);
+    if (vsnprintf(more, sizeof more, fmt, ap) < 0)
+        more[0] = '\0';
+    size_t at = advice_at(fmt, again, strlen(more));
+    va_end(again);
     va_end(ap);
-    compose(err->msg, text, NULL);
+    /* The advice that came first is nearer to the cause. */
+    (void)str_copy(advice, sizeof advice, err->next_at ? advice_of(err) : more + at);
+    more[at] = '\0';
+    (void)error_next(err, &len);
+    (void)snprintf(text, sizeof text, "%.*s%s", (int)len, err->msg, more);
+    compose(err, text, NULL, advice);
     return -1;
 }
 
 const char *error_next(const struct error *err, size_t *len)
 {
-    *len = find_next(err->msg);
-    return err->msg[*len] ? err->msg + *len + sizeof next_mark - 1 : NULL;
+    *len = err->next_at ? err->next_at : strlen(err->msg);
+    return err->next_at ? err->msg + err->next_at + sizeof next_mark - 1 : NULL;
 }
 
 int error_add_next(struct error *err, const char *next)
 {
-    size_t len;
-    return err && !error_next(err, &len) ? error_append(err, "%s%s", next_mark, next) : -1;
+    return error_append(err, "; next: %s", next);
 }
 
 void error_clear(struct error *err)
@@ -128,6 +159,7 @@ void error_clear(struct error *err)
     err->kind = ERR_NONE;
     err->sys = 0;
     err->msg[0] = '\0';
+    err->next_at = 0;
 }
 
 bool error_is_set(const struct error *err)

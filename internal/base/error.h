@@ -11,7 +11,8 @@
  * next thing to type. Only main prints an error, once.
  *
  * Whatever a message quotes, it is one line that can't steer a terminal: see text.h. One that is
- * too long is cut before its "; next: ".
+ * too long is cut before its "; next: ". Only a "; next: " that stands in a format counts: what a
+ * message quotes may have one as well, and is no advice of ours.
  *
  * The kinds map to exit codes in one place, error_exit_code().
  */
@@ -50,11 +51,12 @@ struct error {
     enum err_kind kind;
     int sys; /* errno value, or 0 */
     char msg[ERROR_MSG_MAX];
+    size_t next_at; /* where the "; next: " of msg is that a function here has put there; 0: none */
 };
 
 #define ERROR_INIT                                                                                 \
     {                                                                                              \
-        ERR_NONE, 0, ""                                                                            \
+        ERR_NONE, 0, "", 0                                                                         \
     }
 
 /* Fills `err` (which may be NULL) and is -1. errno is preserved. A macro, so that the compiler
@@ -69,14 +71,15 @@ void error_fill(struct error *err, enum err_kind kind, int sys, const char *fmt,
 /* Puts "context: " before a message that is already set; returns -1. */
 int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Appends text to a message that is already set (a hint, a second failure); returns -1. */
+/* Puts text behind a message that is already set (a second failure), before its "; next: ". With
+ * an own "; next: " at its end, that counts where the message has none yet. Returns -1. */
 int error_append(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends "; next: " and what to do, unless the message says that already; returns -1. */
 int error_add_next(struct error *err, const char *next);
 
-/* What the message says to do next, behind its last "; next: ", and in *len the length of what is
- * before that. NULL where it says nothing; then *len is its whole length. */
+/* What the message says to do next, behind its "; next: ", and in *len the length of what is before
+ * that. NULL where it says nothing; then *len is its whole length. */
 const char *error_next(const struct error *err, size_t *len);
 
 void error_clear(struct error *err);
