@@ -33,10 +33,12 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS)
 ALL_C := $(sort $(wildcard internal/*/*.c))
 TEST_C := $(filter %_test.c,$(ALL_C))
 FUZZ_C := $(filter %_fuzz.c,$(ALL_C))
-TESTUTIL_C := $(filter-out $(TEST_C) %_main.c,$(filter internal/testutil/%,$(ALL_C)))
+# Folders of test builds only; what the program is made of never includes from them.
+TEST_DIRS := $(addprefix internal/,testutil standin e2e bench)
+TESTUTIL_C := $(filter-out $(TEST_C) %_main.c,$(filter $(addsuffix /%,$(TEST_DIRS)),$(ALL_C)))
 GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$(ALL_C)))
-TOOL_C := $(filter internal/testutil/%_main.c,$(ALL_C))
-LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) internal/testutil/% internal/guest/%,$(ALL_C))
+TOOL_C := $(filter $(addsuffix /%_main.c,$(TEST_DIRS)),$(ALL_C))
+LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) $(addsuffix /%,$(TEST_DIRS)) internal/guest/%,$(ALL_C))
 CMD_C := $(sort $(wildcard cmd/crabbox-fc/*.c))
 INIT_C := internal/guest/init_main.c $(GUEST_C) internal/base/error.c internal/base/str.c internal/base/text.c
 
@@ -46,7 +48,7 @@ TESTLIB := $(BUILD)/libtestutil.a
 BIN := $(BUILD)/crabbox-fc
 INIT := $(BUILD)/crabbox-init
 TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
-TOOLS := $(patsubst internal/testutil/%_main.c,$(BUILD)/testutil/%,$(TOOL_C))
+TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C)))
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
 .PHONY: all help man check crash torture lint fmt asan bench fuzz install clean tests tools
@@ -107,10 +109,13 @@ $(BUILD)/test/%: $(BUILD)/obj/internal/%.o $(TESTLIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS) -lcmocka
 
-$(BUILD)/testutil/%: $(BUILD)/obj/internal/testutil/%_main.o $(TESTLIB) $(LIB)
-	$(say) LINK $@
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS)
+define tool
+$(BUILD)/tools/$(patsubst %_main.c,%,$(notdir $(1))): $(call obj,$(1)) $(TESTLIB) $(LIB)
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB) $$(PKG_LIBS)
+endef
+$(foreach c,$(TOOL_C),$(eval $(call tool,$(c))))
 
 FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined -O1 -g
 FUZZ_LIB := $(BUILD)/libfuzz.a
@@ -136,12 +141,12 @@ tools: $(TOOLS)
 check: all tests
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(TESTS)
 
-crash: all tools $(BUILD)/test/ops/crash_test
-	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/ops/crash_test
+crash: all tools $(BUILD)/test/e2e/crash_test
+	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/e2e/crash_test
 
 # Directly, not through run-tests.sh: it takes minutes and its last lines are the result.
-torture: all tools $(BUILD)/test/ops/torture_test
-	$(Q)LEASES=$${LEASES:-1000} $(BUILD)/test/ops/torture_test
+torture: all tools $(BUILD)/test/e2e/torture_test
+	$(Q)LEASES=$${LEASES:-1000} $(BUILD)/test/e2e/torture_test
 
 asan:
 	$(Q)$(MAKE) --no-print-directory check BUILD=build/asan OPT='-O1 -g' \

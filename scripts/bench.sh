@@ -17,8 +17,8 @@ top=$PWD
 build=${BUILD:-build}
 case $build in /*) ;; *) build=$top/$build ;; esac
 image=${CRABBOX_FC_IMAGE_DIR:-/var/lib/crabbox-fc/images/default}
-bench=$build/testutil/bench
-residue=$build/testutil/residue
+bench=$build/tools/bench
+residue=$build/tools/residue
 all=(start list leases crowd sync network sandbox clone emulated)
 
 for section in "$@"; do
@@ -32,7 +32,7 @@ for section in "$@"; do
 done
 sections=("$@")
 [ $# -gt 0 ] || sections=("${all[@]}")
-for program in "$build/crabbox-fc" "$bench" "$residue" "$build/testutil/standin-firecracker"; do
+for program in "$build/crabbox-fc" "$bench" "$residue" "$build/tools/standin-firecracker"; do
     [ -x "$program" ] || { echo "bench: $program is missing: run make all tools" >&2; exit 1; }
 done
 [ "$(id -u)" -eq 0 ] || { echo "bench: needs root, to make namespaces" >&2; exit 1; }

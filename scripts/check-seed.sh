@@ -9,7 +9,7 @@ set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
 BUILD=${BUILD:-build}
-tool=$BUILD/testutil/seedwrite
+tool=$BUILD/tools/seedwrite
 unpacked=$BUILD/cloud-init
 packages='genisoimage python3-configobj python3-jinja2 python3-jsonpatch python3-jsonschema
 python3-netifaces python3-oauthlib python3-requests python3-serial python3-yaml'

@@ -40,7 +40,7 @@ if [ -z "${CRABBOX_DEMO_INSIDE:-}" ]; then
     say 'packages'
     scripts/deps.sh
     say 'build'
-    make -j2 all build/testutil/residue
+    make -j2 all build/tools/residue
     say 'guest image'
     scripts/build-image.sh
     say 'a microVM'
@@ -55,7 +55,7 @@ trap 'rm -rf "$work"' EXIT
 export CRABBOX_FC_STATE_DIR=$work/state
 export XDG_CONFIG_HOME=$work/config
 fc=$top/build/crabbox-fc
-residue=$top/build/testutil/residue
+residue=$top/build/tools/residue
 
 # ---- which VMM, and why: said in one line ----
 check_status() { # check_status NAME: its status in doctor's report

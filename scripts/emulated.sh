@@ -6,7 +6,7 @@
 build=${BUILD:-build}
 top=$PWD
 fc=$top/$build/crabbox-fc
-residue=$top/$build/testutil/residue
+residue=$top/$build/tools/residue
 image=${CRABBOX_FC_IMAGE_DIR:-/var/lib/crabbox-fc/images/default}
 
 lacks() {

@@ -44,6 +44,7 @@ expect() {
 # case CHECK FILE TEXT: a fresh tree with TEXT appended to FILE (made if new).
 try() {
     new_tree
+    mkdir -p "$(dirname "$2")"
     printf '%b' "$3" >>"$2"
     expect "$1" "$2"
 }
@@ -61,6 +62,8 @@ try layers internal/net/side.c '#include "image/image.h"\n'
 try layers internal/net/odd.c '#include "nowhere/x.h"\n'
 try layers internal/net/plain.c '#include "net.h"\n'
 try layers internal/net/fake.c '#include "testutil/x.h"\n'
+try layers internal/run/fake.c '#include "e2e/x.h"\n'
+try layers internal/testutil/up.c '#include "e2e/x.h"\n'
 try third_party internal/sys/yaml.c '#include <yaml.h>\n'
 new_tree
 printf '#include <netlink/netlink.h>\n' >internal/net/net.h

@@ -23,9 +23,12 @@ CC_FLAGS=(-std=c17 -D_GNU_SOURCE -Iinternal -include base/banned.h '-DCRABBOX_FC
 
 mapfile -t SOURCES < <(find internal cmd -name '*.c' | LC_ALL=C sort)
 mapfile -t HEADERS < <(find internal cmd -name '*.h' | LC_ALL=C sort)
+# Folders of test builds only, as in the Makefile.
+TEST_MODULES='testutil|standin|e2e|bench'
+TEST_DIRS="^internal/($TEST_MODULES)/"
 # What ends up in the program: no tests, fuzz targets or stand-ins.
 mapfile -t PRODUCT < <(printf '%s\n' "${SOURCES[@]}" "${HEADERS[@]}" |
-    grep -vE '_(test|fuzz)\.c$|^internal/testutil/')
+    grep -vE "_(test|fuzz)\.c$|$TEST_DIRS")
 mapfile -t SCRIPTS < <(find scripts .ci -type f | LC_ALL=C sort)
 
 need() { # need PROGRAM PACKAGE: a check that can't run has failed
@@ -41,7 +44,8 @@ check_layers() {
     awk '
     BEGIN {
         split("base 0 sys 1 config 2 http 2 net 2 ssh 2 image 2 sync 2 " \
-              "fetch 2 junit 2 cni 2 lease 3 plan 3 vmm 3 ops 4 cmd 5", t)
+              "fetch 2 junit 2 cni 2 lease 3 plan 3 vmm 3 ops 4 run 5 doctor 5 cmd 6 " \
+              "testutil 10 standin 11 e2e 12 bench 13", t) # from 10 on: test builds only
         for (i = 1; i in t; i += 2)
             layer[t[i]] = t[i + 1]
         # Sideways, with the reason:
@@ -54,7 +58,8 @@ check_layers() {
     FNR == 1 {
         n = split(FILENAME, part, "/")
         me = part[1] == "cmd" ? "cmd" : part[2]
-        test = FILENAME ~ /_(test|fuzz)\.c$/ || me == "testutil"
+        for_tests = (me in layer) && layer[me] >= 10
+        test = FILENAME ~ /_(test|fuzz)\.c$/ || for_tests
     }
     /^[ \t]*#[ \t]*include[ \t]*"/ {
         split($0, quoted, "\"")
@@ -66,13 +71,16 @@ check_layers() {
             next
         }
         to = path ~ /\// ? dir[1] : "cmd"
-        if (to == me || to == "base" || (test && (to == "testutil" || to == "guest")))
+        if (to == me || to == "base" || (test && to == "guest"))
             next
-        if (me == "guest" || to == "guest" || to == "testutil")
+        to_tests = (to in layer) && layer[to] >= 10
+        if (!for_tests && test && to_tests)
+            next
+        if (me == "guest" || to == "guest" || (!test && to_tests))
             why = me == "guest" ? "the guest uses only base" : to " is no part of the program"
-        else if (!(to in layer) || (!(me in layer) && me != "testutil"))
+        else if (!(to in layer) || !(me in layer))
             why = "a module that the layer table in scripts/lint.sh does not know"
-        else if (me == "testutil" || layer[to] < layer[me] || ((me " " to) in also))
+        else if (layer[to] < layer[me] || ((me " " to) in also))
             next
         else
             why = "an include must point downwards: " me " is layer " layer[me] ", " to " is " \
@@ -85,7 +93,7 @@ check_layers() {
 
 # A third-party library is known to one module, so that it can be replaced there.
 check_third_party() {
-    awk '
+    awk -v tests="^($TEST_MODULES)\$" '
     function own(pattern, modules) { users[pattern] = " " modules " " }
     BEGIN {
         own("yaml\\.h", "config")
@@ -104,7 +112,7 @@ check_third_party() {
         split(FILENAME, part, "/")
         me = part[1] == "cmd" ? "cmd" : part[2]
     }
-    me != "testutil" && FILENAME !~ /_(test|fuzz)\.c$/ && /^[ \t]*#[ \t]*include[ \t]*</ {
+    me !~ tests && FILENAME !~ /_(test|fuzz)\.c$/ && /^[ \t]*#[ \t]*include[ \t]*</ {
         split($0, angle, /[<>]/)
         for (p in users) {
             if (angle[2] !~ "^" p)
@@ -129,7 +137,7 @@ check_third_party() {
             split(short, dir, "/")
             for (key in included) {
                 split(key, k, SUBSEP)
-                if (k[2] == short && included[key] != dir[1] && included[key] != "testutil" &&
+                if (k[2] == short && included[key] != dir[1] && included[key] !~ tests &&
                     k[1] !~ /_(test|fuzz)\.c$/) {
                     print k[1] ": includes " short ", which shows a third-party type"
                     bad = 1
@@ -306,7 +314,7 @@ tidy_one() {
     # cmocka's failures do not return, but its header does not say so: the analyzer would follow
     # each test past its failed assertion. Tests run under the sanitizers instead. They also wait
     # to be killed, and hold hostile text.
-    [[ $file =~ (_test\.c$|^internal/testutil/) ]] &&
+    [[ $file =~ _test\.c$|$TEST_DIRS ]] &&
         checks=(--checks='-clang-analyzer-*,-bugprone-infinite-loop,-misc-misleading-bidirectional')
     # shellcheck disable=SC2046 # a list of file names without spaces
     key=$({

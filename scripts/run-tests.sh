@@ -4,7 +4,7 @@
 #
 #   scripts/run-tests.sh TEST...
 #
-# BUILD          where build/testutil/residue is (default: build)
+# BUILD          where build/tools/residue is (default: build)
 # JOBS           how many programs run at once (default: 2)
 # TEST_TIMEOUT   seconds for one program (default: 300)
 # CI=true        a skipped test is a failure
@@ -20,11 +20,11 @@ if [ $# -eq 0 ]; then
     echo "usage: scripts/run-tests.sh TEST..." >&2
     exit 2
 fi
-if [ ! -x "$build/testutil/residue" ]; then
-    echo "run-tests: $build/testutil/residue is missing: run make tests" >&2
+if [ ! -x "$build/tools/residue" ]; then
+    echo "run-tests: $build/tools/residue is missing: run make tests" >&2
     exit 2
 fi
-residue=$(realpath "$build/testutil/residue")
+residue=$(realpath "$build/tools/residue")
 work=$(mktemp -d "${TMPDIR:-/tmp}/crabbox-tests.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
-#include "ops/copy.h"
+#include "run/copy.h"
 
 /* "lease:path": a colon before any slash, as scp has it. Returns the lease's part (to be freed) or
  * NULL for a path of the host. */

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cmd.h"
-#include "ops/doctor.h"
+#include "doctor/doctor.h"
 
 /* --provider firecracker asks about Firecracker; another VMM on the same command line would have
  * to be ignored, and nothing is ever ignored. */

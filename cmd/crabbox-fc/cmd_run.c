@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
-#include "ops/run.h"
+#include "run/run.h"
 #include "run_plan.h"
 #include "run_results.h"
 #include "sync/home.h"

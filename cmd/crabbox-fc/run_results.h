@@ -3,7 +3,7 @@
 #define CRABBOX_CMD_RUN_RESULTS_H
 
 #include "cmd.h"
-#include "ops/collect.h"
+#include "run/collect.h"
 
 /* Fills `c` with what borrows from the options and `reports` (to be freed by words_free), and
  * checks it. */

@@ -34,7 +34,7 @@ static void test_config_md(void **state)
     assert_non_null(end);
     size_t len = (size_t)(end - begin) + strlen(CONFIG_DOC_END);
     if (len != keys.len || memcmp(begin, keys.buf, len) != 0)
-        fail_msg("docs/CONFIG.md is not what `build/testutil/config_doc keys` prints");
+        fail_msg("docs/CONFIG.md is not what `build/tools/config_doc keys` prints");
 }
 
 static void test_example_is_generated(void **state)
@@ -44,7 +44,7 @@ static void test_example_is_generated(void **state)
     read_file("config.example.yaml", &file);
     config_doc_example(&made);
     if (!str_eq(file.buf, made.buf))
-        fail_msg("config.example.yaml is not what `build/testutil/config_doc example` prints");
+        fail_msg("config.example.yaml is not what `build/tools/config_doc example` prints");
 }
 
 /* As it is, it sets nothing. */

@@ -21,10 +21,10 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "e2e/bed.h"
 #include "sys/caller.h"
 #include "sys/file.h"
 #include "sys/trusted.h"
-#include "testutil/bed.h"
 #include "testutil/sandbox.h"
 
 /* alice has a group of her own; bob has one too, but carol has it as well; dave's has eve as a

@@ -1,6 +1,6 @@
 /* config_doc.h: what the key table says, as documents.
  *
- * build/testutil/config_doc writes them; a test compares them with what is in the tree.
+ * build/tools/config_doc writes them; a test compares them with what is in the tree.
  */
 #ifndef CRABBOX_TESTUTIL_CONFIG_DOC_H
 #define CRABBOX_TESTUTIL_CONFIG_DOC_H
@@ -8,7 +8,7 @@
 #include "base/str.h"
 
 /* The part of docs/CONFIG.md between these two lines is generated. */
-#define CONFIG_DOC_BEGIN "<!-- generated from the key table: build/testutil/config_doc keys -->\n"
+#define CONFIG_DOC_BEGIN "<!-- generated from the key table: build/tools/config_doc keys -->\n"
 #define CONFIG_DOC_END   "<!-- end of the generated part -->\n"
 
 /* One Markdown table a block, with both marks. */

@@ -171,7 +171,7 @@ const char *vmmfix_tool(const char *name)
             return NULL;
         *slash = '\0';
     }
-    if (str_format(path, sizeof path, "%s/testutil/%s", self, name) < 0 || access(path, X_OK) < 0)
+    if (str_format(path, sizeof path, "%s/tools/%s", self, name) < 0 || access(path, X_OK) < 0)
         return NULL;
     name_owner(path);
     return path;

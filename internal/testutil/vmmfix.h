@@ -38,7 +38,7 @@ int vmmfix_drop(struct vmmfix *f);
 /* vmm_started_fn; ctx is the fixture. Fails where the process is not there yet. */
 int vmmfix_on_started(void *ctx, const struct proc_ref *proc, struct error *err);
 
-/* A program of build/testutil beside the running test. Static buffer; NULL if not built. */
+/* A program of build/tools beside the running test. Static buffer; NULL if not built. */
 const char *vmmfix_tool(const char *name);
 
 #endif

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
-#include "testutil/standin_fault.h"
+#include "standin/standin_fault.h"
 #include "testutil/vmmfix.h"
 #include "vmm/vmm.h"
 
@@ -266,7 +266,7 @@ int main(void)
         T(probe_tells_version),
     };
     standin = vmmfix_tool("standin-firecracker");
-    const char *lacks = standin ? vmmfix_enter() : "build/testutil/standin-firecracker";
+    const char *lacks = standin ? vmmfix_enter() : "build/tools/standin-firecracker";
     if (lacks) {
         print_message("skipped: this machine lacks %s\n", lacks);
         return getenv("CI") ? 1 : 0;

@@ -1,0 +1,102 @@
+/* bench_sync.c: our sync beside rsync over the stock ssh, in turn, each in a lease of its own. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "bench/bench.h"
+
+enum { ROUNDS = 5, ROUNDS_QUICK = 1 };
+
+#define MAKE_TREE                                                                                  \
+    "mkdir -p tree && cd tree && git init -q && for i in $(seq 200); do mkdir d$i; "               \
+    "head -c 409600 /dev/urandom | split -a 2 -b 4096 - d$i/file-; done && git add -A"
+#define MAKE_QUICK                                                                                 \
+    "mkdir -p tree && cd tree && git init -q && mkdir d77 && "                                     \
+    "head -c 40960 /dev/urandom | split -a 2 -b 4096 - d77/file- && git add -A"
+
+/* What is compared, in the order in which it is measured. */
+static const struct {
+    const char *figure, *before; /* before: run in the tree */
+} cases[] = {
+    {"first sync of 20000 files of 4 KiB", ":"},
+    {"nothing changed", ":"},
+    {"one file changed", "head -c 4096 /dev/urandom >d77/file-aa"},
+    {"a new file of 200 MB", "head -c 200000000 /dev/urandom >big"},
+    {"one byte of it changed", "printf x | dd of=big bs=1 seek=99999999 conv=notrunc status=none"},
+    {"all that is left", "rm big"},
+};
+
+static struct samples ours[ARRAY_LEN(cases)], theirs[ARRAY_LEN(cases)];
+
+static int shell(const struct bench *b, const char *cwd, const char *script, double *ms,
+                 struct error *err)
+{
+    _cleanup_bench_result_ struct bench_result r = {0};
+    if (BENCH_EXEC(b, cwd, &r, err, "bash", "-euo", "pipefail", "-c", script, b->program) < 0)
+        return -1;
+    if (ms)
+        *ms = r.ms;
+    return 0;
+}
+
+/* rsync as one would call it for the same files: git's list, times and modes kept. */
+static int rsync_script(struct bench *b, struct strbuf *out, struct error *err)
+{
+    _cleanup_bench_result_ struct bench_result r = {0};
+    if (BENCH_EXEC(b, NULL, &r, err, b->program, "status", "--json", "theirs") < 0)
+        return -1;
+    _cleanup_json_ cJSON *j = json_parse(r.out.buf, r.out.len, "status --json", err);
+    const cJSON *ssh = cJSON_GetObjectItemCaseSensitive(j, "ssh");
+    if (!ssh)
+        return error_set(err, ERR_INTERNAL, 0, "status --json has no ssh");
+    strbuf_addf(out,
+                "git ls-files -z --cached --others --exclude-standard | "
+                "rsync -a --from0 --files-from=- -e 'ssh -F %s' . %s:tree/",
+                json_opt_string(ssh, "config", ""), json_opt_string(ssh, "configHost", ""));
+    return 0;
+}
+
+static int round_of(struct bench *b, const char *tree, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf rsync = STRBUF_INIT;
+    if (shell(b, NULL, "\"$0\" warmup -q --slug ours; \"$0\" warmup -q --slug theirs", NULL, err) <
+            0 ||
+        rsync_script(b, &rsync, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        double ms;
+        if (shell(b, tree, cases[i].before, NULL, err) < 0 ||
+            shell(b, tree, "\"$0\" run -q --id ours --sync-only", &ms, err) < 0)
+            return -1;
+        samples_add(&ours[i], ms);
+        if (shell(b, tree, rsync.buf, &ms, err) < 0)
+            return -1;
+        samples_add(&theirs[i], ms);
+    }
+    return shell(b, NULL, "\"$0\" stop ours theirs", NULL, err);
+}
+
+int bench_sync(struct bench *b, struct error *err)
+{
+    char tree[PATH_MAX];
+    if (access("/usr/bin/rsync", X_OK) < 0) {
+        bench_row_skip("sync beside rsync", "no rsync here");
+        return 0;
+    }
+    (void)str_format(tree, sizeof tree, "%.3900s/here/tree", b->work);
+    if (bench_use_standin(b, err) < 0 ||
+        shell(b, NULL, b->quick ? MAKE_QUICK : MAKE_TREE, NULL, err) < 0)
+        return -1;
+    for (int i = 0; i < (b->quick ? ROUNDS_QUICK : ROUNDS); i++)
+        if (round_of(b, tree, err) < 0)
+            return -1;
+    for (size_t i = 0; i < ARRAY_LEN(cases) - 1; i++) {
+        bench_row(cases[i].figure, &ours[i], "ms", BENCH_STANDIN);
+        bench_row("  rsync over the stock ssh", &theirs[i], "ms", BENCH_STANDIN);
+        bench_row_one("    ratio to crabbox-fc",
+                      samples_median(&theirs[i]) / samples_median(&ours[i]), "", BENCH_STANDIN);
+    }
+    return 0;
+}

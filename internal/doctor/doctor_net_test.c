@@ -1,0 +1,144 @@
+/* doctor on the network of leases: what is in its way, CNI's lists and plugins; and what is there
+ * that no lease owns. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+
+#include "e2e/doctorkit.h"
+#include "lease/store.h"
+#include "ops/ops.h"
+#include "sys/file.h"
+#include "sys/spawn.h"
+
+static void nat_names_what_is_in_the_way(void **state)
+{
+    (void)state;
+    doctorkit_expect(SOUND IMG, "network", DOCTOR_OK, "", "nat");
+    doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_OK, "", "");
+    doctorkit_expect(SOUND IMG "network:\n  pool: 198.51.100.0/24\n", "network", DOCTOR_FAILED,
+                     CONFIG, "198.51.100.0/24");
+}
+
+static void run_tool(const char *const *argv)
+{
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct exit_status st;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    spec.argv = argv;
+    assert_int_equal(spawn_run(&spec, NULL, 4096, NULL, &errout, &st, NULL), 0);
+    if (!st.exited || st.code != 0)
+        fail_msg("%s: %s", argv[0], errout.buf);
+}
+#define TOOL(...) run_tool((const char *const[]){__VA_ARGS__, NULL})
+
+#define DROPS_FORWARDED                                                                            \
+    "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; "     \
+    "policy drop; }"
+
+static void foreign_drop_policy_is_a_warning(void **state)
+{
+    (void)state;
+    TOOL("nft", DROPS_FORWARDED);
+    doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_WARNING, "", "ip filter");
+    TOOL("nft", "delete table ip filter");
+    doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_OK, "", "");
+}
+
+#define CNI(extra)                                                                                 \
+    "firecracker:\n  network: cni\n  cniNetwork: box\n  cniConfDir: %/cni\n" extra IMG
+
+#define BIN CNI("  cniBinDir: %/cnibin\n")
+
+static void write_list(const char *plugins)
+{
+    _cleanup_free_ char *text = xasprintf(
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"box\",\"plugins\":[%s]}", plugins);
+    config_dir_write(&doctorkit_dir, "cni/20-box.conflist", text);
+}
+
+static void cni_list_and_plugins_are_looked_up(void **state)
+{
+    (void)state;
+    doctorkit_expect("firecracker:\n  network: cni\n  cniConfDir: %/absent\n" IMG, "network",
+                     DOCTOR_FAILED, ENV, "cniConfDir");
+    config_dir_write(&doctorkit_dir, "cni/10-other.conflist",
+                     "{\"name\":\"other\",\"plugins\":[]}");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "\"box\"");
+    write_list("");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "no plugins");
+    write_list("{\"type\":\"bridge\"},{\"type\":\"../bridge\"}");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "plugin 2 has no \"type\"");
+    write_list("{\"type\":\"bridge\",\"ipam\":{\"type\":\"host-local\"}},{\"type\":\"ptp\"}");
+    doctorkit_program("cnibin/bridge", "#!/bin/sh\n");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, ENV, "host-local, ptp");
+    write_list("{\"type\":\"bridge\"}");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, ENV, "bridge");
+    doctorkit_program("cnibin/bridge", "#!/bin/sh\necho '{\"supportedVersions\":[\"0.4.0\"]}'\n");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "does not speak");
+    doctorkit_program("cnibin/bridge", "#!/bin/sh\n[ \"$CNI_COMMAND\" = VERSION ] || exit 9\n"
+                                       "echo '{\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}'\n");
+    doctorkit_expect(BIN, "network", DOCTOR_OK, "", "box");
+    doctorkit_expect(BIN, "forwarding", DOCTOR_OK, "", "no other table");
+    TOOL("nft", DROPS_FORWARDED);
+    doctorkit_expect(BIN, "forwarding", DOCTOR_WARNING, "", "ip filter");
+    write_list("{\"type\":\"bridge\"},{\"type\":\"firewall\"}");
+    doctorkit_expect(BIN, "forwarding", DOCTOR_OK, "", "firewall plugin");
+    TOOL("nft", "delete table ip filter");
+}
+
+/* ---- what a lease left ---- */
+
+static void links_without_an_owner_are_listed(void **state)
+{
+    (void)state;
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_OK, "", "nothing");
+    TOOL("ip", "link", "add", "cbx77", "address", "02:00:00:00:00:77", "type", "bridge");
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_WARNING, "", "link cbx77");
+    TOOL("ip", "link", "delete", "cbx77");
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_OK, "", "nothing");
+}
+
+/* A VMM works in its lease's directory and leads a session of its own. */
+static void processes_without_a_record_are_listed(void **state)
+{
+    static const char *const argv[] = {"tail", "-f", "/dev/null", NULL};
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct child child = CHILD_INIT;
+    struct error err = ERROR_INIT;
+    (void)state;
+    struct store store = STORE_INIT;
+    if (store_open(&store, doctorkit_path("state"), ops_step_names(), &err) < 0)
+        fail_msg("%s", err.msg);
+    store_close(&store);
+    assert_int_equal(dir_make_all(doctorkit_path("state/leases/cbx_000000000001"), 0700, NULL), 0);
+    _cleanup_close_ int cwd = open(doctorkit_path("state/leases/cbx_000000000001"),
+                                   O_RDONLY | O_CLOEXEC);
+    spec.argv = argv;
+    spec.cwd_fd = cwd;
+    spec.new_session = spec.die_with_parent = true;
+    if (spawn(&spec, &child, &err) < 0)
+        fail_msg("%s", err.msg);
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_WARNING, "", "process");
+    child_kill(&child);
+    assert_int_equal(
+        dir_remove_tree(AT_FDCWD, doctorkit_path("state/leases/cbx_000000000001"), NULL), 0);
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_OK, "", "nothing");
+    assert_int_equal(dir_remove_tree(AT_FDCWD, doctorkit_path("state"), NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nat_names_what_is_in_the_way),
+        cmocka_unit_test(foreign_drop_policy_is_a_warning),
+        cmocka_unit_test(cni_list_and_plugins_are_looked_up),
+        cmocka_unit_test(links_without_an_owner_are_listed),
+        cmocka_unit_test(processes_without_a_record_are_listed),
+    };
+    return cmocka_run_group_tests(tests, doctorkit_open, doctorkit_close);
+}

@@ -1,0 +1,239 @@
+/* What comes back from a run: files, artifacts, reports and streams, through the stand-in. */
+#include "e2e/e2e.h"
+
+/* An empty work directory here and there. */
+static int fresh(void **state)
+{
+    (void)state;
+    e2e_shell("rm -rf ./* .[!.]*; umask 022");
+    E2E_OK("run", "--id", "box", "--no-sync", "-q", "--", "sh", "-c", "rm -rf ./* .[!.]*");
+    return 0;
+}
+
+#define RUN "run", "--id", "box", "--no-sync"
+
+static void test_download(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN, "--download", "out/a.txt=.", "--download", "out=got/tree", "--download",
+        "out/a.txt=renamed", "--download", "out/a.txt=made/x", "--download", "out/a.txt=made", "--",
+        "sh", "-ec",
+        "mkdir -p out/sub; echo alpha > out/a.txt; echo beta > 'out/sub/b c'\n"
+        "chmod 4755 'out/sub/b c'; ln -s /etc/passwd out/way; ln -s . out/loop; mkfifo out/pipe");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "left out: 3 links or special files");
+    bed_assert_has(r.err.buf, "/got for out\n");
+    bed_assert_has(r.err.buf, "/made for out/a.txt\n");
+    e2e_shell(
+        "test \"$(cat a.txt renamed got/tree/a.txt)\" = \"$(printf 'alpha\\nalpha\\nalpha')\"\n"
+        "test \"$(cat 'got/tree/sub/b c')\" = beta; cmp made/x made/a.txt\n"
+        "test -x 'got/tree/sub/b c' -a ! -u 'got/tree/sub/b c'\n"
+        "test ! -e got/tree/way -a ! -L got/tree/way -a ! -e got/tree/pipe -a ! -L got/tree/loop");
+}
+
+/* What can't be had is an error only where the command itself was fine. */
+static void test_missing_download(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--download", "none=.", "--",
+                                                       "true");
+    bed_assert_code(r, 4);
+    bed_assert_has(r.err.buf, "fetch none: the guest has no such file or directory\n");
+    _cleanup_bed_result_ struct bed_result f = BED_RUN(&bed, RUN, "--download", "none=.", "--",
+                                                       "sh", "-c", "exit 9");
+    bed_assert_code(f, 9);
+    bed_assert_has(f.err.buf, "fetch none");
+    E2E_CODE(2, RUN, "--download", "none", "--", "true");
+    E2E_CODE(4, RUN, "--download", "none=made/deep/", "--",
+             "true"); /* and nothing is made for it */
+    _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, RUN, "--download", "pipe=.", "--",
+                                                       "mkfifo", "pipe");
+    bed_assert_code(p, 7);
+    bed_assert_has(p.err.buf, "no regular file");
+    e2e_shell("test -z \"$(ls -A)\"");
+}
+
+/* The guest's tar is what the guest likes: here one that packs its own idea. */
+static void test_hostile_guest(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkdir -p ~/bin x; echo bad > x/evil; echo fine > file; cat > ~/bin/tar <<'END'\n"
+        "#!/bin/sh\nexec /usr/bin/tar -c -f - -P --transform 's,^x/,../../,' x/evil\nEND\n"
+        "chmod +x ~/bin/tar; echo 'PATH=~/bin:$PATH' > ~/.bashrc; cp ~/.bashrc ~/.profile\n"
+        "cp ~/bin/tar /tmp/hostile-tar";
+    E2E_OK(RUN, "--", "bash", "-ec", script);
+    /* The same bytes, from a guest whose tar was replaced. */
+    _cleanup_bed_result_ struct bed_result h = BED_RUN(
+        &bed, RUN, "--download", "file=got", "--", "sh", "-ec",
+        "test -x ~/bin/tar; /tmp/hostile-tar > /dev/null");
+    e2e_shell("test ! -e ../evil -a ! -e ../../evil -a ! -e evil");
+    bed_assert_code(h, 7);
+    bed_assert_has(h.err.buf, "was not asked for");
+    E2E_OK(RUN, "--", "sh", "-c", "rm -rf ~/bin ~/.bashrc ~/.profile");
+}
+
+static void test_artifacts(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN, "--timing-json", "--artifact-glob", "logs/**/*.log", "--artifact-glob", "*.txt",
+        "--", "sh", "-ec",
+        "mkdir -p logs/deep/er; echo 1 > logs/one.log; echo 2 > logs/deep/er/two.log; echo 3 > "
+        "a.txt\n"
+        "echo no > logs/no; echo no > .hidden; echo 4 > 'b $(touch x) c.txt'; exit 3");
+    bed_assert_code(r, 3);
+    bed_assert_has(r.err.buf, "\"collectFiles\":4");
+    bed_assert_has(r.err.buf, "\"artifactDir\":\"artifacts/run_");
+    e2e_shell("cd artifacts/run_*; test \"$(find . -type f | LC_ALL=C sort | tr '\\n' ' ')\" = "
+              "'./.gitignore ./a.txt ./b $(touch x) c.txt ./logs/deep/er/two.log ./logs/one.log '");
+    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--artifact-glob", "none*", "--",
+                                                       "true");
+    bed_assert_code(n, 0);
+    bed_assert_has(n.err.buf, "matches --artifact-glob none*");
+    E2E_OK(RUN, "--artifact-dir", "there", "--artifact-glob", "*.txt", "-q", "--", "true");
+    e2e_shell("test \"$(ls -A there)\" = \"$(printf 'a.txt\\nb $(touch x) c.txt')\"");
+    E2E_CODE(2, RUN, "--artifact-glob", "../*", "--", "true");
+}
+
+static const char report[] =
+    "mkdir -p out; cat > out/r.xml <<END\n"
+    "<testsuite><testcase classname=\"c\" name=\"good\"/><testcase classname=\"c\" name=\"bad\">"
+    "<failure/></testcase><testcase name=\"later\"><skipped/></testcase></testsuite>\n"
+    "END\n";
+
+static void test_junit(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--junit", "out/*.xml",
+                                                       "--timing-json", "--", "sh", "-ec", report);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "tests: 3 run, 1 failed, 0 errors, 1 skipped (1 report)");
+    bed_assert_has(r.err.buf, "failed: c.bad");
+    bed_assert_has(r.err.buf, "\"junit\":{\"reports\":1,\"tests\":3,\"failures\":1,");
+    E2E_CODE(1, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
+    /* Nothing of it goes where TMPDIR leads, which may be another user's, or stays in the lease. */
+    E2E_EXEC_OK(
+        "sh", "-ec",
+        "TMPDIR=/nonexistent \"$0\" \"$@\"; ! ls -d \"$CRABBOX_FC_STATE_DIR\"/leases/*/reports*",
+        bed.program, RUN, "--junit", "out/*.xml", "-q", "--", "true");
+    _cleanup_bed_result_ struct bed_result two = BED_RUN(
+        &bed, RUN, "--junit", "out/*.xml,again.xml", "--", "sh", "-c", "cp out/*.xml again.xml");
+    bed_assert_code(two, 0);
+    bed_assert_has(two.err.buf, "tests: 6 run, 2 failed, 0 errors, 2 skipped (2 reports)");
+    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--junit", "none.xml", "--",
+                                                       "true");
+    bed_assert_code(n, 7);
+    bed_assert_has(n.err.buf, "matches --junit none.xml");
+    _cleanup_bed_result_ struct bed_result b = BED_RUN(&bed, RUN, "--junit", "bad.xml", "--", "sh",
+                                                       "-c", "echo '<!DOCTYPE a><a/>' > bad.xml");
+    bed_assert_code(b, 7);
+    bed_assert_has(b.err.buf, "document type");
+    e2e_shell("test -z \"$(ls -A)\""); /* reports leave nothing here */
+}
+
+static void test_capture(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN, "-q", "--capture-stdout", "o", "--capture-stderr", "e", "--", "sh", "-c",
+        "head -c 3000000 /dev/zero | tr '\\0' x; echo words >&2; exit 4");
+    bed_assert_code(r, 4);
+    assert_string_equal(r.out.buf, "");
+    e2e_shell("test \"$(wc -c < o)\" -eq 3000000; test \"$(cat e)\" = words");
+    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--capture-stdout", "no/o", "--",
+                                                       "touch", "ran");
+    bed_assert_code(n, 1);
+    bed_assert_has(n.err.buf, "capture-stdout");
+}
+
+/* A guest that writes for ever fills no disk of the host: part of it stays free, and the message
+ * has the file. A disk that is full already is told before the command runs. */
+static void test_capture_leaves_room(void **state)
+{
+    (void)state;
+    e2e_shell("mkdir disk; mount -t tmpfs -o size=40m none disk");
+    _cleanup_bed_result_ struct bed_result o = BED_RUN(&bed, RUN, "-q", "--capture-stdout",
+                                                       "disk/o", "--", "cat", "/dev/zero");
+    _cleanup_bed_result_ struct bed_result size = BED_EXEC(
+        &bed, "sh", "-c", "stat -c %s disk/o; df --output=avail -k disk | tail -n 1");
+    _cleanup_bed_result_ struct bed_result e = BED_RUN(&bed, RUN, "-q", "--capture-stderr",
+                                                       "disk/e", "--", "touch", "ran");
+    e2e_shell("umount disk; rmdir disk");
+    unsigned long written, left;
+    bed_assert_code(o, 1);
+    bed_assert_has(o.err.buf, "disk/o does not fit");
+    assert_int_equal(sscanf(size.out.buf, "%lu %lu", &written, &left), 2);
+    assert_in_range(written, 36 << 20, 38 << 20);
+    assert_in_range(left, 2048, 4096);
+    bed_assert_code(e, 1);
+    bed_assert_has(e.err.buf, "disk/e does not fit");
+    E2E_OK(RUN, "--", "test", "!", "-e", "ran");
+}
+
+/* A run whose command waits while `meanwhile` is done here. */
+#define RUN_MEANWHILE(dir, meanwhile, ...)                                                         \
+    BED_EXEC(&bed, "sh", "-ec",                                                                    \
+             "do=$0; mkfifo up down; w=$PWD; cd " dir "; \"$@\" <$w/down >$w/up & p=$!\n"          \
+             "exec 3>$w/down 4<$w/up; read ready <&4; cd $w; eval \"$do\"; echo go >&3\n"          \
+             "rm up down; wait $p",                                                                \
+             meanwhile, bed.program, RUN, __VA_ARGS__, "--", "sh", "-c",                           \
+             "echo ready; read go; echo 1 > a; echo 2 > b")
+
+/* Who owns the tree can turn it about while the command runs: results go where the places were
+ * found. */
+static void test_places_are_held_while_it_runs(void **state)
+{
+    (void)state;
+    static const char turn[] = "rm -rf .git; for d in old artifacts top/file; do mv $d $d.away\n"
+                               "ln -s $w/evil $d; done";
+    e2e_shell("mkdir -p .git sub old artifacts evil top/file");
+    _cleanup_bed_result_ struct bed_result r = RUN_MEANWHILE(
+        "sub", turn, "--artifact-dir", "../old", "--artifact-glob", "a", "--download",
+        "b=../old/new", "--download", "b=../top/file");
+    bed_assert_code(r, 0);
+    e2e_shell("test -z \"$(ls -A evil)\"; test \"$(cat old.away/a old.away/new)\" = \"$(printf "
+              "'1\\n2')\"\n"
+              "test \"$(cat top/file.away/b)\" = 2; rm artifacts old top/file\n"
+              "for d in artifacts old top/file; do mv $d.away $d; done");
+    _cleanup_bed_result_ struct bed_result d = RUN_MEANWHILE(".", turn, "--artifact-glob", "a");
+    bed_assert_code(d, 0);
+    e2e_shell("test -z \"$(ls -A evil)\"; test \"$(cat artifacts.away/run_*/a)\" = 1");
+}
+
+/* What was removed meanwhile, by a build here for example, is made anew. */
+static void test_a_place_that_was_removed_is_made_again(void **state)
+{
+    (void)state;
+    e2e_shell("mkdir -p old/deep");
+    _cleanup_bed_result_ struct bed_result r = RUN_MEANWHILE(".", "rm -r old", "--artifact-dir",
+                                                             "old/deep", "--artifact-glob", "a",
+                                                             "--download", "a=old/deep/x");
+    bed_assert_code(r, 0);
+    e2e_shell("test \"$(cat old/deep/a old/deep/x)\" = \"$(printf '1\\n1')\"");
+    /* Where that fails, no directory is named. */
+    _cleanup_bed_result_ struct bed_result f = RUN_MEANWHILE(".", "rm -r old; echo >old",
+                                                             "--timing-json", "--artifact-dir",
+                                                             "old/deep", "--artifact-glob", "a");
+    bed_assert_code(f, 1);
+    bed_assert_has(f.err.buf, "--artifact-dir: open old/deep: Not a directory");
+    bed_assert_has(f.err.buf, "\"collectFiles\":0");
+    assert_null(strstr(f.err.buf, "artifactDir"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_download, fresh),
+        cmocka_unit_test_setup(test_missing_download, fresh),
+        cmocka_unit_test_setup(test_hostile_guest, fresh),
+        cmocka_unit_test_setup(test_artifacts, fresh),
+        cmocka_unit_test_setup(test_junit, fresh),
+        cmocka_unit_test_setup(test_capture, fresh),
+        cmocka_unit_test_setup(test_capture_leaves_room, fresh),
+        cmocka_unit_test_setup(test_places_are_held_while_it_runs, fresh),
+        cmocka_unit_test_setup(test_a_place_that_was_removed_is_made_again, fresh),
+    };
+    return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
+}

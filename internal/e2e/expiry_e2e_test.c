@@ -1,0 +1,322 @@
+/* A lease ends when its time is over, though nobody types a command and no service runs. */
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "e2e/chaos.h"
+#include "e2e/e2e.h"
+#include "ops/ops.h"
+#include "sys/lock.h"
+
+static struct store store;
+
+static int setup(void **state)
+{
+    (void)e2e_open(state);
+    return store_open(&store, bed.state, ops_step_names(), NULL);
+}
+
+static int teardown(void **state)
+{
+    store_close(&store);
+    return e2e_close(state);
+}
+
+static bool there(const char *slug)
+{
+    char id[LEASE_ID_SIZE];
+    return store_resolve(&store, slug, id, NULL) == 0;
+}
+
+static void wait_ms(int ms)
+{
+    (void)poll(NULL, 0, ms);
+}
+
+/* Only looks at the directory; the program is not run. Returns how long it took. */
+static int64_t wait_until_gone(const char *slug, int64_t ms)
+{
+    struct deadline d = deadline_in_ms(ms);
+    int64_t start = clock_boot_ms();
+    while (there(slug)) {
+        if (deadline_passed(&d))
+            fail_msg("%s is still there", slug);
+        wait_ms(10);
+    }
+    bed_assert_clean(&bed);
+    return clock_boot_ms() - start;
+}
+
+#define WARMUP(slug, ...) E2E_OK("warmup", "-q", "--slug", slug, __VA_ARGS__)
+
+static void test_ttl_is_over(void **state)
+{
+    (void)state;
+    WARMUP("short", "--ttl", "4s");
+    assert_true(there("short"));
+    int64_t took = wait_until_gone("short", 10000);
+    assert_in_range(took, 0, 8000);
+}
+
+static void test_idle_timeout_is_over(void **state)
+{
+    (void)state;
+    WARMUP("idle", "--idle-timeout", "3s");
+    (void)wait_until_gone("idle", 10000);
+}
+
+static void use(const char *slug)
+{
+    E2E_OK("run", "--id", slug, "--no-sync", "-q", "--", "true");
+}
+
+/* Every use moves the idle deadline; without use it comes. */
+static void test_use_extends(void **state)
+{
+    (void)state;
+    int64_t start = clock_boot_ms();
+    WARMUP("used", "--idle-timeout", "3s");
+    while (clock_boot_ms() - start < 6000) {
+        use("used");
+        wait_ms(500);
+    }
+    assert_true(there("used"));
+    (void)wait_until_gone("used", 10000);
+}
+
+static void test_heartbeat_extends(void **state)
+{
+    (void)state;
+    int64_t start = clock_boot_ms();
+    WARMUP("touched", "--idle-timeout", "3s");
+    while (clock_boot_ms() - start < 6000) {
+        E2E_OK("heartbeat", "touched");
+        wait_ms(500);
+    }
+    assert_true(there("touched"));
+    (void)wait_until_gone("touched", 10000);
+}
+
+static void test_work_does_not_idle_out(void **state)
+{
+    (void)state;
+    WARMUP("busy", "--idle-timeout", "3s");
+    E2E_OK("run", "--id", "busy", "--no-sync", "-q", "--", "sleep", "5");
+    (void)wait_until_gone("busy", 10000);
+}
+
+/* The stock ssh closes what it inherits, a lock too. */
+static void test_a_session_does_not_idle_out(void **state)
+{
+    (void)state;
+    WARMUP("session", "--idle-timeout", "3s");
+    E2E_CODE(7, "ssh", "session", "sleep 5; exit 7");
+    (void)wait_until_gone("session", 10000);
+}
+
+/* A guest that does not go is waited for a long time; who won't wait says so a second time. */
+static void test_the_second_interrupt_ends_at_once(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "\"$0\" stop stuck 2>err & stop=$!\n"
+        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
+        "while kill -INT $stop 2>/dev/null; do sleep 0.1; done\n"
+        "wait $stop; code=$?; cat err >&2; exit $code";
+    bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
+    WARMUP("stuck", "--stop-timeout", "10m");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    bed_assert_has(r.err.buf, "ended at the second interrupt; a lease may be left");
+    bed_assert_has(r.err.buf, "next: crabbox-fc list");
+    (void)wait_until_gone("stuck", 10000);
+}
+
+/* Nor for a reader of standard error that has stopped reading. */
+static void test_the_second_interrupt_with_a_reader_that_sleeps(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkfifo unread; exec 3<>unread\n"
+        "\"$0\" stop unread 2>unread & stop=$!\n"
+        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
+        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=unread 2>&1 | grep 'unavailable'\n"
+        "for i in {1..100}; do kill -INT $stop 2>/dev/null || break; sleep 0.2; done\n"
+        "kill -KILL $stop 2>/dev/null; wait $stop";
+    bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
+    WARMUP("unread", "--stop-timeout", "10m");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    bed_assert_has(r.out.buf, "unavailable");
+    (void)wait_until_gone("unread", 10000);
+}
+
+/* Of leases it speaks only where one may be left half-way. */
+static void test_the_second_interrupt_of_a_question(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkfifo asked; exec 3<>asked\n"
+        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=asked 2>/dev/null\n"
+        "\"$0\" version >asked 2>said & asks=$!\n"
+        "until grep -q 'Threads:.*2' /proc/$asks/status; do sleep 0.05; done\n"
+        "for i in {1..50}; do kill -INT $asks 2>/dev/null || break; sleep 0.4; done\n"
+        "kill -KILL $asks 2>/dev/null; wait $asks; code=$?; cat said; exit $code";
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    assert_string_equal(r.out.buf, "crabbox-fc: ended at the second interrupt\n");
+}
+
+static void test_ttl_is_hard(void **state)
+{
+    (void)state;
+    WARMUP("hard", "--ttl", "3s");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("hard", "--", "sleep", "60");
+    assert_true(r.st.exited && r.st.code != 0);
+    assert_in_range(r.took_ms, 0, 15000);
+    (void)wait_until_gone("hard", 10000);
+}
+
+static void test_kept_ones_stay(void **state)
+{
+    (void)state;
+    WARMUP("kept", "--keep", "--ttl", "1s", "--idle-timeout", "1s");
+    wait_ms(2500);
+    E2E_OK("cleanup");
+    use("kept");
+    assert_true(chaos_kill_vmm(&store, "kept")); /* not even then */
+    E2E_OK("cleanup");
+    assert_true(there("kept"));
+    e2e_stop("kept");
+    bed_assert_clean(&bed);
+}
+
+/* The program that made the lease and works on it is killed; the lease's time ends all the same. */
+static void test_death_of_the_maker(void **state)
+{
+    int out[2];
+    char byte;
+    struct error err = ERROR_INIT;
+    (void)state;
+    assert_int_equal(pipe(out), 0);
+    struct child c = BED_START(&bed, out[1], "run", "--slug", "orphan", "--idle-timeout", "3s",
+                               "--no-sync", "-q", "--", "sh", "-c", "echo x; sleep 60");
+    (void)close(out[1]);
+    assert_int_equal(read(out[0], &byte, 1), 1);
+    (void)close(out[0]);
+    assert_int_equal(child_signal(&c, SIGKILL, &err), 0);
+    child_kill(&c);
+    assert_true(there("orphan"));
+    (void)wait_until_gone("orphan", 10000);
+}
+
+/* Somebody sets the clock: the keeper judges anew and does not sleep on. */
+static void test_clock_is_set(void **state)
+{
+    (void)state;
+    WARMUP("jump", "--ttl", "10h", "--idle-timeout", "9h");
+    assert_true(chaos_shift_clock(&store, "jump", 36000));
+    (void)wait_until_gone("jump", 10000);
+}
+
+/* Without its keeper it is at least shown as expired, and cleanup takes it. */
+static void test_death_of_the_keeper(void **state)
+{
+    (void)state;
+    WARMUP("unkept", "--ttl", "10h");
+    assert_true(chaos_kill_keeper(&store, "unkept"));
+    e2e_shell("\"$0\" doctor --json | jq -e '.checks[] | select(.check == \"keepers\") |\n"
+              "  .status == \"warning\" and (.message | contains(\"lease unkept\")) and\n"
+              "  (.details.mend | contains(\"crabbox-fc stop unkept\"))' >/dev/null");
+    _cleanup_bed_result_ struct bed_result before = BED_RUN(&bed, "list");
+    bed_assert_has(before.out.buf, "by cleanup"); /* and no countdown to nothing */
+    assert_true(chaos_shift_clock(&store, "unkept", 36000));
+    _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
+    bed_assert_code(l, 0);
+    bed_assert_has(l.out.buf, "expired");
+    e2e_shell("\"$0\" list --json | jq -e '.[0].endedBy == \"cleanup\"' >/dev/null");
+    E2E_OK("cleanup");
+    bed_assert_clean(&bed);
+}
+
+#define IS_SMALL                                                                                   \
+    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) -lt 8192"
+
+/* A console is held down by whatever command comes by. */
+static void test_logs_of_a_lease_without_keeper(void **state)
+{
+    (void)state;
+    static const char *const commands[][4] = {
+        {"list"}, {"heartbeat", "noisy"}, {"ssh", "noisy", "true"}, {"status", "noisy"}};
+    WARMUP("noisy", "--keep");
+    assert_true(chaos_kill_keeper(&store, "noisy"));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        e2e_shell(
+            "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+        _cleanup_bed_result_ struct bed_result r = bed_run(&bed, commands[i]);
+        bed_assert_code(r, 0);
+        e2e_shell(IS_SMALL);
+    }
+    e2e_stop("noisy");
+}
+
+/* Not by one that only looks for words, nor by two at once. */
+static void test_logs_that_are_left_alone(void **state)
+{
+    (void)state;
+    char id[LEASE_ID_SIZE];
+    struct error err = ERROR_INIT;
+    WARMUP("noisy", "--keep");
+    assert_true(chaos_kill_keeper(&store, "noisy"));
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+    E2E_OK("complete", "--", "stop", "");
+    e2e_shell("! " IS_SMALL);
+    assert_int_equal(store_resolve(&store, "noisy", id, &err), 0);
+    _cleanup_close_ int dir = openat(store.leases_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = lock_try(dir, "logs", true, &err);
+    assert_true(dir >= 0 && lock >= 0);
+    E2E_OK("list");
+    e2e_shell("! " IS_SMALL);
+    CLOSE_FD(lock);
+    E2E_OK("list");
+    e2e_shell(IS_SMALL);
+    e2e_stop("noisy");
+}
+
+/* An update replaces the program while keepers of the old one run. */
+static void test_a_keeper_outlives_its_program(void **state)
+{
+    (void)state;
+    char program[PATH_MAX];
+    memcpy(program, bed.program, sizeof program);
+    e2e_shell("cp \"$0\" ../old-program");
+    (void)str_format(bed.program, sizeof bed.program, "%s/old-program", bed.dir);
+    WARMUP("updated", "--ttl", "3s");
+    e2e_shell("mv ../old-program ../gone; echo >../old-program; rm ../gone ../old-program");
+    memcpy(bed.program, program, sizeof program);
+    (void)wait_until_gone("updated", 60000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        E2E_TEST(test_ttl_is_over),
+        E2E_TEST(test_idle_timeout_is_over),
+        E2E_TEST(test_use_extends),
+        E2E_TEST(test_heartbeat_extends),
+        E2E_TEST(test_work_does_not_idle_out),
+        E2E_TEST(test_a_session_does_not_idle_out),
+        E2E_TEST(test_the_second_interrupt_ends_at_once),
+        E2E_TEST(test_the_second_interrupt_with_a_reader_that_sleeps),
+        E2E_TEST(test_the_second_interrupt_of_a_question),
+        E2E_TEST(test_ttl_is_hard),
+        E2E_TEST(test_kept_ones_stay),
+        E2E_TEST(test_death_of_the_maker),
+        E2E_TEST(test_clock_is_set),
+        E2E_TEST(test_death_of_the_keeper),
+        E2E_TEST(test_a_keeper_outlives_its_program),
+        E2E_TEST(test_logs_of_a_lease_without_keeper),
+        E2E_TEST(test_logs_that_are_left_alone),
+    };
+    return E2E_GROUP(tests, setup, teardown);
+}

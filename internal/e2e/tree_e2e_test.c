@@ -1,0 +1,62 @@
+/* The owner of a tree exchanges directories while root takes them into a guest, through the
+ * stand-in. */
+#include "e2e/e2e.h"
+
+static int fresh(void **state)
+{
+    (void)state;
+    bed_clear_faults(&bed);
+    e2e_shell("rm -rf ./* .[!.]* ../away; mkdir -p .git pkg/app ../away/app\n"
+              "echo ref: refs/heads/main >.git/HEAD; echo fine >pkg/app/key\n"
+              "echo of-the-host >../away/app/key; echo of-the-host >../away/key");
+    return 0;
+}
+
+/* One run holds the lease; another waits for it, long after it looked at its --dir. */
+#define WHILE_A_RUN_WAITS                                                                          \
+    "rm -f p q out err; mkfifo p q; here=$PWD\n"                                                   \
+    "\"$0\" run --id box --no-sync -q -- sh -c 'echo started; cat' <p >q & first=$!\n"             \
+    "exec 3>p; read line <q\n"                                                                     \
+    "(cd \"$1\"; shift; exec \"$0\" run --id box --wait \"$@\" -- "                                \
+    "find . -name key -exec cat {} + </dev/null >\"$here/out\" 2>\"$here/err\" 3>&-) & "           \
+    "second=$!\n"                                                                                  \
+    "until grep -q 'waiting for another run' err 2>/dev/null; do kill -0 $second; done\n"
+
+#define ONLY_THE_TREE_IS_SENT                                                                      \
+    "exec 3>&-; wait $first; wait $second; grep -qx fine out; test -z \"$(grep host out)\"\n"
+
+static void test_dir_exchanged_while_a_lease_is_awaited(void **state)
+{
+    (void)state;
+    static const char script[] = WHILE_A_RUN_WAITS
+        "mv pkg/app old; ln -s ../../away/app pkg/app\n" ONLY_THE_TREE_IS_SENT;
+    E2E_EXEC_OK("bash", "-ec", script, bed.program, ".", "--dir", "pkg/app");
+}
+
+static void test_directory_above_exchanged_while_a_lease_is_awaited(void **state)
+{
+    (void)state;
+    static const char script[] = WHILE_A_RUN_WAITS
+        "mv pkg old; ln -s ../away pkg\n" ONLY_THE_TREE_IS_SENT;
+    E2E_EXEC_OK("bash", "-ec", script, bed.program, "pkg/app");
+}
+
+/* cp takes no state along, and sends the directory that it opened. */
+static void test_cp_takes_no_state(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", bed.state, "box:state");
+    bed_assert_code(r, 6);
+    bed_assert_has(r.err.buf, "holds crabbox-fc's own state, which is never copied; next: name");
+    e2e_guest("box", "test ! -e state");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_dir_exchanged_while_a_lease_is_awaited, fresh),
+        cmocka_unit_test_setup(test_directory_above_exchanged_while_a_lease_is_awaited, fresh),
+        cmocka_unit_test_setup(test_cp_takes_no_state, fresh),
+    };
+    return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
+}

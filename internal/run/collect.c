@@ -1,0 +1,290 @@
+#include "run/collect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "fetch/fetch.h"
+#include "run/place.h"
+#include "sys/beneath.h"
+#include "sys/file.h"
+
+#define ARTIFACTS "artifacts"
+enum { REPORTS_MAX = 1000 };
+#define REPORTS_MAX_BYTES (256LL << 20)
+
+static bool any(const char *const *list)
+{
+    return list && *list;
+}
+
+bool collect_wanted(const struct ops_collect *c)
+{
+    return c && (any(c->downloads) || any(c->artifacts) || any(c->reports));
+}
+
+static int check_globs(const char *const *globs, struct error *err)
+{
+    for (; any(globs); globs++)
+        if (fetch_check_glob(*globs, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- places ---- */
+
+/* What collect_check found, for after the run. */
+struct collect_places {
+    struct place *downloads; /* one for each of the request */
+    size_t n;
+    char **remotes;
+    struct place_dir artifacts;
+};
+
+void collect_close(struct ops_collect *c)
+{
+    struct collect_places *p = c->places;
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n; i++) {
+        place_close(&p->downloads[i]);
+        free(p->remotes[i]);
+    }
+    free(p->downloads);
+    free(p->remotes);
+    place_dir_close(&p->artifacts);
+    free(p);
+    c->places = NULL;
+}
+
+static int find_download(const struct ops_collect *c, const char *spec, struct error *err)
+{
+    struct collect_places *p = c->places;
+    const char *eq = strchr(spec, '=');
+    p->downloads = xrealloc(p->downloads, (p->n + 1) * sizeof *p->downloads);
+    p->remotes = xrealloc(p->remotes, (p->n + 1) * sizeof *p->remotes);
+    p->remotes[p->n] = xasprintf("%.*s", (int)(eq - spec), spec);
+    struct place_wish wish = {"--download", eq + 1, p->remotes[p->n], c->tree};
+    return place_find(&wish, &p->downloads[p->n++], err);
+}
+
+static int find_artifacts(const struct ops_collect *c, struct error *err)
+{
+    struct place_wish wish = {c->artifact_dir ? "--artifact-dir" : "the default of --artifact-dir,",
+                              c->artifact_dir ? c->artifact_dir : ARTIFACTS, NULL, c->tree};
+    return place_dir_find(&wish, &c->places->artifacts, err);
+}
+
+/* Before the run, so that an hour's work does not end with such an error. The places found now are
+ * the ones that the results go to later. */
+static int find_places(struct ops_collect *c, struct error *err)
+{
+    c->places = xcalloc(1, sizeof *c->places);
+    c->places->artifacts = (struct place_dir)PLACE_DIR_INIT;
+    int r = 0;
+    for (const char *const *d = c->downloads; r == 0 && any(d); d++)
+        r = find_download(c, *d, err);
+    if (r == 0 && any(c->artifacts))
+        r = find_artifacts(c, err);
+    if (r < 0)
+        collect_close(c);
+    return r;
+}
+
+int collect_check(struct ops_collect *c, struct error *err)
+{
+    for (const char *const *d = c->downloads; any(d); d++) {
+        const char *eq = strchr(*d, '=');
+        if (!eq || eq == *d || !eq[1])
+            return error_set(err, ERR_USAGE, 0,
+                             "--download \"%s\" is not REMOTE=LOCAL, as in out/report.txt=.", *d);
+    }
+    if (c->artifact_dir && !any(c->artifacts))
+        return error_set(err, ERR_USAGE, 0, "--artifact-dir needs --artifact-glob");
+    if (c->fail_on_test_failures && !any(c->reports))
+        return error_set(err, ERR_USAGE, 0, "--fail-on-test-failures needs --junit");
+    if (check_globs(c->artifacts, err) < 0 || check_globs(c->reports, err) < 0)
+        return -1;
+    return find_places(c, err);
+}
+
+/* One collecting, with what it needs everywhere. */
+struct collect {
+    struct ops *ops;
+    struct ssh_conn *conn;
+    const char *work_dir, *lease_id, *run_id;
+    const struct ops_collect *req;
+    struct ops_collected *out;
+    struct fetch_limits limits;
+    struct deadline d;
+};
+
+static void on_progress(void *ctx, size_t files, int64_t bytes)
+{
+    struct collect *c = ctx;
+    const struct ops_progress *p = &c->ops->progress;
+    if (p->update)
+        p->update(p->ctx, "collect", c->out->n_files + files, c->out->bytes + bytes);
+}
+
+static void add(struct collect *c, const struct fetch_result *res)
+{
+    c->out->n_files += res->n_files;
+    c->out->bytes += res->bytes;
+    if (res->n_skipped)
+        log_warn("left out: %zu %s, first %s", res->n_skipped,
+                 res->n_skipped == 1 ? "link or special file" : "links or special files",
+                 res->first_skipped);
+    if (res->n_obeyed)
+        log_warn("left out: %zu name%s that programs on this host would obey, first %s; next: name "
+                 "one explicitly to get it",
+                 res->n_obeyed, res->n_obeyed == 1 ? "" : "s", res->first_obeyed);
+}
+
+static int download(struct collect *c, struct place *place, struct error *err)
+{
+    struct fetch_result res;
+    if (place_open(place, err) < 0)
+        return -1;
+    struct fetch_rules rules = {.dirfd = place->dirfd,
+                                .name = place->name,
+                                .limits = c->limits,
+                                .progress = on_progress,
+                                .ctx = c};
+    int r = fetch_path(c->conn, c->work_dir, place->wish.remote, &rules, &c->d, &res, err);
+    place_end(place, r == 0);
+    if (r == 0)
+        add(c, &res);
+    return r;
+}
+
+/* ---- artifacts ---- */
+
+/* The default directory lies in the working tree: git, and so the next sync, need not see it. */
+static int hide_from_git(int dirfd, struct error *err)
+{
+    return file_write_new(dirfd, ".gitignore", "*\n", 2, 0644, err);
+}
+
+static int artifacts_into(struct collect *c, int fd, struct fetch_result *res, struct error *err)
+{
+    struct fetch_rules rules = {.dirfd = fd,
+                                .globs = c->req->artifacts,
+                                .limits = c->limits,
+                                .progress = on_progress,
+                                .ctx = c};
+    int r = fetch_globs(c->conn, c->work_dir, &rules, &c->d, res, err);
+    if (r == 0 && res->n_files && !c->req->artifact_dir)
+        r = hide_from_git(fd, err);
+    if (r == 0)
+        add(c, res);
+    if (r == 0 && !res->n_files)
+        log_warn("no file of the guest matches --artifact-glob %s%s", c->req->artifacts[0],
+                 c->req->artifacts[1] ? " or the others" : "");
+    return r;
+}
+
+/* The default has a directory for each run in it. */
+static int artifacts(struct collect *c, struct error *err)
+{
+    const struct place_dir *place = &c->req->places->artifacts;
+    char dir[PATH_MAX];
+    const char *sub = c->req->artifact_dir ? "." : c->run_id;
+    struct fetch_result res = {0};
+    unsigned made, made_sub;
+    int n = c->req->artifact_dir ? str_format(dir, sizeof dir, "%s", c->req->artifact_dir)
+                                 : str_format(dir, sizeof dir, ARTIFACTS "/%s", c->run_id);
+    if (n < 0)
+        return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
+    _cleanup_close_ int top = place_dir_make(place, &made, err);
+    if (top < 0)
+        return -1;
+    _cleanup_close_ int fd = beneath_mkdirs(top, sub, 0777, &made_sub);
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "make %s", dir)
+                   : artifacts_into(c, fd, &res, err);
+    if (!res.n_files) {
+        beneath_rmdirs(top, sub, made_sub);
+        beneath_rmdirs(place->b.dirfd, place->path, made);
+    } else {
+        (void)str_copy(c->out->artifact_dir, sizeof c->out->artifact_dir, dir);
+    }
+    return r;
+}
+
+/* ---- reports ---- */
+
+int collect_read_reports(int dirfd, const struct strbuf *names, int cancel_fd, struct junit *sum,
+                         struct error *err)
+{
+    for (size_t at = 0; at < names->len; at += strlen(names->buf + at) + 1) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        const char *name = names->buf + at;
+        if (file_read_at(dirfd, name, JUNIT_MAX_BYTES, &text, err) < 0 ||
+            junit_parse(text.buf, text.len, name, cancel_fd, sum, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int reports_into(struct collect *c, int dirfd, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    struct fetch_result res;
+    struct fetch_rules rules = {.dirfd = dirfd,
+                                .globs = c->req->reports,
+                                .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, c->limits.idle_ms},
+                                .names = &names};
+    if (fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
+        return -1;
+    if (!res.n_files)
+        return error_set(err, ERR_SSH, 0,
+                         "no file of the guest matches --junit %s%s: there is no report of tests",
+                         c->req->reports[0], c->req->reports[1] ? " or the others" : "");
+    struct junit *sum = &c->out->junit;
+    if (collect_read_reports(dirfd, &names, c->d.cancel_fd, sum, err) < 0)
+        return -1;
+    c->out->tests_failed = c->req->fail_on_test_failures && sum->failures + sum->errors > 0;
+    return 0;
+}
+
+/* Reports are only read: they go into a directory that goes away again. It is the lease's own,
+ * where nobody else can put a link in its place. */
+static int reports(struct collect *c, struct error *err)
+{
+    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    _cleanup_free_ char *name = xasprintf("reports-%s", c->run_id);
+    if (store_open_lease(&c->ops->store, c->lease_id, NULL, &h, err) < 0)
+        return -1;
+    if (mkdirat(h.dirfd, name, 0700) < 0)
+        return error_set(err, ERR_IO, errno, "make %s/%s", h.path, name);
+    _cleanup_close_ int fd = beneath_open(h.dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "open %s/%s", h.path, name)
+                   : reports_into(c, fd, err);
+    (void)dir_remove_tree(h.dirfd, name, NULL);
+    return r;
+}
+
+int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
+                    const char *lease_id, const char *run_id, const struct ops_collect *req,
+                    int64_t stall_ms, struct ops_collected *out, struct error *err)
+{
+    struct collect c = {
+        o, conn, work_dir, lease_id, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
+    int64_t t0 = clock_boot_us();
+    int r = 0;
+    c.limits.idle_ms = stall_ms;
+    c.d.cancel_fd = o->cancel_fd;
+    for (size_t i = 0; r == 0 && i < req->places->n; i++)
+        r = download(&c, &req->places->downloads[i], err);
+    if (r == 0 && any(req->artifacts))
+        r = artifacts(&c, err);
+    if (r == 0 && any(req->reports))
+        r = reports(&c, err);
+    out->us = clock_boot_us() - t0;
+    return r;
+}

@@ -1,0 +1,48 @@
+/* collect.h: what a run brings back: files that were named, artifacts by pattern, test reports.
+ *
+ *   collect_check before anything is made → collect_results when the command has ended and the
+ * lease is still there → collect_close
+ *
+ * Places of the host are found and held open by collect_check (place.h). Paths and patterns of the
+ * guest are relative to the work directory.
+ */
+#ifndef CRABBOX_RUN_COLLECT_H
+#define CRABBOX_RUN_COLLECT_H
+
+#include <limits.h>
+
+#include "junit/junit.h"
+#include "ops/ops.h"
+
+struct ops_collect {
+    const char *const *downloads;  /* "REMOTE=LOCAL"; each array ends with NULL, or is NULL */
+    const char *const *artifacts;  /* patterns */
+    const char *const *reports;    /* patterns */
+    const char *artifact_dir;      /* NULL: artifacts/<run id> below the current directory */
+    const char *tree;              /* the directory of --dir, or NULL: no link in it is followed */
+    bool fail_on_test_failures;    /* then a run with failed tests is not a good one */
+    struct collect_places *places; /* owned, by collect_check; NULL before it */
+};
+
+struct ops_collected {
+    size_t n_files; /* downloads and artifacts */
+    int64_t bytes;
+    int64_t us;
+    char artifact_dir[PATH_MAX]; /* "" unless artifacts came */
+    struct junit junit;
+    bool tests_failed; /* and fail_on_test_failures */
+};
+
+bool collect_wanted(const struct ops_collect *c);
+int collect_check(struct ops_collect *c, struct error *err);
+/* ERR_TIMEOUT: nothing came for `stall_ms`. */
+int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
+                    const char *lease_id, const char *run_id, const struct ops_collect *c,
+                    int64_t stall_ms, struct ops_collected *out, struct error *err);
+void collect_close(struct ops_collect *c);
+
+/* For tests: adds up the reports of these names (each with a NUL) below dirfd. */
+int collect_read_reports(int dirfd, const struct strbuf *names, int cancel_fd, struct junit *sum,
+                         struct error *err);
+
+#endif

@@ -1,0 +1,263 @@
+#include "run/copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "base/text.h"
+#include "fetch/fetch.h"
+#include "run/hung.h"
+#include "run/place.h"
+#include "sync/sync.h"
+#include "sys/beneath.h"
+#include "sys/proc.h"
+
+enum { CONNECT_MS = 30000, SAID_MAX = 4096 };
+
+/* One copy: a connection to a lease that is in use while it lasts. */
+struct copy {
+    struct ops *ops;
+    struct ops_copied *out;
+    struct lease lease;
+    struct ssh_conn *conn; /* owned */
+    int use_fd;            /* owned */
+    int vmm_fd;            /* owned pidfd */
+    int64_t stall_ms;
+    struct deadline d;
+};
+
+static void on_progress(void *ctx, size_t files, int64_t bytes)
+{
+    struct copy *c = ctx;
+    const struct ops_progress *p = &c->ops->progress;
+    if (p->update)
+        p->update(p->ctx, "copy", files, bytes);
+}
+
+static void copy_close(struct copy *c)
+{
+    ssh_close(c->conn);
+    CLOSE_FD(c->use_fd);
+    CLOSE_FD(c->vmm_fd);
+}
+
+static int copy_open(struct ops *o, const char *ref, int64_t stall_ms, struct ops_copied *out,
+                     struct copy *c, struct error *err)
+{
+    *out = (struct ops_copied){0};
+    *c = (struct copy){.ops = o, .out = out, .use_fd = -1, .vmm_fd = -1, .d = deadline_never()};
+    c->d.cancel_fd = o->cancel_fd;
+    c->stall_ms = stall_ms ? stall_ms : SSH_STALL_MS;
+    struct deadline d = ops_deadline(o, c->stall_ms < CONNECT_MS ? c->stall_ms : CONNECT_MS);
+    if (ops_find_ready(o, ref, &c->lease, err) < 0 || ops_touch(o, c->lease.id, NULL, err) < 0)
+        return -1;
+    c->use_fd = ops_use(o, c->lease.id, err);
+    if (c->use_fd < 0)
+        return -1;
+    c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
+    if (c->vmm_fd < 0 || ops_connect(o, &c->lease, &d, &c->conn, err) < 0) {
+        copy_close(c);
+        return -1;
+    }
+    ssh_watch(c->conn, c->vmm_fd, c->stall_ms);
+    return 0;
+}
+
+static void begin(const struct ops *o)
+{
+    if (o->progress.begin)
+        o->progress.begin(o->progress.ctx, "copy");
+}
+
+static int end(struct copy *c, int64_t t0, int r, struct error *err)
+{
+    if (r < 0)
+        (void)hung_in(ERR_SSH, &c->lease, false, err);
+    const struct ops_progress *p = &c->ops->progress;
+    c->out->us = clock_boot_us() - t0;
+    if (p->end)
+        p->end(p->ctx, "copy", c->out->us, r == 0);
+    copy_close(c);
+    return r;
+}
+
+/* ---- out ---- */
+
+static int receive(struct copy *c, const char *remote, struct place *place, struct error *err)
+{
+    struct fetch_result res;
+    struct fetch_rules rules = {.dirfd = place->dirfd,
+                                .name = place->name,
+                                .limits = FETCH_LIMITS_DEFAULT,
+                                .progress = on_progress,
+                                .ctx = c};
+    rules.limits.idle_ms = c->stall_ms;
+    if (fetch_path(c->conn, NULL, remote, &rules, &c->d, &res, err) < 0)
+        return -1;
+    c->out->n_files = res.n_files;
+    c->out->bytes = res.bytes;
+    c->out->n_skipped = res.n_skipped;
+    (void)str_copy(c->out->first_skipped, sizeof c->out->first_skipped, res.first_skipped);
+    c->out->n_obeyed = res.n_obeyed;
+    (void)str_copy(c->out->first_obeyed, sizeof c->out->first_obeyed, res.first_obeyed);
+    return 0;
+}
+
+int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char *local,
+                 int64_t stall_ms, struct ops_copied *out, struct error *err)
+{
+    struct copy c;
+    _cleanup_(place_close) struct place place = PLACE_INIT;
+    int64_t t0 = clock_boot_us();
+    const char *path = *remote ? remote : ".";
+    struct place_wish wish = {"cp to", local, path, NULL};
+    if (place_find(&wish, &place, err) < 0 || copy_open(o, ref, stall_ms, out, &c, err) < 0)
+        return -1;
+    begin(o);
+    int r = place_open(&place, err);
+    if (r == 0)
+        r = receive(&c, path, &place, err);
+    place_end(&place, r == 0);
+    return end(&c, t0, r, err);
+}
+
+/* ---- in ---- */
+
+/* Runs a command in the guest that is to succeed; what it says on stdout goes to `said`. */
+static int guest(struct copy *c, const char *command, const struct ssh_io *streams,
+                 struct strbuf *said, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct ssh_io io = *streams;
+    struct ssh_status st;
+    io.out = said;
+    io.errout = &errout;
+    io.out_max = SAID_MAX;
+    io.abort_signal = "TERM";
+    if (ssh_exec(c->conn, command, &io, &c->d, &st, err) < 0)
+        return -1;
+    if (st.exited && st.code == 0)
+        return 0;
+    text_flatten(&errout, COMPLAINT_MAX);
+    return error_set(err, ERR_SSH, 0, "the guest can't receive it (exit code %d): %s", st.code,
+                     errout.len ? errout.buf : "no message");
+}
+
+/* What the destination comes to: itself, or a name in it where it is a directory. */
+static int settle(struct copy *c, const char *remote, const char *base, struct strbuf *target,
+                  struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    size_t len = strlen(remote);
+    bool into = !len || remote[len - 1] == '/';
+    if (!into) {
+        strbuf_adds(&command, "if [ -d ");
+        strbuf_add_shell_quoted(&command, remote);
+        strbuf_adds(&command, " ]; then echo dir; else echo other; fi");
+        if (guest(c, command.buf, &io, &said, err) < 0)
+            return -1;
+        into = str_has_prefix(said.buf, "dir");
+    }
+    strbuf_adds(target, remote);
+    if (into && len && remote[len - 1] != '/')
+        strbuf_adds(target, "/");
+    if (into)
+        strbuf_adds(target, base);
+    return 0;
+}
+
+struct source {
+    struct copy *copy;
+    int fd;
+};
+
+static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
+{
+    struct source *s = ctx;
+    ssize_t n = read(s->fd, buf, size);
+    if (n < 0)
+        return error_set(err, ERR_IO, errno, "read the file to copy");
+    s->copy->out->bytes += n;
+    on_progress(s->copy, 0, s->copy->out->bytes);
+    return n;
+}
+
+/* Complete under another name first, as on the way out. */
+static int send_file(struct copy *c, int fd, mode_t mode, const char *target, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    struct source source = {c, fd};
+    struct ssh_io io = SSH_IO_INIT;
+    strbuf_adds(&command, "t=");
+    strbuf_add_shell_quoted(&command, target);
+    strbuf_addf(&command,
+                "; case $t in */*) d=${t%%/*} ;; *) d=. ;; esac; mkdir -p -- \"${d:-/}\" && "
+                "p=$(mktemp -- \"$d/.crabbox-XXXXXX\") && "
+                "if cat > \"$p\" && chmod %04o -- \"$p\" && mv -f -- \"$p\" \"$t\"; then :; else "
+                "rm -f -- \"$p\"; exit 1; fi",
+                (unsigned)(mode & 0777));
+    io.source = read_source;
+    io.source_ctx = &source;
+    if (guest(c, command.buf, &io, NULL, err) < 0)
+        return -1;
+    c->out->n_files = 1;
+    return 0;
+}
+
+/* The directory that was opened, whatever its path leads to by now. */
+static int send_dir(struct copy *c, int fd, const char *target, struct error *err)
+{
+    struct sync_list list = {0};
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    limits.never = c->ops->store.path; /* the keys of all leases */
+    if (sync_walk(fd, &limits, &c->d, &list, err) < 0)
+        return -1;
+    int r = sync_push(c->conn, &list, target, &c->d, on_progress, c, err);
+    c->out->n_files = list.n_files;
+    c->out->bytes = list.bytes;
+    c->out->n_skipped = list.n_skipped;
+    if (list.first_skipped)
+        text_copy(c->out->first_skipped, sizeof c->out->first_skipped, list.first_skipped);
+    sync_list_free(&list);
+    return r;
+}
+
+static int transmit(struct copy *c, const char *local, const char *remote, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf target = STRBUF_INIT;
+    char base[NAME_MAX + 1];
+    struct stat st;
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    if (beneath_find("cp", local, NULL, &b, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = beneath_open_plain(b.dirfd, b.rest, O_RDONLY, &st);
+    if (fd < 0)
+        return beneath_failed(&b, errno, err);
+    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return error_set(err, ERR_USAGE, 0, "%s is neither a file nor a directory", local);
+    if (path_base(local, base) < 0)
+        return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", local);
+    if (settle(c, remote, str_eq(base, ".") || str_eq(base, "..") ? "" : base, &target, err) < 0)
+        return -1;
+    if (!target.len)
+        strbuf_adds(&target, ".");
+    return S_ISDIR(st.st_mode) ? send_dir(c, fd, target.buf, err)
+                               : send_file(c, fd, st.st_mode, target.buf, err);
+}
+
+int ops_copy_in(struct ops *o, const char *local, const char *ref, const char *remote,
+                int64_t stall_ms, struct ops_copied *out, struct error *err)
+{
+    struct copy c;
+    int64_t t0 = clock_boot_us();
+    if (copy_open(o, ref, stall_ms, out, &c, err) < 0)
+        return -1;
+    begin(o);
+    return end(&c, t0, transmit(&c, local, remote, err), err);
+}

@@ -1,0 +1,139 @@
+#include "run/execute.h"
+
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "run/capture.h"
+#include "run/guestrun.h"
+#include "sys/tty.h"
+
+/* Who typed ~. does not want to wait for a guest that may be stuck. */
+#define LEAVE_MS 8000
+
+static int put_files(const struct execution *x, const struct ops_run *req, struct guest_run *g,
+                     const struct lease *l, struct error *err)
+{
+    static const struct env_set none = ENV_SET_INIT;
+    struct deadline d = deadline_never();
+    struct guest_command c = {
+        .lease = l,
+        .work_dir = x->work_dir,
+        .argv = req->argv,
+        .shell = req->shell,
+        .script = req->script != NULL,
+        .has_shebang = req->script && req->script_len >= 2 && memcmp(req->script, "#!", 2) == 0,
+        .env = req->env ? req->env : &none,
+    };
+    d.cancel_fd = x->ops->cancel_fd;
+    if (guest_run_put(g, &c, &d, err) < 0)
+        return -1;
+    return req->script ? guest_run_put_script(g, req->script, req->script_len, &d, err) : 0;
+}
+
+/* Raw mode for exactly as long as the command has the terminal: it begins with the command. */
+static int exec_on_terminal(const struct execution *x, const struct ops_run *req,
+                            const char *command, const struct ssh_io *streams,
+                            const struct deadline *d, struct ssh_status *st, struct error *err)
+{
+    struct ssh_io io = *streams;
+    _cleanup_close_ int resize = tty_resize_open(err);
+    if (resize < 0)
+        return -1;
+    struct ssh_tty tty = {
+        .term = req->term, .fd = req->stdin_fd, .resize_fd = resize, .begun = tty_raw_enter};
+    io.tty = &tty;
+    int r = ssh_exec(x->conn, command, &io, d, st, err);
+    tty_raw_leave();
+    return r;
+}
+
+/* Lends the command our streams until it ends or we have waited enough. */
+static int exec_on(const struct execution *x, const struct ops_run *req, struct guest_run *g,
+                   int stdout_fd, int stderr_fd, const struct deadline *d, struct ssh_status *st,
+                   struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    guest_run_command(g, &command);
+    io.stdin_fd = req->stdin_fd;
+    io.stdout_fd = stdout_fd;
+    io.stderr_fd = stderr_fd;
+    io.may_be_silent = true;
+    return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
+                     : ssh_exec(x->conn, command.buf, &io, d, st, err);
+}
+
+static int exec_command(const struct execution *x, const struct ops_run *req, struct guest_run *g,
+                        const struct deadline *d, struct ssh_status *st, struct error *err)
+{
+    struct capture out;
+    struct capture errout;
+    if (capture_begin(&out, req->stdout_fd, req->capture_stdout, err) < 0)
+        return -1;
+    int r = capture_begin(&errout, req->stderr_fd, req->capture_stderr, err);
+    if (r == 0)
+        r = exec_on(x, req, g, out.write_fd, errout.write_fd, d, st, err);
+    r = capture_end(&errout, r, err);
+    return capture_end(&out, r, err);
+}
+
+/* Takes the Ctrl-C that has been heard, so that another one can be. */
+static void forget_cancel(int fd)
+{
+    char info[128]; /* of an eventfd or signalfd */
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, 0) > 0)
+        (void)!read(fd, info, sizeof info);
+}
+
+/* Nobody waits for the command any more. If the guest can still hear us, it must not live on. */
+static void end_command(const struct execution *x, struct guest_run *g, enum err_kind why,
+                        bool left)
+{
+    struct error err = ERROR_INIT;
+    if (x->lease_ends || why == ERR_SSH || why == ERR_VMM)
+        return;
+    struct deadline d = deadline_in_ms(left ? LEAVE_MS : GUEST_RUN_END_MS);
+    if (why == ERR_CANCELLED) {
+        log_info("ending the command in the guest; Ctrl-C: leave it");
+        forget_cancel(x->ops->cancel_fd);
+        d.cancel_fd = x->ops->cancel_fd;
+    }
+    if (guest_run_end(g, &d, &err) < 0)
+        log_warn("%s; next: stop the lease", err.msg);
+    guest_run_clean(g);
+}
+
+int execute_run(const struct execution *x, const struct ops_run *req, struct ops_run_result *res,
+                struct error *err)
+{
+    struct guest_run g;
+    struct deadline d = deadline_never();
+    if (guest_run_init(&g, x->conn, &res->lease, err) < 0)
+        return -1;
+    (void)str_copy(res->run_id, sizeof res->run_id, g.id);
+    int r = put_files(x, req, &g, &res->lease, err);
+    int64_t t0 = clock_boot_us();
+    if (r == 0) {
+        if (req->timeout_ms > 0)
+            d = deadline_in_ms(req->timeout_ms);
+        d.cancel_fd = x->ops->cancel_fd;
+        r = exec_command(x, req, &g, &d, &res->status, err);
+    }
+    res->command_us = clock_boot_us() - t0;
+    bool timed_out = r < 0 && err->kind == ERR_TIMEOUT && deadline_passed(&d);
+    if (r < 0 && (timed_out || err->kind != ERR_TIMEOUT))
+        end_command(x, &g, err->kind, res->status.left);
+    else if (req->script && !x->lease_ends)
+        guest_run_clean(&g);
+    if (timed_out) {
+        res->timed_out = true;
+        error_clear(err);
+        r = 0;
+    }
+    res->ran = r == 0;
+    return r;
+}

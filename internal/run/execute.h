@@ -1,0 +1,25 @@
+/* execute.h: the part of a run in which the user's command has the word.
+ *
+ * Puts the command into the guest, lends it the three streams (or the terminal), and waits for its
+ * end, its time limit, the user's Ctrl-C, or the loss of the guest. Unless the lease ends anyway,
+ * a command that we stop waiting for is ended with all that it started.
+ */
+#ifndef CRABBOX_RUN_EXECUTE_H
+#define CRABBOX_RUN_EXECUTE_H
+
+#include "run/run.h"
+
+struct execution {
+    struct ops *ops;
+    struct ssh_conn *conn; /* borrowed */
+    const char *work_dir;
+    bool lease_ends; /* if this fails, the lease is released: nothing needs ending in the guest */
+};
+
+/* Fills res->status, ran, timed_out, run_id, command_us. 0 when the command ran, also when its time
+ * was over; ERR_SSH or ERR_VMM when the guest was lost, ERR_TIMEOUT when it hangs, ERR_CANCELLED,
+ * ERR_IO. */
+int execute_run(const struct execution *x, const struct ops_run *req, struct ops_run_result *res,
+                struct error *err);
+
+#endif

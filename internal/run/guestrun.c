@@ -1,0 +1,234 @@
+#include "run/guestrun.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
+
+int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                   struct error *err)
+{
+    uint8_t raw[6];
+    char hex[13];
+    *g = (struct guest_run){.conn = conn};
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, hex);
+    if (str_format(g->id, sizeof g->id, "run_%s", hex) < 0 ||
+        str_format(g->dir, sizeof g->dir, "%s/%s/.crabbox-%s", l->work_root, l->id, g->id) < 0)
+        return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
+    return 0;
+}
+
+/* ---- putting files there ---- */
+
+struct source {
+    const char *at;
+    size_t left;
+};
+
+static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
+{
+    struct source *s = ctx;
+    size_t n = s->left < size ? s->left : size;
+    (void)err;
+    memcpy(buf, s->at, n);
+    s->at += n;
+    s->left -= n;
+    return (ssize_t)n;
+}
+
+/* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
+ * read it has to move; without one only the deadline counts. */
+static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
+                  const struct deadline *d, const char *what, struct error *err)
+{
+    struct source source = {text, len};
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    io.errout = &said;
+    io.out_max = SAID_MAX;
+    io.may_be_silent = !text;
+    if (text) {
+        io.source = next_bytes;
+        io.source_ctx = &source;
+    }
+    if (ssh_exec(g->conn, command, &io, d, &st, err) < 0)
+        return error_prefix(err, "%s", what);
+    if (st.exited && st.code == 0)
+        return 0;
+    text_flatten(&said, COMPLAINT_MAX);
+    return error_set(err, ERR_SSH, 0, "%s: %s", what,
+                     said.len ? said.buf : "the guest's shell failed without a word");
+}
+
+static void add_quoted(struct strbuf *out, const char *before, const char *dir, const char *name)
+{
+    _cleanup_free_ char *path = xasprintf("%s%s", dir, name);
+    strbuf_adds(out, before);
+    strbuf_add_shell_quoted(out, path);
+}
+
+static void add_words(struct strbuf *out, const char *const *argv)
+{
+    for (; *argv; argv++) {
+        strbuf_addc(out, ' ');
+        strbuf_add_shell_quoted(out, *argv);
+    }
+}
+
+static void add_joined(struct strbuf *out, const char *const *argv)
+{
+    struct strbuf joined = STRBUF_INIT;
+    for (const char *const *a = argv; *a; a++)
+        strbuf_addf(&joined, "%s%s", a == argv ? "" : " ", *a);
+    strbuf_addc(out, ' ');
+    strbuf_add_shell_quoted(out, joined.buf);
+    strbuf_free(&joined);
+}
+
+/* Read by a login bash: the user's profile comes first, so what was asked for is stronger. */
+void guest_run_start_text(const struct guest_run *g, const struct guest_command *c,
+                          struct strbuf *out)
+{
+    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
+    strbuf_add_shell_quoted(&dir, c->work_dir);
+    add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
+    strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
+                dir.buf, dir.buf);
+    env_set_script(c->env, out);
+    strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
+                c->lease->slug, g->id);
+    strbuf_adds(out, "exec --");
+    if (c->script) {
+        add_quoted(out, c->has_shebang ? " " : " bash ", g->dir, "/script");
+        add_words(out, c->argv);
+    } else if (c->shell) {
+        strbuf_adds(out, " bash -c");
+        add_joined(out, c->argv);
+    } else {
+        add_words(out, c->argv);
+    }
+    strbuf_addc(out, '\n');
+}
+
+int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
+                  struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    struct strbuf text = STRBUF_INIT;
+    add_quoted(&command, "mkdir -p -m 0700 -- ", g->dir, "");
+    add_quoted(&command, " && umask 077 && cat > ", g->dir, "/start");
+    guest_run_start_text(g, c, &text);
+    g->placed = true;
+    int r = helper(g, command.buf, text.buf, text.len, d, "put the command into the guest", err);
+    explicit_bzero(text.buf, text.len);
+    strbuf_free(&text);
+    return r;
+}
+
+int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
+                         const struct deadline *d, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    add_quoted(&command, "umask 077 && cat > ", g->dir, "/script");
+    add_quoted(&command, " && chmod 0700 ", g->dir, "/script");
+    return helper(g, command.buf, text, len, d, "put the script into the guest", err);
+}
+
+/* A bash that reads a file names that file when it can't find the command; one that reads its -c
+ * names itself as it is told to. */
+void guest_run_command(const struct guest_run *g, struct strbuf *out)
+{
+    _cleanup_strbuf_ struct strbuf read_it = STRBUF_INIT;
+    add_quoted(&read_it, "eval \"$(<", g->dir, "/start");
+    strbuf_adds(&read_it, ")\"");
+    strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec bash -lc ", g->id);
+    strbuf_add_shell_quoted(out, read_it.buf);
+    strbuf_adds(out, " crabbox-fc");
+}
+
+/* ---- the end ---- */
+
+/* Runs under bash with the run's mark as $1. Only builtins, as there may be no process to be had; a
+ * terminal that nobody types on is what it sleeps with. Frozen processes can't fork, so a pass that
+ * finds nobody new has them all; who was found once (by its start time) is looked for to the end,
+ * also without parents. PF_KTHREAD is 0x200000. Only what is left at last, of another user then, is
+ * sudo asked for. A guest so busy that a look takes seconds has all its user's processes ended, for
+ * which the kernel needs one call. */
+static const char end_script[] =
+    "mark=$1 seen=()\n"
+    "find_all() {\n"
+    "    hit=() parent=()\n"
+    "    local p s v changed=1 start=()\n"
+    "    for p in /proc/[0-9]*; do\n"
+    "        if ((SECONDS > 8)); then\n"
+    "            kill -KILL -1\n"
+    "            echo 'too busy to look, so every process of its user was ended' >&2\n"
+    "            exit 1\n"
+    "        fi\n"
+    "        p=${p#/proc/} s=() v=()\n"
+    "        { mapfile -d '' s; } 2>/dev/null </proc/$p/stat\n"
+    "        set -- ${s[0]##*) }\n"
+    "        case $1 in Z | X | '') continue ;; esac\n"
+    "        (($7 & 0x200000 || p == $$)) && continue\n"
+    "        parent[$p]=$2 start[$p]=${20}\n"
+    "        [ \"${seen[$p]}\" = ${20} ] && hit[$p]=$p && continue\n"
+    "        { mapfile -d '' -t v; } 2>/dev/null </proc/$p/environ\n"
+    "        for s in \"${v[@]}\"; do\n"
+    "            [ \"$s\" = \"$mark\" ] && hit[$p]=$p && break\n"
+    "        done\n"
+    "    done\n"
+    "    while [ $changed ]; do\n"
+    "        changed=\n"
+    "        for p in ${!parent[@]}; do\n"
+    "            [ ! \"${hit[$p]}\" ] && [ \"${hit[${parent[$p]}]}\" ] && hit[$p]=$p changed=1\n"
+    "        done\n"
+    "    done\n"
+    "    for p in ${hit[@]}; do seen[$p]=${start[$p]}; done\n"
+    "    [ ${#hit[@]} != 0 ]\n"
+    "}\n"
+    "{ exec 9<>/dev/ptmx; } 2>/dev/null\n"
+    "find_all || { read -r -t 0.2 -u 9 p 2>/dev/null; find_all; } || exit 0\n"
+    "kill -TERM ${hit[@]} 2>/dev/null\n"
+    "end=$((SECONDS + 2))\n"
+    "while ((SECONDS <= end)); do\n"
+    "    find_all || exit 0\n"
+    "    read -r -t 0.1 -u 9 p 2>/dev/null\n"
+    "    [ $? -gt 128 ] || sleep 0.1\n"
+    "done\n"
+    "for i in 0 1 2 3; do\n"
+    "    n=-1\n"
+    "    while find_all && [ ${#hit[@]} != $n ]; do\n"
+    "        n=${#hit[@]}\n"
+    "        kill -STOP ${hit[@]} 2>/dev/null\n"
+    "    done\n"
+    "    [ ${#hit[@]} = 0 ] && exit 0\n"
+    "    kill -KILL ${hit[@]} 2>/dev/null\n"
+    "    [ $i = 0 ] || sudo -n kill -KILL ${hit[@]} 2>/dev/null\n"
+    "done\n"
+    "find_all || exit 0\n"
+    "echo \"processes that can't be ended: ${hit[*]}\" >&2\n"
+    "exit 1\n";
+
+int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    strbuf_adds(&command, "exec bash -c ");
+    strbuf_add_shell_quoted(&command, end_script);
+    strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
+    return helper(g, command.buf, NULL, 0, d, "end the command in the guest", err);
+}
+
+void guest_run_clean(struct guest_run *g)
+{
+    struct deadline d = deadline_in_ms(CLEAN_MS);
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    if (!g->placed)
+        return;
+    add_quoted(&command, "exec rm -rf -- ", g->dir, "");
+    (void)helper(g, command.buf, NULL, 0, &d, "clean up in the guest", NULL);
+    g->placed = false;
+}
