@@ -44,7 +44,7 @@ test "$documented" = "$real"
 verdict "the same checks in the same order: code has $(tr '\n' ' ' <<<"$real"), document has $(tr '\n' ' ' <<<"$documented")" $?
 
 while read -r check key; do
-    case $key in mutation | class | mend) continue ;; esac
+    case $key in mutation | class | fix) continue ;; esac
     section "$check" | grep -qF "\`$key\`"
     verdict "section $check names the detail $key" $?
 done < <(jq -r '.checks[] | .check as $c | .details | keys[] | "\($c) \(.)"' <<<"$reports" | sort -u)
@@ -53,11 +53,11 @@ done < <(jq -r '.checks[] | .check as $c | .details | keys[] | "\($c) \(.)"' <<<
 while read -r key; do
     grep -qE "(\`|details\.)$key([\` ]|$)" "$doc"
     verdict "the document names the detail $key" $?
-done < <(grep -ohE 'check_detail\(c, "[A-Za-z]+"' internal/ops/doctor*.c | cut -d'"' -f2 | sort -u)
+done < <(grep -ohE 'check_detail\(c, "[A-Za-z]+"' internal/doctor/doctor*.c | cut -d'"' -f2 | sort -u)
 
 for check in $real; do
-    [ "$check" = host ] || section "$check" | tr '\n' ' ' | grep -qiE 'mend'
-    verdict "section $check says what mends it" $?
+    [ "$check" = host ] || section "$check" | tr '\n' ' ' | grep -qiE 'fix'
+    verdict "section $check says what fixes it" $?
 done
 
 echo "$passed passed, $failed failed"

@@ -1,4 +1,4 @@
-/* cmd_doctor.c: is this host ready, and if not, what would mend it? Exit code 0 or 1. */
+/* cmd_doctor.c: is this host ready, and if not, what would fix it? Exit code 0 or 1. */
 #include <unistd.h>
 
 #include "base/cleanup.h"

@@ -40,7 +40,7 @@ static int read_store(const char *dir, const char *const *envp, struct trust_sto
         return 0;
     if (trust_store_parse(file.text.buf, file.text.len, SHOWN(path), out, err) == 0)
         return 0;
-    return error_append(err, "; next: mend the file or remove it, and trust again what it named");
+    return error_append(err, "; next: fix the file or remove it, and trust again what it named");
 }
 
 /* To be changed, or only to be read: what the next config_load would refuse is refused here. */

@@ -440,7 +440,7 @@ static void test_broken_store(void **state)
     for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
         config_dir_write(d, STORE, broken[i]);
         assert_int_equal(config_dir_refused(d, "trust.json"), ERR_TRUST);
-        assert_int_equal(config_dir_refused(d, "next: mend the file or remove it"), ERR_TRUST);
+        assert_int_equal(config_dir_refused(d, "next: fix the file or remove it"), ERR_TRUST);
     }
     /* A file without host keys does not need the store. */
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 3}\n");

@@ -120,17 +120,17 @@ void check_detail(struct doctor_check *c, const char *key, const char *fmt, ...)
     va_end(ap);
 }
 
-void check_mend(struct doctor_check *c, const char *fmt, ...)
+void check_fix(struct doctor_check *c, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    set_detail(c, "mend", fmt, ap);
+    set_detail(c, "fix", fmt, ap);
     va_end(ap);
 }
 
-/* An error's "; next: …" is the mend. */
+/* An error's "; next: …" is the fix. */
 void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
-                 const char *mend)
+                 const char *fix)
 {
     size_t len;
     const char *next = error_next(err, &len);
@@ -139,7 +139,7 @@ void check_error(struct doctor_check *c, enum doctor_status status, const struct
     else
         check_fail(c, err->kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len,
                    err->msg);
-    check_mend(c, "%s", next ? next : mend);
+    check_fix(c, "%s", next ? next : fix);
 }
 
 /* ---- helpers of the checks ---- */
@@ -263,21 +263,21 @@ static const char *colour_of(enum doctor_status s)
     return colours[s];
 }
 
-/* The mend is left in one piece, however long: what is pasted must be what was written. */
+/* The fix is left in one piece, however long: what is pasted must be what was written. */
 void doctor_text(const struct doctor_report *r, bool colour, size_t width, struct strbuf *out)
 {
     unsigned count[ARRAY_LEN(status_names)] = {0};
     for (size_t i = 0; i < r->n; i++) {
         const struct doctor_check *c = &r->checks[i];
-        const char *mend = json_opt_string(c->details, "mend", "");
+        const char *fix = json_opt_string(c->details, "fix", "");
         count[c->status]++;
         strbuf_addf(out, "%s%-8s%s %-11s ", colour ? colour_of(c->status) : "",
                     doctor_status_name(c->status), colour ? "\033[0m" : "", c->check);
         strbuf_add_wrapped(out, c->message, MESSAGE_AT, MESSAGE_AT, width);
         strbuf_addc(out, '\n');
-        if (*mend && (c->status == DOCTOR_FAILED || c->status == DOCTOR_WARNING)) {
-            strbuf_addf(out, "%-8s %-11s mend: ", "", "");
-            text_add(out, mend);
+        if (*fix && (c->status == DOCTOR_FAILED || c->status == DOCTOR_WARNING)) {
+            strbuf_addf(out, "%-8s %-11s fix: ", "", "");
+            text_add(out, fix);
             strbuf_addc(out, '\n');
         }
     }

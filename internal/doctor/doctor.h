@@ -1,14 +1,14 @@
-/* doctor.h: can a lease be made on this host, and if not, what exactly would mend it?
+/* doctor.h: can a lease be made on this host, and if not, what exactly would fix it?
  *
  *   doctor_run → doctor_json or doctor_text → doctor_free
  *
  * Read-only: no check creates, starts, stops or removes anything that outlives its own call (the
  * KVM probe's VM dies with the probe). What could not be checked counts as failed. Every check is
- * one row of the table in doctor.c and is described, with its mend, in docs/DOCTOR.md.
+ * one row of the table in doctor.c and is described, with its fix, in docs/DOCTOR.md.
  *
  * The JSON has the shape that scripts made for Crabbox's Firecracker provider read:
  * {"ok","provider","checks":[{"status","check","provider","message","details":{…}}]}; all details
- * are strings; "mutation" is always "false"; a failed check has "class" and "mend".
+ * are strings; "mutation" is always "false"; a failed check has "class" and "fix".
  *
  * The report owns its details until doctor_free.
  */
@@ -53,7 +53,7 @@ int doctor_run(const struct config *cfg, const char *state_dir, const char *prov
 void doctor_free(struct doctor_report *r);
 
 cJSON *doctor_json(const struct doctor_report *r);
-/* A table, each failure and warning with its mend below it; messages are wrapped to `width` columns
+/* A table, each failure and warning with its fix below it; messages are wrapped to `width` columns
  * (0: not at all). */
 void doctor_text(const struct doctor_report *r, bool colour, size_t width, struct strbuf *out);
 

@@ -55,13 +55,13 @@ void check_fail(struct doctor_check *c, const char *class, const char *fmt, ...)
 
 void check_detail(struct doctor_check *c, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The exact command or setting that would mend a failure or a warning. */
-void check_mend(struct doctor_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The exact command or setting that would fix a failure or a warning. */
+void check_fix(struct doctor_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Fails or warns with an error's message, and its "; next: " for the mend; `mend` where it has
+/* Fails or warns with an error's message, and its "; next: " for the fix; `fix` where it has
  * none. */
 void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
-                 const char *mend);
+                 const char *fix);
 
 /* program_find() with the PATH and working directory that programs would be started with. */
 bool find_program(const char *name, struct program *out);

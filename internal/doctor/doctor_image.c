@@ -44,13 +44,13 @@ static const char *class_of_file(const char *path)
     return stat(path, &st) == 0 && access(path, R_OK) == 0 ? CLASS_CONFIG : CLASS_ENV;
 }
 
-static void mend_file(const struct doctor_ctx *ctx, struct doctor_check *c, const char *field)
+static void fix_file(const struct doctor_ctx *ctx, struct doctor_check *c, const char *field)
 {
     if (is_ours(ctx))
-        check_mend(c, "build the image: " BUILD_IMAGE " (or set image.dir to a finished one)");
+        check_fix(c, "build the image: " BUILD_IMAGE " (or set image.dir to a finished one)");
     else
-        check_mend(c, "set %s to a file of that kind, or unset it and build the default image: %s",
-                   field, BUILD_IMAGE);
+        check_fix(c, "set %s to a file of that kind, or unset it and build the default image: %s",
+                  field, BUILD_IMAGE);
 }
 
 /* A file that can't be used, or is in a place where others could exchange it. */
@@ -62,7 +62,7 @@ static void fail_file(const struct doctor_ctx *ctx, struct doctor_check *c, cons
         return;
     }
     check_fail(c, class_of_file(path), "%s", err->msg);
-    mend_file(ctx, c, field);
+    fix_file(ctx, c, field);
 }
 
 /* Opens what `field` names and says what stands in the way. Returns a descriptor. */
@@ -74,7 +74,7 @@ static int open_file(struct doctor_ctx *ctx, struct doctor_check *c, const char 
     check_detail(c, "path", "%s", *path || !is_ours(ctx) ? path : ctx->cfg->image.dir);
     if (!*path && !is_ours(ctx)) {
         check_fail(c, CLASS_CONFIG, "%s is blank", field);
-        mend_file(ctx, c, field);
+        fix_file(ctx, c, field);
         return -1;
     }
     if (!*path) {
@@ -137,9 +137,9 @@ static bool kernel_options(struct doctor_ctx *ctx, struct doctor_check *c, int f
     check_fail(c, CLASS_CONFIG, "kernel %s was built without %s%s", ctx->kernel, missing.buf,
                strstr(missing.buf, "ISO9660") ? ": cloud-init could never read the seed drive"
                                               : ": the guest could not boot");
-    check_mend(
-        c, "set firecracker.kernel to one with these options, or unset it and build the default "
-           "image: " BUILD_IMAGE);
+    check_fix(c,
+              "set firecracker.kernel to one with these options, or unset it and build the default "
+              "image: " BUILD_IMAGE);
     return false;
 }
 
@@ -155,7 +155,7 @@ void doctor_kernel(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     if (probe_kernel(fd, ctx->kernel, &info, &err) < 0) {
         check_fail(c, CLASS_CONFIG, "%s", err.msg);
-        mend_file(ctx, c, "firecracker.kernel");
+        fix_file(ctx, c, "firecracker.kernel");
         return;
     }
     check_detail(c, "format", "%s", info.format == KERNEL_ELF_X86_64 ? "elf-x86_64" : "arm64");
@@ -163,12 +163,12 @@ void doctor_kernel(struct doctor_ctx *ctx, struct doctor_check *c)
     if (info.format != KERNEL_OF_HOST) {
         check_fail(c, CLASS_CONFIG, "kernel %s is for another machine: this host is %s",
                    ctx->kernel, HOST_ARCH);
-        mend_file(ctx, c, "firecracker.kernel");
+        fix_file(ctx, c, "firecracker.kernel");
         return;
     }
     if (str_eq(ctx->vmm, "qemu") && !info.pvh) {
         check_fail(c, CLASS_CONFIG, "kernel %s has no PVH entry, which QEMU needs", ctx->kernel);
-        mend_file(ctx, c, "firecracker.kernel");
+        fix_file(ctx, c, "firecracker.kernel");
         return;
     }
     if (is_ours(ctx))
@@ -207,7 +207,7 @@ void doctor_rootfs(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     if (probe_rootfs(fd, ctx->rootfs, size, &info, &err) < 0) {
         check_fail(c, CLASS_CONFIG, "%s", err.msg);
-        mend_file(ctx, c, "firecracker.rootfs");
+        fix_file(ctx, c, "firecracker.rootfs");
         return;
     }
     check_detail(c, "filesystem", "%s", info.type);
@@ -215,7 +215,7 @@ void doctor_rootfs(struct doctor_ctx *ctx, struct doctor_check *c)
     if (ctx->kernel_options && driver && kconfig_option(ctx->kernel_options, driver) != 'y') {
         check_fail(c, CLASS_CONFIG, "root %s is %s, but kernel %s was built without CONFIG_%s",
                    ctx->rootfs, info.type, ctx->kernel, driver);
-        mend_file(ctx, c, "firecracker.rootfs");
+        fix_file(ctx, c, "firecracker.rootfs");
         return;
     }
     check_ok(c, "%s %s", info.type, ctx->rootfs);
@@ -244,7 +244,7 @@ static bool judge_pins(const struct doctor_ctx *ctx, const struct image *img,
             continue;
         good = false;
         check_fail(c, CLASS_CONFIG, "%s is not what its pin says", path);
-        check_mend(c, "find out who changed it, and build or install it again");
+        check_fix(c, "find out who changed it, and build or install it again");
     }
     store_close(&s);
     return good;

@@ -14,7 +14,7 @@ struct need {
     const char *name; /* detail */
     enum net_check state;
     const char *lack; /* message when missing */
-    const char *mend;
+    const char *fix;
 };
 
 #define NEED_CAPABILITIES(s)                                                                       \
@@ -47,7 +47,7 @@ static bool needs_met(struct doctor_check *c, const struct need *needs, size_t n
     check_fail(c, CLASS_ENV, "%s%s", first->lack,
                first->state == NET_UNKNOWN ? " (could not be checked, which counts as missing)"
                                            : "");
-    check_mend(c, "%s", first->mend);
+    check_fix(c, "%s", first->fix);
     return false;
 }
 
@@ -59,7 +59,7 @@ static void check_nat(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "pool", "%s", pool);
     if (net_host_look(pool, &s, &err) < 0) {
         check_fail(c, err.kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%s", err.msg);
-        check_mend(c, "run doctor as root; see network.pool in docs/CONFIG.md");
+        check_fix(c, "run doctor as root; see network.pool in docs/CONFIG.md");
         return;
     }
     const struct need needs[] = {
@@ -75,7 +75,7 @@ static void check_nat(struct doctor_ctx *ctx, struct doctor_check *c)
     if (s.pool_conflict) {
         check_fail(c, CLASS_CONFIG, "network.pool %s overlaps the host's route %s", pool,
                    s.pool_route);
-        check_mend(c, "set network.pool to a range that the host does not use");
+        check_fix(c, "set network.pool to a range that the host does not use");
         return;
     }
     check_ok(c, "nat out of %s: capabilities, tun, nftables and forwarding are there", pool);
@@ -112,10 +112,10 @@ static bool programs_there(const struct cni_chain *chain, struct doctor_check *c
         return true;
     check_fail(c, CLASS_ENV, "CNI network \"%s\" needs programs that are not there: %s",
                chain->network, missing.buf);
-    check_mend(c,
-               "apt-get install containernetworking-plugins iptables and set firecracker.cniBinDir "
-               "to /usr/lib/cni, or put the plugins into %s",
-               chain->bin_dir);
+    check_fix(c,
+              "apt-get install containernetworking-plugins iptables and set firecracker.cniBinDir "
+              "to /usr/lib/cni, or put the plugins into %s",
+              chain->bin_dir);
     return false;
 }
 
@@ -145,18 +145,18 @@ static void fail_list(struct doctor_check *c, const char *conf_dir, const struct
 {
     if (access(conf_dir, F_OK) < 0 && errno == ENOENT) {
         check_fail(c, CLASS_ENV, "firecracker.cniConfDir: there is no directory %s", conf_dir);
-        check_mend(c,
-                   "mkdir -p %s and put a CNI network list there (docs/NETWORK.md has one to start "
-                   "from), or use --firecracker-network nat, which needs no plugins",
-                   conf_dir);
+        check_fix(c,
+                  "mkdir -p %s and put a CNI network list there (docs/NETWORK.md has one to start "
+                  "from), or use --firecracker-network nat, which needs no plugins",
+                  conf_dir);
         return;
     }
     fail_with(c, err);
-    const char *mend = json_opt_string(c->details, "mend", "");
-    if (err->kind == ERR_TRUST || strstr(mend, "docs/NETWORK.md"))
+    const char *fix = json_opt_string(c->details, "fix", "");
+    if (err->kind == ERR_TRUST || strstr(fix, "docs/NETWORK.md"))
         return;
-    _cleanup_free_ char *more = xasprintf("%s; docs/NETWORK.md has a list to start from", mend);
-    check_mend(c, "%s", more);
+    _cleanup_free_ char *more = xasprintf("%s; docs/NETWORK.md has a list to start from", fix);
+    check_fix(c, "%s", more);
 }
 
 static void check_cni(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -183,7 +183,7 @@ void doctor_network(struct doctor_ctx *ctx, struct doctor_check *c)
         check_nat(ctx, c);
     else {
         check_fail(c, CLASS_CONFIG, "firecracker.network \"%s\" is neither nat nor cni", mode);
-        check_mend(c, "set firecracker.network to nat or cni");
+        check_fix(c, "set firecracker.network to nat or cni");
     }
 }
 
@@ -210,7 +210,7 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
     if (net_host_look(ctx->cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {
         check_fail(c, CLASS_ENV, "the host's firewall could not be read%s%s",
                    error_is_set(&err) ? ": " : "", err.msg);
-        check_mend(c, "run doctor as root");
+        check_fix(c, "run doctor as root");
         return;
     }
     if (!s.forward_drop) {
@@ -229,8 +229,8 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
     check_warn(c, "table %s drops forwarded packets: guests would not reach the outside",
                s.forward_owner);
     if (cni)
-        check_mend(c, "add {\"type\": \"firewall\"} to the plugins of the CNI network list");
+        check_fix(c, "add {\"type\": \"firewall\"} to the plugins of the CNI network list");
     else
-        check_mend(c, "let cbx* through there, with Docker for example: iptables -I DOCKER-USER -i "
-                      "cbx+ -j ACCEPT; iptables -I DOCKER-USER -o cbx+ -j ACCEPT");
+        check_fix(c, "let cbx* through there, with Docker for example: iptables -I DOCKER-USER -i "
+                     "cbx+ -j ACCEPT; iptables -I DOCKER-USER -o cbx+ -j ACCEPT");
 }

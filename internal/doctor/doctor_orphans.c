@@ -21,14 +21,14 @@ struct orphans {
     size_t n_entries;
     unsigned links, tables, processes, leases;
     struct strbuf what; /* the first few, named */
-    struct strbuf mend;
+    struct strbuf fix;
 };
 
 static void free_orphans(struct orphans *o)
 {
     free(o->entries);
     strbuf_free(&o->what);
-    strbuf_free(&o->mend);
+    strbuf_free(&o->fix);
 }
 
 static void name_it(struct orphans *o, const char *kind, const char *name)
@@ -40,10 +40,10 @@ static void name_it(struct orphans *o, const char *kind, const char *name)
         strbuf_adds(&o->what, ", …");
 }
 
-static void add_mend(struct orphans *o, const char *text)
+static void add_fix(struct orphans *o, const char *text)
 {
-    if (!strstr(o->mend.buf, text))
-        strbuf_addf(&o->mend, "%s%s", o->mend.len ? "; " : "", text);
+    if (!strstr(o->fix.buf, text))
+        strbuf_addf(&o->fix, "%s%s", o->fix.len ? "; " : "", text);
 }
 
 static bool recorded(const struct orphans *o, const struct net_found *f)
@@ -62,7 +62,7 @@ static int scan_net(struct orphans *o, struct error *err)
     _cleanup_free_ struct net_found *found = xcalloc(FOUND_MAX, sizeof *found);
     int n = net_scan(found, FOUND_MAX, err);
     for (int i = 0; i < n; i++) {
-        char mend[128];
+        char fix[128];
         bool link = str_eq(found[i].kind, "link");
         if (recorded(o, &found[i]))
             continue;
@@ -71,10 +71,10 @@ static int scan_net(struct orphans *o, struct error *err)
         else
             o->tables++;
         name_it(o, link ? "link" : "nft table", found[i].name);
-        (void)str_format(mend, sizeof mend, link ? "ip link delete %s" : "nft delete table inet %s",
+        (void)str_format(fix, sizeof fix, link ? "ip link delete %s" : "nft delete table inet %s",
                          found[i].name);
         if (o->links + o->tables <= LISTED)
-            add_mend(o, mend);
+            add_fix(o, fix);
     }
     return n < 0 ? -1 : 0;
 }
@@ -90,7 +90,7 @@ static void scan_leases(struct orphans *o)
         (void)str_format(kind, sizeof kind, "%s lease", ops_view_name(v));
         o->leases++;
         name_it(o, kind, o->entries[i].id);
-        add_mend(o, "crabbox-fc cleanup");
+        add_fix(o, "crabbox-fc cleanup");
     }
 }
 
@@ -126,7 +126,7 @@ static int scan_processes(struct orphans *o, const char *state_dir, struct error
             continue;
         o->processes++;
         name_it(o, "process", de->d_name);
-        add_mend(o, "look at these processes (ps -fp PID) and kill them by PID");
+        add_fix(o, "look at these processes (ps -fp PID) and kill them by PID");
     }
     return errno ? error_set(err, ERR_ENV, errno, "read /proc") : 0;
 }
@@ -149,7 +149,7 @@ static int read_leases(struct doctor_ctx *ctx, struct orphans *o, struct error *
 void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct error err = ERROR_INIT;
-    _cleanup_(free_orphans) struct orphans o = {.what = STRBUF_INIT, .mend = STRBUF_INIT};
+    _cleanup_(free_orphans) struct orphans o = {.what = STRBUF_INIT, .fix = STRBUF_INIT};
     if (!*ctx->state_dir) {
         check_skip(c, "no state directory to compare with");
         return;
@@ -157,7 +157,7 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
     bool read = read_leases(ctx, &o, &err) == 0;
     if (!read || scan_net(&o, &err) < 0 || scan_processes(&o, ctx->state_dir, &err) < 0) {
         check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
-        check_mend(c, "%s", read ? "run doctor as root" : "first mend what the check state names");
+        check_fix(c, "%s", read ? "run doctor as root" : "first fix what the check state names");
         return;
     }
     scan_leases(&o);
@@ -171,21 +171,21 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     check_warn(c, "not owned by a live lease of this state directory: %s", o.what.buf);
-    check_mend(c, "%s (links and tables may belong to another state directory)", o.mend.buf);
+    check_fix(c, "%s (links and tables may belong to another state directory)", o.fix.buf);
 }
 
 /* A lease whose keeper was killed works on. */
 void doctor_keepers(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     struct error err = ERROR_INIT;
-    _cleanup_(free_orphans) struct orphans o = {.what = STRBUF_INIT, .mend = STRBUF_INIT};
+    _cleanup_(free_orphans) struct orphans o = {.what = STRBUF_INIT, .fix = STRBUF_INIT};
     if (!*ctx->state_dir) {
         check_skip(c, "no state directory with leases");
         return;
     }
     if (read_leases(ctx, &o, &err) < 0) {
         check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
-        check_mend(c, "first mend what the check state names");
+        check_fix(c, "first fix what the check state names");
         return;
     }
     for (size_t i = 0; i < o.n_entries; i++) {
@@ -195,7 +195,7 @@ void doctor_keepers(struct doctor_ctx *ctx, struct doctor_check *c)
         o.leases++;
         name_it(&o, "lease", l->slug);
         if (o.leases <= LISTED)
-            strbuf_addf(&o.mend, " %s", l->slug);
+            strbuf_addf(&o.fix, " %s", l->slug);
     }
     check_detail(c, "leases", "%u", o.leases);
     if (o.leases == 0) {
@@ -206,6 +206,6 @@ void doctor_keepers(struct doctor_ctx *ctx, struct doctor_check *c)
                "without keeper, so nothing ends it in time, and its logs are cut down only when a "
                "command uses it: %s",
                o.what.buf);
-    check_mend(c, "crabbox-fc stop%s (once you are done there; no command starts a keeper again)",
-               o.mend.buf);
+    check_fix(c, "crabbox-fc stop%s (once you are done there; no command starts a keeper again)",
+              o.fix.buf);
 }

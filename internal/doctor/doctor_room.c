@@ -29,7 +29,7 @@ void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
     int64_t available = ctx->room.memory_mib;
     if (file_read_at(AT_FDCWD, "/proc/meminfo", 16384, &text, &err) < 0) {
         check_fail(c, CLASS_ENV, "%s", err.msg);
-        check_mend(c, "mount -t proc proc /proc");
+        check_fix(c, "mount -t proc proc /proc");
         return;
     }
     int64_t total = meminfo_mib(text.buf, "MemTotal:");
@@ -41,13 +41,13 @@ void doctor_memory(struct doctor_ctx *ctx, struct doctor_check *c)
     if (total > 0 && need > total) {
         check_fail(c, CLASS_CONFIG, "a lease takes %lld MiB, but the host has only %lld MiB",
                    (long long)need, (long long)total);
-        check_mend(c, "set firecracker.memoryMiB below %lld", (long long)(total - (need - guest)));
+        check_fix(c, "set firecracker.memoryMiB below %lld", (long long)(total - (need - guest)));
     } else if (available < need) {
         check_fail(c, CLASS_ENV,
                    "a lease takes %lld MiB, but only %lld MiB are free: warmup refuses",
                    (long long)need, (long long)available);
-        check_mend(c, "stop a lease (crabbox-fc list shows them), or lower "
-                      "firecracker.memoryMiB");
+        check_fix(c, "stop a lease (crabbox-fc list shows them), or lower "
+                     "firecracker.memoryMiB");
     } else {
         check_ok(c, "%lld MiB free, a lease takes %lld MiB", (long long)available, (long long)need);
     }
@@ -128,7 +128,7 @@ void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
     if (!*dir || statvfs(dir, &v) < 0) {
         check_fail(c, CLASS_ENV, "the disk of the state directory can't be read: %s",
                    *dir ? strerror(errno) : "no state directory");
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory on a disk");
+        check_fix(c, "set CRABBOX_FC_STATE_DIR to a directory on a disk");
         return;
     }
     const char *how = clone_strategy(ctx);
@@ -138,16 +138,16 @@ void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "clone", "%s", how);
     if (v.f_flag & ST_RDONLY) {
         check_fail(c, CLASS_ENV, "%s is on a read-only filesystem", dir);
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory on a writable disk");
+        check_fix(c, "set CRABBOX_FC_STATE_DIR to a directory on a writable disk");
     } else if (look_at_disk(ctx, &need, dir, &err) < 0) {
         fail_as_warmup(c, &err);
     } else if (need.overcommit) {
         check_warn(c, "disk.overcommit is set: once guests have filled %s, all leases there fail",
                    dir);
-        check_mend(c, "remove disk.overcommit, and set firecracker.diskMiB to a size that fits");
+        check_fix(c, "remove disk.overcommit, and set firecracker.diskMiB to a size that fits");
     } else if (str_eq(how, "copy")) {
         check_warn(c, "every lease copies the whole root: the disk has neither reflinks nor holes");
-        check_mend(c, "put image and state directory on one XFS or btrfs filesystem");
+        check_fix(c, "put image and state directory on one XFS or btrfs filesystem");
     } else {
         check_ok(c, "%lld MiB free at %s, a lease takes at most %lld MiB, root by %s",
                  (long long)ctx->room.disk_mib, dir, (long long)admission_disk_mib(&need), how);

@@ -29,7 +29,7 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "path", "%s", ctx->state_dir);
     if (!*ctx->state_dir) {
         check_fail(c, CLASS_CONFIG, "%s", ctx->state_err.msg);
-        check_mend(c, "export CRABBOX_FC_STATE_DIR=/var/lib/crabbox-fc/state");
+        check_fix(c, "export CRABBOX_FC_STATE_DIR=/var/lib/crabbox-fc/state");
         return;
     }
     if (lstat(ctx->state_dir, &st) < 0) {
@@ -45,23 +45,23 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
         }
         check_fail(c, CLASS_ENV, "%s does not exist and %s is not writable", ctx->state_dir,
                    ctx->state_ancestor);
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory that you may create");
+        check_fix(c, "set CRABBOX_FC_STATE_DIR to a directory that you may create");
         return;
     }
     check_detail(c, "exists", "true");
     check_detail(c, "mode", "%04o", (unsigned)(st.st_mode & 07777));
     if (!S_ISDIR(st.st_mode)) {
         check_fail(c, CLASS_CONFIG, "%s is not a directory", ctx->state_dir);
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a directory");
+        check_fix(c, "set CRABBOX_FC_STATE_DIR to a directory");
     } else if (st.st_uid != geteuid()) {
         check_fail(c, CLASS_CONFIG, "%s belongs to uid %u, not to you", ctx->state_dir,
                    (unsigned)st.st_uid);
         /* Not to be taken over: that user may have prepared the leases there. */
-        check_mend(c, "set CRABBOX_FC_STATE_DIR to a new directory, or move %s away", quoted);
+        check_fix(c, "set CRABBOX_FC_STATE_DIR to a new directory, or move %s away", quoted);
     } else if (st.st_mode & 077) {
         check_fail(c, CLASS_CONFIG, "%s is open to others (mode %04o): it holds private keys",
                    ctx->state_dir, (unsigned)(st.st_mode & 07777));
-        check_mend(c, "chmod 700 %s", quoted);
+        check_fix(c, "chmod 700 %s", quoted);
     } else if (trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0 ||
                place_check(ctx->state_dir, &err) < 0 || claim(ctx->state_dir, &err) < 0) {
         check_error(c, DOCTOR_FAILED, &err, "");
@@ -77,7 +77,7 @@ void doctor_ssh(struct doctor_ctx *ctx, struct doctor_check *c)
     (void)ctx;
     if (!find_program("ssh", &p)) {
         check_warn(c, "no ssh client in PATH: `crabbox-fc ssh` can't open a session");
-        check_mend(c, "apt-get install openssh-client");
+        check_fix(c, "apt-get install openssh-client");
         return;
     }
     check_detail(c, "path", "%s", p.path);

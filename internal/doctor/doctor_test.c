@@ -1,5 +1,5 @@
 /* doctor tells the truth: the JSON that scripts read, and for each check the ways it can fail, with
- * the class and the mend that go with them. doctor_net_test.c has the network and what is left. */
+ * the class and the fix that go with them. doctor_net_test.c has the network and what is left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +59,7 @@ static void json_has_the_shape_that_scripts_read(void **state)
         assert_int_equal(str_eq(status, "failed"), cJSON_HasObjectItem(details, "class"));
         if (str_eq(status, "failed")) {
             ok = false;
-            assert_true(*json_opt_string(details, "mend", "") != '\0');
+            assert_true(*json_opt_string(details, "fix", "") != '\0');
         }
         i++;
     }
@@ -103,7 +103,7 @@ static void unknown_provider_is_a_usage_error(void **state)
     config_free(&cfg);
 }
 
-static void text_shows_each_mend(void **state)
+static void text_shows_each_fix(void **state)
 {
     (void)state;
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(
@@ -115,7 +115,7 @@ static void text_shows_each_mend(void **state)
     doctor_text(&r, false, 50, &narrow);
     assert_null(strchr(plain.buf, '\033'));
     assert_non_null(strchr(coloured.buf, '\033'));
-    assert_non_null(strstr(plain.buf, "mend: install Firecracker"));
+    assert_non_null(strstr(plain.buf, "fix: install Firecracker"));
     assert_non_null(strstr(plain.buf, "\nnot ready: "));
     assert_non_null(strstr(plain.buf, "firecracker.binary: there is no program"));
     assert_non_null(strstr(narrow.buf, "binary      firecracker.binary: there is\n          "
@@ -290,8 +290,8 @@ static void state_directory_has_to_be_private(void **state)
     {
         _cleanup_(doctor_free) struct doctor_report open = doctorkit_judge(SOUND IMG, NULL);
         _cleanup_free_ char *quoted = str_shell_quoted(doctorkit_path("state"));
-        _cleanup_free_ char *mend = xasprintf("chmod 700 %s", quoted);
-        assert_string_equal(doctorkit_detail(doctorkit_find(&open, "state"), "mend"), mend);
+        _cleanup_free_ char *fix = xasprintf("chmod 700 %s", quoted);
+        assert_string_equal(doctorkit_detail(doctorkit_find(&open, "state"), "fix"), fix);
     }
     assert_int_equal(chmod(doctorkit_path("state"), 0700), 0);
     doctorkit_expect(SOUND IMG, "state", DOCTOR_OK, "", "state");
@@ -299,7 +299,7 @@ static void state_directory_has_to_be_private(void **state)
     config_dir_write(&doctorkit_dir, "state", "a file");
     doctorkit_expect(SOUND IMG, "state", DOCTOR_FAILED, CONFIG, "not a directory");
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(SOUND IMG, NULL);
-    assert_non_null(strstr(doctorkit_detail(doctorkit_find(&r, "orphans"), "mend"),
+    assert_non_null(strstr(doctorkit_detail(doctorkit_find(&r, "orphans"), "fix"),
                            "what the check state names"));
     assert_int_equal(unlink(doctorkit_path("state")), 0);
 }
@@ -342,7 +342,7 @@ static void too_little_disk_is_refused(void **state)
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(
         "firecracker:\n  diskMiB: 16TiB\n" IMG, NULL);
     const struct doctor_check *c = doctorkit_find(&r, "disk");
-    assert_non_null(strstr(doctorkit_detail(c, "mend"), "give the guest a smaller disk (--disk)"));
+    assert_non_null(strstr(doctorkit_detail(c, "fix"), "give the guest a smaller disk (--disk)"));
     assert_string_equal(doctorkit_detail(c, "promisedMiB"), "0");
     assert_string_equal(doctorkit_detail(c, "overcommit"), "false");
 }
@@ -358,10 +358,10 @@ static void too_few_descriptors_are_refused(void **state)
     doctorkit_expect(SOUND IMG, "limits", DOCTOR_FAILED, ENV, "too little room for descriptors");
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(SOUND IMG, NULL);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-    assert_string_equal(doctorkit_detail(doctorkit_find(&r, "limits"), "mend"), "raise ulimit -n");
+    assert_string_equal(doctorkit_detail(doctorkit_find(&r, "limits"), "fix"), "raise ulimit -n");
 }
 
-/* As a user with no right to anything: each lack is told with what mends it on this host. */
+/* As a user with no right to anything: each lack is told with what fixes it on this host. */
 static int judge_as_nobody(const struct config *cfg)
 {
     struct doctor_report r;
@@ -370,13 +370,13 @@ static int judge_as_nobody(const struct config *cfg)
     if (setresuid(65534, 65534, 65534) < 0 || stat("/dev/kvm", &st) < 0 ||
         doctor_run(cfg, doctorkit_path("state"), "firecracker", &r, &err) < 0)
         return 1;
-    const char *mend = doctorkit_detail(doctorkit_find(&r, "kvm"), "mend");
+    const char *fix = doctorkit_detail(doctorkit_find(&r, "kvm"), "fix");
     bool group = (st.st_mode & 060) == 060 && st.st_gid;
     bool told = access("/dev/kvm", R_OK | W_OK) == 0 ||
-                strstr(mend, group ? "usermod -aG " : "setfacl -m ");
+                strstr(fix, group ? "usermod -aG " : "setfacl -m ");
     const struct doctor_check *user = doctorkit_find(&r, "user");
     told = told && user->status == DOCTOR_FAILED &&
-           str_has_prefix(doctorkit_detail(user, "mend"), "sudo crabbox-fc");
+           str_has_prefix(doctorkit_detail(user, "fix"), "sudo crabbox-fc");
     told = told && doctorkit_find(&r, "state")->status == DOCTOR_FAILED && !r.ok;
     doctor_free(&r);
     return told ? 0 : 1;
@@ -420,7 +420,7 @@ int main(void)
         cmocka_unit_test(sound_emulated_host_is_ready),
         cmocka_unit_test(provider_asks_about_firecracker_whatever_vmm_says),
         cmocka_unit_test(unknown_provider_is_a_usage_error),
-        cmocka_unit_test(text_shows_each_mend),
+        cmocka_unit_test(text_shows_each_fix),
         cmocka_unit_test(programs_are_run_not_just_found),
         cmocka_unit_test(hanging_program_meets_its_deadline),
         cmocka_unit_test(image_files_are_read),

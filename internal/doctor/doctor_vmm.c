@@ -59,7 +59,7 @@ void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "hypervisor", "%s", vendor);
     if (!str_eq(u.machine, "x86_64")) {
         check_fail(c, CLASS_ENV, "%s hosts are not supported yet", u.machine);
-        check_mend(c, "use an x86_64 host");
+        check_fix(c, "use an x86_64 host");
         return;
     }
     check_ok(c, "linux %s %s%s", u.release, u.machine,
@@ -85,7 +85,7 @@ static void kvm_details(struct doctor_check *c, const struct kvm_report *r)
 }
 
 /* Whoever is in the group of /dev/kvm may use it, where the group may. */
-static void kvm_access_mend(struct doctor_check *c)
+static void kvm_access_fix(struct doctor_check *c)
 {
     struct stat st;
     struct group group, *g = NULL;
@@ -93,24 +93,24 @@ static void kvm_access_mend(struct doctor_check *c)
     if (stat("/dev/kvm", &st) == 0 && (st.st_mode & 060) == 060 && st.st_gid)
         (void)getgrgid_r(st.st_gid, &group, names, sizeof names, &g);
     if (g)
-        check_mend(c, "usermod -aG %s \"$USER\", then log in again", g->gr_name);
+        check_fix(c, "usermod -aG %s \"$USER\", then log in again", g->gr_name);
     else
-        check_mend(c, "as root: setfacl -m \"u:$USER:rw\" /dev/kvm");
+        check_fix(c, "as root: setfacl -m \"u:$USER:rw\" /dev/kvm");
 }
 
-static void kvm_mend(struct doctor_check *c, const struct kvm_report *r)
+static void kvm_fix(struct doctor_check *c, const struct kvm_report *r)
 {
     if (r->stage == KVM_STAGE_OPEN && (r->sys == EACCES || r->sys == EPERM))
-        kvm_access_mend(c);
+        kvm_access_fix(c);
     else if (r->stage == KVM_STAGE_OPEN)
-        check_mend(c, "modprobe kvm_intel or modprobe kvm_amd; in a virtual machine first turn on "
-                      "nested virtualisation on its host; or accept emulation: " USE_EMULATION);
+        check_fix(c, "modprobe kvm_intel or modprobe kvm_amd; in a virtual machine first turn on "
+                     "nested virtualisation on its host; or accept emulation: " USE_EMULATION);
     else if (r->stage == KVM_STAGE_CREATE_VM && r->sys == EBUSY)
-        check_mend(c, "stop the other hypervisor that holds the CPU's virtualisation");
+        check_fix(c, "stop the other hypervisor that holds the CPU's virtualisation");
     else
-        check_mend(c,
-                   "use a host whose KVM has hardware page tables (bare metal, or a VM with nested "
-                   "virtualisation); or accept emulation: " USE_EMULATION);
+        check_fix(c,
+                  "use a host whose KVM has hardware page tables (bare metal, or a VM with nested "
+                  "virtualisation); or accept emulation: " USE_EMULATION);
 }
 
 /* Root, or a user with the capabilities that a lease's network takes. */
@@ -124,7 +124,7 @@ void doctor_user(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     check_fail(c, CLASS_ENV, "uid %u can't make a lease: that takes root's rights", uid);
-    check_mend(c, "sudo crabbox-fc doctor, and sudo for each command on leases");
+    check_fix(c, "sudo crabbox-fc doctor, and sudo for each command on leases");
 }
 
 void doctor_kvm(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -138,19 +138,19 @@ void doctor_kvm(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     if (kvm_probe(&r, &ctx->deadline, &err) < 0) {
         check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
-        check_mend(c, "run doctor again; it needs to start one more process");
+        check_fix(c, "run doctor again; it needs to start one more process");
         return;
     }
     kvm_details(c, &r);
     if (!r.works) {
         check_fail(c, CLASS_ENV, "%s", r.reason);
-        kvm_mend(c, &r);
+        kvm_fix(c, &r);
         return;
     }
     if (r.create_vm_us > SLOW_CREATE_US) {
         check_warn(c, "runs 64-bit guest code, but creating a VM takes %lld ms",
                    (long long)(r.create_vm_us / 1000));
-        check_mend(c, "mount -o remount,favordynmods /sys/fs/cgroup; and see nx_huge_pages of kvm");
+        check_fix(c, "mount -o remount,favordynmods /sys/fs/cgroup; and see nx_huge_pages of kvm");
         return;
     }
     check_ok(c, "runs 64-bit guest code; a VM is created in %.1f ms", (double)r.create_vm_us / 1e3);
@@ -169,16 +169,16 @@ static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const 
     check_detail(c, "configured", "%s", configured);
     if (!*configured) {
         check_fail(c, CLASS_CONFIG, "%s is blank", field);
-        check_mend(c, "set %s to the program's path", field);
+        check_fix(c, "set %s to the program's path", field);
         return false;
     }
     if (!find_program(configured, &p)) {
         check_fail(c, CLASS_ENV, "%s: there is no program %s%s", field, configured,
                    strchr(configured, '/') ? "" : " in PATH");
         if (vmm == &vmm_qemu)
-            check_mend(c, "apt-get install qemu-system-x86, or set %s", field);
+            check_fix(c, "apt-get install qemu-system-x86, or set %s", field);
         else
-            check_mend(c, "install Firecracker 1.8 or newer and set %s to its path", field);
+            check_fix(c, "install Firecracker 1.8 or newer and set %s to its path", field);
         return false;
     }
     check_detail(c, "path", "%s", path);
@@ -189,7 +189,7 @@ static bool probe_program(struct doctor_ctx *ctx, struct doctor_check *c, const 
     if (vmm->probe(path, &d, version, size, &err) < 0) {
         check_fail(c, CLASS_ENV, "%s", err.msg);
         _cleanup_free_ char *quoted = str_shell_quoted(path);
-        check_mend(c, "run: %s --version; set %s to a program that answers", quoted, field);
+        check_fix(c, "run: %s --version; set %s to a program that answers", quoted, field);
         return false;
     }
     check_detail(c, "version", "%s", version);
@@ -219,7 +219,7 @@ void doctor_binary(struct doctor_ctx *ctx, struct doctor_check *c)
     if (too_old(version)) {
         check_fail(c, CLASS_ENV, "Firecracker %s is too old: it describes no devices by ACPI",
                    version);
-        check_mend(c, "install Firecracker 1.8 or newer and set firecracker.binary to its path");
+        check_fix(c, "install Firecracker 1.8 or newer and set firecracker.binary to its path");
         return;
     }
     check_ok(c, "Firecracker %s at %s", version, json_opt_string(c->details, "path", ""));
@@ -235,7 +235,7 @@ void doctor_jailer(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     check_fail(c, CLASS_CONFIG, "firecracker.jailer is set, but jailed launch isn't built yet");
-    check_mend(c, "unset firecracker.jailer");
+    check_fix(c, "unset firecracker.jailer");
 }
 
 void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -251,7 +251,7 @@ void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     if (!*ctx->accel) {
         check_fail(c, CLASS_CONFIG, "qemu.accel is not chosen");
-        check_mend(c, "set qemu.accel to kvm (hardware) or tcg (emulation), or --qemu-accel kvm");
+        check_fix(c, "set qemu.accel to kvm (hardware) or tcg (emulation), or --qemu-accel kvm");
         return;
     }
     check_ok(c, "QEMU %s, accel %s%s", version, ctx->accel,
@@ -272,7 +272,7 @@ static bool readable_without_rights(const struct doctor_ctx *ctx, struct doctor_
             continue;
         check_fail(c, CLASS_CONFIG, "%s can't be read by a VMM without root's rights", paths[i]);
         _cleanup_free_ char *quoted = str_shell_quoted(paths[i]);
-        check_mend(c, "chmod o+r %s", quoted);
+        check_fix(c, "chmod o+r %s", quoted);
         return false;
     }
     return true;
@@ -284,12 +284,11 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "landlock", "%d", version);
     if (!ctx->cfg->sandbox) {
         check_warn(c, "switched off: the VMM runs with all that crabbox-fc itself may");
-        check_mend(c, "set sandbox to true");
+        check_fix(c, "set sandbox to true");
     } else if (version == 0) {
         check_fail(c, CLASS_ENV, "this kernel has no Landlock, which confines the VMM");
-        check_mend(c,
-                   "boot with lsm=landlock added to the kernel's list, or accept less: --sandbox "
-                   "false");
+        check_fix(c, "boot with lsm=landlock added to the kernel's list, or accept less: --sandbox "
+                     "false");
     } else if (readable_without_rights(ctx, c)) {
         check_ok(c, "the VMM gets no capabilities and only the guest's files (Landlock %d)",
                  version);

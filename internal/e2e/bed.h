@@ -33,6 +33,9 @@
 #include "sys/spawn.h"
 #include "testutil/residue.h"
 
+/* Between an error and its advice on stderr. */
+#define BED_NEXT "\ncrabbox-fc: next: "
+
 #define BED_HOST     "198.51.100.1" /* this side of the link to the outside */
 #define BED_OUTSIDE  "198.51.100.2"
 #define BED_METADATA "169.254.169.254"

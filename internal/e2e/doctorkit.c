@@ -93,7 +93,7 @@ void doctorkit_expect(const char *yaml, const char *check, enum doctor_status st
         fail_msg("%s: %s: %s", check, doctor_status_name(c->status), c->message);
     assert_string_equal(json_opt_string(c->details, "class", ""), class);
     if (status == DOCTOR_FAILED) {
-        assert_true(*json_opt_string(c->details, "mend", "") != '\0');
+        assert_true(*json_opt_string(c->details, "fix", "") != '\0');
         assert_false(r.ok);
     }
 }

@@ -44,7 +44,7 @@ const struct doctor_check *doctorkit_find(const struct doctor_report *r, const c
 const char *doctorkit_detail(const struct doctor_check *c, const char *key);
 
 /* One check of one configuration: status, class ("" for none) and a part of the message. What
- * failed has to say how to mend it. */
+ * failed has to say how to fix it. */
 void doctorkit_expect(const char *yaml, const char *check, enum doctor_status status,
                       const char *class, const char *part);
 

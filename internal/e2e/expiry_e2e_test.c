@@ -227,7 +227,7 @@ static void test_death_of_the_keeper(void **state)
     assert_true(chaos_kill_keeper(&store, "unkept"));
     e2e_shell("\"$0\" doctor --json | jq -e '.checks[] | select(.check == \"keepers\") |\n"
               "  .status == \"warning\" and (.message | contains(\"lease unkept\")) and\n"
-              "  (.details.mend | contains(\"crabbox-fc stop unkept\"))' >/dev/null");
+              "  (.details.fix | contains(\"crabbox-fc stop unkept\"))' >/dev/null");
     _cleanup_bed_result_ struct bed_result before = BED_RUN(&bed, "list");
     bed_assert_has(before.out.buf, "by cleanup"); /* and no countdown to nothing */
     assert_true(chaos_shift_clock(&store, "unkept", 36000));

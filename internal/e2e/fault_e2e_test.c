@@ -230,7 +230,7 @@ static void test_bad_images(void **state)
 {
     (void)state;
     static const struct {
-        const char *harm, *mend, *says;
+        const char *harm, *fix, *says;
     } cases[] = {
         {"mv vmlinux v", "mv v vmlinux", "vmlinux"},
         {"mv vmlinux v; : > vmlinux", "mv v vmlinux", "empty"},
@@ -248,7 +248,7 @@ static void test_bad_images(void **state)
         print_message("%s: %s", cases[i].harm, r.err.buf);
         bed_assert_code(r, 2);
         bed_assert_has(r.err.buf, cases[i].says);
-        in_image(cases[i].mend);
+        in_image(cases[i].fix);
         bed_assert_clean(&bed);
     }
     bed_setenv(&bed, "CRABBOX_FC_IMAGE_DIR", "/nonexistent");

@@ -97,7 +97,7 @@ static void test_arguments(void **state)
     SHOWS(4, HOSTILE_SHOWN, "heartbeat", HOSTILE);
     SHOWS(4, HOSTILE_SHOWN, "tunnel", "-L", "80", HOSTILE);
     SHOWS(2, HOSTILE_SHOWN, "tunnel", "-L", HOSTILE, "box");
-    SHOWS(4, "crabbox-fc\"; next", "cp", HOSTILE, "."); /* a lease: it has a colon */
+    SHOWS(4, "crabbox-fc\"" BED_NEXT, "cp", HOSTILE, "."); /* a lease: it has a colon */
     SHOWS(4, HOSTILE_UTF8_SHOWN, "cp", HOSTILE_UTF8 ":x", ".");
     SHOWS(2, HOSTILE_UTF8_SHOWN, "cp", HOSTILE_UTF8, "y");
     SHOWS(1, "/" HOSTILE_SHOWN, "cp", "./" HOSTILE, "box:");
@@ -257,7 +257,7 @@ static void test_logs(void **state)
     _cleanup_close_ int fd = open(held, O_RDWR | O_CLOEXEC);
     (void)signal(SIGIO, SIG_IGN);
     if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
-        SHOWS(1, "holds a file lease on it; next: ", "logs", "--console", "failed");
+        SHOWS(1, "holds a file lease on it" BED_NEXT, "logs", "--console", "failed");
     _cleanup_bed_result_ struct bed_result gone = BED_EXEC(&bed, "rm", "-r", dir);
     bed_assert_code(gone, 0);
 }

@@ -46,8 +46,8 @@ static void test_a_changed_file_is_refused_and_named(void **state)
         _cleanup_bed_result_ struct bed_result h = in_image(harm);
         _cleanup_free_ char *says = xasprintf("/%s is not the pinned one", files[i]);
         refused(says);
-        _cleanup_free_ char *mend = xasprintf("mv aside %s; rm then", files[i]);
-        _cleanup_bed_result_ struct bed_result m = in_image(mend);
+        _cleanup_free_ char *fix = xasprintf("mv aside %s; rm then", files[i]);
+        _cleanup_bed_result_ struct bed_result m = in_image(fix);
     }
     accepted();
 }

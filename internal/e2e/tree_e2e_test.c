@@ -47,7 +47,8 @@ static void test_cp_takes_no_state(void **state)
     (void)state;
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", bed.state, "box:state");
     bed_assert_code(r, 6);
-    bed_assert_has(r.err.buf, "holds crabbox-fc's own state, which is never copied; next: name");
+    bed_assert_has(r.err.buf,
+                   "holds crabbox-fc's own state, which is never copied" BED_NEXT "name");
     e2e_guest("box", "test ! -e state");
 }
 

@@ -25,7 +25,7 @@ static bool marked(void)
     return access(mark, F_OK) == 0;
 }
 
-/* What doctor says of a check: "message; next: mend", as errors have it. */
+/* What doctor says of a check: "message; next: fix", as errors have it. */
 static char *doctor_says(const char *check, const char *status)
 {
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "doctor", "--json");
@@ -39,8 +39,8 @@ static char *doctor_says(const char *check, const char *status)
         if (!str_eq(json_opt_string(c, "status", ""), status))
             fail_msg("%s: %s: %s", check, json_opt_string(c, "status", ""),
                      json_opt_string(c, "message", ""));
-        return xasprintf("%s; next: %s", json_opt_string(c, "message", ""),
-                         json_opt_string(details, "mend", ""));
+        return xasprintf("%s" BED_NEXT "%s", json_opt_string(c, "message", ""),
+                         json_opt_string(details, "fix", ""));
     }
     fail_msg("no check is named %s", check);
     return NULL;
@@ -73,9 +73,9 @@ static void test_the_vmm(void **state)
     _cleanup_free_ char *path = xasprintf("%s/opt/vmm/firecracker", bed.dir);
     bed_setenv(&bed, "CRABBOX_FIRECRACKER_BINARY", path);
     shell("chown nobody opt/vmm");
-    both_refuse("binary", "/opt/vmm is owned by uid 65534 (nobody); next: ");
+    both_refuse("binary", "/opt/vmm is owned by uid 65534 (nobody)" BED_NEXT);
     shell("chown root opt/vmm; chmod 777 opt");
-    both_refuse("binary", "/opt is writable by everybody; next: ");
+    both_refuse("binary", "/opt is writable by everybody" BED_NEXT);
     shell("chmod 755 opt; chgrp nogroup opt/vmm/firecracker; chmod 775 opt/vmm/firecracker");
     both_refuse("binary", "can be changed by group nogroup");
     /* By a name in PATH, and through a link of somebody's. */

@@ -31,7 +31,7 @@ static int undo_lease(struct step_ctx *c, struct error *err)
         (void)str_format(c->lease.failure, sizeof c->lease.failure, "%.500s", err->msg);
         (void)store_save(s, &c->handle, &c->lease, true, NULL);
         return error_append(err,
-                            "; the record is kept: %s/lease.json; next: mend the cause, then "
+                            "; the record is kept: %s/lease.json; next: fix the cause, then "
                             "crabbox-fc stop %s",
                             c->handle.path, c->lease.id);
     }
