@@ -19,9 +19,9 @@ static void fill_row(const struct lease_entry *e, struct table_row *r)
     (void)str_copy(r->cells[2], CELL, ops_view_name(ops_view(e)));
     if (e->broken)
         return;
-    _cleanup_free_ char *vmm = xasprintf("%s/%s", l->vmm.backend, l->vmm.accel);
+    _cleanup_free_ char *vmm = xasprintf("%s/%s", l->local.vmm.backend, l->local.vmm.accel);
     text_copy(r->cells[3], CELL, vmm);
-    text_copy(r->cells[4], CELL, l->net.lease_addr);
+    text_copy(r->cells[4], CELL, l->local.net.lease_addr);
     out_ends(e, r->cells[5], CELL);
 }
 

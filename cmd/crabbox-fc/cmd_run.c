@@ -36,8 +36,8 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
     (void)cJSON_AddStringToObject(j, "leaseId", r->lease.id);
     (void)cJSON_AddStringToObject(j, "slug", r->lease.slug);
     (void)cJSON_AddStringToObject(j, "runId", r->run_id);
-    (void)cJSON_AddStringToObject(j, "vmm", r->lease.vmm.backend);
-    (void)cJSON_AddStringToObject(j, "accel", r->lease.vmm.accel);
+    (void)cJSON_AddStringToObject(j, "vmm", r->lease.local.vmm.backend);
+    (void)cJSON_AddStringToObject(j, "accel", r->lease.local.vmm.accel);
     json_add_i64(j, "leaseMs", r->lease_us / 1000);
     json_add_i64(j, "bootstrapMs", ops_timing_get(&r->timing, "ready") / 1000);
     json_add_i64(j, "syncMs", r->sync_us / 1000);
@@ -70,17 +70,18 @@ static void print_summary(const struct ops_run_result *r)
     log_info(
         "run complete %s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu of %zu files) "
         "command=%lldms stop=%lldms total=%lldms",
-        how, r->lease.slug, r->lease.vmm.backend, r->lease.vmm.accel,
-        str_eq(r->lease.vmm.accel, "tcg") ? " (emulated)" : "", (long long)(r->lease_us / 1000),
-        (long long)(r->sync_us / 1000), r->files_sent, r->files, (long long)(r->command_us / 1000),
-        (long long)(r->stop_us / 1000), (long long)(r->total_us / 1000));
+        how, r->lease.slug, r->lease.local.vmm.backend, r->lease.local.vmm.accel,
+        str_eq(r->lease.local.vmm.accel, "tcg") ? " (emulated)" : "",
+        (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent, r->files,
+        (long long)(r->command_us / 1000), (long long)(r->stop_us / 1000),
+        (long long)(r->total_us / 1000));
 }
 
 static void print_synced(const struct ops_run_result *r)
 {
     log_info("sync complete slug=%s vmm=%s accel=%s lease=%lldms sync=%lldms (%zu of %zu files) "
              "total=%lldms",
-             r->lease.slug, r->lease.vmm.backend, r->lease.vmm.accel,
+             r->lease.slug, r->lease.local.vmm.backend, r->lease.local.vmm.accel,
              (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent,
              r->files, (long long)(r->total_us / 1000));
 }

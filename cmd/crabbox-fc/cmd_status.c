@@ -28,15 +28,15 @@ static void add_lease(struct strbuf *out, const struct lease_entry *e)
     add_row(out, "slug", "%s", l->slug);
     add_row(out, "name", "%s", l->name);
     add_row(out, "state", "%s%s", ops_view_name(ops_view(e)), e->locked ? " (busy)" : "");
-    add_row(out, "vmm", "%s %s, pid %d%s%s", l->vmm.backend, l->vmm.accel, (int)l->vmm.proc.pid,
-            str_eq(l->vmm.accel, "tcg") ? " (emulated)" : "",
-            l->vmm.sandbox ? ", confined" : ", not confined");
+    add_row(out, "vmm", "%s %s, pid %d%s%s", l->local.vmm.backend, l->local.vmm.accel,
+            (int)l->local.vmm.proc.pid, str_eq(l->local.vmm.accel, "tcg") ? " (emulated)" : "",
+            l->local.vmm.sandbox ? ", confined" : ", not confined");
     add_row(out, "machine", "%lld vCPU, %lld MiB memory, %lld MiB disk%s", (long long)l->cpus,
             (long long)l->memory_mib, (long long)l->disk_mib,
-            l->disk_overcommit ? " (overcommitted)" : "");
-    add_row(out, "ssh", "%s@%s:%lld", l->user, l->net.lease_addr, (long long)l->ssh_port);
-    add_row(out, "kernel", "%s", l->kernel_release);
-    add_row(out, "rootfs", "%s (pin %s)", l->rootfs, l->pin);
+            l->local.disk_overcommit ? " (overcommitted)" : "");
+    add_row(out, "ssh", "%s@%s:%lld", l->user, l->local.net.lease_addr, (long long)l->ssh_port);
+    add_row(out, "kernel", "%s", l->local.kernel_release);
+    add_row(out, "rootfs", "%s (pin %s)", l->local.rootfs, l->local.pin);
     add_row(out, "ends", "%s%s", ends,
             ops_end(e) == END_CLEANUP ? " (its keeper is gone, so it does not expire)"
             : l->keep                 ? " (kept)"

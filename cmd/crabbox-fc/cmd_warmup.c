@@ -19,8 +19,8 @@ static int print_json(struct invocation *in, const struct lease *l, const struct
 static int print_text(const struct lease *l, const struct ops_timing *t, struct error *err)
 {
     if (out_line(err, "leased %s slug=%s provider=firecracker vmm=%s accel=%s", l->id, l->slug,
-                 l->vmm.backend, l->vmm.accel) < 0 ||
-        out_line(err, "ready ssh=%s@%s:%lld host=crabbox-%s", l->user, l->net.lease_addr,
+                 l->local.vmm.backend, l->local.vmm.accel) < 0 ||
+        out_line(err, "ready ssh=%s@%s:%lld host=crabbox-%s", l->user, l->local.net.lease_addr,
                  (long long)l->ssh_port, l->slug) < 0)
         return -1;
     return out_line(err, "warmup complete total=%lldms", (long long)(t->total_us / 1000));

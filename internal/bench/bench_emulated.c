@@ -44,7 +44,7 @@ static int look_at_record(struct watch *w, int64_t now, struct error *err)
     struct lease l;
     if (store_load(w->store, &w->h, &l, err) < 0)
         return -1;
-    if (!w->vmm && l.vmm.proc.pid > 0)
+    if (!w->vmm && l.local.vmm.proc.pid > 0)
         w->vmm = now;
     if (!w->ready && l.state == LEASE_READY)
         w->ready = now;
@@ -178,7 +178,7 @@ int bench_emulated(struct bench *b, struct error *err)
     static const char substrate[] = "emulated: QEMU tcg, 2 vCPUs, 1 GiB";
     static struct emulated e;
     _cleanup_(store_close) struct store s = STORE_INIT;
-    if (store_open(&s, b->state, ops_step_names(), err) < 0)
+    if (store_open(&s, b->state, ops_kinds, err) < 0)
         return -1;
     (void)setenv("CRABBOX_FC_STATE_DIR", b->state, 1);
     (void)setenv("CRABBOX_FC_VMM", "qemu", 1);

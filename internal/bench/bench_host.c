@@ -72,7 +72,8 @@ static int fake_lease(struct store *s, unsigned i, struct error *err)
     struct lease_handle h = LEASE_HANDLE_INIT;
     char slug[32];
     (void)str_format(slug, sizeof slug, "listed-%u", i);
-    if (lease_identify(&l, slug, err) < 0 || proc_ref_of(getpid(), &l.vmm.proc, err) < 0)
+    l.provider = LEASE_PROVIDER_LOCAL;
+    if (lease_identify(&l, slug, err) < 0 || proc_ref_of(getpid(), &l.local.vmm.proc, err) < 0)
         return -1;
     struct net_request net = {
         .lease_id = l.id, .pool = "10.213.0.0/16", .dns = "192.0.2.53", .state_dir = s->path};
@@ -86,11 +87,11 @@ static int fake_lease(struct store *s, unsigned i, struct error *err)
     (void)str_copy(l.user, sizeof l.user, "crabbox");
     (void)str_copy(l.work_root, sizeof l.work_root, "/work/crabbox");
     (void)str_copy(l.host_key, sizeof l.host_key, "ssh-ed25519 AAAA");
-    (void)str_copy(l.vmm.backend, sizeof l.vmm.backend, "firecracker");
-    (void)str_copy(l.vmm.accel, sizeof l.vmm.accel, "kvm");
-    for (size_t k = 0; k < s->steps->n; k++)
+    (void)str_copy(l.local.vmm.backend, sizeof l.local.vmm.backend, "firecracker");
+    (void)str_copy(l.local.vmm.accel, sizeof l.local.vmm.accel, "kvm");
+    for (size_t k = 0; k < s->kinds[0]->n_steps; k++)
         l.marks[k] = MARK_DONE;
-    if (net_plan(&net, &l.net, err) < 0 || store_create(s, &l, &h, err) < 0)
+    if (net_plan(&net, &l.local.net, err) < 0 || store_create(s, &l, &h, err) < 0)
         return -1;
     lease_handle_close(&h);
     return store_claim_slug(s, l.slug, l.id, err);
@@ -133,7 +134,7 @@ int bench_list(struct bench *b, struct error *err)
     unsigned have = 0;
     double one, hundred, thousand;
     (void)str_format(b->state, sizeof b->state, "%.3900s/list-state", b->work);
-    if (bench_use_standin(b, err) < 0 || store_open(&s, b->state, ops_step_names(), err) < 0 ||
+    if (bench_use_standin(b, err) < 0 || store_open(&s, b->state, ops_kinds, err) < 0 ||
         list_with(b, &s, &have, 1, &one, err) < 0 ||
         list_with(b, &s, &have, 100, &hundred, err) < 0 ||
         list_with(b, &s, &have, 1000, &thousand, err) < 0)

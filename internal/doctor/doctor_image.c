@@ -233,7 +233,7 @@ static bool judge_pins(const struct doctor_ctx *ctx, const struct image *img,
     struct store s = STORE_INIT;
     bool good = true;
     if (*ctx->state_dir)
-        (void)store_open_existing(&s, ctx->state_dir, ops_step_names(), NULL);
+        (void)store_open_existing(&s, ctx->state_dir, ops_kinds, NULL);
     const char *pin = img->pins[IMAGE_ROOTFS].sha256;
     check_detail(c, "pin", "%s%s", *pin ? "sha256:" : "none", pin);
     for (int f = 0; f < IMAGE_FILES; f++) {

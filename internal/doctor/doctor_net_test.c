@@ -112,7 +112,7 @@ static void processes_without_a_record_are_listed(void **state)
     struct error err = ERROR_INIT;
     (void)state;
     struct store store = STORE_INIT;
-    if (store_open(&store, doctorkit_path("state"), ops_step_names(), &err) < 0)
+    if (store_open(&store, doctorkit_path("state"), ops_kinds, &err) < 0)
         fail_msg("%s", err.msg);
     store_close(&store);
     assert_int_equal(dir_make_all(doctorkit_path("state/leases/cbx_000000000001"), 0700, NULL), 0);

@@ -51,7 +51,7 @@ static bool recorded(const struct orphans *o, const struct net_found *f)
     for (size_t i = 0; i < o->n_entries; i++) {
         const struct lease_entry *e = &o->entries[i];
         if (!e->broken &&
-            (str_eq(e->lease.net.veth, f->name) || str_eq(e->lease.net.table, f->name)))
+            (str_eq(e->lease.local.net.veth, f->name) || str_eq(e->lease.local.net.table, f->name)))
             return true;
     }
     return false;
@@ -97,7 +97,7 @@ static void scan_leases(struct orphans *o)
 static bool pid_recorded(const struct orphans *o, int64_t pid)
 {
     for (size_t i = 0; i < o->n_entries; i++)
-        if (!o->entries[i].broken && o->entries[i].lease.vmm.proc.pid == pid)
+        if (!o->entries[i].broken && o->entries[i].lease.local.vmm.proc.pid == pid)
             return true;
     return false;
 }
@@ -135,7 +135,7 @@ static int read_leases(struct doctor_ctx *ctx, struct orphans *o, struct error *
 {
     struct store s = STORE_INIT;
     struct error mine = ERROR_INIT;
-    if (store_open_existing(&s, ctx->state_dir, ops_step_names(), &mine) < 0) {
+    if (store_open_existing(&s, ctx->state_dir, ops_kinds, &mine) < 0) {
         if (mine.kind == ERR_NOT_FOUND)
             return 0; /* no state, so nothing is owned */
         *err = mine;

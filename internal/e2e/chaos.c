@@ -116,7 +116,7 @@ static bool kill_ref(const struct proc_ref *ref)
 bool chaos_kill_vmm(struct store *s, const char *slug)
 {
     struct lease l;
-    return find(s, slug, &l) && kill_ref(&l.vmm.proc);
+    return find(s, slug, &l) && kill_ref(&l.local.vmm.proc);
 }
 
 bool chaos_kill_keeper(struct store *s, const char *slug)
@@ -194,7 +194,7 @@ static void boot_anew(struct lease *l, const void *arg)
 {
     static const char boot[] = "00000000-1111-2222-3333-444444444444";
     const struct proc_ref *other = arg;
-    struct proc_ref *const refs[] = {&l->vmm.proc, &l->keeper};
+    struct proc_ref *const refs[] = {&l->local.vmm.proc, &l->keeper};
     for (size_t i = 0; i < ARRAY_LEN(refs); i++) {
         if (!refs[i]->pid)
             continue;

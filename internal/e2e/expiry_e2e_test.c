@@ -13,7 +13,7 @@ static struct store store;
 static int setup(void **state)
 {
     (void)e2e_open(state);
-    return store_open(&store, bed.state, ops_step_names(), NULL);
+    return store_open(&store, bed.state, ops_kinds, NULL);
 }
 
 static int teardown(void **state)

@@ -48,8 +48,8 @@ static void check_claims(const struct lease_entry *all, size_t n)
         /* A keeper that finds no room to watch its lease would have ended in silence. */
         assert_true(proc_alive(&all[i].lease.keeper));
         slugs[i] = all[i].lease.slug;
-        addrs[i] = all[i].lease.net.lease_addr;
-        links[i] = all[i].lease.net.veth;
+        addrs[i] = all[i].lease.local.net.lease_addr;
+        links[i] = all[i].lease.local.net.veth;
     }
     assert_distinct(slugs, n);
     assert_distinct(addrs, n);

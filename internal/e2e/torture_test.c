@@ -342,7 +342,7 @@ static void check_addresses(void)
         for (size_t k = 0; k < i; k++)
             if (!all[i].broken && !all[k].broken && all[i].lease.state == LEASE_READY &&
                 all[k].lease.state == LEASE_READY &&
-                str_eq(all[i].lease.net.lease_addr, all[k].lease.net.lease_addr))
+                str_eq(all[i].lease.local.net.lease_addr, all[k].lease.local.net.lease_addr))
                 wrong("an address given twice", all[i].id, &r);
     free(all);
 }
@@ -505,7 +505,7 @@ static int setup(void **state)
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(tally != MAP_FAILED);
     atomic_store(&tally->warmup_ms, 200);
-    assert_int_equal(store_open(&store, bed.state, ops_step_names(), NULL), 0);
+    assert_int_equal(store_open(&store, bed.state, ops_kinds, NULL), 0);
     return 0;
 }
 

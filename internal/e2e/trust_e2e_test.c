@@ -234,7 +234,7 @@ static void test_leases_that_came_with_the_tree(void **state)
     shell("mkdir -p -m 700 work/plugins work/sub work/.local/state work/.git\n" MARKS
           " >work/plugins/odd; chmod 755 work/plugins/odd\n"
           "s=work/.local/state/crabbox-fc; cp -a state $s; d=$(echo $s/leases/cbx_*)\n"
-          "jq '.net += {mode: \"cni\", peers: false, lease_plen: 24, veth: \"\"}' $d/lease.json "
+          "jq '.local.net += {mode: \"cni\", peers: false, lease_plen: 24, veth: \"\"}' $d/lease.json "
           ">$d/new; mv "
           "$d/new $d/lease.json\n"
           "jq -n --arg boot $(cat /proc/sys/kernel/random/boot_id) --arg dir $PWD/work/plugins "
@@ -338,7 +338,7 @@ static void test_what_runs_on_has_an_environment_of_its_own(void **state)
     struct rlimit core; /* one of ours would lie in the tree, with keys in it */
     assert_return_code(prlimit(all[0].lease.keeper.pid, RLIMIT_CORE, NULL, &core), errno);
     assert_int_equal(core.rlim_cur, 0);
-    environment_of(all[0].lease.vmm.proc.pid, &vmm);
+    environment_of(all[0].lease.local.vmm.proc.pid, &vmm);
     assert_string_equal(vmm.buf, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\nUmask:\t0022\n");
     environment_of(all[0].lease.keeper.pid, &keeper);
     _cleanup_free_ char *want = xasprintf("CRABBOX_FC_STATE_DIR=%s\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/fields.h"
 #include "base/str.h"
 #include "lease/words.h"
 #include "sys/deadline.h"
@@ -94,92 +95,62 @@ int64_t lease_expires_at(const struct lease *l)
     return idle < hard ? idle : hard;
 }
 
-/* ---- codec: one row a field ---- */
-enum field_type { F_STR, F_I64, F_BOOL };
+/* ---- codec ---- */
 
-struct field {
-    const char *key;
-    enum field_type type;
-    size_t offset, size;
+static const struct field rows[] = {
+    FIELD_STR("id", struct lease, id),
+    FIELD_STR("slug", struct lease, slug),
+    FIELD_STR("name", struct lease, name),
+    FIELD_BOOL("keep", struct lease, keep),
+    FIELD_I64("createdAt", struct lease, created_at),
+    FIELD_I64("lastTouchedAt", struct lease, last_touched_at),
+    FIELD_I64("ttlSecs", struct lease, ttl_s),
+    FIELD_I64("idleTimeoutSecs", struct lease, idle_timeout_s),
+    FIELD_I64("stopTimeoutMs", struct lease, stop_timeout_ms),
+    FIELD_I64("cpus", struct lease, cpus),
+    FIELD_I64("memoryMiB", struct lease, memory_mib),
+    FIELD_I64("diskMiB", struct lease, disk_mib),
+    FIELD_STR("user", struct lease, user),
+    FIELD_STR("workRoot", struct lease, work_root),
+    FIELD_I64("sshPort", struct lease, ssh_port),
+    FIELD_STR("hostKey", struct lease, host_key),
+    FIELD_STR("nonce", struct lease, nonce),
+    FIELD_STR("failure", struct lease, failure),
 };
 
-#define STR_FIELD(k, m)                                                                            \
-    {                                                                                              \
-        k, F_STR, offsetof(struct lease, m), sizeof(((struct lease *)0)->m)                        \
-    }
-#define I64_FIELD(k, m)                                                                            \
-    {                                                                                              \
-        k, F_I64, offsetof(struct lease, m), sizeof(int64_t)                                       \
-    }
-#define BOOL_FIELD(k, m)                                                                           \
-    {                                                                                              \
-        k, F_BOOL, offsetof(struct lease, m), sizeof(bool)                                         \
-    }
+static const struct lease_kind *kind_of(const char *provider, const struct lease_kind *const *kinds)
+{
+    for (; *kinds; kinds++)
+        if (str_eq((*kinds)->provider, provider))
+            return *kinds;
+    return NULL;
+}
 
-static const struct field fields[] = {
-    STR_FIELD("id", id),
-    STR_FIELD("slug", slug),
-    STR_FIELD("name", name),
-    BOOL_FIELD("keep", keep),
-    I64_FIELD("createdAt", created_at),
-    I64_FIELD("lastTouchedAt", last_touched_at),
-    I64_FIELD("ttlSecs", ttl_s),
-    I64_FIELD("idleTimeoutSecs", idle_timeout_s),
-    I64_FIELD("stopTimeoutMs", stop_timeout_ms),
-    I64_FIELD("cpus", cpus),
-    I64_FIELD("memoryMiB", memory_mib),
-    I64_FIELD("diskMiB", disk_mib),
-    STR_FIELD("user", user),
-    STR_FIELD("workRoot", work_root),
-    I64_FIELD("sshPort", ssh_port),
-    STR_FIELD("hostKey", host_key),
-    STR_FIELD("nonce", nonce),
-    STR_FIELD("imageKind", image_kind),
-    STR_FIELD("rootfs", rootfs),
-    STR_FIELD("kernelRelease", kernel_release),
-    STR_FIELD("rootfsPin", pin),
-    STR_FIELD("diskHow", disk_how),
-    STR_FIELD("failure", failure),
-};
-
-static cJSON *marks_to_json(const struct lease *l, const struct lease_step_names *steps)
+static cJSON *marks_to_json(const struct lease *l, const struct lease_kind *kind)
 {
     cJSON *j = cJSON_CreateObject();
-    for (size_t i = 0; i < steps->n; i++)
+    for (size_t i = 0; i < kind->n_steps; i++)
         if (l->marks[i] != MARK_NONE)
-            (void)cJSON_AddStringToObject(j, steps->names[i], plan_mark_name(l->marks[i]));
+            (void)cJSON_AddStringToObject(j, kind->steps[i], plan_mark_name(l->marks[i]));
     return j;
 }
 
-cJSON *lease_to_json(const struct lease *l, const struct lease_step_names *steps)
+cJSON *lease_to_json(const struct lease *l, const struct lease_kind *const *kinds)
 {
+    const struct lease_kind *kind = kind_of(l->provider, kinds);
     cJSON *j = cJSON_CreateObject();
-    const char *base = (const char *)l;
     json_add_i64(j, "schema", LEASE_SCHEMA);
+    (void)cJSON_AddStringToObject(j, "provider", l->provider);
     (void)cJSON_AddStringToObject(j, "state", lease_state_name(l->state));
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        const struct field *f = &fields[i];
-        const void *p = base + f->offset;
-        if (f->type == F_STR)
-            (void)cJSON_AddStringToObject(j, f->key, (const char *)p);
-        else if (f->type == F_I64)
-            json_add_i64(j, f->key, *(const int64_t *)p);
-        else
-            (void)cJSON_AddBoolToObject(j, f->key, *(const bool *)p);
-    }
-    if (l->disk_overcommit)
-        (void)cJSON_AddBoolToObject(j, "diskOvercommit", true);
-    (void)cJSON_AddItemToObject(j, "net", net_lease_to_json(&l->net));
-    (void)cJSON_AddItemToObject(j, "vmm", vmm_ref_to_json(&l->vmm));
-    cJSON *keeper = cJSON_AddObjectToObject(j, "keeper");
-    proc_ref_add_json(keeper, &l->keeper);
-    if (l->plugin.pid > 0)
-        proc_ref_add_json(cJSON_AddObjectToObject(j, "plugin"), &l->plugin);
-    (void)cJSON_AddItemToObject(j, "steps", marks_to_json(l, steps));
+    fields_add(j, rows, ARRAY_LEN(rows), l);
+    proc_ref_add_json(cJSON_AddObjectToObject(j, "keeper"), &l->keeper);
+    (void)cJSON_AddItemToObject(j, "steps", marks_to_json(l, kind));
+    if (kind->local)
+        (void)cJSON_AddItemToObject(j, "local", lease_local_to_json(&l->local));
     return j;
 }
 
-static int marks_from_json(const cJSON *j, const struct lease_step_names *steps, struct lease *l,
+static int marks_from_json(const cJSON *j, const struct lease_kind *kind, struct lease *l,
                            struct error *err)
 {
     const cJSON *obj = cJSON_GetObjectItemCaseSensitive(j, "steps");
@@ -189,26 +160,11 @@ static int marks_from_json(const cJSON *j, const struct lease_step_names *steps,
     cJSON_ArrayForEach(m, obj)
     {
         size_t i = 0;
-        while (i < steps->n && !str_eq(steps->names[i], m->string))
+        while (i < kind->n_steps && !str_eq(kind->steps[i], m->string))
             i++;
-        if (i == steps->n || !cJSON_IsString(m) ||
+        if (i == kind->n_steps || !cJSON_IsString(m) ||
             plan_mark_from_name(m->valuestring, &l->marks[i]) < 0)
             return error_set(err, ERR_STATE, 0, "unknown step or mark \"%s\"", m->string);
-    }
-    return 0;
-}
-
-static int fields_from_json(const cJSON *j, struct lease *l, struct error *err)
-{
-    char *base = (char *)l;
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        const struct field *f = &fields[i];
-        void *p = base + f->offset;
-        int r = f->type == F_STR   ? json_copy_string(j, f->key, p, f->size, err)
-                : f->type == F_I64 ? json_get_i64(j, f->key, p, err)
-                                   : json_get_bool(j, f->key, p, err);
-        if (r < 0)
-            return -1;
     }
     return 0;
 }
@@ -242,33 +198,55 @@ static int check_ranges(const struct lease *l, struct error *err)
     return 0;
 }
 
-int lease_from_json(const cJSON *j, const struct lease_step_names *steps, struct lease *out,
+/* Schema 1 had no providers. */
+static const struct lease_kind *kind_from_json(const cJSON *j, int64_t schema,
+                                               const struct lease_kind *const *kinds,
+                                               struct error *err)
+{
+    const char *name = LEASE_PROVIDER_LOCAL;
+    if (schema > 1 && json_get_string(j, "provider", &name, err) < 0)
+        return NULL;
+    const struct lease_kind *kind = kind_of(name, kinds);
+    if (!kind)
+        (void)error_set(err, ERR_STATE, 0,
+                        "a lease of provider \"%s\", which this program doesn't know: use the "
+                        "version of crabbox-fc that made it",
+                        name);
+    return kind;
+}
+
+/* The provider's part: an object of its own since schema 2. */
+static int part_from_json(const cJSON *j, int64_t schema, const struct lease_kind *kind,
+                          struct lease *l, struct error *err)
+{
+    if (!kind->local)
+        return 0;
+    const cJSON *part = schema > 1 ? cJSON_GetObjectItemCaseSensitive(j, "local") : j;
+    if (!cJSON_IsObject(part))
+        return error_set(err, ERR_STATE, 0, "\"local\" is missing");
+    return lease_local_from_json(part, &l->local, err);
+}
+
+int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struct lease *out,
                     struct error *err)
 {
     int64_t schema;
     struct lease l = {0};
     if (json_get_i64(j, "schema", &schema, err) < 0)
         return -1;
-    if (schema != LEASE_SCHEMA)
+    if (schema < 1 || schema > LEASE_SCHEMA)
         return error_set(err, ERR_STATE, 0,
-                         "record of schema %lld, this program reads %d: use the version of "
+                         "record of schema %lld, this program reads 1 to %d: use the version of "
                          "crabbox-fc that made it",
                          (long long)schema, LEASE_SCHEMA);
-    if (state_from_json(j, &l.state, err) < 0 || fields_from_json(j, &l, err) < 0 ||
-        check_ranges(&l, err) < 0 || marks_from_json(j, steps, &l, err) < 0)
+    const struct lease_kind *kind = kind_from_json(j, schema, kinds, err);
+    if (!kind || state_from_json(j, &l.state, err) < 0 ||
+        fields_read(j, rows, ARRAY_LEN(rows), &l, err) < 0 || check_ranges(&l, err) < 0 ||
+        marks_from_json(j, kind, &l, err) < 0 || part_from_json(j, schema, kind, &l, err) < 0)
         return -1;
-    l.disk_overcommit = json_opt_bool(j, "diskOvercommit", false);
-    const cJSON *net = cJSON_GetObjectItemCaseSensitive(j, "net");
-    const cJSON *vmm = cJSON_GetObjectItemCaseSensitive(j, "vmm");
-    if (net_lease_from_json(net, &l.net, err) < 0)
-        return error_prefix(err, "net");
-    if (vmm_ref_from_json(vmm, &l.vmm, err) < 0)
-        return error_prefix(err, "vmm");
+    l.provider = kind->provider;
     if (proc_ref_from_json(cJSON_GetObjectItemCaseSensitive(j, "keeper"), &l.keeper, err) < 0)
         return error_prefix(err, "keeper");
-    const cJSON *plugin = cJSON_GetObjectItemCaseSensitive(j, "plugin");
-    if (plugin && proc_ref_from_json(plugin, &l.plugin, err) < 0)
-        return error_prefix(err, "plugin");
     *out = l;
     return 0;
 }

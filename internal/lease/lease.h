@@ -1,8 +1,11 @@
 /* lease.h: one lease, every host fact by value, and its JSON record.
  *
  * A lease can be written out at any time and undone from the record alone by any later process.
- * docs/STATE.md describes the file. Decoding is strict: an unknown schema is refused without harm,
- * a broken record is reported with its path and never acted upon.
+ * docs/STATE.md describes the file. A part of it is common to all leases, another belongs to the
+ * lease's provider: what stands behind the lease, for one on this host a VMM and its network.
+ * Decoding is strict: an unknown schema or provider is refused without harm, a broken record is
+ * reported with its path and never acted upon. Records of schema 1, which knew only leases on this
+ * host, are read; what is written is schema 2.
  */
 #ifndef CRABBOX_LEASE_LEASE_H
 #define CRABBOX_LEASE_LEASE_H
@@ -12,12 +15,12 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "net/net.h"
+#include "lease/local.h"
 #include "plan/plan.h"
 #include "ssh/ssh.h"
-#include "vmm/vmm.h"
+#include "sys/proc.h"
 
-#define LEASE_SCHEMA       1
+#define LEASE_SCHEMA       2
 #define LEASE_ID_SIZE      17 /* "cbx_", 12 hex digits, NUL */
 #define LEASE_SLUG_SIZE    42
 #define LEASE_NAME_SIZE    64 /* crabbox-<slug>-<8 hex> */
@@ -25,6 +28,8 @@
 #define LEASE_PATH_SIZE    512
 #define LEASE_NONCE_SIZE   33
 #define LEASE_FAILURE_SIZE 512
+
+#define LEASE_PROVIDER_LOCAL "firecracker" /* whatever the VMM: the name that scripts expect */
 
 /* As recorded. What `list` shows also depends on the lock and the process: lease_view. */
 enum lease_state {
@@ -34,38 +39,35 @@ enum lease_state {
     LEASE_BROKEN, /* an undo failed: `failure` says what is left */
 };
 
-struct lease_mark {
-    char name[16];
-    enum plan_mark mark;
+/* What the codec has to know of a provider. */
+struct lease_kind {
+    const char *provider;     /* as recorded */
+    const char *const *steps; /* their names, in the order of the lease's marks; marks are written
+                                 by name, so that a record outlives a reordering of the table */
+    size_t n_steps;
+    bool local; /* the record has the part for a lease on this host */
 };
 
 struct lease {
     char id[LEASE_ID_SIZE];
     char slug[LEASE_SLUG_SIZE];
     char name[LEASE_NAME_SIZE];
+    const char *provider; /* a lease_kind's: static */
     enum lease_state state;
     bool keep;
     int64_t created_at, last_touched_at; /* unix seconds */
     int64_t ttl_s, idle_timeout_s;
     int64_t stop_timeout_ms; /* grace for the guest's own shutdown */
     int64_t cpus, memory_mib, disk_mib;
-    bool disk_overcommit; /* made without looking whether all of the disk fits the host */
     char user[LEASE_USER_SIZE];
     char work_root[LEASE_PATH_SIZE];
     int64_t ssh_port;
     char host_key[SSH_PUBKEY_SIZE];
     char nonce[LEASE_NONCE_SIZE];
-    char image_kind[8]; /* "ours", "stock" */
-    char rootfs[LEASE_PATH_SIZE];
-    char kernel_release[64];
-    char pin[72];
-    char disk_how[16]; /* "overlay", "reflink", "sparse", "copy" */
-    struct net_lease net;
-    struct vmm_ref vmm;
     struct proc_ref keeper;               /* enforces the expiry; see ops/keeper.h */
-    struct proc_ref plugin;               /* the CNI plugin that was started last, if any */
     enum plan_mark marks[PLAN_STEPS_MAX]; /* indexed like the table of steps */
     char failure[LEASE_FAILURE_SIZE];
+    struct lease_local local; /* where the provider is the local one */
 };
 
 /* New identity: id, name and, where `slug` is NULL or "", a made-up adjective-noun slug. A given
@@ -81,15 +83,10 @@ int lease_slug_normalise(const char *in, char out[static LEASE_SLUG_SIZE], struc
 /* min(last touch + idle timeout, created + ttl), unix seconds. */
 int64_t lease_expires_at(const struct lease *l);
 
-/* Names of the steps in the order of `marks`; set once by ops, which owns the table. The codec
- * writes marks by name, so that a record outlives a reordering of the table. */
-struct lease_step_names {
-    const char *const *names;
-    size_t n;
-};
-
-cJSON *lease_to_json(const struct lease *l, const struct lease_step_names *steps);
-int lease_from_json(const cJSON *j, const struct lease_step_names *steps, struct lease *out,
+/* `kinds` ends with NULL; the lease's own is among them. */
+cJSON *lease_to_json(const struct lease *l, const struct lease_kind *const *kinds);
+/* ERR_STATE, also for a provider that is not among `kinds`. */
+int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struct lease *out,
                     struct error *err);
 
 const char *lease_state_name(enum lease_state s);

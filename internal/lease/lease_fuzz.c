@@ -10,12 +10,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = {"slug",   "disk", "net",  "seed",
                                     "keeper", "vmm",  "boot", "ready"};
-static const struct lease_step_names steps = {names, ARRAY_LEN(names)};
+static const struct lease_kind kind = {LEASE_PROVIDER_LOCAL, names, ARRAY_LEN(names), true};
+static const struct lease_kind *const kinds[] = {&kind, NULL};
 
 static void check(const struct lease *l)
 {
-    if (!lease_id_valid(l->id) || !*l->slug || strpbrk(l->slug, "/.\n") || l->vmm.proc.pid < 0 ||
-        l->vmm.proc.pid == 1 || l->keeper.pid < 0 || l->keeper.pid == 1)
+    if (!lease_id_valid(l->id) || !*l->slug || strpbrk(l->slug, "/.\n") ||
+        l->local.vmm.proc.pid < 0 || l->local.vmm.proc.pid == 1 || l->keeper.pid < 0 ||
+        l->keeper.pid == 1)
         __builtin_trap();
     if (lease_expires_at(l) < 0)
         __builtin_trap();
@@ -26,18 +28,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = ERROR_INIT;
     struct lease l, again;
     _cleanup_json_ cJSON *j = json_parse((const char *)data, size, "fuzz", &err);
-    if (!j || lease_from_json(j, &steps, &l, &err) < 0) {
+    if (!j || lease_from_json(j, kinds, &l, &err) < 0) {
         if (!error_is_set(&err))
             __builtin_trap();
         return 0;
     }
     check(&l);
-    _cleanup_json_ cJSON *out = lease_to_json(&l, &steps);
+    _cleanup_json_ cJSON *out = lease_to_json(&l, kinds);
     _cleanup_free_ char *written = json_print(out, true);
     _cleanup_json_ cJSON *back = json_parse(written, strlen(written), "written", &err);
-    if (!back || lease_from_json(back, &steps, &again, &err) < 0)
+    if (!back || lease_from_json(back, kinds, &again, &err) < 0)
         __builtin_trap();
-    _cleanup_json_ cJSON *twice = lease_to_json(&again, &steps);
+    _cleanup_json_ cJSON *twice = lease_to_json(&again, kinds);
     _cleanup_free_ char *rewritten = json_print(twice, true);
     if (strcmp(written, rewritten) != 0)
         __builtin_trap();

@@ -23,7 +23,8 @@
 #include "testutil/scratch.h"
 
 static const char *const names[] = {"slug", "net", "vmm"};
-static const struct lease_step_names steps = {names, 3};
+static const struct lease_kind kind = {LEASE_PROVIDER_LOCAL, names, 3, true};
+static const struct lease_kind *const kinds[] = {&kind, NULL};
 
 static char *in(const char *rel)
 {
@@ -42,10 +43,10 @@ static int opens(const char *path, struct error *err)
 {
     struct store s;
     *err = (struct error)ERROR_INIT;
-    int r = store_open(&s, path, &steps, err);
+    int r = store_open(&s, path, kinds, err);
     store_close(&s);
     if (r == 0)
-        must(store_open_existing(&s, path, &steps, err), err);
+        must(store_open_existing(&s, path, kinds, err), err);
     store_close(&s);
     return r;
 }
@@ -64,9 +65,9 @@ static void assert_refused(const char *rel, const char *why)
     _cleanup_free_ char *path = in(rel);
     for (int i = 0; i < 3; i++) {
         err = (struct error)ERROR_INIT;
-        int r = i == 0   ? store_open_existing(&s, path, &steps, &err)
-                : i == 1 ? store_open_if_there(&s, path, &steps, &err)
-                         : store_open(&s, path, &steps, &err);
+        int r = i == 0   ? store_open_existing(&s, path, kinds, &err)
+                : i == 1 ? store_open_if_there(&s, path, kinds, &err)
+                         : store_open(&s, path, kinds, &err);
         store_close(&s);
         assert_int_equal(r, -1);
         assert_int_equal(err.kind, ERR_TRUST);
@@ -129,10 +130,10 @@ static void looking_leaves_no_mark(void **state)
     (void)state;
     make("empty");
     _cleanup_free_ char *path = in("empty"), *mark = in("empty/" PLACE_MARK);
-    assert_int_equal(store_open_existing(&s, path, &steps, &err), -1);
+    assert_int_equal(store_open_existing(&s, path, kinds, &err), -1);
     assert_int_equal(err.kind, ERR_NOT_FOUND);
     store_close(&s);
-    must(store_open_if_there(&s, path, &steps, &err), &err);
+    must(store_open_if_there(&s, path, kinds, &err), &err);
     store_close(&s);
     assert_int_equal(stat(mark, &st), -1);
 }
@@ -198,7 +199,7 @@ static void assert_lease_believed(const char *state_dir, const char *lease, bool
 {
     struct error err = ERROR_INIT;
     struct store s;
-    must(store_open_existing(&s, state_dir, &steps, &err), &err);
+    must(store_open_existing(&s, state_dir, kinds, &err), &err);
     assert_int_equal(s.unmarked, !by_mark);
     store_close(&s);
     _cleanup_close_ int fd = open(lease, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

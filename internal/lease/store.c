@@ -55,10 +55,10 @@ static int open_below(struct store *s, const char *name, bool create, struct err
     return fd;
 }
 
-static int open_all(struct store *s, const char *path, const struct lease_step_names *steps,
+static int open_all(struct store *s, const char *path, const struct lease_kind *const *kinds,
                     bool create, struct error *err)
 {
-    s->steps = steps;
+    s->kinds = kinds;
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
     /* It stands between quotes in each lease's ssh_config, where nothing can stand for these. */
@@ -91,33 +91,33 @@ static int open_all(struct store *s, const char *path, const struct lease_step_n
     return s->verified_fd < 0 && create ? -1 : 0;
 }
 
-int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
+int store_open(struct store *s, const char *path, const struct lease_kind *const *kinds,
                struct error *err)
 {
     *s = (struct store)STORE_INIT;
-    if (open_all(s, path, steps, true, err) == 0)
+    if (open_all(s, path, kinds, true, err) == 0)
         return 0;
     store_close(s);
     return -1;
 }
 
-int store_open_if_there(struct store *s, const char *path, const struct lease_step_names *steps,
+int store_open_if_there(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err)
 {
     char leases[PATH_MAX];
     *s = (struct store)STORE_INIT;
     if (str_format(leases, sizeof leases, "%s/leases", path) < 0 ||
         faccessat(AT_FDCWD, leases, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
-        return store_open(s, path, steps, err);
-    s->steps = steps;
+        return store_open(s, path, kinds, err);
+    s->kinds = kinds;
     return str_copy(s->path, sizeof s->path, path);
 }
 
-int store_open_existing(struct store *s, const char *path, const struct lease_step_names *steps,
+int store_open_existing(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err)
 {
     *s = (struct store)STORE_INIT;
-    if (open_all(s, path, steps, false, err) == 0)
+    if (open_all(s, path, kinds, false, err) == 0)
         return 0;
     store_close(s);
     return -1;
@@ -153,7 +153,7 @@ int store_save(struct store *s, const struct lease_handle *h, const struct lease
 {
     if (store_test_hook && store_test_hook(l, durable, err) < 0)
         return -1;
-    _cleanup_json_ cJSON *j = lease_to_json(l, s->steps);
+    _cleanup_json_ cJSON *j = lease_to_json(l, s->kinds);
     _cleanup_free_ char *text = json_print(j, true);
     int r = durable ? file_write_atomic(h->dirfd, RECORD, text, strlen(text), 0600, err)
                     : file_write_new(h->dirfd, RECORD, text, strlen(text), 0600, err);
@@ -166,7 +166,7 @@ int store_load(struct store *s, const struct lease_handle *h, struct lease *out,
     if (file_read_at(h->dirfd, RECORD, LEASE_RECORD_MAX, &sb, err) < 0)
         return error_prefix(err, "%s", h->path);
     _cleanup_json_ cJSON *j = json_parse(sb.buf, sb.len, RECORD, err);
-    if (!j || lease_from_json(j, s->steps, out, err) < 0)
+    if (!j || lease_from_json(j, s->kinds, out, err) < 0)
         return error_prefix(err, "%s/" RECORD, h->path);
     /* A copied directory must not act for the lease that it was copied from. */
     const char *name = strrchr(h->path, '/');

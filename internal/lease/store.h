@@ -35,7 +35,7 @@ struct store {
     char path[PATH_MAX];
     int fd, leases_fd, slugs_fd, logs_fd; /* owned */
     int verified_fd;                      /* owned; -1 where it is not there yet and we only look */
-    const struct lease_step_names *steps; /* borrowed; see lease.h */
+    const struct lease_kind *const *kinds; /* borrowed; see lease.h */
     bool unmarked; /* of an earlier version, and we only look: its leases have no marks yet */
 };
 #define STORE_INIT                                                                                 \
@@ -49,14 +49,14 @@ int store_default_path(char out[static PATH_MAX], struct error *err);
 
 /* Opens, creating what is missing (0700). ERR_TRUST where another user could replace it, or it may
  * have come with somebody's code (place.h). */
-int store_open(struct store *s, const char *path, const struct lease_step_names *steps,
+int store_open(struct store *s, const char *path, const struct lease_kind *const *kinds,
                struct error *err);
 /* The same, but where there has never been a lease nothing is made: the store is then an empty one
  * that nothing can be put into. For verbs that make no lease. */
-int store_open_if_there(struct store *s, const char *path, const struct lease_step_names *steps,
+int store_open_if_there(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err);
 /* Opens without creating anything, for doctor: -1 with ERR_NOT_FOUND when there is no state yet. */
-int store_open_existing(struct store *s, const char *path, const struct lease_step_names *steps,
+int store_open_existing(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err);
 void store_close(struct store *s);
 
@@ -96,8 +96,7 @@ int store_remove(struct store *s, const char *id, struct error *err);
 /* Removes what is left of a lease whose process died while it made or removed the directory. Waits
  * for the lock of whoever is still at it; nothing of it left is a success. A lease that is whole
  * is not touched. */
-int store_remove_rest(struct store *s, const char *id, const struct deadline *d,
-                      struct error *err);
+int store_remove_rest(struct store *s, const char *id, const struct deadline *d, struct error *err);
 
 /* Keeps console.log, vmm.log and `reason` of a failed lease under logs/<id>/; at most 20 are kept.
  */

@@ -24,7 +24,8 @@
 #include "vmm/logcap.h"
 
 static const char *const names[] = {"slug", "net", "vmm"};
-static const struct lease_step_names steps = {names, 3};
+static const struct lease_kind kind = {LEASE_PROVIDER_LOCAL, names, 3, true};
+static const struct lease_kind *const kinds[] = {&kind, NULL};
 
 struct fixture {
     char path[64];
@@ -36,7 +37,7 @@ static int setup(void **state)
     struct fixture *f = xcalloc(1, sizeof *f);
     (void)str_copy(f->path, sizeof f->path, "/tmp/crabbox-store-XXXXXX");
     assert_non_null(mkdtemp(f->path));
-    assert_int_equal(store_open(&f->store, f->path, &steps, NULL), 0);
+    assert_int_equal(store_open(&f->store, f->path, kinds, NULL), 0);
     *state = f;
     return 0;
 }
@@ -55,6 +56,7 @@ static struct lease sample(const char *slug)
 {
     struct lease l = {0};
     assert_int_equal(lease_identify(&l, slug, NULL), 0);
+    l.provider = LEASE_PROVIDER_LOCAL;
     l.state = LEASE_READY;
     l.keep = true;
     l.created_at = 1700000000;
@@ -68,8 +70,8 @@ static struct lease sample(const char *slug)
     (void)str_copy(l.user, sizeof l.user, "crabbox");
     (void)str_copy(l.work_root, sizeof l.work_root, "/work/crabbox");
     (void)str_copy(l.host_key, sizeof l.host_key, "ssh-ed25519 AAAA");
-    (void)str_copy(l.vmm.backend, sizeof l.vmm.backend, "qemu");
-    (void)str_copy(l.vmm.accel, sizeof l.vmm.accel, "tcg");
+    (void)str_copy(l.local.vmm.backend, sizeof l.local.vmm.backend, "qemu");
+    (void)str_copy(l.local.vmm.accel, sizeof l.local.vmm.accel, "tcg");
     l.marks[0] = MARK_DONE;
     l.marks[1] = MARK_STARTED;
     return l;
@@ -101,7 +103,7 @@ static void records_come_back_as_they_went(void **state)
     assert_true(back.keep);
     assert_int_equal(back.created_at, l.created_at);
     assert_int_equal(back.memory_mib, 512);
-    assert_string_equal(back.vmm.accel, "tcg");
+    assert_string_equal(back.local.vmm.accel, "tcg");
     assert_int_equal(back.marks[0], MARK_DONE);
     assert_int_equal(back.marks[1], MARK_STARTED);
     assert_int_equal(back.marks[2], MARK_NONE);
@@ -415,7 +417,7 @@ static void a_path_that_ssh_would_misread_is_refused(void **state)
         struct store s;
         struct error err = ERROR_INIT;
         _cleanup_free_ char *path = xasprintf("%s/%s", f->path, bad[i]);
-        assert_int_equal(store_open(&s, path, &steps, &err), -1);
+        assert_int_equal(store_open(&s, path, kinds, &err), -1);
         assert_int_equal(err.kind, ERR_CONFIG);
         assert_non_null(strstr(err.msg, "in its path"));
         assert_int_equal(access(path, F_OK), -1);

@@ -23,8 +23,8 @@ int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, boo
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
     const char *dir = state_dir ? state_dir : path;
-    return make ? store_open(&o->store, dir, ops_step_names(), err)
-                : store_open_if_there(&o->store, dir, ops_step_names(), err);
+    return make ? store_open(&o->store, dir, ops_kinds, err)
+                : store_open_if_there(&o->store, dir, ops_kinds, err);
 }
 
 void ops_close(struct ops *o)
@@ -75,6 +75,7 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     uint8_t nonce[16];
     if (lease_identify(l, req->slug, err) < 0)
         return -1;
+    l->provider = LEASE_PROVIDER_LOCAL;
     c->slug_made_up = !req->slug || !*req->slug;
     random_bytes(nonce, sizeof nonce);
     str_hex(nonce, sizeof nonce, l->nonce);
@@ -86,16 +87,17 @@ static int describe(struct step_ctx *c, const struct ops_acquire *req, struct er
     l->cpus = cfg->firecracker.cpus;
     l->memory_mib = cfg->firecracker.memory_mib;
     l->disk_mib = cfg->firecracker.disk_mib;
-    l->disk_overcommit = cfg->disk.overcommit;
+    l->local.disk_overcommit = cfg->disk.overcommit;
     l->ssh_port = 22;
-    (void)str_copy(l->image_kind, sizeof l->image_kind,
+    (void)str_copy(l->local.image_kind, sizeof l->local.image_kind,
                    c->image.kind == IMAGE_OURS ? "ours" : "stock");
-    (void)str_copy(l->kernel_release, sizeof l->kernel_release, c->image.kernel_release);
+    (void)str_copy(l->local.kernel_release, sizeof l->local.kernel_release,
+                   c->image.kernel_release);
     const char *pin = c->image.pins[IMAGE_ROOTFS].sha256;
-    (void)str_format(l->pin, sizeof l->pin, "%s%s", *pin ? "sha256:" : "none", pin);
+    (void)str_format(l->local.pin, sizeof l->local.pin, "%s%s", *pin ? "sha256:" : "none", pin);
     if (str_copy(l->user, sizeof l->user, cfg->firecracker.user) < 0 ||
         str_copy(l->work_root, sizeof l->work_root, cfg->firecracker.work_root) < 0 ||
-        str_copy(l->rootfs, sizeof l->rootfs, c->image.rootfs) < 0)
+        str_copy(l->local.rootfs, sizeof l->local.rootfs, c->image.rootfs) < 0)
         return error_set(err, ERR_CONFIG, 0, "user, workRoot or rootfs is too long");
     return 0;
 }
@@ -130,7 +132,7 @@ static int check_pins(struct step_ctx *c, struct error *err)
 static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct error *err)
 {
     const struct config *cfg = c->ops->cfg;
-    if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.vmm, err) < 0 ||
+    if (check_supported(cfg, err) < 0 || choose_vmm(cfg, &c->lease.local.vmm, err) < 0 ||
         net_check_rights(err) < 0 || find_vmm(c, err) < 0 || step_net_check(c, err) < 0 ||
         image_load(cfg, &c->image, err) < 0 || check_pins(c, err) < 0 || describe(c, req, err) < 0)
         return -1;
@@ -139,7 +141,7 @@ static int preflight(struct step_ctx *c, const struct ops_acquire *req, struct e
                                    .disk_mib = diskroom_disk_mib(c->lease.disk_mib, stock),
                                    .cpus = c->lease.cpus,
                                    .overcommit = cfg->disk.overcommit,
-                                   .emulated = str_eq(c->lease.vmm.accel, "tcg")};
+                                   .emulated = str_eq(c->lease.local.vmm.accel, "tcg")};
     c->reservation_fd = admission_reserve(&c->ops->store, &need, NULL, &c->deadline, err);
     return c->reservation_fd < 0 ? -1 : 0;
 }
@@ -154,7 +156,7 @@ static void roll_back(struct step_ctx *c, struct error *err)
     c->grace_ms = 0;
     ssh_close(c->conn);
     c->conn = NULL;
-    bool has_logs = c->lease.vmm.proc.pid > 0;
+    bool has_logs = c->lease.local.vmm.proc.pid > 0;
     /* Its last step may have called it ready. A full disk must not stop the undoing. */
     c->lease.state = LEASE_RELEASING;
     (void)store_save(s, &c->handle, &c->lease, false, NULL);

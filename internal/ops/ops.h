@@ -139,7 +139,7 @@ int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct er
 int ops_entry_settled(struct ops *o, const char *ref, int64_t ms, struct lease_entry *out,
                       struct error *err);
 
-/* The step names for store_open, when no struct ops is at hand (doctor). */
-const struct lease_step_names *ops_step_names(void);
+/* The kinds of leases, for store_open when no struct ops is at hand (doctor). Ends with NULL. */
+extern const struct lease_kind *const ops_kinds[];
 
 #endif

@@ -115,7 +115,7 @@ int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
     struct ssh_target target;
     if (store_open_lease(&o->store, l->id, NULL, &h, err) < 0)
         return -1;
-    _cleanup_close_ int vmm_fd = proc_open(&l->vmm.proc, err);
+    _cleanup_close_ int vmm_fd = proc_open(&l->local.vmm.proc, err);
     if (vmm_fd < 0)
         return error_prefix(err, "lease %s", l->slug);
     keeper_cap_logs(o, l);

@@ -13,7 +13,7 @@
 
 static bool by_chain(const struct step_ctx *c)
 {
-    return c->lease.net.mode == NET_CNI;
+    return c->lease.local.net.mode == NET_CNI;
 }
 
 static struct net_request request(const struct step_ctx *c, unsigned attempt)
@@ -32,7 +32,7 @@ static struct net_request request(const struct step_ctx *c, unsigned attempt)
 static int pair_choose(struct step_ctx *c, unsigned attempt, struct error *err)
 {
     struct net_request req = request(c, attempt);
-    return net_plan(&req, &c->lease.net, err);
+    return net_plan(&req, &c->lease.local.net, err);
 }
 
 /* The kernel decides who gets a slot: on a clash the next one is written down, then tried. */
@@ -40,7 +40,7 @@ static int pair_apply(struct step_ctx *c, struct error *err)
 {
     for (unsigned attempt = 1;; attempt++) {
         struct error e = ERROR_INIT;
-        c->netns_fd = net_apply(&c->lease.net, &e);
+        c->netns_fd = net_apply(&c->lease.local.net, &e);
         if (c->netns_fd >= 0)
             return 0;
         if (e.kind != ERR_EXISTS) {
@@ -57,7 +57,7 @@ static int pair_apply(struct step_ctx *c, struct error *err)
 static int chain_prepare(struct step_ctx *c, struct error *err)
 {
     struct net_request req = request(c, 0);
-    if (net_chain_plan(&req, c->ops->cfg->network.peers, &c->lease.net, err) < 0)
+    if (net_chain_plan(&req, c->ops->cfg->network.peers, &c->lease.local.net, err) < 0)
         return -1;
     return cni_save(&c->chain, c->handle.dirfd, err);
 }
@@ -66,7 +66,7 @@ static int chain_prepare(struct step_ctx *c, struct error *err)
 static int plugin_started(void *ctx, const struct proc_ref *proc, struct error *err)
 {
     struct step_ctx *c = ctx;
-    c->lease.plugin = *proc;
+    c->lease.local.plugin = *proc;
     return step_save(c, false, err);
 }
 
@@ -89,18 +89,18 @@ static int take_address(struct step_ctx *c, const struct cni_result *r, struct e
         (void)str_copy(dns[i], sizeof dns[i], r->dns[i]);
     const struct net_chain_link link = {
         .addr = r->addr, .plen = r->plen, .gateway = r->gateway, .dns = dns, .n_dns = r->n_dns};
-    return net_chain_address(&link, c->ops->cfg->network.dns, &c->lease.net, err);
+    return net_chain_address(&link, c->ops->cfg->network.dns, &c->lease.local.net, err);
 }
 
 static int chain_apply(struct step_ctx *c, struct error *err)
 {
     struct cni_result result;
-    c->netns_fd = net_chain_ns(&c->lease.net, err);
+    c->netns_fd = net_chain_ns(&c->lease.local.net, err);
     if (c->netns_fd < 0)
         return -1;
     struct cni_job job = job_of(c, &c->chain, c->netns_fd, &c->deadline);
     if (cni_add(&job, &result, err) < 0 || take_address(c, &result, err) < 0 ||
-        step_save(c, true, err) < 0 || net_chain_join(c->netns_fd, &c->lease.net, err) < 0)
+        step_save(c, true, err) < 0 || net_chain_join(c->netns_fd, &c->lease.local.net, err) < 0)
         return -1;
     return cni_check(&job, err);
 }
@@ -139,7 +139,8 @@ static int chain_undo(struct step_ctx *c, struct error *err)
     _cleanup_saved_ struct cni_saved saved = {.result = NULL};
     struct deadline settle = deadline_in_ms(SETTLE_MS);
     /* A plugin that is still at it may yet give the answer that its DEL needs. */
-    if (cni_settle(&c->lease.plugin, &settle, err) < 0 || net_undo(&c->lease.net, err) < 0)
+    if (cni_settle(&c->lease.local.plugin, &settle, err) < 0 ||
+        net_undo(&c->lease.local.net, err) < 0)
         return -1;
     int found = cni_saved_load(c->handle.dirfd, &saved, err);
     if (found > 0 && chain_del(c, &saved, err) < 0)
@@ -170,7 +171,7 @@ int step_net_check(struct step_ctx *c, struct error *err)
 {
     const struct config *cfg = c->ops->cfg;
     if (str_eq(cfg->firecracker.network, net_mode_name(NET_CNI))) {
-        c->lease.net.mode = NET_CNI;
+        c->lease.local.net.mode = NET_CNI;
         return chain_check(c, err);
     }
     if (cfg->network.peers)
@@ -199,11 +200,11 @@ int step_net_undo(void *ctx, struct error *err)
     if (by_chain(c))
         return chain_undo(c, err);
     CLOSE_FD(c->netns_fd);
-    return net_undo(&c->lease.net, err);
+    return net_undo(&c->lease.local.net, err);
 }
 
 void step_net_hold(struct step_ctx *c)
 {
     if (by_chain(c) && c->netns_fd < 0)
-        c->netns_fd = proc_open_netns(&c->lease.vmm.proc);
+        c->netns_fd = proc_open_netns(&c->lease.local.vmm.proc);
 }

@@ -107,14 +107,14 @@ static int slug_undo(void *ctx, struct error *err)
 static int make_disk(struct step_ctx *c, struct error *err)
 {
     if (c->image.kind == IMAGE_OURS) {
-        (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, "overlay");
+        (void)str_copy(c->lease.local.disk_how, sizeof c->lease.local.disk_how, "overlay");
         return image_make_disk(c->handle.dirfd, DISK_NEW, c->lease.disk_mib, UPPER_LABEL, err);
     }
     enum clone_how how;
     if (image_clone(c->image.fds[IMAGE_ROOTFS], c->image.rootfs, c->handle.dirfd, DISK_NEW,
                     c->lease.disk_mib, &c->deadline, &how, err) < 0)
         return -1;
-    (void)str_copy(c->lease.disk_how, sizeof c->lease.disk_how, clone_how_name(how));
+    (void)str_copy(c->lease.local.disk_how, sizeof c->lease.local.disk_how, clone_how_name(how));
     return how == CLONE_REFLINK ? file_write_new(c->handle.dirfd, DISK_SHARED, "", 0, 0600, err)
                                 : 0;
 }
@@ -144,8 +144,8 @@ static int seed_write(struct step_ctx *c, const char *client_key, const char *ho
 {
     const struct lease *l = &c->lease;
     const char *dns[NET_DNS_MAX];
-    for (unsigned i = 0; i < l->net.n_dns; i++)
-        dns[i] = l->net.dns[i];
+    for (unsigned i = 0; i < l->local.net.n_dns; i++)
+        dns[i] = l->local.net.dns[i];
     struct seed_spec spec = {
         .lease_id = l->id,
         .hostname = l->name,
@@ -155,11 +155,11 @@ static int seed_write(struct step_ctx *c, const char *client_key, const char *ho
         .host_key_private = host_pem,
         .host_key_public = l->host_key,
         .nonce = l->nonce,
-        .guest_mac = l->net.guest_mac,
-        .guest_addr = l->net.guest_addr,
-        .gateway = l->net.gateway,
+        .guest_mac = l->local.net.guest_mac,
+        .guest_addr = l->local.net.guest_addr,
+        .gateway = l->local.net.gateway,
         .dns = dns,
-        .n_dns = l->net.n_dns,
+        .n_dns = l->local.net.n_dns,
         .stock = c->image.kind == IMAGE_STOCK,
     };
     return image_write_seed(c->handle.dirfd, SEED_FILE, &spec, err);
@@ -197,7 +197,7 @@ static int seed_undo(void *ctx, struct error *err)
 static int vmm_started(void *ctx, const struct proc_ref *proc, struct error *err)
 {
     struct step_ctx *c = ctx;
-    c->lease.vmm.proc = *proc;
+    c->lease.local.vmm.proc = *proc;
     return step_save(c, true, err);
 }
 
@@ -227,7 +227,7 @@ static void spec_files(struct vmm_spec *spec, const struct image *img)
 
 static const struct vmm_backend *backend_of(struct step_ctx *c, struct error *err)
 {
-    return vmm_backend_by_name(c->lease.vmm.backend, err);
+    return vmm_backend_by_name(c->lease.local.vmm.backend, err);
 }
 
 const char *step_vmm_binary(const struct config *cfg)
@@ -261,7 +261,7 @@ static int vmm_check_owner(int fd, const char *exe, struct error *err)
 static int vmm_check_files(const struct step_ctx *c, struct error *err)
 {
     char exe[64];
-    (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)c->lease.vmm.proc.pid);
+    (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)c->lease.local.vmm.proc.pid);
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open the VMM's program");
@@ -278,8 +278,8 @@ static int vmm_apply(void *ctx, struct error *err)
     if (!backend)
         return -1;
     /* A copy: launch fills the record's reference anew. */
-    char accel[sizeof c->lease.vmm.accel];
-    memcpy(accel, c->lease.vmm.accel, sizeof accel);
+    char accel[sizeof c->lease.local.vmm.accel];
+    memcpy(accel, c->lease.local.vmm.accel, sizeof accel);
     struct vmm_spec spec = {
         .lease_id = c->lease.id,
         .vm_id = c->lease.name,
@@ -292,20 +292,20 @@ static int vmm_apply(void *ctx, struct error *err)
         .kernel = c->image.open_at[IMAGE_KERNEL],
         .initrd = c->image.open_at[IMAGE_INITRD],
         .cmdline = backend->off_words,
-        .tap = c->lease.net.tap,
-        .guest_mac = c->lease.net.guest_mac,
+        .tap = c->lease.local.net.tap,
+        .guest_mac = c->lease.local.net.guest_mac,
         .sandbox = cfg->sandbox,
     };
     spec_drives(&spec, c);
     spec_files(&spec, &c->image);
-    if (backend->launch(&spec, &c->lease.vmm, vmm_started, c, &c->deadline, err) < 0) {
+    if (backend->launch(&spec, &c->lease.local.vmm, vmm_started, c, &c->deadline, err) < 0) {
         if (!strstr(err->msg, spec.binary))
             (void)error_prefix(err, "%s", spec.binary);
         if (err->kind == ERR_ENV)
             (void)error_add_next(err, "crabbox-fc doctor");
         return -1;
     }
-    c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
+    c->vmm_fd = proc_open(&c->lease.local.vmm.proc, err);
     return c->vmm_fd < 0 ? -1 : vmm_check_files(c, err);
 }
 
@@ -314,7 +314,7 @@ static int vmm_undo(void *ctx, struct error *err)
     struct step_ctx *c = ctx;
     struct deadline d = deadline_in_ms(c->grace_ms + 10000);
     step_net_hold(c);
-    if (vmm_end(&c->lease.vmm, c->handle.dirfd, c->grace_ms, &d, &c->graceful, err) < 0)
+    if (vmm_end(&c->lease.local.vmm, c->handle.dirfd, c->grace_ms, &d, &c->graceful, err) < 0)
         return -1;
     return file_unlink(c->handle.dirfd, VMM_API_SOCK, err);
 }
@@ -325,11 +325,11 @@ static int boot_apply(void *ctx, struct error *err)
     struct step_ctx *c = ctx;
     const struct vmm_backend *backend = backend_of(c, err);
     /* Opened before the guest can send anything, so that its first frame is not missed. */
-    c->guest_fd = net_watch_guest(c->netns_fd, &c->lease.net, err);
+    c->guest_fd = net_watch_guest(c->netns_fd, &c->lease.local.net, err);
     if (!backend || c->guest_fd < 0)
         return -1;
     c->boot_us = clock_boot_us();
-    return backend->boot(&c->lease.vmm, c->handle.dirfd, &c->deadline, err);
+    return backend->boot(&c->lease.local.vmm, c->handle.dirfd, &c->deadline, err);
 }
 
 /* ---- ready ---- */
@@ -382,11 +382,9 @@ static const char *const step_names[] = {"keeper", "slug", "disk", "net",
 _Static_assert(ARRAY_LEN(step_names) == ARRAY_LEN(ops_steps), "one name a step");
 _Static_assert(ARRAY_LEN(ops_steps) <= PLAN_STEPS_MAX, "marks fit the record");
 
-const struct lease_step_names *ops_step_names(void)
-{
-    static const struct lease_step_names names = {step_names, ARRAY_LEN(step_names)};
-    return &names;
-}
+static const struct lease_kind local_kind = {LEASE_PROVIDER_LOCAL, step_names,
+                                             ARRAY_LEN(step_names), true};
+const struct lease_kind *const ops_kinds[] = {&local_kind, NULL};
 
 static int journal(void *ctx, bool durable, struct error *err)
 {

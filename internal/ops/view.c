@@ -28,7 +28,7 @@ enum ops_view_state ops_view(const struct lease_entry *e)
         return e->locked ? VIEW_CREATING : VIEW_INTERRUPTED;
     if (l->state == LEASE_RELEASING)
         return e->locked ? VIEW_RELEASING : VIEW_INTERRUPTED;
-    if (!proc_alive(&l->vmm.proc))
+    if (!proc_alive(&l->local.vmm.proc))
         return VIEW_DEAD;
     int64_t end = e->in_use ? l->created_at + l->ttl_s : lease_expires_at(l);
     if (!l->keep && clock_unix_s() >= end)
@@ -81,7 +81,7 @@ static cJSON *labels_json(const struct lease *l, const char *state)
     (void)cJSON_AddStringToObject(j, "ssh_user", l->user);
     add_label_i64(j, "ssh_port", l->ssh_port);
     (void)cJSON_AddStringToObject(j, "work_root", l->work_root);
-    (void)cJSON_AddStringToObject(j, "network", net_mode_name(l->net.mode));
+    (void)cJSON_AddStringToObject(j, "network", net_mode_name(l->local.net.mode));
     return j;
 }
 
@@ -93,7 +93,7 @@ static void add_ssh(cJSON *j, const struct store *s, const struct lease *l)
     _cleanup_free_ char *config = xasprintf("%s/leases/%s/" ACCESS_SSH_CONFIG, s->path, l->id);
     access_host(l, host, sizeof host);
     (void)cJSON_AddStringToObject(ssh, "user", l->user);
-    (void)cJSON_AddStringToObject(ssh, "host", l->net.lease_addr);
+    (void)cJSON_AddStringToObject(ssh, "host", l->local.net.lease_addr);
     json_add_i64(ssh, "port", l->ssh_port);
     (void)cJSON_AddStringToObject(ssh, "key", key);
     (void)cJSON_AddStringToObject(ssh, "config", config);
@@ -104,23 +104,23 @@ static void add_ssh(cJSON *j, const struct store *s, const struct lease *l)
 static void add_machine(cJSON *j, const struct lease *l)
 {
     cJSON *vmm = cJSON_AddObjectToObject(j, "vmm");
-    (void)cJSON_AddStringToObject(vmm, "backend", l->vmm.backend);
-    (void)cJSON_AddStringToObject(vmm, "accel", l->vmm.accel);
-    (void)cJSON_AddBoolToObject(vmm, "emulated", str_eq(l->vmm.accel, "tcg"));
-    (void)cJSON_AddStringToObject(vmm, "version", l->vmm.version);
-    (void)cJSON_AddBoolToObject(vmm, "sandbox", l->vmm.sandbox);
-    json_add_i64(vmm, "pid", l->vmm.proc.pid);
+    (void)cJSON_AddStringToObject(vmm, "backend", l->local.vmm.backend);
+    (void)cJSON_AddStringToObject(vmm, "accel", l->local.vmm.accel);
+    (void)cJSON_AddBoolToObject(vmm, "emulated", str_eq(l->local.vmm.accel, "tcg"));
+    (void)cJSON_AddStringToObject(vmm, "version", l->local.vmm.version);
+    (void)cJSON_AddBoolToObject(vmm, "sandbox", l->local.vmm.sandbox);
+    json_add_i64(vmm, "pid", l->local.vmm.proc.pid);
     cJSON *m = cJSON_AddObjectToObject(j, "machine");
     json_add_i64(m, "cpus", l->cpus);
     json_add_i64(m, "memoryMiB", l->memory_mib);
     json_add_i64(m, "diskMiB", l->disk_mib);
-    (void)cJSON_AddBoolToObject(m, "diskOvercommit", l->disk_overcommit);
+    (void)cJSON_AddBoolToObject(m, "diskOvercommit", l->local.disk_overcommit);
     cJSON *image = cJSON_AddObjectToObject(j, "image");
-    (void)cJSON_AddStringToObject(image, "kind", l->image_kind);
-    (void)cJSON_AddStringToObject(image, "rootfs", l->rootfs);
-    (void)cJSON_AddStringToObject(image, "kernelRelease", l->kernel_release);
-    (void)cJSON_AddStringToObject(image, "pin", l->pin);
-    (void)cJSON_AddStringToObject(image, "disk", l->disk_how);
+    (void)cJSON_AddStringToObject(image, "kind", l->local.image_kind);
+    (void)cJSON_AddStringToObject(image, "rootfs", l->local.rootfs);
+    (void)cJSON_AddStringToObject(image, "kernelRelease", l->local.kernel_release);
+    (void)cJSON_AddStringToObject(image, "pin", l->local.pin);
+    (void)cJSON_AddStringToObject(image, "disk", l->local.disk_how);
 }
 
 cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)

@@ -58,7 +58,7 @@ static int copy_open(struct ops *o, const char *ref, int64_t stall_ms, struct op
     c->use_fd = ops_use(o, c->lease.id, err);
     if (c->use_fd < 0)
         return -1;
-    c->vmm_fd = proc_open(&c->lease.vmm.proc, err);
+    c->vmm_fd = proc_open(&c->lease.local.vmm.proc, err);
     if (c->vmm_fd < 0 || ops_connect(o, &c->lease, &d, &c->conn, err) < 0) {
         copy_close(c);
         return -1;

@@ -268,7 +268,7 @@ static int collect(struct run_state *s, struct error *err)
 static int use_lease(struct run_state *s, struct error *err)
 {
     s->use_fd = ops_use(s->ops, s->res->lease.id, err);
-    s->vmm_fd = s->use_fd < 0 ? -1 : proc_open(&s->res->lease.vmm.proc, err);
+    s->vmm_fd = s->use_fd < 0 ? -1 : proc_open(&s->res->lease.local.vmm.proc, err);
     if (s->vmm_fd < 0)
         return -1;
     ssh_watch(s->conn, s->vmm_fd, s->stall_ms);

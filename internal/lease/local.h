@@ -1,0 +1,32 @@
+/* local.h: what the record of a lease on this host holds beside the common part. */
+#ifndef CRABBOX_LEASE_LOCAL_H
+#define CRABBOX_LEASE_LOCAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "net/net.h"
+#include "vmm/vmm.h"
+
+#define LEASE_ROOTFS_SIZE 512
+
+struct lease_local {
+    bool disk_overcommit; /* made without looking whether all of the disk fits the host */
+    char image_kind[8];   /* "ours", "stock" */
+    char rootfs[LEASE_ROOTFS_SIZE];
+    char kernel_release[64];
+    char pin[72];
+    char disk_how[16]; /* "overlay", "reflink", "sparse", "copy" */
+    struct net_lease net;
+    struct vmm_ref vmm;
+    struct proc_ref plugin; /* the CNI plugin that was started last, if any */
+};
+
+/* The members of the record's object "local". In schema 1 they stood beside the common ones. */
+cJSON *lease_local_to_json(const struct lease_local *l);
+/* ERR_STATE where one is missing or malformed; `out` is untouched then. */
+int lease_local_from_json(const cJSON *j, struct lease_local *out, struct error *err);
+
+#endif
