@@ -44,7 +44,7 @@ check_layers() {
     awk '
     BEGIN {
         split("base 0 sys 1 config 2 http 2 net 2 ssh 2 image 2 sync 2 " \
-              "fetch 2 junit 2 cni 2 lease 3 plan 3 vmm 3 ops 4 run 5 doctor 5 cmd 6 " \
+              "fetch 2 junit 2 cni 2 lease 3 plan 3 vmm 3 ops 4 local 5 run 5 doctor 6 cmd 7 " \
               "testutil 10 standin 11 e2e 12 bench 13", t) # from 10 on: test builds only
         for (i = 1; i in t; i += 2)
             layer[t[i]] = t[i + 1]

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "config/config.h"
 #include "ops/ops.h"
+#include "ops/session.h"
 
 /* What a repeatable option was given, in order; the words are owned by struct parsed. */
 struct option_list {
@@ -167,16 +168,20 @@ void progress_detach(void);
 
 /* ---- the stock ssh ---- */
 struct stock_ssh {
-    char id[LEASE_ID_SIZE];
+    struct session session; /* owned; without a connection of ours */
     char host[LEASE_NAME_SIZE];
     char config[PATH_MAX];
 };
+#define STOCK_SSH_INIT                                                                             \
+    {                                                                                              \
+        .session = SESSION_INIT                                                                    \
+    }
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out,
                    struct error *err);
+void stock_ssh_close(struct stock_ssh *s);
 /* Becomes ssh with these arguments; the lease is in use until it ends. Returns only on error. With
  * `clean` what it complains of is marked as ssh's and made harmless first (stock_ssh_filter.c). */
-int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
-                     bool clean, struct error *err);
+int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, struct error *err);
 /* Puts a process of its own between our standard error and the terminal, which ends when nobody
  * holds it any more. *saved gets the old one, to be put back on error. */
 int stock_ssh_filter(int *saved, struct error *err);

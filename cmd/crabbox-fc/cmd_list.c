@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cmd.h"
+#include "ops/provider.h"
 
 enum { COLUMNS = 6, CELL = 64 };
 
@@ -19,9 +20,10 @@ static void fill_row(const struct lease_entry *e, struct table_row *r)
     (void)str_copy(r->cells[2], CELL, ops_view_name(ops_view(e)));
     if (e->broken)
         return;
-    _cleanup_free_ char *vmm = xasprintf("%s/%s", l->local.vmm.backend, l->local.vmm.accel);
+    const struct machine_words words = machine_words(l);
+    _cleanup_free_ char *vmm = xasprintf("%s/%s", words.vmm, words.accel);
     text_copy(r->cells[3], CELL, vmm);
-    text_copy(r->cells[4], CELL, l->local.net.lease_addr);
+    text_copy(r->cells[4], CELL, words.address);
     out_ends(e, r->cells[5], CELL);
 }
 

@@ -9,20 +9,22 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
 {
     const char *ref = in->opt.id ? in->opt.id : in->n_args ? in->args[0] : NULL;
     char left[32];
-    struct lease l;
+    _cleanup_(session_close) struct session s = SESSION_INIT;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "heartbeat needs a lease; next: crabbox-fc list");
-    if (ops_find_ready(&in->ops, ref, &l, err) < 0 || ops_touch(&in->ops, l.id, &l, err) < 0)
+    /* Finding it is a use of it. */
+    if (session_find(&in->ops, ref, 0, &s, err) < 0)
         return -1;
-    out_left(&l, left, sizeof left);
-    if (!in->opt.json && l.keep)
-        return out_line(err, "%s never expires (kept)", l.slug);
+    const struct lease *l = &s.lease;
+    out_left(l, left, sizeof left);
+    if (!in->opt.json && l->keep)
+        return out_line(err, "%s never expires (kept)", l->slug);
     if (!in->opt.json)
-        return out_line(err, "%s expires in %s", l.slug, left);
+        return out_line(err, "%s expires in %s", l->slug, left);
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(j, "leaseId", l.id);
-    json_add_i64(j, "lastTouchedAt", l.last_touched_at);
-    json_add_i64(j, "expiresAt", lease_expires_at(&l));
+    (void)cJSON_AddStringToObject(j, "leaseId", l->id);
+    json_add_i64(j, "lastTouchedAt", l->last_touched_at);
+    json_add_i64(j, "expiresAt", lease_expires_at(l));
     return out_json(j, err);
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
+#include "ops/provider.h"
 #include "run/run.h"
 #include "run_plan.h"
 #include "run_results.h"
@@ -31,13 +32,14 @@ static const char *run_status(const struct ops_run_result *r)
 /* The fields that Crabbox's scripts read, then ours. */
 static void print_timing(const struct ops_run_result *r, int code, const struct error *e)
 {
+    const struct machine_words words = machine_words(&r->lease);
     _cleanup_json_ cJSON *j = ops_timing_json(&r->timing);
     (void)cJSON_AddStringToObject(j, "provider", "firecracker");
     (void)cJSON_AddStringToObject(j, "leaseId", r->lease.id);
     (void)cJSON_AddStringToObject(j, "slug", r->lease.slug);
     (void)cJSON_AddStringToObject(j, "runId", r->run_id);
-    (void)cJSON_AddStringToObject(j, "vmm", r->lease.local.vmm.backend);
-    (void)cJSON_AddStringToObject(j, "accel", r->lease.local.vmm.accel);
+    (void)cJSON_AddStringToObject(j, "vmm", words.vmm);
+    (void)cJSON_AddStringToObject(j, "accel", words.accel);
     json_add_i64(j, "leaseMs", r->lease_us / 1000);
     json_add_i64(j, "bootstrapMs", ops_timing_get(&r->timing, "ready") / 1000);
     json_add_i64(j, "syncMs", r->sync_us / 1000);
@@ -60,6 +62,7 @@ static void print_timing(const struct ops_run_result *r, int code, const struct 
 
 static void print_summary(const struct ops_run_result *r)
 {
+    const struct machine_words words = machine_words(&r->lease);
     char how[64];
     if (r->timed_out)
         (void)str_format(how, sizeof how, "timeout");
@@ -70,8 +73,7 @@ static void print_summary(const struct ops_run_result *r)
     log_info(
         "run complete %s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu of %zu files) "
         "command=%lldms stop=%lldms total=%lldms",
-        how, r->lease.slug, r->lease.local.vmm.backend, r->lease.local.vmm.accel,
-        str_eq(r->lease.local.vmm.accel, "tcg") ? " (emulated)" : "",
+        how, r->lease.slug, words.vmm, words.accel, words.emulated ? " (emulated)" : "",
         (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent, r->files,
         (long long)(r->command_us / 1000), (long long)(r->stop_us / 1000),
         (long long)(r->total_us / 1000));
@@ -79,11 +81,12 @@ static void print_summary(const struct ops_run_result *r)
 
 static void print_synced(const struct ops_run_result *r)
 {
+    const struct machine_words words = machine_words(&r->lease);
     log_info("sync complete slug=%s vmm=%s accel=%s lease=%lldms sync=%lldms (%zu of %zu files) "
              "total=%lldms",
-             r->lease.slug, r->lease.local.vmm.backend, r->lease.local.vmm.accel,
-             (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent,
-             r->files, (long long)(r->total_us / 1000));
+             r->lease.slug, words.vmm, words.accel, (long long)(r->lease_us / 1000),
+             (long long)(r->sync_us / 1000), r->files_sent, r->files,
+             (long long)(r->total_us / 1000));
 }
 
 static void print_kept(const struct ops_run_result *r)

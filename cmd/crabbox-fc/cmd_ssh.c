@@ -17,15 +17,18 @@
 
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out, struct error *err)
 {
-    struct lease l;
-    if (ops_find_ready(&in->ops, ref, &l, err) < 0)
+    if (session_find(&in->ops, ref, 0, &out->session, err) < 0)
         return -1;
-    access_host(&l, out->host, sizeof out->host);
-    (void)str_copy(out->id, sizeof out->id, l.id);
-    return str_format(out->config, sizeof out->config, "%s/leases/%s/" ACCESS_SSH_CONFIG,
-                      in->ops.store.path, l.id) < 0
-               ? error_set(err, ERR_STATE, ENAMETOOLONG, "%s", in->ops.store.path)
+    access_host(&out->session.lease, out->host, sizeof out->host);
+    return str_format(out->config, sizeof out->config, "%s/" ACCESS_SSH_CONFIG,
+                      out->session.dir.path) < 0
+               ? error_set(err, ERR_STATE, ENAMETOOLONG, "%s", out->session.dir.path)
                : 0;
+}
+
+void stock_ssh_close(struct stock_ssh *s)
+{
+    session_close(&s->session);
 }
 
 /* The stock ssh closes every descriptor that it inherits, and with it a lock. So a process beside
@@ -65,8 +68,7 @@ static int hold_until_end(int use_fd, struct error *err)
 }
 
 /* Sessions, terminals and forwards are the stock ssh's trade. */
-int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const char **argv,
-                     bool clean, struct error *err)
+int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, struct error *err)
 {
     char ssh[PATH_MAX];
     sigset_t none;
@@ -77,9 +79,7 @@ int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const cha
     } u = {.in = argv};
     if (program_locate("ssh", "SSH client", NULL, ssh, err) < 0)
         return err->kind == ERR_ENV ? error_append(err, INSTALL_SSH) : -1;
-    _cleanup_close_ int use_fd = ops_use(&in->ops, s->id, err);
-    if (use_fd < 0 || ops_touch(&in->ops, s->id, NULL, err) < 0 ||
-        hold_until_end(use_fd, err) < 0 || (clean && stock_ssh_filter(&saved, err) < 0))
+    if (hold_until_end(s->session.use_fd, err) < 0 || (clean && stock_ssh_filter(&saved, err) < 0))
         return -1;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -95,7 +95,7 @@ int stock_ssh_become(struct invocation *in, const struct stock_ssh *s, const cha
 int cmd_ssh(struct invocation *in, struct error *err)
 {
     const char *ref = in->opt.id ? in->opt.id : in->n_args ? in->args[0] : NULL;
-    struct stock_ssh s;
+    _cleanup_(stock_ssh_close) struct stock_ssh s = STOCK_SSH_INIT;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "ssh needs a lease; next: crabbox-fc list");
     if (stock_ssh_find(in, ref, &s, err) < 0)
@@ -114,5 +114,5 @@ int cmd_ssh(struct invocation *in, struct error *err)
     argv[n++] = s.host;
     for (int i = in->opt.id ? 0 : 1; i < in->n_args; i++)
         argv[n++] = in->args[i];
-    return stock_ssh_become(in, &s, argv, false, err);
+    return stock_ssh_become(&s, argv, false, err);
 }

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cmd.h"
+#include "ops/provider.h"
 
 /* A row for each, whatever is in a record. */
 static void add_row(struct strbuf *out, const char *name, const char *fmt, ...)
@@ -17,6 +18,16 @@ static void add_row(struct strbuf *out, const char *name, const char *fmt, ...)
     strbuf_addf(out, "%-9s %s\n", name, text);
 }
 
+static void add_local(struct strbuf *out, const struct lease *l)
+{
+    const struct lease_local *o = &l->local;
+    const struct machine_words words = machine_words(l);
+    add_row(out, "vmm", "%s %s, pid %d%s%s", words.vmm, words.accel, (int)o->vmm.proc.pid,
+            words.emulated ? " (emulated)" : "", o->vmm.sandbox ? ", confined" : ", not confined");
+    add_row(out, "kernel", "%s", o->kernel_release);
+    add_row(out, "rootfs", "%s (pin %s)", o->rootfs, o->pin);
+}
+
 static void add_lease(struct strbuf *out, const struct lease_entry *e)
 {
     const struct lease *l = &e->lease;
@@ -28,15 +39,12 @@ static void add_lease(struct strbuf *out, const struct lease_entry *e)
     add_row(out, "slug", "%s", l->slug);
     add_row(out, "name", "%s", l->name);
     add_row(out, "state", "%s%s", ops_view_name(ops_view(e)), e->locked ? " (busy)" : "");
-    add_row(out, "vmm", "%s %s, pid %d%s%s", l->local.vmm.backend, l->local.vmm.accel,
-            (int)l->local.vmm.proc.pid, str_eq(l->local.vmm.accel, "tcg") ? " (emulated)" : "",
-            l->local.vmm.sandbox ? ", confined" : ", not confined");
     add_row(out, "machine", "%lld vCPU, %lld MiB memory, %lld MiB disk%s", (long long)l->cpus,
             (long long)l->memory_mib, (long long)l->disk_mib,
             l->local.disk_overcommit ? " (overcommitted)" : "");
-    add_row(out, "ssh", "%s@%s:%lld", l->user, l->local.net.lease_addr, (long long)l->ssh_port);
-    add_row(out, "kernel", "%s", l->local.kernel_release);
-    add_row(out, "rootfs", "%s (pin %s)", l->local.rootfs, l->local.pin);
+    add_row(out, "ssh", "%s@%s:%lld", l->user, machine_words(l).address, (long long)l->ssh_port);
+    if (l->kind->local)
+        add_local(out, l);
     add_row(out, "ends", "%s%s", ends,
             ops_end(e) == END_CLEANUP ? " (its keeper is gone, so it does not expire)"
             : l->keep                 ? " (kept)"

@@ -88,7 +88,7 @@ int cmd_tunnel(struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     const char *ref = o->id ? o->id : in->n_args ? in->args[0] : NULL;
-    struct stock_ssh s;
+    _cleanup_(stock_ssh_close) struct stock_ssh s = STOCK_SSH_INIT;
     size_t n = 0;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "tunnel needs a lease; next: crabbox-fc list");
@@ -109,5 +109,5 @@ int cmd_tunnel(struct invocation *in, struct error *err)
         return -1;
     log_info("Ctrl-C ends it");
     argv[n++] = s.host;
-    return stock_ssh_become(in, &s, argv, true, err);
+    return stock_ssh_become(&s, argv, true, err);
 }

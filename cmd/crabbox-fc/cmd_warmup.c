@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
+#include "ops/provider.h"
 
 static int print_json(struct invocation *in, const struct lease *l, const struct ops_timing *t,
                       struct error *err)
@@ -18,9 +19,10 @@ static int print_json(struct invocation *in, const struct lease *l, const struct
 
 static int print_text(const struct lease *l, const struct ops_timing *t, struct error *err)
 {
-    if (out_line(err, "leased %s slug=%s provider=firecracker vmm=%s accel=%s", l->id, l->slug,
-                 l->local.vmm.backend, l->local.vmm.accel) < 0 ||
-        out_line(err, "ready ssh=%s@%s:%lld host=crabbox-%s", l->user, l->local.net.lease_addr,
+    const struct machine_words words = machine_words(l);
+    if (out_line(err, "leased %s slug=%s provider=%s vmm=%s accel=%s", l->id, l->slug,
+                 l->kind->provider, words.vmm, words.accel) < 0 ||
+        out_line(err, "ready ssh=%s@%s:%lld host=crabbox-%s", l->user, words.address,
                  (long long)l->ssh_port, l->slug) < 0)
         return -1;
     return out_line(err, "warmup complete total=%lldms", (long long)(t->total_us / 1000));
@@ -29,7 +31,7 @@ static int print_text(const struct lease *l, const struct ops_timing *t, struct 
 static void print_timing(const struct lease *l, const struct ops_timing *t)
 {
     _cleanup_json_ cJSON *j = ops_timing_json(t);
-    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
     (void)cJSON_AddStringToObject(j, "leaseId", l->id);
     (void)cJSON_AddStringToObject(j, "slug", l->slug);
     json_add_i64(j, "totalMs", t->total_us / 1000);

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "bench/bench.h"
 #include "lease/store.h"
+#include "local/local.h"
 #include "ops/ops.h"
 #include "sys/file.h"
 #include "sys/spawn.h"
@@ -178,7 +179,7 @@ int bench_emulated(struct bench *b, struct error *err)
     static const char substrate[] = "emulated: QEMU tcg, 2 vCPUs, 1 GiB";
     static struct emulated e;
     _cleanup_(store_close) struct store s = STORE_INIT;
-    if (store_open(&s, b->state, ops_kinds, err) < 0)
+    if (store_open(&s, b->state, local_kinds, err) < 0)
         return -1;
     (void)setenv("CRABBOX_FC_STATE_DIR", b->state, 1);
     (void)setenv("CRABBOX_FC_VMM", "qemu", 1);

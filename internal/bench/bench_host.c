@@ -9,6 +9,7 @@
 #include "bench/bench.h"
 #include "image/image.h"
 #include "lease/store.h"
+#include "local/local.h"
 #include "ops/ops.h"
 #include "sys/file.h"
 #include "sys/proc.h"
@@ -72,7 +73,7 @@ static int fake_lease(struct store *s, unsigned i, struct error *err)
     struct lease_handle h = LEASE_HANDLE_INIT;
     char slug[32];
     (void)str_format(slug, sizeof slug, "listed-%u", i);
-    l.provider = LEASE_PROVIDER_LOCAL;
+    l.kind = local_kinds[0];
     if (lease_identify(&l, slug, err) < 0 || proc_ref_of(getpid(), &l.local.vmm.proc, err) < 0)
         return -1;
     struct net_request net = {
@@ -134,7 +135,7 @@ int bench_list(struct bench *b, struct error *err)
     unsigned have = 0;
     double one, hundred, thousand;
     (void)str_format(b->state, sizeof b->state, "%.3900s/list-state", b->work);
-    if (bench_use_standin(b, err) < 0 || store_open(&s, b->state, ops_kinds, err) < 0 ||
+    if (bench_use_standin(b, err) < 0 || store_open(&s, b->state, local_kinds, err) < 0 ||
         list_with(b, &s, &have, 1, &one, err) < 0 ||
         list_with(b, &s, &have, 100, &hundred, err) < 0 ||
         list_with(b, &s, &have, 1000, &thousand, err) < 0)

@@ -11,7 +11,7 @@
 
 #include "doctor/doctor.h"
 #include "image/image.h"
-#include "ops/admission.h"
+#include "local/admission.h"
 #include "sys/deadline.h"
 #include "sys/program.h"
 

@@ -8,6 +8,7 @@
 #include "image/kconfig.h"
 #include "image/manifest.h"
 #include "image/probe.h"
+#include "local/local.h"
 #include "ops/ops.h"
 
 #define BUILD_IMAGE "scripts/build-image.sh"
@@ -233,7 +234,7 @@ static bool judge_pins(const struct doctor_ctx *ctx, const struct image *img,
     struct store s = STORE_INIT;
     bool good = true;
     if (*ctx->state_dir)
-        (void)store_open_existing(&s, ctx->state_dir, ops_kinds, NULL);
+        (void)store_open_existing(&s, ctx->state_dir, local_kinds, NULL);
     const char *pin = img->pins[IMAGE_ROOTFS].sha256;
     check_detail(c, "pin", "%s%s", *pin ? "sha256:" : "none", pin);
     for (int f = 0; f < IMAGE_FILES; f++) {

@@ -11,6 +11,7 @@
 
 #include "e2e/doctorkit.h"
 #include "lease/store.h"
+#include "local/local.h"
 #include "ops/ops.h"
 #include "sys/file.h"
 #include "sys/spawn.h"
@@ -112,7 +113,7 @@ static void processes_without_a_record_are_listed(void **state)
     struct error err = ERROR_INIT;
     (void)state;
     struct store store = STORE_INIT;
-    if (store_open(&store, doctorkit_path("state"), ops_kinds, &err) < 0)
+    if (store_open(&store, doctorkit_path("state"), local_kinds, &err) < 0)
         fail_msg("%s", err.msg);
     store_close(&store);
     assert_int_equal(dir_make_all(doctorkit_path("state/leases/cbx_000000000001"), 0700, NULL), 0);

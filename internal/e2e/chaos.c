@@ -135,7 +135,7 @@ static bool edit(struct store *s, const char *id, void (*change)(struct lease *l
     if (store_open_lease(s, id, &d, &h, NULL) < 0 || store_load(s, &h, &l, NULL) < 0)
         return false;
     change(&l, arg);
-    return store_save(s, &h, &l, true, NULL) == 0;
+    return store_save(&h, &l, true, NULL) == 0;
 }
 
 static void shift(struct lease *l, const void *arg)

@@ -17,8 +17,8 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "e2e/e2e.h"
+#include "local/local.h"
 #include "ops/ops.h"
-#include "ops/steps.h"
 #include "sys/proc.h"
 
 enum operation { ACQUIRE, RELEASE };
@@ -86,7 +86,7 @@ static int act(struct error *err, const char *what, int code)
 
 static bool is_last_step(const char *step)
 {
-    return str_eq(step, ops_steps[ops_steps_len - 1].name);
+    return str_eq(step, provider_local.steps[provider_local.kind.n_steps - 1].name);
 }
 
 /* What must happen at this point of this step for the armed fault. */
@@ -105,7 +105,7 @@ static int plan_hook(enum plan_point point, const char *step, struct error *err)
         return error_set(err, ERR_IO, 0, "injected: the last step fails");
     if (armed->fault == JOURNAL_ENOSPC || armed->fault == JOURNAL_FSYNC)
         return 0;
-    if (point != at[armed->fault] || !str_eq(step, ops_steps[armed->step].name))
+    if (point != at[armed->fault] || !str_eq(step, provider_local.steps[armed->step].name))
         return 0;
     return act(err, faults[armed->fault].name, 0);
 }
@@ -114,7 +114,8 @@ static int plan_hook(enum plan_point point, const char *step, struct error *err)
 static int save_hook(const struct lease *l, bool durable, struct error *err)
 {
     bool at_step = durable && l->marks[armed->step] == MARK_STARTED &&
-                   (armed->step + 1 == ops_steps_len || l->marks[armed->step + 1] == MARK_NONE);
+                   (armed->step + 1 == provider_local.kind.n_steps ||
+                    l->marks[armed->step + 1] == MARK_NONE);
     if (!at_step || l->state != LEASE_CREATING)
         return 0;
     if (armed->fault == JOURNAL_ENOSPC)
@@ -138,7 +139,8 @@ static int open_ops(struct config *cfg, struct ops *o)
 {
     struct error err = ERROR_INIT;
     struct config_args args = {.cwd = bed.work, .envp = (const char *const *)environ};
-    if (config_load(&args, cfg, &err) < 0 || ops_open(o, cfg, NULL, true, -1, &err) < 0) {
+    if (config_load(&args, cfg, &err) < 0 ||
+        ops_open(o, local_providers, cfg, NULL, true, -1, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return -1;
     }
@@ -288,14 +290,15 @@ static size_t make_cases(struct crash_case *out)
     size_t n = 0;
     for (int op = ACQUIRE; op <= RELEASE; op++)
         for (int f = 0; f < FAULTS; f++)
-            for (size_t step = 0; step < ops_steps_len && applies(op, f); step++)
+            for (size_t step = 0; step < provider_local.kind.n_steps && applies(op, f); step++)
                 for (int r = 0; r < RESCUES; r++)
                     if (helps(f, r))
                         out[n++] = (struct crash_case){op, f, step, r, ""};
     for (size_t i = 0; i < n; i++)
         (void)str_format(out[i].name, sizeof out[i].name, "%s: step %s: %s: %s",
-                         out[i].op == ACQUIRE ? "acquire" : "release", ops_steps[out[i].step].name,
-                         faults[out[i].fault].name, rescues[out[i].rescue].name);
+                         out[i].op == ACQUIRE ? "acquire" : "release",
+                         provider_local.steps[out[i].step].name, faults[out[i].fault].name,
+                         rescues[out[i].rescue].name);
     return n;
 }
 

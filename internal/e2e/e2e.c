@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lease/store.h"
+#include "local/local.h"
 #include "ops/ops.h"
 #include "sys/file.h"
 
@@ -130,7 +131,7 @@ size_t e2e_leases(struct lease_entry **all)
     struct store s;
     size_t n = 0;
     struct error err = ERROR_INIT;
-    if (store_open(&s, bed.state, ops_kinds, &err) < 0 || store_list(&s, all, &n, &err) < 0)
+    if (store_open(&s, bed.state, local_kinds, &err) < 0 || store_list(&s, all, &n, &err) < 0)
         fail_msg("%s", err.msg);
     store_close(&s);
     return n;

@@ -5,6 +5,7 @@
 
 #include "e2e/chaos.h"
 #include "e2e/e2e.h"
+#include "local/local.h"
 #include "ops/ops.h"
 #include "sys/lock.h"
 
@@ -13,7 +14,7 @@ static struct store store;
 static int setup(void **state)
 {
     (void)e2e_open(state);
-    return store_open(&store, bed.state, ops_kinds, NULL);
+    return store_open(&store, bed.state, local_kinds, NULL);
 }
 
 static int teardown(void **state)

@@ -20,6 +20,7 @@
 
 #include "e2e/chaos.h"
 #include "e2e/e2e.h"
+#include "local/local.h"
 #include "ops/ops.h"
 
 #define ROUND       20 /* leases between two looks at the host */
@@ -505,7 +506,7 @@ static int setup(void **state)
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(tally != MAP_FAILED);
     atomic_store(&tally->warmup_ms, 200);
-    assert_int_equal(store_open(&store, bed.state, ops_kinds, NULL), 0);
+    assert_int_equal(store_open(&store, bed.state, local_kinds, NULL), 0);
     return 0;
 }
 

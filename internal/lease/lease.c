@@ -126,8 +126,9 @@ static const struct lease_kind *kind_of(const char *provider, const struct lease
     return NULL;
 }
 
-static cJSON *marks_to_json(const struct lease *l, const struct lease_kind *kind)
+static cJSON *marks_to_json(const struct lease *l)
 {
+    const struct lease_kind *kind = l->kind;
     cJSON *j = cJSON_CreateObject();
     for (size_t i = 0; i < kind->n_steps; i++)
         if (l->marks[i] != MARK_NONE)
@@ -135,17 +136,16 @@ static cJSON *marks_to_json(const struct lease *l, const struct lease_kind *kind
     return j;
 }
 
-cJSON *lease_to_json(const struct lease *l, const struct lease_kind *const *kinds)
+cJSON *lease_to_json(const struct lease *l)
 {
-    const struct lease_kind *kind = kind_of(l->provider, kinds);
     cJSON *j = cJSON_CreateObject();
     json_add_i64(j, "schema", LEASE_SCHEMA);
-    (void)cJSON_AddStringToObject(j, "provider", l->provider);
+    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
     (void)cJSON_AddStringToObject(j, "state", lease_state_name(l->state));
     fields_add(j, rows, ARRAY_LEN(rows), l);
     proc_ref_add_json(cJSON_AddObjectToObject(j, "keeper"), &l->keeper);
-    (void)cJSON_AddItemToObject(j, "steps", marks_to_json(l, kind));
-    if (kind->local)
+    (void)cJSON_AddItemToObject(j, "steps", marks_to_json(l));
+    if (l->kind->local)
         (void)cJSON_AddItemToObject(j, "local", lease_local_to_json(&l->local));
     return j;
 }
@@ -244,7 +244,7 @@ int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struc
         fields_read(j, rows, ARRAY_LEN(rows), &l, err) < 0 || check_ranges(&l, err) < 0 ||
         marks_from_json(j, kind, &l, err) < 0 || part_from_json(j, schema, kind, &l, err) < 0)
         return -1;
-    l.provider = kind->provider;
+    l.kind = kind;
     if (proc_ref_from_json(cJSON_GetObjectItemCaseSensitive(j, "keeper"), &l.keeper, err) < 0)
         return error_prefix(err, "keeper");
     *out = l;

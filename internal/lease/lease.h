@@ -52,7 +52,7 @@ struct lease {
     char id[LEASE_ID_SIZE];
     char slug[LEASE_SLUG_SIZE];
     char name[LEASE_NAME_SIZE];
-    const char *provider; /* a lease_kind's: static */
+    const struct lease_kind *kind; /* static; never NULL in a lease that was made or read */
     enum lease_state state;
     bool keep;
     int64_t created_at, last_touched_at; /* unix seconds */
@@ -83,9 +83,8 @@ int lease_slug_normalise(const char *in, char out[static LEASE_SLUG_SIZE], struc
 /* min(last touch + idle timeout, created + ttl), unix seconds. */
 int64_t lease_expires_at(const struct lease *l);
 
-/* `kinds` ends with NULL; the lease's own is among them. */
-cJSON *lease_to_json(const struct lease *l, const struct lease_kind *const *kinds);
-/* ERR_STATE, also for a provider that is not among `kinds`. */
+cJSON *lease_to_json(const struct lease *l);
+/* `kinds` ends with NULL. ERR_STATE, also for a provider that is not among them. */
 int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struct lease *out,
                     struct error *err);
 

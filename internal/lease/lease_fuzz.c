@@ -34,12 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check(&l);
-    _cleanup_json_ cJSON *out = lease_to_json(&l, kinds);
+    _cleanup_json_ cJSON *out = lease_to_json(&l);
     _cleanup_free_ char *written = json_print(out, true);
     _cleanup_json_ cJSON *back = json_parse(written, strlen(written), "written", &err);
     if (!back || lease_from_json(back, kinds, &again, &err) < 0)
         __builtin_trap();
-    _cleanup_json_ cJSON *twice = lease_to_json(&again, kinds);
+    _cleanup_json_ cJSON *twice = lease_to_json(&again);
     _cleanup_free_ char *rewritten = json_print(twice, true);
     if (strcmp(written, rewritten) != 0)
         __builtin_trap();

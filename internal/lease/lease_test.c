@@ -43,7 +43,7 @@ static void has_the_values_of_the_goldens(const char *path)
     struct lease l;
     if (lease_from_json(j, kinds, &l, &e) < 0)
         fail_msg("%s", e.msg);
-    assert_string_equal(l.provider, LEASE_PROVIDER_LOCAL);
+    assert_string_equal(l.kind->provider, LEASE_PROVIDER_LOCAL);
     assert_string_equal(l.id, "cbx_a52279edbb4b");
     assert_string_equal(l.slug, "whole");
     assert_string_equal(l.name, "crabbox-whole-a52279ed");
@@ -85,7 +85,7 @@ static void what_is_written_is_what_was_read(void **state)
         _cleanup_json_ cJSON *j = golden(goldens[i], &text);
         struct lease l;
         assert_int_equal(lease_from_json(j, kinds, &l, NULL), 0);
-        _cleanup_json_ cJSON *again = lease_to_json(&l, kinds);
+        _cleanup_json_ cJSON *again = lease_to_json(&l);
         _cleanup_free_ char *written = json_print(again, true);
         assert_string_equal(written, newest.buf);
     }

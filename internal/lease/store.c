@@ -148,19 +148,18 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
 
 int (*store_test_hook)(const struct lease *l, bool durable, struct error *err);
 
-int store_save(struct store *s, const struct lease_handle *h, const struct lease *l, bool durable,
-               struct error *err)
+int store_save(struct lease_handle *h, const struct lease *l, bool durable, struct error *err)
 {
     if (store_test_hook && store_test_hook(l, durable, err) < 0)
         return -1;
-    _cleanup_json_ cJSON *j = lease_to_json(l, s->kinds);
+    _cleanup_json_ cJSON *j = lease_to_json(l);
     _cleanup_free_ char *text = json_print(j, true);
     int r = durable ? file_write_atomic(h->dirfd, RECORD, text, strlen(text), 0600, err)
                     : file_write_new(h->dirfd, RECORD, text, strlen(text), 0600, err);
     return r < 0 ? error_prefix(err, "lease %s", l->id) : 0;
 }
 
-int store_load(struct store *s, const struct lease_handle *h, struct lease *out, struct error *err)
+int store_load(struct store *s, struct lease_handle *h, struct lease *out, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
     if (file_read_at(h->dirfd, RECORD, LEASE_RECORD_MAX, &sb, err) < 0)
@@ -186,7 +185,7 @@ static int fill_new(struct store *s, const char *tmp, const struct lease *l, str
         return -1;
     if ((h->lock_fd = lock_try(h->dirfd, LOCK, true, err)) < 0)
         return -1;
-    return store_save(s, h, l, true, err);
+    return store_save(h, l, true, err);
 }
 
 int store_create(struct store *s, const struct lease *l, struct lease_handle *out,

@@ -85,9 +85,8 @@ int store_open_lease(struct store *s, const char *id, const struct deadline *d,
  */
 extern int (*store_test_hook)(const struct lease *l, bool durable, struct error *err);
 
-int store_save(struct store *s, const struct lease_handle *h, const struct lease *l, bool durable,
-               struct error *err);
-int store_load(struct store *s, const struct lease_handle *h, struct lease *out, struct error *err);
+int store_save(struct lease_handle *h, const struct lease *l, bool durable, struct error *err);
+int store_load(struct store *s, struct lease_handle *h, struct lease *out, struct error *err);
 
 /* Removes the directory of a lease whose steps are undone (rename away first: never half a lease).
  */

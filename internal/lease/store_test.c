@@ -56,7 +56,7 @@ static struct lease sample(const char *slug)
 {
     struct lease l = {0};
     assert_int_equal(lease_identify(&l, slug, NULL), 0);
-    l.provider = LEASE_PROVIDER_LOCAL;
+    l.kind = &kind;
     l.state = LEASE_READY;
     l.keep = true;
     l.created_at = 1700000000;

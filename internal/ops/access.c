@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "ops/provider.h"
 #include "sys/file.h"
 
 void access_host(const struct lease *l, char *out, size_t size)
@@ -28,8 +29,8 @@ static int write_ssh_config(const struct lease *l, const struct lease_handle *h,
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
     strbuf_addf(&sb, "# Lease %s. Use: ssh -F this-file crabbox-%s\n", l->id, l->slug);
     strbuf_addf(&sb, "Host crabbox-%s %s %s\n", l->slug, l->name, l->id);
-    strbuf_addf(&sb, "    HostName %s\n    Port %lld\n    User %s\n", l->local.net.lease_addr,
-                (long long)l->ssh_port, l->user);
+    strbuf_addf(&sb, "    HostName %s\n    Port %lld\n    User %s\n",
+                provider_of(l)->words(l).address, (long long)l->ssh_port, l->user);
     add_path(&sb, "IdentityFile", h->path, ACCESS_KEY);
     add_path(&sb, "UserKnownHostsFile", h->path, ACCESS_KNOWN_HOSTS);
     strbuf_addf(&sb, "    HostKeyAlias %s\n", l->id);
@@ -69,10 +70,9 @@ void access_target(const struct lease *l, int dirfd, char *key, size_t size, str
 {
     (void)str_format(key, size, "/proc/self/fd/%d/" ACCESS_KEY, dirfd);
     *out = (struct ssh_target){
-        .host = l->local.net.lease_addr,
-        .port = (uint16_t)l->ssh_port,
         .user = l->user,
         .key_file = key,
         .host_key = l->host_key,
     };
+    provider_of(l)->target(l, out);
 }

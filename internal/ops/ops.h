@@ -1,8 +1,9 @@
 /* ops.h: the use cases: acquire, use, release and reap a lease.
  *
- * ops_open → any call below → ops_close. The caller (cmd/) parses and prints; nothing here
- * writes to the terminal: progress goes through `struct ops_progress`. One cancel descriptor (the
- * user's Ctrl-C) reaches every wait through the deadlines made here; undoing ignores it.
+ * ops_open → any call below, and sessions (session.h) → ops_close. The caller (cmd/) parses and
+ * prints; nothing here writes to the terminal: progress goes through `struct ops_progress`. One
+ * cancel descriptor (the user's Ctrl-C) reaches every wait through the deadlines made here; undoing
+ * ignores it.
  */
 #ifndef CRABBOX_OPS_OPS_H
 #define CRABBOX_OPS_OPS_H
@@ -28,8 +29,13 @@ struct ops_progress {
     void *ctx;
 };
 
+struct provider; /* provider.h */
+#define PROVIDERS_MAX 4
+
 struct ops {
-    const struct config *cfg; /* borrowed */
+    const struct config *cfg;        /* borrowed */
+    const struct provider *provider; /* of new leases */
+    const struct lease_kind *kinds[PROVIDERS_MAX + 1];
     struct store store;
     int cancel_fd;        /* borrowed, -1: none */
     const char *self_exe; /* what the keeper is started from; tests name the built binary */
@@ -37,9 +43,10 @@ struct ops {
 };
 
 /* Opens the state directory (NULL: the default place). Where there is none yet it is made if
- * `make`, which is for what makes leases. */
-int ops_open(struct ops *o, const struct config *cfg, const char *state_dir, bool make,
-             int cancel_fd, struct error *err);
+ * `make`, which is for what makes leases. `providers` ends with NULL; new leases are the first's.
+ */
+int ops_open(struct ops *o, const struct provider *const *providers, const struct config *cfg,
+             const char *state_dir, bool make, int cancel_fd, struct error *err);
 void ops_close(struct ops *o);
 
 struct deadline ops_deadline(const struct ops *o, int64_t ms);
@@ -71,14 +78,6 @@ cJSON *ops_timing_json(const struct ops_timing *t);
 int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
                 struct ssh_conn **conn, struct ops_timing *timing, struct error *err);
 
-/* ---- use ---- */
-/* Resolves id, slug or name to a lease that is ready and alive (ERR_NOT_FOUND, ERR_NOT_RUNNING). */
-int ops_find_ready(struct ops *o, const char *ref, struct lease *out, struct error *err);
-/* Connects to a ready lease with its pinned host key. */
-int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
-                struct ssh_conn **out, struct error *err);
-/* Marks a lease as in use: it does not idle out while the returned descriptor is open. */
-int ops_use(struct ops *o, const char *id, struct error *err);
 /* Extends the idle deadline: last_touched_at = now. */
 int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err);
 
@@ -116,7 +115,8 @@ enum ops_view_state {
     VIEW_INTERRUPTED, /* its maker or remover died: cleanup removes it */
     VIEW_DEAD,        /* the VMM is gone */
     VIEW_EXPIRED,
-    VIEW_BROKEN, /* unreadable record, or an undo that failed */
+    VIEW_BROKEN,  /* unreadable record, or an undo that failed */
+    VIEW_UNKNOWN, /* its provider can't tell just now */
 };
 enum ops_view_state ops_view(const struct lease_entry *e);
 const char *ops_view_name(enum ops_view_state s);
@@ -138,8 +138,5 @@ int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct er
  * ERR_TIMEOUT after `ms`; ERR_NOT_RUNNING when it went away meanwhile. */
 int ops_entry_settled(struct ops *o, const char *ref, int64_t ms, struct lease_entry *out,
                       struct error *err);
-
-/* The kinds of leases, for store_open when no struct ops is at hand (doctor). Ends with NULL. */
-extern const struct lease_kind *const ops_kinds[];
 
 #endif

@@ -3,61 +3,56 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "ops/access.h"
 #include "ops/keeper.h"
 #include "ops/ops.h"
-#include "ops/steps.h"
-#include "sys/file.h"
-#include "sys/lock.h"
-#include "sys/proc.h"
+#include "ops/provider.h"
+#include "ops/work.h"
 
 /* How long a release waits for another process that works on the same lease. */
 #define BUSY_WAIT_MS 10000
 
 /* Undoes from the record. The lock is held. */
-static int undo_lease(struct step_ctx *c, struct error *err)
+static int undo_lease(struct work *w, struct error *err)
 {
-    struct store *s = &c->ops->store;
-    struct plan plan = ops_plan(c);
+    struct plan plan = work_plan(w);
     plan.on_step = NULL;
     /* Only a guest that was once ready can be asked to shut down. */
-    c->grace_ms = c->lease.state == LEASE_READY ? c->lease.stop_timeout_ms : 0;
-    c->lease.state = LEASE_RELEASING;
+    w->grace_ms = w->lease.state == LEASE_READY ? w->lease.stop_timeout_ms : 0;
+    w->lease.state = LEASE_RELEASING;
     /* A full disk must not keep a lease from being removed: the record as it is will do. */
     struct error e = ERROR_INIT;
-    (void)store_save(s, &c->handle, &c->lease, false, &e);
+    (void)store_save(&w->handle, &w->lease, false, &e);
     if (plan_undo(&plan, err) < 0) {
-        c->lease.state = LEASE_BROKEN;
-        (void)str_format(c->lease.failure, sizeof c->lease.failure, "%.500s", err->msg);
-        (void)store_save(s, &c->handle, &c->lease, true, NULL);
+        w->lease.state = LEASE_BROKEN;
+        (void)str_format(w->lease.failure, sizeof w->lease.failure, "%.500s", err->msg);
+        (void)store_save(&w->handle, &w->lease, true, NULL);
         return error_append(err,
                             "; the record is kept: %s/lease.json; next: fix the cause, then "
                             "crabbox-fc stop %s",
-                            c->handle.path, c->lease.id);
+                            w->handle.path, w->lease.id);
     }
-    /* The rest of the directory is small. */
-    if (file_discard(c->handle.dirfd, VMM_CONSOLE_LOG, err) < 0 ||
-        file_discard(c->handle.dirfd, VMM_LOG, err) < 0)
+    if (w->provider->undone && w->provider->undone(w, err) < 0)
         return -1;
-    return step_remove(c, err);
+    return work_remove(w, err);
 }
 
 int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err)
 {
     char id[LEASE_ID_SIZE];
     int64_t t0 = clock_boot_us();
-    _cleanup_(step_ctx_close) struct step_ctx c;
-    step_ctx_init(&c, o);
+    _cleanup_(work_close) struct work w;
+    work_init(&w, o, NULL);
     memset(out, 0, sizeof *out);
     if (store_resolve(&o->store, ref, id, err) < 0)
         return -1;
     struct deadline d = deadline_in_ms(BUSY_WAIT_MS);
-    if (store_open_lease(&o->store, id, &d, &c.handle, err) < 0 ||
-        store_load(&o->store, &c.handle, &c.lease, err) < 0)
+    if (store_open_lease(&o->store, id, &d, &w.handle, err) < 0 ||
+        store_load(&o->store, &w.handle, &w.lease, err) < 0)
         return -1;
-    if (undo_lease(&c, err) < 0)
+    work_begin_undo(&w);
+    if (undo_lease(&w, err) < 0)
         return -1;
-    out->graceful = c.graceful;
+    out->graceful = w.graceful;
     out->took_us = clock_boot_us() - t0;
     return 0;
 }
@@ -89,54 +84,6 @@ int ops_release_abandoned(struct ops *o, const char *slug, struct error *err)
     }
 }
 
-/* ---- use of a ready lease ---- */
-int ops_find_ready(struct ops *o, const char *ref, struct lease *out, struct error *err)
-{
-    struct lease_entry e;
-    if (ops_entry(o, ref, &e, err) < 0)
-        return -1;
-    enum ops_view_state v = ops_view(&e);
-    if (v == VIEW_BROKEN)
-        return error_set(err, ERR_STATE, 0, "lease %s is broken: %s", ref, e.reason);
-    if (v != VIEW_READY && v != VIEW_EXPIRED)
-        return error_set(err, ERR_NOT_RUNNING, 0,
-                         "lease %s is %s, not ready; next: crabbox-fc "
-                         "logs %s, or crabbox-fc stop %s",
-                         e.lease.slug, ops_view_name(v), e.lease.slug, e.lease.slug);
-    *out = e.lease;
-    return 0;
-}
-
-int ops_connect(struct ops *o, const struct lease *l, const struct deadline *d,
-                struct ssh_conn **out, struct error *err)
-{
-    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
-    char key[64];
-    struct ssh_target target;
-    if (store_open_lease(&o->store, l->id, NULL, &h, err) < 0)
-        return -1;
-    _cleanup_close_ int vmm_fd = proc_open(&l->local.vmm.proc, err);
-    if (vmm_fd < 0)
-        return error_prefix(err, "lease %s", l->slug);
-    keeper_cap_logs(o, l);
-    access_target(l, h.dirfd, key, sizeof key, &target);
-    struct ssh_wait wait = {.guest_fd = -1, .vmm_fd = vmm_fd};
-    struct ssh_ready_times times;
-    if (ssh_wait_ready(&target, &wait, d, out, &times, err) == 0)
-        return 0;
-    if (err->kind == ERR_VMM) /* it was ready once: now it is not running */
-        err->kind = ERR_NOT_RUNNING;
-    return error_prefix(err, "lease %s", l->slug);
-}
-
-int ops_use(struct ops *o, const char *id, struct error *err)
-{
-    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
-    if (store_open_lease(&o->store, id, NULL, &h, err) < 0)
-        return -1;
-    return lock_share(h.dirfd, LEASE_USE, err);
-}
-
 int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err)
 {
     _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
@@ -149,7 +96,7 @@ int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *er
                          lease_state_name(l.state));
     keeper_cap_logs(o, &l);
     l.last_touched_at = clock_unix_s();
-    if (store_save(&o->store, &h, &l, false, err) < 0)
+    if (store_save(&h, &l, false, err) < 0)
         return -1;
     if (out)
         *out = l;

@@ -5,13 +5,14 @@
 #include "ops/access.h"
 #include "ops/keeper.h"
 #include "ops/ops.h"
+#include "ops/provider.h"
 #include "sys/deadline.h"
 #include "sys/proc.h"
 
 static const char *const view_names[] = {
-    [VIEW_CREATING] = "creating",       [VIEW_READY] = "ready", [VIEW_RELEASING] = "releasing",
-    [VIEW_INTERRUPTED] = "interrupted", [VIEW_DEAD] = "dead",   [VIEW_EXPIRED] = "expired",
-    [VIEW_BROKEN] = "broken",
+    [VIEW_CREATING] = "creating",       [VIEW_READY] = "ready",     [VIEW_RELEASING] = "releasing",
+    [VIEW_INTERRUPTED] = "interrupted", [VIEW_DEAD] = "dead",       [VIEW_EXPIRED] = "expired",
+    [VIEW_BROKEN] = "broken",           [VIEW_UNKNOWN] = "unknown",
 };
 
 const char *ops_view_name(enum ops_view_state s)
@@ -28,12 +29,13 @@ enum ops_view_state ops_view(const struct lease_entry *e)
         return e->locked ? VIEW_CREATING : VIEW_INTERRUPTED;
     if (l->state == LEASE_RELEASING)
         return e->locked ? VIEW_RELEASING : VIEW_INTERRUPTED;
-    if (!proc_alive(&l->local.vmm.proc))
+    enum life life = provider_of(l)->life(l);
+    if (life == LIFE_GONE)
         return VIEW_DEAD;
     int64_t end = e->in_use ? l->created_at + l->ttl_s : lease_expires_at(l);
     if (!l->keep && clock_unix_s() >= end)
         return VIEW_EXPIRED;
-    return VIEW_READY;
+    return life == LIFE_UNKNOWN ? VIEW_UNKNOWN : VIEW_READY;
 }
 
 enum ops_end ops_end(const struct lease_entry *e)
@@ -67,7 +69,7 @@ static cJSON *labels_json(const struct lease *l, const char *state)
     (void)cJSON_AddStringToObject(j, "created_by", "crabbox-fc");
     (void)cJSON_AddStringToObject(j, "lease", l->id);
     (void)cJSON_AddStringToObject(j, "slug", l->slug);
-    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
     (void)cJSON_AddStringToObject(j, "target", "linux");
     (void)cJSON_AddStringToObject(j, "state", state);
     (void)cJSON_AddStringToObject(j, "keep", l->keep ? "true" : "false");
@@ -81,7 +83,6 @@ static cJSON *labels_json(const struct lease *l, const char *state)
     (void)cJSON_AddStringToObject(j, "ssh_user", l->user);
     add_label_i64(j, "ssh_port", l->ssh_port);
     (void)cJSON_AddStringToObject(j, "work_root", l->work_root);
-    (void)cJSON_AddStringToObject(j, "network", net_mode_name(l->local.net.mode));
     return j;
 }
 
@@ -93,7 +94,7 @@ static void add_ssh(cJSON *j, const struct store *s, const struct lease *l)
     _cleanup_free_ char *config = xasprintf("%s/leases/%s/" ACCESS_SSH_CONFIG, s->path, l->id);
     access_host(l, host, sizeof host);
     (void)cJSON_AddStringToObject(ssh, "user", l->user);
-    (void)cJSON_AddStringToObject(ssh, "host", l->local.net.lease_addr);
+    (void)cJSON_AddStringToObject(ssh, "host", provider_of(l)->words(l).address);
     json_add_i64(ssh, "port", l->ssh_port);
     (void)cJSON_AddStringToObject(ssh, "key", key);
     (void)cJSON_AddStringToObject(ssh, "config", config);
@@ -103,24 +104,10 @@ static void add_ssh(cJSON *j, const struct store *s, const struct lease *l)
 
 static void add_machine(cJSON *j, const struct lease *l)
 {
-    cJSON *vmm = cJSON_AddObjectToObject(j, "vmm");
-    (void)cJSON_AddStringToObject(vmm, "backend", l->local.vmm.backend);
-    (void)cJSON_AddStringToObject(vmm, "accel", l->local.vmm.accel);
-    (void)cJSON_AddBoolToObject(vmm, "emulated", str_eq(l->local.vmm.accel, "tcg"));
-    (void)cJSON_AddStringToObject(vmm, "version", l->local.vmm.version);
-    (void)cJSON_AddBoolToObject(vmm, "sandbox", l->local.vmm.sandbox);
-    json_add_i64(vmm, "pid", l->local.vmm.proc.pid);
     cJSON *m = cJSON_AddObjectToObject(j, "machine");
     json_add_i64(m, "cpus", l->cpus);
     json_add_i64(m, "memoryMiB", l->memory_mib);
     json_add_i64(m, "diskMiB", l->disk_mib);
-    (void)cJSON_AddBoolToObject(m, "diskOvercommit", l->local.disk_overcommit);
-    cJSON *image = cJSON_AddObjectToObject(j, "image");
-    (void)cJSON_AddStringToObject(image, "kind", l->local.image_kind);
-    (void)cJSON_AddStringToObject(image, "rootfs", l->local.rootfs);
-    (void)cJSON_AddStringToObject(image, "kernelRelease", l->local.kernel_release);
-    (void)cJSON_AddStringToObject(image, "pin", l->local.pin);
-    (void)cJSON_AddStringToObject(image, "disk", l->local.disk_how);
 }
 
 cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
@@ -138,7 +125,7 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     (void)cJSON_AddStringToObject(j, "slug", l->slug);
     (void)cJSON_AddStringToObject(j, "name", l->name);
     (void)cJSON_AddStringToObject(j, "cloudId", l->name);
-    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
     (void)cJSON_AddStringToObject(j, "state", state);
     (void)cJSON_AddBoolToObject(j, "keep", l->keep);
     (void)cJSON_AddBoolToObject(j, "busy", e->locked);
@@ -153,6 +140,7 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     add_ssh(j, s, l);
     add_machine(j, l);
     (void)cJSON_AddItemToObject(j, "labels", labels_json(l, state));
+    provider_of(l)->add_json(l, j);
     return j;
 }
 

@@ -115,9 +115,8 @@ int collect_check(struct ops_collect *c, struct error *err)
 
 /* One collecting, with what it needs everywhere. */
 struct collect {
-    struct ops *ops;
-    struct ssh_conn *conn;
-    const char *work_dir, *lease_id, *run_id;
+    struct session *session;
+    const char *work_dir, *run_id;
     const struct ops_collect *req;
     struct ops_collected *out;
     struct fetch_limits limits;
@@ -127,7 +126,7 @@ struct collect {
 static void on_progress(void *ctx, size_t files, int64_t bytes)
 {
     struct collect *c = ctx;
-    const struct ops_progress *p = &c->ops->progress;
+    const struct ops_progress *p = &c->session->ops->progress;
     if (p->update)
         p->update(p->ctx, "collect", c->out->n_files + files, c->out->bytes + bytes);
 }
@@ -156,7 +155,7 @@ static int download(struct collect *c, struct place *place, struct error *err)
                                 .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
-    int r = fetch_path(c->conn, c->work_dir, place->wish.remote, &rules, &c->d, &res, err);
+    int r = fetch_path(c->session->conn, c->work_dir, place->wish.remote, &rules, &c->d, &res, err);
     place_end(place, r == 0);
     if (r == 0)
         add(c, &res);
@@ -178,7 +177,7 @@ static int artifacts_into(struct collect *c, int fd, struct fetch_result *res, s
                                 .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
-    int r = fetch_globs(c->conn, c->work_dir, &rules, &c->d, res, err);
+    int r = fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, res, err);
     if (r == 0 && res->n_files && !c->req->artifact_dir)
         r = hide_from_git(fd, err);
     if (r == 0)
@@ -239,7 +238,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
                                 .globs = c->req->reports,
                                 .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, c->limits.idle_ms},
                                 .names = &names};
-    if (fetch_globs(c->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
+    if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
     if (!res.n_files)
         return error_set(err, ERR_SSH, 0,
@@ -256,29 +255,25 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
  * where nobody else can put a link in its place. */
 static int reports(struct collect *c, struct error *err)
 {
-    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+    const struct lease_handle *dir = &c->session->dir;
     _cleanup_free_ char *name = xasprintf("reports-%s", c->run_id);
-    if (store_open_lease(&c->ops->store, c->lease_id, NULL, &h, err) < 0)
-        return -1;
-    if (mkdirat(h.dirfd, name, 0700) < 0)
-        return error_set(err, ERR_IO, errno, "make %s/%s", h.path, name);
-    _cleanup_close_ int fd = beneath_open(h.dirfd, name, O_RDONLY | O_DIRECTORY, 0);
-    int r = fd < 0 ? error_set(err, ERR_IO, errno, "open %s/%s", h.path, name)
+    if (mkdirat(dir->dirfd, name, 0700) < 0)
+        return error_set(err, ERR_IO, errno, "make %s/%s", dir->path, name);
+    _cleanup_close_ int fd = beneath_open(dir->dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "open %s/%s", dir->path, name)
                    : reports_into(c, fd, err);
-    (void)dir_remove_tree(h.dirfd, name, NULL);
+    (void)dir_remove_tree(dir->dirfd, name, NULL);
     return r;
 }
 
-int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
-                    const char *lease_id, const char *run_id, const struct ops_collect *req,
-                    int64_t stall_ms, struct ops_collected *out, struct error *err)
+int collect_results(struct session *s, const char *work_dir, const char *run_id,
+                    const struct ops_collect *req, struct ops_collected *out, struct error *err)
 {
-    struct collect c = {
-        o, conn, work_dir, lease_id, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
+    struct collect c = {s, work_dir, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
     int64_t t0 = clock_boot_us();
     int r = 0;
-    c.limits.idle_ms = stall_ms;
-    c.d.cancel_fd = o->cancel_fd;
+    c.limits.idle_ms = s->stall_ms;
+    c.d.cancel_fd = s->ops->cancel_fd;
     for (size_t i = 0; r == 0 && i < req->places->n; i++)
         r = download(&c, &req->places->downloads[i], err);
     if (r == 0 && any(req->artifacts))

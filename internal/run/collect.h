@@ -12,7 +12,7 @@
 #include <limits.h>
 
 #include "junit/junit.h"
-#include "ops/ops.h"
+#include "ops/session.h"
 
 struct ops_collect {
     const char *const *downloads;  /* "REMOTE=LOCAL"; each array ends with NULL, or is NULL */
@@ -35,10 +35,9 @@ struct ops_collected {
 
 bool collect_wanted(const struct ops_collect *c);
 int collect_check(struct ops_collect *c, struct error *err);
-/* ERR_TIMEOUT: nothing came for `stall_ms`. */
-int collect_results(struct ops *o, struct ssh_conn *conn, const char *work_dir,
-                    const char *lease_id, const char *run_id, const struct ops_collect *c,
-                    int64_t stall_ms, struct ops_collected *out, struct error *err);
+/* ERR_TIMEOUT: nothing came for the session's stall time. */
+int collect_results(struct session *s, const char *work_dir, const char *run_id,
+                    const struct ops_collect *c, struct ops_collected *out, struct error *err);
 void collect_close(struct ops_collect *c);
 
 /* For tests: adds up the reports of these names (each with a NUL) below dirfd. */

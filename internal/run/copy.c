@@ -10,61 +10,39 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "fetch/fetch.h"
+#include "ops/session.h"
 #include "run/hung.h"
 #include "run/place.h"
 #include "sync/sync.h"
 #include "sys/beneath.h"
-#include "sys/proc.h"
 
-enum { CONNECT_MS = 30000, SAID_MAX = 4096 };
+enum { SAID_MAX = 4096 };
 
-/* One copy: a connection to a lease that is in use while it lasts. */
+/* One copy: a session with the lease while it lasts. */
 struct copy {
-    struct ops *ops;
+    struct session session; /* owned */
     struct ops_copied *out;
-    struct lease lease;
-    struct ssh_conn *conn; /* owned */
-    int use_fd;            /* owned */
-    int vmm_fd;            /* owned pidfd */
-    int64_t stall_ms;
     struct deadline d;
 };
 
 static void on_progress(void *ctx, size_t files, int64_t bytes)
 {
     struct copy *c = ctx;
-    const struct ops_progress *p = &c->ops->progress;
+    const struct ops_progress *p = &c->session.ops->progress;
     if (p->update)
         p->update(p->ctx, "copy", files, bytes);
-}
-
-static void copy_close(struct copy *c)
-{
-    ssh_close(c->conn);
-    CLOSE_FD(c->use_fd);
-    CLOSE_FD(c->vmm_fd);
 }
 
 static int copy_open(struct ops *o, const char *ref, int64_t stall_ms, struct ops_copied *out,
                      struct copy *c, struct error *err)
 {
     *out = (struct ops_copied){0};
-    *c = (struct copy){.ops = o, .out = out, .use_fd = -1, .vmm_fd = -1, .d = deadline_never()};
+    *c = (struct copy){.out = out, .session = SESSION_INIT, .d = deadline_never()};
     c->d.cancel_fd = o->cancel_fd;
-    c->stall_ms = stall_ms ? stall_ms : SSH_STALL_MS;
-    struct deadline d = ops_deadline(o, c->stall_ms < CONNECT_MS ? c->stall_ms : CONNECT_MS);
-    if (ops_find_ready(o, ref, &c->lease, err) < 0 || ops_touch(o, c->lease.id, NULL, err) < 0)
-        return -1;
-    c->use_fd = ops_use(o, c->lease.id, err);
-    if (c->use_fd < 0)
-        return -1;
-    c->vmm_fd = proc_open(&c->lease.local.vmm.proc, err);
-    if (c->vmm_fd < 0 || ops_connect(o, &c->lease, &d, &c->conn, err) < 0) {
-        copy_close(c);
-        return -1;
-    }
-    ssh_watch(c->conn, c->vmm_fd, c->stall_ms);
-    return 0;
+    if (session_open(o, ref, stall_ms, &c->session, err) == 0)
+        return 0;
+    session_close(&c->session);
+    return -1;
 }
 
 static void begin(const struct ops *o)
@@ -76,12 +54,12 @@ static void begin(const struct ops *o)
 static int end(struct copy *c, int64_t t0, int r, struct error *err)
 {
     if (r < 0)
-        (void)hung_in(ERR_SSH, &c->lease, false, err);
-    const struct ops_progress *p = &c->ops->progress;
+        (void)hung_in(ERR_SSH, &c->session.lease, false, err);
+    const struct ops_progress *p = &c->session.ops->progress;
     c->out->us = clock_boot_us() - t0;
     if (p->end)
         p->end(p->ctx, "copy", c->out->us, r == 0);
-    copy_close(c);
+    session_close(&c->session);
     return r;
 }
 
@@ -95,8 +73,8 @@ static int receive(struct copy *c, const char *remote, struct place *place, stru
                                 .limits = FETCH_LIMITS_DEFAULT,
                                 .progress = on_progress,
                                 .ctx = c};
-    rules.limits.idle_ms = c->stall_ms;
-    if (fetch_path(c->conn, NULL, remote, &rules, &c->d, &res, err) < 0)
+    rules.limits.idle_ms = c->session.stall_ms;
+    if (fetch_path(c->session.conn, NULL, remote, &rules, &c->d, &res, err) < 0)
         return -1;
     c->out->n_files = res.n_files;
     c->out->bytes = res.bytes;
@@ -138,7 +116,7 @@ static int guest(struct copy *c, const char *command, const struct ssh_io *strea
     io.errout = &errout;
     io.out_max = SAID_MAX;
     io.abort_signal = "TERM";
-    if (ssh_exec(c->conn, command, &io, &c->d, &st, err) < 0)
+    if (ssh_exec(c->session.conn, command, &io, &c->d, &st, err) < 0)
         return -1;
     if (st.exited && st.code == 0)
         return 0;
@@ -215,10 +193,10 @@ static int send_dir(struct copy *c, int fd, const char *target, struct error *er
 {
     struct sync_list list = {0};
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
-    limits.never = c->ops->store.path; /* the keys of all leases */
+    limits.never = c->session.ops->store.path; /* the keys of all leases */
     if (sync_walk(fd, &limits, &c->d, &list, err) < 0)
         return -1;
-    int r = sync_push(c->conn, &list, target, &c->d, on_progress, c, err);
+    int r = sync_push(c->session.conn, &list, target, &c->d, on_progress, c, err);
     c->out->n_files = list.n_files;
     c->out->bytes = list.bytes;
     c->out->n_skipped = list.n_skipped;

@@ -27,7 +27,7 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
         .has_shebang = req->script && req->script_len >= 2 && memcmp(req->script, "#!", 2) == 0,
         .env = req->env ? req->env : &none,
     };
-    d.cancel_fd = x->ops->cancel_fd;
+    d.cancel_fd = x->session->ops->cancel_fd;
     if (guest_run_put(g, &c, &d, err) < 0)
         return -1;
     return req->script ? guest_run_put_script(g, req->script, req->script_len, &d, err) : 0;
@@ -45,7 +45,7 @@ static int exec_on_terminal(const struct execution *x, const struct ops_run *req
     struct ssh_tty tty = {
         .term = req->term, .fd = req->stdin_fd, .resize_fd = resize, .begun = tty_raw_enter};
     io.tty = &tty;
-    int r = ssh_exec(x->conn, command, &io, d, st, err);
+    int r = ssh_exec(x->session->conn, command, &io, d, st, err);
     tty_raw_leave();
     return r;
 }
@@ -63,7 +63,7 @@ static int exec_on(const struct execution *x, const struct ops_run *req, struct 
     io.stderr_fd = stderr_fd;
     io.may_be_silent = true;
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
-                     : ssh_exec(x->conn, command.buf, &io, d, st, err);
+                     : ssh_exec(x->session->conn, command.buf, &io, d, st, err);
 }
 
 static int exec_command(const struct execution *x, const struct ops_run *req, struct guest_run *g,
@@ -99,8 +99,8 @@ static void end_command(const struct execution *x, struct guest_run *g, enum err
     struct deadline d = deadline_in_ms(left ? LEAVE_MS : GUEST_RUN_END_MS);
     if (why == ERR_CANCELLED) {
         log_info("ending the command in the guest; Ctrl-C: leave it");
-        forget_cancel(x->ops->cancel_fd);
-        d.cancel_fd = x->ops->cancel_fd;
+        forget_cancel(x->session->ops->cancel_fd);
+        d.cancel_fd = x->session->ops->cancel_fd;
     }
     if (guest_run_end(g, &d, &err) < 0)
         log_warn("%s; next: stop the lease", err.msg);
@@ -112,7 +112,7 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
 {
     struct guest_run g;
     struct deadline d = deadline_never();
-    if (guest_run_init(&g, x->conn, &res->lease, err) < 0)
+    if (guest_run_init(&g, x->session->conn, &res->lease, err) < 0)
         return -1;
     (void)str_copy(res->run_id, sizeof res->run_id, g.id);
     int r = put_files(x, req, &g, &res->lease, err);
@@ -120,7 +120,7 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
     if (r == 0) {
         if (req->timeout_ms > 0)
             d = deadline_in_ms(req->timeout_ms);
-        d.cancel_fd = x->ops->cancel_fd;
+        d.cancel_fd = x->session->ops->cancel_fd;
         r = exec_command(x, req, &g, &d, &res->status, err);
     }
     res->command_us = clock_boot_us() - t0;

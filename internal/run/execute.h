@@ -7,11 +7,11 @@
 #ifndef CRABBOX_RUN_EXECUTE_H
 #define CRABBOX_RUN_EXECUTE_H
 
+#include "ops/session.h"
 #include "run/run.h"
 
 struct execution {
-    struct ops *ops;
-    struct ssh_conn *conn; /* borrowed */
+    struct session *session; /* borrowed */
     const char *work_dir;
     bool lease_ends; /* if this fails, the lease is released: nothing needs ending in the guest */
 };

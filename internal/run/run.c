@@ -7,25 +7,17 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ops/session.h"
 #include "run/execute.h"
 #include "run/hung.h"
 #include "sync/sync.h"
-#include "sys/lock.h"
-
-#define CONNECT_MS 30000
-/* Lock file in the lease's directory: whose turn it is to run something. */
-#define TURN "run"
 
 /* What one run carries from phase to phase. */
 struct run_state {
     struct ops *ops;
     const struct ops_run *req;
     struct ops_run_result *res;
-    struct ssh_conn *conn; /* owned */
-    int turn_fd;           /* owned: no other run has the lease while it is open */
-    int use_fd;            /* owned: the lease is in use while it is open */
-    int vmm_fd;            /* owned pidfd: a dead VMM is told apart from a failed command */
-    int64_t stall_ms;
+    struct session session; /* owned */
     char work_dir[LEASE_PATH_SIZE * 2];
 };
 
@@ -74,7 +66,7 @@ static bool must_release(const struct run_state *s, bool ok)
 {
     const struct ops_run *req = s->req;
     const struct ops_run_result *res = s->res;
-    if (s->turn_fd < 0 && !res->acquired)
+    if (s->session.turn_fd < 0 && !res->acquired)
         return false; /* not ours to take away */
     bool good = ok && !res->timed_out && !res->collected.tests_failed &&
                 (!res->ran || (res->status.exited && res->status.code == 0));
@@ -94,58 +86,30 @@ static bool must_release(const struct run_state *s, bool ok)
            (good || !req->keep_on_failure);
 }
 
-/* One run at a time has a lease: two would sync and build in the same tree. */
-static int take_turn(struct run_state *s, struct error *err)
+static int use_existing(struct run_state *s, struct error *err)
 {
-    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
-    const struct lease *l = &s->res->lease;
-    struct deadline d = ops_deadline(s->ops, s->req->wait_ms);
-    struct error busy = ERROR_INIT;
-    if (store_open_lease(&s->ops->store, l->id, NULL, &h, err) < 0)
+    const struct ops_run *req = s->req;
+    struct session *x = &s->session;
+    if (session_find(s->ops, req->ref, req->stall_ms, x, err) < 0 ||
+        session_take_turn(x, req->wait_ms, err) < 0)
         return -1;
-    s->turn_fd = lock_try(h.dirfd, TURN, true, &busy);
-    if (s->turn_fd >= 0)
-        return 0;
-    if (busy.kind == ERR_BUSY && s->req->wait_ms > 0) {
-        log_info("waiting for another run on lease %s...", l->slug);
-        s->turn_fd = lock_wait(h.dirfd, TURN, true, &d, err);
-        return s->turn_fd < 0 ? -1 : 0;
-    }
-    if (busy.kind == ERR_BUSY)
-        return error_set(err, ERR_BUSY, 0,
-                         "another run is using lease %s; wait for it with --wait, or use another",
-                         l->slug);
-    *err = busy;
-    return -1;
+    phase_begin(s, "connect");
+    int64_t t0 = clock_boot_us();
+    int r = session_connect(x, err);
+    phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
+    return r;
 }
 
 static int open_lease(struct run_state *s, struct error *err)
 {
     const struct ops_run *req = s->req;
-    if (req->ref) {
-        char id[LEASE_ID_SIZE];
-        if (ops_find_ready(s->ops, req->ref, &s->res->lease, err) < 0 || take_turn(s, err) < 0)
-            return -1;
-        /* The run that had the lease before may have taken it away. */
-        (void)str_copy(id, sizeof id, s->res->lease.id);
-        if (ops_find_ready(s->ops, id, &s->res->lease, err) < 0)
-            return -1;
-        struct deadline d = ops_deadline(s->ops,
-                                         s->stall_ms < CONNECT_MS ? s->stall_ms : CONNECT_MS);
-        /* A use: best effort, the lease may be busy for a moment. */
-        if (ops_touch(s->ops, s->res->lease.id, NULL, err) < 0)
-            return -1;
-        phase_begin(s, "connect");
-        int64_t t0 = clock_boot_us();
-        int r = ops_connect(s->ops, &s->res->lease, &d, &s->conn, err);
-        phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
-        return r;
-    }
-    struct ops_acquire acquire = {.slug = req->slug, .keep = req->keep};
-    if (ops_acquire(s->ops, &acquire, &s->res->lease, &s->conn, &s->res->timing, err) < 0)
-        return -1;
-    s->res->acquired = true;
-    return take_turn(s, err);
+    const struct ops_acquire acquire = {.slug = req->slug, .keep = req->keep};
+    int r = req->ref
+                ? use_existing(s, err)
+                : session_make(s->ops, &acquire, req->stall_ms, &s->res->timing, &s->session, err);
+    s->res->lease = s->session.lease;
+    s->res->acquired = !req->ref && *s->session.lease.id;
+    return r;
 }
 
 static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
@@ -160,15 +124,13 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
                        struct error *err)
 {
-    _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
     char name[SYNC_STORE_NAME_SIZE];
     struct sync_result result = {0};
-    if (sync_store_name(list->name, name, err) < 0 ||
-        store_open_lease(&s->ops->store, s->res->lease.id, NULL, &h, err) < 0)
+    if (sync_store_name(list->name, name, err) < 0)
         return -1;
-    struct sync_store store = {.dirfd = h.dirfd, .name = name};
-    int r = sync_update(s->conn, list, s->work_dir, &store, limits, d, on_sync_progress, s, &result,
-                        err);
+    struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
+    int r = sync_update(s->session.conn, list, s->work_dir, &store, limits, d, on_sync_progress, s,
+                        &result, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
@@ -229,8 +191,7 @@ static int sync_phase(struct run_state *s, struct error *err)
 static int execute(struct run_state *s, struct error *err)
 {
     struct execution x = {
-        .ops = s->ops,
-        .conn = s->conn,
+        .session = &s->session,
         .work_dir = s->work_dir,
         .lease_ends = must_release(s, false),
     };
@@ -251,8 +212,8 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(s->ops, s->conn, s->work_dir, res->lease.id, res->run_id,
-                            s->req->collect, s->stall_ms, &res->collected, &e);
+    int r = collect_results(&s->session, s->work_dir, res->run_id, s->req->collect, &res->collected,
+                            &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
@@ -267,11 +228,6 @@ static int collect(struct run_state *s, struct error *err)
 
 static int use_lease(struct run_state *s, struct error *err)
 {
-    s->use_fd = ops_use(s->ops, s->res->lease.id, err);
-    s->vmm_fd = s->use_fd < 0 ? -1 : proc_open(&s->res->lease.local.vmm.proc, err);
-    if (s->vmm_fd < 0)
-        return -1;
-    ssh_watch(s->conn, s->vmm_fd, s->stall_ms);
     if (!s->req->no_sync && sync_phase(s, err) < 0)
         return -1;
     if (s->req->sync_only)
@@ -296,11 +252,15 @@ static int release(struct run_state *s, struct error *err)
     return r;
 }
 
+static void run_close(struct run_state *s)
+{
+    session_close(&s->session);
+}
+
 int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res, struct error *err)
 {
-    struct run_state s = {
-        .ops = o, .req = req, .res = res, .turn_fd = -1, .use_fd = -1, .vmm_fd = -1};
-    s.stall_ms = req->stall_ms ? req->stall_ms : SSH_STALL_MS;
+    _cleanup_(run_close) struct run_state s = {
+        .ops = o, .req = req, .res = res, .session = SESSION_INIT};
     int64_t t0 = clock_boot_us();
     memset(res, 0, sizeof *res);
     res->phase = "lease";
@@ -308,9 +268,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
     res->lease_us = clock_boot_us() - t0;
     if (r == 0)
         r = use_lease(&s, err);
-    ssh_close(s.conn);
-    CLOSE_FD(s.vmm_fd);
-    CLOSE_FD(s.use_fd);
+    session_disconnect(&s.session);
     if (must_release(&s, r == 0)) {
         struct error e = ERROR_INIT;
         if (release(&s, &e) < 0) {
@@ -321,10 +279,9 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
                 (void)error_append(err, "; releasing the lease failed too: %s", e.msg);
             r = -1;
         }
-    } else if (res->acquired || req->ref) {
+    } else if (*res->lease.id) {
         (void)ops_touch(o, res->lease.id, NULL, NULL);
     }
-    CLOSE_FD(s.turn_fd);
     res->total_us = clock_boot_us() - t0;
     return r;
 }

@@ -15,7 +15,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "ops/admission.h"
+#include "local/admission.h"
+#include "local/local.h"
 #include "ops/ops.h"
 #include "sys/file.h"
 #include "testutil/badreaddir.h"
@@ -30,7 +31,7 @@ static int setup(void **state)
     struct fixture *f = xcalloc(1, sizeof *f);
     (void)str_copy(f->path, sizeof f->path, "/tmp/crabbox-admission-XXXXXX");
     assert_non_null(mkdtemp(f->path));
-    assert_int_equal(store_open(&f->store, f->path, ops_kinds, NULL), 0);
+    assert_int_equal(store_open(&f->store, f->path, local_kinds, NULL), 0);
     *state = f;
     return 0;
 }

@@ -18,13 +18,13 @@
  * A guest's memory counts in full while its lease is being made, though it is touched only as the
  * guest uses it; once ready, only what it has touched counts, through the host's own figures.
  */
-#ifndef CRABBOX_OPS_ADMISSION_H
-#define CRABBOX_OPS_ADMISSION_H
+#ifndef CRABBOX_LOCAL_ADMISSION_H
+#define CRABBOX_LOCAL_ADMISSION_H
 
 #include <stdbool.h>
 
 #include "lease/store.h"
-#include "ops/diskroom.h"
+#include "local/diskroom.h"
 #include "sys/host.h"
 
 struct admission {

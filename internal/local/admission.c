@@ -1,4 +1,4 @@
-#include "ops/admission.h"
+#include "local/admission.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,8 +8,8 @@
  * A disk is made as DISK_NEW and counts once it has its own name; until then its lease's
  * reservation (admission.h) stands for it.
  */
-#ifndef CRABBOX_OPS_DISKROOM_H
-#define CRABBOX_OPS_DISKROOM_H
+#ifndef CRABBOX_LOCAL_DISKROOM_H
+#define CRABBOX_LOCAL_DISKROOM_H
 
 #include <stdint.h>
 

@@ -1,19 +1,19 @@
 /* step_net.h: the step that connects a lease: our own links (net/net.h), or the host's CNI plugin
  * chain with our end joined to it (cni/cni.h and net/chain.h). For steps.c alone.
  */
-#ifndef CRABBOX_OPS_STEP_NET_H
-#define CRABBOX_OPS_STEP_NET_H
+#ifndef CRABBOX_LOCAL_STEP_NET_H
+#define CRABBOX_LOCAL_STEP_NET_H
 
-#include "ops/steps.h"
+#include "ops/work.h"
 
-/* Whether what firecracker.network asks for can be done here; loads c->chain. Touches nothing. */
-int step_net_check(struct step_ctx *c, struct error *err);
+/* Whether what firecracker.network asks for can be done here; loads the chain. Touches nothing. */
+int step_net_check(struct work *w, struct error *err);
 
 int step_net_prepare(void *ctx, struct error *err);
 int step_net_apply(void *ctx, struct error *err);
 int step_net_undo(void *ctx, struct error *err);
 
 /* Before the VMM ends: keeps its namespace, where a chain has to find it again. */
-void step_net_hold(struct step_ctx *c);
+void step_net_hold(struct work *w);
 
 #endif

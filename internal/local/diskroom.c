@@ -1,4 +1,4 @@
-#include "ops/diskroom.h"
+#include "local/diskroom.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,0 +1,360 @@
+#include "local/local.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "local/admission.h"
+#include "local/step_net.h"
+#include "ops/access.h"
+#include "sys/file.h"
+#include "sys/proc.h"
+#include "sys/trusted.h"
+
+#define SEED_FILE   "seed.iso"
+#define UPPER_LABEL "crabbox-upper" /* what our init looks for */
+
+/* ---- what the steps share ---- */
+
+static void begin(struct work *w)
+{
+    struct local *o = xcalloc(1, sizeof *o);
+    o->image = (struct image)IMAGE_INIT;
+    o->reservation_fd = o->netns_fd = -1;
+    w->own = o;
+}
+
+static void end(struct work *w)
+{
+    struct local *o = local_of(w);
+    if (!o)
+        return;
+    cni_chain_free(&o->chain);
+    image_close(&o->image);
+    CLOSE_FD(o->netns_fd);
+    CLOSE_FD(o->reservation_fd);
+    free(o);
+    w->own = NULL;
+}
+
+/* ---- disk: the place for the guest's writes ---- */
+static int make_disk(struct work *w, struct error *err)
+{
+    if (local_of(w)->image.kind == IMAGE_OURS) {
+        (void)str_copy(w->lease.local.disk_how, sizeof w->lease.local.disk_how, "overlay");
+        return image_make_disk(w->handle.dirfd, DISK_NEW, w->lease.disk_mib, UPPER_LABEL, err);
+    }
+    enum clone_how how;
+    if (image_clone(local_of(w)->image.fds[IMAGE_ROOTFS], local_of(w)->image.rootfs,
+                    w->handle.dirfd, DISK_NEW, w->lease.disk_mib, &w->deadline, &how, err) < 0)
+        return -1;
+    (void)str_copy(w->lease.local.disk_how, sizeof w->lease.local.disk_how, clone_how_name(how));
+    return how == CLONE_REFLINK ? file_write_new(w->handle.dirfd, DISK_SHARED, "", 0, 0600, err)
+                                : 0;
+}
+
+static int disk_apply(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    if (make_disk(w, err) < 0)
+        return -1;
+    return admission_disk_made(&w->ops->store, local_of(w)->reservation_fd, w->handle.dirfd,
+                               &w->deadline, err);
+}
+
+static int disk_undo(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SHARED};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (file_discard(w->handle.dirfd, names[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- keys: the client's and the guest's, ssh_config, and the seed that carries them ---- */
+static int seed_write(struct work *w, const char *client_key, const char *host_pem,
+                      struct error *err)
+{
+    const struct lease *l = &w->lease;
+    const char *dns[NET_DNS_MAX];
+    for (unsigned i = 0; i < l->local.net.n_dns; i++)
+        dns[i] = l->local.net.dns[i];
+    struct seed_spec spec = {
+        .lease_id = l->id,
+        .hostname = l->name,
+        .user = l->user,
+        .work_root = l->work_root,
+        .authorized_key = client_key,
+        .host_key_private = host_pem,
+        .host_key_public = l->host_key,
+        .nonce = l->nonce,
+        .guest_mac = l->local.net.guest_mac,
+        .guest_addr = l->local.net.guest_addr,
+        .gateway = l->local.net.gateway,
+        .dns = dns,
+        .n_dns = l->local.net.n_dns,
+        .stock = local_of(w)->image.kind == IMAGE_STOCK,
+    };
+    return image_write_seed(w->handle.dirfd, SEED_FILE, &spec, err);
+}
+
+static void wipe(struct strbuf *sb)
+{
+    explicit_bzero(sb->buf, sb->len);
+    strbuf_free(sb);
+}
+
+static int seed_apply(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    _cleanup_(wipe) struct strbuf client_pem = STRBUF_INIT;
+    _cleanup_(wipe) struct strbuf host_pem = STRBUF_INIT;
+    char client_key[SSH_PUBKEY_SIZE];
+    if (ssh_key_generate(&client_pem, client_key, err) < 0 ||
+        ssh_key_generate(&host_pem, w->lease.host_key, err) < 0)
+        return -1;
+    if (access_write(&w->lease, &w->handle, client_pem.buf, client_pem.len, client_key, err) < 0)
+        return -1;
+    return seed_write(w, client_key, host_pem.buf, err);
+}
+
+static int seed_undo(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    if (access_remove(&w->handle, err) < 0)
+        return -1;
+    return file_unlink(w->handle.dirfd, SEED_FILE, err);
+}
+
+/* ---- vmm ---- */
+static int vmm_started(void *ctx, const struct proc_ref *proc, struct error *err)
+{
+    struct work *w = ctx;
+    w->lease.local.vmm.proc = *proc;
+    return work_save(w, true, err);
+}
+
+static void spec_drives(struct vmm_spec *spec, const struct work *w)
+{
+    unsigned n = 0;
+    if (local_of(w)->image.kind == IMAGE_OURS) {
+        spec->drives[n++] = (struct vmm_drive){"rootfs", local_of(w)->image.open_at[IMAGE_ROOTFS],
+                                               true, true};
+        spec->drives[n++] = (struct vmm_drive){"seed", SEED_FILE, true, false};
+        spec->drives[n++] = (struct vmm_drive){"disk", DISK_FILE, false, false};
+    } else {
+        spec->drives[n++] = (struct vmm_drive){"rootfs", DISK_FILE, false, true};
+        spec->drives[n++] = (struct vmm_drive){"seed", SEED_FILE, true, false};
+    }
+    spec->n_drives = n;
+}
+
+/* What the VMM reads of the image it opens by our descriptors: what was checked is what it gets. A
+ * stock root was cloned and stays with us. */
+static void spec_files(struct vmm_spec *spec, const struct image *img)
+{
+    for (int f = 0; f < IMAGE_FILES; f++)
+        if (img->fds[f] >= 0 && !(f == IMAGE_ROOTFS && img->kind == IMAGE_STOCK))
+            spec->files[spec->n_files++] = img->fds[f];
+}
+
+static const struct vmm_backend *backend_of(struct work *w, struct error *err)
+{
+    return vmm_backend_by_name(w->lease.local.vmm.backend, err);
+}
+
+/* What runs may be another program than the one that was found: that one may be a script. */
+static int vmm_check_owner(int fd, const char *exe, struct error *err)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    ssize_t n = readlink(exe, path, sizeof path - 1);
+    if (n < 0)
+        return error_set(err, ERR_IO, errno, "look for the VMM's program");
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at the VMM's program");
+    path[n] = '\0';
+    /* Then the path has " (deleted)" at its end, and there is no telling who could put the file
+     * there. */
+    if (st.st_nlink == 0)
+        return error_set(err, ERR_TRUST, 0,
+                         "the " VMM_PROGRAM " %s was removed or replaced while it was starting; "
+                         "next: run it again",
+                         path);
+    return trusted_fd(fd, path, VMM_PROGRAM, err) < 0 ? -1
+                                                      : trusted_path(NULL, path, VMM_PROGRAM, err);
+}
+
+/* The VMM has opened its files and is itself an open file: what was checked is what it has. */
+static int vmm_check_files(const struct work *w, struct error *err)
+{
+    char exe[64];
+    (void)str_format(exe, sizeof exe, "/proc/%d/exe", (int)w->lease.local.vmm.proc.pid);
+    _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open the VMM's program");
+    if (image_unchanged(&local_of(w)->image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
+        return -1;
+    return local_of(w)->vmm_pin.sha256[0] ? pinned_unchanged(&local_of(w)->vmm_pin, fd, exe, err)
+                                          : 0;
+}
+
+static int vmm_apply(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    const struct config *cfg = w->ops->cfg;
+    const struct vmm_backend *backend = backend_of(w, err);
+    if (!backend)
+        return -1;
+    /* A copy: launch fills the record's reference anew. */
+    char accel[sizeof w->lease.local.vmm.accel];
+    memcpy(accel, w->lease.local.vmm.accel, sizeof accel);
+    struct vmm_spec spec = {
+        .lease_id = w->lease.id,
+        .vm_id = w->lease.name,
+        .binary = local_of(w)->vmm_path,
+        .accel = accel,
+        .dirfd = w->handle.dirfd,
+        .netns_fd = local_of(w)->netns_fd,
+        .cpus = (unsigned)w->lease.cpus,
+        .memory_mib = (unsigned)w->lease.memory_mib,
+        .kernel = local_of(w)->image.open_at[IMAGE_KERNEL],
+        .initrd = local_of(w)->image.open_at[IMAGE_INITRD],
+        .cmdline = backend->off_words,
+        .tap = w->lease.local.net.tap,
+        .guest_mac = w->lease.local.net.guest_mac,
+        .sandbox = cfg->sandbox,
+    };
+    spec_drives(&spec, w);
+    spec_files(&spec, &local_of(w)->image);
+    if (backend->launch(&spec, &w->lease.local.vmm, vmm_started, w, &w->deadline, err) < 0) {
+        if (!strstr(err->msg, spec.binary))
+            (void)error_prefix(err, "%s", spec.binary);
+        if (err->kind == ERR_ENV)
+            (void)error_add_next(err, "crabbox-fc doctor");
+        return -1;
+    }
+    w->gone_fd = proc_open(&w->lease.local.vmm.proc, err);
+    return w->gone_fd < 0 ? -1 : vmm_check_files(w, err);
+}
+
+static int vmm_undo(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    struct deadline d = deadline_in_ms(w->grace_ms + 10000);
+    step_net_hold(w);
+    if (vmm_end(&w->lease.local.vmm, w->handle.dirfd, w->grace_ms, &d, &w->graceful, err) < 0)
+        return -1;
+    return file_unlink(w->handle.dirfd, VMM_API_SOCK, err);
+}
+
+/* ---- boot ---- */
+static int boot_apply(void *ctx, struct error *err)
+{
+    struct work *w = ctx;
+    const struct vmm_backend *backend = backend_of(w, err);
+    /* Opened before the guest can send anything, so that its first frame is not missed. */
+    w->guest_fd = net_watch_guest(local_of(w)->netns_fd, &w->lease.local.net, err);
+    if (!backend || w->guest_fd < 0)
+        return -1;
+    w->boot_us = clock_boot_us();
+    return backend->boot(&w->lease.local.vmm, w->handle.dirfd, &w->deadline, err);
+}
+
+/* ---- the provider ---- */
+
+static const struct plan_step steps[] = {
+    {"keeper", NULL, work_keeper_apply, NULL},
+    {"slug", NULL, work_slug_apply, work_slug_undo},
+    {"disk", NULL, disk_apply, disk_undo},
+    {"net", step_net_prepare, step_net_apply, step_net_undo},
+    {"seed", NULL, seed_apply, seed_undo},
+    {"vmm", NULL, vmm_apply, vmm_undo},
+    {"boot", NULL, boot_apply, NULL},
+    {"ready", NULL, work_ready_apply, NULL},
+};
+static const char *const step_names[] = {"keeper", "slug", "disk", "net",
+                                         "seed",   "vmm",  "boot", "ready"};
+_Static_assert(ARRAY_LEN(step_names) == ARRAY_LEN(steps), "one name a step");
+_Static_assert(ARRAY_LEN(steps) <= PLAN_STEPS_MAX, "marks fit the record");
+
+/* The rest of the directory is small. */
+static int undone(struct work *w, struct error *err)
+{
+    return file_discard(w->handle.dirfd, VMM_CONSOLE_LOG, err) < 0 ||
+                   file_discard(w->handle.dirfd, VMM_LOG, err) < 0
+               ? -1
+               : 0;
+}
+
+static bool has_logs(const struct lease *l)
+{
+    return l->local.vmm.proc.pid > 0;
+}
+
+static enum life life(const struct lease *l)
+{
+    return proc_alive(&l->local.vmm.proc) ? LIFE_THERE : LIFE_GONE;
+}
+
+static int watch(const struct lease *l, struct error *err)
+{
+    return proc_open(&l->local.vmm.proc, err);
+}
+
+static void target(const struct lease *l, struct ssh_target *t)
+{
+    t->host = l->local.net.lease_addr;
+    t->port = (uint16_t)l->ssh_port;
+}
+
+static struct machine_words words(const struct lease *l)
+{
+    return (struct machine_words){.vmm = l->local.vmm.backend,
+                                  .accel = l->local.vmm.accel,
+                                  .address = l->local.net.lease_addr,
+                                  .emulated = str_eq(l->local.vmm.accel, "tcg")};
+}
+
+static void add_json(const struct lease *l, cJSON *j)
+{
+    const struct lease_local *o = &l->local;
+    cJSON *vmm = cJSON_AddObjectToObject(j, "vmm");
+    (void)cJSON_AddStringToObject(vmm, "backend", o->vmm.backend);
+    (void)cJSON_AddStringToObject(vmm, "accel", o->vmm.accel);
+    (void)cJSON_AddBoolToObject(vmm, "emulated", words(l).emulated);
+    (void)cJSON_AddStringToObject(vmm, "version", o->vmm.version);
+    (void)cJSON_AddBoolToObject(vmm, "sandbox", o->vmm.sandbox);
+    json_add_i64(vmm, "pid", o->vmm.proc.pid);
+    (void)cJSON_AddBoolToObject(cJSON_GetObjectItemCaseSensitive(j, "machine"), "diskOvercommit",
+                                o->disk_overcommit);
+    cJSON *image = cJSON_AddObjectToObject(j, "image");
+    (void)cJSON_AddStringToObject(image, "kind", o->image_kind);
+    (void)cJSON_AddStringToObject(image, "rootfs", o->rootfs);
+    (void)cJSON_AddStringToObject(image, "kernelRelease", o->kernel_release);
+    (void)cJSON_AddStringToObject(image, "pin", o->pin);
+    (void)cJSON_AddStringToObject(image, "disk", o->disk_how);
+    (void)cJSON_AddStringToObject(cJSON_GetObjectItemCaseSensitive(j, "labels"), "network",
+                                  net_mode_name(o->net.mode));
+}
+
+const struct provider provider_local = {
+    .kind = {LEASE_PROVIDER_LOCAL, step_names, ARRAY_LEN(step_names), true},
+    .steps = steps,
+    .begin = begin,
+    .end = end,
+    .preflight = local_preflight,
+    .undone = undone,
+    .has_logs = has_logs,
+    .life = life,
+    .watch = watch,
+    .target = target,
+    .words = words,
+    .add_json = add_json,
+};
+const struct lease_kind *const local_kinds[] = {&provider_local.kind, NULL};
+const struct provider *const local_providers[] = {&provider_local, NULL};

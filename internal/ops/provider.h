@@ -1,0 +1,66 @@
+/* provider.h: what can stand behind a lease. The local one (local/local.h) is a VMM on this host.
+ *
+ * A provider is a table: the steps that make a lease and undo it, and the few questions that are
+ * asked of one that is there. Everything else — the record, its lock, the keeper, the slug, keys,
+ * sessions, sync, commands and results — is the same for all of them. What a new one has to pass is
+ * e2e/provider_test.c.
+ */
+#ifndef CRABBOX_OPS_PROVIDER_H
+#define CRABBOX_OPS_PROVIDER_H
+
+#include <stdbool.h>
+
+#include "lease/lease.h"
+#include "ops/work.h"
+#include "plan/plan.h"
+#include "ssh/ssh.h"
+
+enum life {
+    LIFE_THERE,
+    LIFE_GONE,
+    LIFE_UNKNOWN, /* nobody can tell just now: then nothing is removed */
+};
+
+/* What a line about a lease shows of its machine. */
+struct machine_words {
+    const char *vmm;     /* "qemu" */
+    const char *accel;   /* "kvm"; "tcg" where the processor is emulated */
+    const char *address; /* where its SSH server is */
+    bool emulated;
+};
+
+struct provider {
+    /* First of all, so that a lease's kind leads to its provider. */
+    struct lease_kind kind;
+    const struct plan_step *steps; /* kind.n_steps of them; their ctx is a struct work */
+
+    /* Makes and frees what the steps share beside the work itself (work.own). May be NULL. */
+    void (*begin)(struct work *w);
+    void (*end)(struct work *w);
+
+    /* Fills in the lease what the configuration asks for, or says why it can't be had here.
+     * Touches nothing that would have to be undone. */
+    int (*preflight)(struct work *w, struct error *err);
+    /* The lease's steps are undone and its directory goes: what is large in it goes first. May be
+     * NULL. */
+    int (*undone)(struct work *w, struct error *err);
+    /* Whether there may be logs of the machine that help after a failure. */
+    bool (*has_logs)(const struct lease *l);
+
+    enum life (*life)(const struct lease *l);
+    /* A descriptor that is readable once the machine is gone (the caller closes it). -1 and an
+     * error where it is gone already. */
+    int (*watch)(const struct lease *l, struct error *err);
+    /* How SSH gets there: host and port, or `dial`. */
+    void (*target)(const struct lease *l, struct ssh_target *t);
+    struct machine_words (*words)(const struct lease *l);
+    /* Adds to the documented JSON of a lease what is the provider's own. */
+    void (*add_json)(const struct lease *l, cJSON *j);
+};
+
+/* The provider of a lease that was made or read. */
+const struct provider *provider_of(const struct lease *l);
+/* Its machine's words; empty ones of a lease that never came to be. */
+struct machine_words machine_words(const struct lease *l);
+
+#endif

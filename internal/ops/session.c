@@ -1,0 +1,140 @@
+#include "ops/session.h"
+
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "ops/access.h"
+#include "ops/keeper.h"
+#include "ops/provider.h"
+#include "sys/lock.h"
+
+#define CONNECT_MS 30000
+/* Lock file in the lease's directory: whose turn it is. */
+#define TURN "run"
+
+static void begin(struct session *s, struct ops *o, int64_t stall_ms)
+{
+    *s = (struct session)SESSION_INIT;
+    s->ops = o;
+    s->stall_ms = stall_ms ? stall_ms : SSH_STALL_MS;
+}
+
+static int not_ready(struct session *s, const char *ref, struct error *err)
+{
+    struct lease_entry e;
+    if (store_entry(&s->ops->store, s->lease.id, &e, err) < 0)
+        return -1;
+    enum ops_view_state v = ops_view(&e);
+    if (v == VIEW_BROKEN)
+        return error_set(err, ERR_STATE, 0, "lease %s is broken: %s", ref, e.reason);
+    return error_set(err, ERR_NOT_RUNNING, 0,
+                     "lease %s is %s, not ready; next: crabbox-fc logs %s, or crabbox-fc stop %s",
+                     s->lease.slug, ops_view_name(v), s->lease.slug, s->lease.slug);
+}
+
+/* The record as it is now. */
+static int load(struct session *s, const char *ref, struct error *err)
+{
+    if (store_load(&s->ops->store, &s->dir, &s->lease, err) < 0)
+        return -1;
+    if (s->lease.state != LEASE_READY || provider_of(&s->lease)->life(&s->lease) == LIFE_GONE)
+        return not_ready(s, ref, err);
+    return 0;
+}
+
+/* Has the machine watched and the lease in use. */
+static int use(struct session *s, struct error *err)
+{
+    s->use_fd = lock_share(s->dir.dirfd, LEASE_USE, err);
+    if (s->use_fd < 0)
+        return -1;
+    s->gone_fd = provider_of(&s->lease)->watch(&s->lease, err);
+    return s->gone_fd < 0 ? error_prefix(err, "lease %s", s->lease.slug) : 0;
+}
+
+int session_find(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
+                 struct error *err)
+{
+    char id[LEASE_ID_SIZE];
+    begin(s, o, stall_ms);
+    if (store_resolve(&o->store, ref, id, err) < 0 ||
+        store_open_lease(&o->store, id, NULL, &s->dir, err) < 0 || load(s, ref, err) < 0 ||
+        use(s, err) < 0)
+        return -1;
+    return ops_touch(o, id, &s->lease, err);
+}
+
+int session_take_turn(struct session *s, int64_t wait_ms, struct error *err)
+{
+    const char *slug = s->lease.slug;
+    struct error busy = ERROR_INIT;
+    s->turn_fd = lock_try(s->dir.dirfd, TURN, true, &busy);
+    if (s->turn_fd < 0 && busy.kind == ERR_BUSY && wait_ms > 0) {
+        struct deadline d = ops_deadline(s->ops, wait_ms);
+        log_info("waiting for another run on lease %s...", slug);
+        s->turn_fd = lock_wait(s->dir.dirfd, TURN, true, &d, err);
+        if (s->turn_fd < 0)
+            return -1;
+        return load(s, s->lease.id, err);
+    }
+    if (s->turn_fd >= 0)
+        return load(s, s->lease.id, err);
+    if (busy.kind == ERR_BUSY)
+        return error_set(err, ERR_BUSY, 0,
+                         "another run is using lease %s; wait for it with --wait, or use another",
+                         slug);
+    *err = busy;
+    return -1;
+}
+
+int session_connect(struct session *s, struct error *err)
+{
+    char key[64];
+    struct ssh_target target;
+    struct ssh_wait wait = {.guest_fd = -1, .vmm_fd = s->gone_fd};
+    struct deadline d = ops_deadline(s->ops, s->stall_ms < CONNECT_MS ? s->stall_ms : CONNECT_MS);
+    keeper_cap_logs(s->ops, &s->lease);
+    access_target(&s->lease, s->dir.dirfd, key, sizeof key, &target);
+    if (ssh_wait_ready(&target, &wait, &d, &s->conn, NULL, err) < 0) {
+        if (err->kind == ERR_VMM) /* it was ready once: now it is not running */
+            err->kind = ERR_NOT_RUNNING;
+        return error_prefix(err, "lease %s", s->lease.slug);
+    }
+    ssh_watch(s->conn, s->gone_fd, s->stall_ms);
+    return 0;
+}
+
+int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
+                 struct error *err)
+{
+    return session_find(o, ref, stall_ms, s, err) < 0 ? -1 : session_connect(s, err);
+}
+
+int session_make(struct ops *o, const struct ops_acquire *req, int64_t stall_ms,
+                 struct ops_timing *timing, struct session *s, struct error *err)
+{
+    begin(s, o, stall_ms);
+    if (ops_acquire(o, req, &s->lease, &s->conn, timing, err) < 0)
+        return -1;
+    if (store_open_lease(&o->store, s->lease.id, NULL, &s->dir, err) < 0 || use(s, err) < 0)
+        return -1;
+    ssh_watch(s->conn, s->gone_fd, s->stall_ms);
+    return session_take_turn(s, 0, err);
+}
+
+void session_disconnect(struct session *s)
+{
+    ssh_close(s->conn);
+    s->conn = NULL;
+    CLOSE_FD(s->gone_fd);
+    CLOSE_FD(s->use_fd);
+}
+
+void session_close(struct session *s)
+{
+    session_disconnect(s);
+    CLOSE_FD(s->turn_fd);
+    lease_handle_close(&s->dir);
+}

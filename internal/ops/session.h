@@ -1,0 +1,55 @@
+/* session.h: a lease in use: all that run, cp, ssh and tunnel need of one, wherever it runs.
+ *
+ *   session_find → [session_take_turn] → session_connect → ssh_exec, sync, fetch → session_close
+ *   session_open does the first and the third; session_make makes a lease and has it open
+ *
+ * The lease's directory is opened once. The lease does not idle out while a session is open, and
+ * commands on its connection end at once when the machine is gone (ssh_watch).
+ */
+#ifndef CRABBOX_OPS_SESSION_H
+#define CRABBOX_OPS_SESSION_H
+
+#include "ops/ops.h"
+
+struct session {
+    struct ops *ops; /* borrowed */
+    struct lease lease;
+    struct lease_handle dir; /* owned: the lease's directory, without its lock */
+    struct ssh_conn *conn;   /* owned; NULL until there is a connection */
+    int gone_fd;             /* owned: readable once the machine is gone; -1 before */
+    int use_fd;              /* owned: the lock that keeps it from idling out */
+    int turn_fd;             /* owned; -1: any number of sessions may do this at once */
+    int64_t stall_ms;        /* a guest in which nothing moves for that long hangs */
+};
+#define SESSION_INIT                                                                               \
+    {                                                                                              \
+        .dir = LEASE_HANDLE_INIT, .gone_fd = -1, .use_fd = -1, .turn_fd = -1                       \
+    }
+
+/* Resolves id, slug or name to a lease that is ready and alive, and marks it as used just now.
+ * `stall_ms` 0: SSH_STALL_MS. ERR_NOT_FOUND, ERR_NOT_RUNNING. Close it in any case. */
+int session_find(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
+                 struct error *err);
+
+/* One session at a time has the turn: two would sync and build in the same tree. Waits at most
+ * `wait_ms` for another (0: ERR_BUSY at once). The lease is looked at anew, since who had the turn
+ * may have removed it. */
+int session_take_turn(struct session *s, int64_t wait_ms, struct error *err);
+
+/* Connects with the lease's pinned host key. */
+int session_connect(struct session *s, struct error *err);
+
+/* Finds and connects. */
+int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
+                 struct error *err);
+
+/* Makes a lease (ops_acquire) and has a session with it, and the turn. When this fails the lease
+ * may be there all the same: s->lease.id is not empty then. */
+int session_make(struct ops *o, const struct ops_acquire *req, int64_t stall_ms,
+                 struct ops_timing *timing, struct session *s, struct error *err);
+
+/* The connection ends and the lease may idle out again, but the turn stays until session_close. */
+void session_disconnect(struct session *s);
+void session_close(struct session *s);
+
+#endif

@@ -1,0 +1,59 @@
+/* work.h: one making or undoing of a lease, which its provider's steps share.
+ *
+ * acquire.c fills it and runs the steps; release.c loads the record into it and undoes them. Some
+ * steps are the same for every provider; they are here, to be rows of its table.
+ */
+#ifndef CRABBOX_OPS_WORK_H
+#define CRABBOX_OPS_WORK_H
+
+#include "ops/ops.h"
+#include "plan/plan.h"
+
+/* Undo uses only ops, lease, handle and what it can find on the host. */
+struct work {
+    struct ops *ops;
+    const struct provider *provider;
+    struct lease lease;
+    struct lease_handle handle;
+    struct deadline deadline;
+    void *own; /* the provider's */
+    /* acquire only */
+    const char *slug;  /* that was asked for, or NULL */
+    bool keep;         /* asked for */
+    bool slug_made_up; /* by us: another will do as well */
+    int keeper_go;     /* owned; see keeper_start */
+    int guest_fd;      /* owned: readable at the guest's first sign of life; -1: none is seen */
+    int gone_fd;       /* owned: readable once the machine is gone; -1 */
+    struct ssh_conn *conn;
+    struct ssh_ready_times ready;
+    int64_t boot_us; /* when the guest began to run */
+    size_t current;  /* step that runs, for progress */
+    /* undo only */
+    int64_t grace_ms;
+    bool graceful;
+};
+
+void work_init(struct work *w, struct ops *o, const struct provider *p);
+/* The same for an undo, once the record is loaded. */
+void work_begin_undo(struct work *w);
+void work_close(struct work *w);
+
+/* Writes the record; durable: with fsync. */
+int work_save(struct work *w, bool durable, struct error *err);
+
+/* Removes the directory of a lease whose steps are undone, then ends its keeper. */
+int work_remove(struct work *w, struct error *err);
+
+/* The plan over it: marks are the lease's, the journal is its record. */
+struct plan work_plan(struct work *w);
+
+/* ---- steps that every provider has ---- */
+/* First: the keeper was started before the record was written and waits for this. It has no undo,
+ * since the keeper finishes the removal when its remover dies. */
+int work_keeper_apply(void *work, struct error *err);
+int work_slug_apply(void *work, struct error *err);
+int work_slug_undo(void *work, struct error *err);
+/* Last: waits for SSH, checks the guest's nonce, and calls the lease ready. */
+int work_ready_apply(void *work, struct error *err);
+
+#endif
