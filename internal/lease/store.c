@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "lease/place.h"
@@ -146,12 +147,29 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
     return 0;
 }
 
+/* Not in the product: there a lease is undone whatever its record has become. */
+static void check_move(struct lease_handle *h, const struct lease *l)
+{
+#ifdef CRABBOX_FC_CHECKED
+    struct error err = ERROR_INIT;
+    if (!lease_may_become(h->state, l->state))
+        (void)error_set(&err, ERR_INTERNAL, 0, "the record of lease %s: %d becomes %s", l->id,
+                        h->state, lease_state_name(l->state));
+    if (error_is_set(&err) || lease_check(l, &err) < 0) {
+        log_warn("%s", err.msg);
+        abort();
+    }
+#endif
+    h->state = (int)l->state;
+}
+
 int (*store_test_hook)(const struct lease *l, bool durable, struct error *err);
 
 int store_save(struct lease_handle *h, const struct lease *l, bool durable, struct error *err)
 {
     if (store_test_hook && store_test_hook(l, durable, err) < 0)
         return -1;
+    check_move(h, l);
     _cleanup_json_ cJSON *j = lease_to_json(l);
     _cleanup_free_ char *text = json_print(j, true);
     int r = durable ? file_write_atomic(h->dirfd, RECORD, text, strlen(text), 0600, err)
@@ -172,6 +190,7 @@ int store_load(struct store *s, struct lease_handle *h, struct lease *out, struc
     if (!name || !str_eq(name + 1, out->id))
         return error_set(err, ERR_STATE, 0, "%s: the record inside is of lease %s", h->path,
                          out->id);
+    h->state = (int)out->state;
     return s->unmarked ? 0 : place_check_lease(h->dirfd, h->path, err);
 }
 
