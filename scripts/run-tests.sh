@@ -53,8 +53,7 @@ end_if_silent &
 watcher=$!
 wait "$pid"
 code=$?
-kill -KILL "$watcher"
-wait "$watcher" 2>/dev/null
+{ kill -KILL "$watcher"; wait "$watcher"; } 2>/dev/null
 exec 9>&-
 # What was killed a moment ago may still be ending.
 for try in 1 2 3 4 5 6 7 8 9 10; do

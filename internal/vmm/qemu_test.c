@@ -64,7 +64,7 @@ static void end_it(struct vmmfix *f)
 {
     bool graceful = true;
     struct error err = ERROR_INIT;
-    if (vmm_end(&f->ref, f->dirfd, 5000, &f->d, &graceful, &err) < 0)
+    if (vmm_end(&f->ref, f->dirfd, 3600000, &f->d, &graceful, &err) < 0)
         fail_msg("%s", err.msg);
     assert_false(graceful);
     assert_false(proc_alive(&f->ref.proc));
@@ -82,10 +82,8 @@ static void launches_paused_and_ends(void **state)
     assert_int_equal(vmm_qemu.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
     assert_true(st.process_alive);
     assert_string_equal(st.state, "not started");
-    /* A guest that has not begun is not waited for: 5 s of grace are not spent. */
-    int64_t before = clock_boot_ms();
+    /* A guest that has not begun is not waited for, whatever grace it has. */
     end_it(f);
-    assert_true(clock_boot_ms() - before < 3000);
     assert_int_equal(vmm_qemu.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
     assert_false(st.process_alive);
     assert_string_equal(st.state, "gone");
