@@ -179,6 +179,13 @@ static const struct sock_filter calls[] = {
     DO(SECCOMP_RET_ALLOW),
     REFUSE(SYS_copy_file_range, ENOSYS), /* shares blocks too */
     REFUSE(SYS_io_uring_setup, ENOSYS),  /* another way to make most of these calls */
+    /* Nobody who watches the file is told of these writes (splice: before Linux 6.8), and the
+     * keeper watches the logs. */
+    REFUSE(SYS_io_setup, ENOSYS),
+    REFUSE(SYS_splice, ENOSYS),
+    REFUSE(SYS_vmsplice, ENOSYS),
+    REFUSE(SYS_tee, ENOSYS),
+    REFUSE(SYS_sendfile, ENOSYS),
     /* A disk that was made shorter would look as if it needed less room. */
     REFUSE(SYS_truncate, EPERM),
     REFUSE(SYS_ftruncate, EPERM),

@@ -11,6 +11,7 @@
 #include <sys/msg.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -107,6 +108,33 @@ static long uring(int fd)
     (void)fd;
     char params[256] = {0};
     return syscall(SYS_io_uring_setup, 1, params);
+}
+
+static long aio(int fd)
+{
+    (void)fd;
+    unsigned long context = 0;
+    long r = syscall(SYS_io_setup, 1, &context);
+    if (r == 0)
+        (void)syscall(SYS_io_destroy, context);
+    return r;
+}
+
+static long spliced(int fd)
+{
+    int ends[2];
+    if (pipe(ends) < 0 || write(ends[1], "x", 1) != 1)
+        return -1;
+    long r = splice(ends[0], NULL, fd, NULL, 1, 0);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    return r;
+}
+
+static long sent(int fd)
+{
+    off_t from = 0;
+    return sendfile(fd, fd, &from, 1);
 }
 
 static long shorter(int fd)
@@ -330,6 +358,9 @@ const struct attempt attempts[] = {
     {"reflink", reflink, ENOTTY, ATTEMPT_ANY},
     {"copy_range", copy_range, ENOSYS, 0},
     {"uring", uring, ENOSYS, ATTEMPT_ANY},
+    {"aio", aio, ENOSYS, 0},
+    {"splice", spliced, ENOSYS, ATTEMPT_ANY},
+    {"sendfile", sent, ENOSYS, ATTEMPT_ANY},
     {"shorter", shorter, EPERM, 0},
     {"longer", longer, EPERM, EFBIG},
     {"shorter_by_name", shorter_by_name, EPERM, 0},

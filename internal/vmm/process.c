@@ -19,7 +19,7 @@
 #define TAIL_MAX       400 /* what fits into an error message beside its own words */
 #define DEATH_MS       300 /* from a closed socket to a process that shows as ended */
 #define PROBE_OUT_MAX  4096
-#define FILE_LIMIT_MIN (2 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
+#define FILE_LIMIT_MIN (4 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
 
 static int open_log(int dirfd, const char *name, struct error *err)
 {
