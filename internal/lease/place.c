@@ -57,23 +57,24 @@ static bool is_known_place(const char *path)
             is_default_of(who.sudo, real));
 }
 
-/* The first link on the way that may have come with code around the working directory: 1, 0, or -1
- * with errno. */
+/* The first link on the way that may have come with code around the working directory or that of
+ * --dir: 1, 0, or -1 with errno. */
 static int find_foreign_link(const char *path, char out[static PATH_MAX])
 {
     struct pathwalk w;
     struct stat st;
-    char top[PATH_MAX];
+    struct worktree_tops tops;
     bool link = false;
-    if (worktree_around(".", top) < 0)
+    if (worktree_tops(".", &tops) < 0)
         return -1;
     int more = pathwalk_start(&w, path);
     for (; more > 0; more = pathwalk_next(&w, link)) {
         if (lstat(pathwalk_at(&w), &st) < 0)
             return errno == ENOENT ? 0 : -1;
         link = S_ISLNK(st.st_mode);
-        if (link && path_is_below(pathwalk_at(&w), top))
-            return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
+        for (size_t i = 0; link && i < WORKTREE_TOPS; i++)
+            if (path_is_below(pathwalk_at(&w), tops.of[i]))
+                return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
     }
     return more;
 }
@@ -88,13 +89,14 @@ static int refuse_tree(const char *path, const char *tree, struct error *err)
                      SHOWN(path), SHOWN(tree));
 }
 
-static int refuse_cwd(const char *path, struct error *err)
+static int refuse_dir(const char *path, bool cwd, struct error *err)
 {
     return error_set(err, ERR_TRUST, 0,
-                     "the " STORE_WHAT " %s leads into the working directory, and code that came "
-                     "along there may have brought leases; next: cd to another directory, or set "
-                     "CRABBOX_FC_STATE_DIR to one",
-                     SHOWN(path));
+                     "the " STORE_WHAT " %s leads into the %s, and code that came along there may "
+                     "have brought leases; next: %s another directory, or set CRABBOX_FC_STATE_DIR "
+                     "to one",
+                     SHOWN(path), cwd ? "working directory" : "directory of --dir",
+                     cwd ? "cd to" : "name");
 }
 
 static int refuse_link(const char *path, const char *link, struct error *err)
@@ -107,18 +109,28 @@ static int refuse_link(const char *path, const char *link, struct error *err)
         SHOWN(path), SHOWN(link));
 }
 
+/* Whether the path leads into the directory: 1, 0, or -1 with errno. */
+static int leads_into_dir(const char *path, const char *dir)
+{
+    char real[PATH_MAX], found[PATH_MAX];
+    if (!dir)
+        return 0;
+    return realpath(dir, real) ? worktree_on_way(path, real, found) : -1;
+}
+
 int place_check(const char *path, struct error *err)
 {
-    char cwd[PATH_MAX] = "", found[PATH_MAX];
+    char found[PATH_MAX];
     int r = worktree_on_way(path, "", found);
     if (r > 0)
         return refuse_tree(path, found, err);
     if (r == 0 && is_known_place(path))
         return 0;
+    bool cwd = r == 0 && (r = leads_into_dir(path, ".")) != 0;
     if (r == 0)
-        r = realpath(".", cwd) ? worktree_on_way(path, cwd, found) : -1;
+        r = leads_into_dir(path, worktree_dir());
     if (r > 0)
-        return refuse_cwd(path, err);
+        return refuse_dir(path, cwd, err);
     if (r == 0)
         r = find_foreign_link(path, found);
     if (r > 0)

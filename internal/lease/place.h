@@ -16,7 +16,8 @@
  *
  * In an archive without a .git even a new directory may be somebody else's choice: with HOME there,
  * a link that came along says where it is made. So no link is followed that lies below the highest
- * directory in which an archive around the working directory may have been unpacked (worktree.h).
+ * directory in which an archive around the working directory, or that of --dir, may have been
+ * unpacked (worktree.h).
  * A directory of ours there is believed nevertheless: nobody but us can have marked it, and whoever
  * keeps HOME, state and work side by side in one directory can go on.
  */
@@ -29,8 +30,9 @@
 
 #define PLACE_MARK "origin"
 
-/* ERR_TRUST if the path leads through a working tree, or through the working directory or a link of
- * an archive around it unless that is on the way to such a place too, or if that can't be told. */
+/* ERR_TRUST if the path leads through a working tree, or through the working directory, that
+ * of --dir or a link of an archive around either unless that is on the way to such a place too, or
+ * if that can't be told. */
 int place_check(const char *path, struct error *err);
 
 /* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is

@@ -167,6 +167,12 @@ static void state_in_a_tree_is_refused(void **state)
     assert_refused("state", "next: cd to another directory");
     assert_return_code(chdir("/"), errno);
     assert_opens("archive/state");
+    /* Which --dir may name from elsewhere. */
+    set_dir(archive);
+    assert_refused("archive/state", "leads into the directory of --dir");
+    assert_refused("archive/state", "next: name another directory");
+    assert_opens("state");
+    set_dir(NULL);
 }
 
 /* HOME is an archive, and its links say where state is to be made. */
@@ -191,6 +197,9 @@ static void links_of_an_archive_lead_nowhere(void **state)
     assert_opens("archive/home");
     assert_return_code(chdir("/"), errno);
     assert_opens("archive/.local/state/crabbox-fc");
+    set_dir(src);
+    assert_refused("archive/.local/state/crabbox-fc", "/archive/.local/state, which may have come");
+    set_dir(NULL);
 }
 
 /* By a mark of its own, or because nothing there is marked yet. */

@@ -114,7 +114,7 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
     _cleanup_(place_close) struct place place = PLACE_INIT;
     int64_t t0 = clock_boot_us();
     const char *path = *remote ? remote : ".";
-    struct place_wish wish = {"cp to", local, path, NULL};
+    struct place_wish wish = {"cp to", local, path};
     if (place_find(&wish, &place, err) < 0 || copy_open(o, ref, stall_ms, out, &c, err) < 0)
         return -1;
     begin(o);
@@ -234,7 +234,7 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
     char base[NAME_MAX + 1];
     struct stat st;
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
-    if (beneath_find("cp", local, NULL, &b, err) < 0)
+    if (beneath_find("cp", local, &b, err) < 0)
         return -1;
     _cleanup_close_ int fd = beneath_open_plain(b.dirfd, b.rest, O_RDONLY, &st);
     if (fd < 0)

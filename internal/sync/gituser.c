@@ -112,17 +112,24 @@ static void warn_of(char *const paths[], size_t n)
     }
 }
 
+/* Whether the path leads into what may have come with code around the directory `cwd` or that of
+ * --dir. */
+static bool is_in_tree(const char *path, const char *cwd)
+{
+    struct worktree_tops tops;
+    return path && (worktree_tops(cwd, &tops) < 0 || worktree_leads_through_top(path, &tops));
+}
+
 /* In many a job of a CI the home is the tree. What came with the code is not the user's word, and
  * the tree has patterns of its own. */
 static void leave_out_tree(const struct scan *s, struct places *u)
 {
-    char fd_name[64], top[PATH_MAX];
+    char fd_name[64];
     const struct places all = *u;
     (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
-    bool lost = worktree_around(fd_name, top) < 0;
-    if (lost || (u->home && worktree_leads_through(u->home, top)))
+    if (is_in_tree(u->home, fd_name) || is_in_tree(u->home, "."))
         u->home = NULL;
-    if (lost || (u->xdg && worktree_leads_through(u->xdg, top)))
+    if (is_in_tree(u->xdg, fd_name) || is_in_tree(u->xdg, "."))
         u->xdg = NULL;
     bool has_xdg = all.xdg && *all.xdg == '/';
     bool no_home = all.home && !u->home, no_xdg = has_xdg ? !u->xdg : no_home;

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "sync/list.h"
+#include "testutil/scratch.h"
 #include "testutil/synckit.h"
 
 /* Called by sudo by a user whom the file passwd in `dir` knows, until be_root. */
@@ -202,6 +203,20 @@ static void test_home_that_is_the_tree(void **state)
                           : told.len != 0)
             fail_msg("case %zu: %s", i, told.buf);
     }
+    /* Nor is one where one stands, or that --dir names, while another is sent. */
+    synckit_sh(dir,
+               "mkdir -p u/home/.config/git; echo f >u/home/.config/git/ignore; "
+               "cp -r t/.git u; touch u/f",
+               NULL);
+    _cleanup_free_ char *other = xasprintf("%s/u", dir);
+    _cleanup_free_ char *other_xdg = xasprintf("%s/u/home/.config", dir);
+    (void)setenv("XDG_CONFIG_HOME", other_xdg, 1);
+    assert_return_code(chdir(other), errno);
+    synckit_assert_listed(tree, want);
+    assert_return_code(chdir("/"), errno);
+    set_dir(other);
+    synckit_assert_listed(tree, want);
+    set_dir(NULL);
     (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
     (void)(kept ? setenv("HOME", kept, 1) : unsetenv("HOME"));
 }
