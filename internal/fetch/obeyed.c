@@ -20,7 +20,6 @@ static const struct {
     const char *by;
 } obeyed[] = {
     {".git", "git, which prompts and editors ask: its config and hooks name programs; a file too"},
-    {"git~1", "the same, by the short name that FAT and NTFS give it"},
     {HEAD, "git: beside objects and refs it makes a bare repository, whose config counts"},
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
@@ -167,10 +166,74 @@ static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
     out[n] = '\0';
 }
 
+/* ---- short names ---- */
+
+/* FAT and NTFS also know a name that does not fit into eight and three characters by one that does:
+ * ".vscode" by "vscode~1", "crush.json" by "crush~1.jso". Where many names of a directory begin
+ * alike, only two characters are kept, and four digits follow that tell nothing: "vsa1b2~1". */
+enum { SHORT_BASE = 8, SHORT_EXT = 3, HASH_KEEPS = 2 };
+
+struct short_name {
+    size_t base;     /* characters before the "~" */
+    size_t may_have; /* and how many the number behind it leaves room for */
+    const char *ext; /* "" or ".jso" */
+};
+
+static bool is_short(const char *folded, struct short_name *out)
+{
+    out->base = strcspn(folded, "~");
+    const char *number = folded + out->base + (folded[out->base] == '~');
+    size_t digits = strspn(number, "0123456789");
+    out->ext = number + digits;
+    if (!digits || digits > SHORT_BASE - 2 || (*out->ext && *out->ext != '.'))
+        return false;
+    out->may_have = SHORT_BASE - 1 - digits;
+    return out->base <= out->may_have;
+}
+
+/* Whether a name of the table is short itself, so that it has no other. */
+static bool fits(const char *name)
+{
+    const char *ext = strchrnul(name, '.');
+    size_t base = (size_t)(ext - name);
+    return base > 0 && base <= SHORT_BASE && strlen(ext) <= SHORT_EXT + 1 &&
+           strchr(ext, '.') == strrchr(ext, '.');
+}
+
+static bool is_short_of(const char *folded, const struct short_name *s, const char *name)
+{
+    char base[SHORT_BASE], ext[SHORT_EXT + 2] = "";
+    size_t n = 0;
+    name += strspn(name, ".");
+    const char *last = strrchr(name, '.');
+    for (; *name && name != last && n < s->may_have; name++)
+        if (*name != '.')
+            base[n++] = *name;
+    if (last)
+        (void)str_format(ext, sizeof ext, "%.*s", SHORT_EXT + 1, last);
+    if (!str_eq(s->ext, ext))
+        return false;
+    if (s->base == n && memcmp(folded, base, n) == 0)
+        return true;
+    return s->base == s->may_have && n >= HASH_KEEPS && memcmp(folded, base, HASH_KEEPS) == 0 &&
+           strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
+}
+
+/* Whether the name is `name` or its short name. */
+static bool stands_for(const char *folded, const char *name)
+{
+    struct short_name s;
+    return str_eq(folded, name) ||
+           (!fits(name) && is_short(folded, &s) && is_short_of(folded, &s, name));
+}
+
 /* mise.ci.toml, .mise.ci.toml and whatever else stands between. */
 static bool is_of_mise(const char *folded)
 {
+    struct short_name s;
     const char *name = folded + (*folded == '.');
+    if (is_short(folded, &s))
+        return str_has_prefix(folded, "mise") && str_eq(s.ext, ".tom");
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
@@ -183,7 +246,7 @@ static bool is_obeyed(const char *component, size_t len, bool head_too)
     if (is_of_mise(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
-        if (str_eq(folded, obeyed[i].name))
+        if (stands_for(folded, obeyed[i].name))
             return true;
     return false;
 }
@@ -195,11 +258,11 @@ bool name_obeyed(const char *component, size_t len)
 
 bool name_is_store(const char *component, size_t len)
 {
-    static const char *const stores[] = {".git", "git~1", ".hg", ".sl", ".jj", "_darcs"};
+    static const char *const stores[] = {".git", ".hg", ".sl", ".jj", "_darcs"};
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
     for (size_t i = 0; i < ARRAY_LEN(stores); i++)
-        if (str_eq(folded, stores[i]))
+        if (stands_for(folded, stores[i]))
             return true;
     return false;
 }
