@@ -14,6 +14,13 @@
 #include "fetch/name.h"
 
 #define HEAD "head"
+/* What lefthook reads, with one of its endings. */
+#define LEFTHOOK(ending)                                                                           \
+    {"lefthook" ending, "git hooks that are installed already: commands"},                         \
+        {".lefthook" ending, "the same"}, {"lefthook-local" ending, "the same"},                   \
+    {                                                                                              \
+        ".lefthook-local" ending, "the same"                                                       \
+    }
 
 static const struct {
     const char *name; /* in lower case */
@@ -33,11 +40,15 @@ static const struct {
     {".gitconfig", "git, where the repository's own config includes it, as shared settings do"},
     {".husky", "git, where core.hooksPath names it: a hook runs at each status"},
     {".githooks", "the same"},
-    {"lefthook.yml", "git hooks that are installed already: commands"},
-    {".lefthook.yml", "the same"},
-    {"lefthook-local.yml", "the same"},
-    {".lefthook-local.yml", "the same"},
-    {".pre-commit-config.yaml", "the same"},
+    LEFTHOOK(".yml"),
+    LEFTHOOK(".yaml"),
+    LEFTHOOK(".toml"),
+    LEFTHOOK(".json"),
+    LEFTHOOK(".jsonc"),
+    {".pre-commit-config.yaml", "git hooks of pre-commit: commands"},
+    {".pre-commit-config.yml", "the same, by prek, which takes its hooks over"},
+    {"prek.toml", "the same"},
+    {".lfsconfig", "git with LFS: where the next push sends objects"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
@@ -64,18 +75,21 @@ static const struct {
     {".nova", "Nova: the same"},
     {".helix", "Helix: commands of language servers"},
     {".devcontainer", "editors that offer or start containers: commands of the host"},
+    {".devcontainer.json", "the same"},
     {".claude", "agents, when started here: hooks and servers of the directory"},
     {".mcp.json", "the same"},
     {".cursor", "the same"},
     {".gemini", "the same"},
     {".codex", "the same"},
     {".aider.conf.yml", "the same"},
+    {".aider.model.settings.yml", "the same: where requests go, with the user's key"},
     {".opencode", "the same"},
     {"opencode.json", "the same"},
     {"opencode.jsonc", "the same"},
     {".windsurf", "the same"},
     {".kiro", "the same"},
     {".continue", "the same"},
+    {".continuerc.json", "the same"},
     {".roo", "the same"},
     {".roomodes", "the same"},
     {".cursorrules", "the same"},
@@ -95,6 +109,7 @@ static const struct {
     {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
+    {".hie-bios", "the same: is one"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
     {".gdbinit", "gdb"},
@@ -111,6 +126,10 @@ static const struct {
     {".byebugrc", "byebug"},
     {".psysh.php", "PsySH"},
     {".irbrc", "irb"},
+    {"irbrc", "the same, also in .config/irb"},
+    {"irb.rc", "the same"},
+    {"_irbrc", "the same"},
+    {"$irbrc", "the same"},
     {".octaverc", "Octave"},
     {".pylintrc", "pylint in editors: its init-hook is a program"},
     {"pylintrc", "the same"},
