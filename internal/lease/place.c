@@ -164,15 +164,87 @@ static bool has_mark(int fd, const char *mark)
     return text.len && str_eq(text.buf, mark);
 }
 
+static const char *const contents[] = {"leases", "slugs", "logs", "verified"};
+
 /* Whether there is anything that would be believed. */
 static bool has_content(int fd)
 {
-    static const char *const names[] = {"leases", "slugs", "logs", "verified"};
     struct stat st;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++)
+        if (fstatat(fd, contents[i], &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
             return true;
     return false;
+}
+
+/* ---- what others have put there ---- */
+
+static int refuse_others(const char *path, uid_t uid, struct error *err)
+{
+    return error_set(err, ERR_TRUST, 0,
+                     "%s belongs to uid %u, so another user may have written what is in it; next: "
+                     "remove it, or set CRABBOX_FC_STATE_DIR to a new directory",
+                     SHOWN(path), (unsigned)uid);
+}
+
+/* An entry that is there, whatever it is, has to be ours. */
+static int check_entry(int dirfd, const char *dir, const char *name, struct error *err)
+{
+    struct stat st;
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return st.st_uid == geteuid() ? 0 : refuse_others(path, st.st_uid, err);
+    return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "look at %s", SHOWN(path));
+}
+
+int place_check_dir(int fd, const char *path, struct error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at %s", SHOWN(path));
+    if (st.st_uid != geteuid())
+        return refuse_others(path, st.st_uid, err);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s can be written to by other users (mode %04o), so anybody may have "
+                         "written what is in it; next: remove it, or set CRABBOX_FC_STATE_DIR to a "
+                         "new directory",
+                         SHOWN(path), (unsigned)(st.st_mode & 07777));
+    _cleanup_closedir_ DIR *d = dir_reopen(fd);
+    for (struct dirent *de; d && (de = dir_next(d));)
+        if (!str_eq(de->d_name, ".") && !str_eq(de->d_name, "..") &&
+            check_entry(fd, path, de->d_name, err) < 0)
+            return -1;
+    /* ENOENT: it was removed meanwhile. */
+    return errno && errno != ENOENT ? error_set(err, ERR_IO, errno, "read %s", SHOWN(path)) : 0;
+}
+
+static int check_contents(int fd, const char *path, struct error *err)
+{
+    if (check_entry(fd, path, PLACE_MARK, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
+        _cleanup_free_ char *below = xasprintf("%s/%s", path, contents[i]);
+        _cleanup_close_ int dir = openat(fd, contents[i],
+                                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir < 0 && check_entry(fd, path, contents[i], err) < 0)
+            return -1;
+        if (dir >= 0 && place_check_dir(dir, below, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int place_check_closed(const char *path, struct error *err)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !(st.st_mode & (S_IWGRP | S_IWOTH)) || !has_content(fd))
+        return 0;
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s can be written to by other users (mode %04o), so "
+                     "anybody may have put leases there; next: set CRABBOX_FC_STATE_DIR to a new "
+                     "directory",
+                     SHOWN(path), (unsigned)(st.st_mode & 07777));
 }
 
 /* ---- leases ---- */
@@ -244,7 +316,7 @@ static int refuse_content(const char *path, const char *mark, struct error *err)
 int place_claim(int fd, const char *path, bool mark, struct error *err)
 {
     char text[MARK_SIZE];
-    if (mark_of(fd, text, err) < 0)
+    if (mark_of(fd, text, err) < 0 || check_contents(fd, path, err) < 0)
         return -1;
     if (has_mark(fd, text))
         return 0;

@@ -10,6 +10,9 @@
  * is by default, in a home that the system knows, or below /var/lib/crabbox-fc: state of earlier
  * versions, which had no mark, or restored from a backup.
  *
+ * Where a directory was open to others for a while, any of them could write the right mark. So
+ * whatever counts has to belong to us, too: the marks, the directories and each of their entries.
+ *
  * Each lease's directory is marked as well, by a link of that name: an archive that is unpacked
  * where we have made state already may add leases to it. Leases that were there when an unmarked
  * directory was taken over are marked then.
@@ -35,7 +38,16 @@
  * if that can't be told. */
 int place_check(const char *path, struct error *err);
 
-/* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is
+/* ERR_TRUST if others can write to the directory of this path and it has content: closing it then
+ * does not undo what they may have put there. */
+int place_check_closed(const char *path, struct error *err);
+
+/* ERR_TRUST if the directory, open as `fd`, or anything in it belongs to another user, or others
+ * can write to it. */
+int place_check_dir(int fd, const char *path, struct error *err);
+
+/* ERR_TRUST if the directory, open as `fd`, has content and we did not make it, or some of its
+ * content is another user's. With `mark` it is
  * marked where that is due, with all leases that it has. Without, 1 says that this would be due:
  * its leases are believed without a mark. To be called before anything is made in it. */
 int place_claim(int fd, const char *path, bool mark, struct error *err);
