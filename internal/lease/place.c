@@ -166,14 +166,22 @@ static bool has_mark(int fd, const char *mark)
 
 static const char *const contents[] = {"leases", "slugs", "logs", "verified"};
 
-/* Whether there is anything that would be believed. */
-static bool has_content(int fd)
+/* Files that only processes agree by. */
+static const char *const agreed[] = {"lock", "admission", "making"};
+
+static bool is_there(int fd, const char *const *names, size_t n)
 {
     struct stat st;
-    for (size_t i = 0; i < ARRAY_LEN(contents); i++)
-        if (fstatat(fd, contents[i], &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+    for (size_t i = 0; i < n; i++)
+        if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
             return true;
     return false;
+}
+
+/* Whether there is anything that would be believed, or opened. */
+static bool has_content(int fd)
+{
+    return is_there(fd, contents, ARRAY_LEN(contents)) || is_there(fd, agreed, ARRAY_LEN(agreed));
 }
 
 /* ---- what others have put there ---- */

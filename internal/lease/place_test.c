@@ -97,6 +97,18 @@ static void what_came_along_is_refused(void **state)
     make("slugs-only/slugs");
     make("slugs-only/leases");
     assert_refused("slugs-only", "was not made by crabbox-fc");
+    /* What is only locked is opened, too. */
+    static const char *const opened[] = {"lock", "admission", "making"};
+    for (size_t i = 0; i < ARRAY_LEN(opened); i++) {
+        _cleanup_free_ char *dir = xasprintf("has-%s", opened[i]);
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", scratch_dir, dir, opened[i]);
+        make(dir);
+        assert_return_code(mkfifo(path, 0600), errno);
+        _cleanup_free_ char *whole = in(dir);
+        struct error err;
+        assert_int_equal(opens(whole, &err), -1);
+        assert_non_null(strstr(err.msg, "was not made by crabbox-fc"));
+    }
     /* A copy has the mark of another, and a link is none. */
     assert_opens("state");
     _cleanup_free_ char *from = in("state"), *copy = in("copy"), *mark = in("copy/" PLACE_MARK);
