@@ -148,8 +148,11 @@ void out_json_stderr(const cJSON *j);
 /* "crabbox-fc: " and the message on stderr. */
 void out_error(const struct error *e);
 /* A file from where the descriptor stands to its end as it is now: what is written meanwhile is not
- * waited for. */
-int out_file(int fd, bool raw, struct error *err);
+ * waited for. `mark` begins each line (may be ""), so that none looks like ours; NULL: all of it
+ * stays raw. */
+int out_file(int fd, const char *mark, struct error *err);
+/* Appends `text` with the mark before each line; *begun: the last line has not ended. */
+void out_mark_lines(struct strbuf *out, const struct strbuf *text, const char *mark, bool *begun);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.
  */
