@@ -63,7 +63,7 @@ static int open_dir(struct invocation *in, struct error *err)
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     if (!o->dir)
         return 0;
-    if (beneath_find("--dir", o->dir, &b, err) == 0) {
+    if (beneath_find("--dir", o->dir, &b, err) == 0 && beneath_check_sent(&b, err) == 0) {
         in->dir_fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
         if (in->dir_fd >= 0)
             return worktree_set_dir(in->dir_fd) == 0

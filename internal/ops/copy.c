@@ -243,6 +243,8 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
         return error_set(err, ERR_USAGE, 0, "%s is neither a file nor a directory", local);
     if (path_base(local, base) < 0)
         return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", local);
+    if (S_ISDIR(st.st_mode) && beneath_check_sent(&b, err) < 0)
+        return -1;
     if (settle(c, remote, str_eq(base, ".") || str_eq(base, "..") ? "" : base, &target, err) < 0)
         return -1;
     if (!target.len)

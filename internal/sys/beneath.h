@@ -68,10 +68,15 @@ struct beneath {
     int dirfd;                /* owned, O_PATH */
     char rest[PATH_MAX];      /* without "." and ".." inside; "." for the directory itself */
     bool in_tree;             /* the directory is, so its files are anybody's */
+    bool by_link;             /* through a link that may have come with an archive, see below */
     const char *what, *typed; /* borrowed */
 };
 
 int beneath_find(const char *what, const char *typed, struct beneath *out, struct error *err);
+/* For a directory that is sent as a whole. Where no tree is known, the user's links are followed,
+ * and whoever unpacked an archive owns its links: ERR_USAGE if one on the way lies where an archive
+ * may have been unpacked (worktree.h), because it would choose what is sent. */
+int beneath_check_sent(const struct beneath *b, struct error *err);
 void beneath_close(struct beneath *b);
 /* Reports why an open of b->rest or of something below it failed with this errno; names the link.
  */

@@ -184,9 +184,11 @@ static int check_link(const struct walk *w, const struct stat *st, size_t end, s
 /* The link's target, and then what comes behind the link. */
 static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end, struct error *err)
 {
-    char target[PATH_MAX];
+    char target[PATH_MAX], dir[64], top[PATH_MAX];
     if (check_link(w, st, end, err) < 0)
         return -1;
+    (void)str_format(dir, sizeof dir, "/proc/self/fd/%d", w->b->dirfd);
+    w->b->by_link = w->b->by_link || worktree_around(dir, top) < 0 || *top;
     ssize_t n = readlinkat(link_fd, "", target, sizeof target - 1);
     if (n < 0 || ++w->links > LINKS_MAX)
         return fail(w, n < 0 ? errno : ELOOP, err);
@@ -283,6 +285,16 @@ int beneath_find(const char *what, const char *typed, struct beneath *out, struc
     }
     const char *rest = w.path + w.done + (w.path[w.done] == '/');
     return str_copy(out->rest, sizeof out->rest, *rest ? rest : ".");
+}
+
+int beneath_check_sent(const struct beneath *b, struct error *err)
+{
+    if (!b->by_link)
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "%s %s: a symbolic link on the way may have come with an archive, and would "
+                     "choose what is sent; next: name the real path",
+                     b->what, b->typed);
 }
 
 void beneath_close(struct beneath *b)
