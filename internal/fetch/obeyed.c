@@ -14,13 +14,19 @@
 #include "fetch/name.h"
 
 #define HEAD "head"
+/* What lefthook reads, with one of its endings. */
+#define LEFTHOOK(ending)                                                                           \
+    {"lefthook" ending, "git hooks that are installed already: commands"},                         \
+        {".lefthook" ending, "the same"}, {"lefthook-local" ending, "the same"},                   \
+    {                                                                                              \
+        ".lefthook-local" ending, "the same"                                                       \
+    }
 
 static const struct {
     const char *name; /* in lower case */
     const char *by;
 } obeyed[] = {
     {".git", "git, which prompts and editors ask: its config and hooks name programs; a file too"},
-    {"git~1", "the same, by the short name that FAT and NTFS give it"},
     {HEAD, "git: beside objects and refs it makes a bare repository, whose config counts"},
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
@@ -34,11 +40,15 @@ static const struct {
     {".gitconfig", "git, where the repository's own config includes it, as shared settings do"},
     {".husky", "git, where core.hooksPath names it: a hook runs at each status"},
     {".githooks", "the same"},
-    {"lefthook.yml", "git hooks that are installed already: commands"},
-    {".lefthook.yml", "the same"},
-    {"lefthook-local.yml", "the same"},
-    {".lefthook-local.yml", "the same"},
-    {".pre-commit-config.yaml", "the same"},
+    LEFTHOOK(".yml"),
+    LEFTHOOK(".yaml"),
+    LEFTHOOK(".toml"),
+    LEFTHOOK(".json"),
+    LEFTHOOK(".jsonc"),
+    {".pre-commit-config.yaml", "git hooks of pre-commit: commands"},
+    {".pre-commit-config.yml", "the same, by prek, which takes its hooks over"},
+    {"prek.toml", "the same"},
+    {".lfsconfig", "git with LFS: where the next push sends objects"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
@@ -65,18 +75,21 @@ static const struct {
     {".nova", "Nova: the same"},
     {".helix", "Helix: commands of language servers"},
     {".devcontainer", "editors that offer or start containers: commands of the host"},
+    {".devcontainer.json", "the same"},
     {".claude", "agents, when started here: hooks and servers of the directory"},
     {".mcp.json", "the same"},
     {".cursor", "the same"},
     {".gemini", "the same"},
     {".codex", "the same"},
     {".aider.conf.yml", "the same"},
+    {".aider.model.settings.yml", "the same: where requests go, with the user's key"},
     {".opencode", "the same"},
     {"opencode.json", "the same"},
     {"opencode.jsonc", "the same"},
     {".windsurf", "the same"},
     {".kiro", "the same"},
     {".continue", "the same"},
+    {".continuerc.json", "the same"},
     {".roo", "the same"},
     {".roomodes", "the same"},
     {".cursorrules", "the same"},
@@ -96,6 +109,7 @@ static const struct {
     {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
+    {".hie-bios", "the same: is one"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
     {".gdbinit", "gdb"},
@@ -112,6 +126,10 @@ static const struct {
     {".byebugrc", "byebug"},
     {".psysh.php", "PsySH"},
     {".irbrc", "irb"},
+    {"irbrc", "the same, also in .config/irb"},
+    {"irb.rc", "the same"},
+    {"_irbrc", "the same"},
+    {"$irbrc", "the same"},
     {".octaverc", "Octave"},
     {".pylintrc", "pylint in editors: its init-hook is a program"},
     {"pylintrc", "the same"},
@@ -167,10 +185,74 @@ static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
     out[n] = '\0';
 }
 
+/* ---- short names ---- */
+
+/* FAT and NTFS also know a name that does not fit into eight and three characters by one that does:
+ * ".vscode" by "vscode~1", "crush.json" by "crush~1.jso". Where many names of a directory begin
+ * alike, only two characters are kept, and four digits follow that tell nothing: "vsa1b2~1". */
+enum { SHORT_BASE = 8, SHORT_EXT = 3, HASH_KEEPS = 2 };
+
+struct short_name {
+    size_t base;     /* characters before the "~" */
+    size_t may_have; /* and how many the number behind it leaves room for */
+    const char *ext; /* "" or ".jso" */
+};
+
+static bool is_short(const char *folded, struct short_name *out)
+{
+    out->base = strcspn(folded, "~");
+    const char *number = folded + out->base + (folded[out->base] == '~');
+    size_t digits = strspn(number, "0123456789");
+    out->ext = number + digits;
+    if (!digits || digits > SHORT_BASE - 2 || (*out->ext && *out->ext != '.'))
+        return false;
+    out->may_have = SHORT_BASE - 1 - digits;
+    return out->base <= out->may_have;
+}
+
+/* Whether a name of the table is short itself, so that it has no other. */
+static bool fits(const char *name)
+{
+    const char *ext = strchrnul(name, '.');
+    size_t base = (size_t)(ext - name);
+    return base > 0 && base <= SHORT_BASE && strlen(ext) <= SHORT_EXT + 1 &&
+           strchr(ext, '.') == strrchr(ext, '.');
+}
+
+static bool is_short_of(const char *folded, const struct short_name *s, const char *name)
+{
+    char base[SHORT_BASE], ext[SHORT_EXT + 2] = "";
+    size_t n = 0;
+    name += strspn(name, ".");
+    const char *last = strrchr(name, '.');
+    for (; *name && name != last && n < s->may_have; name++)
+        if (*name != '.')
+            base[n++] = *name;
+    if (last)
+        (void)str_format(ext, sizeof ext, "%.*s", SHORT_EXT + 1, last);
+    if (!str_eq(s->ext, ext))
+        return false;
+    if (s->base == n && memcmp(folded, base, n) == 0)
+        return true;
+    return s->base == s->may_have && n >= HASH_KEEPS && memcmp(folded, base, HASH_KEEPS) == 0 &&
+           strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
+}
+
+/* Whether the name is `name` or its short name. */
+static bool stands_for(const char *folded, const char *name)
+{
+    struct short_name s;
+    return str_eq(folded, name) ||
+           (!fits(name) && is_short(folded, &s) && is_short_of(folded, &s, name));
+}
+
 /* mise.ci.toml, .mise.ci.toml and whatever else stands between. */
 static bool is_of_mise(const char *folded)
 {
+    struct short_name s;
     const char *name = folded + (*folded == '.');
+    if (is_short(folded, &s))
+        return str_has_prefix(folded, "mise") && str_eq(s.ext, ".tom");
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
@@ -183,7 +265,7 @@ static bool is_obeyed(const char *component, size_t len, bool head_too)
     if (is_of_mise(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
-        if (str_eq(folded, obeyed[i].name))
+        if (stands_for(folded, obeyed[i].name))
             return true;
     return false;
 }
@@ -195,11 +277,11 @@ bool name_obeyed(const char *component, size_t len)
 
 bool name_is_store(const char *component, size_t len)
 {
-    static const char *const stores[] = {".git", "git~1", ".hg", ".sl", ".jj", "_darcs"};
+    static const char *const stores[] = {".git", ".hg", ".sl", ".jj", "_darcs"};
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
     for (size_t i = 0; i < ARRAY_LEN(stores); i++)
-        if (str_eq(folded, stores[i]))
+        if (stands_for(folded, stores[i]))
             return true;
     return false;
 }

@@ -72,7 +72,8 @@ static int open_all(struct store *s, const char *path, const struct lease_kind *
                              "CRABBOX_FC_STATE_DIR to another directory",
                              SHOWN(path));
     /* Checked before anything is made there, and once more after that. */
-    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)
+    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0 ||
+        place_check_closed(path, err) < 0)
         return -1;
     if (create)
         s->fd = dir_open_private(path, err);
@@ -144,7 +145,10 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
     h->dirfd = openat(s->leases_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (h->dirfd < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", h->path);
-    return 0;
+    if (place_check_dir(h->dirfd, h->path, err) == 0)
+        return 0;
+    CLOSE_FD(h->dirfd);
+    return -1;
 }
 
 /* Not in the product: there a lease is undone whatever its record has become. */

@@ -83,7 +83,7 @@ int scan_open_dir(const struct scan *s, int parent, const char *name)
     _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (tree_id_is(&s->list->never, &st)) {
+    if (tree_id_is(&s->list->never, &st) || (!s->all && tree_is_git(parent, &st))) {
         errno = ENOENT;
         return -1;
     }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,6 +79,21 @@ int tree_is_within(int fd, const struct tree_id *id)
     return -1;
 }
 
+bool tree_is_git(int parent, const struct stat *dir)
+{
+    struct stat git;
+    if (fstatat(parent, ".git", &git, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    const struct tree_id id = tree_id_of(&git);
+    return tree_id_is(&id, dir);
+}
+
+bool tree_names_git(const char *name, size_t len)
+{
+    return (len == 4 && strncasecmp(name, ".git", len) == 0) ||
+           (len == 5 && strncasecmp(name, "git~1", len) == 0);
+}
+
 /* One component further. */
 static int enter(const struct tree *t, int at, const char *name, size_t len)
 {
@@ -88,9 +104,9 @@ static int enter(const struct tree *t, int at, const char *name, size_t len)
         return -1;
     }
     _cleanup_close_ int fd = beneath_open(at, part, O_PATH | O_DIRECTORY, 0);
-    if (fd < 0 || (t->never.set && fstat(fd, &st) < 0))
+    if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (t->never.set && tree_id_is(&t->never, &st)) {
+    if (tree_id_is(&t->never, &st) || tree_is_git(at, &st)) {
         errno = ENOENT;
         return -1;
     }

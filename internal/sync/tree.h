@@ -5,9 +5,9 @@
  * another user, so a name is only for messages.
  *
  * tree_init, then tree_parent for a path: a descriptor of its directory, resolved beneath the root
- * through real directories only, none of which is `never`. The directories on the way to the last
- * path are kept open, so paths in sorted order cost a system call or two each. tree_close at the
- * end.
+ * through real directories only, none of which is `never` or a .git by another name. The
+ * directories on the way to the last path are kept open, so paths in sorted order cost a system
+ * call or two each. tree_close at the end.
  */
 #ifndef CRABBOX_SYNC_TREE_H
 #define CRABBOX_SYNC_TREE_H
@@ -51,6 +51,12 @@ struct tree {
 /* `root_fd` is borrowed, and may be O_PATH. -1 with errno. */
 int tree_init(struct tree *t, int root_fd, const struct tree_id *never);
 void tree_close(struct tree *t);
+
+/* Whether this directory in `parent` is its .git by another name, such as a filesystem that ignores
+ * case or knows short names gives it. */
+bool tree_is_git(int parent, const struct stat *dir);
+/* Whether the name, as git has it, is one that stands for .git somewhere. */
+bool tree_names_git(const char *name, size_t len);
 
 /* Where a directory is now: absolute, for messages and as a name; owned. NULL with errno. */
 char *tree_name(int fd);
