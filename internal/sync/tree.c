@@ -26,9 +26,10 @@ bool tree_id_is(const struct tree_id *id, const struct stat *st)
     return id->set && id->dev == st->st_dev && id->ino == st->st_ino;
 }
 
-int tree_init(struct tree *t, int root_fd, const struct tree_id *never)
+int tree_init(struct tree *t, int root_fd, const struct tree_id *never, bool git_too)
 {
     *t = (struct tree)TREE_INIT;
+    t->git_too = git_too;
     t->never = *never;
     t->root_fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
     return t->root_fd < 0 ? -1 : 0;
@@ -106,7 +107,7 @@ static int enter(const struct tree *t, int at, const char *name, size_t len)
     _cleanup_close_ int fd = beneath_open(at, part, O_PATH | O_DIRECTORY, 0);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (tree_id_is(&t->never, &st) || tree_is_git(at, &st)) {
+    if (tree_id_is(&t->never, &st) || (!t->git_too && tree_is_git(at, &st))) {
         errno = ENOENT;
         return -1;
     }
