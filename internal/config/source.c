@@ -291,7 +291,9 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                          SHOWN(real), (unsigned)st->st_uid);
     if (st->st_mode & (S_IWGRP | S_IWOTH)) {
         _cleanup_free_ char *quoted = str_shell_quoted(real);
-        return error_set(err, ERR_TRUST, 0, "%s can be written by others; next: chmod go-w %s",
+        return error_set(err, ERR_TRUST, 0,
+                         "%s can be written by others, so anybody may have written what is in it; "
+                         "next: read it, then chmod go-w %s",
                          SHOWN(real), quoted);
     }
     if (!str_eq(real, path) && source_leads_into(real, repo_root) &&

@@ -58,13 +58,11 @@ void doctor_state(struct doctor_ctx *ctx, struct doctor_check *c)
                    (unsigned)st.st_uid);
         /* Not to be taken over: that user may have prepared the leases there. */
         check_fix(c, "set CRABBOX_FC_STATE_DIR to a new directory, or move %s away", quoted);
-    } else if (place_check_closed(ctx->state_dir, &err) < 0) {
-        check_error(c, DOCTOR_FAILED, &err, "");
-    } else if (st.st_mode & 077) {
+    } else if ((st.st_mode & 077) && place_check_closed(ctx->state_dir, &err) == 0) {
         check_fail(c, CLASS_CONFIG, "%s is open to others (mode %04o): it holds private keys",
                    ctx->state_dir, (unsigned)(st.st_mode & 07777));
         check_fix(c, "chmod 700 %s", quoted);
-    } else if (trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0 ||
+    } else if (error_is_set(&err) || trusted_path(NULL, ctx->state_dir, STORE_WHAT, &err) < 0 ||
                place_check(ctx->state_dir, &err) < 0 || claim(ctx->state_dir, &err) < 0) {
         check_error(c, DOCTOR_FAILED, &err, "");
     } else {

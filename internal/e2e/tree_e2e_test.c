@@ -58,6 +58,23 @@ static void test_home_in_the_archive_that_is_sent(void **state)
                 bed.program, bed.work);
 }
 
+/* Nor which files become kernel and root, where the archive is what --dir names. */
+static void test_no_link_leads_to_an_image(void **state)
+{
+    (void)state;
+    E2E_EXEC_OK(
+        "sh", "-ec",
+        "cd ../away; away=$PWD; ln -s \"$CRABBOX_FC_IMAGE_DIR\" img; mkdir im2\n"
+        "cp \"$CRABBOX_FC_IMAGE_DIR\"/* im2/; ln -sf \"$CRABBOX_FC_IMAGE_DIR\"/rootfs.ext4 im2/\n"
+        "cd /; unset CRABBOX_FC_IMAGE_DIR\n"
+        "for dir in img im2; do\n"
+        "code=0; \"$0\" run -q --dir \"$away\" --image-dir \"$away/$dir\" -- true "
+        "2>\"$1/err\" || code=$?\n"
+        "test $code = 2; grep -q 'is a symbolic link' \"$1/err\"\n"
+        "done",
+        bed.program, bed.work);
+}
+
 /* A link of an archive does not choose what is sent, wherever one stands. */
 static void test_no_link_leads_to_what_is_sent(void **state)
 {
@@ -95,6 +112,7 @@ int main(void)
         cmocka_unit_test_setup(test_dir_exchanged_while_a_lease_is_awaited, fresh),
         cmocka_unit_test_setup(test_directory_above_exchanged_while_a_lease_is_awaited, fresh),
         cmocka_unit_test_setup(test_home_in_the_archive_that_is_sent, fresh),
+        cmocka_unit_test_setup(test_no_link_leads_to_an_image, fresh),
         cmocka_unit_test_setup(test_no_link_leads_to_what_is_sent, fresh),
         cmocka_unit_test_setup(test_cp_takes_no_state, fresh),
     };

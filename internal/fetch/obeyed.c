@@ -50,6 +50,9 @@ static const struct {
     {"prek.toml", "the same"},
     {".lfsconfig", "git with LFS: where the next push sends objects"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
+    {".pijul", "Pijul, which prompts ask: its config names programs"},
+    {".fslckout", "Fossil, which prompts ask: the repository of a checkout"},
+    {"_fossil_", "the same"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
@@ -58,6 +61,7 @@ static const struct {
     {"mise.local.toml", "the same"},
     {".mise.local.toml", "the same"},
     {".mise", "the same"},
+    {".rtx.toml", "the same, by its old name"},
     {"mise", "the same: its config.toml"},
     {".autoenv", "autoenv, on entering: a script"},
     {".autoenv.zsh", "the same"},
@@ -103,6 +107,7 @@ static const struct {
     {".nvim.lua", "Neovim with exrc"},
     {".gvimrc", "the same, gvim"},
     {".nvim", "Neovim with plug-ins for it"},
+    {".vim", "Vim and Neovim with coc.nvim: commands of language servers"},
     {".lazy.lua", "Neovim with lazy.nvim"},
     {".lvimrc", "Vim with localvimrc"},
     {".vimrc.local", "the same"},
@@ -145,10 +150,37 @@ static const struct {
     uint32_t cp;
     const char *is;
 } folded_to[] = {
-    {0xdf, "ss"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
-    {0xfb00, "ff"},  {0xfb01, "fi"}, {0xfb02, "fl"}, {0xfb03, "ffi"},
-    {0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
+    {0xdf, "ss"},    {0x131, "i"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
+    {0x2024, "."},   {0x1d6a4, "i"},  {0xfb00, "ff"}, {0xfb01, "fi"}, {0xfb02, "fl"},
+    {0xfb03, "ffi"}, {0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
 };
+
+/* Blocks of other characters that have letters, digits or signs of ASCII in them, in another form:
+ * what ZFS takes for the plain ones with normalization=formKC. How many of ASCII one of them stands
+ * for at most is also the byte that it is folded to. */
+enum { FORM_MAX = 4 };
+static const struct {
+    uint32_t first, last;
+    char most;
+} forms[] = {
+    {0xaa, 0xba, 1},     {0x132, 0x133, 2},   {0x1c7, 0x1cc, 2},     {0x1f1, 0x1f3, 2},
+    {0x2b0, 0x2e3, 1},   {0x1d2c, 0x1dbf, 1}, {0x2025, 0x2026, 3},   {0x2070, 0x209c, 1},
+    {0x2100, 0x214f, 3}, {0x2160, 0x217f, 4}, {0x2460, 0x24ea, 3},   {0x2c7c, 0x2c7d, 1},
+    {0x3371, 0x33df, 4}, {0xfe50, 0xfe6b, 1}, {0x1f100, 0x1f16f, 3}, {0x1fbf0, 0x1fbf9, 1},
+};
+
+/* The letter or digit of ASCII that a fullwidth or mathematical one is, in lower case; 0: none. */
+static char plain_form(uint32_t cp)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    if (cp >= 0xff01 && cp <= 0xff5e) {
+        char c = (char)(cp - 0xff01 + '!');
+        return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+    }
+    if (cp >= 0x1d400 && cp <= 0x1d6a3)
+        return letters[(cp - 0x1d400) % 26];
+    return cp >= 0x1d7ce && cp <= 0x1d7ff ? (char)('0' + (cp - 0x1d7ce) % 10) : '\0';
+}
 
 /* What a character counts as, in at most 4 bytes; "" for what is passed over. `s` is the character
  * itself, of `len` bytes. */
@@ -159,6 +191,11 @@ static void fold_one(uint32_t cp, const char *s, size_t len, char out[static 5])
         out[0] = (char)(cp + 'a' - 'A');
     else if (text_hidden(cp))
         out[0] = '\0';
+    else if (plain_form(cp))
+        (void)str_format(out, 5, "%c", plain_form(cp));
+    for (size_t i = 0; !text_hidden(cp) && i < ARRAY_LEN(forms); i++)
+        if (cp >= forms[i].first && cp <= forms[i].last)
+            (void)str_format(out, 5, "%c", forms[i].most);
     for (size_t i = 0; i < ARRAY_LEN(folded_to); i++)
         if (cp == folded_to[i].cp)
             (void)str_copy(out, 5, folded_to[i].is);
@@ -238,11 +275,26 @@ static bool is_short_of(const char *folded, const struct short_name *s, const ch
            strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
 }
 
+/* Whether they are the same where each byte of `forms` stands for one or a few characters. */
+static bool is_same(const char *folded, const char *name)
+{
+    for (; *folded < 1 || *folded > FORM_MAX; folded++, name++) {
+        if (*folded != *name)
+            return false;
+        if (!*name)
+            return true;
+    }
+    for (char n = 1; n <= *folded && name[n - 1]; n++)
+        if (is_same(folded + 1, name + n))
+            return true;
+    return false;
+}
+
 /* Whether the name is `name` or its short name. */
 static bool stands_for(const char *folded, const char *name)
 {
     struct short_name s;
-    return str_eq(folded, name) ||
+    return is_same(folded, name) ||
            (!fits(name) && is_short(folded, &s) && is_short_of(folded, &s, name));
 }
 
@@ -260,12 +312,10 @@ static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
-    if (!head_too && str_eq(folded, HEAD))
-        return false;
     if (is_of_mise(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
-        if (stands_for(folded, obeyed[i].name))
+        if ((head_too || !str_eq(obeyed[i].name, HEAD)) && stands_for(folded, obeyed[i].name))
             return true;
     return false;
 }

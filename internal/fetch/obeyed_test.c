@@ -90,6 +90,17 @@ static const char *const planted[] = {
     ".git\xef\xb8\x8f",
     ".git\xf3\xa0\x80\xa0",
     ".v\xc5\xbf\x63ode/x",
+    ".g\xc4\xb1t/config", /* dotless i */
+    "m\xc4\xb1se/config.toml",
+    ".\xef\xbd\x87\xef\xbd\x89\xef\xbd\x94/config", /* fullwidth */
+    "\xef\xbc\x8egit",
+    "\xef\xbc\xad\xef\xbc\xa9\xef\xbc\xb3\xef\xbc\xa5/config.toml",
+    ".g\xf0\x9d\x92\xbet", /* mathematical */
+    ".\xe2\x84\x8ait",     /* letterlike */
+    ".g\xe2\x85\xb0t",     /* a Roman numeral */
+    ".n\xe2\x85\xb5m.lua", /* one of two letters: vi */
+    ".\xe2\x93\x96it",     /* circled */
+    ".g\xe2\x81\xb1t",     /* superscript */
     ".\xc5\xbfl/config",
     "ru\xef\xac\x86-toolchain",
     ".gitignore",
@@ -117,6 +128,9 @@ static const char *const planted[] = {
     "_darcs/prefs/defaults",
     ".env",
     ".helix/languages.toml",
+    ".vim/coc-settings.json",
+    ".pijul/config",
+    "_FOSSIL_",
     ".mcp.json",
     ".hg/hgrc",
     ".crabbox-fc.yaml",
@@ -131,11 +145,40 @@ static const char *const planted[] = {
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
-    "gitignore",  "gitattributes", ".gitmodules",  ".github/x", "git",       "x.git",
-    "git~",       ".gitx",         ".bashrc",      ".envs",     "\xff.git",  ".g\xcc\x81it",
-    "rust",       "HEADER",        "vscode/tasks", "...",       "head~1",    "HEAD~1",
-    "HEAD~1.txt", "vscode~1.txt",  "vscod~1",      "vscodex~1", "vscode~1x", "vscode~",
-    "~1",         "report~1",      "gi7ebag~1",    "crush~1",   "vsa1g2~1",  "git~1234567",
+    "gitignore",
+    "gitattributes",
+    ".gitmodules",
+    ".github/x",
+    "git",
+    "x.git",
+    "git~",
+    ".gitx",
+    ".bashrc",
+    ".envs",
+    "\xff.git",
+    ".g\xcc\x81it",
+    "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x96\x87",
+    ".\xc3\xa9t\xc3\xa9",
+    "m\xc2\xb2",
+    "\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3\xef\xbc\xa4",
+    "rust",
+    "HEADER",
+    "vscode/tasks",
+    "...",
+    "head~1",
+    "HEAD~1",
+    "HEAD~1.txt",
+    "vscode~1.txt",
+    "vscod~1",
+    "vscodex~1",
+    "vscode~1x",
+    "vscode~",
+    "~1",
+    "report~1",
+    "gi7ebag~1",
+    "crush~1",
+    "vsa1g2~1",
+    "git~1234567",
 };
 
 static void test_in_a_directory(void **state)

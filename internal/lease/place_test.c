@@ -90,6 +90,21 @@ static void what_we_made_is_ours(void **state)
     assert_opens("moved");
 }
 
+/* ssh reads the path in each lease's ssh_config. */
+static void a_path_that_ssh_would_change_is_refused(void **state)
+{
+    static const char *const bad[] = {"a\"b", "a\\b", "a\nb", "${PWD}/state"};
+    struct error err;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        _cleanup_free_ char *path = in(bad[i]);
+        assert_int_equal(opens(path, &err), -1);
+        assert_int_equal(err.kind, ERR_CONFIG);
+        assert_non_null(strstr(err.msg, "which ssh can't be told of; next: "));
+    }
+    assert_opens("$PWD");
+}
+
 static void what_came_along_is_refused(void **state)
 {
     (void)state;
@@ -393,6 +408,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
         T(what_we_made_is_ours),
+        T(a_path_that_ssh_would_change_is_refused),
         T(what_came_along_is_refused),
         T(its_owner_can_mark_it),
         T(looking_leaves_no_mark),

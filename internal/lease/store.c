@@ -62,12 +62,13 @@ static int open_all(struct store *s, const char *path, const struct lease_kind *
     s->kinds = kinds;
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
-    /* It stands between quotes in each lease's ssh_config, where nothing can stand for these. */
+    /* It stands between quotes in each lease's ssh_config, where nothing can stand for these, and
+     * ssh puts a variable of its environment in the place of "${NAME}". */
     for (const char *p = path; *p; p++)
-        if (*p == '"' || *p == '\\' || text_is_control(*p))
+        if (*p == '"' || *p == '\\' || text_is_control(*p) || (*p == '$' && p[1] == '{'))
             return error_set(err, ERR_CONFIG, 0,
                              "the " STORE_WHAT
-                             " %s has a quote, a backslash or a control character "
+                             " %s has a quote, a backslash, \"${\" or a control character "
                              "in its path, which ssh can't be told of; next: set "
                              "CRABBOX_FC_STATE_DIR to another directory",
                              SHOWN(path));
