@@ -332,8 +332,8 @@ static void load_entry(struct store *s, const char *name, struct lease_entry *e)
         (void)store_load(s, &h, &e->lease, &err);
     e->broken = error_is_set(&err);
     (void)str_format(e->reason, sizeof e->reason, "%.500s", err.msg);
-    e->locked = h.dirfd >= 0 && lock_is_held(h.dirfd, LOCK, NULL) == 1;
-    e->in_use = h.dirfd >= 0 && lock_is_held(h.dirfd, LEASE_USE, NULL) == 1;
+    e->locked = h.dirfd >= 0 && lock_may_be_held(h.dirfd, LOCK);
+    e->in_use = h.dirfd >= 0 && lock_may_be_held(h.dirfd, LEASE_USE);
     lease_handle_close(&h);
 }
 
@@ -457,7 +457,7 @@ static bool is_rubbish(struct store *s, const char *name)
                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) /* of that name, but no directory: nobody makes a lease there */
         return errno == ENOTDIR || errno == ELOOP;
-    return lock_is_held(fd, LOCK, NULL) != 1;
+    return !lock_may_be_held(fd, LOCK);
 }
 
 /* A claim whose lease has no directory. The lease drops its claim before its directory goes, so
