@@ -131,7 +131,7 @@ static int64_t end_of(struct keeper *k, const struct lease *l)
     int64_t idle = l->last_touched_at + l->idle_timeout_s;
     char use[64];
     (void)str_format(use, sizeof use, "%s/" LEASE_USE, k->id);
-    if (lock_is_held(k->ops->store.leases_fd, use, NULL) == 1)
+    if (lock_may_be_held(k->ops->store.leases_fd, use))
         idle = clock_unix_s() + l->idle_timeout_s;
     return idle < hard ? idle : hard;
 }
