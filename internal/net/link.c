@@ -63,8 +63,10 @@ struct nl_sock *rt_open(struct error *err)
         return error_null(err, ERR_INTERNAL, ENOMEM, "netlink socket");
     int r = nl_connect(sk, NETLINK_ROUTE);
     if (r < 0) {
+        (void)error_set(err, ERR_NET, r == -NLE_FAILURE ? errno : 0, "netlink socket: %s",
+                        nl_geterror(r));
         nl_socket_free(sk);
-        return error_null(err, ERR_NET, 0, "netlink socket: %s", nl_geterror(r));
+        return NULL;
     }
     return sk;
 }
