@@ -46,19 +46,42 @@ static void global_init(void)
     (void)curl_global_init(CURL_GLOBAL_NOTHING);
 }
 
-/* Options that no request changes. Options of curl fail only where memory is out. */
-static void set_fixed_options(struct http_client *c)
+/* Options of curl fail only where memory is out, and then as a whole: a request without its URL
+ * would go somewhere else. */
+#define SET(easy, option, value)                                                                   \
+    do {                                                                                           \
+        if (curl_easy_setopt((easy), (option), (value)) != CURLE_OK)                               \
+            return -1;                                                                             \
+    } while (0)
+
+/* Options that no request changes. */
+static int set_fixed_options(struct http_client *c)
 {
-    (void)curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket_path);
-    (void)curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http");
-    (void)curl_easy_setopt(c->easy, CURLOPT_PROXY, "");
-    (void)curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
-    (void)curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-    (void)curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->curl_error);
-    (void)curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    SET(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket_path);
+    SET(c->easy, CURLOPT_PROTOCOLS_STR, "http");
+    SET(c->easy, CURLOPT_PROXY, "");
+    SET(c->easy, CURLOPT_NOPROXY, "*");
+    SET(c->easy, CURLOPT_NOSIGNAL, 1L);
+    SET(c->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(c->easy, CURLOPT_HTTPHEADER, c->headers);
+    SET(c->easy, CURLOPT_ERRORBUFFER, c->curl_error);
+    SET(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+    SET(c->easy, CURLOPT_PRIVATE, c);
+    return 0;
+}
+
+static int set_request(CURL *easy, const char *method, const char *url, const char *body,
+                       struct reply_body *reply)
+{
+    SET(easy, CURLOPT_URL, url);
+    SET(easy, CURLOPT_WRITEDATA, reply);
+    SET(easy, CURLOPT_HTTPGET, 1L); /* forgets the body of the last one */
+    if (body) {
+        SET(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+        SET(easy, CURLOPT_POSTFIELDS, body);
+    }
+    SET(easy, CURLOPT_CUSTOMREQUEST, method);
+    return 0;
 }
 
 struct http_client *http_open(int dirfd, const char *socket_name, struct error *err)
@@ -86,9 +109,8 @@ struct http_client *http_open(int dirfd, const char *socket_name, struct error *
             return error_null(err, ERR_VMM, ENOMEM, "open %s", socket_name);
         c->headers = longer;
     }
-    if (!c->multi || !c->easy)
+    if (!c->multi || !c->easy || set_fixed_options(c) < 0)
         return error_null(err, ERR_VMM, ENOMEM, "open %s", socket_name);
-    set_fixed_options(c);
     return TAKE_PTR(c);
 }
 
@@ -185,14 +207,8 @@ int http_json(struct http_client *c, const char *method, const char *path, const
     if (reply)
         *reply = NULL;
     c->curl_error[0] = '\0';
-    (void)curl_easy_setopt(c->easy, CURLOPT_URL, url);
-    (void)curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, &b);
-    (void)curl_easy_setopt(c->easy, CURLOPT_HTTPGET, 1L); /* forgets the body of the last one */
-    if (text) {
-        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE, (long)strlen(text));
-        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, text);
-    }
-    (void)curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, method);
+    if (set_request(c->easy, method, url, text, &b) < 0)
+        return error_set(err, ERR_VMM, ENOMEM, "%s", what);
     CURLMcode m = curl_multi_add_handle(c->multi, c->easy);
     if (m != CURLM_OK)
         return error_set(err, ERR_VMM, 0, "%s: %s", what, curl_multi_strerror(m));

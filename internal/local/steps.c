@@ -298,7 +298,11 @@ static bool has_logs(const struct lease *l)
 
 static enum life life(const struct lease *l)
 {
-    return proc_alive(&l->local.vmm.proc) ? LIFE_THERE : LIFE_GONE;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = proc_open(&l->local.vmm.proc, &err);
+    if (fd >= 0)
+        return LIFE_THERE;
+    return err.kind == ERR_NOT_RUNNING ? LIFE_GONE : LIFE_UNKNOWN;
 }
 
 static int watch(const struct lease *l, struct error *err)
