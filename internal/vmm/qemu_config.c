@@ -78,14 +78,16 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
 }
 
 /* Only what is asked for: no default devices, no display, no user's configuration, no reboot. The
- * guest waits (-S) until boot. */
+ * guest waits (-S) until boot. Its memory is not shared with that of other guests (mem-merge, where
+ * the host runs ksmd), so how long a write takes tells it nothing of them. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
     bool kvm = str_eq(spec->accel, "kvm");
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
     /* Not microvm: emulated, its kernel has no second clock to calibrate the TSC by, and hangs. */
-    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off");
-    add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi");
+    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
+    /* Translated code is kept up to so many MiB, by default a GiB; admission counts it. */
+    add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
     add2(a, "-cpu", kvm ? "host" : "max,la57=off");
     add2f(a, "-smp", "%u", spec->cpus);
     add2f(a, "-m", "%uM", spec->memory_mib);
