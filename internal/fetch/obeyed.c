@@ -3,7 +3,9 @@
  * effect only when someone builds or runs what was fetched (Makefile, .npmrc, .cargo) are not in
  * the table, because that runs the guest's code anyway. Neither is .gitmodules, which starts
  * nothing by itself, nor are texts that agents read as instructions (AGENTS.md): any text can be
- * that. What is known by two names is left out by both.
+ * that. What is known by two names is left out by both. pyproject.toml, setup.cfg, tox.ini and
+ * package.json are not in it either: checkers obey a part of them, but people fetch them for the
+ * rest.
  */
 #include <limits.h>
 #include <string.h>
@@ -34,12 +36,18 @@ static const struct {
     {".gitconfig", "git, where the repository's own config includes it, as shared settings do"},
     {".husky", "git, where core.hooksPath names it: a hook runs at each status"},
     {".githooks", "the same"},
-    {"lefthook.yml", "git hooks that are installed already: commands"},
-    {".lefthook.yml", "the same"},
-    {"lefthook-local.yml", "the same"},
-    {".lefthook-local.yml", "the same"},
-    {".pre-commit-config.yaml", "the same"},
+    {".lfsconfig", "git-lfs, from the user's own filters and hooks: where his files are sent"},
+    {".pre-commit-config.yaml", "git hooks that are installed already: commands"},
+    {".pre-commit-config.yml", "the same, prek"},
+    {"prek.toml", "the same"},
+    {".overcommit.yml", "the same"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
+    {".pijul", "Pijul: its config names programs"},
+    {"_mtn", "monotone: its monotonerc is a program"},
+    {".fslckout", "Fossil: names a repository whose settings name programs"},
+    {"_fossil_", "the same"},
+    {".p4config", "Perforce, where P4CONFIG names it: P4PORT is a command"},
+    {".sops.yaml", "sops: to whom the user's next secret is encrypted"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
@@ -49,6 +57,8 @@ static const struct {
     {".mise.local.toml", "the same"},
     {".mise", "the same"},
     {"mise", "the same: its config.toml"},
+    {".rtx.toml", "the same, by its old name"},
+    {".rtx", "the same"},
     {".autoenv", "autoenv, on entering: a script"},
     {".autoenv.zsh", "the same"},
     {".autoenv_leave.zsh", "the same"},
@@ -65,6 +75,7 @@ static const struct {
     {".nova", "Nova: the same"},
     {".helix", "Helix: commands of language servers"},
     {".devcontainer", "editors that offer or start containers: commands of the host"},
+    {".devcontainer.json", "the same"},
     {".claude", "agents, when started here: hooks and servers of the directory"},
     {".mcp.json", "the same"},
     {".cursor", "the same"},
@@ -79,6 +90,11 @@ static const struct {
     {".continue", "the same"},
     {".roo", "the same"},
     {".roomodes", "the same"},
+    {".kilocode", "the same"},
+    {".kilocodemodes", "the same"},
+    {".amazonq", "the same"},
+    {".factory", "the same"},
+    {".junie", "the same"},
     {".cursorrules", "the same"},
     {".windsurfrules", "the same"},
     {".qwen", "the same"},
@@ -95,7 +111,14 @@ static const struct {
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
+    {".vim", "Vim with coc.nvim: its coc-settings.json names programs"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
+    {".merlin", "editors with OCaml's: its -ppx names one"},
+    {".bsp", "editors with Scala's, and IDEs: command lines of build servers"},
+    {"rust-analyzer.toml", "editors with rust-analyzer: its overrideCommand"},
+    {".rust-analyzer.toml", "the same"},
+    {".rubocop.yml", "RuboCop in editors: files that it requires"},
+    {".sqlfluff", "sqlfluff in editors: its library_path is a program"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
     {".gdbinit", "gdb"},
@@ -112,6 +135,10 @@ static const struct {
     {".byebugrc", "byebug"},
     {".psysh.php", "PsySH"},
     {".irbrc", "irb"},
+    {"_irbrc", "the same"},
+    {"irb.rc", "the same"},
+    {"$irbrc", "the same"},
+    {"irbrc", "the same, in .config/irb"},
     {".octaverc", "Octave"},
     {".pylintrc", "pylint in editors: its init-hook is a program"},
     {"pylintrc", "the same"},
@@ -167,11 +194,43 @@ static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
     out[n] = '\0';
 }
 
+static bool one_of(const char *s, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(s, list[i]))
+            return true;
+    return false;
+}
+
 /* mise.ci.toml, .mise.ci.toml and whatever else stands between. */
 static bool is_of_mise(const char *folded)
 {
     const char *name = folded + (*folded == '.');
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
+}
+
+/* Git hooks that are installed already: its commands and those that are merged into them. */
+static bool is_of_lefthook(const char *folded)
+{
+    static const char *const ends[] = {".yml", ".yaml", ".toml", ".json", ".jsonc"};
+    const char *name = folded + (*folded == '.');
+    if (!str_has_prefix(name, "lefthook"))
+        return false;
+    name += strlen("lefthook");
+    name += str_has_prefix(name, "-local") ? strlen("-local") : 0;
+    return one_of(name, ends, ARRAY_LEN(ends));
+}
+
+/* Checkers in editors, whose configuration is a program, or names one that is run or loaded. */
+static bool is_of_checker(const char *folded)
+{
+    static const char *const begins[] = {".eslintrc",     "eslint.config.",
+                                         ".prettierrc",   "prettier.config.",
+                                         ".lintstagedrc", "lint-staged.config."};
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
+        if (str_has_prefix(folded, begins[i]))
+            return true;
+    return false;
 }
 
 static bool is_obeyed(const char *component, size_t len, bool head_too)
@@ -180,7 +239,7 @@ static bool is_obeyed(const char *component, size_t len, bool head_too)
     fold(component, len, folded);
     if (!head_too && str_eq(folded, HEAD))
         return false;
-    if (is_of_mise(folded))
+    if (is_of_mise(folded) || is_of_lefthook(folded) || is_of_checker(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
         if (str_eq(folded, obeyed[i].name))
@@ -198,10 +257,7 @@ bool name_is_store(const char *component, size_t len)
     static const char *const stores[] = {".git", "git~1", ".hg", ".sl", ".jj", "_darcs"};
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
-    for (size_t i = 0; i < ARRAY_LEN(stores); i++)
-        if (str_eq(folded, stores[i]))
-            return true;
-    return false;
+    return one_of(folded, stores, ARRAY_LEN(stores));
 }
 
 size_t name_upto_obeyed(const char *path, bool head_too)

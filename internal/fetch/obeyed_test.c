@@ -94,12 +94,32 @@ static const char *const planted[] = {
     ".exrc",
     ".dir-locals.el",
     ".gdbinit",
+    "_irbrc",
+    "irb.rc",
+    "$IRBRC",
+    ".config/irb/irbrc",
+    "lefthook.yml",
+    ".lefthook.json",
+    "lefthook-local.toml",
+    ".config/lefthook-local.yaml",
+    ".devcontainer.json",
+    ".lfsconfig",
+    ".eslintrc.cjs",
+    "web/eslint.config.mjs",
+    ".prettierrc.js",
+    ".lintstagedrc.mjs",
+    "_FOSSIL_",
+    "_MTN/log",
+    ".vim/coc-settings.json",
+    ".bsp/scala.json",
+    ".sops.yaml",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
-    "gitignore", "gitattributes", ".gitmodules",  ".github/x", "git",      "x.git",
-    "git~2",     ".gitx",         ".bashrc",      ".envs",     "\xff.git", ".g\xcc\x81it",
-    "rust",      "HEADER",        "vscode/tasks", "...",
+    "gitignore", "gitattributes", ".gitmodules", ".github/x", "git",
+    "x.git",     "git~2",         ".gitx",       ".bashrc",   ".envs",
+    "\xff.git",  ".g\xcc\x81it",  "rust",        "HEADER",    "vscode/tasks",
+    "...",       "lefthook",      "lefthook.md", "irb",       "pyproject.toml",
 };
 
 static void test_in_a_directory(void **state)
