@@ -289,6 +289,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = c->lease.net.tap,
         .guest_mac = c->lease.net.guest_mac,
         .sandbox = cfg->sandbox,
+        .no_holes = file_keeps_extents(c->handle.dirfd),
     };
     spec_drives(&spec, c);
     spec_files(&spec, &c->image);

@@ -27,6 +27,7 @@
 
 static char dir[64];
 static int dir_fd, list_fd;
+static bool no_holes;
 
 static void must(int r, const struct error *err)
 {
@@ -84,6 +85,7 @@ static int shell_says(bool confined, const char *line, struct strbuf *says)
     spec.argv = argv;
     spec.cwd_fd = dir_fd;
     spec.confine_fd = confined ? list_fd : -1;
+    spec.no_holes = no_holes;
     must(spawn_run(&spec, NULL, 4096, says, NULL, &st, &err), &err);
     return st.exited ? st.code : 128 + st.signal;
 }
@@ -241,6 +243,17 @@ static void test_a_file_does_not_get_as_short_as_a_page(void **state)
     assert_int_equal(attempt(self, true, "one_page"), EACCES);
 }
 
+static void test_holes_can_be_kept_out(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *self = allow_self();
+    assert_int_equal(attempt(self, true, "punch"), 0);
+    no_holes = true;
+    int r = attempt(self, true, "punch");
+    no_holes = false;
+    assert_int_equal(r, ENOSYS);
+}
+
 /* The call by which threads are signalled says no more than a number. */
 static void test_no_other_process_has_a_number_there(void **state)
 {
@@ -346,6 +359,7 @@ int main(int argc, char **argv)
         T(test_what_was_asked_for_is_looked_at),
         T(test_no_call_gets_around_it),
         T(test_a_file_does_not_get_as_short_as_a_page),
+        T(test_holes_can_be_kept_out),
         T(test_no_other_process_has_a_number_there),
         T(test_what_is_not_listed_is_refused),
         T(test_a_file_of_another_user_is_told_before),

@@ -120,7 +120,7 @@ static void child_main(const struct child_plan *p)
         if (getppid() != p->parent)
             _exit(127);
     }
-    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd) < 0)
+    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, !spec->no_holes) < 0)
         child_fail(p->error_fd);
     execve(p->path, exec_vector(spec->argv), exec_vector(spec->envp ? spec->envp : made_env));
     child_fail(p->error_fd);

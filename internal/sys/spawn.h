@@ -39,6 +39,7 @@ struct spawn_spec {
     int cwd_fd;              /* directory to start in; -1: unchanged */
     int netns_fd;            /* network namespace to enter; -1: unchanged */
     int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
+    bool no_holes;           /* confined, it punches none into files */
     const int *files;        /* further descriptors that it gets, by the same numbers */
     unsigned n_files;
     const struct caller *user; /* who it becomes, see above; NULL: who we are */
