@@ -105,7 +105,7 @@ static int disk_apply(void *ctx, struct error *err)
 static int disk_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SHARED};
+    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SIZE, DISK_SHARED};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (file_discard(c->handle.dirfd, names[i], err) < 0)
             return -1;
