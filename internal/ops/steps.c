@@ -105,7 +105,7 @@ static int disk_apply(void *ctx, struct error *err)
 static int disk_undo(void *ctx, struct error *err)
 {
     struct step_ctx *c = ctx;
-    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SHARED};
+    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SIZE, DISK_SHARED};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (file_discard(c->handle.dirfd, names[i], err) < 0)
             return -1;
@@ -289,6 +289,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = c->lease.net.tap,
         .guest_mac = c->lease.net.guest_mac,
         .sandbox = cfg->sandbox,
+        .no_holes = file_keeps_extents(c->handle.dirfd),
     };
     spec_drives(&spec, c);
     spec_files(&spec, &c->image);
