@@ -10,7 +10,8 @@
 #include "base/str.h"
 #include "http/curl_load.h"
 
-#define REPLY_MAX (1024 * 1024)
+#define REPLY_MAX   (1024 * 1024)
+#define HEADERS_MAX (64 * 1024)
 
 struct http_client {
     CURLM *multi;
@@ -25,6 +26,7 @@ struct http_client {
 /* One reply while it arrives. */
 struct reply_body {
     struct strbuf text;
+    size_t headers; /* bytes of them */
     bool too_big;
 };
 
@@ -38,6 +40,19 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     }
     strbuf_add(&b->text, data, len);
     return len;
+}
+
+/* Also of each line of a trailer behind the body; curl has a limit only for what is before it, and
+ * keeps all of it. */
+static size_t on_header(char *data, size_t size, size_t n, void *user)
+{
+    struct reply_body *b = user;
+    (void)data;
+    b->headers += size * n;
+    if (b->headers <= HEADERS_MAX)
+        return size * n;
+    b->too_big = true;
+    return 0;
 }
 
 static void global_init(void)
@@ -66,6 +81,7 @@ static int set_fixed_options(struct http_client *c)
     SET(c->easy, CURLOPT_HTTPHEADER, c->headers);
     SET(c->easy, CURLOPT_ERRORBUFFER, c->curl_error);
     SET(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+    SET(c->easy, CURLOPT_HEADERFUNCTION, on_header);
     SET(c->easy, CURLOPT_PRIVATE, c);
     return 0;
 }
@@ -75,6 +91,7 @@ static int set_request(CURL *easy, const char *method, const char *url, const ch
 {
     SET(easy, CURLOPT_URL, url);
     SET(easy, CURLOPT_WRITEDATA, reply);
+    SET(easy, CURLOPT_HEADERDATA, reply);
     SET(easy, CURLOPT_HTTPGET, 1L); /* forgets the body of the last one */
     if (body) {
         SET(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
@@ -154,7 +171,8 @@ static int transfer_result(struct http_client *c, CURLcode code, const struct re
     if (code == CURLE_OK)
         return 0;
     if (b->too_big)
-        return error_set(err, ERR_VMM, 0, "%s: the reply is larger than %d bytes", what, REPLY_MAX);
+        return error_set(err, ERR_VMM, 0, "%s: the reply is larger than %d bytes", what,
+                         b->headers > HEADERS_MAX ? HEADERS_MAX : REPLY_MAX);
     (void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os);
     return error_set(err, ERR_VMM, code == CURLE_COULDNT_CONNECT ? (int)os : 0, "%s: %s", what,
                      c->curl_error[0] ? c->curl_error : curl_easy_strerror(code));
@@ -199,7 +217,7 @@ static void free_body(struct reply_body *b)
 int http_json(struct http_client *c, const char *method, const char *path, const cJSON *body,
               const struct deadline *d, int *status, cJSON **reply, struct error *err)
 {
-    _cleanup_(free_body) struct reply_body b = {STRBUF_INIT, false};
+    _cleanup_(free_body) struct reply_body b = {.text = STRBUF_INIT};
     _cleanup_free_ char *url = xasprintf("http://localhost%s", path);
     _cleanup_free_ char *what = xasprintf("%s: %s %s", c->name, method, path);
     _cleanup_free_ char *text = body ? json_print(body, false) : NULL;
