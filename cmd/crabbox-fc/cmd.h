@@ -85,6 +85,10 @@ struct invocation {
     int cancel_fd; /* readable once the user interrupted */
 };
 
+/* providers.c: what can stand behind a lease, ends with NULL; new leases are the first's. The one
+ * place that names them: a test build of the program has another list. */
+extern const struct provider *const providers[];
+
 extern const struct verb verbs[];
 extern const size_t verbs_len;
 const struct verb *verb_by_name(const char *name);

@@ -357,4 +357,3 @@ const struct provider provider_local = {
     .add_json = add_json,
 };
 const struct lease_kind *const local_kinds[] = {&provider_local.kind, NULL};
-const struct provider *const local_providers[] = {&provider_local, NULL};
