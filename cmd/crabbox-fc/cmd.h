@@ -202,6 +202,7 @@ int cmd_heartbeat(struct invocation *in, struct error *err);
 int cmd_doctor(struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
+int cmd_dial(struct invocation *in, struct error *err);
 int cmd_keeper(struct invocation *in, struct error *err);
 int cmd_cp(struct invocation *in, struct error *err);
 int cmd_tunnel(struct invocation *in, struct error *err);

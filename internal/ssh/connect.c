@@ -27,13 +27,6 @@ static void cleanup_key(ssh_key *k)
     ssh_key_free(*k);
 }
 
-static void cleanup_secret_buf(struct strbuf *sb)
-{
-    if (sb->alloc)
-        explicit_bzero(sb->buf, sb->alloc);
-    strbuf_free(sb);
-}
-
 /* libssh writes to its socket without MSG_NOSIGNAL. A handler of the program's own is kept. */
 static void ignore_sigpipe(void)
 {
@@ -113,7 +106,7 @@ static int configure(ssh_session s, const struct ssh_target *t)
 
 static int load_private_key(const char *path, ssh_key *out, struct error *err)
 {
-    _cleanup_(cleanup_secret_buf) struct strbuf pem = STRBUF_INIT;
+    _cleanup_(strbuf_wipe) struct strbuf pem = STRBUF_INIT;
     if (file_read_at(AT_FDCWD, path, KEY_FILE_MAX, &pem, err) < 0)
         return error_prefix(err, "client key");
     if (ssh_pki_import_privkey_base64(pem.buf, NULL, NULL, NULL, out) != SSH_OK)
