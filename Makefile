@@ -48,7 +48,9 @@ TESTLIB := $(BUILD)/libtestutil.a
 BIN := $(BUILD)/crabbox-fc
 INIT := $(BUILD)/crabbox-init
 TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
-TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C)))
+# The whole program with a provider of the tests in the place of its own: internal/e2e/fake.h.
+FAKE := $(BUILD)/tools/crabbox-fc-fake
+TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C))) $(FAKE)
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
 .PHONY: all help man check crash torture lint fmt asan bench fuzz install clean tests tools
@@ -116,6 +118,11 @@ $(BUILD)/tools/$(patsubst %_main.c,%,$(notdir $(1))): $(call obj,$(1)) $(TESTLIB
 	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB) $$(PKG_LIBS)
 endef
 $(foreach c,$(TOOL_C),$(eval $(call tool,$(c))))
+
+$(FAKE): $(call obj,$(filter-out %/providers.c,$(CMD_C))) $(TESTLIB) $(LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
 FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined -O1 -g
 FUZZ_LIB := $(BUILD)/libfuzz.a

@@ -49,7 +49,8 @@ struct provider {
 
     enum life (*life)(const struct lease *l);
     /* A descriptor that is readable once the machine is gone (the caller closes it). -1 and an
-     * error where it is gone already. */
+     * error where it is gone already. It should not be later than the end of connections to the
+     * machine: until then that is called a lost connection. */
     int (*watch)(const struct lease *l, struct error *err);
     /* How SSH gets there: host and port, or `dial` (ssh/ssh.h) with the lease as its context, which
      * the stock ssh then reaches through `crabbox-fc dial`. */
