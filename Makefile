@@ -48,9 +48,11 @@ TESTLIB := $(BUILD)/libtestutil.a
 BIN := $(BUILD)/crabbox-fc
 INIT := $(BUILD)/crabbox-init
 TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
+# The whole program with a provider of the tests in the place of its own: internal/e2e/fake.h.
+FAKE := $(BUILD)/tools/crabbox-fc-fake
 PRELOAD_C := $(filter $(addsuffix /%_preload.c,$(TEST_DIRS)),$(ALL_C))
 TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C))) \
-	$(patsubst %.c,$(BUILD)/tools/%.so,$(notdir $(PRELOAD_C)))
+	$(patsubst %.c,$(BUILD)/tools/%.so,$(notdir $(PRELOAD_C))) $(FAKE)
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
 .PHONY: all help man check crash torture lint fmt asan bench fuzz install clean tests tools
@@ -127,6 +129,11 @@ $(BUILD)/tools/$(patsubst %.c,%.so,$(notdir $(1))): $(1) Makefile
 	$$(Q)$$(CC) $$(BASE_CFLAGS) -O2 -g -fno-builtin -fPIC -shared -MMD -MP -MF $$(BUILD)/obj/$$(notdir $$@).d -o $$@ $$<
 endef
 $(foreach c,$(PRELOAD_C),$(eval $(call preload,$(c))))
+
+$(FAKE): $(call obj,$(filter-out %/providers.c,$(CMD_C))) $(TESTLIB) $(LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
 FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined -O1 -g
 FUZZ_LIB := $(BUILD)/libfuzz.a

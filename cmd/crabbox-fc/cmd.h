@@ -86,6 +86,10 @@ struct invocation {
     int dir_fd;    /* what --dir names, open; -1: nothing */
 };
 
+/* providers.c: what can stand behind a lease, ends with NULL; new leases are the first's. The one
+ * place that names them: a test build of the program has another list. */
+extern const struct provider *const providers[];
+
 extern const struct verb verbs[];
 extern const size_t verbs_len;
 const struct verb *verb_by_name(const char *name);
@@ -203,6 +207,7 @@ int cmd_heartbeat(struct invocation *in, struct error *err);
 int cmd_doctor(struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
+int cmd_dial(struct invocation *in, struct error *err);
 int cmd_keeper(struct invocation *in, struct error *err);
 int cmd_cp(struct invocation *in, struct error *err);
 int cmd_tunnel(struct invocation *in, struct error *err);

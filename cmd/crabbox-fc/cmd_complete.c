@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cmd.h"
-#include "local/local.h"
 
 /* A command line up to its unfinished word. */
 struct line {
@@ -66,7 +65,7 @@ static void offer_leases(const struct line *l, const char *suffix)
     _cleanup_free_ struct lease_entry *entries = NULL;
     size_t n = 0;
     struct error err = ERROR_INIT;
-    if (ops_open(&ops, local_providers, &cfg, NULL, false, -1, &err) < 0)
+    if (ops_open(&ops, providers, &cfg, NULL, false, -1, &err) < 0)
         return;
     /* Not ops_list, which also keeps logs small: a look at names changes nothing. */
     if (store_list(&ops.store, &entries, &n, &err) == 0)

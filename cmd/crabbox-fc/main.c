@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
-#include "local/local.h"
 #include "sys/beneath.h"
 #include "sys/worktree.h"
 
@@ -88,8 +87,8 @@ static int run_verb(struct invocation *in, const struct parsed *p, struct error 
         return -1;
     if (v->uses_config && config_for(p, &in->cfg, err) < 0)
         return -1;
-    if (v->uses_store && ops_open(&in->ops, local_providers, &in->cfg, NULL, v->makes_leases,
-                                  in->cancel_fd, err) < 0) {
+    if (v->uses_store &&
+        ops_open(&in->ops, providers, &in->cfg, NULL, v->makes_leases, in->cancel_fd, err) < 0) {
         config_free(&in->cfg);
         return -1;
     }

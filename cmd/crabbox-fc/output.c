@@ -55,6 +55,8 @@ void out_ends(const struct lease_entry *e, char *out, size_t size)
         (void)str_format(out, size, "by %s", ops_end_name(ops_end(e)));
     else if (v == VIEW_INTERRUPTED || v == VIEW_RELEASING || v == VIEW_EXPIRED)
         (void)str_copy(out, size, "now");
+    else if (v == VIEW_UNKNOWN && lease_expires_at(&e->lease) <= clock_unix_s())
+        (void)str_copy(out, size, "once its state is known");
     else
         (void)str_format(out, size, "in %s", left);
 }

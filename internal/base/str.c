@@ -80,6 +80,13 @@ void strbuf_free(struct strbuf *sb)
     sb->len = sb->alloc = 0;
 }
 
+void strbuf_wipe(struct strbuf *sb)
+{
+    if (sb->alloc)
+        explicit_bzero(sb->buf, sb->alloc);
+    strbuf_free(sb);
+}
+
 void strbuf_reset(struct strbuf *sb)
 {
     sb->len = 0;

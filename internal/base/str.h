@@ -29,6 +29,8 @@ extern char strbuf_empty[1];
 #define _cleanup_strbuf_ _cleanup_(strbuf_free)
 
 void strbuf_free(struct strbuf *sb);
+/* The same for a secret: nothing of it stays in memory. */
+void strbuf_wipe(struct strbuf *sb);
 void strbuf_reset(struct strbuf *sb);
 void strbuf_add(struct strbuf *sb, const void *data, size_t len);
 void strbuf_adds(struct strbuf *sb, const char *s);

@@ -12,26 +12,6 @@ static int fresh(void **state)
 
 #define RUN "run", "--id", "box", "--no-sync"
 
-static void test_download(void **state)
-{
-    (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(
-        &bed, RUN, "--download", "out/a.txt=.", "--download", "out=got/tree", "--download",
-        "out/a.txt=renamed", "--download", "out/a.txt=made/x", "--download", "out/a.txt=made", "--",
-        "sh", "-ec",
-        "mkdir -p out/sub; echo alpha > out/a.txt; echo beta > 'out/sub/b c'\n"
-        "chmod 4755 'out/sub/b c'; ln -s /etc/passwd out/way; ln -s . out/loop; mkfifo out/pipe");
-    bed_assert_code(r, 0);
-    bed_assert_has(r.err.buf, "left out: 3 links or special files");
-    bed_assert_has(r.err.buf, "/got for out\n");
-    bed_assert_has(r.err.buf, "/made for out/a.txt\n");
-    e2e_shell(
-        "test \"$(cat a.txt renamed got/tree/a.txt)\" = \"$(printf 'alpha\\nalpha\\nalpha')\"\n"
-        "test \"$(cat 'got/tree/sub/b c')\" = beta; cmp made/x made/a.txt\n"
-        "test -x 'got/tree/sub/b c' -a ! -u 'got/tree/sub/b c'\n"
-        "test ! -e got/tree/way -a ! -L got/tree/way -a ! -e got/tree/pipe -a ! -L got/tree/loop");
-}
-
 /* What can't be had is an error only where the command itself was fine. */
 static void test_missing_download(void **state)
 {
@@ -72,65 +52,6 @@ static void test_hostile_guest(void **state)
     bed_assert_code(h, 7);
     bed_assert_has(h.err.buf, "was not asked for");
     E2E_OK(RUN, "--", "sh", "-c", "rm -rf ~/bin ~/.bashrc ~/.profile");
-}
-
-static void test_artifacts(void **state)
-{
-    (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(
-        &bed, RUN, "--timing-json", "--artifact-glob", "logs/**/*.log", "--artifact-glob", "*.txt",
-        "--", "sh", "-ec",
-        "mkdir -p logs/deep/er; echo 1 > logs/one.log; echo 2 > logs/deep/er/two.log; echo 3 > "
-        "a.txt\n"
-        "echo no > logs/no; echo no > .hidden; echo 4 > 'b $(touch x) c.txt'; exit 3");
-    bed_assert_code(r, 3);
-    bed_assert_has(r.err.buf, "\"collectFiles\":4");
-    bed_assert_has(r.err.buf, "\"artifactDir\":\"artifacts/run_");
-    e2e_shell("cd artifacts/run_*; test \"$(find . -type f | LC_ALL=C sort | tr '\\n' ' ')\" = "
-              "'./.gitignore ./a.txt ./b $(touch x) c.txt ./logs/deep/er/two.log ./logs/one.log '");
-    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--artifact-glob", "none*", "--",
-                                                       "true");
-    bed_assert_code(n, 0);
-    bed_assert_has(n.err.buf, "matches --artifact-glob none*");
-    E2E_OK(RUN, "--artifact-dir", "there", "--artifact-glob", "*.txt", "-q", "--", "true");
-    e2e_shell("test \"$(ls -A there)\" = \"$(printf 'a.txt\\nb $(touch x) c.txt')\"");
-    E2E_CODE(2, RUN, "--artifact-glob", "../*", "--", "true");
-}
-
-static const char report[] =
-    "mkdir -p out; cat > out/r.xml <<END\n"
-    "<testsuite><testcase classname=\"c\" name=\"good\"/><testcase classname=\"c\" name=\"bad\">"
-    "<failure/></testcase><testcase name=\"later\"><skipped/></testcase></testsuite>\n"
-    "END\n";
-
-static void test_junit(void **state)
-{
-    (void)state;
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--junit", "out/*.xml",
-                                                       "--timing-json", "--", "sh", "-ec", report);
-    bed_assert_code(r, 0);
-    bed_assert_has(r.err.buf, "tests: 3 run, 1 failed, 0 errors, 1 skipped (1 report)");
-    bed_assert_has(r.err.buf, "failed: c.bad");
-    bed_assert_has(r.err.buf, "\"junit\":{\"reports\":1,\"tests\":3,\"failures\":1,");
-    E2E_CODE(1, RUN, "--junit", "out/*.xml", "--fail-on-test-failures", "-q", "--", "true");
-    /* Nothing of it goes where TMPDIR leads, which may be another user's, or stays in the lease. */
-    E2E_EXEC_OK(
-        "sh", "-ec",
-        "TMPDIR=/nonexistent \"$0\" \"$@\"; ! ls -d \"$CRABBOX_FC_STATE_DIR\"/leases/*/reports*",
-        bed.program, RUN, "--junit", "out/*.xml", "-q", "--", "true");
-    _cleanup_bed_result_ struct bed_result two = BED_RUN(
-        &bed, RUN, "--junit", "out/*.xml,again.xml", "--", "sh", "-c", "cp out/*.xml again.xml");
-    bed_assert_code(two, 0);
-    bed_assert_has(two.err.buf, "tests: 6 run, 2 failed, 0 errors, 2 skipped (2 reports)");
-    _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, RUN, "--junit", "none.xml", "--",
-                                                       "true");
-    bed_assert_code(n, 7);
-    bed_assert_has(n.err.buf, "matches --junit none.xml");
-    _cleanup_bed_result_ struct bed_result b = BED_RUN(&bed, RUN, "--junit", "bad.xml", "--", "sh",
-                                                       "-c", "echo '<!DOCTYPE a><a/>' > bad.xml");
-    bed_assert_code(b, 7);
-    bed_assert_has(b.err.buf, "document type");
-    e2e_shell("test -z \"$(ls -A)\""); /* reports leave nothing here */
 }
 
 static void test_capture(void **state)
@@ -225,11 +146,8 @@ static void test_a_place_that_was_removed_is_made_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_download, fresh),
         cmocka_unit_test_setup(test_missing_download, fresh),
         cmocka_unit_test_setup(test_hostile_guest, fresh),
-        cmocka_unit_test_setup(test_artifacts, fresh),
-        cmocka_unit_test_setup(test_junit, fresh),
         cmocka_unit_test_setup(test_capture, fresh),
         cmocka_unit_test_setup(test_capture_leaves_room, fresh),
         cmocka_unit_test_setup(test_places_are_held_while_it_runs, fresh),

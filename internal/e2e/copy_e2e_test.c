@@ -16,48 +16,6 @@ static int fresh(void **state)
     return 0;
 }
 
-static void test_file_both_ways(void **state)
-{
-    (void)state;
-    e2e_shell("head -c 3000000 /dev/urandom > 'a b'; chmod 750 'a b'");
-    E2E_OK("cp", "a b", "box:t/");
-    E2E_OK("cp", "a b", "box:t/new/name");
-    E2E_OK("cp", "a b", "box:t");
-    e2e_guest("box", "cmp 't/a b' t/new/name && test $(stat -c %a t/new/name) = 750 && "
-                     "test \"$(ls -A t)\" = \"$(printf 'a b\\nnew')\"");
-    E2E_OK("cp", "box:t/new/name", ".");
-    _cleanup_bed_result_ struct bed_result deep = BED_RUN(&bed, "cp", "box:t/new/name",
-                                                          "deep/er/copy");
-    bed_assert_code(deep, 0);
-    _cleanup_free_ char *made = xasprintf("made the directory %s/deep/er for t/new/name\n",
-                                          bed.work);
-    bed_assert_has(deep.err.buf, made);
-    bed_assert_has(deep.err.buf, "copied 1 file, 3000000 bytes");
-    e2e_shell("cmp 'a b' name; cmp 'a b' deep/er/copy; test -x name; rm -r deep");
-    _cleanup_free_ char *absolute = xasprintf("%s/deep/er/", bed.work);
-    _cleanup_bed_result_ struct bed_result again = BED_RUN(&bed, "cp", "box:t/new/name", absolute);
-    bed_assert_has(again.err.buf, made);
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "--json", "box:t/new/name", "j");
-    bed_assert_code(r, 0);
-    bed_assert_has(r.out.buf, "3000000");
-}
-
-static void test_directory_both_ways(void **state)
-{
-    (void)state;
-    e2e_shell("mkdir -p d/sub d/.git; echo 1 > d/one; echo 2 > d/sub/two; ln -s sub/two d/link\n"
-              "echo g > d/.git/config; echo out > d/.gitignore; echo o > d/out; mkfifo d/pipe");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "d", "box:t");
-    bed_assert_code(r, 0);
-    bed_assert_has(r.err.buf, "left out");
-    e2e_guest("box", "cd t/d && test \"$(cat one sub/two link .git/config out)\" = "
-                     "\"$(printf '1\\n2\\n2\\ng\\no')\" && test -L link && test ! -e pipe");
-    E2E_OK("cp", "box:t/d", "back");
-    e2e_shell("test \"$(cat back/one back/sub/two)\" = \"$(printf '1\\n2')\"; test ! -L back/link");
-    E2E_OK("cp", "box:t/d/", "back/"); /* into it, as it exists */
-    e2e_shell("test -f back/d/one");
-}
-
 /* The name that was asked for excuses itself, not what the guest has put below it. */
 static void test_a_directory_called_head(void **state)
 {
@@ -104,45 +62,6 @@ static void test_what_can_not_be_copied(void **state)
 
 /* ---- tunnel ---- */
 
-/* Connects to a port of ours, waiting until somebody listens, and reads until the end. */
-static bool read_port(uint16_t port, char *buf, size_t size)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct deadline d = deadline_in_ms(10000);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    while (!deadline_passed(&d)) {
-        _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) {
-            ssize_t n = recv(fd, buf, size - 1, MSG_WAITALL);
-            buf[n > 0 ? n : 0] = '\0';
-            return n > 0;
-        }
-        (void)poll(NULL, 0, 20);
-    }
-    return false;
-}
-
-/* A port of the guest (its SSH server's banner) is seen here, on loopback only. */
-static void test_tunnel(void **state)
-{
-    (void)state;
-    char buf[5];
-    struct child c = BED_START(&bed, -1, "tunnel", "-L", "18022:22", "-R", "18023:127.0.0.1:18022",
-                               "-L", "[127.0.0.1]:18024:[127.0.0.1]:22", "box");
-    bool ok = read_port(18022, buf, sizeof buf) && read_port(18024, buf, sizeof buf);
-    _cleanup_bed_result_ struct bed_result ss = BED_EXEC(
-        &bed, "sh", "-c", "ss -Hltn 'sport = 18022' | awk '{print $4}'");
-    _cleanup_bed_result_ struct bed_result b = BED_RUN(
-        &bed, "ssh", "box", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/18023; head -c 4 <&3'");
-    e2e_signal(&c, SIGTERM);
-    (void)e2e_wait(&c, 10000);
-    assert_true(ok);
-    assert_string_equal(buf, "SSH-");
-    assert_string_equal(ss.out.buf, "127.0.0.1:18022\n");
-    bed_assert_code(b, 0);
-    assert_string_equal(b.out.buf, "SSH-");
-}
-
 static void test_tunnel_refuses(void **state)
 {
     (void)state;
@@ -162,11 +81,8 @@ static void test_tunnel_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_file_both_ways, fresh),
-        cmocka_unit_test_setup(test_directory_both_ways, fresh),
         cmocka_unit_test_setup(test_a_directory_called_head, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
-        cmocka_unit_test(test_tunnel),
         cmocka_unit_test(test_tunnel_refuses),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);

@@ -49,43 +49,6 @@ static void test_sudden_death_then_nobody(void **state)
     }
 }
 
-/* The same at random moments, so that the time before and between the stops is tried too. One that
- * was ready by then ends at its expiry. */
-static void test_sudden_death_at_any_moment(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 24; i++) {
-        struct child c = BED_START(&bed, -1, "warmup", "-q", "--slug", "sudden", "--ttl", "2s");
-        struct pollfd p = {.fd = c.pidfd, .events = POLLIN};
-        (void)poll(&p, 1, i * 5);
-        e2e_signal(&c, SIGKILL);
-        (void)e2e_wait(&c, 10000);
-        e2e_wait_until_none();
-    }
-}
-
-/* And at random moments of a removal. */
-static void test_sudden_death_of_a_stop(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 16; i++) {
-        e2e_warmup("halfway");
-        struct child c = BED_START(&bed, -1, "stop", "halfway");
-        struct pollfd p = {.fd = c.pidfd, .events = POLLIN};
-        (void)poll(&p, 1, 2 + i * 3);
-        e2e_signal(&c, SIGKILL);
-        (void)e2e_wait(&c, 10000);
-        struct lease_entry *all = NULL;
-        size_t n = e2e_leases(&all);
-        /* Killed before it had begun, it has changed nothing. */
-        bool untouched = n == 1 && !all[0].locked && all[0].lease.state == LEASE_READY;
-        free(all);
-        if (untouched)
-            e2e_stop("halfway");
-        e2e_wait_until_none();
-    }
-}
-
 /* The slug of an interrupted lease is free for whoever asks for it, at once. */
 static void test_slug_of_an_interrupted_lease(void **state)
 {
@@ -112,56 +75,6 @@ static void test_vmm_has_its_own_session(void **state)
     e2e_stop("session");
 }
 
-/* A VMM that was killed: status says so with 5, run does too, stop removes the rest. */
-static void test_vmm_killed(void **state)
-{
-    (void)state;
-    e2e_warmup("killed");
-    assert_int_equal(kill(e2e_vmm_pid("killed"), SIGKILL), 0);
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "killed", "--no-sync",
-                                                       "--", "true");
-    bed_assert_code(r, 5);
-    bed_assert_has(r.err.buf, "killed");
-    E2E_CODE(5, "status", "killed");
-    e2e_stop("killed");
-}
-
-/* A VMM that dies under a running command ends the command with a transport error, soon. */
-static void test_vmm_killed_under_a_command(void **state)
-{
-    (void)state;
-    int out[2];
-    char byte;
-    e2e_warmup("under");
-    assert_int_equal(pipe(out), 0);
-    struct child c = BED_START(&bed, out[1], "run", "--id", "under", "--no-sync", "-q", "--", "sh",
-                               "-c", "echo x; sleep 60");
-    (void)close(out[1]);
-    assert_int_equal(read(out[0], &byte, 1), 1);
-    assert_int_equal(kill(e2e_vmm_pid("under"), SIGKILL), 0);
-    int code = e2e_code(&c, 10000);
-    (void)close(out[0]);
-    assert_true(code == 1 || code == 7);
-    e2e_stop("under");
-}
-
-/* Ctrl-C during a run of its own lease releases the lease. */
-static void test_interrupt_of_a_run(void **state)
-{
-    (void)state;
-    int out[2];
-    char byte;
-    assert_int_equal(pipe(out), 0);
-    struct child c = BED_START(&bed, out[1], "run", "--no-sync", "-q", "--", "sh", "-c",
-                               "echo x; sleep 60");
-    (void)close(out[1]);
-    assert_int_equal(read(out[0], &byte, 1), 1);
-    e2e_signal(&c, SIGINT);
-    assert_int_equal(e2e_code(&c, 10000), 130);
-    (void)close(out[0]);
-    bed_assert_clean(&bed);
-}
-
 /* One unreadable record is listed as broken and hides nothing. */
 static void test_a_broken_record_hides_nothing(void **state)
 {
@@ -180,15 +93,8 @@ static void test_a_broken_record_hides_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        E2E_TEST(test_interrupt_rolls_back),
-        E2E_TEST(test_sudden_death_then_nobody),
-        E2E_TEST(test_sudden_death_at_any_moment),
-        E2E_TEST(test_sudden_death_of_a_stop),
-        E2E_TEST(test_slug_of_an_interrupted_lease),
-        E2E_TEST(test_vmm_has_its_own_session),
-        E2E_TEST(test_vmm_killed),
-        E2E_TEST(test_vmm_killed_under_a_command),
-        E2E_TEST(test_interrupt_of_a_run),
+        E2E_TEST(test_interrupt_rolls_back),          E2E_TEST(test_sudden_death_then_nobody),
+        E2E_TEST(test_slug_of_an_interrupted_lease),  E2E_TEST(test_vmm_has_its_own_session),
         E2E_TEST(test_a_broken_record_hides_nothing),
     };
     bed.run_timeout_ms = 20000;

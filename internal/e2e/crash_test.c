@@ -72,6 +72,8 @@ struct crash_case {
     char name[160];
 };
 
+static const struct provider *const providers[] = {&provider_local, NULL};
+
 static const char *plugins; /* where they are, for leases on a chain; NULL: our own links */
 
 /* ---- the fault, armed in the child only ---- */
@@ -140,7 +142,7 @@ static int open_ops(struct config *cfg, struct ops *o)
     struct error err = ERROR_INIT;
     struct config_args args = {.cwd = bed.work, .envp = (const char *const *)environ};
     if (config_load(&args, cfg, &err) < 0 ||
-        ops_open(o, local_providers, cfg, NULL, true, -1, &err) < 0) {
+        ops_open(o, providers, cfg, NULL, true, -1, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return -1;
     }

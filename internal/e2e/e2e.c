@@ -79,6 +79,14 @@ void e2e_check_exec(const char *const *argv, const char *file, int line)
     bed_check_code(&r, 0, file, line);
 }
 
+void e2e_write_file(const char *name, const void *text, size_t len)
+{
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int dir = open(bed.work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (file_write_new(dir, name, text, len, 0600, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
 /* ---- what a command said ---- */
 
 cJSON *e2e_json(const struct bed_result *r)

@@ -86,6 +86,9 @@ void e2e_check_exec(const char *const *argv, const char *file, int line);
  * them and the test. */
 #define e2e_shell(script) E2E_EXEC_OK("sh", "-ec", script, bed.program)
 
+/* Makes a file in the bed's work directory. */
+void e2e_write_file(const char *name, const void *text, size_t len);
+
 /* ---- what a command said; the caller frees the value ---- */
 
 /* All of its stdout. */

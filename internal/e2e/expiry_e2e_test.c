@@ -50,15 +50,6 @@ static int64_t wait_until_gone(const char *slug, int64_t ms)
 
 #define WARMUP(slug, ...) E2E_OK("warmup", "-q", "--slug", slug, __VA_ARGS__)
 
-static void test_ttl_is_over(void **state)
-{
-    (void)state;
-    WARMUP("short", "--ttl", "4s");
-    assert_true(there("short"));
-    int64_t took = wait_until_gone("short", 10000);
-    assert_in_range(took, 0, 8000);
-}
-
 static void test_idle_timeout_is_over(void **state)
 {
     (void)state;
@@ -83,19 +74,6 @@ static void test_use_extends(void **state)
     }
     assert_true(there("used"));
     (void)wait_until_gone("used", 10000);
-}
-
-static void test_heartbeat_extends(void **state)
-{
-    (void)state;
-    int64_t start = clock_boot_ms();
-    WARMUP("touched", "--idle-timeout", "3s");
-    while (clock_boot_ms() - start < 6000) {
-        E2E_OK("heartbeat", "touched");
-        wait_ms(500);
-    }
-    assert_true(there("touched"));
-    (void)wait_until_gone("touched", 10000);
 }
 
 static void test_work_does_not_idle_out(void **state)
@@ -191,25 +169,6 @@ static void test_kept_ones_stay(void **state)
     bed_assert_clean(&bed);
 }
 
-/* The program that made the lease and works on it is killed; the lease's time ends all the same. */
-static void test_death_of_the_maker(void **state)
-{
-    int out[2];
-    char byte;
-    struct error err = ERROR_INIT;
-    (void)state;
-    assert_int_equal(pipe(out), 0);
-    struct child c = BED_START(&bed, out[1], "run", "--slug", "orphan", "--idle-timeout", "3s",
-                               "--no-sync", "-q", "--", "sh", "-c", "echo x; sleep 60");
-    (void)close(out[1]);
-    assert_int_equal(read(out[0], &byte, 1), 1);
-    (void)close(out[0]);
-    assert_int_equal(child_signal(&c, SIGKILL, &err), 0);
-    child_kill(&c);
-    assert_true(there("orphan"));
-    (void)wait_until_gone("orphan", 10000);
-}
-
 /* Somebody sets the clock: the keeper judges anew and does not sleep on. */
 static void test_clock_is_set(void **state)
 {
@@ -300,10 +259,8 @@ static void test_a_keeper_outlives_its_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        E2E_TEST(test_ttl_is_over),
         E2E_TEST(test_idle_timeout_is_over),
         E2E_TEST(test_use_extends),
-        E2E_TEST(test_heartbeat_extends),
         E2E_TEST(test_work_does_not_idle_out),
         E2E_TEST(test_a_session_does_not_idle_out),
         E2E_TEST(test_the_second_interrupt_ends_at_once),
@@ -311,7 +268,6 @@ int main(void)
         E2E_TEST(test_the_second_interrupt_of_a_question),
         E2E_TEST(test_ttl_is_hard),
         E2E_TEST(test_kept_ones_stay),
-        E2E_TEST(test_death_of_the_maker),
         E2E_TEST(test_clock_is_set),
         E2E_TEST(test_death_of_the_keeper),
         E2E_TEST(test_a_keeper_outlives_its_program),

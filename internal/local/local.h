@@ -17,7 +17,6 @@
 extern const struct provider provider_local;
 /* The only one so far, for whoever has a store without a struct ops. Ends with NULL. */
 extern const struct lease_kind *const local_kinds[];
-extern const struct provider *const local_providers[];
 
 #define VMM_PROGRAM "VMM program" /* for messages about it */
 

@@ -102,22 +102,12 @@ static int seed_write(struct work *w, const char *client_key, const char *host_p
     return image_write_seed(w->handle.dirfd, SEED_FILE, &spec, err);
 }
 
-static void wipe(struct strbuf *sb)
-{
-    explicit_bzero(sb->buf, sb->len);
-    strbuf_free(sb);
-}
-
 static int seed_apply(void *ctx, struct error *err)
 {
     struct work *w = ctx;
-    _cleanup_(wipe) struct strbuf client_pem = STRBUF_INIT;
-    _cleanup_(wipe) struct strbuf host_pem = STRBUF_INIT;
+    _cleanup_(strbuf_wipe) struct strbuf host_pem = STRBUF_INIT;
     char client_key[SSH_PUBKEY_SIZE];
-    if (ssh_key_generate(&client_pem, client_key, err) < 0 ||
-        ssh_key_generate(&host_pem, w->lease.host_key, err) < 0)
-        return -1;
-    if (access_write(&w->lease, &w->handle, client_pem.buf, client_pem.len, client_key, err) < 0)
+    if (work_make_keys(w, client_key, &host_pem, err) < 0)
         return -1;
     return seed_write(w, client_key, host_pem.buf, err);
 }
@@ -362,4 +352,3 @@ const struct provider provider_local = {
     .add_json = add_json,
 };
 const struct lease_kind *const local_kinds[] = {&provider_local.kind, NULL};
-const struct provider *const local_providers[] = {&provider_local, NULL};

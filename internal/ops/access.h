@@ -4,6 +4,7 @@
 
 #include "lease/lease.h"
 #include "lease/store.h"
+#include "ops/ops.h"
 #include "ssh/ssh.h"
 
 #define ACCESS_KEY         "id_ed25519"
@@ -12,9 +13,10 @@
 #define ACCESS_SSH_CONFIG  "ssh_config"
 
 /* Writes all four, mode 0600. The ssh_config names the host by crabbox-<slug>, by the lease's full
- * name and by its id; stock ssh, scp, rsync and git use it with -F. */
-int access_write(const struct lease *l, const struct lease_handle *h, const char *pem,
-                 size_t pem_len, const char *public_line, struct error *err);
+ * name and by its id; stock ssh, scp, rsync and git use it with -F. Where its provider dials, they
+ * get there through `crabbox-fc dial`. */
+int access_write(const struct ops *o, const struct lease *l, const struct lease_handle *h,
+                 const char *pem, size_t pem_len, const char *public_line, struct error *err);
 int access_remove(const struct lease_handle *h, struct error *err);
 
 /* How this program itself connects. `key` holds the key's path for as long as target is used. */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "ops/keeper_watch.h"
+#include "ops/provider.h"
 #include "sys/lock.h"
 #include "sys/program.h"
 #include "sys/spawn.h"
@@ -21,6 +22,8 @@
 
 /* Between two looks at a record that can't be read just now. */
 #define RETRY_MS 1000
+/* How soon to ask again whether the machine is there when nobody could tell. */
+#define LOOK_AGAIN_S 10
 
 #define LOGS_LOCK "logs"
 
@@ -127,6 +130,42 @@ static enum verdict look(struct keeper *k, const struct deadline *d, struct leas
     }
 }
 
+static void set_timer(struct keeper *k, int64_t at)
+{
+    struct itimerspec t = {.it_value = {.tv_sec = at == INT64_MAX ? 0 : (time_t)at}};
+    /* Cancelled when somebody sets the clock: the read fails and the time is judged anew. */
+    (void)timerfd_settime(k->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL);
+}
+
+static void drain(int fd)
+{
+    char buf[4096];
+    while (read(fd, buf, sizeof buf) > 0)
+        ;
+}
+
+/* Until the record is replaced, the directory goes, or the clock says so. */
+static enum verdict wait_for_news(struct keeper *k, int64_t until)
+{
+    struct pollfd p[2] = {{.fd = k->watch_fd, .events = POLLIN},
+                          {.fd = k->timer_fd, .events = POLLIN}};
+    struct deadline never = deadline_never();
+    set_timer(k, until);
+    if (deadline_poll(p, 2, &never, "the lease to end", NULL) < 0)
+        return IT_IS_GONE;
+    drain(k->watch_fd);
+    drain(k->timer_fd);
+    return KEEP_WAITING;
+}
+
+/* Its time has come; but an undo that can't reach the machine would only break the lease. */
+static enum verdict end_once_known(struct keeper *k, const struct lease *l)
+{
+    if (provider_of(l)->life(l) != LIFE_UNKNOWN)
+        return END_IT;
+    return wait_for_news(k, clock_unix_s() + LOOK_AGAIN_S);
+}
+
 /* Waits until whoever works on the lease is done or dead, and says what is left to do. */
 static enum verdict when_unlocked(struct keeper *k)
 {
@@ -136,7 +175,7 @@ static enum verdict when_unlocked(struct keeper *k)
         return IT_IS_GONE;
     if (l.state == LEASE_BROKEN)
         return IT_IS_GONE; /* an undo failed; a person must look first */
-    return l.state == LEASE_READY ? KEEP_WAITING : END_IT;
+    return l.state == LEASE_READY ? KEEP_WAITING : end_once_known(k, &l);
 }
 
 /* When the lease ends if nothing else happens; INT64_MAX for never. */
@@ -153,20 +192,6 @@ static int64_t end_of(struct keeper *k, const struct lease *l)
     return idle < hard ? idle : hard;
 }
 
-static void set_timer(struct keeper *k, int64_t at)
-{
-    struct itimerspec t = {.it_value = {.tv_sec = at == INT64_MAX ? 0 : (time_t)at}};
-    /* Cancelled when somebody sets the clock: the read fails and the time is judged anew. */
-    (void)timerfd_settime(k->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL);
-}
-
-static void drain(int fd)
-{
-    char buf[4096];
-    while (read(fd, buf, sizeof buf) > 0)
-        ;
-}
-
 /* One look at the record, then a wait for whatever may change it. */
 static enum verdict watch_once(struct keeper *k)
 {
@@ -176,17 +201,7 @@ static enum verdict watch_once(struct keeper *k)
     if (l.state != LEASE_READY)
         return when_unlocked(k);
     int64_t end = end_of(k, &l);
-    if (end <= clock_unix_s())
-        return END_IT;
-    set_timer(k, end);
-    struct pollfd p[2] = {{.fd = k->watch_fd, .events = POLLIN},
-                          {.fd = k->timer_fd, .events = POLLIN}};
-    struct deadline never = deadline_never();
-    if (deadline_poll(p, 2, &never, "the lease to end", NULL) < 0)
-        return IT_IS_GONE;
-    drain(k->watch_fd);
-    drain(k->timer_fd);
-    return KEEP_WAITING;
+    return end <= clock_unix_s() ? end_once_known(k, &l) : wait_for_news(k, end);
 }
 
 /* Until the maker has written the record, or died: both close the pipe. */

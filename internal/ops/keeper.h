@@ -11,8 +11,9 @@
  * maker once the record is on disk, or by the kernel when the maker dies. No record means that
  * there is nothing to end; the keeper removes what a half-made directory left, and goes.
  * A lease in use (somebody holds LEASE_USE shared) does not idle out; its ttl still holds. A kept
- * lease never expires. Meanwhile a thread of it keeps the logs small (keeper_watch.h). The keeper
- * never signals anything but through the record of its own lease.
+ * lease never expires. While its provider can't tell whether the machine is there, nothing is
+ * undone: the keeper asks again now and then. Meanwhile a thread of it keeps the logs small
+ * (keeper_watch.h). The keeper never signals anything but through the record of its own lease.
  */
 #ifndef CRABBOX_OPS_KEEPER_H
 #define CRABBOX_OPS_KEEPER_H

@@ -100,7 +100,7 @@ struct ops_reaped {
     char id[NAME_MAX + 1];
     char slug[LEASE_SLUG_SIZE];
     enum ops_reap_action action;
-    char reason[512]; /* "expired", "the VMM is gone", "interrupted", or the failure */
+    char reason[512]; /* "expired", "the machine is gone", "interrupted", or the failure */
 };
 /* Looks at every lease and removes what is expired, dead or unfinished, then sweeps; past failures.
  * The caller frees the array. Returns -1 if the state directory can't be read (`out` is NULL
@@ -113,10 +113,10 @@ enum ops_view_state {
     VIEW_READY,
     VIEW_RELEASING,   /* somebody is removing it */
     VIEW_INTERRUPTED, /* its maker or remover died: cleanup removes it */
-    VIEW_DEAD,        /* the VMM is gone */
+    VIEW_DEAD,        /* the machine is gone */
     VIEW_EXPIRED,
     VIEW_BROKEN,  /* unreadable record, or an undo that failed */
-    VIEW_UNKNOWN, /* its provider can't tell just now */
+    VIEW_UNKNOWN, /* its provider can't tell just now: nothing is removed until it can */
 };
 enum ops_view_state ops_view(const struct lease_entry *e);
 const char *ops_view_name(enum ops_view_state s);

@@ -1,9 +1,9 @@
 /* provider.h: what can stand behind a lease. The local one (local/local.h) is a VMM on this host.
  *
  * A provider is a table: the steps that make a lease and undo it, and the few questions that are
- * asked of one that is there. Everything else — the record, its lock, the keeper, the slug, keys,
- * sessions, sync, commands and results — is the same for all of them. What a new one has to pass is
- * e2e/provider_test.c.
+ * asked of one that is there. All else is the same for all of them: the record, its lock, the
+ * keeper, the slug, keys, sessions, sync, commands and results. What a new one has to pass is
+ * e2e/provider_suite.h.
  */
 #ifndef CRABBOX_OPS_PROVIDER_H
 #define CRABBOX_OPS_PROVIDER_H
@@ -18,7 +18,7 @@
 enum life {
     LIFE_THERE,
     LIFE_GONE,
-    LIFE_UNKNOWN, /* nobody can tell just now: then nothing is removed */
+    LIFE_UNKNOWN, /* nobody can tell just now: then nothing is removed but by `stop` */
 };
 
 /* What a line about a lease shows of its machine. */
@@ -49,9 +49,11 @@ struct provider {
 
     enum life (*life)(const struct lease *l);
     /* A descriptor that is readable once the machine is gone (the caller closes it). -1 and an
-     * error where it is gone already. */
+     * error where it is gone already. It should not be later than the end of connections to the
+     * machine: until then that is called a lost connection. */
     int (*watch)(const struct lease *l, struct error *err);
-    /* How SSH gets there: host and port, or `dial`. */
+    /* How SSH gets there: host and port, or `dial` (ssh/ssh.h) with the lease as its context, which
+     * the stock ssh then reaches through `crabbox-fc dial`. */
     void (*target)(const struct lease *l, struct ssh_target *t);
     struct machine_words (*words)(const struct lease *l);
     /* Adds to the documented JSON of a lease what is the provider's own. */

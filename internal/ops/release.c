@@ -57,7 +57,7 @@ int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct
     return 0;
 }
 
-/* Whether nobody works on a lease and nobody uses it any more. One whose VMM died is not meant:
+/* Whether nobody works on a lease and nobody uses it any more. One whose machine died is not meant:
  * its logs may be wanted. */
 static bool is_abandoned(const struct lease_entry *e)
 {
@@ -112,11 +112,15 @@ static bool reap_reason(const struct lease_entry *e, const char **reason)
         *reason = "interrupted: the process that worked on it is gone";
         return true;
     case VIEW_DEAD:
-        *reason = e->lease.keep ? "the VMM is gone, but the lease is kept" : "the VMM is gone";
+        *reason = e->lease.keep ? "the machine is gone, but the lease is kept"
+                                : "the machine is gone";
         return !e->lease.keep;
     case VIEW_EXPIRED:
         *reason = "expired";
         return true;
+    case VIEW_UNKNOWN:
+        *reason = "nobody can tell just now whether the machine is there";
+        return false;
     case VIEW_BROKEN:
         *reason = e->reason;
         return !e->broken;

@@ -106,6 +106,15 @@ int session_connect(struct session *s, struct error *err)
     return 0;
 }
 
+int session_dial(const struct session *s, struct error *err)
+{
+    struct ssh_target target = {0};
+    struct deadline d = ops_deadline(s->ops, CONNECT_MS);
+    provider_of(&s->lease)->target(&s->lease, &target);
+    int fd = ssh_dial(&target, &d, err);
+    return fd < 0 ? error_prefix(err, "lease %s", s->lease.slug) : fd;
+}
+
 int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
                  struct error *err)
 {

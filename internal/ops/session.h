@@ -38,6 +38,8 @@ int session_take_turn(struct session *s, int64_t wait_ms, struct error *err);
 
 /* Connects with the lease's pinned host key. */
 int session_connect(struct session *s, struct error *err);
+/* Only the stream that SSH would go over; the caller closes it. */
+int session_dial(const struct session *s, struct error *err);
 
 /* Finds and connects. */
 int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,

@@ -25,24 +25,23 @@ enum ops_view_state ops_view(const struct lease_entry *e)
     const struct lease *l = &e->lease;
     if (e->broken || l->state == LEASE_BROKEN)
         return VIEW_BROKEN;
-    if (l->state == LEASE_CREATING)
-        return e->locked ? VIEW_CREATING : VIEW_INTERRUPTED;
-    if (l->state == LEASE_RELEASING)
-        return e->locked ? VIEW_RELEASING : VIEW_INTERRUPTED;
+    if (l->state != LEASE_READY && e->locked)
+        return l->state == LEASE_CREATING ? VIEW_CREATING : VIEW_RELEASING;
+    /* Before all that somebody would remove it for. */
     enum life life = provider_of(l)->life(l);
+    if (life == LIFE_UNKNOWN)
+        return VIEW_UNKNOWN;
+    if (l->state != LEASE_READY)
+        return VIEW_INTERRUPTED;
     if (life == LIFE_GONE)
         return VIEW_DEAD;
     int64_t end = e->in_use ? l->created_at + l->ttl_s : lease_expires_at(l);
-    if (!l->keep && clock_unix_s() >= end)
-        return VIEW_EXPIRED;
-    return life == LIFE_UNKNOWN ? VIEW_UNKNOWN : VIEW_READY;
+    return !l->keep && clock_unix_s() >= end ? VIEW_EXPIRED : VIEW_READY;
 }
 
 enum ops_end ops_end(const struct lease_entry *e)
 {
-    enum ops_view_state v = ops_view(e);
-    bool unfinished = v == VIEW_CREATING || v == VIEW_RELEASING || v == VIEW_INTERRUPTED;
-    if (v == VIEW_BROKEN || (e->lease.keep && !unfinished))
+    if (ops_view(e) == VIEW_BROKEN || (e->lease.keep && e->lease.state == LEASE_READY))
         return END_STOP;
     return proc_alive(&e->lease.keeper) ? END_KEEPER : END_CLEANUP;
 }

@@ -130,6 +130,18 @@ int work_slug_undo(void *work, struct error *err)
     return store_drop_slug(&w->ops->store, w->lease.slug, w->lease.id, err);
 }
 
+/* ---- keys ---- */
+
+int work_make_keys(struct work *w, char client_key[static SSH_PUBKEY_SIZE], struct strbuf *host_pem,
+                   struct error *err)
+{
+    _cleanup_(strbuf_wipe) struct strbuf pem = STRBUF_INIT;
+    if (ssh_key_generate(&pem, client_key, err) < 0 ||
+        ssh_key_generate(host_pem, w->lease.host_key, err) < 0)
+        return -1;
+    return access_write(w->ops, &w->lease, &w->handle, pem.buf, pem.len, client_key, err);
+}
+
 /* ---- ready ---- */
 
 /* The nonce comes back only from a guest that read this lease's seed. */

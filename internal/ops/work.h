@@ -53,6 +53,11 @@ struct plan work_plan(struct work *w);
 int work_keeper_apply(void *work, struct error *err);
 int work_slug_apply(void *work, struct error *err);
 int work_slug_undo(void *work, struct error *err);
+/* For the step that makes the keys: the client's, with the files that let one in (access.h), and
+ * the machine's, which is pinned. The machine gets `client_key`, a public line, and `host_pem`,
+ * which the caller wipes. */
+int work_make_keys(struct work *w, char client_key[static SSH_PUBKEY_SIZE], struct strbuf *host_pem,
+                   struct error *err);
 /* Last: waits for SSH, checks the guest's nonce, and calls the lease ready. */
 int work_ready_apply(void *work, struct error *err);
 

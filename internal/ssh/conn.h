@@ -1,7 +1,7 @@
 /* conn.h: one connection's inside, shared by the files of this module only.
  *
  * The session is never blocking: each libssh call that answers SSH_AGAIN is repeated after
- * conn_wait(), which watches the connection, the VMM and the deadline together.
+ * conn_wait(), which watches the connection, the machine and the deadline together.
  */
 #ifndef CRABBOX_SSH_CONN_H
 #define CRABBOX_SSH_CONN_H
@@ -18,8 +18,9 @@
 
 struct ssh_conn {
     ssh_session session;
-    int fd;     /* the socket; closed by ssh_close if the session has not done it */
-    ino_t sock; /* tells whether fd is still that socket */
+    int fd;       /* the socket; closed by ssh_close if the session has not done it */
+    ino_t sock;   /* tells whether fd is still that socket */
+    bool dialled; /* no TCP */
     char peer[PEER_SIZE];
     int vmm_fd; /* borrowed, or -1 */
     int64_t stall_ms;
@@ -41,14 +42,14 @@ enum conn_stage {
     STAGE_AUTH,    /* logged in */
 };
 
-/* Starts a non-blocking TCP connect. Returns the socket, connecting or connected. A failure that
- * connect() reports at once is ERR_SSH with its errno. */
-int dial_start(const struct ssh_target *t, struct error *err);
+/* Starts a non-blocking TCP connect, or dials. Returns the socket, connecting or connected. A
+ * failure that is known at once is ERR_SSH with its errno where another attempt makes sense. */
+int dial_start(const struct ssh_target *t, const struct deadline *d, struct error *err);
 /* After the socket turned writable: 0, or the errno of the failed connect. */
 int dial_result(int fd);
 /* Makes the kernel find out within `ms` that nobody answers any more. */
 void dial_keep_alive(int fd, int64_t ms);
-/* "10.0.0.2 port 22" */
+/* "10.0.0.2 port 22"; only the name of what is dialled. */
 void dial_name(const struct ssh_target *t, char out[static PEER_SIZE]);
 
 /* SSH over a connected socket, which is consumed in any case: key exchange, host key, login. */
@@ -62,7 +63,7 @@ short conn_events(const struct ssh_conn *c);
  * finds. */
 int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
               struct error *err);
-/* True if the process behind the pidfd has ended; false for -1. */
+/* True if the machine is gone; false for -1. */
 bool vmm_is_dead(int vmm_fd);
 /* peer.c: bounds for what a server can make libssh do for it.
  *
@@ -80,7 +81,7 @@ int conn_check(struct ssh_conn *c, struct error *err);
 /* The server may go on sending to a channel that nobody reads any more: nothing of it is kept. */
 void conn_drop_data(struct ssh_conn *c, ssh_channel ch);
 
-/* ERR_SSH with libssh's reason, or ERR_VMM if the VMM has died meanwhile. `doing` completes
+/* ERR_SSH with libssh's reason, or ERR_VMM if the machine is gone by now. `doing` completes
  * "<doing> <peer>: <reason>". */
 int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err);
 

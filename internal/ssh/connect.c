@@ -1,4 +1,4 @@
-/* connect.c: from a TCP connection to a login, with the host key checked in between. */
+/* connect.c: from a connection to a login, with the host key checked in between. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libssh/libssh.h>
@@ -27,13 +27,6 @@ static void cleanup_key(ssh_key *k)
     ssh_key_free(*k);
 }
 
-static void cleanup_secret_buf(struct strbuf *sb)
-{
-    if (sb->alloc)
-        explicit_bzero(sb->buf, sb->alloc);
-    strbuf_free(sb);
-}
-
 /* libssh writes to its socket without MSG_NOSIGNAL. A handler of the program's own is kept. */
 static void ignore_sigpipe(void)
 {
@@ -60,9 +53,9 @@ int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const ch
                            {.fd = vmm_fd, .events = POLLIN}};
     if (conn_check(c, err) < 0 || deadline_poll(fds, 2, d, what, err) < 0)
         return -1;
-    /* What the guest still had to say before the VMM went comes first. */
+    /* What the guest still had to say before the machine went comes first. */
     if (fds[1].revents && !fds[0].revents)
-        return error_set(err, ERR_VMM, 0, "the VMM ended while waiting for %s", what);
+        return error_set(err, ERR_VMM, 0, "the machine ended while waiting for %s", what);
     return 0;
 }
 
@@ -77,7 +70,7 @@ int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct er
 {
     char reason[256];
     if (vmm_is_dead(vmm_fd))
-        return error_set(err, ERR_VMM, 0, "%s %s: the VMM ended", doing, c->peer);
+        return error_set(err, ERR_VMM, 0, "%s %s: the machine ended", doing, c->peer);
     reason_of(c->session, reason, sizeof reason);
     return error_set(err, ERR_SSH, 0, "%s %s: %s", doing, c->peer, reason);
 }
@@ -93,8 +86,9 @@ static int configure(ssh_session s, const struct ssh_target *t)
         {SSH_OPTIONS_SSH_DIR, "/nonexistent"},
         {SSH_OPTIONS_KNOWNHOSTS, "/dev/null"},
         {SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null"},
-        {SSH_OPTIONS_HOST, t->host},
-        {SSH_OPTIONS_PORT, &(unsigned){t->port}},
+        /* It wants both, also where it has the connection already. */
+        {SSH_OPTIONS_HOST, t->dial ? "guest" : t->host},
+        {SSH_OPTIONS_PORT, &(unsigned){t->dial ? 22 : t->port}},
         {SSH_OPTIONS_USER, t->user},
         {SSH_OPTIONS_HOSTKEYS, "ssh-ed25519"},
         {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, "ssh-ed25519"},
@@ -112,7 +106,7 @@ static int configure(ssh_session s, const struct ssh_target *t)
 
 static int load_private_key(const char *path, ssh_key *out, struct error *err)
 {
-    _cleanup_(cleanup_secret_buf) struct strbuf pem = STRBUF_INIT;
+    _cleanup_(strbuf_wipe) struct strbuf pem = STRBUF_INIT;
     if (file_read_at(AT_FDCWD, path, KEY_FILE_MAX, &pem, err) < 0)
         return error_prefix(err, "client key");
     if (ssh_pki_import_privkey_base64(pem.buf, NULL, NULL, NULL, out) != SSH_OK)
@@ -208,6 +202,7 @@ static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct erro
     c->vmm_fd = -1;
     c->stall_ms = SSH_STALL_MS;
     c->sock = socket_inode(fd);
+    c->dialled = t->dial != NULL;
     dial_name(t, c->peer);
     c->session = ssh_new();
     if (c->session && configure(c->session, t) == 0 &&
@@ -246,25 +241,16 @@ int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct 
 {
     struct ssh_ready_times times = {0};
     enum conn_stage stage;
-    char name[PEER_SIZE];
-    _cleanup_close_ int fd = dial_start(t, err);
-    if (fd < 0)
-        return -1;
-    dial_name(t, name);
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    if (deadline_poll(&p, 1, d, "the guest's SSH port", err) < 0)
-        return error_append(err, " (%s)", name);
-    int failed = dial_result(fd);
-    if (failed)
-        return error_set(err, ERR_SSH, failed, "connect to %s", name);
-    return conn_open(t, TAKE_FD(fd), -1, d, &times, &stage, out, err);
+    int fd = ssh_dial(t, d, err);
+    return fd < 0 ? -1 : conn_open(t, fd, -1, d, &times, &stage, out, err);
 }
 
 void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms)
 {
     c->vmm_fd = vmm_fd;
     c->stall_ms = stall_ms;
-    dial_keep_alive(c->fd, stall_ms < SSH_DEAD_MS ? stall_ms : SSH_DEAD_MS);
+    if (!c->dialled)
+        dial_keep_alive(c->fd, stall_ms < SSH_DEAD_MS ? stall_ms : SSH_DEAD_MS);
 }
 
 /* A socket handed to libssh is closed by it in some of its error paths and not in others. */

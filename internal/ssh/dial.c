@@ -1,4 +1,4 @@
-/* dial.c: the TCP connection below a session, never blocking. */
+/* dial.c: the connection below a session: TCP, never blocking, or what the target dials. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -10,7 +10,11 @@
 
 void dial_name(const struct ssh_target *t, char out[static PEER_SIZE])
 {
-    (void)snprintf(out, PEER_SIZE, "%s port %u", t->host ? t->host : "(no address)", t->port);
+    const char *host = t->host ? t->host : "(no address)";
+    if (t->dial)
+        (void)snprintf(out, PEER_SIZE, "%s", host);
+    else
+        (void)snprintf(out, PEER_SIZE, "%s port %u", host, t->port);
 }
 
 /* Only numeric addresses: a lease's address is never looked up. Returns the length used. */
@@ -31,7 +35,7 @@ static socklen_t parse_address(const struct ssh_target *t, struct sockaddr_stora
     return 0;
 }
 
-int dial_start(const struct ssh_target *t, struct error *err)
+static int start_tcp(const struct ssh_target *t, struct error *err)
 {
     struct sockaddr_storage addr = {0};
     char name[PEER_SIZE];
@@ -48,6 +52,11 @@ int dial_start(const struct ssh_target *t, struct error *err)
     if (connect(fd, (const struct sockaddr *)&addr, len) < 0 && errno != EINPROGRESS)
         return error_set(err, ERR_SSH, errno, "connect to %s", name);
     return TAKE_FD(fd);
+}
+
+int dial_start(const struct ssh_target *t, const struct deadline *d, struct error *err)
+{
+    return t->dial ? t->dial(t->dial_ctx, d, err) : start_tcp(t, err);
 }
 
 /* Probes when the line is idle; with data on the way the second limit counts. */
@@ -69,4 +78,20 @@ int dial_result(int fd)
     int code = 0;
     socklen_t len = sizeof code;
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0 ? errno : code;
+}
+
+int ssh_dial(const struct ssh_target *t, const struct deadline *d, struct error *err)
+{
+    char name[PEER_SIZE];
+    _cleanup_close_ int fd = dial_start(t, d, err);
+    if (fd < 0)
+        return -1;
+    dial_name(t, name);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (deadline_poll(&p, 1, d, "the guest's SSH port", err) < 0)
+        return error_append(err, " (%s)", name);
+    int failed = dial_result(fd);
+    if (failed)
+        return error_set(err, ERR_SSH, failed, "connect to %s", name);
+    return TAKE_FD(fd);
 }

@@ -376,7 +376,7 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         exec_resize(x);
     bool others = fds[0].revents || fds[1].revents || fds[2].revents || fds[3].revents;
     if (fds[4].revents && !others)
-        return error_set(err, ERR_VMM, 0, "the VMM ended while a command was running");
+        return error_set(err, ERR_VMM, 0, "the machine ended while a command was running");
     bool input = pull ? fds[0].revents & POLLOUT : fds[1].revents != 0;
     return input ? take_input(x, err) : 0;
 }

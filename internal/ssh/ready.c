@@ -31,7 +31,8 @@ struct waiter {
     int64_t next_ms; /* when to start the next attempt at the latest */
     int silent_ms;
     int refused_ms;
-    int last_errno; /* of the last attempt, 0: no answer */
+    int last_errno;         /* of the last attempt, 0: no answer */
+    struct error undialled; /* what the last attempt to dial said, if it failed */
 };
 
 static int min_int(int a, int b)
@@ -63,17 +64,6 @@ static void drain(int fd)
     }
 }
 
-static void start_attempt(struct waiter *r, int64_t now)
-{
-    struct error ignored = ERROR_INIT;
-    CLOSE_FD(r->fd);
-    r->fd = dial_start(r->t, &ignored);
-    r->last_errno = r->fd < 0 ? ignored.sys : 0;
-    r->started_ms = now;
-    r->next_ms = now + r->silent_ms;
-    r->silent_ms = min_int(2 * r->silent_ms, SILENT_MAX_MS);
-}
-
 static void attempt_failed(struct waiter *r, int code, int64_t now)
 {
     CLOSE_FD(r->fd);
@@ -82,6 +72,28 @@ static void attempt_failed(struct waiter *r, int code, int64_t now)
         return; /* next_ms stands: unreachable is as good as silent */
     r->next_ms = now + r->refused_ms;
     r->refused_ms = min_int(2 * r->refused_ms, REFUSED_MAX_MS);
+}
+
+/* -1 where no other attempt would end better. */
+static int start_attempt(struct waiter *r, int64_t now, struct error *err)
+{
+    struct error e = ERROR_INIT;
+    CLOSE_FD(r->fd);
+    r->last_errno = 0;
+    r->started_ms = now;
+    r->next_ms = now + r->silent_ms;
+    r->silent_ms = min_int(2 * r->silent_ms, SILENT_MAX_MS);
+    r->fd = dial_start(r->t, r->d, &e);
+    r->undialled = e;
+    if (r->fd >= 0)
+        return 0;
+    if (e.kind != ERR_SSH) {
+        if (err)
+            *err = e;
+        return -1;
+    }
+    attempt_failed(r, e.sys, clock_boot_ms());
+    return 0;
 }
 
 static void guest_moved(struct waiter *r, int64_t now)
@@ -102,6 +114,8 @@ static int timed_out(const struct waiter *r, struct error *err)
 {
     char name[PEER_SIZE];
     dial_name(r->t, name);
+    if (r->t->dial && error_is_set(&r->undialled))
+        return error_append(err, " (%s)", r->undialled.msg);
     if (r->last_errno)
         return error_append(err, " (%s: %s)", name, strerror(r->last_errno));
     if (r->w->guest_fd >= 0 && !r->times->first_frame_us)
@@ -129,7 +143,7 @@ static int wait_once(struct waiter *r, bool *connected, struct error *err)
         return local.kind == ERR_TIMEOUT ? timed_out(r, err) : -1;
     }
     if (fds[2].revents)
-        return error_set(err, ERR_VMM, 0, "the VMM ended before the guest answered on SSH");
+        return error_set(err, ERR_VMM, 0, "the machine ended before the guest answered on SSH");
     if (fds[0].revents) {
         int code = dial_result(r->fd);
         *connected = code == 0;
@@ -141,14 +155,14 @@ static int wait_once(struct waiter *r, bool *connected, struct error *err)
     return 0;
 }
 
-/* Returns a connected socket. */
+/* Returns a connected socket. What is dialled counts as connected when it polls writable, too. */
 static int wait_tcp(struct waiter *r, struct error *err)
 {
     bool connected = false;
     while (!connected) {
         int64_t now = clock_boot_ms();
-        if (now >= r->next_ms)
-            start_attempt(r, now);
+        if (now >= r->next_ms && start_attempt(r, now, err) < 0)
+            return -1;
         if (wait_once(r, &connected, err) < 0)
             return -1;
     }

@@ -335,6 +335,139 @@ static void test_lost_syn_is_retried_on_a_frame(void **state)
     assert_true(times.tcp_us - start < 800000);
 }
 
+/* ---- what is dialled ---- */
+
+/* A machine that no address leads to: its first `refusals` calls fail as `how` says. */
+struct line {
+    int refusals;
+    struct error how;
+    int calls;
+    struct child server;
+};
+
+static int call(const void *ctx, const struct deadline *d, struct error *err)
+{
+    union {
+        const void *in;
+        struct line *out;
+    } u = {.in = ctx};
+    struct line *l = u.out;
+    int pair[2];
+    (void)d;
+    if (l->calls++ < l->refusals) {
+        *err = l->how;
+        return -1;
+    }
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(fcntl(pair[1], F_SETFL, 0), 0);
+    assert_int_equal(sshserver_serve(pair[1], &l->server, err), 0);
+    (void)close(pair[1]);
+    return pair[0];
+}
+
+static struct line line_that_says(int refusals, enum err_kind kind, int code)
+{
+    struct line l = {.refusals = refusals, .how = ERROR_INIT, .server = CHILD_INIT};
+    (void)error_set(&l.how, kind, code, "the line is down");
+    return l;
+}
+
+static struct ssh_target target_by(const struct line *l)
+{
+    struct ssh_target t = target_on(0);
+    t.host = "machine 7";
+    t.dial = call;
+    t.dial_ctx = l;
+    return t;
+}
+
+static void says_hello(struct ssh_conn *c)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct deadline d = deadline_in_ms(20000);
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    io.out = &out;
+    io.out_max = 100;
+    ssh_watch(c, -1, SSH_STALL_MS);
+    if (ssh_exec(c, "echo hello", &io, &d, &st, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_string_equal(out.buf, "hello\n");
+}
+
+static void test_dialled_until_it_answers(void **state)
+{
+    (void)state;
+    need_sandbox();
+    static const int codes[] = {ECONNREFUSED, EHOSTUNREACH, 0};
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        struct line l = line_that_says(3, ERR_SSH, codes[i]);
+        struct ssh_target t = target_by(&l);
+        struct deadline d = deadline_in_ms(20000);
+        struct ssh_conn *c = NULL;
+        struct error err = ERROR_INIT;
+        if (ssh_wait_ready(&t, NULL, &d, &c, NULL, &err) < 0)
+            fail_msg("%s", err.msg);
+        assert_int_equal(l.calls, 4);
+        says_hello(c);
+        ssh_close(c);
+        child_kill(&l.server);
+    }
+}
+
+static void test_dialled_once(void **state)
+{
+    (void)state;
+    need_sandbox();
+    struct line l = line_that_says(1, ERR_SSH, ECONNREFUSED);
+    struct ssh_target t = target_by(&l);
+    struct deadline d = deadline_in_ms(20000);
+    struct ssh_conn *c = NULL;
+    struct error err = ERROR_INIT;
+    assert_int_equal(ssh_connect_to(&t, &d, &c, &err), -1);
+    assert_int_equal(err.kind, ERR_SSH);
+    error_clear(&err);
+    if (ssh_connect_to(&t, &d, &c, &err) < 0)
+        fail_msg("%s", err.msg);
+    says_hello(c);
+    ssh_close(c);
+    child_kill(&l.server);
+}
+
+/* What no other attempt would change is told at once; what it says of a line that stays down is
+ * told at the end; and nobody is called any more once the machine is gone. */
+static void test_never_dialled(void **state)
+{
+    (void)state;
+    need_sandbox();
+    static const enum err_kind final[] = {ERR_CONFIG, ERR_CANCELLED, ERR_VMM};
+    _cleanup_close_ int gone = eventfd(1, EFD_CLOEXEC);
+    struct ssh_wait w = {.guest_fd = -1, .vmm_fd = gone};
+    struct ssh_conn *c = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(final); i++) {
+        struct line l = line_that_says(1, final[i], 0);
+        struct ssh_target t = target_by(&l);
+        struct deadline d = deadline_in_ms(20000);
+        struct error err = ERROR_INIT;
+        assert_int_equal(ssh_wait_ready(&t, NULL, &d, &c, NULL, &err), -1);
+        assert_int_equal(err.kind, final[i]);
+        assert_int_equal(l.calls, 1);
+    }
+    struct line down = line_that_says(1000000, ERR_SSH, EHOSTUNREACH);
+    struct ssh_target t = target_by(&down);
+    struct deadline d = deadline_in_ms(200);
+    struct error err = ERROR_INIT;
+    assert_int_equal(ssh_wait_ready(&t, NULL, &d, &c, NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+    assert_non_null(strstr(err.msg, "(the line is down: No route to host)"));
+    error_clear(&err);
+    d = deadline_in_ms(20000);
+    assert_int_equal(ssh_wait_ready(&t, &w, &d, &c, NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_VMM);
+    assert_null(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +481,9 @@ int main(void)
         cmocka_unit_test(test_late_server_with_guest_events),
         cmocka_unit_test(test_late_server_without_guest_events),
         cmocka_unit_test(test_lost_syn_is_retried_on_a_frame),
+        cmocka_unit_test(test_dialled_until_it_answers),
+        cmocka_unit_test(test_dialled_once),
+        cmocka_unit_test(test_never_dialled),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

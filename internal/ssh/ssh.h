@@ -8,9 +8,9 @@
  * → ssh_exec (any number of times) → ssh_close.
  *
  * A guest that hangs is found in two ways. One whose kernel is silent is a lost connection after at
- * most SSH_DEAD_MS, whatever runs (TCP keepalive). One that answers but does nothing is ERR_TIMEOUT
- * when nothing has moved for the stall time: no byte came, and none could be sent. Time alone is no
- * reason: what moves slowly goes on.
+ * most SSH_DEAD_MS, whatever runs (TCP keepalive; what is dialled has to do it). One that answers
+ * but does nothing is ERR_TIMEOUT when nothing has moved for the stall time: no byte came, and none
+ * could be sent. Time alone is no reason: what moves slowly goes on.
  */
 #ifndef CRABBOX_SSH_SSH_H
 #define CRABBOX_SSH_SSH_H
@@ -32,14 +32,24 @@ int ssh_key_generate(struct strbuf *private_pem, char public_line[static SSH_PUB
                      struct error *err);
 
 struct ssh_target {
-    const char *host; /* numeric address */
-    uint16_t port;
+    const char *host; /* numeric address; with dial, what messages call the machine */
+    uint16_t port;    /* of no meaning with dial */
+    /* How to get there where TCP doesn't lead there; NULL: TCP. Returns a connected stream socket
+     * (owned by the caller; non-blocking, close-on-exec), or -1: ERR_SSH where a later attempt may
+     * succeed, any other kind where none will. It has to end at the deadline, and when the machine
+     * is gone. What ends a TCP connection to a machine that is silent does not work here: the
+     * stream has to find that out by itself. */
+    int (*dial)(const void *ctx, const struct deadline *d, struct error *err);
+    const void *dial_ctx;
     const char *user;
     const char *key_file; /* private key path (may be /proc/self/fd/N/name) */
     const char *host_key; /* pinned "ssh-ed25519 AAAA…" */
 };
 
 struct ssh_conn; /* opaque, owned by the caller until ssh_close */
+
+/* The connection without SSH on it: a stream socket, which the caller closes. One attempt. */
+int ssh_dial(const struct ssh_target *t, const struct deadline *d, struct error *err);
 
 /* Connects, verifies the pinned host key (ERR_HOSTKEY on a mismatch, with both fingerprints),
  * authenticates. One attempt; ERR_SSH or ERR_TIMEOUT. */
@@ -49,12 +59,12 @@ int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct 
 /* What readiness may watch besides the connection; every descriptor is borrowed and may be -1. */
 struct ssh_wait {
     int guest_fd; /* readable when the guest sent a frame (net_watch_guest): retry at once */
-    int vmm_fd;   /* pidfd: readable when the VMM died: fail at once with ERR_VMM */
+    int vmm_fd;   /* readable once the machine is gone: fail at once with ERR_VMM */
 };
 
-/* Connects as soon as the guest answers: retries on refusal or silence when guest_fd shows life,
- * at the latest by a short growing timer; a wrong host key or refused login is final. Times of the
- * milestones are stored for the timing report. */
+/* Connects as soon as the guest answers: retries on refusal or silence (ERR_SSH of `dial` is a
+ * refusal) when guest_fd shows life, at the latest by a short growing timer; a wrong host key or
+ * refused login is final. Times of the milestones are stored for the timing report. */
 struct ssh_ready_times {
     int64_t first_frame_us, tcp_us, banner_us, auth_us; /* boottime clock; 0: not seen */
 };
@@ -63,10 +73,10 @@ int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const s
 
 enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
 
-/* Sets what watches each command from now on. `vmm_fd` (pidfd, or -1) is borrowed until ssh_close:
- * a dead VMM is ERR_VMM at once. `stall_ms` is how long nothing may move; also how long the guest's
- * kernel may be silent, where that is less than SSH_DEAD_MS. Without a call: no VMM, SSH_STALL_MS.
- */
+/* Sets what watches each command from now on. `vmm_fd` (readable once the machine is gone, or -1)
+ * is borrowed until ssh_close: a machine that is gone is ERR_VMM at once. `stall_ms` is how long
+ * nothing may move; also how long the guest's kernel may be silent, where that is less than
+ * SSH_DEAD_MS. Without a call: no machine is watched, SSH_STALL_MS. */
 void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms);
 
 /* How a remote command ended: exactly one of the first two unless the connection was lost. */
@@ -101,7 +111,7 @@ struct ssh_io {
      * number of bytes, 0 at the end, -1 with err set to abort. */
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);
     void *source_ctx;
-    int vmm_fd;                /* pidfd to watch; -1: that of ssh_watch */
+    int vmm_fd;                /* to watch; -1: that of ssh_watch */
     bool may_be_silent;        /* the command is not ours: only its start can hang, and what still
                                 * holds its output when it has ended */
     const struct ssh_tty *tty; /* borrowed; NULL: no terminal */
@@ -117,9 +127,9 @@ struct ssh_io {
 
 /* Runs `command` (one string, as SSH has it: the login shell of the guest's user reads it) and
  * streams to the end, byte-exact, memory bounded (a slow reader pushes back to the guest). A lost
- * connection is ERR_SSH, a dead VMM ERR_VMM, a guest that hangs or a deadline ERR_TIMEOUT; a
- * command that ended is 0 with `st` filled, whatever its code. An end that no command can have (a
- * code beyond 255, two ends) is ERR_SSH. */
+ * connection is ERR_SSH, a machine that is gone ERR_VMM, a guest that hangs or a deadline
+ * ERR_TIMEOUT; a command that ended is 0 with `st` filled, whatever its code. An end that no
+ * command can have (a code beyond 255, two ends) is ERR_SSH. */
 int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
              const struct deadline *d, struct ssh_status *st, struct error *err);
 

@@ -11,6 +11,7 @@
  *   standin_api.c               what each call does
  *   standin_net.c               taps and the frames between them
  *   standin_guest.c             the guest's PID 1
+ *   standin_root.c              its files
  *   standin_fault.c             misbehaviour on demand, by environment variables
  *
  * One thread, no locks. Everything it makes ends with the process, however that ends: the guest's
@@ -63,6 +64,12 @@ int standin_tap_open(const char *name, struct error *err);
 int standin_tap_make(const char *name, const char *mac, struct error *err);
 /* Moves the frames that are waiting on `from` to `to`, a bounded number. */
 void standin_tap_pump(int from, int to);
+
+/* ---- standin_root.c ---- */
+
+/* Makes a root of its own for the caller, who has a mount namespace (and pid namespace) of his own:
+ * the host's files, and what is written stays in memory. */
+int standin_root_enter(struct error *err);
 
 /* ---- standin_guest.c ---- */
 

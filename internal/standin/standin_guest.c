@@ -5,12 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,8 +22,6 @@
 #include "ssh/ssh.h"
 #include "standin/standin.h"
 #include "standin/standin_fault.h"
-
-#define NEW_ROOT "/mnt/root"
 
 /* What init_main.c offers to the rest of the guest code, here for a guest without a kernel. */
 static int64_t started_ms;
@@ -62,83 +58,6 @@ int cmdline_value(const char *name, char *out, size_t size)
         if (strncmp(word, name, len) == 0 && word[len] == '=')
             return str_copy(out, size, word + len + 1);
     return -1;
-}
-
-/* ---- the guest's files ---- */
-
-static int mount_at(const char *source, const char *target, const char *type, unsigned long flags,
-                    const char *data, struct error *err)
-{
-    if (mkdir(target, 0755) < 0 && errno != EEXIST)
-        return error_set(err, ERR_IO, errno, "make mount point %s", target);
-    if (mount(source, target, type, flags, data) < 0)
-        return error_set(err, ERR_IO, errno, "mount %s", target);
-    return 0;
-}
-
-/* The few devices that a shell and an SSH server want. */
-static int make_dev(struct error *err)
-{
-    static const struct {
-        const char *path;
-        unsigned minor, major;
-    } nodes[] = {
-        {NEW_ROOT "/dev/null", 3, 1},    {NEW_ROOT "/dev/zero", 5, 1},
-        {NEW_ROOT "/dev/full", 7, 1},    {NEW_ROOT "/dev/random", 8, 1},
-        {NEW_ROOT "/dev/urandom", 9, 1}, {NEW_ROOT "/dev/tty", 0, 5},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
-        if (mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0 ||
-            chmod(nodes[i].path, 0666) < 0)
-            return error_set(err, ERR_IO, errno, "make %s", nodes[i].path);
-    if (symlink("pts/ptmx", NEW_ROOT "/dev/ptmx") < 0 ||
-        symlink("/proc/self/fd", NEW_ROOT "/dev/fd") < 0)
-        return error_set(err, ERR_IO, errno, "make links in /dev");
-    return 0;
-}
-
-/* The host's files under an overlay in memory. All of it is in a mount namespace of the guest's
- * own, so nothing shows outside and nothing has to be taken away. */
-static int mount_root(struct error *err)
-{
-    static const struct {
-        const char *source, *target, *type, *data;
-        unsigned long flags;
-    } table[] = {
-        {"guest", "/mnt", "tmpfs", "mode=0755", 0},
-        {"proc", NEW_ROOT "/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
-        {"sysfs", NEW_ROOT "/sys", "sysfs", NULL, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC},
-        {"run", NEW_ROOT "/run", "tmpfs", "mode=0755", MS_NOSUID | MS_NODEV},
-        {"tmp", NEW_ROOT "/tmp", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV},
-        {"dev", NEW_ROOT "/dev", "tmpfs", "mode=0755", MS_NOSUID},
-        {"devpts", NEW_ROOT "/dev/pts", "devpts", "newinstance,mode=0620,gid=5,ptmxmode=0666",
-         MS_NOSUID | MS_NOEXEC},
-        {"shm", NEW_ROOT "/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV},
-    };
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return error_set(err, ERR_IO, errno, "make mounts private");
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (mount_at(table[i].source, table[i].target, table[i].type, table[i].flags, table[i].data,
-                     err) < 0)
-            return -1;
-        if (i > 0)
-            continue;
-        if (mkdir("/mnt/upper", 0755) < 0 || mkdir("/mnt/work", 0755) < 0 ||
-            mkdir(NEW_ROOT, 0755) < 0)
-            return error_set(err, ERR_IO, errno, "make directories for the overlay");
-        if (mount_at("overlay", NEW_ROOT, "overlay", 0,
-                     "lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work", err) < 0)
-            return -1;
-    }
-    return make_dev(err);
-}
-
-static int switch_root(struct error *err)
-{
-    if (chdir(NEW_ROOT) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return error_set(err, ERR_IO, errno, "switch to the guest's root");
-    return 0;
 }
 
 /* ---- the seed ---- */
@@ -246,7 +165,7 @@ static int put_sleeper(struct error *err)
 
 static int bring_up(const struct seed *seed, struct error *err)
 {
-    if (mount_root(err) < 0 || switch_root(err) < 0 || put_sleeper(err) < 0)
+    if (standin_root_enter(err) < 0 || put_sleeper(err) < 0)
         return -1;
     if (sethostname(seed->hostname, strlen(seed->hostname)) < 0)
         return error_set(err, ERR_IO, errno, "set the host name");

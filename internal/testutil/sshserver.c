@@ -121,6 +121,15 @@ int sshserver_launch(struct sshserver *s, bool dropbear, uint16_t port, struct e
     return spawn(&spec, &s->child, err);
 }
 
+int sshserver_serve(int fd, struct child *out, struct error *err)
+{
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    spec.argv = (const char *const[]){"dropbear", "-i", "-s", "-r", HOST_KEY_DROPBEAR, NULL};
+    spec.stdin_fd = spec.stdout_fd = fd;
+    spec.die_with_parent = true;
+    return spawn(&spec, out, err);
+}
+
 static bool listens(uint16_t port)
 {
     struct sockaddr_in a = {

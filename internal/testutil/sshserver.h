@@ -31,6 +31,8 @@ int sshserver_launch(struct sshserver *s, bool dropbear, uint16_t port, struct e
 /* The same, and waits until it listens. */
 int sshserver_start(struct sshserver *s, bool dropbear, uint16_t port, struct error *err);
 void sshserver_stop(struct sshserver *s);
+/* One connection of dropbear, on a stream that is there already (borrowed). */
+int sshserver_serve(int fd, struct child *out, struct error *err);
 
 /* A target for the server with the right keys. */
 struct ssh_target sshserver_target(const struct sshserver *s);
