@@ -125,7 +125,6 @@ static const struct {
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
-    {".vim", "Vim with coc.nvim: its coc-settings.json names programs"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
     {".hie-bios", "the same: is one"},
     {".merlin", "editors with OCaml's: its -ppx names one"},
@@ -333,9 +332,14 @@ static bool is_of_checker(const char *folded)
     static const char *const begins[] = {".eslintrc",     "eslint.config.",
                                          ".prettierrc",   "prettier.config.",
                                          ".lintstagedrc", "lint-staged.config."};
-    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
-        if (str_has_prefix(folded, begins[i]))
+    struct short_name s;
+    bool is_abbreviated = is_short(folded, &s) && s.base == s.may_have;
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+        const char *undotted = begins[i] + (*begins[i] == '.');
+        if (str_has_prefix(folded, begins[i]) ||
+            (is_abbreviated && strncmp(folded, undotted, s.base) == 0))
             return true;
+    }
     return false;
 }
 

@@ -153,6 +153,7 @@ static const char *const planted[] = {
     ".devcontainer.json",
     ".lfsconfig",
     ".eslintrc.cjs",
+    "ESLINT~1.CJS",
     "web/eslint.config.mjs",
     ".prettierrc.js",
     ".lintstagedrc.mjs",
