@@ -150,7 +150,7 @@ torture: all tools $(BUILD)/test/e2e/torture_test
 
 asan:
 	$(Q)$(MAKE) --no-print-directory check BUILD=build/asan OPT='-O1 -g' \
-		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -U_FORTIFY_SOURCE'
+		CFLAGS='-DCRABBOX_FC_CHECKED -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -U_FORTIFY_SOURCE'
 
 fuzz: $(FUZZERS)
 	$(Q)scripts/fuzz.sh $(BUILD)/fuzz $(FUZZERS)

@@ -50,12 +50,18 @@ questions() { # questions FUNCTION
     verdict "$1: options end at the command" "$("$1" run cat --keep-o)" ""
     as=./crabbox-fc "$1" warm >/dev/null 2>&1
     verdict "$1: the Tab key does not run ./crabbox-fc" "$(ls RAN 2>&1)" "$absent"
+    for relative in . ./ "" ../dir; do
+        relative=$relative: "$1" warm >/dev/null 2>&1
+        verdict "$1: the Tab key does not run crabbox-fc by \"$relative\" in PATH" "$(ls RAN 2>&1)" "$absent"
+    done
+    verdict "$1: by its whole path" "$(as=$work/bin/crabbox-fc "$1" warm)" warmup
     verdict "$1: only directories" "$("$1" run --dir alpha | sed 's|/$||')" alpha-dir
 }
 
 in_bash() {
     bash --norc -c '
         source <(crabbox-fc completion bash)
+        PATH=${relative:-}$PATH
         compopt() { :; }
         COMP_WORDS=("${as:-crabbox-fc}" "$@") COMP_CWORD=$# COMPREPLY=()
         _crabbox_fc
@@ -67,6 +73,7 @@ in_zsh() {
     # shellcheck disable=SC2016 # for zsh
     zsh -f -c '
         source <(crabbox-fc completion zsh)
+        PATH=${relative:-}$PATH
         prefix=${@[-1]}
         _files() {
             local m=($prefix*(N))
@@ -83,6 +90,7 @@ in_fish() {
     # shellcheck disable=SC2016 # for fish
     fish --no-config -c '
         crabbox-fc completion fish | source
+        set -q relative; and set PATH (string replace -r ":\$" "" -- $relative) $PATH
         set -q as; or set -l as crabbox-fc
         complete -C "$as $argv" | string replace -r "\t.*" ""' "$@"
 }

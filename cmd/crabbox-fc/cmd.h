@@ -83,6 +83,7 @@ struct invocation {
     struct config cfg;
     struct ops ops;
     int cancel_fd; /* readable once the user interrupted */
+    int dir_fd;    /* what --dir names, open; -1: nothing */
 };
 
 extern const struct verb verbs[];
@@ -103,7 +104,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct parsed 
 void options_free(struct parsed *p);
 /* "10m" of --<option> → ms; `ms` stays when text is NULL. */
 int option_time(const char *option, const char *text, int64_t *ms, struct error *err);
-/* The configuration with these flags on top, as it is from the working directory. */
+/* The configuration with these flags on top, as it is from the working directory and for the
+ * directory of --dir. */
 int config_for(const struct parsed *p, struct config *cfg, struct error *err);
 
 /* Shorter spellings of common configuration flags ("cpus" for "firecracker.cpus"). */
@@ -147,8 +149,11 @@ void out_json_stderr(const cJSON *j);
 /* "crabbox-fc: " and the message on stderr. */
 void out_error(const struct error *e);
 /* A file from where the descriptor stands to its end as it is now: what is written meanwhile is not
- * waited for. */
-int out_file(int fd, bool raw, struct error *err);
+ * waited for. `mark` begins each line (may be ""), so that none looks like ours; NULL: all of it
+ * stays raw. */
+int out_file(int fd, const char *mark, struct error *err);
+/* Appends `text` with the mark before each line; *begun: the last line has not ended. */
+void out_mark_lines(struct strbuf *out, const struct strbuf *text, const char *mark, bool *begun);
 
 /* Whether the terminal there (if it is one) takes escape sequences, and whether colours are wanted.
  */

@@ -1,8 +1,8 @@
 /* cmd_completion.c: scripts for three shells. They know nothing: they hand the words to the hidden
  * verb complete, which answers from the tables of verbs, options and keys and from the leases.
  *
- * They start the program that is being typed, but not by a relative path: the Tab key in a tree
- * would run what lies there under our name. */
+ * They start the program that is being typed, but not by a relative path, be it typed or an element
+ * of PATH: the Tab key in a tree would run what lies there under our name. */
 #include <stdio.h>
 
 #include "base/str.h"
@@ -13,7 +13,8 @@
 static const char bash_script[] =
     "# crabbox-fc completion for bash; load it with: source <(crabbox-fc completion bash)\n"
     "_crabbox_fc() {\n"
-    "    [[ ${COMP_WORDS[0]} == */* && ${COMP_WORDS[0]} != /* ]] && return\n"
+    "    local program\n"
+    "    program=$(type -P -- \"${COMP_WORDS[0]}\") && [[ $program == /* ]] || return\n"
     "    local words=() word line head i joined=0\n"
     "    for ((i = 1; i <= COMP_CWORD; i++)); do\n"
     "        word=${COMP_WORDS[i]}\n"
@@ -42,7 +43,7 @@ static const char bash_script[] =
     "            [[ $line == *: ]] && compopt -o nospace\n"
     "            ;;\n"
     "        esac\n"
-    "    done < <(\"${COMP_WORDS[0]}\" complete -- \"${words[@]}\" 2>/dev/null)\n"
+    "    done < <(\"$program\" complete -- \"${words[@]}\" 2>/dev/null)\n"
     "    compopt -o filenames 2>/dev/null\n"
     "}\n"
     "complete -F _crabbox_fc crabbox-fc\n";
@@ -51,8 +52,8 @@ static const char zsh_script[] =
     "#compdef crabbox-fc\n"
     "# crabbox-fc completion for zsh; load it with: source <(crabbox-fc completion zsh)\n"
     "_crabbox_fc() {\n"
-    "    [[ ${words[1]} == */* && ${words[1]} != /* ]] && return 1\n"
-    "    local line word\n"
+    "    local line word program\n"
+    "    program=$(whence -p -- \"${(Q)words[1]}\") && [[ $program == /* ]] || return 1\n"
     "    local -a found leases\n"
     "    while IFS= read -r line; do\n"
     "        word=${line%%$'\\t'*}\n"
@@ -63,7 +64,7 @@ static const char zsh_script[] =
     "        *$'\\t') found+=(\"${word//:/\\\\:}\") ;;\n"
     "        *) found+=(\"${word//:/\\\\:}:${line#*$'\\t'}\") ;;\n"
     "        esac\n"
-    "    done < <(\"${words[1]}\" complete -- \"${(@Q)words[2,CURRENT]}\" 2>/dev/null)\n"
+    "    done < <(\"$program\" complete -- \"${(@Q)words[2,CURRENT]}\" 2>/dev/null)\n"
     "    (( ${#leases} )) && compadd -S '' -- \"${leases[@]}\"\n"
     "    (( ${#found} )) && _describe -t words 'crabbox-fc' found\n"
     "    return 0\n"
@@ -78,8 +79,9 @@ static const char fish_script[] =
     "# crabbox-fc completion for fish; load it with: crabbox-fc completion fish | source\n"
     "function __crabbox_fc\n"
     "    set -l words (commandline -opc) (commandline -ct)\n"
-    "    string match -qr '^[^/].*/' -- $words[1]; and return\n"
-    "    for line in ($words[1] complete -- $words[2..-1] 2>/dev/null)\n"
+    "    set -l program (command -s -- $words[1])\n"
+    "    string match -qr '^/' -- $program; or return\n"
+    "    for line in ($program complete -- $words[2..-1] 2>/dev/null)\n"
     "        switch $line\n"
     "            case ':files'\n"
     "                __fish_complete_path (commandline -ct)\n"

@@ -8,8 +8,10 @@
 #include "vmm/logcap.h"
 #include "vmm/vmm.h"
 
-/* The guest writes its console, so it is cleaned unless --raw is given. */
-static int show(const struct options *o, int dirfd, const char *name, struct error *err)
+/* The guest writes its console, so it is cleaned unless --raw is given. Between headings each line
+ * is marked as well, or the guest could add headings and whole logs. */
+static int show(const struct options *o, int dirfd, const char *name, const char *mark,
+                struct error *err)
 {
     _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno == EAGAIN)
@@ -28,7 +30,7 @@ static int show(const struct options *o, int dirfd, const char *name, struct err
         out_line(err, "[at least %lld bytes were dropped: a log keeps only its end]",
                  (long long)begin) < 0)
         return -1;
-    return out_file(fd, o->raw, err);
+    return out_file(fd, o->raw ? NULL : o->console ? "" : mark, err);
 }
 
 int cmd_logs(struct invocation *in, struct error *err)
@@ -42,9 +44,9 @@ int cmd_logs(struct invocation *in, struct error *err)
         return -1;
     const struct options *o = &in->opt;
     if (o->console)
-        return show(o, dirfd, VMM_CONSOLE_LOG, err);
-    if (show(o, dirfd, "error.txt", err) < 0 || (failed && out_line(err, "%s", "") < 0) ||
-        show(o, dirfd, VMM_LOG, err) < 0)
+        return show(o, dirfd, VMM_CONSOLE_LOG, "", err);
+    if (show(o, dirfd, "error.txt", "", err) < 0 || (failed && out_line(err, "%s", "") < 0) ||
+        show(o, dirfd, VMM_LOG, "vmm: ", err) < 0)
         return -1;
-    return show(o, dirfd, VMM_CONSOLE_LOG, err);
+    return show(o, dirfd, VMM_CONSOLE_LOG, "console: ", err);
 }

@@ -139,27 +139,13 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
-/* The user's place in the tree, opened only once, because the owner of the tree, or of a directory
- * above it, can swap in another one at any time. *fd stays -1 if there is nothing to sync.
- */
-static int open_tree(const struct options *o, int *fd, struct error *err)
+/* The user's place in the tree. *fd stays -1 if there is nothing to sync. */
+static int open_tree(struct invocation *in, int *fd, struct error *err)
 {
-    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
-    if (o->no_sync)
-        return o->dir ? beneath_check("--dir", o->dir, err) : 0;
-    if (!o->dir) {
-        *fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
-    }
-    if (beneath_find("--dir", o->dir, NULL, &b, err) == 0) {
-        *fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
-        if (*fd >= 0)
-            return 0;
-        (void)beneath_failed(&b, errno, err);
-    }
-    if (err->kind == ERR_IO)
-        err->kind = ERR_SYNC;
-    return -1;
+    if (in->opt.no_sync)
+        return 0;
+    *fd = in->opt.dir ? TAKE_FD(in->dir_fd) : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
 }
 
 static bool is_dir_at(int fd, const char *path)
@@ -225,8 +211,7 @@ static int take_env(const struct invocation *in, struct env_set *env, struct err
     for (size_t i = 0; i < o->env.n; i++)
         strbuf_addf(&allow, ",%.*s", (int)strcspn(o->env.items[i], "="), o->env.items[i]);
     for (size_t i = 0; i < o->env_file.n; i++)
-        if (env_set_file(env, o->env_file.items[i], o->dir, allow.buf ? allow.buf : "", envp, &d,
-                         err) < 0)
+        if (env_set_file(env, o->env_file.items[i], allow.buf ? allow.buf : "", envp, &d, err) < 0)
             return -1;
     for (size_t i = 0; i < o->env.n; i++)
         if (env_set_option(env, o->env.items[i], envp, err) < 0)
@@ -241,8 +226,7 @@ static int take_script(const struct invocation *in, struct strbuf *text, struct 
     const char *name = o->script ? o->script : "standard input";
     if (!o->script && !o->script_stdin)
         return 0;
-    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, o->dir, NULL, err)
-                                       : -1;
+    _cleanup_close_ int fd = o->script ? beneath_input("--script", o->script, NULL, err) : -1;
     if (o->script && fd < 0)
         return -1;
     d.cancel_fd = in->cancel_fd;
@@ -319,7 +303,7 @@ int cmd_run(struct invocation *in, struct error *err)
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
-    if (check_options(in, err) < 0 || open_tree(o, &tree, err) < 0)
+    if (check_options(in, err) < 0 || open_tree(in, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
         return run_plan_print(in, tree, err);
@@ -330,8 +314,8 @@ int cmd_run(struct invocation *in, struct error *err)
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
         results_request(o, &reports, &collect, err) < 0 || take_script(in, &script, err) < 0 ||
-        capture_open("--capture-stdout", o->capture_stdout, o->dir, &capture_out, err) < 0 ||
-        capture_open("--capture-stderr", o->capture_stderr, o->dir, &capture_err, err) < 0)
+        capture_open("--capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||
+        capture_open("--capture-stderr", o->capture_stderr, &capture_err, err) < 0)
         return -1;
     if (script.len) {
         req.script = script.buf;

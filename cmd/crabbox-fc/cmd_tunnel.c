@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,62 +9,72 @@
 
 #define LOOPBACK "127.0.0.1"
 
-static size_t count_colons(const char *s)
-{
-    size_t n = 0;
-    for (; *s; s++)
-        n += *s == ':';
-    return n;
-}
+enum { PARTS = 4 };
 
-static bool is_port(const char *text, size_t len)
+/* ADDRESS, PORT, HOST, PORT. */
+struct forward {
+    char part[PARTS][NAME_MAX + 1];
+};
+
+static bool is_port(const char *text)
 {
-    char part[8];
     uint64_t port;
-    return str_format(part, sizeof part, "%.*s", (int)len, text) == 0 &&
-           str_to_u64(part, &port) == 0 && port >= 1 && port <= 65535;
+    return str_to_u64(text, &port) == 0 && port >= 1 && port <= 65535;
 }
 
-/* PORT, PORT:PORT, PORT:HOST:PORT or ADDRESS:PORT:HOST:PORT → the last form, as ssh takes it. The
- * side that listens does so on loopback unless an address is given. */
-static char *forward(const char *spec)
+/* The length of the word at `text`; one in brackets may have colons. 0: there is none. */
+static size_t word_length(const char *text)
 {
-    static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_:[]*";
-    size_t first = strcspn(spec, ":");
-    const char *last = strrchr(spec, ':');
-    size_t colons = count_colons(spec);
-    if (spec[strspn(spec, allowed)] || spec[0] == '-' || strchr(spec, '['))
-        return spec[0] == '[' && !spec[strspn(spec, allowed)] ? xstrdup(spec) : NULL;
-    if (!is_port(last ? last + 1 : spec, strlen(last ? last + 1 : spec)))
-        return NULL;
-    if (colons < 3 && !is_port(spec, first))
-        return NULL;
-    switch (colons) {
-    case 0:
-        return xasprintf(LOOPBACK ":%s:localhost:%s", spec, spec);
-    case 1:
-        return xasprintf(LOOPBACK ":%.*s:localhost:%s", (int)first, spec, spec + first + 1);
-    case 2:
-        return xasprintf(LOOPBACK ":%s", spec);
-    case 3:
-        return is_port(spec + first + 1, strcspn(spec + first + 1, ":")) ? xstrdup(spec) : NULL;
-    default:
-        return NULL;
+    static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_*";
+    static const char in_brackets[] = "0123456789abcdefABCDEF:.";
+    if (*text != '[')
+        return strspn(text, letters);
+    size_t len = strspn(text + 1, in_brackets);
+    return len && text[len + 1] == ']' ? len + 2 : 0;
+}
+
+/* The words between the colons: their number, or 0 if there are too many or one of them is none. */
+static size_t split(const char *spec, struct forward *out)
+{
+    for (size_t n = 0; n < PARTS; spec++) {
+        size_t len = word_length(spec);
+        if (!len || str_format(out->part[n], sizeof out->part[n], "%.*s", (int)len, spec) < 0)
+            return 0;
+        n++;
+        spec += len;
+        if (!*spec)
+            return n;
+        if (*spec != ':')
+            return 0;
     }
+    return 0;
 }
 
-/* "ADDRESS:PORT:HOST:PORT" as a way from one end to the other. */
-static void say_forward(bool local, const char *spec)
+/* PORT, PORT:PORT, PORT:HOST:PORT or ADDRESS:PORT:HOST:PORT. The side that listens does so on
+ * loopback unless an address is given. ssh itself would take some other forms for an order to open
+ * a proxy. */
+static bool read_forward(const char *spec, struct forward *out)
 {
-    const char *last = strrchr(spec, ':'), *host = last;
-    if (last > spec && last[-1] == ']')
-        host = memrchr(spec, '[', (size_t)(last - spec));
-    else
-        while (host > spec && host[-1] != ':')
-            host--;
-    log_info("%.*s %s leads to %s %s", (int)(host - spec - 1), spec,
-             local ? "here" : "in the lease", host, local ? "in the lease" : "here");
+    struct forward in;
+    size_t n = split(spec, &in);
+    if (!n || spec[0] == '-')
+        return false;
+    const char *const parts[PARTS] = {
+        n == PARTS ? in.part[0] : LOOPBACK,
+        n == PARTS ? in.part[1] : in.part[0],
+        n <= 2 ? "localhost" : in.part[n - 2],
+        in.part[n - 1],
+    };
+    for (size_t i = 0; i < PARTS; i++)
+        (void)str_copy(out->part[i], sizeof out->part[i], parts[i]);
+    return is_port(out->part[1]) && is_port(out->part[3]);
+}
+
+static void say_forward(bool local, const struct forward *f)
+{
+    log_info("%s:%s %s leads to %s:%s %s", f->part[0], f->part[1], local ? "here" : "in the lease",
+             f->part[2], f->part[3], local ? "in the lease" : "here");
 }
 
 /* Adds "-L ADDRESS:PORT:HOST:PORT" for each; the texts are left to the process's end. */
@@ -71,15 +82,15 @@ static int add_forwards(const struct option_list *list, const char *flag, const 
                         size_t *n, struct error *err)
 {
     for (size_t i = 0; i < list->n; i++) {
-        char *spec = forward(list->items[i]);
-        if (!spec)
+        struct forward f;
+        if (!read_forward(list->items[i], &f))
             return error_set(err, ERR_USAGE, 0,
                              "%s \"%s\" is not PORT, PORT:PORT, PORT:HOST:PORT or "
                              "ADDRESS:PORT:HOST:PORT",
                              flag, list->items[i]);
         argv[(*n)++] = flag;
-        argv[(*n)++] = spec;
-        say_forward(str_eq(flag, "-L"), spec);
+        argv[(*n)++] = xasprintf("%s:%s:%s:%s", f.part[0], f.part[1], f.part[2], f.part[3]);
+        say_forward(str_eq(flag, "-L"), &f);
     }
     return 0;
 }

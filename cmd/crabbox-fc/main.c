@@ -12,6 +12,8 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "local/local.h"
+#include "sys/beneath.h"
+#include "sys/worktree.h"
 
 /* Descriptors 0 to 2 exist from here on, so that no lease file ever lands on one of them. */
 static void guarantee_stdio(void)
@@ -53,9 +55,37 @@ int config_for(const struct parsed *p, struct config *cfg, struct error *err)
     return 0;
 }
 
+/* What --dir names is opened only once, because the owner of the tree, or of a directory above it,
+ * can swap in another one at any time; and first of all, because it counts in what comes then. It
+ * may be missing if nothing is sent. */
+static int open_dir(struct invocation *in, struct error *err)
+{
+    const struct options *o = &in->opt;
+    _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
+    if (!o->dir)
+        return 0;
+    if (beneath_find("--dir", o->dir, &b, err) == 0 && beneath_check_sent(&b, err) == 0) {
+        in->dir_fd = beneath_open(b.dirfd, b.rest, O_PATH | O_DIRECTORY, 0);
+        if (in->dir_fd >= 0)
+            return worktree_set_dir(in->dir_fd) == 0
+                       ? 0
+                       : error_set(err, ERR_SYNC, errno, "hold %s open", o->dir);
+        (void)beneath_failed(&b, errno, err);
+    }
+    if (o->no_sync && err->kind != ERR_USAGE) {
+        error_clear(err);
+        return 0;
+    }
+    if (err->kind == ERR_IO)
+        err->kind = ERR_SYNC;
+    return -1;
+}
+
 static int run_verb(struct invocation *in, const struct parsed *p, struct error *err)
 {
     const struct verb *v = in->verb;
+    if (open_dir(in, err) < 0)
+        return -1;
     if (v->uses_config && config_for(p, &in->cfg, err) < 0)
         return -1;
     if (v->uses_store && ops_open(&in->ops, local_providers, &in->cfg, NULL, v->makes_leases,
@@ -89,10 +119,12 @@ static int invoke(const struct verb *v, int argc, char **argv, struct error *err
         log_set_level(LOG_WARN);
     else if (p.opt.verbose)
         log_set_level(LOG_DEBUG);
-    struct invocation in = {.verb = v, .opt = p.opt, .args = p.args, .n_args = p.n_args};
+    struct invocation in = {
+        .verb = v, .opt = p.opt, .args = p.args, .n_args = p.n_args, .dir_fd = -1};
     in.cancel_fd = interrupt_open(v, err);
     if (in.cancel_fd >= 0)
         code = run_verb(&in, &p, err);
+    CLOSE_FD(in.dir_fd);
 out:
     options_free(&p);
     return code;

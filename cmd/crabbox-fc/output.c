@@ -125,10 +125,42 @@ void out_error(const struct error *e)
     fprintf(stderr, "crabbox-fc: next: %s\n", line);
 }
 
-int out_file(int fd, bool raw, struct error *err)
+void out_mark_lines(struct strbuf *out, const struct strbuf *text, const char *mark, bool *begun)
 {
-    struct text_stream s = TEXT_STREAM_INIT;
-    _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
+    for (size_t i = 0; i < text->len; i++) {
+        if (!*begun)
+            strbuf_adds(out, mark);
+        strbuf_addc(out, text->buf[i]);
+        *begun = text->buf[i] != '\n';
+    }
+}
+
+/* A piece of a file as it is printed; without `data` what is left at its end. */
+struct printed {
+    struct text_stream stream;
+    const char *mark;
+    bool begun;
+};
+
+static int put_piece(struct printed *p, const char *data, size_t len, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf clean = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf marked = STRBUF_INIT;
+    if (!p->mark)
+        return put(data, len, err);
+    if (data)
+        text_stream_add(&p->stream, data, len, &clean);
+    else
+        text_stream_end(&p->stream, &clean);
+    out_mark_lines(&marked, &clean, p->mark, &p->begun);
+    if (!data && p->begun && *p->mark)
+        strbuf_addc(&marked, '\n');
+    return put(marked.buf, marked.len, err);
+}
+
+int out_file(int fd, const char *mark, struct error *err)
+{
+    struct printed p = {.stream = TEXT_STREAM_INIT, .mark = mark};
     char chunk[16384];
     struct stat st;
     off_t at = lseek(fd, 0, SEEK_CUR);
@@ -139,17 +171,10 @@ int out_file(int fd, bool raw, struct error *err)
         n = read(fd, chunk, left < (off_t)sizeof chunk ? (size_t)left : sizeof chunk);
         if (n <= 0)
             break;
-        strbuf_reset(&lines);
-        if (raw)
-            strbuf_add(&lines, chunk, (size_t)n);
-        else
-            text_stream_add(&s, chunk, (size_t)n, &lines);
-        if (put(lines.buf, lines.len, err) < 0)
+        if (put_piece(&p, chunk, (size_t)n, err) < 0)
             return -1;
     }
     if (n < 0)
         return error_set(err, ERR_IO, errno, "read the file to print");
-    strbuf_reset(&lines);
-    text_stream_end(&s, &lines);
-    return put(lines.buf, lines.len, err) < 0 ? -1 : finish(err);
+    return put_piece(&p, NULL, 0, err) < 0 ? -1 : finish(err);
 }

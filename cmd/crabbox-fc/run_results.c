@@ -44,7 +44,6 @@ int results_request(const struct options *o, struct option_list *reports, struct
         .artifacts = words(&o->artifact_glob),
         .reports = words(reports),
         .artifact_dir = o->artifact_dir,
-        .tree = o->dir,
         .fail_on_test_failures = o->fail_on_test_failures,
     };
     if (o->sync_only && (collect_wanted(c) || o->capture_stdout || o->capture_stderr))
@@ -54,11 +53,11 @@ int results_request(const struct options *o, struct option_list *reports, struct
     return collect_check(c, err);
 }
 
-int capture_open(const char *option, const char *path, const char *tree, int *fd, struct error *err)
+int capture_open(const char *option, const char *path, int *fd, struct error *err)
 {
     if (!path)
         return 0;
-    *fd = beneath_output(option, path, tree, err);
+    *fd = beneath_output(option, path, err);
     return *fd < 0 ? -1 : 0;
 }
 

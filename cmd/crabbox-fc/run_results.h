@@ -11,10 +11,8 @@ int results_request(const struct options *o, struct option_list *reports, struct
                     struct error *err);
 void words_free(struct option_list *list);
 
-/* Opens a file to capture a stream in; -1 and no error when `path` is NULL. `tree` is as in
- * sys/beneath.h. */
-int capture_open(const char *option, const char *path, const char *tree, int *fd,
-                 struct error *err);
+/* Opens a file to capture a stream in; -1 and no error when `path` is NULL. */
+int capture_open(const char *option, const char *path, int *fd, struct error *err);
 
 void results_print(const struct ops_collected *r);
 void results_json(cJSON *j, const struct ops_collected *r);

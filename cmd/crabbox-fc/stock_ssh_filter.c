@@ -15,17 +15,6 @@
 #include "cmd.h"
 #include "sys/file.h"
 
-/* Appends with what stands before each line; *begun: the last line has not ended. */
-static void add_marked(struct strbuf *out, const struct strbuf *text, bool *begun)
-{
-    for (size_t i = 0; i < text->len; i++) {
-        if (!*begun)
-            strbuf_adds(out, "ssh: ");
-        strbuf_add(out, text->buf + i, 1);
-        *begun = text->buf[i] != '\n';
-    }
-}
-
 /* Until nobody can write any more. A terminal that is gone holds up nobody. */
 static void filter(int from, int to)
 {
@@ -44,7 +33,7 @@ static void filter(int from, int to)
             text_stream_add(&stream, raw, (size_t)n, &clean);
         else
             text_stream_end(&stream, &clean);
-        add_marked(&marked, &clean, &begun);
+        out_mark_lines(&marked, &clean, "ssh: ", &begun);
         if (n <= 0 && begun)
             strbuf_adds(&marked, "\n");
         (void)fd_write_all(to, marked.buf, marked.len, "standard error", NULL);

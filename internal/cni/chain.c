@@ -370,15 +370,16 @@ static int check_recorded_dir(const char *dir, struct error *err)
 
 static int check_bin_dir(const char *dir, struct error *err)
 {
-    char around[PATH_MAX], tree[PATH_MAX];
+    struct worktree_tops around;
+    char tree[PATH_MAX];
     if (*dir != '/')
         return error_set(err, ERR_TRUST, 0,
                          "the " BIN_DIR_WHAT " \"%s\" is not an absolute path; next: set "
                          "firecracker.cniBinDir to one",
                          SHOWN(dir));
-    int r = worktree_around(".", around);
-    if (r == 0)
-        r = worktree_on_way(dir, around, tree);
+    int r = worktree_tops(".", &around);
+    for (size_t i = 0; r == 0 && i < WORKTREE_TOPS; i++)
+        r = worktree_on_way(dir, around.of[i], tree);
     if (r < 0)
         return error_set(err, ERR_TRUST, errno,
                          "find out whether the " BIN_DIR_WHAT " %s is in a working tree; "

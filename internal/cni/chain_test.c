@@ -16,6 +16,7 @@
 
 #include "sys/file.h"
 #include "testutil/config_dir.h"
+#include "testutil/scratch.h"
 
 static struct config_dir dir;
 static char conf[PATH_MAX];
@@ -192,6 +193,10 @@ static void test_a_directory_of_plugins_is_not_just_any(void **state)
     untrusted(plugins, "may have come with the code");
     judged(plugins, true, NULL);
     assert_return_code(chdir(before), errno);
+    /* Or one that --dir names. */
+    set_dir(config_dir_path(&dir, "archive/src/deep"));
+    untrusted(plugins, "may have come with the code");
+    set_dir(NULL);
     untrusted("plugins", "is not an absolute path");
     untrusted("/bin", "holds ordinary programs");
     untrusted("/usr/local/../bin", "holds ordinary programs");

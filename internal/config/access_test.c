@@ -93,9 +93,9 @@ static void test_trusted_files_writable(void **state)
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         config_dir_write(d, files[i], "firecracker: {cpus: 2}\n");
         assert_int_equal(chmod(config_dir_path(d, files[i]), 0664), 0);
-        assert_int_equal(config_dir_refused(d, "next: chmod go-w '/"), ERR_TRUST);
+        assert_int_equal(config_dir_refused(d, "next: read it, then chmod go-w '/"), ERR_TRUST);
         assert_int_equal(chmod(config_dir_path(d, files[i]), 0646), 0);
-        assert_int_equal(config_dir_refused(d, "can be written by others"), ERR_TRUST);
+        assert_int_equal(config_dir_refused(d, "next: read it, then chmod go-w"), ERR_TRUST);
         assert_int_equal(chmod(config_dir_path(d, files[i]), 0644), 0);
         config_dir_expect_cpus(d, 2);
     }

@@ -79,23 +79,28 @@ static int check_links(const struct config_key *key, const struct config_slot *s
 
 /* A path from a file: trust covers the file, but nothing else that came with the code. */
 static int check_outside(const struct config_priv *p, const struct config_key *key,
-                         const struct config_slot *slot, const char *tree, struct error *err)
+                         const struct config_slot *slot, const struct worktree_tops *tops,
+                         struct error *err)
 {
     bool into_repo = source_leads_into(slot->text, p->repo_root);
-    if (!into_repo && !source_leads_into(slot->text, tree))
+    const char *tree = into_repo ? p->repo_root : NULL;
+    for (size_t i = 0; !tree && i < WORKTREE_TOPS; i++)
+        if (source_leads_into(slot->text, tops->of[i]))
+            tree = tops->of[i];
+    if (!tree)
         return 0;
     return error_set(err, ERR_TRUST, 0,
                      "%s (%s) leads into the %s %s, whose content trust does not cover; move it "
                      "out, or name it with --%s",
-                     key->name, SHOWN(slot->origin), into_repo ? "repository" : "tree",
-                     SHOWN(into_repo ? p->repo_root : tree), key->flag);
+                     key->name, SHOWN(slot->origin), into_repo ? "repository" : "tree", SHOWN(tree),
+                     key->flag);
 }
 
 int check_host_paths(const struct config_priv *p, const char *cwd, const char *const *envp,
                      struct error *err)
 {
-    char tree[PATH_MAX];
-    if (source_tree_around(cwd, tree, err) < 0)
+    struct worktree_tops tops;
+    if (source_tops(cwd, &tops, err) < 0)
         return -1;
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
@@ -108,7 +113,7 @@ int check_host_paths(const struct config_priv *p, const char *cwd, const char *c
             continue;
         }
         bool from_file = slot->source >= SRC_SYSTEM && slot->source <= SRC_REPO;
-        if (from_file && check_outside(p, key, slot, tree, err) < 0)
+        if (from_file && check_outside(p, key, slot, &tops, err) < 0)
             return -1;
         bool typed = slot->source == SRC_ENV || slot->source == SRC_FLAG;
         if (typed && check_links(key, slot, err) < 0)

@@ -14,8 +14,9 @@ void check_note_locked_boot(struct config_priv *p);
 int check_image_choice(struct config_priv *p, struct error *err);
 
 /* Host paths from files may not lead into the repository, nor into what else may have come with the
- * code around `cwd` (worktree.h): nobody vouches for what is there. Nor may PATH, for programs
- * given by name. Flags and environment are the user's own words for this call and may. ERR_TRUST.
+ * code around `cwd` or the directory of --dir (worktree.h): nobody vouches for what is there. Nor
+ * may PATH, for programs given by name. Flags and environment are the user's own words for this
+ * call and may. ERR_TRUST.
  */
 int check_host_paths(const struct config_priv *p, const char *cwd, const char *const *envp,
                      struct error *err);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,6 +15,7 @@
 
 #include "config/trust.h"
 #include "testutil/config_dir.h"
+#include "testutil/scratch.h"
 
 /* HOME is the checkout, as in a container of a CI: what lies there came with it. */
 static void test_home_in_the_repository(void **state)
@@ -111,6 +113,71 @@ static void test_no_path_by_a_home_in_an_archive(void **state)
                      ERR_CONFIG);
 }
 
+/* An archive that only --dir names, with HOME in it, as a job of a CI may start from anywhere. */
+static void test_home_in_the_tree_of_dir(void **state)
+{
+    struct config_dir *d = *state;
+    struct trust_store s;
+    struct config cfg;
+    const char *fc = config_dir_path(d, "archive/bin/firecracker");
+    _cleanup_free_ char *home = xasprintf("HOME=%s", config_dir_path(d, "archive"));
+    _cleanup_free_ char *named = xasprintf("firecracker: {binary: %s, cpus: 3}\n", fc);
+    free(d->env[0]);
+    d->env[0] = TAKE_PTR(home);
+    (void)str_copy(d->cwd, sizeof d->cwd, "/");
+    config_dir_write(d, "archive/bin/firecracker", "");
+    config_dir_write(d, "archive/src/file", "");
+    config_dir_write(d, "archive/.config/crabbox-fc/config.yaml", named);
+    config_dir_expect_cpus(d, 3); /* nothing says that it is one */
+    set_dir(config_dir_path(d, "archive/src"));
+    assert_int_equal(config_dir_refused(d, "HOME leads into the tree"), ERR_TRUST);
+    assert_int_equal(trust_list(config_dir_envp(d), &s, NULL), -1);
+    /* Nor does the file in another place name what came along, by "~/" or by its path. */
+    assert_return_code(unlink(config_dir_path(d, "archive/.config/crabbox-fc/config.yaml")), errno);
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    config_free(&cfg);
+    config_dir_write(d, SYS_FILE, "firecracker: {binary: ~/bin/firecracker}\n");
+    assert_int_equal(config_dir_refused(d, "but HOME is not set to an absolute path outside"),
+                     ERR_CONFIG);
+    config_dir_write(d, SYS_FILE, named);
+    assert_int_equal(config_dir_refused(d, "whose content trust does not cover"), ERR_TRUST);
+}
+
+/* A name is looked for past it, and no link of it is followed on a path that was typed. */
+static void test_programs_in_the_tree_of_dir(void **state)
+{
+    struct config_dir *d = *state;
+    struct error err = ERROR_INIT;
+    struct config cfg;
+    _cleanup_free_ char *link = xstrdup(config_dir_path(d, "archive/kernel"));
+    _cleanup_free_ char *path = xasprintf("PATH=%s", config_dir_path(d, "archive/bin"));
+    const struct config_flag flag = {"firecracker.kernel", link, "--firecracker-kernel"};
+    (void)str_copy(d->cwd, sizeof d->cwd, "/");
+    config_dir_write(d, "archive/bin/firecracker", "");
+    config_dir_write(d, "archive/src/file", "");
+    assert_return_code(chmod(config_dir_path(d, "archive/bin/firecracker"), 0755), errno);
+    assert_return_code(symlink("/dev/null", link), errno);
+    config_dir_load_ok(d, &flag, 1, &cfg);
+    config_free(&cfg);
+    set_dir(config_dir_path(d, "archive/src"));
+    assert_int_equal(config_dir_load(d, &flag, 1, &cfg, &err), -1);
+    assert_non_null(strstr(err.msg, "is a symbolic link in the working tree"));
+    free(d->env[1]);
+    d->env[1] = TAKE_PTR(path);
+    assert_int_equal(config_dir_refused(d, "which may have come with the code"), ERR_TRUST);
+}
+
+/* What its owner removed may have been a part of it: then nothing is known. */
+static void test_a_removed_directory_of_dir_is_refused(void **state)
+{
+    struct config_dir *d = *state;
+    char gone[] = "/tmp/crabbox-dir-XXXXXX";
+    assert_non_null(mkdtemp(gone));
+    set_dir(gone);
+    assert_return_code(rmdir(gone), errno);
+    assert_int_equal(config_dir_refused(d, "or around that of --dir"), ERR_TRUST);
+}
+
 /* What config_load would refuse afterwards is not made, and nothing that lies there is believed. */
 static void test_no_store_in_the_repository(void **state)
 {
@@ -167,6 +234,9 @@ int main(void)
         CONFIG_DIR_TEST(test_home_around_the_working_directory),
         CONFIG_DIR_TEST(test_home_is_a_checkout_elsewhere),
         CONFIG_DIR_TEST(test_no_path_by_a_home_in_an_archive),
+        CONFIG_DIR_TEST(test_home_in_the_tree_of_dir),
+        CONFIG_DIR_TEST(test_programs_in_the_tree_of_dir),
+        CONFIG_DIR_TEST(test_a_removed_directory_of_dir_is_refused),
         CONFIG_DIR_TEST(test_no_store_in_the_repository),
         CONFIG_DIR_TEST(test_a_removed_working_directory_is_refused),
     };

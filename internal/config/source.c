@@ -15,7 +15,6 @@
 #include "sys/file.h"
 #include "sys/pathwalk.h"
 #include "sys/trusted.h"
-#include "sys/worktree.h"
 
 #define FILE_WHAT "configuration file" /* for messages */
 
@@ -101,30 +100,36 @@ static bool is_known(const char *path, const char *below, const char *const *env
     return false;
 }
 
-/* Whether `path` leads into the tree around `here`, or into any with a .git unless it is `known`;
- * or that can't be told. */
-static bool leads_into_tree(const char *path, const char *here, bool known,
+/* Whether `path` leads into one of the trees, or into any with a .git unless it is `known`; or that
+ * can't be told. `tree` gets which. */
+static bool leads_into_tree(const char *path, const struct worktree_tops *tops, bool known,
                             char tree[static PATH_MAX])
 {
-    if (worktree_around(here, tree) < 0)
-        return true;
-    return worktree_leads_through(path, tree) || (!known && worktree_on_way(path, "", tree) != 0);
+    const char *top = worktree_leads_through_top(path, tops);
+    if (top)
+        (void)str_copy(tree, PATH_MAX, top);
+    return top || (!known && worktree_on_way(path, "", tree) != 0);
 }
 
-int source_tree_around(const char *here, char tree[static PATH_MAX], struct error *err)
+int source_tops(const char *here, struct worktree_tops *out, struct error *err)
 {
-    if (worktree_around(here, tree) == 0)
+    if (worktree_tops(here, out) == 0)
         return 0;
+    bool dir = worktree_dir() != NULL;
     return error_set(err, ERR_TRUST, errno,
-                     "find what may have come with code around the working directory; next: cd to "
-                     "another directory");
+                     "find what may have come with code around the working directory%s; next: cd "
+                     "to another directory%s",
+                     dir ? " or around that of --dir" : "", dir ? ", or name another" : "");
 }
 
 const char *source_home_for_files(const char *here, const char *const *envp)
 {
     char tree[PATH_MAX];
+    struct worktree_tops tops;
     const char *home = env_get(envp, "HOME");
-    return home && leads_into_tree(home, here, is_known(home, "", envp), tree) ? NULL : home;
+    if (!home || worktree_tops(here, &tops) < 0)
+        return NULL;
+    return leads_into_tree(home, &tops, is_known(home, "", envp), tree) ? NULL : home;
 }
 
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
@@ -135,12 +140,13 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
     bool by_xdg = xdg && *xdg;
     const char *by = by_xdg ? "XDG_CONFIG_HOME" : "HOME";
     char tree[PATH_MAX];
+    struct worktree_tops tops;
     if (!*dir)
         return 0;
-    if (source_tree_around(here, tree, err) < 0)
+    if (source_tops(here, &tops, err) < 0)
         return -1;
     bool known = is_known(env_get(envp, by), by_xdg ? "/.config" : "", envp);
-    if (!leads_into_tree(dir, here, known, tree))
+    if (!leads_into_tree(dir, &tops, known, tree))
         return 0;
     if (make)
         return error_set(err, ERR_TRUST, 0,
@@ -285,7 +291,9 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                          SHOWN(real), (unsigned)st->st_uid);
     if (st->st_mode & (S_IWGRP | S_IWOTH)) {
         _cleanup_free_ char *quoted = str_shell_quoted(real);
-        return error_set(err, ERR_TRUST, 0, "%s can be written by others; next: chmod go-w %s",
+        return error_set(err, ERR_TRUST, 0,
+                         "%s can be written by others, so anybody may have written what is in it; "
+                         "next: read it, then chmod go-w %s",
                          SHOWN(real), quoted);
     }
     if (!str_eq(real, path) && source_leads_into(real, repo_root) &&

@@ -23,6 +23,7 @@
 #include "config/config.h"
 #include "sys/caller.h"
 #include "sys/hash.h"
+#include "sys/worktree.h"
 
 #define CONFIG_SYSTEM_FILE "/etc/crabbox-fc/config.yaml"
 #define CONFIG_REPO_NAME   ".crabbox-fc.yaml"
@@ -61,17 +62,16 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
 #define CONFIG_USER_NAME  "config.yaml"
 #define CONFIG_TRUST_NAME "trust.json"
 /* Refuses a user's directory that leads into what may have come with code around the directory
- * `here` (worktree.h; HOME is the checkout, or an archive) and has a configuration or a trust
- * store, because they came with it; with `make` it is refused even if they are only to be made. A
- * home that the system knows is the user's, a repository or not, and its .config may be a link to
- * a repository with dotfiles. Any other HOME or XDG_CONFIG_HOME may lead into no tree with a .git,
- * wherever `here` is: a CI makes the checkout HOME, and a job need not stand in it. */
+ * `here` or that of --dir (worktree.h; HOME is the checkout, or an archive) and has a configuration
+ * or a trust store, because they came with it; with `make` it is refused even if they are only to
+ * be made. A home that the system knows is the user's, a repository or not, and its .config may be
+ * a link to a repository with dotfiles. Any other HOME or XDG_CONFIG_HOME may lead into no tree
+ * with a .git, wherever `here` is: a CI makes the checkout HOME, and a job need not stand in it. */
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
                           struct error *err);
 
-/* The top of what may have come with code around `here`, "" for none (worktree.h). ERR_TRUST if
- * that can't be told. */
-int source_tree_around(const char *here, char tree[static PATH_MAX], struct error *err);
+/* worktree_tops, with ERR_TRUST if that can't be told. */
+int source_tops(const char *here, struct worktree_tops *out, struct error *err);
 
 /* What "~/" stands for in a file: HOME, or NULL where that leads into such a tree. */
 const char *source_home_for_files(const char *here, const char *const *envp);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -234,9 +235,10 @@ static void test_slow(void **state)
             strbuf_adds(&text, d ? number : "");
             strbuf_adds(&text, d ? d + 2 : "");
         }
-        int64_t start = clock_boot_ms();
+        /* Of the processor, not of a clock: the machine may be busy. */
+        clock_t start = clock();
         assert_int_equal(config_parse_yaml("t", text.buf, text.len, false, &ctx, &doc, &err), -1);
-        assert_true(clock_boot_ms() - start < 3000);
+        assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
         config_doc_free(&doc);
     }
 }

@@ -128,8 +128,8 @@ static void test_tunnel(void **state)
     (void)state;
     char buf[5];
     struct child c = BED_START(&bed, -1, "tunnel", "-L", "18022:22", "-R", "18023:127.0.0.1:18022",
-                               "box");
-    bool ok = read_port(18022, buf, sizeof buf);
+                               "-L", "[127.0.0.1]:18024:[127.0.0.1]:22", "box");
+    bool ok = read_port(18022, buf, sizeof buf) && read_port(18024, buf, sizeof buf);
     _cleanup_bed_result_ struct bed_result ss = BED_EXEC(
         &bed, "sh", "-c", "ss -Hltn 'sport = 18022' | awk '{print $4}'");
     _cleanup_bed_result_ struct bed_result b = BED_RUN(
@@ -146,10 +146,14 @@ static void test_tunnel(void **state)
 static void test_tunnel_refuses(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",      "0",         "70000",      "a",   "1:2:3:4:5",
-                                      "-oX=y", "80:a b:80", "80:$(x):80", "80:", "x:80"};
+    static const char *const bad[] = {
+        "", "0", "70000", "a", "1:2:3:4:5", "-oX=y", "80:a b:80", "80:$(x):80", "80:", "x:80",
+        /* ssh takes some of these for the order to open a proxy */
+        "[::1]:1080", "[::1]", "*:1080", "h:1080", "80:[::1]", "[::1]:80:h", "[::1]:0:h:80", "[::1",
+        "[]:80:h:80", "[::1]80:h:80", "[::1]:80:[::1]:", ":80:h:80", "80::80"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         E2E_CODE(2, "tunnel", "-L", bad[i], "box");
+        E2E_CODE(2, "tunnel", "-R", bad[i], "box");
     }
     E2E_CODE(2, "tunnel", "box");
     E2E_CODE(4, "tunnel", "-L", "80", "nobody");

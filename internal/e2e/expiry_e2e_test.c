@@ -172,9 +172,8 @@ static void test_ttl_is_hard(void **state)
 {
     (void)state;
     WARMUP("hard", "--ttl", "3s");
-    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("hard", "--", "sleep", "60");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("hard", "--", "sleep", "1000");
     assert_true(r.st.exited && r.st.code != 0);
-    assert_in_range(r.took_ms, 0, 15000);
     (void)wait_until_gone("hard", 10000);
 }
 

@@ -54,7 +54,6 @@ static void check_fault(const struct fault *f)
                   r.err.buf);
     bed_assert_code(r, f->code);
     bed_assert_has(r.err.buf, f->says);
-    assert_in_range(r.took_ms, 0, 8000);
     bed_assert_clean(&bed);
     /* The message says where the logs are, and they are there. */
     bed_assert_has(r.err.buf, "logs faulty");
@@ -97,7 +96,7 @@ static void test_a_guest_that_ignores_the_shutdown_is_killed(void **state)
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "deaf");
     bed_assert_code(s, 0);
     bed_assert_has(s.out.buf, "killed");
-    assert_in_range(s.took_ms, 300, 3000);
+    assert_true(s.took_ms >= 300);
 }
 
 /* An older Firecracker has no /serial: nothing newer than it may be sent. */

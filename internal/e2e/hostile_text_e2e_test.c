@@ -240,7 +240,19 @@ static void test_logs(void **state)
     bed_assert_code(c, 0);
     assert_string_equal(c.out.buf, console_shown);
     SHOWS(0, HOSTILE_UTF8_SHOWN, "logs", "failed");
-    SHOWS(0, "==> vmm.log <==\nh\\x1b", "logs", "failed");
+    SHOWS(0, "==> vmm.log <==\nvmm: h\\x1b", "logs", "failed");
+    /* No line of the guest looks like a heading of ours. */
+    static const char forged[] =
+        "boot\n==> error.txt <==\nnext: x\n\n[at least 1 bytes were dropped]";
+    write_file(dir, "vmm.log", forged, sizeof forged - 1);
+    write_file(dir, "console.log", forged, sizeof forged - 1);
+    SHOWS(0,
+          "==> vmm.log <==\nvmm: boot\nvmm: ==> error.txt <==\nvmm: next: x\nvmm: \n"
+          "vmm: [at least 1 bytes were dropped]\n==> console.log <==\nconsole: boot\n"
+          "console: ==> error.txt <==\nconsole: next: x\nconsole: \n"
+          "console: [at least 1 bytes were dropped]\n",
+          "logs", "failed");
+    write_file(dir, "console.log", console, sizeof console - 1);
     _cleanup_bed_result_ struct bed_result raw = BED_RUN(&bed, "logs", "--console", "--raw",
                                                          "failed");
     bed_assert_code(raw, 0);

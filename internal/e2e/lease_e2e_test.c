@@ -6,9 +6,10 @@
 
 /* ---- the plain path ---- */
 
-/* One lease with all that it prints; how long it took. */
-static int64_t whole_lease(void)
+/* One lease with all that it prints. How fast it is, `make bench` says. */
+static void test_warmup_run_stop(void **state)
 {
+    (void)state;
     _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "first");
     bed_assert_code(w, 0);
     bed_assert_has(w.out.buf, "leased cbx_");
@@ -19,25 +20,7 @@ static int64_t whole_lease(void)
                                                        "--", "cat", "/etc/hostname");
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "crabbox-first");
-    _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "first");
-    bed_assert_code(s, 0);
-    print_message("warmup %lld, run %lld, stop %lld ms\n", (long long)w.took_ms,
-                  (long long)r.took_ms, (long long)s.took_ms);
-    return w.took_ms + r.took_ms + s.took_ms;
-}
-
-/* Under a second, in the best of five: a busy machine slows one, not the program all of them. */
-static void test_warmup_run_stop_is_quick(void **state)
-{
-    (void)state;
-    int64_t best = whole_lease();
-    for (int i = 0; i < 4 && best >= 1000; i++) {
-        int64_t t = whole_lease();
-        best = t < best ? t : best;
-    }
-#ifndef __SANITIZE_ADDRESS__
-    assert_in_range(best, 1, 999);
-#endif
+    E2E_OK("stop", "first");
 }
 
 static void test_exit_codes_and_streams_pass_through(void **state)
@@ -336,7 +319,7 @@ static void test_eight_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        E2E_TEST(test_warmup_run_stop_is_quick),
+        E2E_TEST(test_warmup_run_stop),
         E2E_TEST(test_exit_codes_and_streams_pass_through),
         E2E_TEST(test_arguments_arrive_as_they_are),
         E2E_TEST(test_second_run_sees_what_the_first_left),

@@ -78,7 +78,6 @@ static void check_list(void)
     assert_int_equal(ready, 1);
     assert_int_equal(broken, HOSTILE_LISTED);
     assert_int_equal(cJSON_GetArraySize(rows), HOSTILE_LISTED + 1);
-    assert_in_range(r.took_ms, 0, 5000);
 }
 
 /* Whatever verb meets them: no crash, no hang, an honest code. */

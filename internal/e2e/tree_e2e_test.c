@@ -41,6 +41,60 @@ static void test_directory_above_exchanged_while_a_lease_is_awaited(void **state
     E2E_EXEC_OK("bash", "-ec", script, bed.program, "pkg/app");
 }
 
+/* HOME in an archive that only --dir names, as where one stands in it. */
+static void test_home_in_the_archive_that_is_sent(void **state)
+{
+    (void)state;
+    E2E_EXEC_OK("sh", "-ec",
+                "mkdir -p ../away/.config/crabbox-fc; cd ../away; away=$PWD\n"
+                "echo 'run: {allowEnv: [SECRET]}' >.config/crabbox-fc/config.yaml\n"
+                "cd /; export HOME=\"$away\"; unset XDG_CONFIG_HOME\n"
+                "\"$0\" run --id box --no-sync -q -- true\n"
+                "for o in -q --no-sync; do\n"
+                "code=0; \"$0\" run --id box --dir \"$away\" $o -- true 2>\"$1/err\" || code=$?\n"
+                "test $code = 2; grep -q 'HOME leads into the tree' \"$1/err\"\n"
+                "done\n"
+                "\"$0\" run --id box --no-sync --dir \"$away/none\" -q -- true",
+                bed.program, bed.work);
+}
+
+/* Nor which files become kernel and root, where the archive is what --dir names. */
+static void test_no_link_leads_to_an_image(void **state)
+{
+    (void)state;
+    E2E_EXEC_OK(
+        "sh", "-ec",
+        "cd ../away; away=$PWD; ln -s \"$CRABBOX_FC_IMAGE_DIR\" img; mkdir im2\n"
+        "cp \"$CRABBOX_FC_IMAGE_DIR\"/* im2/; ln -sf \"$CRABBOX_FC_IMAGE_DIR\"/rootfs.ext4 im2/\n"
+        "cd /; unset CRABBOX_FC_IMAGE_DIR\n"
+        "for dir in img im2; do\n"
+        "code=0; \"$0\" run -q --dir \"$away\" --image-dir \"$away/$dir\" -- true "
+        "2>\"$1/err\" || code=$?\n"
+        "test $code = 2; grep -q 'is a symbolic link' \"$1/err\"\n"
+        "done",
+        bed.program, bed.work);
+}
+
+/* A link of an archive does not choose what is sent, wherever one stands. */
+static void test_no_link_leads_to_what_is_sent(void **state)
+{
+    (void)state;
+    E2E_EXEC_OK(
+        "sh", "-ec",
+        "cd ../away; away=$PWD; echo private >app/id; ln -s app link; ln -s .. up; cd /\n"
+        "for path in link up/away/app; do for o in -q --no-sync; do\n"
+        "code=0; \"$0\" run --id box --dir \"$away/$path\" $o -- true 2>\"$1/err\" || code=$?\n"
+        "test $code = 2; grep -q 'would choose what is sent$' \"$1/err\"; grep -q 'next: name the "
+        "real' \"$1/err\"\n"
+        "done\n"
+        "code=0; \"$0\" cp \"$away/$path\" box:got 2>\"$1/err\" || code=$?\n"
+        "test $code = 2; grep -q 'would choose what is sent' \"$1/err\"\n"
+        "done\n"
+        "\"$0\" cp -q \"$away/link/id\" box:got\n" /* one file, which has a name */
+        "\"$0\" run --id box -q --dir \"$away/app\" -- test -e id",
+        bed.program, bed.work);
+}
+
 /* cp takes no state along, and sends the directory that it opened. */
 static void test_cp_takes_no_state(void **state)
 {
@@ -57,6 +111,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_dir_exchanged_while_a_lease_is_awaited, fresh),
         cmocka_unit_test_setup(test_directory_above_exchanged_while_a_lease_is_awaited, fresh),
+        cmocka_unit_test_setup(test_home_in_the_archive_that_is_sent, fresh),
+        cmocka_unit_test_setup(test_no_link_leads_to_an_image, fresh),
+        cmocka_unit_test_setup(test_no_link_leads_to_what_is_sent, fresh),
         cmocka_unit_test_setup(test_cp_takes_no_state, fresh),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);

@@ -14,13 +14,19 @@
 #include "fetch/name.h"
 
 #define HEAD "head"
+/* What lefthook reads, with one of its endings. */
+#define LEFTHOOK(ending)                                                                           \
+    {"lefthook" ending, "git hooks that are installed already: commands"},                         \
+        {".lefthook" ending, "the same"}, {"lefthook-local" ending, "the same"},                   \
+    {                                                                                              \
+        ".lefthook-local" ending, "the same"                                                       \
+    }
 
 static const struct {
     const char *name; /* in lower case */
     const char *by;
 } obeyed[] = {
     {".git", "git, which prompts and editors ask: its config and hooks name programs; a file too"},
-    {"git~1", "the same, by the short name that FAT and NTFS give it"},
     {HEAD, "git: beside objects and refs it makes a bare repository, whose config counts"},
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
@@ -34,12 +40,19 @@ static const struct {
     {".gitconfig", "git, where the repository's own config includes it, as shared settings do"},
     {".husky", "git, where core.hooksPath names it: a hook runs at each status"},
     {".githooks", "the same"},
-    {"lefthook.yml", "git hooks that are installed already: commands"},
-    {".lefthook.yml", "the same"},
-    {"lefthook-local.yml", "the same"},
-    {".lefthook-local.yml", "the same"},
-    {".pre-commit-config.yaml", "the same"},
+    LEFTHOOK(".yml"),
+    LEFTHOOK(".yaml"),
+    LEFTHOOK(".toml"),
+    LEFTHOOK(".json"),
+    LEFTHOOK(".jsonc"),
+    {".pre-commit-config.yaml", "git hooks of pre-commit: commands"},
+    {".pre-commit-config.yml", "the same, by prek, which takes its hooks over"},
+    {"prek.toml", "the same"},
+    {".lfsconfig", "git with LFS: where the next push sends objects"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
+    {".pijul", "Pijul, which prompts ask: its config names programs"},
+    {".fslckout", "Fossil, which prompts ask: the repository of a checkout"},
+    {"_fossil_", "the same"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
@@ -48,6 +61,7 @@ static const struct {
     {"mise.local.toml", "the same"},
     {".mise.local.toml", "the same"},
     {".mise", "the same"},
+    {".rtx.toml", "the same, by its old name"},
     {"mise", "the same: its config.toml"},
     {".autoenv", "autoenv, on entering: a script"},
     {".autoenv.zsh", "the same"},
@@ -65,18 +79,21 @@ static const struct {
     {".nova", "Nova: the same"},
     {".helix", "Helix: commands of language servers"},
     {".devcontainer", "editors that offer or start containers: commands of the host"},
+    {".devcontainer.json", "the same"},
     {".claude", "agents, when started here: hooks and servers of the directory"},
     {".mcp.json", "the same"},
     {".cursor", "the same"},
     {".gemini", "the same"},
     {".codex", "the same"},
     {".aider.conf.yml", "the same"},
+    {".aider.model.settings.yml", "the same: where requests go, with the user's key"},
     {".opencode", "the same"},
     {"opencode.json", "the same"},
     {"opencode.jsonc", "the same"},
     {".windsurf", "the same"},
     {".kiro", "the same"},
     {".continue", "the same"},
+    {".continuerc.json", "the same"},
     {".roo", "the same"},
     {".roomodes", "the same"},
     {".cursorrules", "the same"},
@@ -90,12 +107,14 @@ static const struct {
     {".nvim.lua", "Neovim with exrc"},
     {".gvimrc", "the same, gvim"},
     {".nvim", "Neovim with plug-ins for it"},
+    {".vim", "Vim and Neovim with coc.nvim: commands of language servers"},
     {".lazy.lua", "Neovim with lazy.nvim"},
     {".lvimrc", "Vim with localvimrc"},
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
+    {".hie-bios", "the same: is one"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
     {".gdbinit", "gdb"},
@@ -112,6 +131,10 @@ static const struct {
     {".byebugrc", "byebug"},
     {".psysh.php", "PsySH"},
     {".irbrc", "irb"},
+    {"irbrc", "the same, also in .config/irb"},
+    {"irb.rc", "the same"},
+    {"_irbrc", "the same"},
+    {"$irbrc", "the same"},
     {".octaverc", "Octave"},
     {".pylintrc", "pylint in editors: its init-hook is a program"},
     {"pylintrc", "the same"},
@@ -127,10 +150,37 @@ static const struct {
     uint32_t cp;
     const char *is;
 } folded_to[] = {
-    {0xdf, "ss"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
-    {0xfb00, "ff"},  {0xfb01, "fi"}, {0xfb02, "fl"}, {0xfb03, "ffi"},
-    {0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
+    {0xdf, "ss"},    {0x131, "i"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
+    {0x2024, "."},   {0x1d6a4, "i"},  {0xfb00, "ff"}, {0xfb01, "fi"}, {0xfb02, "fl"},
+    {0xfb03, "ffi"}, {0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
 };
+
+/* Blocks of other characters that have letters, digits or signs of ASCII in them, in another form:
+ * what ZFS takes for the plain ones with normalization=formKC. How many of ASCII one of them stands
+ * for at most is also the byte that it is folded to. */
+enum { FORM_MAX = 4 };
+static const struct {
+    uint32_t first, last;
+    char most;
+} forms[] = {
+    {0xaa, 0xba, 1},     {0x132, 0x133, 2},   {0x1c7, 0x1cc, 2},     {0x1f1, 0x1f3, 2},
+    {0x2b0, 0x2e3, 1},   {0x1d2c, 0x1dbf, 1}, {0x2025, 0x2026, 3},   {0x2070, 0x209c, 1},
+    {0x2100, 0x214f, 3}, {0x2160, 0x217f, 4}, {0x2460, 0x24ea, 3},   {0x2c7c, 0x2c7d, 1},
+    {0x3371, 0x33df, 4}, {0xfe50, 0xfe6b, 1}, {0x1f100, 0x1f16f, 3}, {0x1fbf0, 0x1fbf9, 1},
+};
+
+/* The letter or digit of ASCII that a fullwidth or mathematical one is, in lower case; 0: none. */
+static char plain_form(uint32_t cp)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    if (cp >= 0xff01 && cp <= 0xff5e) {
+        char c = (char)(cp - 0xff01 + '!');
+        return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+    }
+    if (cp >= 0x1d400 && cp <= 0x1d6a3)
+        return letters[(cp - 0x1d400) % 26];
+    return cp >= 0x1d7ce && cp <= 0x1d7ff ? (char)('0' + (cp - 0x1d7ce) % 10) : '\0';
+}
 
 /* What a character counts as, in at most 4 bytes; "" for what is passed over. `s` is the character
  * itself, of `len` bytes. */
@@ -141,6 +191,11 @@ static void fold_one(uint32_t cp, const char *s, size_t len, char out[static 5])
         out[0] = (char)(cp + 'a' - 'A');
     else if (text_hidden(cp))
         out[0] = '\0';
+    else if (plain_form(cp))
+        (void)str_format(out, 5, "%c", plain_form(cp));
+    for (size_t i = 0; !text_hidden(cp) && i < ARRAY_LEN(forms); i++)
+        if (cp >= forms[i].first && cp <= forms[i].last)
+            (void)str_format(out, 5, "%c", forms[i].most);
     for (size_t i = 0; i < ARRAY_LEN(folded_to); i++)
         if (cp == folded_to[i].cp)
             (void)str_copy(out, 5, folded_to[i].is);
@@ -167,10 +222,89 @@ static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
     out[n] = '\0';
 }
 
+/* ---- short names ---- */
+
+/* FAT and NTFS also know a name that does not fit into eight and three characters by one that does:
+ * ".vscode" by "vscode~1", "crush.json" by "crush~1.jso". Where many names of a directory begin
+ * alike, only two characters are kept, and four digits follow that tell nothing: "vsa1b2~1". */
+enum { SHORT_BASE = 8, SHORT_EXT = 3, HASH_KEEPS = 2 };
+
+struct short_name {
+    size_t base;     /* characters before the "~" */
+    size_t may_have; /* and how many the number behind it leaves room for */
+    const char *ext; /* "" or ".jso" */
+};
+
+static bool is_short(const char *folded, struct short_name *out)
+{
+    out->base = strcspn(folded, "~");
+    const char *number = folded + out->base + (folded[out->base] == '~');
+    size_t digits = strspn(number, "0123456789");
+    out->ext = number + digits;
+    if (!digits || digits > SHORT_BASE - 2 || (*out->ext && *out->ext != '.'))
+        return false;
+    out->may_have = SHORT_BASE - 1 - digits;
+    return out->base <= out->may_have;
+}
+
+/* Whether a name of the table is short itself, so that it has no other. */
+static bool fits(const char *name)
+{
+    const char *ext = strchrnul(name, '.');
+    size_t base = (size_t)(ext - name);
+    return base > 0 && base <= SHORT_BASE && strlen(ext) <= SHORT_EXT + 1 &&
+           strchr(ext, '.') == strrchr(ext, '.');
+}
+
+static bool is_short_of(const char *folded, const struct short_name *s, const char *name)
+{
+    char base[SHORT_BASE], ext[SHORT_EXT + 2] = "";
+    size_t n = 0;
+    name += strspn(name, ".");
+    const char *last = strrchr(name, '.');
+    for (; *name && name != last && n < s->may_have; name++)
+        if (*name != '.')
+            base[n++] = *name;
+    if (last)
+        (void)str_format(ext, sizeof ext, "%.*s", SHORT_EXT + 1, last);
+    if (!str_eq(s->ext, ext))
+        return false;
+    if (s->base == n && memcmp(folded, base, n) == 0)
+        return true;
+    return s->base == s->may_have && n >= HASH_KEEPS && memcmp(folded, base, HASH_KEEPS) == 0 &&
+           strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
+}
+
+/* Whether they are the same where each byte of `forms` stands for one or a few characters. */
+static bool is_same(const char *folded, const char *name)
+{
+    for (; *folded < 1 || *folded > FORM_MAX; folded++, name++) {
+        if (*folded != *name)
+            return false;
+        if (!*name)
+            return true;
+    }
+    for (char n = 1; n <= *folded && name[n - 1]; n++)
+        if (is_same(folded + 1, name + n))
+            return true;
+    return false;
+}
+
+/* Whether the name is `name` or its short name. */
+static bool stands_for(const char *folded, const char *name)
+{
+    struct short_name s;
+    return is_same(folded, name) ||
+           (!fits(name) && is_short(folded, &s) && is_short_of(folded, &s, name));
+}
+
 /* mise.ci.toml, .mise.ci.toml and whatever else stands between. */
 static bool is_of_mise(const char *folded)
 {
+    struct short_name s;
     const char *name = folded + (*folded == '.');
+    if (is_short(folded, &s))
+        return str_has_prefix(folded, "mise") && str_eq(s.ext, ".tom");
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
@@ -178,12 +312,10 @@ static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
-    if (!head_too && str_eq(folded, HEAD))
-        return false;
     if (is_of_mise(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
-        if (str_eq(folded, obeyed[i].name))
+        if ((head_too || !str_eq(obeyed[i].name, HEAD)) && stands_for(folded, obeyed[i].name))
             return true;
     return false;
 }
@@ -195,11 +327,11 @@ bool name_obeyed(const char *component, size_t len)
 
 bool name_is_store(const char *component, size_t len)
 {
-    static const char *const stores[] = {".git", "git~1", ".hg", ".sl", ".jj", "_darcs"};
+    static const char *const stores[] = {".git", ".hg", ".sl", ".jj", "_darcs"};
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
     for (size_t i = 0; i < ARRAY_LEN(stores); i++)
-        if (str_eq(folded, stores[i]))
+        if (stands_for(folded, stores[i]))
             return true;
     return false;
 }

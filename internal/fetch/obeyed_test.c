@@ -59,6 +59,26 @@ static const char *const planted[] = {
     ".git::$INDEX_ALLOCATION",
     "git~1",
     "GIT~1/config",
+    "git~2",
+    "GIT~12/config",
+    "GI7EBA~1/config",
+    "VSCODE~1/tasks.json",
+    "VSCOD~42/tasks.json",
+    "VSA1B2~1/tasks.json",
+    "vs~1/tasks.vs.json",
+    "CRABBO~1.YAM",
+    "CRABBO~1",
+    "GITIGN~1",
+    "PRE-CO~1.YAM",
+    "AUTOEN~1.ZSH",
+    "MISELO~1.TOM",
+    "MISECI~1.TOM",
+    "misepr~3.tom",
+    "sub/CRUSH~1.JSO",
+    "DEVCON~1/devcontainer.json",
+    "HG~1/hgrc",
+    "vscode\xe2\x80\x8b~1/x",
+    "VSCODE~1::$INDEX_ALLOCATION",
     ".g\xe2\x80\x8cit/config",
     "\xef\xbb\xbf.git",
     ".gi\xe2\x81\xaft",
@@ -70,6 +90,17 @@ static const char *const planted[] = {
     ".git\xef\xb8\x8f",
     ".git\xf3\xa0\x80\xa0",
     ".v\xc5\xbf\x63ode/x",
+    ".g\xc4\xb1t/config", /* dotless i */
+    "m\xc4\xb1se/config.toml",
+    ".\xef\xbd\x87\xef\xbd\x89\xef\xbd\x94/config", /* fullwidth */
+    "\xef\xbc\x8egit",
+    "\xef\xbc\xad\xef\xbc\xa9\xef\xbc\xb3\xef\xbc\xa5/config.toml",
+    ".g\xf0\x9d\x92\xbet", /* mathematical */
+    ".\xe2\x84\x8ait",     /* letterlike */
+    ".g\xe2\x85\xb0t",     /* a Roman numeral */
+    ".n\xe2\x85\xb5m.lua", /* one of two letters: vi */
+    ".\xe2\x93\x96it",     /* circled */
+    ".g\xe2\x81\xb1t",     /* superscript */
     ".\xc5\xbfl/config",
     "ru\xef\xac\x86-toolchain",
     ".gitignore",
@@ -77,12 +108,29 @@ static const char *const planted[] = {
     "frontend/.husky/_/post-index-change",
     ".githooks/post-index-change",
     ".gitconfig",
+    "lefthook.yaml",
+    ".lefthook.toml",
+    "lefthook-local.json",
+    ".config/.lefthook-local.jsonc",
+    "LEFTHO~1.JSO",
+    ".pre-commit-config.yml",
+    ".lfsconfig",
+    ".devcontainer.json",
+    ".continuerc.json",
+    ".hie-bios",
+    "irb.rc",
+    "_irbrc",
+    "$irbrc",
+    ".config/irb/irbrc",
     ".perldb",
     ".Rprofile",
     "sub/.gitignore",
     "_darcs/prefs/defaults",
     ".env",
     ".helix/languages.toml",
+    ".vim/coc-settings.json",
+    ".pijul/config",
+    "_FOSSIL_",
     ".mcp.json",
     ".hg/hgrc",
     ".crabbox-fc.yaml",
@@ -97,9 +145,40 @@ static const char *const planted[] = {
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
-    "gitignore", "gitattributes", ".gitmodules",  ".github/x", "git",      "x.git",
-    "git~2",     ".gitx",         ".bashrc",      ".envs",     "\xff.git", ".g\xcc\x81it",
-    "rust",      "HEADER",        "vscode/tasks", "...",
+    "gitignore",
+    "gitattributes",
+    ".gitmodules",
+    ".github/x",
+    "git",
+    "x.git",
+    "git~",
+    ".gitx",
+    ".bashrc",
+    ".envs",
+    "\xff.git",
+    ".g\xcc\x81it",
+    "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x96\x87",
+    ".\xc3\xa9t\xc3\xa9",
+    "m\xc2\xb2",
+    "\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3\xef\xbc\xa4",
+    "rust",
+    "HEADER",
+    "vscode/tasks",
+    "...",
+    "head~1",
+    "HEAD~1",
+    "HEAD~1.txt",
+    "vscode~1.txt",
+    "vscod~1",
+    "vscodex~1",
+    "vscode~1x",
+    "vscode~",
+    "~1",
+    "report~1",
+    "gi7ebag~1",
+    "crush~1",
+    "vsa1g2~1",
+    "git~1234567",
 };
 
 static void test_in_a_directory(void **state)
@@ -215,8 +294,9 @@ static void test_in_a_directory_named_so(void **state)
         assert_true(exists(fine));
         assert_false(exists(git));
     }
-    assert_true(name_is_store(".GIT.", 5) && name_is_store(".jj", 3));
-    assert_false(name_is_store("head", 4) || name_is_store(".vscode", 7));
+    assert_true(name_is_store(".GIT.", 5) && name_is_store(".jj", 3) && name_is_store("HG~1", 4));
+    assert_false(name_is_store("head", 4) || name_is_store("VSCODE~1", 8) ||
+                 name_is_store(".vscode", 7));
 }
 
 static void test_dots_in_globs(void **state)

@@ -94,7 +94,7 @@ int probe_open_path(const char *path, const char *what, int flags, struct error 
     struct error e = ERROR_INIT;
     struct stat st;
     int fd = -1;
-    if (beneath_find(what, path, NULL, &b, &e) == 0 &&
+    if (beneath_find(what, path, &b, &e) == 0 &&
         (fd = beneath_open_plain(b.dirfd, b.rest, flags, &st)) < 0)
         (void)beneath_failed(&b, errno, &e);
     if (fd >= 0)

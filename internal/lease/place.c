@@ -57,23 +57,24 @@ static bool is_known_place(const char *path)
             is_default_of(who.sudo, real));
 }
 
-/* The first link on the way that may have come with code around the working directory: 1, 0, or -1
- * with errno. */
+/* The first link on the way that may have come with code around the working directory or that of
+ * --dir: 1, 0, or -1 with errno. */
 static int find_foreign_link(const char *path, char out[static PATH_MAX])
 {
     struct pathwalk w;
     struct stat st;
-    char top[PATH_MAX];
+    struct worktree_tops tops;
     bool link = false;
-    if (worktree_around(".", top) < 0)
+    if (worktree_tops(".", &tops) < 0)
         return -1;
     int more = pathwalk_start(&w, path);
     for (; more > 0; more = pathwalk_next(&w, link)) {
         if (lstat(pathwalk_at(&w), &st) < 0)
             return errno == ENOENT ? 0 : -1;
         link = S_ISLNK(st.st_mode);
-        if (link && path_is_below(pathwalk_at(&w), top))
-            return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
+        for (size_t i = 0; link && i < WORKTREE_TOPS; i++)
+            if (path_is_below(pathwalk_at(&w), tops.of[i]))
+                return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
     }
     return more;
 }
@@ -88,13 +89,14 @@ static int refuse_tree(const char *path, const char *tree, struct error *err)
                      SHOWN(path), SHOWN(tree));
 }
 
-static int refuse_cwd(const char *path, struct error *err)
+static int refuse_dir(const char *path, bool cwd, struct error *err)
 {
     return error_set(err, ERR_TRUST, 0,
-                     "the " STORE_WHAT " %s leads into the working directory, and code that came "
-                     "along there may have brought leases; next: cd to another directory, or set "
-                     "CRABBOX_FC_STATE_DIR to one",
-                     SHOWN(path));
+                     "the " STORE_WHAT " %s leads into the %s, and code that came along there may "
+                     "have brought leases; next: %s another directory, or set CRABBOX_FC_STATE_DIR "
+                     "to one",
+                     SHOWN(path), cwd ? "working directory" : "directory of --dir",
+                     cwd ? "cd to" : "name");
 }
 
 static int refuse_link(const char *path, const char *link, struct error *err)
@@ -107,18 +109,28 @@ static int refuse_link(const char *path, const char *link, struct error *err)
         SHOWN(path), SHOWN(link));
 }
 
+/* Whether the path leads into the directory: 1, 0, or -1 with errno. */
+static int leads_into_dir(const char *path, const char *dir)
+{
+    char real[PATH_MAX], found[PATH_MAX];
+    if (!dir)
+        return 0;
+    return realpath(dir, real) ? worktree_on_way(path, real, found) : -1;
+}
+
 int place_check(const char *path, struct error *err)
 {
-    char cwd[PATH_MAX] = "", found[PATH_MAX];
+    char found[PATH_MAX];
     int r = worktree_on_way(path, "", found);
     if (r > 0)
         return refuse_tree(path, found, err);
     if (r == 0 && is_known_place(path))
         return 0;
+    bool cwd = r == 0 && (r = leads_into_dir(path, ".")) != 0;
     if (r == 0)
-        r = realpath(".", cwd) ? worktree_on_way(path, cwd, found) : -1;
+        r = leads_into_dir(path, worktree_dir());
     if (r > 0)
-        return refuse_cwd(path, err);
+        return refuse_dir(path, cwd, err);
     if (r == 0)
         r = find_foreign_link(path, found);
     if (r > 0)
@@ -152,15 +164,95 @@ static bool has_mark(int fd, const char *mark)
     return text.len && str_eq(text.buf, mark);
 }
 
-/* Whether there is anything that would be believed. */
-static bool has_content(int fd)
+static const char *const contents[] = {"leases", "slugs", "logs", "verified"};
+
+/* Files that only processes agree by. */
+static const char *const agreed[] = {"lock", "admission", "making"};
+
+static bool is_there(int fd, const char *const *names, size_t n)
 {
-    static const char *const names[] = {"leases", "slugs", "logs", "verified"};
     struct stat st;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+    for (size_t i = 0; i < n; i++)
         if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
             return true;
     return false;
+}
+
+/* Whether there is anything that would be believed, or opened. */
+static bool has_content(int fd)
+{
+    return is_there(fd, contents, ARRAY_LEN(contents)) || is_there(fd, agreed, ARRAY_LEN(agreed));
+}
+
+/* ---- what others have put there ---- */
+
+static int refuse_others(const char *path, uid_t uid, struct error *err)
+{
+    return error_set(err, ERR_TRUST, 0,
+                     "%s belongs to uid %u, so another user may have written what is in it; next: "
+                     "remove it, or set CRABBOX_FC_STATE_DIR to a new directory",
+                     SHOWN(path), (unsigned)uid);
+}
+
+/* An entry that is there, whatever it is, has to be ours. */
+static int check_entry(int dirfd, const char *dir, const char *name, struct error *err)
+{
+    struct stat st;
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return st.st_uid == geteuid() ? 0 : refuse_others(path, st.st_uid, err);
+    return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "look at %s", SHOWN(path));
+}
+
+int place_check_dir(int fd, const char *path, struct error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "look at %s", SHOWN(path));
+    if (st.st_uid != geteuid())
+        return refuse_others(path, st.st_uid, err);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return error_set(err, ERR_TRUST, 0,
+                         "%s can be written to by other users (mode %04o), so anybody may have "
+                         "written what is in it; next: remove it, or set CRABBOX_FC_STATE_DIR to a "
+                         "new directory",
+                         SHOWN(path), (unsigned)(st.st_mode & 07777));
+    _cleanup_closedir_ DIR *d = dir_reopen(fd);
+    for (struct dirent *de; d && (de = dir_next(d));)
+        if (!str_eq(de->d_name, ".") && !str_eq(de->d_name, "..") &&
+            check_entry(fd, path, de->d_name, err) < 0)
+            return -1;
+    /* ENOENT: it was removed meanwhile. */
+    return errno && errno != ENOENT ? error_set(err, ERR_IO, errno, "read %s", SHOWN(path)) : 0;
+}
+
+static int check_contents(int fd, const char *path, struct error *err)
+{
+    if (check_entry(fd, path, PLACE_MARK, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
+        _cleanup_free_ char *below = xasprintf("%s/%s", path, contents[i]);
+        _cleanup_close_ int dir = openat(fd, contents[i],
+                                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir < 0 && check_entry(fd, path, contents[i], err) < 0)
+            return -1;
+        if (dir >= 0 && place_check_dir(dir, below, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int place_check_closed(const char *path, struct error *err)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !(st.st_mode & (S_IWGRP | S_IWOTH)) || !has_content(fd))
+        return 0;
+    return error_set(err, ERR_TRUST, 0,
+                     "the " STORE_WHAT " %s can be written to by other users (mode %04o), so "
+                     "anybody may have put leases there; next: set CRABBOX_FC_STATE_DIR to a new "
+                     "directory",
+                     SHOWN(path), (unsigned)(st.st_mode & 07777));
 }
 
 /* ---- leases ---- */
@@ -232,7 +324,7 @@ static int refuse_content(const char *path, const char *mark, struct error *err)
 int place_claim(int fd, const char *path, bool mark, struct error *err)
 {
     char text[MARK_SIZE];
-    if (mark_of(fd, text, err) < 0)
+    if (mark_of(fd, text, err) < 0 || check_contents(fd, path, err) < 0)
         return -1;
     if (has_mark(fd, text))
         return 0;

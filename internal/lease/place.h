@@ -10,13 +10,17 @@
  * is by default, in a home that the system knows, or below /var/lib/crabbox-fc: state of earlier
  * versions, which had no mark, or restored from a backup.
  *
+ * Where a directory was open to others for a while, any of them could write the right mark. So
+ * whatever counts has to belong to us, too: the marks, the directories and each of their entries.
+ *
  * Each lease's directory is marked as well, by a link of that name: an archive that is unpacked
  * where we have made state already may add leases to it. Leases that were there when an unmarked
  * directory was taken over are marked then.
  *
  * In an archive without a .git even a new directory may be somebody else's choice: with HOME there,
  * a link that came along says where it is made. So no link is followed that lies below the highest
- * directory in which an archive around the working directory may have been unpacked (worktree.h).
+ * directory in which an archive around the working directory, or that of --dir, may have been
+ * unpacked (worktree.h).
  * A directory of ours there is believed nevertheless: nobody but us can have marked it, and whoever
  * keeps HOME, state and work side by side in one directory can go on.
  */
@@ -29,11 +33,21 @@
 
 #define PLACE_MARK "origin"
 
-/* ERR_TRUST if the path leads through a working tree, or through the working directory or a link of
- * an archive around it unless that is on the way to such a place too, or if that can't be told. */
+/* ERR_TRUST if the path leads through a working tree, or through the working directory, that
+ * of --dir or a link of an archive around either unless that is on the way to such a place too, or
+ * if that can't be told. */
 int place_check(const char *path, struct error *err);
 
-/* ERR_TRUST if the directory, open as `fd`, has content and we did not make it. With `mark` it is
+/* ERR_TRUST if others can write to the directory of this path and it has content: closing it then
+ * does not undo what they may have put there. */
+int place_check_closed(const char *path, struct error *err);
+
+/* ERR_TRUST if the directory, open as `fd`, or anything in it belongs to another user, or others
+ * can write to it. */
+int place_check_dir(int fd, const char *path, struct error *err);
+
+/* ERR_TRUST if the directory, open as `fd`, has content and we did not make it, or some of its
+ * content is another user's. With `mark` it is
  * marked where that is due, with all leases that it has. Without, 1 says that this would be due:
  * its leases are believed without a mark. To be called before anything is made in it. */
 int place_claim(int fd, const char *path, bool mark, struct error *err);

@@ -90,6 +90,21 @@ static void what_we_made_is_ours(void **state)
     assert_opens("moved");
 }
 
+/* ssh reads the path in each lease's ssh_config. */
+static void a_path_that_ssh_would_change_is_refused(void **state)
+{
+    static const char *const bad[] = {"a\"b", "a\\b", "a\nb", "${PWD}/state"};
+    struct error err;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        _cleanup_free_ char *path = in(bad[i]);
+        assert_int_equal(opens(path, &err), -1);
+        assert_int_equal(err.kind, ERR_CONFIG);
+        assert_non_null(strstr(err.msg, "which ssh can't be told of; next: "));
+    }
+    assert_opens("$PWD");
+}
+
 static void what_came_along_is_refused(void **state)
 {
     (void)state;
@@ -98,6 +113,18 @@ static void what_came_along_is_refused(void **state)
     make("slugs-only/slugs");
     make("slugs-only/leases");
     assert_refused("slugs-only", "was not made by crabbox-fc");
+    /* What is only locked is opened, too. */
+    static const char *const opened[] = {"lock", "admission", "making"};
+    for (size_t i = 0; i < ARRAY_LEN(opened); i++) {
+        _cleanup_free_ char *dir = xasprintf("has-%s", opened[i]);
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", scratch_dir, dir, opened[i]);
+        make(dir);
+        assert_return_code(mkfifo(path, 0600), errno);
+        _cleanup_free_ char *whole = in(dir);
+        struct error err;
+        assert_int_equal(opens(whole, &err), -1);
+        assert_non_null(strstr(err.msg, "was not made by crabbox-fc"));
+    }
     /* A copy has the mark of another, and a link is none. */
     assert_opens("state");
     _cleanup_free_ char *from = in("state"), *copy = in("copy"), *mark = in("copy/" PLACE_MARK);
@@ -168,6 +195,12 @@ static void state_in_a_tree_is_refused(void **state)
     assert_refused("state", "next: cd to another directory");
     assert_return_code(chdir("/"), errno);
     assert_opens("archive/state");
+    /* Which --dir may name from elsewhere. */
+    set_dir(archive);
+    assert_refused("archive/state", "leads into the directory of --dir");
+    assert_refused("archive/state", "next: name another directory");
+    assert_opens("state");
+    set_dir(NULL);
 }
 
 /* HOME is an archive, and its links say where state is to be made. */
@@ -192,6 +225,9 @@ static void links_of_an_archive_lead_nowhere(void **state)
     assert_opens("archive/home");
     assert_return_code(chdir("/"), errno);
     assert_opens("archive/.local/state/crabbox-fc");
+    set_dir(src);
+    assert_refused("archive/.local/state/crabbox-fc", "/archive/.local/state, which may have come");
+    set_dir(NULL);
 }
 
 /* By a mark of its own, or because nothing there is marked yet. */
@@ -291,11 +327,88 @@ static void without_a_time_of_birth_the_inode_has_to_do(void **state)
         fail_msg("\"%s\" is not in: %s", want, err.msg);
 }
 
+/* What uid 12345 has put into a directory that was open, and `rel` if only that is its. */
+static void give_away(const char *rel)
+{
+    _cleanup_free_ char *path = in(rel);
+    assert_return_code(lchown(path, 12345, 12345), errno);
+}
+
+static void assert_lease(const char *why)
+{
+    struct error err = ERROR_INIT;
+    struct store s;
+    struct lease_entry e;
+    _cleanup_free_ char *path = in("shared");
+    must(store_open(&s, path, kinds, &err), &err);
+    must(store_entry(&s, "cbx_0123456789ab", &e, &err), &err);
+    store_close(&s);
+    assert_true(e.broken);
+    if (!strstr(e.reason, why))
+        fail_msg("\"%s\" is not in: %s", why, e.reason);
+}
+
+/* Any user can write the right marks while a directory is open, and their owner tells. */
+static void what_others_put_there_is_refused(void **state)
+{
+    static const char *const owned[] = {"shared/" PLACE_MARK,  "shared/leases",
+                                        "shared/slugs",        "shared/logs",
+                                        "shared/verified",     "shared/slugs/evil",
+                                        "shared/verified/1-2", "shared/leases/cbx_0123456789ab"};
+    static const char *const in_lease[] = {"shared/leases/cbx_0123456789ab/" PLACE_MARK,
+                                           "shared/leases/cbx_0123456789ab/lease.json",
+                                           "shared/leases/cbx_0123456789ab/cni.json"};
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_opens("shared");
+    make("shared/leases/cbx_0123456789ab");
+    _cleanup_free_ char *lease = in("shared/leases/cbx_0123456789ab");
+    _cleanup_close_ int fd = open(lease, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(place_mark_lease(fd, NULL), NULL);
+    static const char *const files[] = {"shared/slugs/evil", "shared/verified/1-2",
+                                        "shared/leases/cbx_0123456789ab/lease.json",
+                                        "shared/leases/cbx_0123456789ab/cni.json"};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        _cleanup_free_ char *path = in(files[i]);
+        must(file_write_new(AT_FDCWD, path, "{}", 2, 0600, NULL), NULL);
+    }
+    assert_opens("shared");
+    for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
+        _cleanup_free_ char *path = in(owned[i]);
+        give_away(owned[i]);
+        assert_refused("shared", "belongs to uid 12345, so another user may have written");
+        assert_return_code(lchown(path, 0, 0), errno);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(in_lease); i++) {
+        _cleanup_free_ char *path = in(in_lease[i]);
+        give_away(in_lease[i]);
+        assert_lease("belongs to uid 12345, so another user may have written");
+        assert_return_code(lchown(path, 0, 0), errno);
+    }
+    assert_lease("lease.json: ");
+    assert_return_code(chmod(lease, 0777), errno);
+    assert_lease("can be written to by other users (mode 0777)");
+    assert_return_code(chmod(lease, 0700), errno);
+    /* To close it now is no advice where there is something in it. */
+    _cleanup_free_ char *shared = in("shared"), *slugs = in("shared/slugs");
+    assert_return_code(chmod(slugs, 0777), errno);
+    assert_refused("shared", "can be written to by other users (mode 0777)");
+    assert_return_code(chmod(slugs, 0700), errno);
+    assert_return_code(chmod(shared, 0777), errno);
+    assert_refused("shared", "anybody may have put leases there; next: set CRABBOX_FC_STATE_DIR");
+    assert_return_code(chmod(shared, 0755), errno);
+    struct error err;
+    assert_int_equal(opens(shared, &err), -1);
+    assert_non_null(strstr(err.msg, "next: chmod 700"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
         T(what_we_made_is_ours),
+        T(a_path_that_ssh_would_change_is_refused),
         T(what_came_along_is_refused),
         T(its_owner_can_mark_it),
         T(looking_leaves_no_mark),
@@ -303,6 +416,7 @@ int main(void)
         T(links_of_an_archive_lead_nowhere),
         T(state_of_an_earlier_version_is_taken_over),
         T(state_below_var_lib_may_be_where_one_stands),
+        T(what_others_put_there_is_refused),
         T(without_a_time_of_birth_the_inode_has_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "lease/place.h"
@@ -62,16 +63,19 @@ static int open_below(struct store *s, const char *name, bool create, struct err
 /* Before anything is made there. */
 static int check_path(const char *path, struct error *err)
 {
-    /* It stands between quotes in each lease's ssh_config, where nothing can stand for these. */
+    /* It stands between quotes in each lease's ssh_config, where nothing can stand for these, and
+     * ssh puts a variable of its environment in the place of "${NAME}". */
     for (const char *p = path; *p; p++)
-        if (*p == '"' || *p == '\\' || text_is_control(*p))
+        if (*p == '"' || *p == '\\' || text_is_control(*p) || (*p == '$' && p[1] == '{'))
             return error_set(err, ERR_CONFIG, 0,
                              "the " STORE_WHAT
-                             " %s has a quote, a backslash or a control character "
+                             " %s has a quote, a backslash, \"${\" or a control character "
                              "in its path, which ssh can't be told of; next: set "
                              "CRABBOX_FC_STATE_DIR to another directory",
                              SHOWN(path));
-    return trusted_way(NULL, path, STORE_WHAT, err) < 0 ? -1 : place_check(path, err);
+    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)
+        return -1;
+    return place_check_closed(path, err);
 }
 
 /* There, or where it would be made, can be new files. */
@@ -208,7 +212,26 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
     h->dirfd = openat(s->leases_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (h->dirfd < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", h->path);
-    return 0;
+    if (place_check_dir(h->dirfd, h->path, err) == 0)
+        return 0;
+    CLOSE_FD(h->dirfd);
+    return -1;
+}
+
+/* Not in the product: there a lease is undone whatever its record has become. */
+static void check_move(struct lease_handle *h, const struct lease *l)
+{
+#ifdef CRABBOX_FC_CHECKED
+    struct error err = ERROR_INIT;
+    if (!lease_may_become(h->state, l->state))
+        (void)error_set(&err, ERR_INTERNAL, 0, "the record of lease %s: %d becomes %s", l->id,
+                        h->state, lease_state_name(l->state));
+    if (error_is_set(&err) || lease_check(l, &err) < 0) {
+        log_warn("%s", err.msg);
+        abort();
+    }
+#endif
+    h->state = (int)l->state;
 }
 
 int (*store_test_hook)(const struct lease *l, bool durable, struct error *err);
@@ -217,6 +240,7 @@ int store_save(struct lease_handle *h, const struct lease *l, bool durable, stru
 {
     if (store_test_hook && store_test_hook(l, durable, err) < 0)
         return -1;
+    check_move(h, l);
     _cleanup_json_ cJSON *j = lease_to_json(l);
     _cleanup_free_ char *text = json_print(j, true);
     int r = durable ? file_write_atomic(h->dirfd, RECORD, text, strlen(text), 0600, err)
@@ -237,6 +261,7 @@ int store_load(struct store *s, struct lease_handle *h, struct lease *out, struc
     if (!name || !str_eq(name + 1, out->id))
         return error_set(err, ERR_STATE, 0, "%s: the record inside is of lease %s", h->path,
                          out->id);
+    h->state = (int)out->state;
     return s->unmarked ? 0 : place_check_lease(h->dirfd, h->path, err);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "lease/lease.h"
+#include "lease/state.h"
 #include "sys/deadline.h"
 
 /* Lock file in the lease directory that everyone shares who uses the lease: it does not idle out.
@@ -66,11 +67,12 @@ void store_close(struct store *s);
 struct lease_handle {
     int dirfd;   /* owned */
     int lock_fd; /* owned; -1 for readers */
+    int state;   /* of the record as last read or written by this handle; LEASE_NEW: none yet */
     char path[PATH_MAX];
 };
 #define LEASE_HANDLE_INIT                                                                          \
     {                                                                                              \
-        .dirfd = -1, .lock_fd = -1                                                                 \
+        .dirfd = -1, .lock_fd = -1, .state = LEASE_NEW                                             \
     }
 void lease_handle_close(struct lease_handle *h);
 

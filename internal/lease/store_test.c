@@ -57,7 +57,7 @@ static struct lease sample(const char *slug)
     struct lease l = {0};
     assert_int_equal(lease_identify(&l, slug, NULL), 0);
     l.kind = &kind;
-    l.state = LEASE_READY;
+    l.state = LEASE_CREATING;
     l.keep = true;
     l.created_at = 1700000000;
     l.last_touched_at = 1700000100;
@@ -99,7 +99,7 @@ static void records_come_back_as_they_went(void **state)
         fail_msg("%s", e.msg);
     assert_string_equal(back.id, l.id);
     assert_string_equal(back.slug, "demo");
-    assert_int_equal(back.state, LEASE_READY);
+    assert_int_equal(back.state, LEASE_CREATING);
     assert_true(back.keep);
     assert_int_equal(back.created_at, l.created_at);
     assert_int_equal(back.memory_mib, 512);

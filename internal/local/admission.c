@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/file.h"
 #include "sys/lock.h"
 
 #define MAKING "making"    /* its locked ranges are the reservations */
@@ -201,8 +202,10 @@ int admission_reserve(const struct store *s, const struct admission *a,
     _cleanup_close_ int gate = take_gate(s, d, err);
     if (gate < 0)
         return -1;
-    _cleanup_close_ int fd = openat(s->fd, MAKING, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || count_all(fd, &others) < 0)
+    _cleanup_close_ int fd = file_open_at(s->fd, MAKING, true, err);
+    if (fd < 0)
+        return error_prefix(err, "%s", s->path);
+    if (count_all(fd, &others) < 0)
         return error_set(err, ERR_IO, errno, "%s/" MAKING, s->path);
     if (diskroom_promised(s->leases_fd, &promised, err) < 0)
         return -1;

@@ -69,14 +69,14 @@ static int find_download(const struct ops_collect *c, const char *spec, struct e
     p->downloads = xrealloc(p->downloads, (p->n + 1) * sizeof *p->downloads);
     p->remotes = xrealloc(p->remotes, (p->n + 1) * sizeof *p->remotes);
     p->remotes[p->n] = xasprintf("%.*s", (int)(eq - spec), spec);
-    struct place_wish wish = {"--download", eq + 1, p->remotes[p->n], c->tree};
+    struct place_wish wish = {"--download", eq + 1, p->remotes[p->n]};
     return place_find(&wish, &p->downloads[p->n++], err);
 }
 
 static int find_artifacts(const struct ops_collect *c, struct error *err)
 {
     struct place_wish wish = {c->artifact_dir ? "--artifact-dir" : "the default of --artifact-dir,",
-                              c->artifact_dir ? c->artifact_dir : ARTIFACTS, NULL, c->tree};
+                              c->artifact_dir ? c->artifact_dir : ARTIFACTS, NULL};
     return place_dir_find(&wish, &c->places->artifacts, err);
 }
 

@@ -19,7 +19,6 @@ struct ops_collect {
     const char *const *artifacts;  /* patterns */
     const char *const *reports;    /* patterns */
     const char *artifact_dir;      /* NULL: artifacts/<run id> below the current directory */
-    const char *tree;              /* the directory of --dir, or NULL: no link in it is followed */
     bool fail_on_test_failures;    /* then a run with failed tests is not a good one */
     struct collect_places *places; /* owned, by collect_check; NULL before it */
 };

@@ -92,7 +92,7 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
     _cleanup_(place_close) struct place place = PLACE_INIT;
     int64_t t0 = clock_boot_us();
     const char *path = *remote ? remote : ".";
-    struct place_wish wish = {"cp to", local, path, NULL};
+    struct place_wish wish = {"cp to", local, path};
     if (place_find(&wish, &place, err) < 0 || copy_open(o, ref, stall_ms, out, &c, err) < 0)
         return -1;
     begin(o);
@@ -212,7 +212,7 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
     char base[NAME_MAX + 1];
     struct stat st;
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
-    if (beneath_find("cp", local, NULL, &b, err) < 0)
+    if (beneath_find("cp", local, &b, err) < 0)
         return -1;
     _cleanup_close_ int fd = beneath_open_plain(b.dirfd, b.rest, O_RDONLY, &st);
     if (fd < 0)
@@ -221,6 +221,8 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
         return error_set(err, ERR_USAGE, 0, "%s is neither a file nor a directory", local);
     if (path_base(local, base) < 0)
         return error_set(err, ERR_USAGE, ENAMETOOLONG, "%s", local);
+    if (S_ISDIR(st.st_mode) && beneath_check_sent(&b, err) < 0)
+        return -1;
     if (settle(c, remote, str_eq(base, ".") || str_eq(base, "..") ? "" : base, &target, err) < 0)
         return -1;
     if (!target.len)

@@ -331,12 +331,12 @@ int env_set_parse(struct env_set *s, const char *text, size_t len, const char *w
     return 0;
 }
 
-int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
-                 const char *const *envp, const struct deadline *d, struct error *err)
+int env_set_file(struct env_set *s, const char *path, const char *allow, const char *const *envp,
+                 const struct deadline *d, struct error *err)
 {
     bool others;
     struct strbuf text = STRBUF_INIT;
-    _cleanup_close_ int fd = beneath_input("--env-file", path, tree, &others, err);
+    _cleanup_close_ int fd = beneath_input("--env-file", path, &others, err);
     if (fd < 0)
         return -1;
     int r = fd_read_all_by(fd, FILE_MAX, path, d, &text, err);

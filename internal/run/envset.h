@@ -45,15 +45,15 @@ int env_set_option(struct env_set *s, const char *text, const char *const *envp,
  *   NAME="text"           the same, with \n \t \r \" \\ \$ for what they stand for
  *   NAME                  the value in `envp`, which must be there
  * each with "export " before it or not. A file with a NUL byte is instead what `env -0` prints:
- * NAME=VALUE records that end with NUL. How the path is resolved: sys/beneath.h, with its `tree`.
+ * NAME=VALUE records that end with NUL. How the path is resolved: sys/beneath.h.
  *
  * A file that a repository or another user can have written must not choose what leaves this host:
  * in such a file NAME counts only if it is among the comma-separated names of `allow`. In memory,
  * `allow` NULL: every name.
  * The file may be a pipe: `d` (may be NULL) ends the reading.
  */
-int env_set_file(struct env_set *s, const char *path, const char *tree, const char *allow,
-                 const char *const *envp, const struct deadline *d, struct error *err);
+int env_set_file(struct env_set *s, const char *path, const char *allow, const char *const *envp,
+                 const struct deadline *d, struct error *err);
 /* The same from memory; `what` names it in messages. */
 int env_set_parse(struct env_set *s, const char *text, size_t len, const char *what,
                   const char *allow, const char *const *envp, struct error *err);

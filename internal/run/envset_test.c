@@ -186,11 +186,11 @@ static void test_file_of_a_tree(void **state)
     _cleanup_free_ char *path = xasprintf("%s/.env", top);
     _cleanup_free_ char *git = xasprintf("%s/.git", top);
     assert_int_equal(file_write_new(AT_FDCWD, path, "CI\nTOKEN\n", 9, 0600, &err), 0);
-    assert_int_equal(env_set_file(&s, path, NULL, "CI", envp, NULL, &err), 0);
+    assert_int_equal(env_set_file(&s, path, "CI", envp, NULL, &err), 0);
     assert_string_equal(env_set_get(&s, "TOKEN"), "s3cret");
     env_set_free(&s);
     assert_int_equal(dir_make_all(git, 0700, &err), 0);
-    assert_int_equal(env_set_file(&s, path, NULL, "CI", envp, NULL, &err), -1);
+    assert_int_equal(env_set_file(&s, path, "CI", envp, NULL, &err), -1);
     assert_null(env_set_get(&s, "TOKEN"));
     assert_non_null(strstr(err.msg, ".env:2: TOKEN"));
     assert_null(strstr(err.msg, "s3cret"));

@@ -34,7 +34,7 @@ static int hold(struct place_dir *d, struct error *err)
 int place_dir_find(const struct place_wish *wish, struct place_dir *out, struct error *err)
 {
     *out = (struct place_dir)PLACE_DIR_INIT;
-    if (beneath_find(wish->what, wish->local, wish->tree, &out->b, err) < 0)
+    if (beneath_find(wish->what, wish->local, &out->b, err) < 0)
         return -1;
     (void)str_copy(out->path, sizeof out->path, out->b.rest);
     if (hold(out, err) == 0)
@@ -112,8 +112,8 @@ int place_find(const struct place_wish *wish, struct place *out, struct error *e
     out->wish = *wish;
     if (!*wish->local)
         return error_set(err, ERR_USAGE, 0, "the local path of %s is empty", wish->remote);
-    if (beneath_find(wish->what, wish->local, wish->tree, &out->dir.b, err) == 0 &&
-        settle(out, err) == 0 && hold(&out->dir, err) == 0)
+    if (beneath_find(wish->what, wish->local, &out->dir.b, err) == 0 && settle(out, err) == 0 &&
+        hold(&out->dir, err) == 0)
         return 0;
     place_close(out);
     return -1;

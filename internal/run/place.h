@@ -18,9 +18,9 @@
 #include "base/error.h"
 #include "sys/beneath.h"
 
-/* What was typed: `what` is the option, `tree` the --dir or NULL. */
+/* What was typed: `what` is the option. */
 struct place_wish {
-    const char *what, *local, *remote, *tree;
+    const char *what, *local, *remote;
 };
 
 /* A directory that takes results. */

@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "sync/gitindex.h"
@@ -114,7 +115,7 @@ static bool path_is_fit(const char *path)
     for (const char *p = path;; p++) {
         size_t len = strcspn(p, "/");
         if (len == 0 || (len == 1 && p[0] == '.') || (len == 2 && memcmp(p, "..", 2) == 0) ||
-            (len == 4 && memcmp(p, ".git", 4) == 0))
+            tree_names_git(p, len))
             return false;
         p += len;
         if (!*p)
@@ -282,7 +283,7 @@ static int other_entry(struct git_scan *g, int fd, const struct dirent *e, struc
     const char *name = e->d_name;
     struct stat st;
     bool is_dir = e->d_type == DT_DIR;
-    if (str_eq(name, ".") || str_eq(name, "..") || str_eq(name, ".git"))
+    if (str_eq(name, ".") || str_eq(name, "..") || strcasecmp(name, ".git") == 0)
         return 0;
     if (e->d_type == DT_UNKNOWN)
         is_dir = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);

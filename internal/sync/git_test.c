@@ -118,7 +118,8 @@ static void test_index_that_names_what_it_may_not(void **state)
         {"xgit/config", ".git/config"}, {"xx/outside", "../outside"},
         {"xetc/passwd", "/etc/passwd"}, {"h/xgit/config", "h/.git/config"},
         {"d/xx/x/f", "d/../d/f"},       {"ex/empty", "e//empty"},
-        {"xxself", "./self"},
+        {"xxself", "./self"},           {".gix/c", ".GIT/c"},
+        {"git_1/c", "git~1/c"},
     };
     _cleanup_free_ char *top = synckit_new_dir(&kit, "names");
     synckit_sh(top, "echo x >outside", NULL);
@@ -136,6 +137,24 @@ static void test_index_that_names_what_it_may_not(void **state)
         synckit_assert_listed(dir, want);
         synckit_sh(top, "rm -r t", NULL);
     }
+}
+
+/* As on a filesystem that takes another name for .git's own, whichever that is. */
+static void test_git_by_another_name(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "alias",
+        SYNCKIT_INIT
+        "mkdir -p alias other; echo x >alias/config; echo f >f; git add f alias/config; "
+        "git config remote.o.url https://user:TOKEN@x.example/r; "
+        "mount --bind .git alias; mount --bind .git other");
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    synckit_list(dir, &out);
+    synckit_sh(dir, "umount alias other", NULL);
+    assert_string_equal(out.buf, "f\n");
 }
 
 /* Each of these extensions marks ten million places with 34 bytes. */
@@ -312,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_nothing_runs),
         cmocka_unit_test(test_kinds_of_index),
         cmocka_unit_test(test_index_that_names_what_it_may_not),
+        cmocka_unit_test(test_git_by_another_name),
         cmocka_unit_test(test_index_that_is_split_again_and_again),
         cmocka_unit_test(test_damaged_index),
         cmocka_unit_test(test_index_that_is_not_understood),

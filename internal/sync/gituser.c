@@ -9,6 +9,9 @@
  * Where HOME or XDG_CONFIG_HOME leads into the tree, what is there came with the code and counts
  * for nothing.
  *
+ * The variables may hold what only their owner may know, such as a header with a token in it. So
+ * they go to no process of another user's.
+ *
  * Another user's settings are read as that user, by git and by us: root would else read for the
  * user, whose links and names lead anywhere, what only root may.
  */
@@ -30,12 +33,16 @@
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, PATTERNS_MAX = 4 * 1024 * 1024, ANSWER_MAX = 8192 };
 
+/* What is asked for at a time: the files at their usual places, the one that GIT_CONFIG_GLOBAL
+ * names, or what the other variables say. */
+enum asked { USUAL_FILES, GLOBAL_FILE, VALUES };
+
 /* Where a user has his settings. Only absolute paths count. */
 struct places {
     const char *home, *xdg;
     const struct caller *as; /* whose they are; NULL: ours */
     const char *next;        /* for a file at its usual place that can't be read */
-    bool env;                /* only what the variables of git's say */
+    enum asked asked;
 };
 
 static char *home_file(const struct places *u, const char *name)
@@ -51,12 +58,14 @@ static char *xdg_file(const struct places *u, const char *name)
     return home_file(u, below);
 }
 
-/* GIT_CONFIG_GLOBAL, GIT_CONFIG_COUNT and their like are settings of the caller's, too; another
- * /etc/gitconfig is for tests of git. */
-static bool is_gits(const char *variable)
+#define GLOBAL "GIT_CONFIG_GLOBAL="
+
+/* GIT_CONFIG_COUNT and its like are settings of the caller's, too; another /etc/gitconfig is for
+ * tests of git. */
+static bool is_value(const char *variable)
 {
     return str_has_prefix(variable, "GIT_CONFIG_") &&
-           !str_has_prefix(variable, "GIT_CONFIG_SYSTEM=");
+           !str_has_prefix(variable, "GIT_CONFIG_SYSTEM=") && !str_has_prefix(variable, GLOBAL);
 }
 
 static bool names_excludes(const char *text)
@@ -112,17 +121,24 @@ static void warn_of(char *const paths[], size_t n)
     }
 }
 
+/* Whether the path leads into what may have come with code around the directory `cwd` or that of
+ * --dir. */
+static bool is_in_tree(const char *path, const char *cwd)
+{
+    struct worktree_tops tops;
+    return path && (worktree_tops(cwd, &tops) < 0 || worktree_leads_through_top(path, &tops));
+}
+
 /* In many a job of a CI the home is the tree. What came with the code is not the user's word, and
  * the tree has patterns of its own. */
 static void leave_out_tree(const struct scan *s, struct places *u)
 {
-    char fd_name[64], top[PATH_MAX];
+    char fd_name[64];
     const struct places all = *u;
     (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
-    bool lost = worktree_around(fd_name, top) < 0;
-    if (lost || (u->home && worktree_leads_through(u->home, top)))
+    if (is_in_tree(u->home, fd_name) || is_in_tree(u->home, "."))
         u->home = NULL;
-    if (lost || (u->xdg && worktree_leads_through(u->xdg, top)))
+    if (is_in_tree(u->xdg, fd_name) || is_in_tree(u->xdg, "."))
         u->xdg = NULL;
     bool has_xdg = all.xdg && *all.xdg == '/';
     bool no_home = all.home && !u->home, no_xdg = has_xdg ? !u->xdg : no_home;
@@ -160,8 +176,10 @@ static int may_set(const struct places *u, const char *path, const char *next, b
     return 0;
 }
 
-/* An environment made here, and those variables of git's that configure. */
-static const char **make_env(const struct places *u, const char *home_var, const char *xdg_var)
+/* An environment made here, and those variables of git's that are asked for. Without a HOME git
+ * refuses "~/". */
+static const char **make_env(const struct places *u, const char *home_var, const char *xdg_var,
+                             const char *global_var)
 {
     const char *const fixed[] = {"PATH=/usr/bin:/bin",
                                  "LC_ALL=C",
@@ -171,16 +189,20 @@ static const char **make_env(const struct places *u, const char *home_var, const
                                  "GIT_TRACE2=0",
                                  "GIT_TRACE2_PERF=0",
                                  "GIT_TRACE2_EVENT=0",
-                                 home_var,
                                  xdg_var};
-    size_t n = ARRAY_LEN(fixed);
-    for (char **v = environ; u->env && *v; v++)
-        n += is_gits(*v);
+    const char *const more[] = {u->home ? home_var : NULL,
+                                u->asked == USUAL_FILES ? NULL : global_var};
+    size_t n = ARRAY_LEN(fixed) + ARRAY_LEN(more);
+    for (char **v = environ; *v; v++)
+        n += is_value(*v);
     const char **env = xcalloc(n + 1, sizeof *env);
     memcpy(env, fixed, sizeof fixed);
     n = ARRAY_LEN(fixed);
-    for (char **v = environ; u->env && *v; v++)
-        if (is_gits(*v))
+    for (size_t i = 0; i < ARRAY_LEN(more); i++)
+        if (more[i])
+            env[n++] = more[i];
+    for (char **v = environ; u->asked == VALUES && *v; v++)
+        if (is_value(*v))
             env[n++] = *v;
     return env;
 }
@@ -201,7 +223,9 @@ static int ask_git(const struct scan *s, const struct places *u, const struct de
         return -1;
     _cleanup_free_ char *home_var = xasprintf("HOME=%s", u->home ? u->home : "");
     _cleanup_free_ char *xdg_var = xasprintf("XDG_CONFIG_HOME=%s", u->xdg ? u->xdg : "");
-    _cleanup_free_ const char **env = make_env(u, home_var, xdg_var);
+    const char *global = u->asked == GLOBAL_FILE ? getenv("GIT_CONFIG_GLOBAL") : NULL;
+    _cleanup_free_ char *global_var = xasprintf(GLOBAL "%s", global ? global : "/dev/null");
+    _cleanup_free_ const char **env = make_env(u, home_var, xdg_var, global_var);
     spec.argv = (const char *const[]){
         git, "--no-pager", "config", "--includes", "--path", "--get", "core.excludesFile", NULL};
     spec.envp = env;
@@ -234,15 +258,17 @@ static int may_be_set(const struct places *u, bool *may, struct error *err)
 {
     _cleanup_free_ char *config = xdg_file(u, "config");
     _cleanup_free_ char *old_config = home_file(u, ".gitconfig");
-    if (!u->env)
+    if (u->asked == USUAL_FILES)
         return may_set(u, "/etc/gitconfig", "chmod a+r /etc/gitconfig", may, err) < 0 ||
                        may_set(u, config, u->next, may, err) < 0 ||
                        may_set(u, old_config, u->next, may, err) < 0
                    ? -1
                    : 0;
+    if (u->asked == GLOBAL_FILE)
+        return may_set(u, getenv("GIT_CONFIG_GLOBAL"), NULL, may, err);
     for (char **v = environ; *v; v++)
-        *may = *may || (is_gits(*v) && names_excludes(*v));
-    return may_set(u, getenv("GIT_CONFIG_GLOBAL"), NULL, may, err);
+        *may = *may || (is_value(*v) && names_excludes(*v));
+    return 0;
 }
 
 static int add_patterns(struct scan *s, const struct places *u, const struct deadline *d,
@@ -255,7 +281,7 @@ static int add_patterns(struct scan *s, const struct places *u, const struct dea
     if (may_be_set(u, &may, err) < 0 || (may && ask_git(s, u, d, &path, err) < 0))
         return -1;
     bool usual = !path;
-    if (usual && !u->env)
+    if (usual && u->asked == USUAL_FILES)
         path = xdg_file(u, "ignore");
     if (!path || !*path)
         return 0;
@@ -302,6 +328,13 @@ int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, stru
         return -1;
     if (callers && !same && add_patterns(s, &sudo, &d, g, err) < 0)
         return -1;
-    own.env = true;
+    own.asked = GLOBAL_FILE;
+    if (add_patterns(s, &own, &d, g, err) < 0)
+        return -1;
+    own.asked = VALUES;
+    if (own.as && !same) {
+        own.as = NULL;
+        own.home = own.xdg = NULL;
+    }
     return add_patterns(s, &own, &d, g, err);
 }

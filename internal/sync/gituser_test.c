@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "sync/list.h"
+#include "testutil/scratch.h"
 #include "testutil/synckit.h"
 
 /* Called by sudo by a user whom the file passwd in `dir` knows, until be_root. */
@@ -202,8 +203,66 @@ static void test_home_that_is_the_tree(void **state)
                           : told.len != 0)
             fail_msg("case %zu: %s", i, told.buf);
     }
+    /* Nor is one where one stands, or that --dir names, while another is sent. */
+    synckit_sh(dir,
+               "mkdir -p u/home/.config/git; echo f >u/home/.config/git/ignore; "
+               "cp -r t/.git u; touch u/f",
+               NULL);
+    _cleanup_free_ char *other = xasprintf("%s/u", dir);
+    _cleanup_free_ char *other_xdg = xasprintf("%s/u/home/.config", dir);
+    (void)setenv("XDG_CONFIG_HOME", other_xdg, 1);
+    assert_return_code(chdir(other), errno);
+    synckit_assert_listed(tree, want);
+    assert_return_code(chdir("/"), errno);
+    set_dir(other);
+    synckit_assert_listed(tree, want);
+    set_dir(NULL);
     (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
     (void)(kept ? setenv("HOME", kept, 1) : unsetenv("HOME"));
+}
+
+/* Root works with the home of a user who did not call sudo, as in many a container of a CI: what
+ * root's variables say stays root's. */
+static void test_variables_reach_no_other_user(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "mkdir t home bin; cd t; " SYNCKIT_INIT "touch f .env; cd ..; chmod 755 .. . t home bin\n"
+        "echo .env >ign; printf '[core]\nexcludesFile = %s\n' $PWD/ign >home/.gitconfig\n"
+        "cp home/.gitconfig global; >log; chmod 666 log\n"
+        "printf '#!/bin/sh\n{ echo $(/usr/bin/id -u) ${GIT_CONFIG_GLOBAL-none} "
+        "$GIT_CONFIG_VALUE_1; } >>%s/log\nexec /usr/bin/git \"$@\"\n' $PWD >bin/git\n"
+        "chmod 755 bin/git; chown -R 4321:4321 home";
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(&kit, "token", script);
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir), *home = xasprintf("%s/home", dir);
+    _cleanup_free_ char *bin = xasprintf("%s/bin:/usr/bin:/bin", dir);
+    _cleanup_free_ char *global = xasprintf("%s/global", dir), *ign = xasprintf("%s/ign", dir);
+    _cleanup_free_ char *path = xstrdup(getenv("PATH")), *kept = xstrdup(getenv("HOME"));
+    _cleanup_free_ char *want = xasprintf("4321 none\n4321 %s\n0 /dev/null SECRET\n", global);
+    _cleanup_strbuf_ struct strbuf log = STRBUF_INIT;
+    const char *const vars[][2] = {{"HOME", home},
+                                   {"PATH", bin},
+                                   {"GIT_CONFIG_GLOBAL", global},
+                                   {"GIT_CONFIG_COUNT", "2"},
+                                   {"GIT_CONFIG_KEY_0", "core.excludesFile"},
+                                   {"GIT_CONFIG_VALUE_0", ign},
+                                   {"GIT_CONFIG_KEY_1", "http.extraHeader"},
+                                   {"GIT_CONFIG_VALUE_1", "SECRET"}};
+    (void)unsetenv("XDG_CONFIG_HOME");
+    for (size_t i = 0; i < ARRAY_LEN(vars); i++)
+        (void)setenv(vars[i][0], vars[i][1], 1);
+    synckit_assert_listed(tree, "f\n");
+    (void)setenv("GIT_CONFIG_VALUE_0", "~/ign", 1); /* whose, nobody can tell */
+    synckit_assert_refused(tree, "git can't read your own git configuration");
+    for (size_t i = 2; i < ARRAY_LEN(vars); i++)
+        (void)unsetenv(vars[i][0]);
+    (void)setenv("HOME", kept, 1);
+    (void)setenv("PATH", path, 1);
+    (void)setenv("XDG_CONFIG_HOME", kit.dir, 1);
+    synckit_sh(dir, "head -n 3 log", &log);
+    assert_string_equal(log.buf, want);
 }
 
 /* git reads what the user's configuration includes, for ever where that is a FIFO. */
@@ -241,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_patterns_that_cannot_be_read),
         cmocka_unit_test(test_patterns_that_are_none),
         cmocka_unit_test(test_home_that_is_the_tree),
+        cmocka_unit_test(test_variables_reach_no_other_user),
         cmocka_unit_test(test_git_that_does_not_answer),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);

@@ -38,7 +38,7 @@ static int writer_failed(const struct pack *p, const char *path, struct error *e
 int pack_init(struct pack *p, const struct sync_list *l, struct error *err)
 {
     *p = (struct pack){.list = l, .tree = TREE_INIT, .out = STRBUF_INIT, .fd = -1};
-    if (tree_init(&p->tree, l->root_fd, &l->never) < 0)
+    if (tree_init(&p->tree, l->root_fd, &l->never, l->whole) < 0)
         return error_set(err, ERR_SYNC, errno, "hold %s open", l->root);
     p->writer = archive_write_new();
     if (!p->writer)

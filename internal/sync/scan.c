@@ -83,7 +83,7 @@ int scan_open_dir(const struct scan *s, int parent, const char *name)
     _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (tree_id_is(&s->list->never, &st)) {
+    if (tree_id_is(&s->list->never, &st) || (!s->all && tree_is_git(parent, &st))) {
         errno = ENOENT;
         return -1;
     }
@@ -211,7 +211,7 @@ static int take_root(struct scan *s, int root_fd, struct error *err)
     l->name = xstrdup(strrchr(l->root, '/') + 1);
     if (find_never(s, l->root_fd, err) < 0)
         return -1;
-    if (tree_init(&s->tree, l->root_fd, &l->never) < 0)
+    if (tree_init(&s->tree, l->root_fd, &l->never, l->whole) < 0)
         return error_set(err, ERR_SYNC, errno, "hold %s open", l->root);
     return 0;
 }
@@ -327,6 +327,7 @@ int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline
                                              .limits = limits ? *limits : defaults,
                                              .effort = EFFORT_INIT(d),
                                              .all = true};
+    list.whole = true;
     if (take_root(&s, dirfd, err) < 0)
         return -1;
     list.subdir = xstrdup("");

@@ -39,6 +39,7 @@ struct sync_list {
     int root_fd;  /* what is sent is read beneath this, never by `root`; owned, O_PATH; valid where
                      `root` is not NULL */
     bool git;     /* root is a git repository */
+    bool whole;   /* by sync_walk: a .git goes along like anything else */
     struct tree_id never;    /* of limits.never */
     int64_t scanned_ns;      /* unix time when the scan began */
     struct sync_file *files; /* sorted by path */

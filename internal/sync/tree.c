@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,9 +26,10 @@ bool tree_id_is(const struct tree_id *id, const struct stat *st)
     return id->set && id->dev == st->st_dev && id->ino == st->st_ino;
 }
 
-int tree_init(struct tree *t, int root_fd, const struct tree_id *never)
+int tree_init(struct tree *t, int root_fd, const struct tree_id *never, bool git_too)
 {
     *t = (struct tree)TREE_INIT;
+    t->git_too = git_too;
     t->never = *never;
     t->root_fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
     return t->root_fd < 0 ? -1 : 0;
@@ -78,6 +80,21 @@ int tree_is_within(int fd, const struct tree_id *id)
     return -1;
 }
 
+bool tree_is_git(int parent, const struct stat *dir)
+{
+    struct stat git;
+    if (fstatat(parent, ".git", &git, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    const struct tree_id id = tree_id_of(&git);
+    return tree_id_is(&id, dir);
+}
+
+bool tree_names_git(const char *name, size_t len)
+{
+    return (len == 4 && strncasecmp(name, ".git", len) == 0) ||
+           (len == 5 && strncasecmp(name, "git~1", len) == 0);
+}
+
 /* One component further. */
 static int enter(const struct tree *t, int at, const char *name, size_t len)
 {
@@ -88,9 +105,9 @@ static int enter(const struct tree *t, int at, const char *name, size_t len)
         return -1;
     }
     _cleanup_close_ int fd = beneath_open(at, part, O_PATH | O_DIRECTORY, 0);
-    if (fd < 0 || (t->never.set && fstat(fd, &st) < 0))
+    if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (t->never.set && tree_id_is(&t->never, &st)) {
+    if (tree_id_is(&t->never, &st) || (!t->git_too && tree_is_git(at, &st))) {
         errno = ENOENT;
         return -1;
     }

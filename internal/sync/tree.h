@@ -5,9 +5,9 @@
  * another user, so a name is only for messages.
  *
  * tree_init, then tree_parent for a path: a descriptor of its directory, resolved beneath the root
- * through real directories only, none of which is `never`. The directories on the way to the last
- * path are kept open, so paths in sorted order cost a system call or two each. tree_close at the
- * end.
+ * through real directories only, none of which is `never` or, unless asked for, a .git by any name.
+ * The directories on the way to the last path are kept open, so paths in sorted order cost a system
+ * call or two each. tree_close at the end.
  */
 #ifndef CRABBOX_SYNC_TREE_H
 #define CRABBOX_SYNC_TREE_H
@@ -34,6 +34,7 @@ enum { TREE_DEPTH_MAX = 128 }; /* directories in directories; each is open meanw
 struct tree {
     int root_fd;          /* owned */
     struct tree_id never; /* this one is never entered */
+    bool git_too;         /* a .git is entered like any other directory */
     struct strbuf dir;    /* the last one that was walked to */
     struct tree_level {
         int fd;
@@ -49,8 +50,14 @@ struct tree {
     }
 
 /* `root_fd` is borrowed, and may be O_PATH. -1 with errno. */
-int tree_init(struct tree *t, int root_fd, const struct tree_id *never);
+int tree_init(struct tree *t, int root_fd, const struct tree_id *never, bool git_too);
 void tree_close(struct tree *t);
+
+/* Whether this directory in `parent` is its .git by another name, such as a filesystem that ignores
+ * case or knows short names gives it. */
+bool tree_is_git(int parent, const struct stat *dir);
+/* Whether the name, as git has it, is one that stands for .git somewhere. */
+bool tree_names_git(const char *name, size_t len);
 
 /* Where a directory is now: absolute, for messages and as a name; owned. NULL with errno. */
 char *tree_name(int fd);

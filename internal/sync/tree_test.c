@@ -181,7 +181,7 @@ static void test_parents(void **state)
     struct stat here, want;
     const char *base;
     _cleanup_close_ int fd = open_dir(dir, ".");
-    assert_int_equal(tree_init(&t, fd, &never), 0);
+    assert_int_equal(tree_init(&t, fd, &never, false), 0);
     for (size_t i = 0; i < ARRAY_LEN(paths) * ARRAY_LEN(wrong); i++) {
         const char *path = paths[i % ARRAY_LEN(paths)];
         int parent = tree_parent(&t, path, &base);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "sync/list.h"
@@ -40,7 +41,7 @@ static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *p
                       struct error *err)
 {
     struct stat st;
-    if (str_eq(name, ".") || str_eq(name, "..") || (str_eq(name, ".git") && !s->all))
+    if (str_eq(name, ".") || str_eq(name, "..") || (strcasecmp(name, ".git") == 0 && !s->all))
         return 0;
     size_t len = path->len;
     strbuf_addf(path, "%s%s", len ? "/" : "", name);

@@ -140,7 +140,7 @@ int beneath_check(const char *what, const char *typed, struct error *err)
 {
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     struct error e = ERROR_INIT;
-    if (beneath_find(what, typed, NULL, &b, &e) < 0) {
+    if (beneath_find(what, typed, &b, &e) < 0) {
         if (e.kind != ERR_USAGE)
             return 0;
         if (err)
@@ -183,8 +183,7 @@ static const char *kind_name(mode_t mode)
     return S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
-                  struct error *err)
+int beneath_input(const char *what, const char *typed, bool *others, struct error *err)
 {
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     struct stat st;
@@ -193,7 +192,7 @@ int beneath_input(const char *what, const char *typed, const char *tree, bool *o
         *others = false;
     if (own >= 0)
         return take_descriptor(own, what, typed, err);
-    if (beneath_find(what, typed, tree, &b, err) < 0)
+    if (beneath_find(what, typed, &b, err) < 0)
         return -1;
     _cleanup_close_ int fd = beneath_open_plain(b.dirfd, b.rest, O_RDONLY, &st);
     if (fd < 0)
@@ -258,7 +257,7 @@ static int reuse(const struct beneath *b, int dirfd, const char *base, struct st
     return TAKE_FD(fd);
 }
 
-int beneath_output(const char *what, const char *typed, const char *tree, struct error *err)
+int beneath_output(const char *what, const char *typed, struct error *err)
 {
     _cleanup_(beneath_close) struct beneath b = {.dirfd = -1};
     struct stat st = {0};
@@ -266,7 +265,7 @@ int beneath_output(const char *what, const char *typed, const char *tree, struct
     int own = own_descriptor(typed);
     if (own >= 0)
         return take_descriptor(own, what, typed, err);
-    if (beneath_find(what, typed, tree, &b, err) < 0)
+    if (beneath_find(what, typed, &b, err) < 0)
         return -1;
     _cleanup_close_ int dirfd = open_parent(&b, &base);
     if (dirfd < 0)

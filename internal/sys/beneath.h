@@ -8,8 +8,8 @@
  * beneath_find decides where a typed path begins. No link on a relative path is followed: the
  * working directory is mostly in a tree, and how far up that reaches can't be seen if it is an
  * archive. An absolute path is the user's own, and the user's links on it are followed, up to the
- * first directory that is a tree: it has an entry .git, or is the current directory, or the top of
- * all that may have come with code around that (worktree.h), or the --dir of the run. The rest lies
+ * first directory that is a tree: it has an entry .git, or is the current directory or the one of
+ * --dir, or the top of all that may have come with code around either (worktree.h). The rest lies
  * in the tree, where anybody may have made the links. An absolute path that goes up again from a
  * directory in a tree is treated like a relative one: that is what a relative path of a
  * configuration flag becomes. Without a tree on it, an absolute path is the
@@ -68,12 +68,15 @@ struct beneath {
     int dirfd;                /* owned, O_PATH */
     char rest[PATH_MAX];      /* without "." and ".." inside; "." for the directory itself */
     bool in_tree;             /* the directory is, so its files are anybody's */
+    bool by_link;             /* through a link that may have come with an archive, see below */
     const char *what, *typed; /* borrowed */
 };
 
-/* `tree` is the directory of --dir, or NULL. */
-int beneath_find(const char *what, const char *typed, const char *tree, struct beneath *out,
-                 struct error *err);
+int beneath_find(const char *what, const char *typed, struct beneath *out, struct error *err);
+/* For a directory that is sent as a whole. Where no tree is known, the user's links are followed,
+ * and whoever unpacked an archive owns its links: ERR_USAGE if one on the way lies where an archive
+ * may have been unpacked (worktree.h), because it would choose what is sent. */
+int beneath_check_sent(const struct beneath *b, struct error *err);
 void beneath_close(struct beneath *b);
 /* Reports why an open of b->rest or of something below it failed with this errno; names the link.
  */
@@ -85,11 +88,10 @@ int beneath_check(const char *what, const char *typed, struct error *err);
 
 /* A file to read: a regular one, /dev/null, or one of the program's descriptors. `others` (may be
  * NULL) gets whether a repository or another user can have written what is in it. */
-int beneath_input(const char *what, const char *typed, const char *tree, bool *others,
-                  struct error *err);
+int beneath_input(const char *what, const char *typed, bool *others, struct error *err);
 /* A file to write from its beginning, made if need be in a directory that exists. A file with other
  * names (hard links) is replaced, not written through. A FIFO with a reader is accepted, and any
  * device outside of trees. */
-int beneath_output(const char *what, const char *typed, const char *tree, struct error *err);
+int beneath_output(const char *what, const char *typed, struct error *err);
 
 #endif

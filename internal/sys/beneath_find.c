@@ -26,7 +26,7 @@ struct walk {
     uid_t sudo;             /* whose links root does not follow; root's own id if there is nobody */
     struct trusted_who who; /* whose links count */
     /* st_nlink 0: none. The tops are those of all that may have come with code around the cwd and
-     * around the tree. */
+     * around the tree, which is that of --dir. */
     struct stat root, cwd, top, tree, tree_top;
 };
 
@@ -184,9 +184,11 @@ static int check_link(const struct walk *w, const struct stat *st, size_t end, s
 /* The link's target, and then what comes behind the link. */
 static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end, struct error *err)
 {
-    char target[PATH_MAX];
+    char target[PATH_MAX], dir[64], top[PATH_MAX];
     if (check_link(w, st, end, err) < 0)
         return -1;
+    (void)str_format(dir, sizeof dir, "/proc/self/fd/%d", w->b->dirfd);
+    w->b->by_link = w->b->by_link || worktree_around(dir, top) < 0 || *top;
     ssize_t n = readlinkat(link_fd, "", target, sizeof target - 1);
     if (n < 0 || ++w->links > LINKS_MAX)
         return fail(w, n < 0 ? errno : ELOOP, err);
@@ -240,15 +242,16 @@ static bool leaves_tree(const struct walk *w, const char *path)
     return false;
 }
 
-static int begin(struct walk *w, const char *tree, struct error *err)
+static int begin(struct walk *w, struct error *err)
 {
+    const char *tree = worktree_dir();
     const char *typed = w->b->typed;
     const char *from = *typed == '/' ? "/" : ".";
     _cleanup_close_ int top = worktree_open_around(".", NULL);
     if (top < 0 && errno)
         return fail(w, errno, err);
     _cleanup_close_ int tree_top = tree ? worktree_open_around(tree, NULL) : -1;
-    if (tree && tree_top < 0 && errno && errno != ENOENT)
+    if (tree && tree_top < 0 && errno)
         return fail(w, errno, err);
     w->who = trusted_us();
     w->sudo = w->who.self == 0 ? w->who.sudo : 0;
@@ -263,15 +266,14 @@ static int begin(struct walk *w, const char *tree, struct error *err)
     return start(w, open(from, O_PATH | O_DIRECTORY | O_CLOEXEC), typed, err);
 }
 
-int beneath_find(const char *what, const char *typed, const char *tree, struct beneath *out,
-                 struct error *err)
+int beneath_find(const char *what, const char *typed, struct beneath *out, struct error *err)
 {
     struct walk w = {.b = out};
     int r = 1;
     *out = (struct beneath){.dirfd = -1, .what = what, .typed = typed};
     if (!*typed)
         return error_set(err, ERR_USAGE, 0, "%s: the path is empty", what);
-    if (begin(&w, tree, err) < 0)
+    if (begin(&w, err) < 0)
         r = -1;
     while (r > 0) {
         out->in_tree = w.inside || is_tree(&w, out->dirfd);
@@ -283,6 +285,16 @@ int beneath_find(const char *what, const char *typed, const char *tree, struct b
     }
     const char *rest = w.path + w.done + (w.path[w.done] == '/');
     return str_copy(out->rest, sizeof out->rest, *rest ? rest : ".");
+}
+
+int beneath_check_sent(const struct beneath *b, struct error *err)
+{
+    if (!b->by_link)
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "%s %s: a symbolic link on the way may have come with an archive, and would "
+                     "choose what is sent; next: name the real path",
+                     b->what, b->typed);
 }
 
 void beneath_close(struct beneath *b)

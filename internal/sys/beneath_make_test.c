@@ -116,7 +116,7 @@ static void make_four(const char *dir)
     _cleanup_close_ int dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int fd = beneath_mkdirs(dirfd, sub, 0755, &made);
     assert_true(fd >= 0);
-    _cleanup_close_ int written = beneath_output("--x", out, NULL, &err);
+    _cleanup_close_ int written = beneath_output("--x", out, &err);
     must(written, &err);
     put(file);
 }
@@ -215,10 +215,10 @@ static void test_devices_are_not_opened(void **state)
             fail_msg("%s", cases[i].name);
     }
     struct error err = ERROR_INIT;
-    assert_int_equal(beneath_input("--x", "device", NULL, NULL, &err), -1);
+    assert_int_equal(beneath_input("--x", "device", NULL, &err), -1);
     assert_non_null(strstr(err.msg, "it is a device"));
     error_clear(&err);
-    assert_int_equal(beneath_output("--x", "device", NULL, &err), -1);
+    assert_int_equal(beneath_output("--x", "device", &err), -1);
     assert_non_null(strstr(err.msg, "it is a device"));
 }
 

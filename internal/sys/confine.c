@@ -2,18 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/file.h"
+#include "sys/syscalls.h"
 
 /* Newer than the headers of Debian 12; numbers of the kernel's interface. */
 #define FS_TRUNCATE  (UINT64_C(1) << 14) /* version 3 */
@@ -107,163 +103,6 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
     return 0;
 }
 
-/* ---- system calls ---- */
-
-#if defined(__x86_64__)
-#define OWN_ARCH    AUDIT_ARCH_X86_64
-#define OTHER_CALLS 0x40000000 /* the numbers of x32 begin there */
-#elif defined(__aarch64__)
-#define OWN_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "add the name that seccomp has for this architecture"
-#endif
-
-/* Newer than the headers of Debian 12; the same on every architecture. */
-#define CALL_FCHMODAT2     452
-#define CALL_SETXATTRAT    463
-#define CALL_REMOVEXATTRAT 466
-#define CALL_FILE_SETATTR  469
-
-#define SET_DELEGATION (F_SETLEASE + 16) /* fcntl's, since Linux 6.19 */
-
-#define LOAD(field)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define IF(value, yes)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, (yes)) /* else skip */
-#define DO(action)       BPF_STMT(BPF_RET | BPF_K, (action))
-#define REFUSE(nr, code) IF(nr, 1), DO(SECCOMP_RET_ERRNO | (code))
-
-/* Of an int the kernel takes the lower half of an argument, whatever the upper one is. Both
- * architectures have it first. */
-#define INT_ARG(n) LOAD(args[n])
-
-/* Of clone's flags. CLONE_NEWTIME is a part of the signal's number there. */
-#define NEW_NAMESPACES                                                                             \
-    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
-     CLONE_NEWNET)
-
-/* What neither Landlock nor RLIMIT_FSIZE holds. The errors are those at which QEMU and Firecracker
- * go another way. */
-static const struct sock_filter calls[] = {
-    LOAD(arch),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OWN_ARCH, 1, 0),
-    DO(SECCOMP_RET_KILL_PROCESS),
-    LOAD(nr),
-#ifdef OTHER_CALLS
-    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_CALLS, 0, 1),
-    DO(SECCOMP_RET_ERRNO | ENOSYS),
-#endif
-    /* Blocks behind a file's end, or a longer file: ext4 and XFS don't look at the limit. To punch
-     * holes is what a guest's discard comes to. */
-    IF(SYS_fallocate, 4),
-    INT_ARG(1),
-    IF(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1),
-    DO(SECCOMP_RET_ALLOW),
-    DO(SECCOMP_RET_ERRNO | EOPNOTSUPP),
-    /* The ioctls of filesystems, by their letter. They can do the same (FS_IOC_RESVSP), have each
-     * write take gigabytes (FS_IOC_FSSETXATTR), share blocks that are counted as taken (FICLONE),
-     * and make a subvolume where Landlock lets nobody make a directory. */
-    IF(SYS_ioctl, 7),
-    INT_ARG(1),
-    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'X' << 8, 3, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'f' << 8, 2, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x94 << 8, 1, 0),
-    DO(SECCOMP_RET_ALLOW),
-    DO(SECCOMP_RET_ERRNO | ENOTTY),
-    /* Whoever opens a file waits for the one who holds a lease on it: the keeper, which keeps the
-     * logs small, and users who read them. */
-    IF(SYS_fcntl, 5),
-    INT_ARG(1),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETLEASE, 1, 0),
-    IF(SET_DELEGATION, 1),
-    DO(SECCOMP_RET_ERRNO | EPERM),
-    DO(SECCOMP_RET_ALLOW),
-    REFUSE(SYS_copy_file_range, ENOSYS), /* shares blocks too */
-    REFUSE(SYS_io_uring_setup, ENOSYS),  /* another way to make most of these calls */
-    /* A disk that was made shorter would look as if it needed less room. */
-    REFUSE(SYS_truncate, EPERM),
-    REFUSE(SYS_ftruncate, EPERM),
-    /* Landlock has no right for these, so without this root could still do them to every file of
-     * root's on the host. On XFS the attributes of one file can fill the disk. */
-    REFUSE(SYS_setxattr, EPERM),
-    REFUSE(SYS_lsetxattr, EPERM),
-    REFUSE(SYS_fsetxattr, EPERM),
-    REFUSE(CALL_SETXATTRAT, EPERM),
-    REFUSE(SYS_removexattr, EPERM),
-    REFUSE(SYS_lremovexattr, EPERM),
-    REFUSE(SYS_fremovexattr, EPERM),
-    REFUSE(CALL_REMOVEXATTRAT, EPERM),
-    REFUSE(CALL_FILE_SETATTR, EPERM),
-    REFUSE(SYS_fchmod, EPERM),
-    REFUSE(SYS_fchmodat, EPERM),
-    REFUSE(CALL_FCHMODAT2, EPERM),
-    REFUSE(SYS_fchown, EPERM),
-    REFUSE(SYS_fchownat, EPERM),
-    REFUSE(SYS_utimensat, EPERM),
-#ifdef SYS_chmod /* the old names of the same, which aarch64 never had */
-    REFUSE(SYS_chmod, EPERM),
-    REFUSE(SYS_chown, EPERM),
-    REFUSE(SYS_lchown, EPERM),
-    REFUSE(SYS_utime, EPERM),
-    REFUSE(SYS_utimes, EPERM),
-    REFUSE(SYS_futimesat, EPERM),
-#endif
-    /* What outlives the process that made it: memory, semaphores, queues and keys. */
-    REFUSE(SYS_shmget, EPERM),
-    REFUSE(SYS_semget, EPERM),
-    REFUSE(SYS_msgget, EPERM),
-    REFUSE(SYS_mq_open, EPERM),
-    REFUSE(SYS_add_key, EPERM),
-    REFUSE(SYS_request_key, EPERM),
-    REFUSE(SYS_keyctl, EPERM),
-    /* Other processes of root's. */
-    REFUSE(SYS_ptrace, EPERM),
-    REFUSE(SYS_process_vm_readv, EPERM),
-    REFUSE(SYS_process_vm_writev, EPERM),
-    REFUSE(SYS_bpf, EPERM),
-    REFUSE(SYS_perf_event_open, EPERM),
-    IF(SYS_prlimit64, 4),
-    INT_ARG(0),
-    IF(0, 1),
-    DO(SECCOMP_RET_ALLOW),
-    DO(SECCOMP_RET_ERRNO | EPERM),
-    /* Namespaces of its own: it has all capabilities in them, and undoing the lease enters the
-     * network that its process is in. The flags of clone3 can't be seen; glibc then uses clone. */
-    REFUSE(SYS_unshare, EPERM),
-    REFUSE(SYS_setns, EPERM),
-    REFUSE(SYS_clone3, ENOSYS),
-    IF(SYS_clone, 5),
-    INT_ARG(0),
-    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, NEW_NAMESPACES),
-    IF(0, 1),
-    DO(SECCOMP_RET_ALLOW),
-    DO(SECCOMP_RET_ERRNO | EPERM),
-    /* A VMM's network is its tap, so it needs no socket but that of its control. Services of the
-     * host that listen at a path would take it for the host's root. A datagram, to the journal for
-     * one, needs no connection; SOCK_RAW is only another name for it. */
-    REFUSE(SYS_connect, EPERM),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
-    IF(SYS_socketpair, 7),
-    INT_ARG(0),
-    IF(AF_UNIX, 4),
-    INT_ARG(1),
-    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf), /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
-    IF(SOCK_STREAM, 1),
-    DO(SECCOMP_RET_ALLOW),
-    DO(SECCOMP_RET_ERRNO | EPERM),
-    DO(SECCOMP_RET_ALLOW),
-};
-
-/* The structure lacks a const that its contract has. */
-static int filter_calls(void)
-{
-    union {
-        const struct sock_filter *in;
-        struct sock_filter *out;
-    } u = {.in = calls};
-    const struct sock_fprog program = {.len = ARRAY_LEN(calls), .filter = u.out};
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
-}
-
 static int set_capabilities(const struct __user_cap_data_struct data[2])
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -280,7 +119,7 @@ int confine_apply(int confine_fd)
         (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
         set_capabilities(none) < 0 || syscall(SYS_landlock_restrict_self, confine_fd, 0) < 0)
         return -1;
-    return filter_calls();
+    return syscalls_confine();
 }
 
 /* ---- what is ---- */

@@ -4,17 +4,15 @@
  * confine_verify
  *
  * A confined child has no capabilities and can't get any (no_new_privs, empty bounding set), and of
- * the filesystem it reaches only what is on the list (Landlock), whoever's files it may read by
- * their modes. It changes no mount, traces no process outside, opens no TCP port, and, where the
- * kernel can say so (6.12), signals nobody outside and connects to no abstract socket. The list is
- * of files as they are now: one that is put in another's place later is not on it.
+ * the filesystem it opens only what is on the list (Landlock), whoever's files it may read by
+ * their modes. The list is of files as they are now: one that is put in another's place later is
+ * not on it. It starts no process, and by its number it reaches none but itself (spawn.h).
  *
- * A filter of system calls (seccomp) closes what these leave open. A confined child changes no
- * mode, owner, times or attributes, not even of files that it finds by their path. A file that it
- * may write grows by being written, up to RLIMIT_FSIZE, and in no other way: no fallocate but to
- * punch holes, no truncate, no ioctl of a filesystem, no io_uring. It connects to no socket and
- * sends no datagram to a path, so it reaches no service of the host. Where Landlock is older than
- * version 3, it may still empty a file that it may write by opening it with O_TRUNC.
+ * Of the system calls it has those that QEMU and Firecracker need (syscalls.h). So it changes no
+ * name, mode, owner, time or attribute of a file, makes nothing that outlives it, and connects to
+ * no socket. A file that it may write grows by being written, up to RLIMIT_FSIZE, and in no other
+ * way. Where Landlock is older than version 3, it may still make a file that it may write as short
+ * as a page.
  *
  * Root that is confined is an owner of its files, no more: a file of another user whose mode is
  * closed to it stays closed. confine_can_read tells before.

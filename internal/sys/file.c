@@ -66,19 +66,41 @@ int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct
     return fd_read_all_by(fd, max, what, NULL, out, err);
 }
 
-int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err)
+/* Opens the file that *fd stands for if it is a regular one. */
+static int reopen_regular(int *fd, int flags, const char *name, struct error *err)
 {
     struct stat st;
-    _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (*fd < 0 || fstat(*fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "open %s", name);
     if (S_ISLNK(st.st_mode))
         return error_set(err, ERR_IO, ELOOP, "open %s", name);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_IO, 0, "%s is not a regular file", name);
-    if (fd_reopen(&fd, O_RDONLY) < 0)
-        return error_set(err, ERR_IO, errno, "open %s", name);
+    return fd_reopen(fd, flags) < 0 ? error_set(err, ERR_IO, errno, "open %s", name) : 0;
+}
+
+int file_read_at(int dirfd, const char *name, size_t max, struct strbuf *out, struct error *err)
+{
+    _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    if (reopen_regular(&fd, O_RDONLY, name, err) < 0)
+        return -1;
     return fd_read_all(fd, max, name, out, err);
+}
+
+int file_open_at(int dirfd, const char *name, bool create, struct error *err)
+{
+    for (;;) {
+        _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOENT && !create)
+            return error_set(err, ERR_NOT_FOUND, errno, "open %s", name);
+        if (fd >= 0 || errno != ENOENT)
+            return reopen_regular(&fd, O_RDWR, name, err) < 0 ? -1 : TAKE_FD(fd);
+        fd = caller_openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            return TAKE_FD(fd);
+        if (errno != EEXIST) /* else it was made meanwhile */
+            return error_set(err, ERR_IO, errno, "make %s", name);
+    }
 }
 
 int fd_write_all(int fd, const void *data, size_t len, const char *what, struct error *err)

@@ -35,6 +35,11 @@ int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct
 int fd_read_all_by(int fd, size_t max, const char *what, const struct deadline *d,
                    struct strbuf *out, struct error *err);
 
+/* Opens a regular file to read and write; with `create` it is made (0600) if it is missing.
+ * Anything else there is only looked at: a device may act when it is opened. ERR_NOT_FOUND, ERR_IO.
+ */
+int file_open_at(int dirfd, const char *name, bool create, struct error *err);
+
 /* Writes all bytes; handles short writes and EINTR. */
 int fd_write_all(int fd, const void *data, size_t len, const char *what, struct error *err);
 

@@ -10,26 +10,16 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "sys/caller.h"
+#include "sys/file.h"
 
 static struct flock whole_file(short type)
 {
     return (struct flock){.l_type = type, .l_whence = SEEK_SET};
 }
 
-static int open_lock(int dirfd, const char *name, bool create, struct error *err)
-{
-    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
-    int fd = caller_openat(dirfd, name, flags, 0600);
-    if (fd < 0)
-        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open lock %s",
-                         name);
-    return fd;
-}
-
 int lock_try(int dirfd, const char *name, bool create, struct error *err)
 {
-    _cleanup_close_ int fd = open_lock(dirfd, name, create, err);
+    _cleanup_close_ int fd = file_open_at(dirfd, name, create, err);
     if (fd < 0)
         return -1;
     struct flock fl = whole_file(F_WRLCK);
@@ -82,7 +72,7 @@ static struct waiter *waiter_start(int dirfd, const char *name, bool create, str
 {
     struct waiter *w = xcalloc(1, sizeof *w);
     thrd_t thread;
-    w->fd = open_lock(dirfd, name, create, err);
+    w->fd = file_open_at(dirfd, name, create, err);
     w->done_fd = w->fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC);
     if (w->fd >= 0 && w->done_fd >= 0 && thrd_create(&thread, wait_thread, w) == thrd_success) {
         (void)thrd_detach(thread);
@@ -127,7 +117,7 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
 
 int lock_share(int dirfd, const char *name, struct error *err)
 {
-    _cleanup_close_ int fd = open_lock(dirfd, name, true, err);
+    _cleanup_close_ int fd = file_open_at(dirfd, name, true, err);
     struct flock fl = whole_file(F_RDLCK);
     if (fd < 0)
         return -1;
@@ -138,7 +128,7 @@ int lock_share(int dirfd, const char *name, struct error *err)
 
 int lock_is_held(int dirfd, const char *name, struct error *err)
 {
-    _cleanup_close_ int fd = open_lock(dirfd, name, false, err);
+    _cleanup_close_ int fd = file_open_at(dirfd, name, false, err);
     if (fd < 0)
         return -1;
     struct flock fl = whole_file(F_WRLCK);

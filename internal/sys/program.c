@@ -20,17 +20,18 @@ static bool is_program(const char *path)
 bool program_find(const char *name, const char *path, const char *cwd, const char *tree,
                   struct program *out)
 {
-    char root[PATH_MAX], file[PATH_MAX];
+    struct worktree_tops tops;
+    char file[PATH_MAX];
     out->path[0] = out->passed[0] = '\0';
     out->lost = false;
     if (strchr(name, '/'))
         return str_copy(out->path, sizeof out->path, name) == 0 && is_program(name);
-    out->lost = worktree_around(cwd, root) < 0;
+    out->lost = worktree_tops(cwd, &tops) < 0;
     _cleanup_free_ char *copy = xstrdup(path && !out->lost ? path : PROGRAM_PATH);
     for (char *rest = copy, *dir; *name && (dir = strsep(&rest, ":"));) {
         if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0 || !is_program(file))
             continue;
-        if (*file == '/' && !worktree_leads_through(file, root) &&
+        if (*file == '/' && !worktree_leads_through_top(file, &tops) &&
             !(tree && worktree_leads_through(file, tree)))
             return str_copy(out->path, sizeof out->path, file) == 0;
         if (!out->passed[0])
@@ -49,12 +50,14 @@ int program_locate(const char *name, const char *what, const char *tree, char ou
             "the %s %s is relative to the working directory; next: give its absolute path", what,
             name);
     if (!program_find(name, getenv("PATH"), ".", tree, &p) && !p.path[0]) {
+        bool dir = worktree_dir() != NULL;
         if (p.lost)
             return error_set(err, ERR_ENV, 0,
                              "the %s %s is not in " PROGRAM_PATH
-                             ", and no other directory counts, because the working directory was "
-                             "removed or can't be looked at; next: cd to another directory",
-                             what, name);
+                             ", and no other directory counts, because the working directory%s was "
+                             "removed or can't be looked at; next: cd to another directory%s",
+                             what, name, dir ? " or that of --dir" : "",
+                             dir ? ", or name another" : "");
         if (p.passed[0])
             return error_set(
                 err, ERR_ENV, 0,

@@ -1,9 +1,9 @@
 /* program.h: finds the file of a program that was given by name, by one rule for all that we start.
  *
  * An entry of PATH counts only if it is absolute and leads, step by step through every link, past
- * all that may have come with code around the working directory (worktree.h): the repository, or
- * without one every directory up to the user's home in which an archive may have been unpacked.
- * Other entries are passed over, and so is a file that leads there.
+ * all that may have come with code around the working directory or that of --dir (worktree.h): the
+ * repository, or without one every directory up to the user's home in which an archive may have
+ * been unpacked. Other entries are passed over, and so is a file that leads there.
  *
  *   program_find    the file, and what was passed over on the way to it
  *   program_locate  the same for a program to be started: no other user may be able to replace it

@@ -202,6 +202,29 @@ static void what_is_started_is_nobody_else_s(void **state)
     assert_int_equal(chdir("/"), 0);
 }
 
+/* One may stand elsewhere than in the tree that is sent. */
+static void what_came_with_the_directory_of_dir_does_not_count(void **state)
+{
+    char path[PATH_MAX], gone[] = "/tmp/crabbox-dir-XXXXXX";
+    struct error err = ERROR_INIT;
+    struct program p;
+    (void)state;
+    _cleanup_free_ char *before = xstrdup(getenv("PATH"));
+    _cleanup_free_ char *src = in("%/archive/src"), *way = in("%/archive/bin:/usr/bin");
+    assert_true(program_find("tool", way, "/", NULL, &p));
+    set_dir(src);
+    assert_false(program_find("tool", way, "/", NULL, &p));
+    assert_int_equal(setenv("PATH", way, 1), 0);
+    located("tool", ERR_ENV, "archive/bin/tool does not count");
+    assert_non_null(mkdtemp(gone));
+    set_dir(gone);
+    assert_int_equal(rmdir(gone), 0);
+    located("tool", ERR_ENV, "the working directory or that of --dir was removed");
+    must(program_locate("env", "program", NULL, path, &err), &err);
+    set_dir(NULL);
+    assert_int_equal(setenv("PATH", before, 1), 0);
+}
+
 /* Whoever owns the tree may remove the directory that the user stands in. */
 static void a_removed_working_directory_opens_no_way(void **state)
 {
@@ -236,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_working_directory_above_everything_shuts_nothing_out),
         cmocka_unit_test(a_file_that_cannot_be_run_is_none),
         cmocka_unit_test(what_is_started_is_nobody_else_s),
+        cmocka_unit_test(what_came_with_the_directory_of_dir_does_not_count),
         cmocka_unit_test(a_removed_working_directory_opens_no_way),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);

@@ -140,6 +140,18 @@ static int stdio_source(int fd, int flags)
     return copy;
 }
 
+/* fork, but for what glibc keeps about threads, which the child does not use before exec. A
+ * confined child is the first process in a namespace of its own: by a number it reaches none but
+ * itself, with signals above all, which Landlock scopes only since Linux 6.12. A System V or POSIX
+ * queue has no such number, so a namespace for these would keep nothing in that the filter lets
+ * out. Whoever is not root can't have one, and signals only what is the user's anyway. */
+static pid_t fork_for(const struct spawn_spec *spec)
+{
+    if (spec->confine_fd < 0 || geteuid() != 0)
+        return fork();
+    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0L, 0L, 0L, 0L);
+}
+
 /* fork, with every descriptor of the parent's side in `out`. The signal mask is full around
  * the fork so that no handler of the parent runs in the child. */
 static int fork_child(struct child_plan *plan, int hold[2], int errpipe[2], struct child *out,
@@ -151,7 +163,7 @@ static int fork_child(struct child_plan *plan, int hold[2], int errpipe[2], stru
     plan->hold_fd = hold[0];
     plan->error_fd = errpipe[1];
     (void)sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid = fork();
+    pid_t pid = fork_for(plan->spec);
     if (pid == 0) {
         /* The child must not hold its own hold pipe open: the parent's death has to show. */
         if (hold[1] >= 0)

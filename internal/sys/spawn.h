@@ -10,6 +10,10 @@
  * spawn_release(): the parent writes pid and start time down first, and if the parent dies
  * meanwhile the child exits without executing anything.
  *
+ * A confined child of root's is the first process in a PID namespace of its own. So it sees no
+ * other by its number and ends all that it started, a signal is ignored that it has not asked for
+ * (but SIGKILL from us), and it can't have `die_with_parent`: it has no parent there.
+ *
  * A child with a `user` becomes that user for good, without further groups; another one than us
  * takes root. It always gets a session of its own, with a keyring of its own: that user's processes
  * may take it over (ptrace), and in our session they could then read and type on our terminal, and

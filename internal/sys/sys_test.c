@@ -200,6 +200,23 @@ static void private_directories_are_checked(void **state)
     assert_non_null(strstr(e.msg, "/a/it'\\''s; b'"));
 }
 
+/* An archive that root has unpacked may have a device of that name. */
+static void a_lock_is_a_regular_file(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = ERROR_INIT;
+    assert_return_code(mkfifoat(f->fd, "fifo", 0600), errno);
+    assert_return_code(symlinkat("elsewhere", f->fd, "link"), errno);
+    assert_int_equal(lock_try(f->fd, "fifo", true, &e), -1);
+    assert_string_equal(e.msg, "fifo is not a regular file");
+    e = (struct error)ERROR_INIT;
+    assert_int_equal(lock_try(f->fd, "link", true, &e), -1);
+    assert_int_equal(e.sys, ELOOP);
+    e = (struct error)ERROR_INIT;
+    assert_int_equal(lock_try(f->fd, "absent", false, &e), -1);
+    assert_int_equal(e.kind, ERR_NOT_FOUND);
+}
+
 static void locks_exclude_and_die_with_their_holder(void **state)
 {
     struct fixture *f = *state;
@@ -549,6 +566,7 @@ int main(void)
         T(a_tree_in_which_files_appear_is_removed),
         T(closing_aside_closes),
         T(private_directories_are_checked),
+        T(a_lock_is_a_regular_file),
         T(locks_exclude_and_die_with_their_holder),
         T(a_waiter_gets_the_lock_when_the_holder_dies),
         T(spawn_reports_exec_failure),

@@ -137,6 +137,37 @@ int worktree_around(const char *cwd, char out[static PATH_MAX])
     return fd < 0 && errno ? -1 : 0;
 }
 
+/* ---- the directory of --dir ---- */
+
+static int set_fd = -1;
+static char set_path[64];
+
+int worktree_set_dir(int fd)
+{
+    CLOSE_FD(set_fd);
+    if (fd < 0)
+        return 0;
+    set_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (set_fd < 0)
+        return -1;
+    return str_format(set_path, sizeof set_path, "/proc/self/fd/%d", set_fd);
+}
+
+const char *worktree_dir(void)
+{
+    return set_fd < 0 ? NULL : set_path;
+}
+
+int worktree_tops(const char *cwd, struct worktree_tops *out)
+{
+    const char *const dirs[WORKTREE_TOPS] = {cwd, worktree_dir()};
+    *out = (struct worktree_tops){0};
+    for (size_t i = 0; i < WORKTREE_TOPS; i++)
+        if (dirs[i] && worktree_around(dirs[i], out->of[i]) < 0)
+            return -1;
+    return 0;
+}
+
 /* ---- along a path ---- */
 
 bool worktree_leads_through(const char *path, const char *root)
@@ -153,6 +184,14 @@ bool worktree_leads_through(const char *path, const char *root)
         link = S_ISLNK(st.st_mode);
     }
     return more < 0 || w.looped;
+}
+
+const char *worktree_leads_through_top(const char *path, const struct worktree_tops *tops)
+{
+    for (size_t i = 0; i < WORKTREE_TOPS; i++)
+        if (worktree_leads_through(path, tops->of[i]))
+            return tops->of[i];
+    return NULL;
 }
 
 /* Nothing is there, or it is no directory. */

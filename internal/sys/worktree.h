@@ -18,7 +18,10 @@
  *   all above. The home is the one that the system knows; HOME is not asked, because in many a job
  *   of a CI it is the tree.
  *
- *   worktree_around         programs in PATH, links, configuration, the trust store
+ * `run --dir` works with the files of another directory than the one it stands in. It is set once,
+ * before anything is asked, and then counts wherever the working directory does.
+ *
+ *   worktree_tops           programs in PATH, links, configuration, the trust store
  *   worktree_on_way         what is named for once and for all working directories, so that it must
  *                           be in no tree whatever: state, plugins, a HOME that is not
  *                           the user's home
@@ -51,9 +54,25 @@ int worktree_open_around(const char *cwd, char *out);
 /* The same as a path, "" if there is none. 0, or -1 with errno. */
 int worktree_around(const char *cwd, char out[static PATH_MAX]);
 
+/* From now on the open directory counts as the working directory does; -1: none. `fd` is borrowed.
+ * 0, or -1 with errno. */
+int worktree_set_dir(int fd);
+/* A path that leads to it, whatever has its name by now; NULL: there is none. */
+const char *worktree_dir(void);
+
+/* worktree_around the directory `cwd` and around the one that was set; "" for none. */
+enum { WORKTREE_TOPS = 2 };
+struct worktree_tops {
+    char of[WORKTREE_TOPS][PATH_MAX];
+};
+/* 0, or -1 with errno if one of them can't be told. */
+int worktree_tops(const char *cwd, struct worktree_tops *out);
+
 /* Whether the path leads through `root` (a real path, "" for none) or into it, step by step through
  * every link, or can't be followed. What is missing leads nowhere. */
 bool worktree_leads_through(const char *path, const char *root);
+/* The first of the tops of which that is true, or NULL. */
+const char *worktree_leads_through_top(const char *path, const struct worktree_tops *tops);
 
 /* The first directory on the way of `path`, step by step through every link, that is the top of a
  * tree by its .git, or is `top` (a real path, "" for none). 1; 0 if there is none; -1 with errno if

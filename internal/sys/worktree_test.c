@@ -129,6 +129,36 @@ static void the_outermost_git_or_the_highest_directory(void **state)
     assert_around("/tmp", "/tmp"); /* one stands in it */
 }
 
+/* What came with the directory of --dir counts wherever one stands, and also after a rename. */
+static void the_directory_of_dir_counts_as_well(void **state)
+{
+    char top[PATH_MAX], gone[] = "/tmp/crabbox-tree-XXXXXX";
+    struct worktree_tops tops;
+    _cleanup_free_ char *deep = in("%/archive/src/deep"), *repo = in("%/repo");
+    _cleanup_free_ char *sub = in("%/repo/sub"), *moved = in("%/repo/moved");
+    (void)state;
+    assert_int_equal(worktree_tops("/", &tops), 0);
+    assert_null(worktree_leads_through_top(deep, &tops));
+    set_dir(deep);
+    assert_int_equal(worktree_tops("/", &tops), 0);
+    assert_string_equal(worktree_leads_through_top(deep, &tops), archives_top(top));
+    set_dir(sub);
+    assert_return_code(rename(sub, moved), errno);
+    assert_int_equal(worktree_tops("/", &tops), 0);
+    assert_string_equal(worktree_leads_through_top(moved, &tops), repo);
+    assert_return_code(rename(moved, sub), errno);
+    assert_int_equal(worktree_tops(deep, &tops), 0);
+    assert_non_null(worktree_leads_through_top(deep, &tops));
+    assert_non_null(mkdtemp(gone));
+    set_dir(gone);
+    assert_return_code(rmdir(gone), errno);
+    assert_int_equal(worktree_tops("/", &tops), -1);
+    assert_int_equal(errno, ENOENT);
+    set_dir(NULL);
+    assert_int_equal(worktree_tops("/", &tops), 0);
+    assert_null(worktree_leads_through_top(deep, &tops));
+}
+
 /* The host's own programs make /usr/local no archive's. */
 static void programs_of_the_host_are_in_no_archive(void **state)
 {
@@ -265,6 +295,7 @@ int main(void)
         cmocka_unit_test(has_git_of_any_kind),
         cmocka_unit_test(goes_up_to_the_top_of_the_host),
         cmocka_unit_test(the_outermost_git_or_the_highest_directory),
+        cmocka_unit_test(the_directory_of_dir_counts_as_well),
         cmocka_unit_test(programs_of_the_host_are_in_no_archive),
         cmocka_unit_test(what_can_not_be_told_is_an_error),
         cmocka_unit_test(without_descriptors_no_tree_is_overlooked),

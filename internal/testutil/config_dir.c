@@ -13,6 +13,7 @@
 #include "config/keys.h"
 #include "config/trust.h"
 #include "sys/file.h"
+#include "testutil/scratch.h"
 
 const char *config_dir_path(const struct config_dir *d, const char *rel)
 {
@@ -64,6 +65,7 @@ int config_dir_setup(void **state)
 
 int config_dir_teardown(void **state)
 {
+    set_dir(NULL);
     config_dir_remove(*state);
     return 0;
 }

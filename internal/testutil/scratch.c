@@ -14,6 +14,7 @@
 #include "sys/deadline.h"
 #include "sys/file.h"
 #include "sys/spawn.h"
+#include "sys/worktree.h"
 
 char scratch_dir[PATH_MAX];
 int scratch_fd = -1;
@@ -37,6 +38,13 @@ int scratch_close(void **state)
     CLOSE_FD(scratch_fd);
     assert_int_equal(dir_remove_tree(AT_FDCWD, scratch_dir, &err), 0);
     return 0;
+}
+
+void set_dir(const char *path)
+{
+    _cleanup_close_ int fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    assert_int_equal(!path, fd < 0);
+    assert_int_equal(worktree_set_dir(fd), 0);
 }
 
 void must(int r, const struct error *err)

@@ -23,6 +23,9 @@ extern int scratch_fd;
 int scratch_open(void **state);
 int scratch_close(void **state);
 
+/* This directory counts as that of --dir (worktree.h), until the next call; NULL: none does. */
+void set_dir(const char *path);
+
 /* What a function returned is not an error. */
 void must(int r, const struct error *err);
 

@@ -136,7 +136,7 @@ static void silence_ends_at_the_deadline(void **state)
 {
     struct vmmfix *f = *state;
     set_fault(*state, "CRABBOX_STANDIN_HANG=PUT /machine-config");
-    f->d = deadline_in_ms(400);
+    f->d = deadline_in_ms(4000); /* until then it has to get as far as that */
     expect_failure(f, ERR_TIMEOUT, "PUT /machine-config");
 }
 

@@ -14,7 +14,10 @@
 
 static bool is_small(const struct stat *st)
 {
-    return !S_ISREG(st->st_mode) || (int64_t)st->st_blocks * BLOCK <= LOGCAP_MAX;
+    if (!S_ISREG(st->st_mode))
+        return true;
+    /* Not the room alone: what is written through a mapping of the file raises no event. */
+    return (int64_t)st->st_blocks * BLOCK <= LOGCAP_MAX && st->st_size <= LOGCAP_SPAN;
 }
 
 /* Takes what is before `end` out of the file, but for a hole that says that something is missing.
@@ -26,7 +29,7 @@ static int shorten(int fd, off_t end, const char *name, struct error *err)
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HOLE) == 0)
         return 1;
     /* Somebody else has shortened it meanwhile, so the range was no longer there. */
-    if (fstat(fd, &st) == 0 && is_small(&st) && st.st_size <= LOGCAP_SPAN)
+    if (fstat(fd, &st) == 0 && is_small(&st))
         return 0;
     if (ftruncate(fd, 0) < 0)
         return error_set(err, ERR_IO, errno, "empty %s", name);

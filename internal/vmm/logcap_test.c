@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,30 @@ static void test_the_hole_goes_too(void **state)
     assert_true(st.st_size == 15 || (begin > 0 && st.st_size - begin >= LOGCAP_KEPT));
 }
 
+/* A VMM that was taken over writes through a mapping, which raises no event; but the file that it
+ * maps has to be long first, and that alone brings it back. */
+static void test_a_long_file_is_shortened_before_it_is_full(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    size_t size = LOGCAP_SPAN + (1 << 20);
+    say(0, 10);
+    assert_int_equal(pwrite(log_fd, "x", 1, 0), 1);
+    assert_int_equal(ftruncate(log_fd, (off_t)size), 0);
+    assert_int_equal(logcap_apply(scratch_fd, VMM_CONSOLE_LOG, &err), 1);
+    assert_int_equal(fstat(log_fd, &st), 0);
+    assert_true(st.st_size <= LOGCAP_SPAN);
+    /* Nor does it keep what the mapping held before. */
+    assert_int_equal(ftruncate(log_fd, (off_t)size), 0);
+    char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, log_fd, 0);
+    assert_true(map != MAP_FAILED);
+    memset(map, 'x', size);
+    assert_int_equal(logcap_apply(scratch_fd, VMM_CONSOLE_LOG, &err), 1);
+    assert_true(on_disk() <= 2 * LOGCAP_KEPT);
+    (void)munmap(map, size);
+}
+
 /* Of a file that is all hole nobody reads more than a log can be. */
 static void test_no_more_is_read_than_a_log_can_be(void **state)
 {
@@ -118,6 +143,7 @@ int main(void)
         T(test_a_small_log_is_left_alone),
         T(test_the_newest_stays),
         T(test_the_hole_goes_too),
+        T(test_a_long_file_is_shortened_before_it_is_full),
         T(test_no_more_is_read_than_a_log_can_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,9 @@
 #define TAIL_MAX       400 /* what fits into an error message beside its own words */
 #define DEATH_MS       300 /* from a closed socket to a process that shows as ended */
 #define PROBE_OUT_MAX  4096
-#define FILE_LIMIT_MIN (2 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
+#define FILE_LIMIT_MIN (4 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
+#define SIGNALS_MAX    1024
+#define FILES_MAX      1024
 
 static int open_log(int dirfd, const char *name, struct error *err)
 {
@@ -43,15 +45,20 @@ static rlim_t file_limit(const struct vmm_spec *spec)
     return max;
 }
 
-/* Bounds what the held program may write, for good: it can't raise them without a capability. A
+/* Bounds what the held program may take, for good: it can't raise them without a capability. A
  * core would be as large as the guest's memory. 1 keeps also programs that cores are piped to from
- * getting one, which 0 does not (core(5)). */
-static int limit_writes(const struct vmm_spec *spec, pid_t pid, struct error *err)
+ * getting one, which 0 does not (core(5)). Signals that wait count for all of root's processes
+ * together, as do the pairs of descriptors that epoll watches; 32 processors and 4 drives come to
+ * some 400 descriptors. */
+static int limit_program(const struct vmm_spec *spec, pid_t pid, struct error *err)
 {
     const struct {
         int resource;
         rlim_t max;
-    } limits[] = {{RLIMIT_FSIZE, file_limit(spec)}, {RLIMIT_CORE, 1}};
+    } limits[] = {{RLIMIT_FSIZE, file_limit(spec)},
+                  {RLIMIT_CORE, 1},
+                  {RLIMIT_SIGPENDING, SIGNALS_MAX},
+                  {RLIMIT_NOFILE, FILES_MAX}};
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         struct rlimit now, lower;
         if (prlimit(pid, (__rlimit_resource_t)limits[i].resource, NULL, &now) < 0)
@@ -59,7 +66,7 @@ static int limit_writes(const struct vmm_spec *spec, pid_t pid, struct error *er
         rlim_t max = now.rlim_max < limits[i].max ? now.rlim_max : limits[i].max;
         lower = (struct rlimit){max, max};
         if (prlimit(pid, (__rlimit_resource_t)limits[i].resource, &lower, NULL) < 0)
-            return error_set(err, ERR_ENV, errno, "limit what %s may write", spec->binary);
+            return error_set(err, ERR_ENV, errno, "limit what %s may take", spec->binary);
     }
     return 0;
 }
@@ -91,7 +98,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.held = true;
     if (spawn(&s, child, err) < 0)
         return -1;
-    if (limit_writes(spec, child->pid, err) < 0 || proc_ref_of(child->pid, &ref->proc, err) < 0 ||
+    if (limit_program(spec, child->pid, err) < 0 || proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
         /* Never released, so nothing of the program has run. */
         child_kill(child);

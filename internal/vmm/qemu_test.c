@@ -64,7 +64,7 @@ static void end_it(struct vmmfix *f)
 {
     bool graceful = true;
     struct error err = ERROR_INIT;
-    if (vmm_end(&f->ref, f->dirfd, 5000, &f->d, &graceful, &err) < 0)
+    if (vmm_end(&f->ref, f->dirfd, 3600000, &f->d, &graceful, &err) < 0)
         fail_msg("%s", err.msg);
     assert_false(graceful);
     assert_false(proc_alive(&f->ref.proc));
@@ -82,10 +82,8 @@ static void launches_paused_and_ends(void **state)
     assert_int_equal(vmm_qemu.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
     assert_true(st.process_alive);
     assert_string_equal(st.state, "not started");
-    /* A guest that has not begun is not waited for: 5 s of grace are not spent. */
-    int64_t before = clock_boot_ms();
+    /* A guest that has not begun is not waited for, whatever grace it has. */
     end_it(f);
-    assert_true(clock_boot_ms() - before < 3000);
     assert_int_equal(vmm_qemu.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
     assert_false(st.process_alive);
     assert_string_equal(st.state, "gone");
@@ -211,6 +209,7 @@ static void confined_qemu_makes_no_socket(void **state)
 {
     struct vmmfix *f = *state;
     struct error err = ERROR_INIT;
+    struct stat st;
     static const char text[] =
         "{\"id\":\"more\",\"backend\":{\"type\":\"socket\",\"data\":{\"server\":true,"
         "\"wait\":false,\"addr\":{\"type\":\"unix\",\"data\":{\"path\":\"more\"}}}}}";
@@ -220,7 +219,7 @@ static void confined_qemu_makes_no_socket(void **state)
     if (qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(qmp_execute(&q, "chardev-add", args, &f->d, NULL, &err), -1);
-    assert_non_null(strstr(err.msg, "Permission denied"));
+    assert_int_equal(fstatat(f->dirfd, "more", &st, AT_SYMLINK_NOFOLLOW), -1);
     end_it(f);
 }
 
@@ -240,7 +239,7 @@ static void no_file_of_qemu_grows_beyond_its_disk(void **state)
     struct vmmfix *f = *state;
     const int64_t size = INT64_C(80) << 20;
     struct error err = ERROR_INIT;
-    struct rlimit core, file;
+    struct rlimit core, file, other;
     struct stat st;
     _cleanup_(qmp_close) struct qmp q = QMP_INIT;
     _cleanup_json_ cJSON *resize = cJSON_CreateObject();
@@ -250,6 +249,10 @@ static void no_file_of_qemu_grows_beyond_its_disk(void **state)
     assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_CORE, NULL, &core), 0);
     assert_int_equal(file.rlim_max, size);
     assert_true(core.rlim_max <= 1);
+    assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_SIGPENDING, NULL, &other), 0);
+    assert_in_range(other.rlim_max, 1, 1024);
+    assert_int_equal(prlimit(f->ref.proc.pid, RLIMIT_NOFILE, NULL, &other), 0);
+    assert_in_range(other.rlim_max, 1, 1024);
     (void)cJSON_AddStringToObject(resize, "node-name", "disk");
     (void)cJSON_AddNumberToObject(resize, "size", 1099511627776.0);
     assert_int_equal(qmp_open(&q, f->dirfd, VMM_API_SOCK, &f->d, NULL, 0, &err), 0);

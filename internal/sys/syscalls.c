@@ -1,0 +1,342 @@
+#include "sys/syscalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/kvm.h>
+#include <linux/memfd.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#if defined(__x86_64__)
+#define OWN_ARCH    AUDIT_ARCH_X86_64
+#define OTHER_CALLS 0x40000000 /* the numbers of x32 begin there */
+#elif defined(__aarch64__)
+#define OWN_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "add the name that seccomp has for this architecture"
+#endif
+
+/* ---- the list ---- */
+
+/* Of QEMU it rests on its source, and on what QEMU 7.2 was seen to call in whole leases; of
+ * Firecracker on the lists of its threads (resources/seccomp of its source, 1.7 to 1.16) and on the
+ * source of its start-up, which runs before these hold. What is on Firecracker's lists and not here
+ * it does not need as we start it: connect (vsock), io_uring (of drives that ask for it). */
+static const int any_arguments[] = {
+    /* files that are open */
+    SYS_read,
+    SYS_write,
+    SYS_readv,
+    SYS_writev,
+    SYS_pread64,
+    SYS_pwrite64,
+    SYS_preadv,
+    SYS_pwritev,
+    SYS_lseek,
+    SYS_close,
+    SYS_close_range,
+    SYS_dup,
+    SYS_dup3,
+    SYS_fstat,
+    SYS_fstatfs,
+    SYS_getdents64,
+    SYS_fsync,
+    SYS_fdatasync,
+    /* files by their names: looked at (Landlock decides what is opened) */
+    SYS_newfstatat,
+    SYS_statx,
+    SYS_statfs,
+    SYS_readlinkat,
+    SYS_faccessat,
+    SYS_faccessat2,
+    SYS_getcwd,
+    SYS_chdir,
+    SYS_fchdir,
+    /* memory */
+    SYS_brk,
+    SYS_munmap,
+    SYS_mprotect,
+    SYS_mremap,
+    SYS_madvise,
+    SYS_mincore,
+    SYS_msync,
+    SYS_get_mempolicy,
+    SYS_set_mempolicy,
+    /* threads */
+    SYS_futex,
+    SYS_set_robust_list,
+    SYS_rseq,
+    SYS_set_tid_address,
+    SYS_gettid,
+    SYS_sched_yield,
+    SYS_sched_getaffinity,
+    SYS_membarrier,
+    SYS_getcpu,
+    SYS_exit,
+    SYS_exit_group,
+    /* signals. musl signals its threads by tkill: whose thread it is can't be seen here, but a
+     * confined process knows no others (spawn.h). */
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_rt_sigpending,
+    SYS_rt_sigtimedwait,
+    SYS_sigaltstack,
+    SYS_signalfd4,
+    SYS_restart_syscall,
+    SYS_tkill,
+    /* time */
+    SYS_clock_gettime,
+    SYS_clock_getres,
+    SYS_clock_nanosleep,
+    SYS_nanosleep,
+    SYS_gettimeofday,
+    SYS_timerfd_create,
+    SYS_timerfd_settime,
+    SYS_timerfd_gettime,
+    /* waiting */
+    SYS_ppoll,
+    SYS_pselect6,
+    SYS_epoll_create1,
+    SYS_epoll_ctl,
+    SYS_epoll_pwait,
+    SYS_eventfd2,
+    SYS_pipe2,
+    /* the socket of its control */
+    SYS_bind,
+    SYS_listen,
+    SYS_accept4,
+    SYS_shutdown,
+    SYS_getsockname,
+    SYS_getpeername,
+    SYS_getsockopt,
+    SYS_setsockopt,
+    SYS_sendto,
+    SYS_sendmsg,
+    SYS_recvfrom,
+    SYS_recvmsg,
+    /* what and where it is */
+    SYS_getpid,
+    SYS_getppid,
+    SYS_getuid,
+    SYS_geteuid,
+    SYS_getgid,
+    SYS_getegid,
+    SYS_uname,
+    SYS_sysinfo,
+    SYS_getrusage,
+    SYS_times,
+    SYS_getrandom,
+    /* start-up, and filters of its own on top of this */
+    SYS_execve,
+    SYS_seccomp,
+    SYS_getrlimit,
+#ifdef SYS_open /* old names, which aarch64 never had */
+    SYS_stat,
+    SYS_lstat,
+    SYS_access,
+    SYS_readlink,
+    SYS_dup2,
+    SYS_poll,
+    SYS_select,
+    SYS_epoll_wait,
+    SYS_pipe,
+    SYS_time,
+    SYS_arch_prctl,
+#endif
+};
+
+/* Which 32 bits are looked at. Of an int the kernel takes the lower half of an argument, whatever
+ * the upper one is. Both architectures have it first. */
+#define LOW(n)  (uint8_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
+#define HIGH(n) (uint8_t)(LOW(n) + sizeof(uint32_t))
+
+#define WHOLE   UINT32_MAX
+#define OWN_PID UINT32_MAX /* stands for it among the values */
+#define VALUES  15         /* at most, of one argument */
+#define IN(...) .values = {__VA_ARGS__}, .n = sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
+#define LETTER  0xff00 /* of an ioctl: whose it is */
+
+/* Of clone's flags. CLONE_NEWTIME is a part of the signal's number there. */
+#define NEW_NAMESPACES                                                                             \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
+     CLONE_NEWNET)
+
+/* On the list if the bits of an argument are one of the values. Rows of the same call stand
+ * together, and all have to hold. */
+struct check {
+    int nr;
+    uint8_t field;
+    uint8_t error;
+    uint8_t n;
+    uint32_t mask;
+    uint32_t values[VALUES];
+};
+
+static const struct check checks[] = {
+    /* Of KVM, and with 'T' of taps and descriptors. Those of filesystems can take blocks that
+     * nobody counts (FS_IOC_RESVSP), share them, and change attributes; those of sockets can have
+     * signals sent. */
+    {SYS_ioctl, LOW(1), ENOTTY, .mask = LETTER, IN(KVMIO << 8, 'T' << 8)},
+    /* Not F_SETLEASE and the like, on which whoever opens the file waits: the keeper, which keeps
+     * the logs small, and users who read them. Not F_SETOWN, by which others get signals. */
+    {SYS_fcntl, LOW(1), EPERM, .mask = WHOLE,
+     IN(F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_GETLK, F_OFD_SETLK,
+        F_ADD_SEALS, F_GET_SEALS)},
+    /* Huge pages are the host's, set aside by its admin. */
+    {SYS_mmap, LOW(3), ENOMEM, .mask = MAP_HUGETLB, IN(0)},
+    {SYS_memfd_create, LOW(1), EINVAL, .mask = MFD_HUGETLB, IN(0)},
+    /* Blocks behind a file's end, or a longer file: ext4 and XFS don't look at RLIMIT_FSIZE. To
+     * punch holes is what a guest's discard comes to. */
+    {SYS_fallocate, LOW(1), EOPNOTSUPP, .mask = WHOLE,
+     IN(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)},
+    /* Firecracker gives the memory of its network's ring the length of a page, which may have 4, 16
+     * or 64 KiB. A disk that was made shorter would look as if it needed less room; from version 3
+     * on Landlock has a right for that, which no file is given. */
+    {SYS_ftruncate, HIGH(1), EPERM, .mask = WHOLE, IN(0)},
+    {SYS_ftruncate, LOW(1), EPERM, .mask = WHOLE, IN(0x1000, 0x4000, 0x10000)},
+    {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC, IN(0)},
+#ifdef SYS_open
+    {SYS_open, LOW(1), EACCES, .mask = O_TRUNC, IN(0)},
+#endif
+    /* Threads, no processes, and no namespaces: it would have all capabilities in those, and
+     * undoing the lease enters the network that its process is in. The flags of clone3 can't be
+     * seen, so glibc has to do with this one. */
+    {SYS_clone, LOW(0), EPERM, .mask = CLONE_THREAD | NEW_NAMESPACES, IN(CLONE_THREAD)},
+    {SYS_kill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
+    {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
+    /* Its own only. */
+    {SYS_prlimit64, LOW(0), EPERM, .mask = WHOLE, IN(0)},
+    /* A VMM's network is its tap, so it needs no socket but that of its control. Services of the
+     * host that listen at a path would take it for the host's root. A datagram, to the journal for
+     * one, needs no connection; SOCK_RAW is only another name for it. */
+    {SYS_socket, LOW(0), EPERM, .mask = WHOLE, IN(AF_UNIX)},
+    {SYS_socket, LOW(1), EPERM, .mask = 0xf, IN(SOCK_STREAM)}, /* without flags */
+    {SYS_socketpair, LOW(0), EPERM, .mask = WHOLE, IN(AF_UNIX)},
+    {SYS_socketpair, LOW(1), EPERM, .mask = 0xf, IN(SOCK_STREAM)},
+    {SYS_prctl, LOW(0), EINVAL, .mask = WHOLE,
+     IN(PR_SET_NAME, PR_GET_NAME, PR_SET_TIMERSLACK, PR_MCE_KILL, PR_SET_VMA, PR_GET_DUMPABLE,
+        PR_CAPBSET_READ, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP,
+        PR_SET_SPECULATION_CTRL, PR_GET_SPECULATION_CTRL)},
+};
+
+bool syscalls_listed(long nr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(any_arguments); i++)
+        if (any_arguments[i] == nr)
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++)
+        if (checks[i].nr == nr)
+            return true;
+    return false;
+}
+
+/* ---- the list as a program for the kernel ---- */
+
+#define HEAD_SIZE  6                /* begin() */
+#define CHECK_SIZE (VALUES + 3 + 2) /* at most: add_check(), and its part of add_checked() */
+#define PLAIN_SIZE 2                /* an entry of any_arguments */
+#define MAX_SIZE                                                                                   \
+    (HEAD_SIZE + CHECK_SIZE * ARRAY_LEN(checks) + PLAIN_SIZE * ARRAY_LEN(any_arguments) + 1)
+
+/* Built in the child between fork and exec: on the stack. */
+struct program {
+    uint32_t own_pid;
+    unsigned short n;
+    struct sock_filter code[MAX_SIZE];
+};
+
+static void add(struct program *p, struct sock_filter instruction)
+{
+    p->code[p->n++] = instruction;
+}
+
+static void load(struct program *p, size_t field)
+{
+    add(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)field));
+}
+
+static void answer(struct program *p, uint32_t action)
+{
+    add(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
+}
+
+/* Compares what was loaded; passes over so many instructions where it holds, or where not. */
+static void compare(struct program *p, unsigned how, uint32_t value, size_t yes, size_t no)
+{
+    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | how | BPF_K, value, (uint8_t)yes, (uint8_t)no));
+}
+
+static void begin(struct program *p)
+{
+    load(p, offsetof(struct seccomp_data, arch));
+    compare(p, BPF_JEQ, OWN_ARCH, 1, 0);
+    answer(p, SECCOMP_RET_KILL_PROCESS);
+    load(p, offsetof(struct seccomp_data, nr));
+#ifdef OTHER_CALLS
+    compare(p, BPF_JGE, OTHER_CALLS, 0, 1);
+    answer(p, SECCOMP_RET_ERRNO | ENOSYS);
+#endif
+}
+
+static void add_check(struct program *p, const struct check *c)
+{
+    load(p, c->field);
+    if (c->mask != WHOLE)
+        add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->mask));
+    for (unsigned i = 0; i < c->n; i++) {
+        uint32_t value = c->values[i] == OWN_PID ? p->own_pid : c->values[i];
+        compare(p, BPF_JEQ, value, (size_t)c->n - i, 0);
+    }
+    answer(p, SECCOMP_RET_ERRNO | c->error);
+}
+
+/* The rows of one call; returns the next call's first. */
+static const struct check *add_checked(struct program *p, const struct check *c)
+{
+    const struct check *end = checks + ARRAY_LEN(checks);
+    int nr = c->nr;
+    unsigned short head = p->n;
+    compare(p, BPF_JEQ, (uint32_t)nr, 0, 0);
+    for (; c < end && c->nr == nr; c++)
+        add_check(p, c);
+    answer(p, SECCOMP_RET_ALLOW);
+    p->code[head].jf = (uint8_t)(p->n - head - 1);
+    return c;
+}
+
+/* The kernel remembers which calls need no look at their arguments, so only the order of the others
+ * counts: ioctl, which runs a processor of the guest, is the first. */
+static void build(struct program *p)
+{
+    begin(p);
+    for (const struct check *c = checks; c < checks + ARRAY_LEN(checks);)
+        c = add_checked(p, c);
+    for (size_t i = 0; i < ARRAY_LEN(any_arguments); i++) {
+        compare(p, BPF_JEQ, (uint32_t)any_arguments[i], 0, 1);
+        answer(p, SECCOMP_RET_ALLOW);
+    }
+    answer(p, SECCOMP_RET_ERRNO | ENOSYS);
+}
+
+int syscalls_confine(void)
+{
+    struct program p;
+    p.own_pid = (uint32_t)getpid();
+    p.n = 0;
+    build(&p);
+    const struct sock_fprog program = {.len = p.n, .filter = p.code};
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
