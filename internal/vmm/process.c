@@ -216,7 +216,7 @@ int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
     s.argv = argv;
     s.confine_fd = confined;
     s.cwd_fd = root;
-    s.die_with_parent = true;
+    s.die_with_parent = !sandbox; /* a confined one has no parent to see */
     if (spawn_run(&s, d, PROBE_OUT_MAX, &out, NULL, &st, err) < 0)
         return -1;
     if (!st.exited || st.code != 0)
