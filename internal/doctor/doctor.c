@@ -223,6 +223,7 @@ static int prepare(struct doctor_ctx *ctx, const struct config *cfg, const char 
     find_ancestor(ctx);
     ctx->on.looking = true;
     ctx->on.state_dir = ctx->state_dir;
+    ctx->on.state_at = *ctx->state_ancestor ? ctx->state_ancestor : "/";
     ctx->on.deadline = deadline_in_ms(DOCTOR_MAX_MS);
     measure(ctx);
     return 0;

@@ -185,6 +185,12 @@ static const struct breach vmm[] = {
      .harm = "chown nobody image/initrd.cpio; chmod 600 image/initrd.cpio",
      .undo = "chown root image/initrd.cpio; chmod 644 image/initrd.cpio",
      .env = {"SUDO_UID=65534", "CRABBOX_FC_SANDBOX=true"}},
+    {.check = "sandbox",
+     .code = 2,
+     .says = "all of which a confined VMM may read",
+     .harm = "mount -t tmpfs -o mode=700,size=200m state /usr/local/share",
+     .undo = "umount /usr/local/share",
+     .env = {"CRABBOX_FC_STATE_DIR=/usr/local/share", "CRABBOX_FC_SANDBOX=true"}},
     /* /dev/null opens as well, and is no KVM. */
     {.check = "kvm",
      .code = 1,

@@ -11,6 +11,7 @@
 #include "local/condition_rows.h"
 #include "sys/confine.h"
 #include "sys/program.h"
+#include "vmm/sandbox.h"
 
 #define PROBE_MS 5000 /* for a program to say its version, libraries from a cold disk too */
 
@@ -209,6 +210,8 @@ int probe_sandbox(struct conditions *c, struct error *err)
 {
     if (!c->cfg->sandbox)
         return 0;
+    if (vmm_sandbox_apart(c->state_at, err) < 0)
+        return -1;
     for (int f = 0; f < IMAGE_FILES; f++)
         if (c->image.fds[f] >= 0 && !(f == IMAGE_ROOTFS && c->image.kind == IMAGE_STOCK) &&
             confine_can_read(c->image.open_at[f], err) < 0)

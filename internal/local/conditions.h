@@ -43,7 +43,8 @@ struct conditions {
     const struct vmm_backend *vmm; /* the one that is judged */
     const char *accel;             /* "kvm" or "tcg"; "" where it is not chosen */
     const char *state_dir;
-    int cache_fd; /* borrowed: hashes of pinned files (pinned.h); -1: none are remembered */
+    const char *state_at; /* that, or the nearest directory above it that is there */
+    int cache_fd;         /* borrowed: hashes of pinned files (pinned.h); -1: none are remembered */
     struct deadline deadline;
     /* Doctor's, else empty. It only looks: it makes nothing, and reads no whole image. */
     bool looking;

@@ -2,8 +2,10 @@
  *
  * A lease's disk is a sparse file, so part of what is free today is promised: each guest may fill
  * its disk completely at any time. A disk may still grow by its size minus what it occupies, or by
- * its full size if it shares blocks with the image (each write then needs a new one). There is no
- * separate record of this; it is read from the files themselves, so a crash can't make it wrong.
+ * its full size if it shares blocks with the image (each write then needs a new one). What it takes
+ * is read from the file itself, so a crash can't make it wrong. Its size is the one that it was
+ * made with, if that is more: a VMM that was taken over may make its disk shorter (confine.h), and
+ * longer again later.
  *
  * A disk is made as DISK_NEW and counts once it has its own name; until then its lease's
  * reservation (admission.h) stands for it.
@@ -17,6 +19,7 @@
 
 #define DISK_FILE   "disk.img"
 #define DISK_NEW    "disk.new"    /* being made */
+#define DISK_SIZE   "disk.size"   /* how large the disk was made, in bytes */
 #define DISK_SHARED "disk.shared" /* exists if the disk may share blocks with the image */
 
 /* What a lease takes beside its disk: seed, keys, record, two logs (vmm/logcap.h) and what they
@@ -30,6 +33,9 @@ struct disk_promises {
 /* Adds up what is promised to the leases in this directory (-1: there is none). Ask
  * for the free space afterwards: what is written meanwhile then counts twice instead of never. */
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err);
+
+/* Writes DISK_SIZE of a disk that was made and that no VMM has had yet. */
+int diskroom_note_size(int lease_fd, const char *disk, struct error *err);
 
 /* What stays free for the host and for records, cleanup and logs: a twentieth of the filesystem, at
  * least 64 MiB, at most 16 GiB. */

@@ -42,7 +42,7 @@ int local_preflight(struct work *w, struct error *err)
     struct conditions *c = &local_of(w)->found;
     if (conditions_begin(c, w->ops->cfg, NULL, err) < 0)
         return -1;
-    c->state_dir = w->ops->store.path;
+    c->state_dir = c->state_at = w->ops->store.path;
     c->cache_fd = w->ops->store.verified_fd;
     c->deadline = w->deadline;
     if (conditions_hold(c, err) < 0 || describe(w, err) < 0)
