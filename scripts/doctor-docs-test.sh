@@ -53,7 +53,8 @@ done < <(jq -r '.checks[] | .check as $c | .details | keys[] | "\($c) \(.)"' <<<
 while read -r key; do
     grep -qE "(\`|details\.)$key([\` ]|$)" "$doc"
     verdict "the document names the detail $key" $?
-done < <(grep -ohE 'check_detail\(c, "[A-Za-z]+"' internal/doctor/doctor*.c | cut -d'"' -f2 | sort -u)
+done < <(grep -ohE '(check_detail|note|note_limit)\(c, "[A-Za-z]+"' internal/doctor/doctor*.c \
+    internal/local/condition*.c | cut -d'"' -f2 | sort -u)
 
 for check in $real; do
     [ "$check" = host ] || section "$check" | tr '\n' ' ' | grep -qiE 'fix'

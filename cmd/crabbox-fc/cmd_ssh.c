@@ -11,9 +11,6 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "ops/access.h"
-#include "sys/program.h"
-
-#define INSTALL_SSH "; next: install openssh-client, or use crabbox-fc run --id"
 
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out, struct error *err)
 {
@@ -77,8 +74,8 @@ int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, s
         const char **in;
         char **out;
     } u = {.in = argv};
-    if (program_locate("ssh", "SSH client", NULL, ssh, err) < 0)
-        return err->kind == ERR_ENV ? error_append(err, INSTALL_SSH) : -1;
+    if (access_find_ssh(ssh, err) < 0)
+        return -1;
     if (hold_until_end(s->session.use_fd, err) < 0 || (clean && stock_ssh_filter(&saved, err) < 0))
         return -1;
     sigemptyset(&none);
@@ -89,7 +86,7 @@ int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, s
     int why = errno;
     if (saved >= 0)
         (void)dup2(saved, STDERR_FILENO);
-    return error_set(err, ERR_ENV, why, "start %s" INSTALL_SSH, ssh);
+    return error_set(err, ERR_ENV, why, "start %s" ACCESS_INSTALL_SSH, ssh);
 }
 
 int cmd_ssh(struct invocation *in, struct error *err)

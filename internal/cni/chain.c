@@ -234,15 +234,32 @@ static int load_from(const char *dir, int dirfd, const char *bin_dir, const char
         (!c->list && find_in(dir, dirfd, is_single, network, c, err) < 0))
         return -1;
     if (!c->list)
-        return error_set(err, ERR_CONFIG, 0,
-                         "no CNI network list is named \"%s\"; next: put one there, set "
-                         "firecracker.cniNetwork, " USE_NAT,
-                         network);
+        return error_set(
+            err, ERR_CONFIG, 0,
+            "no CNI network list is named \"%s\"; next: put one there "
+            "(docs/NETWORK.md has one to start from), set firecracker.cniNetwork, " USE_NAT,
+            network);
     memcpy(file, c->file, sizeof file);
     if (cni_chain_take(TAKE_PTR(c->list), bin_dir, c, err) < 0)
         return error_prefix(err, "%s", file);
     memcpy(c->file, file, sizeof file);
     return refuse_folder(dirfd, c, err);
+}
+
+/* Whoever has no list yet wants one to start from. */
+static int open_failed(const char *conf_dir, int sys, struct error *err)
+{
+    _cleanup_free_ char *quoted = str_shell_quoted(conf_dir);
+    if (sys == ENOENT)
+        return error_set(
+            err, ERR_ENV, 0,
+            "firecracker.cniConfDir: there is no directory %s; next: mkdir -p %s and "
+            "put a CNI network list there (docs/NETWORK.md has one to start from), " USE_NAT,
+            conf_dir, quoted);
+    return error_set(err, ERR_ENV, sys,
+                     "open firecracker.cniConfDir %s; next: set it to the directory of CNI network "
+                     "lists, " USE_NAT,
+                     conf_dir);
 }
 
 int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *network,
@@ -251,10 +268,7 @@ int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *networ
     *out = (struct cni_chain){.list = NULL};
     _cleanup_close_ int dirfd = open(conf_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0)
-        return error_set(err, ERR_ENV, errno,
-                         "open firecracker.cniConfDir %s; next: make it and put a CNI network list "
-                         "there, " USE_NAT,
-                         conf_dir);
+        return open_failed(conf_dir, errno, err);
     if (load_from(conf_dir, dirfd, bin_dir, network, out, err) == 0)
         return 0;
     cni_chain_free(out);
@@ -262,7 +276,8 @@ int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *networ
         err->kind = ERR_CONFIG;
     if (err && err->kind == ERR_TRUST)
         return -1;
-    return error_prefix(err, "CNI lists in %s", conf_dir);
+    (void)error_prefix(err, "CNI lists in %s", conf_dir);
+    return error_append(err, "; next: correct it (docs/NETWORK.md has a list to start from)");
 }
 
 /* ---- what it needs ---- */

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "doctor/doctor_check.h"
 #include "lease/store.h"
+#include "local/local.h"
 
 #define DOCTOR_MAX_MS 10000 /* all checks together; a healthy host needs a few dozen */
 
@@ -137,16 +138,28 @@ void check_error(struct doctor_check *c, enum doctor_status status, const struct
     if (status == DOCTOR_WARNING)
         check_warn(c, "%.*s", (int)len, err->msg);
     else
-        check_fail(c, err->kind == ERR_CONFIG ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len,
+        check_fail(c, error_exit_code(err->kind) == 2 ? CLASS_CONFIG : CLASS_ENV, "%.*s", (int)len,
                    err->msg);
     check_fix(c, "%s", next ? next : fix);
 }
 
-/* ---- helpers of the checks ---- */
-
-bool find_program(const char *name, struct program *out)
+static void take_note(void *to, const char *key, const char *fmt, va_list ap)
 {
-    return program_find(name, getenv("PATH"), ".", NULL, out);
+    set_detail(to, key, fmt, ap);
+}
+
+bool check_condition(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    struct error err = ERROR_INIT;
+    char why[128] = "";
+    ctx->on.note = take_note;
+    ctx->on.note_to = c;
+    int r = condition_judge(&ctx->on, condition_by_name(c->check), why, sizeof why, &err);
+    if (r > 0)
+        check_skip(c, "%s", why);
+    else if (r < 0)
+        check_error(c, DOCTOR_FAILED, &err, "see docs/DOCTOR.md");
+    return r == 0;
 }
 
 /* ---- the run ---- */
@@ -165,26 +178,22 @@ static void find_ancestor(struct doctor_ctx *ctx)
     }
 }
 
-static void choose_vmm(struct doctor_ctx *ctx, const char *provider)
-{
-    ctx->vmm = provider ? "firecracker" : ctx->cfg->vmm;
-    ctx->accel = str_eq(ctx->vmm, "qemu") ? ctx->cfg->qemu.accel : "kvm";
-}
-
 static void measure(struct doctor_ctx *ctx)
 {
+    struct conditions *on = &ctx->on;
+    const struct config_firecracker *f = &on->cfg->firecracker;
     _cleanup_close_ int dir = open(*ctx->state_ancestor ? ctx->state_ancestor : "/",
                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_free_ char *path = xasprintf("%s/leases", ctx->state_dir);
     _cleanup_close_ int leases = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (diskroom_promised(leases, &ctx->promised, NULL) < 0)
-        ctx->promised = (struct disk_promises){0}; /* the check of the state says why */
-    host_room(&host_paths_default, dir, &ctx->room);
-    ctx->need = (struct admission){.memory_mib = ctx->cfg->firecracker.memory_mib,
-                                   .disk_mib = ctx->cfg->firecracker.disk_mib,
-                                   .overcommit = ctx->cfg->disk.overcommit,
-                                   .cpus = ctx->cfg->firecracker.cpus,
-                                   .emulated = str_eq(ctx->accel, "tcg")};
+    if (diskroom_promised(leases, &on->promised, NULL) < 0)
+        on->promised = (struct disk_promises){0}; /* the check of the state says why */
+    host_room(&host_paths_default, dir, &on->room);
+    on->need = (struct admission){.memory_mib = f->memory_mib,
+                                  .disk_mib = f->disk_mib,
+                                  .overcommit = on->cfg->disk.overcommit,
+                                  .cpus = f->cpus,
+                                  .emulated = str_eq(on->accel, "tcg")};
 }
 
 static void run_check(struct doctor_ctx *ctx, size_t i, struct doctor_check *c)
@@ -200,26 +209,43 @@ static void run_check(struct doctor_ctx *ctx, size_t i, struct doctor_check *c)
         check_detail(c, "class", CLASS_ENV);
 }
 
-int doctor_run(const struct config *cfg, const char *state_dir, const char *provider,
-               struct doctor_report *out, struct error *err)
+static int prepare(struct doctor_ctx *ctx, const struct config *cfg, const char *state_dir,
+                   const char *provider, struct error *err)
 {
-    struct doctor_ctx ctx = {.cfg = cfg, .deadline = deadline_in_ms(DOCTOR_MAX_MS)};
-    int64_t t0 = clock_boot_us();
     if (provider && !str_eq(provider, DOCTOR_PROVIDER))
         return error_set(err, ERR_USAGE, 0,
                          "provider \"%s\" is unknown: the only one is " DOCTOR_PROVIDER, provider);
-    if (state_dir ? str_copy(ctx.state_dir, sizeof ctx.state_dir, state_dir) < 0
-                  : store_default_path(ctx.state_dir, &ctx.state_err) < 0)
-        ctx.state_dir[0] = '\0';
-    find_ancestor(&ctx);
-    choose_vmm(&ctx, provider);
-    measure(&ctx);
+    if (conditions_begin(&ctx->on, cfg, provider ? vmm_firecracker.name : NULL, err) < 0)
+        return -1;
+    if (state_dir ? str_copy(ctx->state_dir, sizeof ctx->state_dir, state_dir) < 0
+                  : store_default_path(ctx->state_dir, &ctx->state_err) < 0)
+        ctx->state_dir[0] = '\0';
+    find_ancestor(ctx);
+    ctx->on.looking = true;
+    ctx->on.state_dir = ctx->state_dir;
+    ctx->on.state_at = *ctx->state_ancestor ? ctx->state_ancestor : "/";
+    ctx->on.deadline = deadline_in_ms(DOCTOR_MAX_MS);
+    measure(ctx);
+    return 0;
+}
+
+int doctor_run(const struct config *cfg, const char *state_dir, const char *provider,
+               struct doctor_report *out, struct error *err)
+{
+    struct doctor_ctx ctx = {.state_err = ERROR_INIT};
+    struct store s = STORE_INIT;
+    int64_t t0 = clock_boot_us();
+    if (prepare(&ctx, cfg, state_dir, provider, err) < 0)
+        return -1;
+    if (*ctx.state_dir && store_open_existing(&s, ctx.state_dir, local_kinds, NULL) == 0)
+        ctx.on.cache_fd = s.verified_fd;
     *out = (struct doctor_report){.ok = true, .n = ARRAY_LEN(table)};
     for (size_t i = 0; i < out->n; i++) {
         run_check(&ctx, i, &out->checks[i]);
         out->ok = out->ok && out->checks[i].status != DOCTOR_FAILED;
     }
-    free(ctx.kernel_options);
+    conditions_release(&ctx.on);
+    store_close(&s);
     out->took_us = clock_boot_us() - t0;
     return 0;
 }

@@ -3,6 +3,10 @@
  * Private to doctor*.c. A check function gets the shared context and its own row, adds details and
  * gives exactly one verdict; a row without a verdict stays "failed: not checked". Checks run in the
  * order of the table, so a later one may use what an earlier one found (the image's files).
+ *
+ * What warmup would refuse is asked of the list that both share (local/conditions.h), by
+ * check_condition(); here are the words for what is well, what is only a warning, and what is left
+ * of earlier leases.
  */
 #ifndef CRABBOX_DOCTOR_DOCTOR_CHECK_H
 #define CRABBOX_DOCTOR_DOCTOR_CHECK_H
@@ -10,41 +14,29 @@
 #include <limits.h>
 
 #include "doctor/doctor.h"
-#include "image/image.h"
-#include "local/admission.h"
-#include "sys/deadline.h"
-#include "sys/program.h"
+#include "local/conditions.h"
 
-/* Why a check failed: the host lacks something, or a value is blank or wrong. */
+/* Why a check failed: the host lacks something, or a value is blank or wrong. For a command that
+ * fails for the same reason, the exit code is 1 or 2. */
 #define CLASS_ENV    "environment_blocked"
 #define CLASS_CONFIG "configuration_incomplete"
 
 struct doctor_ctx {
-    const struct config *cfg;
-    const char *vmm;               /* the backend that is judged */
-    const char *accel;             /* "kvm", "tcg", or "" when qemu.accel is not chosen */
+    struct conditions on;          /* the configuration, and what the conditions found */
     char state_dir[PATH_MAX];      /* "" when there is none, with the reason in state_err */
     char state_ancestor[PATH_MAX]; /* the nearest directory that exists */
     struct error state_err;
-    struct admission need;         /* what a lease takes, by the same sums as warmup's */
-    struct host_room room;         /* what the host has; its disk is that of state_ancestor */
-    struct disk_promises promised; /* to the leases that are there */
-    struct deadline deadline;
-    /* Found by the kernel check for the ones after it. */
-    char kernel[PATH_MAX], rootfs[PATH_MAX]; /* "" when not known: see image_err */
-    struct error image_err;
-    char *kernel_options; /* owned by doctor_run: the .config in a stock kernel, or NULL */
 };
 
 typedef void doctor_fn(struct doctor_ctx *ctx, struct doctor_check *c);
 
-doctor_fn doctor_host, doctor_kvm, doctor_binary, doctor_jailer; /* doctor_vmm.c */
-doctor_fn doctor_user, doctor_qemu, doctor_sandbox;              /* doctor_vmm.c */
-doctor_fn doctor_kernel, doctor_rootfs, doctor_image;            /* doctor_image.c */
-doctor_fn doctor_network, doctor_forwarding;                     /* doctor_net.c */
-doctor_fn doctor_state, doctor_ssh;                              /* doctor_state.c */
-doctor_fn doctor_memory, doctor_limits, doctor_disk;             /* doctor_room.c */
-doctor_fn doctor_orphans, doctor_keepers;                        /* doctor_orphans.c */
+doctor_fn doctor_host, doctor_user, doctor_kvm, doctor_jailer; /* doctor_vmm.c */
+doctor_fn doctor_binary, doctor_qemu, doctor_sandbox;          /* doctor_vmm.c */
+doctor_fn doctor_kernel, doctor_rootfs, doctor_image;          /* doctor_vmm.c */
+doctor_fn doctor_network, doctor_forwarding;                   /* doctor_net.c */
+doctor_fn doctor_memory, doctor_limits, doctor_disk;           /* doctor_room.c */
+doctor_fn doctor_state, doctor_ssh;                            /* doctor_room.c */
+doctor_fn doctor_orphans, doctor_keepers;                      /* doctor_orphans.c */
 
 /* Verdicts. The message is one line that makes sense alone. */
 void check_ok(struct doctor_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -63,7 +55,8 @@ void check_fix(struct doctor_check *c, const char *fmt, ...) __attribute__((form
 void check_error(struct doctor_check *c, enum doctor_status status, const struct error *err,
                  const char *fix);
 
-/* program_find() with the PATH and working directory that programs would be started with. */
-bool find_program(const char *name, struct program *out);
+/* Judges the condition that has this check's name. False after a verdict: it failed, or does not
+ * matter here. */
+bool check_condition(struct doctor_ctx *ctx, struct doctor_check *c);
 
 #endif

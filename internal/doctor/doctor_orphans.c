@@ -158,7 +158,8 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
     bool read = read_leases(ctx, &o, &err) == 0;
     if (!read || scan_net(&o, &err) < 0 || scan_processes(&o, ctx->state_dir, &err) < 0) {
         check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
-        check_fix(c, "%s", read ? "run doctor as root" : "first fix what the check state names");
+        check_fix(c, "%s",
+                  read ? "put sudo before crabbox-fc" : "first fix what the check state names");
         return;
     }
     scan_leases(&o);

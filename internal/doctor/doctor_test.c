@@ -143,7 +143,7 @@ static void programs_are_run_not_just_found(void **state)
     doctorkit_expect("firecracker:\n  binary: %/bin/fails\n" IMG, "binary", DOCTOR_FAILED, ENV,
                      "3");
     doctorkit_expect("firecracker:\n  jailer: /usr/bin/jailer\n" IMG, "jailer", DOCTOR_FAILED,
-                     CONFIG, "isn't built");
+                     CONFIG, "not built yet");
     doctorkit_expect("vmm: qemu\nqemu:\n  binary: %/bin/qemu\n" IMG, "qemu", DOCTOR_FAILED, CONFIG,
                      "qemu.accel");
     doctorkit_expect("vmm: qemu\nqemu:\n  binary: %/bin/firecracker\n  accel: tcg\n" IMG, "qemu",
@@ -294,7 +294,8 @@ static void state_directory_has_to_be_private(void **state)
     /* Closing it would make others' leases ours. */
     assert_int_equal(mkdir(doctorkit_path("state/leases"), 0700), 0);
     assert_int_equal(chmod(doctorkit_path("state"), 0777), 0);
-    doctorkit_expect(SOUND IMG, "state", DOCTOR_FAILED, ENV, "anybody may have put leases there");
+    doctorkit_expect(SOUND IMG, "state", DOCTOR_FAILED, CONFIG,
+                     "anybody may have put leases there");
     assert_int_equal(rmdir(doctorkit_path("state/leases")), 0);
     assert_int_equal(chmod(doctorkit_path("state"), 0700), 0);
     doctorkit_expect(SOUND IMG, "state", DOCTOR_OK, "", "state");
@@ -323,7 +324,7 @@ static void too_much_memory_is_refused(void **state)
     char yaml[128];
     (void)str_format(yaml, sizeof yaml, "firecracker:\n  memoryMiB: %lld\n%s",
                      (long long)total - 50, IMG);
-    doctorkit_expect(yaml, "memory", DOCTOR_FAILED, ENV, "warmup refuses");
+    doctorkit_expect(yaml, "memory", DOCTOR_FAILED, ENV, "too little memory for a lease");
 }
 
 /* By the sums of warmup, and in its words. */
@@ -379,7 +380,7 @@ static int judge_as_nobody(const struct config *cfg)
                 strstr(fix, group ? "usermod -aG " : "setfacl -m ");
     const struct doctor_check *user = doctorkit_find(&r, "user");
     told = told && user->status == DOCTOR_FAILED &&
-           str_has_prefix(doctorkit_detail(user, "fix"), "sudo crabbox-fc");
+           str_eq(doctorkit_detail(user, "fix"), "put sudo before crabbox-fc");
     told = told && doctorkit_find(&r, "state")->status == DOCTOR_FAILED && !r.ok;
     doctor_free(&r);
     return told ? 0 : 1;

@@ -417,7 +417,7 @@ static void test_lists_that_can_not_be_run(void **state)
         {BED_CNI_LIST(""), "\"plugins\" names no plugins"},
         {BED_CNI_LIST("{\"type\":\"tc-redirect-tap\"}"), "no plugins that make a link"},
         {BED_CNI_LIST("{\"type\":\"../odd\"}"), "plugin 1 has no \"type\""},
-        {BED_CNI_LIST("{\"type\":\"absent\"}"), "absent" BED_NEXT "crabbox-fc doctor"},
+        {BED_CNI_LIST("{\"type\":\"absent\"}"), "absent" BED_NEXT "apt-get install"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         bed_use_cni(&bed, bin, cases[i].list);

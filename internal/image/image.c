@@ -10,9 +10,39 @@
 #include "sys/file.h"
 #include "sys/trusted.h"
 
-#define BUILD_HINT "build the default image with scripts/build-image.sh, or set image.dir"
+#define BUILD "scripts/build-image.sh"
 
 static const char *const file_words[IMAGE_FILES] = {"kernel", "initrd", "root filesystem"};
+
+/* A file of it can't be used: what to do unless the error says that already. */
+static int refuse(const struct image *img, const char *field, struct error *err)
+{
+    if (!err)
+        return -1;
+    if (img->kind == IMAGE_OURS)
+        return error_append(err, "; next: build the image with " BUILD
+                                 ", or set image.dir to a finished one");
+    return error_append(err,
+                        "; next: set %s to another file, or unset firecracker.kernel and "
+                        "firecracker.rootfs and build the default image with " BUILD,
+                        field);
+}
+
+/* A stock image is two files that the user names. */
+static int refuse_blank(const struct image *img, enum image_file f, struct error *err)
+{
+    static const char *const keys[] = {
+        [IMAGE_KERNEL] = "firecracker.kernel", [IMAGE_ROOTFS] = "firecracker.rootfs"};
+    const enum image_file other = f == IMAGE_KERNEL ? IMAGE_ROOTFS : IMAGE_KERNEL;
+    if (!*image_path(img, other))
+        return error_set(err, ERR_CONFIG, 0,
+                         "no image is configured; next: build the default image with " BUILD
+                         " and set image.dir to it, or set firecracker.kernel and "
+                         "firecracker.rootfs");
+    return error_set(err, ERR_CONFIG, 0,
+                     "%s is set but %s is not: a stock image needs both; next: set %s", keys[other],
+                     keys[f], keys[f]);
+}
 
 /* Opens a file for good: the descriptor is the image's. */
 static int open_file(struct image *img, enum image_file f, int64_t *size, struct error *err)
@@ -29,7 +59,6 @@ void image_close(struct image *img)
         CLOSE_FD(img->fds[f]);
 }
 
-/* Kernel and root: what both kinds of image share. */
 static int check_kernel(struct image *img, struct error *err)
 {
     int64_t size = 0;
@@ -37,11 +66,19 @@ static int check_kernel(struct image *img, struct error *err)
     int fd = open_file(img, IMAGE_KERNEL, &size, err);
     if (fd < 0 || probe_kernel(fd, img->kernel, &info, err) < 0)
         return -1;
+    img->kernel_format = info.format == KERNEL_ELF_X86_64 ? "elf-x86_64" : "arm64";
     if (info.format != KERNEL_OF_HOST)
         return error_set(err, ERR_CONFIG, 0, "kernel %s is for another machine; this host is %s",
                          img->kernel, HOST_ARCH);
     img->kernel_pvh = info.pvh;
     return 0;
+}
+
+int image_open_kernel(struct image *img, struct error *err)
+{
+    if (img->kind == IMAGE_STOCK && !*img->kernel)
+        return refuse_blank(img, IMAGE_KERNEL, err);
+    return check_kernel(img, err) < 0 ? refuse(img, "firecracker.kernel", err) : 0;
 }
 
 /* A root that all leases share is mounted read-only: a journal that wants replay can't be. */
@@ -59,16 +96,20 @@ static int check_rootfs(struct image *img, struct error *err)
                          "next: e2fsck -f %s, or build the image again",
                          img->rootfs, quoted);
     }
+    if (*img->rootfs_type && !str_eq(img->rootfs_type, info.type))
+        return error_set(err, ERR_CONFIG, 0, "%s holds %s, but " MANIFEST_NAME " says %s",
+                         img->rootfs, info.type, img->rootfs_type);
     return str_copy(img->rootfs_type, sizeof img->rootfs_type, info.type);
 }
 
-static int check_initrd(struct image *img, struct error *err)
+int image_open_rootfs(struct image *img, struct error *err)
 {
-    int64_t size = 0;
-    return open_file(img, IMAGE_INITRD, &size, err) < 0 ? -1 : 0;
+    if (img->kind == IMAGE_STOCK && !*img->rootfs)
+        return refuse_blank(img, IMAGE_ROOTFS, err);
+    return check_rootfs(img, err) < 0 ? refuse(img, "firecracker.rootfs", err) : 0;
 }
 
-/* The directory itself: its absence is the commonest first error, so it gets the best hint. */
+/* The directory itself: its absence is the commonest first error, so it has its own words. */
 static int open_dir(const char *dir, struct error *err)
 {
     struct error e = ERROR_INIT;
@@ -76,15 +117,15 @@ static int open_dir(const char *dir, struct error *err)
     if (fd >= 0)
         return fd;
     if (e.sys == ENOENT)
-        return error_set(err, ERR_CONFIG, 0, "image directory %s does not exist; " BUILD_HINT, dir);
+        return error_set(err, ERR_ENV, 0, "image directory %s does not exist", dir);
     if (e.sys == ENOTDIR)
-        return error_set(err, ERR_CONFIG, 0, "image.dir %s is not a directory; " BUILD_HINT, dir);
+        return error_set(err, ERR_CONFIG, 0, "image.dir %s is not a directory", dir);
     if (err)
         *err = e;
     return -1;
 }
 
-int image_manifest_read(const char *dir, struct manifest *m, struct error *err)
+static int read_manifest(const char *dir, struct manifest *m, struct error *err)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -97,8 +138,7 @@ int image_manifest_read(const char *dir, struct manifest *m, struct error *err)
     if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0)
         return -1;
     if (fstatat(fd, MANIFEST_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-        return error_set(err, ERR_CONFIG, 0,
-                         "%s does not exist: %s is no finished image; " BUILD_HINT, path, dir);
+        return error_set(err, ERR_ENV, 0, "%s does not exist: %s is no finished image", path, dir);
     if (file_read_at(fd, MANIFEST_NAME, MANIFEST_MAX, &text, err) < 0) {
         if (err)
             err->kind = ERR_CONFIG;
@@ -115,34 +155,23 @@ static int join(char dst[static PATH_MAX], const char *dir, const char *name, st
 }
 
 /* Both the manifest and the configuration may pin a file: then they must agree. */
-static int set_pin(struct image *img, enum image_file f, const char *manifest, const char *config,
-                   struct error *err)
+static int set_pin(struct image *img, enum image_file f, const char *config, struct error *err)
 {
     struct pinned *p = &img->pins[f];
     static const char *const keys[IMAGE_FILES] = {"pin.kernel", "pin.initrd", "pin.rootfs"};
-    const char *pin = *config ? config : manifest;
     p->what = file_words[f];
-    if (*manifest && *config && !str_eq(manifest, config))
+    if (!*config)
+        return 0;
+    if (p->sha256[0] && !str_eq(p->sha256, config))
         return error_set(err, ERR_CONFIG, 0,
                          "%s is %s, but %s/" MANIFEST_NAME
                          " pins the %s as %s; next: take the image "
                          "that was meant, or set %s anew",
-                         keys[f], config, img->dir, p->what, manifest, keys[f]);
-    if (*pin && !*image_path(img, f))
-        return error_set(err, ERR_CONFIG, 0, "%s is set, but the image has no %s", keys[f],
-                         p->what);
-    return str_copy(p->sha256, sizeof p->sha256, pin);
-}
-
-static int set_pins(struct image *img, const struct manifest *m, const struct config *cfg,
-                    struct error *err)
-{
-    const struct manifest none = {0};
-    m = m ? m : &none;
-    if (set_pin(img, IMAGE_KERNEL, m->kernel.sha256, cfg->pin.kernel, err) < 0 ||
-        set_pin(img, IMAGE_INITRD, m->initrd.sha256, cfg->pin.initrd, err) < 0)
-        return -1;
-    return set_pin(img, IMAGE_ROOTFS, m->rootfs.sha256, cfg->pin.rootfs, err);
+                         keys[f], config, img->dir, p->what, p->sha256, keys[f]);
+    if (!*image_path(img, f))
+        return error_set(err, ERR_CONFIG, 0, "%s is set, but the image has no %s; next: unset %s",
+                         keys[f], p->what, keys[f]);
+    return str_copy(p->sha256, sizeof p->sha256, config);
 }
 
 const char *image_path(const struct image *img, enum image_file f)
@@ -168,59 +197,53 @@ int image_unchanged(const struct image *img, struct error *err)
     return 0;
 }
 
-static int load_ours(const struct config *cfg, struct image *img, struct error *err)
+static int locate_ours(const char *dir, struct image *img, struct error *err)
 {
     struct manifest m;
-    const char *dir = cfg->image.dir;
-    img->kind = IMAGE_OURS;
-    if (image_manifest_read(dir, &m, err) < 0)
-        return -1;
-    if (str_copy(img->dir, sizeof img->dir, dir) < 0 ||
-        join(img->kernel, dir, m.kernel.name, err) < 0 ||
+    if (str_copy(img->dir, sizeof img->dir, dir) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "image.dir");
+    if (read_manifest(dir, &m, err) < 0 || join(img->kernel, dir, m.kernel.name, err) < 0 ||
         join(img->initrd, dir, m.initrd.name, err) < 0 ||
         join(img->rootfs, dir, m.rootfs.name, err) < 0)
-        return -1;
-    if (check_kernel(img, err) < 0 || check_initrd(img, err) < 0 || check_rootfs(img, err) < 0)
-        return -1;
-    if (!str_eq(img->rootfs_type, m.rootfs_type))
-        return error_set(err, ERR_CONFIG, 0,
-                         "%s holds %s, but " MANIFEST_NAME " says %s: build the image again",
-                         img->rootfs, img->rootfs_type, m.rootfs_type);
-    (void)str_copy(img->kernel_release, sizeof img->kernel_release, m.kernel_release);
-    return set_pins(img, &m, cfg, err);
+        return refuse(img, "image.dir", err);
+    const struct manifest_file *const files[IMAGE_FILES] = {&m.kernel, &m.initrd, &m.rootfs};
+    for (int f = 0; f < IMAGE_FILES; f++)
+        (void)str_copy(img->pins[f].sha256, sizeof img->pins[f].sha256, files[f]->sha256);
+    (void)str_copy(img->rootfs_type, sizeof img->rootfs_type, m.rootfs_type);
+    return str_copy(img->kernel_release, sizeof img->kernel_release, m.kernel_release);
 }
 
-static int load_stock(const struct config *cfg, struct image *img, struct error *err)
+int image_locate(const struct config *cfg, struct image *img, struct error *err)
 {
     const struct config_firecracker *fc = &cfg->firecracker;
-    img->kind = IMAGE_STOCK;
-    if (!*fc->kernel && !*fc->rootfs)
-        return error_set(err, ERR_CONFIG, 0,
-                         "no image is configured: " BUILD_HINT
-                         ", or set firecracker.kernel and firecracker.rootfs");
-    if (!*fc->kernel || !*fc->rootfs)
-        return error_set(err, ERR_CONFIG, 0,
-                         "firecracker.%s is set but firecracker.%s is not: a stock image needs "
-                         "both",
-                         *fc->kernel ? "kernel" : "rootfs", *fc->kernel ? "rootfs" : "kernel");
+    img->kind = cfg->image.dir && *cfg->image.dir ? IMAGE_OURS : IMAGE_STOCK;
+    if (img->kind == IMAGE_OURS)
+        return locate_ours(cfg->image.dir, img, err);
     if (str_copy(img->kernel, sizeof img->kernel, fc->kernel) < 0 ||
         str_copy(img->rootfs, sizeof img->rootfs, fc->rootfs) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "firecracker.kernel or firecracker.rootfs");
-    if (check_kernel(img, err) < 0)
-        return error_append(err, " (firecracker.kernel)");
-    if (check_rootfs(img, err) < 0)
-        return error_append(err, " (firecracker.rootfs)");
-    return set_pins(img, NULL, cfg, err);
+    return 0;
+}
+
+int image_open_rest(const struct config *cfg, struct image *img, struct error *err)
+{
+    int64_t size = 0;
+    if (*img->initrd && open_file(img, IMAGE_INITRD, &size, err) < 0)
+        return refuse(img, "image.dir", err);
+    if (set_pin(img, IMAGE_KERNEL, cfg->pin.kernel, err) < 0 ||
+        set_pin(img, IMAGE_INITRD, cfg->pin.initrd, err) < 0)
+        return -1;
+    return set_pin(img, IMAGE_ROOTFS, cfg->pin.rootfs, err);
 }
 
 int image_load(const struct config *cfg, struct image *out, struct error *err)
 {
     struct image img = IMAGE_INIT;
-    bool ours = cfg->image.dir && *cfg->image.dir;
-    int r = ours ? load_ours(cfg, &img, err) : load_stock(cfg, &img, err);
-    if (r == 0)
+    if (image_locate(cfg, &img, err) == 0 && image_open_kernel(&img, err) == 0 &&
+        image_open_rootfs(&img, err) == 0 && image_open_rest(cfg, &img, err) == 0) {
         *out = img;
-    else
-        image_close(&img);
-    return r;
+        return 0;
+    }
+    image_close(&img);
+    return -1;
 }

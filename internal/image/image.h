@@ -28,8 +28,9 @@ struct image {
     enum image_kind kind;
     char dir[PATH_MAX]; /* "" for stock */
     char kernel[PATH_MAX];
-    bool kernel_pvh;       /* it has the PVH entry that QEMU needs */
-    char initrd[PATH_MAX]; /* "" when there is none */
+    const char *kernel_format; /* static: "elf-x86_64", "arm64"; NULL until known */
+    bool kernel_pvh;           /* it has the PVH entry that QEMU needs */
+    char initrd[PATH_MAX];     /* "" when there is none */
     char rootfs[PATH_MAX];
     char rootfs_type[16];    /* "ext4", "squashfs", "erofs", "xfs", "btrfs" from the magic */
     char kernel_release[64]; /* "" when unknown */
@@ -47,14 +48,22 @@ struct image {
     }
 
 /* Finds and checks the files: present, regular, not empty, kernel an ELF vmlinux (or arm64 Image),
- * root a filesystem we know, manifest strict. ERR_CONFIG names the file, the reason and what to do
- * (build the image with scripts/build-image.sh, set firecracker.kernel …). Reads headers only.
+ * root a filesystem we know, manifest strict. ERR_ENV where a file is not there or can't be read,
+ * ERR_CONFIG where it is not what it should be; the message says what to do (build the image with
+ * scripts/build-image.sh, set firecracker.kernel …). Reads headers only.
  *
  * Each file is opened here, once, by the rules of sys/beneath.h; all that comes later (hashing,
  * cloning, the VMM) goes by that descriptor, so nobody can put another file in its place between.
  */
 int image_load(const struct config *cfg, struct image *out, struct error *err);
 void image_close(struct image *img);
+
+/* The same in its four parts, in this order, for the list of preconditions, which has a row for
+ * each. `img` begins as IMAGE_INIT and is the caller's to close, also after a failure. */
+int image_locate(const struct config *cfg, struct image *img, struct error *err);
+int image_open_kernel(struct image *img, struct error *err);
+int image_open_rootfs(struct image *img, struct error *err);
+int image_open_rest(const struct config *cfg, struct image *img, struct error *err);
 
 /* The path of a file; "" where the image has none. */
 const char *image_path(const struct image *img, enum image_file f);

@@ -78,15 +78,30 @@ static struct config config_of(const char *image_dir, const char *k, const char 
     return cfg;
 }
 
-static void load_fails(const struct config *cfg, const char *file, const char *reason)
+/* Each says what to do. */
+static void load_fails_as(enum err_kind kind, const struct config *cfg, const char *file,
+                          const char *reason)
 {
     struct error err = ERROR_INIT;
     struct image img = {.kind = IMAGE_STOCK, .dir = "untouched"};
+    size_t len;
     assert_int_equal(image_load(cfg, &img, &err), -1);
-    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_int_equal(err.kind, kind);
+    assert_non_null(error_next(&err, &len));
     assert_string_equal(img.dir, "untouched");
     if (!strstr(err.msg, file) || !strstr(err.msg, reason))
         fail_msg("\"%s\" does not name \"%s\" and \"%s\"", err.msg, file, reason);
+}
+
+static void load_fails(const struct config *cfg, const char *file, const char *reason)
+{
+    load_fails_as(ERR_CONFIG, cfg, file, reason);
+}
+
+static void ours_lacks(const char *file, const char *reason)
+{
+    struct config cfg = config_of(scratch_dir, "", "");
+    load_fails_as(ERR_ENV, &cfg, file, reason);
 }
 
 static void ours_fails(const char *file, const char *reason)
@@ -170,7 +185,7 @@ static void test_stock_broken(void **state)
     cfg = config_of("", "", rootfs);
     load_fails(&cfg, "firecracker.kernel", "is not");
     cfg = config_of("", "/nowhere/vmlinux", rootfs);
-    load_fails(&cfg, "/nowhere/vmlinux", "firecracker.kernel");
+    load_fails_as(ERR_ENV, &cfg, "/nowhere/vmlinux", "firecracker.kernel");
     cfg = config_of("", kernel, kernel);
     load_fails(&cfg, kernel, "an ELF file");
     cfg = config_of("", rootfs, rootfs);
@@ -185,11 +200,11 @@ static void test_directory_broken(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     struct config cfg = config_of("/nowhere/image", "", "");
-    load_fails(&cfg, "/nowhere/image", "scripts/build-image.sh");
+    load_fails_as(ERR_ENV, &cfg, "/nowhere/image", "scripts/build-image.sh");
     cfg = config_of(kernel, "", "");
     load_fails(&cfg, kernel, "not a directory");
     must(file_unlink(scratch_fd, MANIFEST_NAME, &err), &err);
-    ours_fails("image.json", "build-image.sh");
+    ours_lacks("image.json", "build-image.sh");
     assert_int_equal(symlinkat(MANIFEST_NAME, scratch_fd, MANIFEST_NAME), 0);
     ours_fails(scratch_dir, "image.json");
     must(file_unlink(scratch_fd, MANIFEST_NAME, &err), &err);
@@ -214,7 +229,7 @@ static void test_files_broken(void **state)
     put("initrd.cpio", "", 0);
     ours_fails("initrd.cpio", "empty");
     must(file_unlink(scratch_fd, "initrd.cpio", &err), &err);
-    ours_fails("initrd.cpio", "No such file");
+    ours_lacks("initrd.cpio", "No such file");
     put("initrd.cpio", "070701", 6);
     assert_int_equal(truncate(rootfs, 32 << 20), 0);
     ours_fails(rootfs, "truncated");

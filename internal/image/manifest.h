@@ -37,7 +37,4 @@ struct manifest {
 int image_manifest_parse(const char *text, size_t len, const char *path, struct manifest *out,
                          struct error *err);
 
-/* Reads and parses the one in an image directory (image.c). */
-int image_manifest_read(const char *dir, struct manifest *out, struct error *err);
-
 #endif

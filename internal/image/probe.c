@@ -100,7 +100,8 @@ int probe_open_path(const char *path, const char *what, int flags, struct error 
     if (fd >= 0)
         return fd;
     if (e.kind != ERR_USAGE)
-        return error_set(err, ERR_CONFIG, e.sys, "open %s %s", what, path);
+        return error_set(err, e.sys == ENOENT || e.sys == EACCES ? ERR_ENV : ERR_CONFIG, e.sys,
+                         "open %s %s", what, path);
     if (err)
         *err = e;
     return -1;
@@ -109,15 +110,9 @@ int probe_open_path(const char *path, const char *what, int flags, struct error 
 int probe_open(const char *path, const char *what, int64_t *size, struct error *err)
 {
     struct stat st;
-    struct error e = ERROR_INIT;
-    _cleanup_close_ int fd = probe_open_path(path, what, O_RDONLY, &e);
-    if (fd < 0) {
-        if (e.sys == ENOENT)
-            (void)error_append(&e, "; next: scripts/build-image.sh makes an image");
-        if (err)
-            *err = e;
+    _cleanup_close_ int fd = probe_open_path(path, what, O_RDONLY, err);
+    if (fd < 0)
         return -1;
-    }
     if (fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "stat %s %s", what, path);
     if (!S_ISREG(st.st_mode))
@@ -126,9 +121,7 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
     if (trusted_path(NULL, path, what, err) < 0 || trusted_fd(fd, path, what, err) < 0)
         return -1;
     if (st.st_size == 0)
-        return error_set(err, ERR_CONFIG, 0,
-                         "%s %s is empty; next: make it again (scripts/build-image.sh)", what,
-                         path);
+        return error_set(err, ERR_CONFIG, 0, "%s %s is empty", what, path);
     *size = st.st_size;
     return TAKE_FD(fd);
 }

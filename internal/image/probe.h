@@ -37,8 +37,9 @@ struct rootfs_info {
     bool needs_recovery; /* ext4 with a journal to replay: can't be mounted read-only */
 };
 
-/* Opens a path by the rules of sys/beneath.h: no link in a working tree is followed. ERR_CONFIG
- * with the errno, ERR_USAGE for such a link. */
+/* Opens a path by the rules of sys/beneath.h: no link in a working tree is followed. ERR_ENV
+ * where it is not there or closed to us, else ERR_CONFIG, both with the errno; ERR_USAGE for such a
+ * link. */
 int probe_open_path(const char *path, const char *what, int flags, struct error *err);
 
 /* Opens for reading a file that has to be regular and not empty: a FIFO does not hang, a directory,

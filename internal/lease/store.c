@@ -18,6 +18,9 @@
 #include "sys/lock.h"
 #include "sys/trusted.h"
 
+/* One of another user's is not to be taken over: leases may have been prepared there. */
+#define USE_ANOTHER "; next: set CRABBOX_FC_STATE_DIR to another directory"
+
 #define RECORD  "lease.json"
 #define LOCK    "lock"
 #define NEW_DIR ".new-" /* being made */
@@ -37,10 +40,11 @@ int store_default_path(char out[static PATH_MAX], struct error *err)
         r = str_format(out, PATH_MAX, "%s/" STORE_BELOW_HOME, home);
     else
         return error_set(err, ERR_CONFIG, 0,
-                         "no state directory: set CRABBOX_FC_STATE_DIR to an absolute path");
+                         "no state directory; next: set CRABBOX_FC_STATE_DIR to an absolute path");
     if (r < 0 || out[0] != '/')
         return error_set(err, ERR_CONFIG, 0,
-                         "state directory \"%s\" is not an absolute path: set CRABBOX_FC_STATE_DIR",
+                         "state directory \"%s\" is not an absolute path; next: set "
+                         "CRABBOX_FC_STATE_DIR to one",
                          own ? own : "");
     return 0;
 }
@@ -56,12 +60,9 @@ static int open_below(struct store *s, const char *name, bool create, struct err
     return fd;
 }
 
-static int open_all(struct store *s, const char *path, const struct lease_kind *const *kinds,
-                    bool create, struct error *err)
+/* Before anything is made there. */
+static int check_path(const char *path, struct error *err)
 {
-    s->kinds = kinds;
-    if (str_copy(s->path, sizeof s->path, path) < 0)
-        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
     /* It stands between quotes in each lease's ssh_config, where nothing can stand for these, and
      * ssh puts a variable of its environment in the place of "${NAME}". */
     for (const char *p = path; *p; p++)
@@ -72,15 +73,78 @@ static int open_all(struct store *s, const char *path, const struct lease_kind *
                              "in its path, which ssh can't be told of; next: set "
                              "CRABBOX_FC_STATE_DIR to another directory",
                              SHOWN(path));
-    /* Checked before anything is made there, and once more after that. */
-    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0 ||
-        place_check_closed(path, err) < 0)
+    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)
         return -1;
-    if (create)
-        s->fd = dir_open_private(path, err);
-    else if ((s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+    return place_check_closed(path, err);
+}
+
+/* There, or where it would be made, can be new files. */
+static int check_writable(const char *path, struct error *err)
+{
+    struct stat st;
+    char at[PATH_MAX];
+    (void)str_copy(at, sizeof at, path);
+    while (stat(at, &st) < 0 && errno == ENOENT) {
+        char *slash = strrchr(at, '/');
+        if (!slash)
+            return 0;
+        slash[slash == at] = '\0';
+    }
+    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    if (errno == EROFS)
+        return error_set(err, ERR_ENV, 0,
+                         "the " STORE_WHAT " %s is on a read-only filesystem; next: set "
+                         "CRABBOX_FC_STATE_DIR to a directory on a writable disk",
+                         SHOWN(path));
+    return error_set(err, ERR_ENV, 0,
+                     "the " STORE_WHAT " %s can't be used: %s is not writable; next: set "
+                     "CRABBOX_FC_STATE_DIR to a directory that you may create",
+                     SHOWN(path), SHOWN(at));
+}
+
+/* Before a lease is made. */
+static int check_place(const char *path, struct error *err)
+{
+    struct stat st;
+    if (check_path(path, err) < 0)
+        return -1;
+    if (stat(path, &st) == 0 && dir_check_private(&st, path, err) < 0)
+        return error_append(err, USE_ANOTHER);
+    return check_writable(path, err);
+}
+
+int store_check(const char *path, struct error *err)
+{
+    if (check_place(path, err) < 0)
+        return -1;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "open %s", path);
+    return trusted_path(NULL, path, STORE_WHAT, err) < 0 || place_claim(fd, path, false, err) < 0
+               ? -1
+               : 0;
+}
+
+/* A full or read-only disk is in nobody's way but a new lease's. */
+enum purpose { TO_LOOK, TO_WORK, TO_MAKE };
+
+static int open_all(struct store *s, const char *path, const struct lease_kind *const *kinds,
+                    enum purpose purpose, struct error *err)
+{
+    const bool create = purpose != TO_LOOK;
+    s->kinds = kinds;
+    if (str_copy(s->path, sizeof s->path, path) < 0)
+        return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
+    /* Checked before anything is made there, and once more after that. */
+    if ((purpose == TO_MAKE ? check_place : check_path)(path, err) < 0)
+        return -1;
+    if (create) {
+        if ((s->fd = dir_open_private(path, err)) < 0)
+            return error_append(err, USE_ANOTHER);
+    } else if ((s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
-    if (s->fd < 0 || trusted_path(NULL, path, STORE_WHAT, err) < 0)
+    if (trusted_path(NULL, path, STORE_WHAT, err) < 0)
         return -1;
     int claimed = place_claim(s->fd, path, create, err);
     if (claimed < 0)
@@ -94,14 +158,20 @@ static int open_all(struct store *s, const char *path, const struct lease_kind *
     return s->verified_fd < 0 && create ? -1 : 0;
 }
 
-int store_open(struct store *s, const char *path, const struct lease_kind *const *kinds,
-               struct error *err)
+static int open_or_close(struct store *s, const char *path, const struct lease_kind *const *kinds,
+                         enum purpose purpose, struct error *err)
 {
     *s = (struct store)STORE_INIT;
-    if (open_all(s, path, kinds, true, err) == 0)
+    if (open_all(s, path, kinds, purpose, err) == 0)
         return 0;
     store_close(s);
     return -1;
+}
+
+int store_open(struct store *s, const char *path, const struct lease_kind *const *kinds,
+               struct error *err)
+{
+    return open_or_close(s, path, kinds, TO_MAKE, err);
 }
 
 int store_open_if_there(struct store *s, const char *path, const struct lease_kind *const *kinds,
@@ -111,7 +181,7 @@ int store_open_if_there(struct store *s, const char *path, const struct lease_ki
     *s = (struct store)STORE_INIT;
     if (str_format(leases, sizeof leases, "%s/leases", path) < 0 ||
         faccessat(AT_FDCWD, leases, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
-        return store_open(s, path, kinds, err);
+        return open_or_close(s, path, kinds, TO_WORK, err);
     s->kinds = kinds;
     return str_copy(s->path, sizeof s->path, path);
 }
@@ -119,11 +189,7 @@ int store_open_if_there(struct store *s, const char *path, const struct lease_ki
 int store_open_existing(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err)
 {
-    *s = (struct store)STORE_INIT;
-    if (open_all(s, path, kinds, false, err) == 0)
-        return 0;
-    store_close(s);
-    return -1;
+    return open_or_close(s, path, kinds, TO_LOOK, err);
 }
 
 void store_close(struct store *s)

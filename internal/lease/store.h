@@ -56,6 +56,8 @@ int store_open(struct store *s, const char *path, const struct lease_kind *const
  * that nothing can be put into. For verbs that make no lease. */
 int store_open_if_there(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err);
+/* What store_open would refuse, in its words; makes nothing. */
+int store_check(const char *path, struct error *err);
 /* Opens without creating anything, for doctor: -1 with ERR_NOT_FOUND when there is no state yet. */
 int store_open_existing(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err);

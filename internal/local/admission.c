@@ -136,6 +136,18 @@ static int check_disk(const char *where, const struct admission *a, const struct
         kept);
 }
 
+/* No lease that ends would make this one fit. */
+static int check_size(const struct admission *a, const struct host_room *r, struct error *err)
+{
+    int64_t needs = admission_memory_mib(a);
+    if (needs <= r->memory_total_mib)
+        return 0;
+    return error_set(err, ERR_CONFIG, 0,
+                     "a lease takes %" PRId64 " MiB of memory, but the host has only %" PRId64
+                     " MiB; next: give the guest less than %" PRId64 " MiB (--memory)",
+                     needs, r->memory_total_mib, r->memory_total_mib - (needs - a->memory_mib));
+}
+
 static int check_all(const char *where, const struct admission *a, const struct reserved *others,
                      const struct host_room *r, const struct disk_promises *promised,
                      struct error *err)
@@ -153,6 +165,8 @@ static int check_all(const char *where, const struct admission *a, const struct 
         {"room for processes", "", tasks, n * tasks, r->tasks, "the host",
          "raise kernel.pid_max, ulimit -u or the pids limit of the control group"},
     };
+    if (check_size(a, r, err) < 0)
+        return -1;
     for (size_t i = 0; i < ARRAY_LEN(demands); i++)
         if (check(&demands[i], others, err) < 0)
             return -1;

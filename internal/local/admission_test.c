@@ -47,7 +47,7 @@ static int teardown(void **state)
 
 static const struct admission small = {.memory_mib = 512, .disk_mib = 64, .cpus = 2};
 static const struct host_room plenty = {HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT,
-                                        HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT};
+                                        HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT};
 
 static void each_shortage_is_told_with_figures(void **state)
 {
@@ -56,17 +56,17 @@ static void each_shortage_is_told_with_figures(void **state)
         struct host_room room;
         const char *needs, *has;
     } cases[] = {
-        {{559, 999, 9999, 999, 999, 999, 999}, "needs 560 MiB", "559 MiB"},
-        {{999, 17, 9999, 999, 999, 999, 999}, "needs 18", "17"},
-        {{999, 999, 255, 999, 999, 999, 999}, "needs 256", "255"},
-        {{999, 999, 9999, 39, 999, 999, 999}, "needs 40", "39"},
-        {{999, 999, 9999, 999, 159, 999, 999},
+        {{559, 999, 9999, 999, 999, 999, 999, 99999}, "needs 560 MiB", "559 MiB"},
+        {{999, 17, 9999, 999, 999, 999, 999, 99999}, "needs 18", "17"},
+        {{999, 999, 255, 999, 999, 999, 999, 99999}, "needs 256", "255"},
+        {{999, 999, 9999, 39, 999, 999, 999, 99999}, "needs 40", "39"},
+        {{999, 999, 9999, 999, 159, 999, 999, 99999},
          "needs 96 MiB",
          "159 MiB free, and 64 MiB must stay"},
-        {{999, 999, 9999, 999, 595, 999, 10000},
+        {{999, 999, 9999, 999, 595, 999, 10000, 99999},
          "needs 96 MiB",
          "595 MiB free, and 500 MiB must stay"},
-        {{999, 999, 9999, 999, 999, 31, 999}, "needs 32", "31"},
+        {{999, 999, 9999, 999, 999, 31, 999, 99999}, "needs 32", "31"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct error e = ERROR_INIT;
@@ -76,7 +76,7 @@ static void each_shortage_is_told_with_figures(void **state)
             !strstr(e.msg, "next: "))
             fail_msg("%s", e.msg);
     }
-    struct host_room just = {560, 18, 256, 40, 160, 32, 999};
+    struct host_room just = {560, 18, 256, 40, 160, 32, 999, 560};
     int fd = admission_reserve(&f->store, &small, &just, NULL, NULL);
     assert_true(fd >= 0);
     (void)close(fd);

@@ -1,16 +1,14 @@
 /* local.h: the provider of leases on this host: a VMM, a disk, a network of its own.
  *
- *   preflight.c  what has to hold before anything is made
+ *   conditions.c what has to hold before anything is made: one list, which doctor shares
+ *   preflight.c  looks whether it holds, and reserves what the lease takes
  *   steps.c      disk, network (step_net.c), keys and seed, VMM, boot
  *   admission.c, diskroom.c  whether the host can carry one more
  */
 #ifndef CRABBOX_LOCAL_LOCAL_H
 #define CRABBOX_LOCAL_LOCAL_H
 
-#include <limits.h>
-
-#include "cni/chain.h"
-#include "image/image.h"
+#include "local/conditions.h"
 #include "ops/provider.h"
 #include "ops/work.h"
 
@@ -18,14 +16,9 @@ extern const struct provider provider_local;
 /* The only one so far, for whoever has a store without a struct ops. Ends with NULL. */
 extern const struct lease_kind *const local_kinds[];
 
-#define VMM_PROGRAM "VMM program" /* for messages about it */
-
 /* What the steps share beside the work. For this module alone. */
 struct local {
-    struct image image;      /* owned: its open files */
-    char vmm_path[PATH_MAX]; /* the VMM's program */
-    struct pinned vmm_pin;   /* of it */
-    struct cni_chain chain;  /* owned; of firecracker.network cni */
+    struct conditions found; /* owned: the VMM's program, the open image, the CNI list */
     int reservation_fd;      /* owned; see admission.h */
     int netns_fd;            /* owned; undo: the VMM's, where one is needed */
 };

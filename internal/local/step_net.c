@@ -60,7 +60,7 @@ static int chain_prepare(struct work *w, struct error *err)
     struct net_request req = request(w, 0);
     if (net_chain_plan(&req, w->ops->cfg->network.peers, &w->lease.local.net, err) < 0)
         return -1;
-    return cni_save(&local_of(w)->chain, w->handle.dirfd, err);
+    return cni_save(&local_of(w)->found.chain, w->handle.dirfd, err);
 }
 
 /* Without fsync: a host that stops takes the plugin along. */
@@ -99,7 +99,7 @@ static int chain_apply(struct work *w, struct error *err)
     local_of(w)->netns_fd = net_chain_ns(&w->lease.local.net, err);
     if (local_of(w)->netns_fd < 0)
         return -1;
-    struct cni_job job = job_of(w, &local_of(w)->chain, local_of(w)->netns_fd, &w->deadline);
+    struct cni_job job = job_of(w, &local_of(w)->found.chain, local_of(w)->netns_fd, &w->deadline);
     if (cni_add(&job, &result, err) < 0 || take_address(w, &result, err) < 0 ||
         work_save(w, true, err) < 0 ||
         net_chain_join(local_of(w)->netns_fd, &w->lease.local.net, err) < 0)
@@ -154,35 +154,6 @@ static int chain_undo(struct work *w, struct error *err)
 }
 
 /* ---- the step ---- */
-
-static int chain_check(struct work *w, struct error *err)
-{
-    const struct config_firecracker *f = &w->ops->cfg->firecracker;
-    _cleanup_strbuf_ struct strbuf all = STRBUF_INIT, missing = STRBUF_INIT;
-    if (cni_chain_load(f->cni_conf_dir, f->cni_bin_dir, f->cni_network, &local_of(w)->chain, err) <
-        0)
-        return -1;
-    if (cni_chain_programs(&local_of(w)->chain, &all, &missing) > 0)
-        return error_set(err, ERR_ENV, 0,
-                         "CNI network %s needs programs that are not in %s: %s; next: crabbox-fc "
-                         "doctor",
-                         local_of(w)->chain.network, f->cni_bin_dir, missing.buf);
-    return cni_chain_trusted(&local_of(w)->chain, err);
-}
-
-int step_net_check(struct work *w, struct error *err)
-{
-    const struct config *cfg = w->ops->cfg;
-    if (str_eq(cfg->firecracker.network, net_mode_name(NET_CNI))) {
-        w->lease.local.net.mode = NET_CNI;
-        return chain_check(w, err);
-    }
-    if (cfg->network.peers)
-        return error_set(err, ERR_CONFIG, 0,
-                         "network.peers has a meaning with firecracker.network cni only: leases "
-                         "never reach each other with nat; next: unset one of them");
-    return 0;
-}
 
 int step_net_prepare(void *ctx, struct error *err)
 {

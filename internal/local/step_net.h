@@ -6,9 +6,6 @@
 
 #include "ops/work.h"
 
-/* Whether what firecracker.network asks for can be done here; loads the chain. Touches nothing. */
-int step_net_check(struct work *w, struct error *err);
-
 int step_net_prepare(void *ctx, struct error *err);
 int step_net_apply(void *ctx, struct error *err);
 int step_net_undo(void *ctx, struct error *err);

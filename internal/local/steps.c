@@ -22,7 +22,7 @@
 static void begin(struct work *w)
 {
     struct local *o = xcalloc(1, sizeof *o);
-    o->image = (struct image)IMAGE_INIT;
+    o->found.image = (struct image)IMAGE_INIT;
     o->reservation_fd = o->netns_fd = -1;
     w->own = o;
 }
@@ -32,23 +32,42 @@ static void end(struct work *w)
     struct local *o = local_of(w);
     if (!o)
         return;
-    cni_chain_free(&o->chain);
-    image_close(&o->image);
+    conditions_release(&o->found);
     CLOSE_FD(o->netns_fd);
     CLOSE_FD(o->reservation_fd);
     free(o);
     w->own = NULL;
 }
 
+#define EXPLAIN_MS 10000
+#define SAID_MAX   8192 /* bytes of each of the VMM's logs */
+
+/* A step has failed. A condition that takes too long to be looked at each time may be the cause,
+ * and then it is the better message. */
+static int explain(struct work *w, const char *step, struct error *err)
+{
+    struct conditions *c = &local_of(w)->found;
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    /* Whoever hung in the chain of plugins would hang again. */
+    bool plugin_hung = err && err->kind == ERR_TIMEOUT && str_eq(step, "net");
+    if (!err || err->kind == ERR_CANCELLED || plugin_hung)
+        return -1;
+    strbuf_addf(&said, "%s\n", err->msg);
+    vmm_log_tail(w->handle.dirfd, SAID_MAX, &said);
+    c->deadline = ops_deadline(w->ops, EXPLAIN_MS); /* the lease's own may have passed */
+    conditions_explain(c, step, said.buf, err);
+    return -1;
+}
+
 /* ---- disk: the place for the guest's writes ---- */
 static int make_disk(struct work *w, struct error *err)
 {
-    if (local_of(w)->image.kind == IMAGE_OURS) {
+    if (local_of(w)->found.image.kind == IMAGE_OURS) {
         (void)str_copy(w->lease.local.disk_how, sizeof w->lease.local.disk_how, "overlay");
         return image_make_disk(w->handle.dirfd, DISK_NEW, w->lease.disk_mib, UPPER_LABEL, err);
     }
     enum clone_how how;
-    if (image_clone(local_of(w)->image.fds[IMAGE_ROOTFS], local_of(w)->image.rootfs,
+    if (image_clone(local_of(w)->found.image.fds[IMAGE_ROOTFS], local_of(w)->found.image.rootfs,
                     w->handle.dirfd, DISK_NEW, w->lease.disk_mib, &w->deadline, &how, err) < 0)
         return -1;
     (void)str_copy(w->lease.local.disk_how, sizeof w->lease.local.disk_how, clone_how_name(how));
@@ -97,7 +116,7 @@ static int seed_write(struct work *w, const char *client_key, const char *host_p
         .gateway = l->local.net.gateway,
         .dns = dns,
         .n_dns = l->local.net.n_dns,
-        .stock = local_of(w)->image.kind == IMAGE_STOCK,
+        .stock = local_of(w)->found.image.kind == IMAGE_STOCK,
     };
     return image_write_seed(w->handle.dirfd, SEED_FILE, &spec, err);
 }
@@ -131,9 +150,9 @@ static int vmm_started(void *ctx, const struct proc_ref *proc, struct error *err
 static void spec_drives(struct vmm_spec *spec, const struct work *w)
 {
     unsigned n = 0;
-    if (local_of(w)->image.kind == IMAGE_OURS) {
-        spec->drives[n++] = (struct vmm_drive){"rootfs", local_of(w)->image.open_at[IMAGE_ROOTFS],
-                                               true, true};
+    if (local_of(w)->found.image.kind == IMAGE_OURS) {
+        spec->drives[n++] = (struct vmm_drive){
+            "rootfs", local_of(w)->found.image.open_at[IMAGE_ROOTFS], true, true};
         spec->drives[n++] = (struct vmm_drive){"seed", SEED_FILE, true, false};
         spec->drives[n++] = (struct vmm_drive){"disk", DISK_FILE, false, false};
     } else {
@@ -187,10 +206,11 @@ static int vmm_check_files(const struct work *w, struct error *err)
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open the VMM's program");
-    if (image_unchanged(&local_of(w)->image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
+    if (image_unchanged(&local_of(w)->found.image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
         return -1;
-    return local_of(w)->vmm_pin.sha256[0] ? pinned_unchanged(&local_of(w)->vmm_pin, fd, exe, err)
-                                          : 0;
+    return local_of(w)->found.vmm_pin.sha256[0]
+               ? pinned_unchanged(&local_of(w)->found.vmm_pin, fd, exe, err)
+               : 0;
 }
 
 static int vmm_apply(void *ctx, struct error *err)
@@ -206,14 +226,14 @@ static int vmm_apply(void *ctx, struct error *err)
     struct vmm_spec spec = {
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
-        .binary = local_of(w)->vmm_path,
+        .binary = local_of(w)->found.vmm_path,
         .accel = accel,
         .dirfd = w->handle.dirfd,
         .netns_fd = local_of(w)->netns_fd,
         .cpus = (unsigned)w->lease.cpus,
         .memory_mib = (unsigned)w->lease.memory_mib,
-        .kernel = local_of(w)->image.open_at[IMAGE_KERNEL],
-        .initrd = local_of(w)->image.open_at[IMAGE_INITRD],
+        .kernel = local_of(w)->found.image.open_at[IMAGE_KERNEL],
+        .initrd = local_of(w)->found.image.open_at[IMAGE_INITRD],
         .cmdline = backend->off_words,
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
@@ -221,14 +241,14 @@ static int vmm_apply(void *ctx, struct error *err)
         .no_holes = file_keeps_extents(w->handle.dirfd),
     };
     spec_drives(&spec, w);
-    spec_files(&spec, &local_of(w)->image);
+    spec_files(&spec, &local_of(w)->found.image);
     if (backend->launch(&spec, &w->lease.local.vmm, vmm_started, w, &w->deadline, err) < 0) {
-        if (!strstr(err->msg, spec.binary))
+        if (err && !strstr(err->msg, spec.binary))
             (void)error_prefix(err, "%s", spec.binary);
-        if (err->kind == ERR_ENV)
-            (void)error_add_next(err, "crabbox-fc doctor");
-        return -1;
+        return explain(w, "vmm", err);
     }
+    if (conditions_check_version(&local_of(w)->found, w->lease.local.vmm.version, err) < 0)
+        return -1;
     w->gone_fd = proc_open(&w->lease.local.vmm.proc, err);
     return w->gone_fd < 0 ? -1 : vmm_check_files(w, err);
 }
@@ -253,20 +273,35 @@ static int boot_apply(void *ctx, struct error *err)
     if (!backend || w->guest_fd < 0)
         return -1;
     w->boot_us = clock_boot_us();
-    return backend->boot(&w->lease.local.vmm, w->handle.dirfd, &w->deadline, err);
+    return backend->boot(&w->lease.local.vmm, w->handle.dirfd, &w->deadline, err) < 0
+               ? explain(w, "boot", err)
+               : 0;
+}
+
+/* ---- net and ready: shared ones, with an eye on their cause ---- */
+
+static int net_prepare(void *ctx, struct error *err)
+{
+    return step_net_prepare(ctx, err) < 0 ? explain(ctx, "net", err) : 0;
+}
+
+static int net_apply_step(void *ctx, struct error *err)
+{
+    return step_net_apply(ctx, err) < 0 ? explain(ctx, "net", err) : 0;
+}
+
+static int ready_apply(void *ctx, struct error *err)
+{
+    return work_ready_apply(ctx, err) < 0 ? explain(ctx, "ready", err) : 0;
 }
 
 /* ---- the provider ---- */
 
 static const struct plan_step steps[] = {
-    {"keeper", NULL, work_keeper_apply, NULL},
-    {"slug", NULL, work_slug_apply, work_slug_undo},
-    {"disk", NULL, disk_apply, disk_undo},
-    {"net", step_net_prepare, step_net_apply, step_net_undo},
-    {"seed", NULL, seed_apply, seed_undo},
-    {"vmm", NULL, vmm_apply, vmm_undo},
-    {"boot", NULL, boot_apply, NULL},
-    {"ready", NULL, work_ready_apply, NULL},
+    {"keeper", NULL, work_keeper_apply, NULL}, {"slug", NULL, work_slug_apply, work_slug_undo},
+    {"disk", NULL, disk_apply, disk_undo},     {"net", net_prepare, net_apply_step, step_net_undo},
+    {"seed", NULL, seed_apply, seed_undo},     {"vmm", NULL, vmm_apply, vmm_undo},
+    {"boot", NULL, boot_apply, NULL},          {"ready", NULL, ready_apply, NULL},
 };
 static const char *const step_names[] = {"keeper", "slug", "disk", "net",
                                          "seed",   "vmm",  "boot", "ready"};

@@ -99,7 +99,8 @@ int dns_parse_list(const char *text, struct dns_list *out, struct error *err)
             memcpy(word, text, len);
         if (!usable(word, &addr))
             return error_set(err, ERR_CONFIG, 0,
-                             "network.dns: \"%.*s\" is not an IPv4 address that a guest can reach",
+                             "network.dns: \"%.*s\" is not an IPv4 address that a guest can reach; "
+                             "next: set network.dns to one that it can",
                              (int)(len < 60 ? len : 60), text);
         if (out->n == NET_DNS_MAX)
             return error_set(err, ERR_CONFIG, 0, "network.dns: more than %d servers", NET_DNS_MAX);
@@ -130,7 +131,7 @@ int dns_choose(const char *configured, struct dns_list *out, struct error *err)
             return 0;
     }
     return error_set(err, ERR_CONFIG, 0,
-                     "no DNS server in %s that a guest could reach: set network.dns to one, "
+                     "no DNS server in %s that a guest could reach; next: set network.dns to one, "
                      "such as the one your network gives out",
                      resolv_files[0]);
 }

@@ -77,7 +77,8 @@ struct net_request {
     unsigned attempt;      /* 0, 1, 2 …: which candidate slot */
 };
 
-/* Whether this process may make a lease's network at all: ERR_ENV names the capability it lacks. */
+/* Whether this process may make a lease's network at all: ERR_ENV names the capability it lacks, or
+ * can't be asked for. */
 int net_check_rights(struct error *err);
 
 /* Chooses names and addresses; touches nothing. Fails on a bad pool, one that overlaps a route of

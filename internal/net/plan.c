@@ -224,7 +224,7 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
         return -1;
     if (routes.conflict[0])
         return error_set(err, ERR_CONFIG, 0,
-                         "network.pool %s overlaps the host's route %s: set network.pool to "
+                         "network.pool %s overlaps the host's route %s; next: set network.pool to "
                          "private addresses that nothing here uses",
                          req->pool, routes.conflict);
     if (dns_choose(req->dns, &dns, err) < 0)

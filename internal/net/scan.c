@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "net/flows.h"
 #include "net/link.h"
@@ -86,12 +87,16 @@ int net_check_rights(struct error *err)
     static const struct {
         unsigned cap;
         const char *name;
-    } needed[] = {{CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}};
+    } needed[] = {{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+                  {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+                  {CAP_NET_RAW, "CAP_NET_RAW"}};
     for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-        if (have_cap(needed[i].cap) == NET_MISSING)
+        if (have_cap(needed[i].cap) != NET_OK)
             return error_set(err, ERR_ENV, 0,
-                             "a lease's network can't be made without %s; next: run as root",
-                             needed[i].name);
+                             "uid %u can't make a lease's network without %s; next: %s",
+                             (unsigned)geteuid(), needed[i].name,
+                             geteuid() ? "put sudo before crabbox-fc"
+                                       : "give this container or service that capability");
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "ops/provider.h"
 #include "sys/file.h"
+#include "sys/program.h"
 
 void access_host(const struct lease *l, char *out, size_t size)
 {
@@ -113,4 +114,16 @@ void access_target(const struct lease *l, int dirfd, char *key, size_t size, str
         .host_key = l->host_key,
     };
     provider_of(l)->target(l, out);
+}
+
+int access_find_ssh(char out[static PATH_MAX], struct error *err)
+{
+    struct error e = ERROR_INIT;
+    if (program_locate("ssh", "SSH client", NULL, out, &e) == 0)
+        return 0;
+    if (e.kind == ERR_ENV)
+        (void)error_append(&e, ACCESS_INSTALL_SSH);
+    if (err)
+        *err = e;
+    return -1;
 }

@@ -23,6 +23,10 @@ int access_remove(const struct lease_handle *h, struct error *err);
 void access_target(const struct lease *l, int dirfd, char *key, size_t size,
                    struct ssh_target *out);
 
+/* The stock ssh, for sessions of the user's own; ERR_ENV where there is none. */
+#define ACCESS_INSTALL_SSH "; next: apt-get install openssh-client, or use crabbox-fc run --id"
+int access_find_ssh(char out[static PATH_MAX], struct error *err);
+
 /* "crabbox-<slug>": the host name in ssh_config. */
 void access_host(const struct lease *l, char *out, size_t size);
 

@@ -165,6 +165,7 @@ int confine_verify(pid_t pid, struct error *err)
 
 struct attempt {
     const char *path;
+    int flags;
     int sys;
 };
 
@@ -175,21 +176,40 @@ static void *try_to_open(void *arg)
     struct attempt *a = arg;
     _cleanup_close_ int fd = set_capabilities(none) < 0
                                  ? -1
-                                 : open(a->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+                                 : open(a->path, a->flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     a->sys = fd < 0 ? errno : 0;
     return NULL;
 }
 
-int confine_can_read(const char *path, struct error *err)
+/* 1 if a confined program may open it, or it is not there; 0 if it may not. */
+static int may_open(const char *path, int flags, struct error *err)
 {
     pthread_t thread;
-    struct attempt a = {.path = path};
+    struct attempt a = {.path = path, .flags = flags};
     int r = pthread_create(&thread, NULL, try_to_open, &a);
     if (r != 0)
         return error_set(err, ERR_INTERNAL, r, "start a thread");
     (void)pthread_join(thread, NULL);
-    if (a.sys != EACCES && a.sys != EPERM)
-        return 0;
+    return a.sys != EACCES && a.sys != EPERM;
+}
+
+int confine_can_use(const char *device, struct error *err)
+{
+    int r = may_open(device, O_RDWR, err);
+    if (r != 0)
+        return r < 0 ? -1 : 0;
+    return error_set(
+        err, ERR_ENV, 0,
+        "the VMM runs without root's rights and can't open %s; next: chown root %s, or "
+        "accept a VMM with all rights by --sandbox false",
+        device, device);
+}
+
+int confine_can_read(const char *path, struct error *err)
+{
+    int r = may_open(path, O_RDONLY, err);
+    if (r != 0)
+        return r < 0 ? -1 : 0;
     /* A file named by its descriptor goes by its own name here, and where it lies doesn't count. */
     bool by_fd = str_has_prefix(path, "/proc/self/fd/");
     _cleanup_free_ char *real = realpath(path, NULL);

@@ -52,6 +52,8 @@ int confine_verify(pid_t pid, struct error *err);
 
 /* Whether a confined program could open this file to read; ERR_CONFIG says what to change. */
 int confine_can_read(const char *path, struct error *err);
+/* The same of a device, to read and write; ERR_ENV. */
+int confine_can_use(const char *device, struct error *err);
 
 /* The kernel's version of Landlock, 0 without one. */
 int confine_version(void);

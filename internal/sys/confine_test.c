@@ -404,6 +404,23 @@ static void test_a_file_of_another_user_is_told_before(void **state)
     assert_int_equal(fchownat(dir_fd, "other", 0, 0, 0), 0);
 }
 
+static void test_a_device_of_another_user_is_told_before(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *path = xasprintf("%s/device", dir);
+    if (geteuid() != 0)
+        skip();
+    /* Any file will do: it is only opened, and many a /tmp has no devices. */
+    assert_int_equal(mknodat(dir_fd, "device", S_IFREG | 0600, 0), 0);
+    must(confine_can_use(path, &err), &err);
+    assert_int_equal(fchownat(dir_fd, "device", 12345, 12345, 0), 0);
+    assert_int_equal(confine_can_use(path, &err), -1);
+    assert_int_equal(err.kind, ERR_ENV);
+    assert_non_null(strstr(err.msg, "next: chown root /"));
+    assert_int_equal(unlinkat(dir_fd, "device", 0), 0);
+}
+
 static void test_what_is_absent(void **state)
 {
     (void)state;
@@ -433,6 +450,7 @@ int main(int argc, char **argv)
         T(test_no_automounter_is_asked),
         T(test_what_is_not_listed_is_refused),
         T(test_a_file_of_another_user_is_told_before),
+        T(test_a_device_of_another_user_is_told_before),
         T(test_what_is_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

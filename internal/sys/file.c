@@ -230,24 +230,31 @@ static int make_private(const char *path, struct error *err)
     return 0;
 }
 
+int dir_check_private(const struct stat *st, const char *path, struct error *err)
+{
+    if (!S_ISDIR(st->st_mode))
+        return error_set(err, ERR_CONFIG, 0, "%s is not a directory", path);
+    if (st->st_uid != geteuid())
+        return error_set(err, ERR_CONFIG, 0, "%s belongs to uid %u, not to you (%u)", path,
+                         (unsigned)st->st_uid, (unsigned)geteuid());
+    if (!(st->st_mode & 077))
+        return 0;
+    _cleanup_free_ char *quoted = str_shell_quoted(path);
+    return error_set(err, ERR_CONFIG, 0,
+                     "%s is open to others (mode %04o), but is for private keys; next: chmod 700 "
+                     "%s",
+                     path, (unsigned)(st->st_mode & 07777), quoted);
+}
+
 int dir_open_private(const char *path, struct error *err)
 {
     struct stat st;
     if (make_private(path, err) < 0)
         return -1;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "open directory %s", path);
-    if (st.st_uid != geteuid())
-        return error_set(err, ERR_IO, 0, "directory %s belongs to uid %u, not to you (%u)", path,
-                         (unsigned)st.st_uid, (unsigned)geteuid());
-    if (st.st_mode & 077) {
-        _cleanup_free_ char *quoted = str_shell_quoted(path);
-        return error_set(err, ERR_IO, 0,
-                         "directory %s is open to other users (mode %04o); next: chmod 700 %s",
-                         path, (unsigned)(st.st_mode & 07777), quoted);
-    }
-    return TAKE_FD(fd);
+    return dir_check_private(&st, path, err) < 0 ? -1 : TAKE_FD(fd);
 }
 
 int file_unlink(int dirfd, const char *name, struct error *err)

@@ -63,6 +63,8 @@ int dir_make_all(const char *path, mode_t mode, struct error *err);
 /* Opens a directory and checks that it is owned by us and closed to others (mode 0700 set
  * where we just made it). Returns a descriptor. */
 int dir_open_private(const char *path, struct error *err);
+/* That check alone; ERR_CONFIG. */
+int dir_check_private(const struct stat *st, const char *path, struct error *err);
 
 /* A second description of the directory, so that reading it moves nobody's offset. NULL with errno.
  */

@@ -62,9 +62,13 @@ static int64_t find_number(const char *text, const char *key)
 static void host_memory(const char *proc, struct host_room *r)
 {
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-    int64_t kib = read_file(proc, "meminfo", &sb) < 0 ? -1 : find_number(sb.buf, "MemAvailable:");
+    if (read_file(proc, "meminfo", &sb) < 0)
+        return;
+    int64_t kib = find_number(sb.buf, "MemAvailable:"), total = find_number(sb.buf, "MemTotal:");
     if (kib >= 0)
         lower(&r->memory_mib, kib / 1024);
+    if (total >= 0)
+        lower(&r->memory_total_mib, total / 1024);
 }
 
 /* loadavg's fourth field is running/all tasks. */
@@ -98,6 +102,8 @@ static void cgroup_memory(const char *dir, struct host_room *r)
 {
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
     int64_t max = read_number(dir, "memory.max"), now = read_number(dir, "memory.current");
+    if (max >= 0)
+        lower(&r->memory_total_mib, max / MIB);
     if (max < 0 || now < 0)
         return;
     int64_t cache = read_file(dir, "memory.stat", &sb) < 0 ? 0
@@ -190,7 +196,7 @@ int64_t host_kept(int64_t total, int64_t least, int64_t most)
 void host_room(const struct host_paths *paths, int dirfd, struct host_room *out)
 {
     *out = (struct host_room){HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT,
-                              HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT};
+                              HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT, HOST_NO_LIMIT};
     host_memory(paths->proc, out);
     host_tasks(paths->proc, out);
     host_files(paths->proc, out);

@@ -19,6 +19,7 @@ struct host_room {
     int64_t disk_mib;   /* of the filesystem of `dirfd`, for users that are not root */
     int64_t inodes;
     int64_t disk_total_mib; /* all of that filesystem, in use or not */
+    int64_t memory_total_mib;
 };
 
 /* Where to look; tests have their own. */

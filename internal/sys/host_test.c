@@ -69,6 +69,7 @@ static void the_host_itself(void **state)
 {
     struct host_room r = room(*state);
     assert_int_equal(r.memory_mib, 2048);
+    assert_int_equal(r.memory_total_mib, 8192);
     assert_int_equal(r.tasks, 3500);
     assert_int_equal(r.files, 8000);
     assert_true(r.disk_mib > 0 && r.inodes > 0);

@@ -143,7 +143,8 @@ int pinned_check(struct pinned *p, int fd, const char *path, int cache_fd, const
     return str_eq(found, p->sha256) ? 0 : wrong(p, path, found, err);
 }
 
-enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd)
+enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd,
+                              struct error *err)
 {
     char found[SHA256_HEX_SIZE];
     struct stat st;
@@ -154,7 +155,10 @@ enum pinned_state pinned_look(const struct pinned *p, const char *path, int cach
     struct file_id id = id_of(&st);
     if (!recall(&id, cache_fd, found))
         return PINNED_UNKNOWN;
-    return str_eq(found, p->sha256) ? PINNED_GOOD : PINNED_WRONG;
+    if (str_eq(found, p->sha256))
+        return PINNED_GOOD;
+    (void)wrong(p, path, found, err);
+    return PINNED_WRONG;
 }
 
 int pinned_unchanged(const struct pinned *p, int fd, const char *path, struct error *err)

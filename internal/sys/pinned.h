@@ -39,9 +39,11 @@ extern int64_t pinned_settled_ns;
 int pinned_check(struct pinned *p, int fd, const char *path, int cache_fd, const struct deadline *d,
                  struct error *err);
 
-/* What pinned_check would find without reading the file; writes nothing. */
+/* What pinned_check would find without reading the file, and would say of a wrong one; writes
+ * nothing. */
 enum pinned_state { PINNED_NONE, PINNED_GOOD, PINNED_UNKNOWN, PINNED_WRONG };
-enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd);
+enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd,
+                              struct error *err);
 
 /* `fd` is the very file that was checked, and it has not changed. ERR_CONFIG if not. */
 int pinned_unchanged(const struct pinned *p, int fd, const char *path, struct error *err);

@@ -86,15 +86,18 @@ static void accepted(void)
 static void test_the_right_file_is_read_once(void **state)
 {
     (void)state;
-    assert_int_equal(pinned_look(&pin, path, cache_fd), PINNED_UNKNOWN);
+    assert_int_equal(pinned_look(&pin, path, cache_fd, NULL), PINNED_UNKNOWN);
     accepted();
-    assert_int_equal(pinned_look(&pin, path, cache_fd), PINNED_GOOD);
+    assert_int_equal(pinned_look(&pin, path, cache_fd, NULL), PINNED_GOOD);
     accepted();
     /* What was remembered is what decides: a pin that says something else needs no reading either.
      */
+    struct error looked = ERROR_INIT, checked = ERROR_INIT;
     pin_content("left");
-    assert_int_equal(pinned_look(&pin, path, cache_fd), PINNED_WRONG);
+    assert_int_equal(pinned_look(&pin, path, cache_fd, &looked), PINNED_WRONG);
     refused(ERR_CONFIG, "is not the pinned one");
+    assert_int_equal(check(&checked), -1);
+    assert_string_equal(looked.msg, checked.msg);
 }
 
 static void test_another_file_is_refused(void **state)
@@ -150,7 +153,7 @@ static void test_a_fresh_file_is_not_remembered(void **state)
     (void)state;
     pinned_settled_ns = INT64_C(3600000000000);
     accepted();
-    assert_int_equal(pinned_look(&pin, path, cache_fd), PINNED_UNKNOWN);
+    assert_int_equal(pinned_look(&pin, path, cache_fd, NULL), PINNED_UNKNOWN);
 }
 
 static void test_what_is_used_is_what_was_checked(void **state)
@@ -169,7 +172,7 @@ static void test_without_a_pin_the_file_must_still_stay(void **state)
     (void)state;
     struct error err = ERROR_INIT;
     pin.sha256[0] = '\0';
-    assert_int_equal(pinned_look(&pin, path, cache_fd), PINNED_NONE);
+    assert_int_equal(pinned_look(&pin, path, cache_fd, NULL), PINNED_NONE);
     accepted();
     assert_int_equal(unchanged(&err), 0);
     write_file("other");
@@ -199,7 +202,7 @@ static void test_a_cache_that_was_tampered_with(void **state)
     static const char *const bad[] = {"", "5 0 0 x\n", "garbage", "-1 -1 -1 "};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_int_equal(file_write_new(cache_fd, name, bad[i], strlen(bad[i]), 0600, &err), 0);
-        assert_int_equal(pinned_look(&pin, path, cache_fd), PINNED_UNKNOWN);
+        assert_int_equal(pinned_look(&pin, path, cache_fd, NULL), PINNED_UNKNOWN);
     }
     for (int i = 0; i < 100; i++) {
         (void)str_format(name, sizeof name, "old-%d", i);

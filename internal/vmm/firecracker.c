@@ -34,10 +34,10 @@ static const char *exit_words(int code)
     return NULL;
 }
 
-static int probe(const char *binary, const struct deadline *d, char *version, size_t size,
-                 struct error *err)
+static int probe(const char *binary, bool sandbox, const struct deadline *d, char *version,
+                 size_t size, struct error *err)
 {
-    return vmm_process_probe(binary, "Firecracker ", d, version, size, err);
+    return vmm_process_probe(binary, "Firecracker ", sandbox, d, version, size, err);
 }
 
 /* Why it refused: a request that it understood and one that it could not read are answered in two

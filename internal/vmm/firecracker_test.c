@@ -235,7 +235,7 @@ static void probe_tells_version(void **state)
     struct vmmfix *f = *state;
     char version[64];
     struct error err = ERROR_INIT;
-    int r = vmm_firecracker.probe(standin, &f->d, version, sizeof version, &err);
+    int r = vmm_firecracker.probe(standin, false, &f->d, version, sizeof version, &err);
     if (r < 0)
         fail_msg("%s", err.msg);
     assert_true(str_has_prefix(version, "1."));

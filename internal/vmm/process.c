@@ -205,8 +205,8 @@ static int version_word(const char *text, const char *prefix, char *version, siz
     return 0;
 }
 
-int vmm_process_probe(const char *binary, const char *prefix, const struct deadline *d,
-                      char *version, size_t size, struct error *err)
+int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
+                      const struct deadline *d, char *version, size_t size, struct error *err)
 {
     const char *argv[] = {binary, "--version", NULL};
     struct spawn_spec s = SPAWN_SPEC_INIT;
@@ -214,9 +214,14 @@ int vmm_process_probe(const char *binary, const char *prefix, const struct deadl
     char how[128];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const struct vmm_spec only = {.binary = binary, .dirfd = root};
+    _cleanup_close_ int confined = sandbox ? vmm_sandbox(&only, false, err) : -1;
+    if (sandbox && confined < 0)
+        return -1;
     s.argv = argv;
+    s.confine_fd = confined;
     s.cwd_fd = root;
-    s.die_with_parent = true;
+    s.die_with_parent = !sandbox; /* a confined one has no parent to see */
     if (spawn_run(&s, d, PROBE_OUT_MAX, &out, NULL, &st, err) < 0)
         return -1;
     if (!st.exited || st.code != 0)

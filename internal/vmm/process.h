@@ -33,9 +33,9 @@ int vmm_process_explain_boot(const struct vmm_ref *ref, int dirfd, const char *n
                              vmm_exit_words_fn *words, struct error *err);
 
 /* First line of `<binary> --version`, which must start with `prefix`; the version word after it
- * is copied out. ERR_ENV if the program is missing or another one. */
-int vmm_process_probe(const char *binary, const char *prefix, const struct deadline *d,
-                      char *version, size_t size, struct error *err);
+ * is copied out. ERR_ENV if the program is missing or another one. `sandbox`: see vmm.h. */
+int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
+                      const struct deadline *d, char *version, size_t size, struct error *err);
 
 /* The words that every lease's spec must satisfy, whatever the backend. ERR_CONFIG. */
 int vmm_spec_check(const struct vmm_spec *spec, struct error *err);

@@ -6,10 +6,10 @@
 #include "vmm/qemu_config.h"
 #include "vmm/qmp.h"
 
-static int probe(const char *binary, const struct deadline *d, char *version, size_t size,
-                 struct error *err)
+static int probe(const char *binary, bool sandbox, const struct deadline *d, char *version,
+                 size_t size, struct error *err)
 {
-    return vmm_process_probe(binary, "QEMU emulator version ", d, version, size, err);
+    return vmm_process_probe(binary, "QEMU emulator version ", sandbox, d, version, size, err);
 }
 
 static const char *exit_words(int code)

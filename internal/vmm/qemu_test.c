@@ -421,12 +421,13 @@ static void probe_tells_version(void **state)
     struct vmmfix *f = *state;
     char version[64];
     struct error err = ERROR_INIT;
-    assert_int_equal(vmm_qemu.probe(QEMU, &f->d, version, sizeof version, &err), 0);
+    assert_int_equal(vmm_qemu.probe(QEMU, false, &f->d, version, sizeof version, &err), 0);
     assert_true(version[0] >= '1' && version[0] <= '9');
-    assert_int_equal(vmm_firecracker.probe(QEMU, &f->d, version, sizeof version, &err), -1);
+    assert_int_equal(vmm_firecracker.probe(QEMU, false, &f->d, version, sizeof version, &err), -1);
     assert_int_equal(err.kind, ERR_ENV);
     error_clear(&err);
-    assert_int_equal(vmm_qemu.probe("/no/such/qemu", &f->d, version, sizeof version, &err), -1);
+    assert_int_equal(vmm_qemu.probe("/no/such/qemu", false, &f->d, version, sizeof version, &err),
+                     -1);
     assert_int_equal(err.kind, ERR_ENV);
 }
 

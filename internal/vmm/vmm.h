@@ -80,9 +80,10 @@ struct vmm_status {
 
 struct vmm_backend {
     const char *name;
-    /* Version text of the binary, with a deadline; ERR_ENV if it is missing or not that program. */
-    int (*probe)(const char *binary, const struct deadline *d, char *version, size_t size,
-                 struct error *err);
+    /* Version text of the binary, with a deadline; ERR_ENV if it is missing or not that program.
+     * `sandbox`: it is run confined, as it would be to run a guest. */
+    int (*probe)(const char *binary, bool sandbox, const struct deadline *d, char *version,
+                 size_t size, struct error *err);
     /* On error the process is gone. On success ref->version is filled. */
     int (*launch)(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,
                   void *ctx, const struct deadline *d, struct error *err);
