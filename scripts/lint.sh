@@ -275,8 +275,8 @@ check_length() {
     FNR == 1 { start = table = 0 }
     /^\{/ { start = FNR }
     /^\}/ {
-        if (start && FNR - start > 100) {
-            print FILENAME ":" start ": a function of " FNR - start " lines (at most 100)"
+        if (start && FNR - start > 60) {
+            print FILENAME ":" start ": a function of " FNR - start " lines (at most 60)"
             bad = 1
         }
         start = 0
@@ -289,8 +289,8 @@ check_length() {
     }
     END {
         for (f in lines)
-            if (lines[f] > 600) {
-                print f ": " lines[f] " lines (at most 600): split it"
+            if (lines[f] > 550) {
+                print f ": " lines[f] " lines (at most 550): split it"
                 bad = 1
             }
         exit bad

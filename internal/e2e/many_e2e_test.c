@@ -157,7 +157,7 @@ static void test_looking_waits_for_nobody(void **state)
 static void test_stop_waits_no_longer_than_the_guest(void **state)
 {
     (void)state;
-    bed_setenv(&bed, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "1h");
+    bed_setenv(&bed, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "10m");
     e2e_warmup("quick");
     _cleanup_bed_result_ struct bed_result s = BED_RUN(&bed, "stop", "quick");
     bed_assert_code(s, 0);

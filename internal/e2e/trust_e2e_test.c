@@ -234,7 +234,8 @@ static void test_leases_that_came_with_the_tree(void **state)
     shell("mkdir -p -m 700 work/plugins work/sub work/.local/state work/.git\n" MARKS
           " >work/plugins/odd; chmod 755 work/plugins/odd\n"
           "s=work/.local/state/crabbox-fc; cp -a state $s; d=$(echo $s/leases/cbx_*)\n"
-          "jq '.local.net += {mode: \"cni\", peers: false, lease_plen: 24, veth: \"\"}' $d/lease.json "
+          "jq '.local.net += {mode: \"cni\", peers: false, lease_plen: 24, veth: \"\"}' "
+          "$d/lease.json "
           ">$d/new; mv "
           "$d/new $d/lease.json\n"
           "jq -n --arg boot $(cat /proc/sys/kernel/random/boot_id) --arg dir $PWD/work/plugins "

@@ -1,6 +1,7 @@
 /* session.h: a lease in use: all that run, cp, ssh and tunnel need of one, wherever it runs.
  *
- *   session_find → [session_take_turn] → session_connect → ssh_exec, sync, fetch → session_close
+ *   session_find → [session_take_turn] → session_connect → ssh_exec, sync, fetch
+ *                → session_close
  *   session_open does the first and the third; session_make makes a lease and has it open
  *
  * The lease's directory is opened once. The lease does not idle out while a session is open, and
