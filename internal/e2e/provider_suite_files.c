@@ -30,7 +30,8 @@ static void test_sync_of_a_git_tree(void **state)
               "printf 'int main(void){return 7;}\\n' > sub/seven.c; echo no > out/ignored\n"
               "printf 'x' > 'a name with spaces'; ln -s sub/seven.c link; chmod +x sub/seven.c\n"
               "git add . && git -c user.name=t -c user.email=t@t commit -qm t\n"
-              "echo new > untracked");
+              "echo new > untracked\n"
+              "sleep 0.2"); /* what changed just before a sync is sent once more */
     E2E_CODE(7, "run", "--id", "box", "-q", "--", "sh", "-ec",
              "test -f untracked; test ! -e out/ignored; test -f 'a name with spaces'\n"
              "test -L link; test -x sub/seven.c; cc -o /tmp/seven sub/seven.c; exec /tmp/seven");
