@@ -153,9 +153,9 @@ static void test_ctrl_c_ends_a_hanging_plugin(void **state)
                  "[ $CNI_COMMAND = ADD ] && { : > \"$dir/hangs\"; sleep 1000; }; exit 0");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
     _cleanup_(child_kill) struct child c = BED_START(&bed, -1, "warmup", "--slug", "a");
-    assert_true(bed_wait_file(&bed, "hangs", 20000));
+    assert_true(bed_wait_file(&bed, "hangs", 60000));
     e2e_signal(&c, SIGINT);
-    assert_int_equal(e2e_code(&c, 20000), 130);
+    assert_int_equal(e2e_code(&c, 60000), 130);
     bed_assert_clean(&bed);
     bed_assert_cni_clean(&bed);
 }
@@ -164,9 +164,9 @@ static void test_ctrl_c_ends_a_hanging_plugin(void **state)
 static void kill_warmup_at(const char *file)
 {
     _cleanup_(child_kill) struct child c = BED_START(&bed, -1, "warmup", "--slug", "a");
-    assert_true(bed_wait_file(&bed, file, 20000));
+    assert_true(bed_wait_file(&bed, file, 60000));
     e2e_signal(&c, SIGKILL);
-    (void)e2e_wait(&c, 20000);
+    (void)e2e_wait(&c, 60000);
     e2e_wait_until_none();
     bed_assert_clean(&bed);
     bed_assert_cni_clean(&bed);

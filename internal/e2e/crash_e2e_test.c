@@ -30,7 +30,7 @@ static void test_interrupt_rolls_back(void **state)
     for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
         struct child c = start_stuck(i);
         e2e_signal(&c, i % 2 ? SIGTERM : SIGINT);
-        assert_int_equal(e2e_code(&c, 10000), 130);
+        assert_int_equal(e2e_code(&c, 60000), 130);
         bed_assert_clean(&bed);
         bed_clear_faults(&bed);
     }
@@ -43,7 +43,7 @@ static void test_sudden_death_then_nobody(void **state)
     for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
         struct child c = start_stuck(i);
         e2e_signal(&c, SIGKILL);
-        assert_true(e2e_wait(&c, 10000).signalled);
+        assert_true(e2e_wait(&c, 60000).signalled);
         bed_clear_faults(&bed);
         e2e_wait_until_none();
     }
@@ -56,7 +56,7 @@ static void test_slug_of_an_interrupted_lease(void **state)
     for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
         struct child c = start_stuck(i);
         e2e_signal(&c, SIGKILL);
-        assert_true(e2e_wait(&c, 10000).signalled);
+        assert_true(e2e_wait(&c, 60000).signalled);
         bed_clear_faults(&bed);
         e2e_warmup("stuck");
         e2e_stop("stuck");

@@ -216,7 +216,7 @@ static void kill_keeper(void)
     size_t n = e2e_leases(&all);
     for (size_t i = 0; i < n; i++) {
         int fd = all[i].broken ? -1 : proc_open(&all[i].lease.keeper, NULL);
-        struct deadline d = deadline_in_ms(5000);
+        struct deadline d = deadline_in_ms(60000);
         if (fd < 0)
             continue;
         assert_int_equal(pidfd_signal(fd, SIGKILL, NULL), 0);

@@ -74,7 +74,7 @@ static void test_unknown_half_way(void **state)
     bed_clear_faults(&bed);
     e2e_shell(SET_UNKNOWN);
     e2e_signal(&c, SIGKILL);
-    assert_true(e2e_wait(&c, 10000).signalled);
+    assert_true(e2e_wait(&c, 60000).signalled);
     assert_unknown("far");
     E2E_CODE(2, "warmup", "--slug", "far");
     e2e_shell(CLEAR_UNKNOWN);

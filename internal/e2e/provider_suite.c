@@ -226,7 +226,7 @@ static void test_death_of_the_maker(void **state)
     (void)state;
     struct child c = start_run("orphan", "3s");
     e2e_signal(&c, SIGKILL);
-    assert_true(e2e_wait(&c, 10000).signalled);
+    assert_true(e2e_wait(&c, 60000).signalled);
     assert_true(e2e_there("orphan"));
     wait_until_gone("orphan");
 }
@@ -271,7 +271,7 @@ static void test_sudden_death_at_any_moment(void **state)
         struct pollfd p = {.fd = c.pidfd, .events = POLLIN};
         (void)poll(&p, 1, i * 10);
         e2e_signal(&c, SIGKILL);
-        (void)e2e_wait(&c, 10000);
+        (void)e2e_wait(&c, 60000);
         e2e_wait_until_none();
     }
 }
@@ -286,7 +286,7 @@ static void test_sudden_death_of_a_stop(void **state)
         struct pollfd p = {.fd = c.pidfd, .events = POLLIN};
         (void)poll(&p, 1, 2 + i * 3);
         e2e_signal(&c, SIGKILL);
-        (void)e2e_wait(&c, 10000);
+        (void)e2e_wait(&c, 60000);
         /* Killed before it had begun, it has changed nothing. */
         _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "status", "halfway");
         if (r.st.exited && r.st.code == 0)

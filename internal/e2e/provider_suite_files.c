@@ -208,7 +208,7 @@ static void test_tunnel(void **state)
     _cleanup_bed_result_ struct bed_result b = BED_RUN(
         &bed, "ssh", "box", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/18023; head -c 4 <&3'");
     e2e_signal(&c, SIGTERM);
-    (void)e2e_wait(&c, 10000);
+    (void)e2e_wait(&c, 60000);
     assert_true(ok);
     assert_string_equal(buf, "SSH-");
     assert_string_equal(ss.out.buf, "127.0.0.1:18022\n");

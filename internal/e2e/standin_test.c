@@ -26,7 +26,7 @@ static void start(void)
     spec.cwd_fd = cwd;
     if (spawn(&spec, &vmm, &err) < 0)
         fail_msg("%s", err.msg);
-    assert_true(bed_wait_file(&bed, "work/api.sock", 5000));
+    assert_true(bed_wait_file(&bed, "work/api.sock", 60000));
 }
 
 static int before_each(void **state)

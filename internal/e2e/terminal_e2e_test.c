@@ -50,7 +50,7 @@ static void terminal_start(struct terminal *t, const char *slug, const char *scr
 /* Reads until the terminal has shown this. */
 static void terminal_expect(struct terminal *t, const char *what)
 {
-    struct deadline d = deadline_in_ms(20000);
+    struct deadline d = deadline_in_ms(60000);
     struct pollfd p = {.fd = t->master, .events = POLLIN};
     struct error err = ERROR_INIT;
     while (!strstr(t->said.buf, what)) {

@@ -248,6 +248,8 @@ static void abuse_after_start(ssh_session s, ssh_channel ch, enum abuse abuse)
         send_request(s, abuse == A_FEW ? "eow@openssh.com" : "env", size);
     if (abuse == TINY_LATER) {
         send_confirmation(s, 10);
+        while (ssh_blocking_flush(s, FLOOD_MS) == SSH_AGAIN) /* however busy the machine is */
+            ;
         oddserver_hang();
     }
     if (abuse == OUT_OF_TURN)

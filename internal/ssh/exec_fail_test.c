@@ -39,7 +39,7 @@ static void test_cancel_and_dying_vmm(void **state)
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     _cleanup_close_ int event = eventfd(1, EFD_CLOEXEC);
     d.cancel_fd = event;
     assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
@@ -85,7 +85,7 @@ static void test_connection_dies_during_a_command(void **state)
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     io.out = &out;
     io.out_max = 100;
@@ -100,7 +100,7 @@ static void test_connection_dies_during_a_command(void **state)
 
 static void refused_host_key(struct ssh_target t, const char *pinned)
 {
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     struct ssh_conn *c = NULL;
     struct error err = ERROR_INIT;
     t.host_key = pinned;

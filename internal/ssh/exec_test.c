@@ -210,7 +210,7 @@ static void test_stdin_from_a_file_and_a_pipe(void **state)
 {
     const struct sshserver *s = sshpair_of(state);
     _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     for (int from_pipe = 0; from_pipe < 2; from_pipe++) {
         struct ssh_io io = SSH_IO_INIT;
         struct ssh_status st;
@@ -245,7 +245,7 @@ static void test_command_ignores_its_input(void **state)
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(20000);
+    struct deadline d = deadline_in_ms(60000);
     io.source = pattern_source;
     io.source_ctx = &p;
     assert_int_equal(ssh_exec(c, "exec 0<&-; exit 3", &io, &d, &st, &err), 0);
@@ -263,7 +263,7 @@ static void test_reader_that_went_away(void **state)
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     struct error err = ERROR_INIT;
-    struct deadline d = deadline_in_ms(20000);
+    struct deadline d = deadline_in_ms(60000);
     int fds[2];
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     CLOSE_FD(fds[0]);

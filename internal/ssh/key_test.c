@@ -21,7 +21,7 @@ static void test_openssh_reads_our_key(void **state)
     char pub[SSH_PUBKEY_SIZE];
     struct error err = ERROR_INIT;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     _cleanup_strbuf_ struct strbuf pem = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     assert_non_null(mkdtemp(dir));
@@ -83,7 +83,7 @@ static void test_quoting_survives_a_shell(void **state)
     awkward[255] = '\0';
     const char *const argv[] = {"printf", "%s|", "",  "a b", "it's",  "$HOME",
                                 "`id`",   "-n",  "*", "\\",  awkward, NULL};
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     struct exit_status st;
     _cleanup_strbuf_ struct strbuf line = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf want = STRBUF_INIT;

@@ -193,7 +193,7 @@ static struct attempt run(enum lie lie, const struct ssh_io *io)
 {
     struct attempt a = {.err = ERROR_INIT, .out = STRBUF_INIT};
     struct ssh_io mine = SSH_IO_INIT;
-    struct deadline d = deadline_in_ms(20000);
+    struct deadline d = deadline_in_ms(60000);
     pid_t pid = oddserver_start(&server, lie);
     struct ssh_conn *c = connect_here();
     if (io)

@@ -282,7 +282,7 @@ static void test_failing_tar_is_a_sync_error(void **state)
     _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = synckit_connect(&kit);
     _cleanup_free_ char *dir = synckit_new_dir(&kit, "fail");
     _cleanup_(cleanup_sync_list) struct sync_list l = {0};
-    struct deadline d = deadline_in_ms(20000);
+    struct deadline d = deadline_in_ms(60000);
     struct error err = ERROR_INIT;
     synckit_sh(dir, "head -c 8000000 /dev/zero > big", NULL);
     synckit_scan(dir, NULL, &l);
@@ -314,7 +314,7 @@ static void test_lying_tar(void **state)
     _cleanup_free_ char *dir = synckit_new_dir(&kit, "lying");
     _cleanup_free_ char *tar = xasprintf("%s/tar", kit.dir);
     _cleanup_(cleanup_sync_list) struct sync_list l = {0};
-    struct deadline d = deadline_in_ms(20000);
+    struct deadline d = deadline_in_ms(60000);
     synckit_sh(dir, "for i in 1 2 3; do head -c 8000000 /dev/zero >big$i; done", NULL);
     synckit_scan(dir, NULL, &l);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -243,7 +243,7 @@ static void locks_exclude_and_die_with_their_holder(void **state)
     assert_int_equal(lock_wait(f->fd, "lock", true, &soon, &e), -1);
     assert_int_equal(e.kind, ERR_TIMEOUT);
     assert_int_equal(kill(pid, SIGKILL), 0);
-    struct deadline d = deadline_in_ms(5000);
+    struct deadline d = deadline_in_ms(60000);
     /* The waiter that gave up above may be handed the lock first; it was told nobody wants it. */
     int fd = lock_wait(f->fd, "lock2", true, &d, NULL);
     assert_true(fd >= 0);
@@ -269,7 +269,7 @@ static void a_waiter_gets_the_lock_when_the_holder_dies(void **state)
     }
     char answer;
     assert_int_equal(read(ready[0], &answer, 1), 1);
-    struct deadline d = deadline_in_ms(5000);
+    struct deadline d = deadline_in_ms(60000);
     int fd = lock_wait(f->fd, "lock", true, &d, NULL);
     assert_true(fd >= 0);
     assert_int_equal(lock_is_held(f->fd, "lock", NULL), 1);

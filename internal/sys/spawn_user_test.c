@@ -37,7 +37,7 @@ static int on_a_terminal(const char *script, const char *terminal, int to)
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     /* Without O_CLOEXEC, as something might have left them to us. */
     pid_t session = setsid();
     _cleanup_close_ int left = open(terminal, O_RDWR);

@@ -68,7 +68,7 @@ static void spawn_run_captures_apart_and_tells_how_it_ended(void **state)
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     (void)state;
     static const char *const argv[] = {"sh", "-c", "echo out; echo err >&2; exit 7", NULL};
     struct spawn_spec s = SPAWN_SPEC_INIT;
@@ -87,7 +87,7 @@ static void spawn_leaks_no_descriptor(void **state)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     _cleanup_close_ int leaky = open("/dev/null", O_RDONLY | O_CLOEXEC);
     (void)state;
     static const char *const argv[] = {"sh", "-c", "ls /proc/self/fd | wc -l", NULL};
@@ -103,7 +103,7 @@ static void spawn_hands_on_no_variable(void **state)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     (void)state;
     static const char *const argv[] = {"env", NULL};
     static const char *const own[] = {"ONE=1", NULL};
@@ -127,7 +127,7 @@ static void spawn_hands_on_no_umask(void **state)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     (void)state;
     static const char *const argv[] = {"sh", "-c", "umask", NULL};
     struct spawn_spec s = SPAWN_SPEC_INIT;
@@ -145,7 +145,7 @@ static void spawn_starts_nobody_else_s_program(void **state)
     struct fixture *f = *state;
     struct exit_status st;
     struct error e = ERROR_INIT;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     _cleanup_free_ char *path = xasprintf("%s/tool", f->path);
     const char *const argv[] = {path, NULL};
     static const char *const relative[] = {"./tool", NULL};
@@ -170,7 +170,7 @@ static void a_held_child_runs_only_when_released(void **state)
     struct fixture *f = *state;
     struct child c;
     struct exit_status st;
-    struct deadline d = deadline_in_ms(10000);
+    struct deadline d = deadline_in_ms(60000);
     static const char *const argv[] = {"touch", "ran", NULL};
     struct spawn_spec s = SPAWN_SPEC_INIT;
     s.argv = argv;
@@ -212,7 +212,7 @@ static void a_held_child_ends_with_its_parent(void **state)
     assert_int_equal(read(report[0], &ref, sizeof ref), sizeof ref);
     assert_int_equal(waitpid(maker, NULL, 0), maker);
     int fd = proc_open(&ref, NULL);
-    struct deadline d = deadline_in_ms(5000);
+    struct deadline d = deadline_in_ms(60000);
     if (fd >= 0) {
         assert_int_equal(pidfd_wait(fd, &d, NULL), 0);
         (void)close(fd);

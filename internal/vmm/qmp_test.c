@@ -40,7 +40,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->dir));
     f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(f->dirfd >= 0);
-    f->d = deadline_in_ms(10000);
+    f->d = deadline_in_ms(60000);
     f->q = (struct qmp)QMP_INIT;
     *state = f;
     return 0;
