@@ -1,12 +1,13 @@
 /* diskroom.h: how much of the state directory's disk its guests may still take.
  *
- * A lease's disk is a sparse file, so part of what is free today is promised: each guest may fill
- * its disk completely at any time. A disk may still grow by its size minus what it occupies, or by
- * its full size if it shares blocks with the image (each write then needs a new one). There is no
- * separate record of this; it is read from the files themselves, so a crash can't make it wrong.
+ * A lease's disk is a sparse file, and each guest may fill its disk completely at any time. So part
+ * of the free space is already promised. A disk may still grow by its size minus the space that it
+ * occupies. If it shares blocks with the image, it may grow by its full size, because each write
+ * needs a new block. These figures are read from the files themselves and not recorded elsewhere,
+ * so a crash can't make them wrong.
  *
- * A disk is made as DISK_NEW and counts once it has its own name; until then its lease's
- * reservation (admission.h) stands for it.
+ * A disk is made as DISK_NEW and counts once it has its own name. Until then its lease's
+ * reservation (admission.h) counts instead.
  */
 #ifndef CRABBOX_LOCAL_DISKROOM_H
 #define CRABBOX_LOCAL_DISKROOM_H

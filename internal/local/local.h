@@ -1,6 +1,6 @@
-/* local.h: the provider of leases on this host: a VMM, a disk, a network of its own.
+/* local.h: the provider of leases on this host: a VMM, a disk, a network for each lease.
  *
- *   preflight.c  what has to hold before anything is made
+ *   preflight.c  the conditions that must hold before anything is made
  *   steps.c      disk, network (step_net.c), keys and seed, VMM, boot
  *   admission.c, diskroom.c  whether the host can carry one more
  */

@@ -1,5 +1,6 @@
-/* step_net.h: the step that connects a lease: our own links (net/net.h), or the host's CNI plugin
- * chain with our end joined to it (cni/cni.h and net/chain.h). For steps.c alone.
+/* step_net.h: the step that connects a lease to the network. It uses our own links (net/net.h), or
+ * the host's CNI plugin chain, with our end joined to it (cni/cni.h and net/chain.h). Only steps.c
+ * uses it.
  */
 #ifndef CRABBOX_LOCAL_STEP_NET_H
 #define CRABBOX_LOCAL_STEP_NET_H

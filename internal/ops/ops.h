@@ -1,8 +1,8 @@
 /* ops.h: the use cases: acquire, use, release and reap a lease.
  *
  * ops_open → any call below, and sessions (session.h) → ops_close. The caller (cmd/) parses and
- * prints; nothing here writes to the terminal: progress goes through `struct ops_progress`. One
- * cancel descriptor (the user's Ctrl-C) reaches every wait through the deadlines made here; undoing
+ * prints. Nothing here writes to the terminal: progress goes through `struct ops_progress`. One
+ * cancel descriptor (the user's Ctrl-C) ends every wait, through the deadlines made here. Undoing
  * ignores it.
  */
 #ifndef CRABBOX_OPS_OPS_H

@@ -1,8 +1,9 @@
-/* provider.h: what can stand behind a lease. The local one (local/local.h) is a VMM on this host.
+/* provider.h: the interface of a provider, the machine behind a lease. The local provider
+ * (local/local.h) is a VMM on this host.
  *
- * A provider is a table: the steps that make a lease and undo it, and the few questions that are
- * asked of one that is there. Everything else — the record, its lock, the keeper, the slug, keys,
- * sessions, sync, commands and results — is the same for all of them. What a new one has to pass is
+ * A provider is a table. It has the steps that make and undo a lease, and a few questions about an
+ * existing lease. Everything else is the same for all providers: the record, its lock, the keeper,
+ * the slug, keys, sessions, sync, commands and results. A new provider has to pass
  * e2e/provider_test.c.
  */
 #ifndef CRABBOX_OPS_PROVIDER_H

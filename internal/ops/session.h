@@ -1,10 +1,11 @@
-/* session.h: a lease in use: all that run, cp, ssh and tunnel need of one, wherever it runs.
+/* session.h: a lease in use: what run, cp, ssh and tunnel need of a lease, wherever it runs.
  *
- *   session_find → [session_take_turn] → session_connect → ssh_exec, sync, fetch → session_close
+ *   session_find → [session_take_turn] → session_connect
+ *                → ssh_exec, sync, fetch → session_close
  *   session_open does the first and the third; session_make makes a lease and has it open
  *
- * The lease's directory is opened once. The lease does not idle out while a session is open, and
- * commands on its connection end at once when the machine is gone (ssh_watch).
+ * The lease's directory is opened once. The lease does not idle out while a session is open. If the
+ * machine is gone, commands on the session's connection end at once (ssh_watch).
  */
 #ifndef CRABBOX_OPS_SESSION_H
 #define CRABBOX_OPS_SESSION_H

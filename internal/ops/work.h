@@ -1,7 +1,8 @@
-/* work.h: one making or undoing of a lease, which its provider's steps share.
+/* work.h: the state of making or undoing one lease, shared by its provider's steps.
  *
- * acquire.c fills it and runs the steps; release.c loads the record into it and undoes them. Some
- * steps are the same for every provider; they are here, to be rows of its table.
+ * acquire.c fills it and runs the steps. release.c loads the record into it and undoes them. Some
+ * steps are the same for every provider. They are declared here, so that a provider can put them
+ * into its table.
  */
 #ifndef CRABBOX_OPS_WORK_H
 #define CRABBOX_OPS_WORK_H
