@@ -1,8 +1,8 @@
 /* nft.h: nftables transactions, through libnftables in this process.
  *
- * One call is one transaction of the kernel: all of it or nothing. It speaks to the namespace of
- * the calling thread. Only the texts of rules.h are ever run; nothing from outside is in them that
- * net_view() has not checked.
+ * One call is one transaction of the kernel: all of it is applied, or nothing. It works in the
+ * namespace of the calling thread. Only the texts of rules.h are ever run. They contain nothing
+ * from outside that net_view() has not checked.
  */
 #ifndef CRABBOX_NET_NFT_H
 #define CRABBOX_NET_NFT_H

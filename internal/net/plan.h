@@ -1,4 +1,4 @@
-/* plan.h: choosing addresses: the pure part of net_plan. */
+/* plan.h: chooses addresses. It is the pure part of net_plan. */
 #ifndef CRABBOX_NET_PLAN_H
 #define CRABBOX_NET_PLAN_H
 

@@ -1,7 +1,7 @@
 /* record.h: the record of a lease's network, checked and in binary.
  *
- * A record comes from disk and its strings go into rules and link names, so each is checked for
- * its exact shape before anything uses it.
+ * A record comes from disk, and its strings go into rules and link names. So the exact shape of
+ * each string is checked before anything uses it.
  */
 #ifndef CRABBOX_NET_RECORD_H
 #define CRABBOX_NET_RECORD_H

@@ -1,6 +1,6 @@
-/* conn.h: one connection's inside, shared by the files of this module only.
+/* conn.h: the inside of one connection. Only the files of this module use it.
  *
- * The session is never blocking: each libssh call that answers SSH_AGAIN is repeated after
+ * The session is never blocking. If a libssh call returns SSH_AGAIN, it is repeated after
  * conn_wait(), which watches the connection, the VMM and the deadline together.
  */
 #ifndef CRABBOX_SSH_CONN_H

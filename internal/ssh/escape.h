@@ -1,7 +1,8 @@
-/* escape.h: what a user types to us, not to the guest, as in ssh.
+/* escape.h: finds the keys that a user types for this program and not for the guest, as in ssh.
  *
- * At the start of a line "~." leaves, "~?" shows what there is, "~~" sends one "~"; any other key
- * after "~" is sent with it. A line starts at the beginning and after Enter (CR or LF).
+ * At the start of a line "~." leaves, "~?" shows the keys, and "~~" sends one "~". With any other
+ * key, the "~" and the key are both sent. A line starts at the beginning and after Enter (CR or
+ * LF).
  */
 #ifndef CRABBOX_SSH_ESCAPE_H
 #define CRABBOX_SSH_ESCAPE_H

@@ -1,16 +1,16 @@
 /* ssh.h: keys, readiness, commands and streams over SSH.
  *
- * The guest's host key is made by us before the guest exists, travels in the seed drive and is
- * compared before anything is sent: there is no trust on first use. This module is the only user
- * of libssh. All waits are poll() on the connection with the caller's deadline.
+ * We make the guest's host key before the guest exists, and pass it to the guest on the seed drive.
+ * It is compared before anything is sent, so there is no trust on first use. This module is the
+ * only user of libssh. All waits are poll() on the connection with the caller's deadline.
  *
- * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_watch
- * → ssh_exec (any number of times) → ssh_close.
+ * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to →
+ * ssh_watch → ssh_exec (any number of times) → ssh_close.
  *
- * A guest that hangs is found in two ways. One whose kernel is silent is a lost connection after at
- * most SSH_DEAD_MS, whatever runs (TCP keepalive). One that answers but does nothing is ERR_TIMEOUT
- * when nothing has moved for the stall time: no byte came, and none could be sent. Time alone is no
- * reason: what moves slowly goes on.
+ * A guest that hangs is found in two ways. If its kernel is silent, the connection is lost after at
+ * most SSH_DEAD_MS, whatever runs (TCP keepalive). If it answers but nothing has moved for the
+ * stall time, the result is ERR_TIMEOUT: no byte came, and none could be sent. A slow transfer is
+ * never ended as long as it moves.
  */
 #ifndef CRABBOX_SSH_SSH_H
 #define CRABBOX_SSH_SSH_H

@@ -1,12 +1,13 @@
-/* effort.h: how much work a listing has cost by now, and when it is to end.
+/* effort.h: counts the work of a listing, and ends it in time.
  *
  * The tree decides how much a path costs: its pattern files may hold megabytes, each path is
- * matched against all of them, and a long pattern may be slow. So work is counted where it is done,
- * in units of a few nanoseconds, and after every million units the deadline and Ctrl-C are checked.
+ * matched against all of them, and a long pattern may be slow. So the work is counted where it is
+ * done, in units of a few nanoseconds. After every million units the deadline and Ctrl-C are
+ * checked.
  *
- * Call effort_spend and effort_tick on the way. Once they have returned false, return as fast as
- * possible, with any result, and call effort_check where an error can be returned, at the end at
- * the latest. A NULL effort counts nothing.
+ * Call effort_spend and effort_tick while working. When they have returned false, return as fast as
+ * possible, with any result. Call effort_check where an error can be returned, at the latest at the
+ * end. A NULL effort counts nothing.
  */
 #ifndef CRABBOX_SYNC_EFFORT_H
 #define CRABBOX_SYNC_EFFORT_H

@@ -1,4 +1,4 @@
-/* list.h: the making of a struct sync_list, for the files of this module only. */
+/* list.h: how a struct sync_list is made. Only the files of this module use it. */
 #ifndef CRABBOX_SYNC_LIST_H
 #define CRABBOX_SYNC_LIST_H
 

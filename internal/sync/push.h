@@ -1,4 +1,5 @@
-/* push.h: sending an archive and deleting files in the guest, for the files of this module. */
+/* push.h: sends an archive to the guest and deletes files there. Only the files of this module use
+ * it. */
 #ifndef CRABBOX_SYNC_PUSH_H
 #define CRABBOX_SYNC_PUSH_H
 
