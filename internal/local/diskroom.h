@@ -20,20 +20,20 @@
 #define DISK_NEW    "disk.new"    /* being made */
 #define DISK_SHARED "disk.shared" /* exists if the disk may share blocks with the image */
 
-/* What a lease takes beside its disk: seed, keys, record, two logs (vmm/logcap.h) and what they
- * grow by between two looks, the lists of what was synced. */
+/* The space that a lease takes in addition to its disk: seed, keys, record, two logs
+ * (vmm/logcap.h) with their growth between two checks, the lists of synced files. */
 #define DISKROOM_EXTRA_MIB 32
 
 struct disk_promises {
     int64_t leases, mib;
 };
 
-/* Adds up what is promised to the leases in this directory (-1: there is none). Ask
- * for the free space afterwards: what is written meanwhile then counts twice instead of never. */
+/* Adds up the space that is promised to the leases in this directory (-1: there is none). Get the
+ * free space afterwards: then data that is written meanwhile counts twice and not never. */
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err);
 
-/* What stays free for the host and for records, cleanup and logs: a twentieth of the filesystem, at
- * least 64 MiB, at most 16 GiB. */
+/* The space that stays free for the host and for records, cleanup and logs: a twentieth of the
+ * filesystem, at least 64 MiB, at most 16 GiB. */
 int64_t diskroom_kept_mib(int64_t filesystem_mib);
 
 /* The size of the disk that a lease of this image gets. `stock_rootfs` is NULL for our own images;

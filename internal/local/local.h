@@ -15,13 +15,13 @@
 #include "ops/work.h"
 
 extern const struct provider provider_local;
-/* The only one so far, for whoever has a store without a struct ops. Ends with NULL. */
+/* The only kind so far, for callers that have a store without a struct ops. Ends with NULL. */
 extern const struct lease_kind *const local_kinds[];
 extern const struct provider *const local_providers[];
 
 #define VMM_PROGRAM "VMM program" /* for messages about it */
 
-/* What the steps share beside the work. For this module alone. */
+/* The data that the steps share in addition to the work. Only this module uses it. */
 struct local {
     struct image image;      /* owned: its open files */
     char vmm_path[PATH_MAX]; /* the VMM's program */

@@ -7,14 +7,15 @@
 
 #include "ops/work.h"
 
-/* Whether what firecracker.network asks for can be done here; loads the chain. Touches nothing. */
+/* Checks whether this host can provide the network of firecracker.network, and loads the chain.
+ * Touches nothing. */
 int step_net_check(struct work *w, struct error *err);
 
 int step_net_prepare(void *ctx, struct error *err);
 int step_net_apply(void *ctx, struct error *err);
 int step_net_undo(void *ctx, struct error *err);
 
-/* Before the VMM ends: keeps its namespace, where a chain has to find it again. */
+/* Call it before the VMM ends: keeps the VMM's namespace if a chain has to find it again. */
 void step_net_hold(struct work *w);
 
 #endif

@@ -91,8 +91,8 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
  * uplink is missing. On error it has undone what it made. */
 int net_apply(const struct net_lease *n, struct error *err);
 
-/* Removes what net_apply or net_chain_join made, from the record alone, and what the host's kernel
- * remembers of the lease's connections. */
+/* Removes everything that net_apply or net_chain_join made, using only the record. Also removes
+ * the lease's connections from the host's table. */
 int net_undo(const struct net_lease *n, struct error *err);
 
 /* A packet socket in the lease namespace that turns readable when the guest sends its first
@@ -114,7 +114,7 @@ struct net_found {
  * ours in the current namespace. Returns the number written (at most max), or -1. */
 int net_scan(struct net_found *out, unsigned max, struct error *err);
 
-/* What a lease's rules need of a kernel that is built in parts. */
+/* The modules that a lease's rules need if the kernel is built with modules. */
 #define NET_MODULES                                                                                \
     "nft_ct nft_connlimit nft_limit nft_fib_inet nft_nat nft_masq nft_socket "                     \
     "nft_reject_inet nf_conntrack_netlink"
@@ -130,7 +130,7 @@ struct net_host_state {
     bool pool_conflict;
     char pool_route[64]; /* the route it overlaps */
 };
-/* Looks and changes nothing, but the kernel may load modules that a lease needs. */
+/* Changes nothing, but the kernel may load modules that a lease needs. */
 int net_host_look(const char *pool, struct net_host_state *out, struct error *err);
 
 #endif

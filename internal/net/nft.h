@@ -14,8 +14,8 @@
  * EBUSY decide something for callers. `what` names the purpose in messages. */
 int nft_run(const char *commands, const char *what, struct error *err);
 
-/* Whether the kernel would accept them: it checks them and forgets them again. It may load modules
- * for them. */
+/* Whether the kernel would accept the commands. The kernel checks them and discards them. It may
+ * load modules for them. */
 int nft_try(const char *commands, const char *what, struct error *err);
 
 /* Runs one list command and gives what it prints. */

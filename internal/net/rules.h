@@ -38,8 +38,8 @@
 #include "net/link.h"
 #include "net/record.h"
 
-/* Part of the table's name, so that leases of two versions of the rules stand side by side. Raise
- * it with every change of rules_host_text(). */
+/* A part of the table's name, so that leases of two versions of the rules can exist side by side.
+ * Raise it with every change of rules_host_text(). */
 #define RULES_VERSION "8"
 
 /* Registers the lease in the host's table, making the table if it is the first. */
@@ -52,10 +52,11 @@ int rules_has_host(const struct net_lease *n, const struct net_view *v, struct e
  * modules for them. ERR_ENV says what it lacks, and what to type. */
 int rules_try(struct error *err);
 
-/* Takes the lease out, and the table with it if it was the last. Absent is a success. */
+/* Removes the lease from the table, and the table if this was its last lease. Succeeds if the
+ * lease is not there. */
 int rules_remove_host(const struct net_lease *n, const struct net_view *v, struct error *err);
 
-/* What is around a chain's link, as it was seen. */
+/* The surroundings of a chain's link, as they were found. */
 #define RULES_SUBNETS_MAX 8
 struct rules_near {
     uint32_t source; /* of what the host sends to the lease */

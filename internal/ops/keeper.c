@@ -16,8 +16,9 @@
  *    the clock is set, or the record is replaced. Then it looks again.
  *
  * It ends the lease with ops_release, by the same path as `stop`. ops_release takes the lease's
- * lock, so `stop` and the keeper can't do it at the same time. `stop` kills the keeper as one of
- * its steps (keeper_end).
+ * lock, so `stop` and the keeper can't do it at the same time. `stop` kills the keeper
+ * (keeper_end) only after the lease's directory is gone: until then the keeper finishes the removal
+ * if `stop` dies.
  *
  * If the directory is gone, the keeper removes what a half-made directory left and exits. A thread
  * keeps the logs small meanwhile (keeper_watch.c).

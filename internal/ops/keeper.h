@@ -29,14 +29,14 @@
 int keeper_start(struct ops *o, const char *id, struct proc_ref *out, int *go_fd,
                  struct error *err);
 
-/* Kills it and waits until it has ended; does nothing if it is gone, or is this very process.
- * Only for a lease whose directory has gone: until then it is the one that would finish the
- * removal. */
+/* Kills the keeper and waits until it has ended. Does nothing if it is gone, or if this process is
+ * the keeper. Call it only after the lease's directory has gone: until then the keeper would
+ * finish the removal if this process died. */
 int keeper_end(const struct proc_ref *keeper, struct error *err);
 
-/* Whether the lease has none, though it should: it was killed. */
+/* Whether the lease's keeper is gone although the lease should have one: it was killed. */
 bool keeper_is_gone(const struct lease *l);
-/* Keeps the logs small in the place of a keeper that is gone; best effort. */
+/* Keeps the logs small if the keeper is gone; best effort. */
 void keeper_cap_logs(const struct ops *o, const struct lease *l);
 
 /* The keeper's own main: returns when the lease is gone. */

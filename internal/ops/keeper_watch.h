@@ -10,9 +10,9 @@
 
 #include "base/error.h"
 
-/* `leases_fd` is borrowed for as long as the process lives, or until the directory is gone. Returns
- * an eventfd (caller closes, not before): readable when the record was replaced or the directory
- * went. */
+/* `leases_fd` is borrowed for as long as the process lives, or until the directory is gone.
+ * Returns an eventfd, which the caller closes, but not before that. It is readable when the record
+ * was replaced or the directory was removed. */
 int keeper_watch(int leases_fd, const char *id, struct error *err);
 
 #endif

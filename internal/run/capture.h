@@ -28,9 +28,9 @@ struct capture {
 /* `name` NULL: no file of ours, file_fd is handed on. */
 int capture_begin(struct capture *c, int file_fd, const char *name, struct error *err);
 
-/* Waits until all is written. r and err are those of the command: a failure here is the reason
- * where the command has ended well or could not write, and a warning where it ended by something
- * else. Returns what r becomes. */
+/* Waits until all is written. r and err are those of the command. A failure here becomes the error
+ * if the command has ended well or could not write. Otherwise it is only a warning. Returns the
+ * new r. */
 int capture_end(struct capture *c, int r, struct error *err);
 
 #endif

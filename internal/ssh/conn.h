@@ -32,7 +32,7 @@ struct ssh_conn {
     struct ssh_channel_callbacks_struct drop; /* of channels that were given up */
 };
 
-/* How far an attempt came; readiness decides by it whether another attempt makes sense. */
+/* How far an attempt came. Readiness uses it to decide whether another attempt makes sense. */
 enum conn_stage {
     STAGE_NONE,    /* no TCP connection */
     STAGE_TCP,     /* connected, the server said nothing yet */
@@ -77,7 +77,7 @@ void conn_watch_rest(void);
 void conn_watch_end(void);
 /* ERR_SSH when the server breaks the protocol or asks for more than any honest one does. */
 int conn_check(struct ssh_conn *c, struct error *err);
-/* The server may go on sending to a channel that nobody reads any more: nothing of it is kept. */
+/* The server may go on sending to a channel that nobody reads any more. This drops the data. */
 void conn_drop_data(struct ssh_conn *c, ssh_channel ch);
 
 /* ERR_SSH with libssh's reason, or ERR_VMM if the VMM has died meanwhile. `doing` completes

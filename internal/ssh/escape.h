@@ -22,8 +22,8 @@ enum escape_act { ESCAPE_NONE, ESCAPE_LEAVE, ESCAPE_HELP };
     " ~~   send ~\r\n"                                                                             \
     " ~?   show this\r\n"
 
-/* Takes what was typed; `out`, with room for n + 1 bytes, gets what the guest is to see. Returns
- * its length. Stops at ESCAPE_LEAVE; of several requests for help one is told. */
+/* Takes the typed bytes. `out`, with room for n + 1 bytes, gets the bytes for the guest. Returns
+ * their number. Stops at ESCAPE_LEAVE; several requests for help are reported as one. */
 size_t escape_filter(struct escape *e, const char *in, size_t n, char *out, enum escape_act *act);
 
 #endif

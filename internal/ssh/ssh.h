@@ -63,10 +63,10 @@ int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const s
 
 enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
 
-/* Sets what watches each command from now on. `vmm_fd` (pidfd, or -1) is borrowed until ssh_close:
- * a dead VMM is ERR_VMM at once. `stall_ms` is how long nothing may move; also how long the guest's
- * kernel may be silent, where that is less than SSH_DEAD_MS. Without a call: no VMM, SSH_STALL_MS.
- */
+/* Sets how each command is watched from now on. `vmm_fd` (pidfd, or -1) is borrowed until
+ * ssh_close: a dead VMM is ERR_VMM at once. `stall_ms` limits how long nothing may move. It also
+ * limits how long the guest's kernel may be silent, if it is less than SSH_DEAD_MS. Without a
+ * call: no VMM, SSH_STALL_MS. */
 void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms);
 
 /* How a remote command ended: exactly one of the first two unless the connection was lost. */
@@ -78,8 +78,8 @@ struct ssh_status {
     bool left;       /* the user typed ~. */
 };
 
-/* A terminal in the guest for the command; its output is one stream then, stdout. What is typed
- * goes there but for the escapes of escape.h: "~." ends the wait with ERR_CANCELLED. */
+/* A terminal in the guest for the command. Its output is then one stream, stdout. Typed keys go to
+ * the guest, except the escapes of escape.h: "~." ends the wait with ERR_CANCELLED. */
 struct ssh_tty {
     const char *term; /* "xterm-256color" */
     int fd;           /* the local terminal, whose size is taken */

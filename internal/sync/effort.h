@@ -18,8 +18,8 @@
 #include "base/error.h"
 #include "sys/deadline.h"
 
-/* Of patterns, in one listing: some five seconds. A tree of 150,000 files and 1,000 ordinary
- * patterns stays below it. */
+/* The limit for the work on patterns in one listing, about five seconds. A tree of 150,000 files
+ * and 1,000 ordinary patterns stays below it. */
 #define EFFORT_MAX 1000000000LL
 
 struct effort {
@@ -34,7 +34,7 @@ struct effort {
         (deadline), EFFORT_MAX, 0, EFFORT_GOES_ON                                                  \
     }
 
-/* Looks at the clock, the user and what is left. */
+/* Checks the deadline, Ctrl-C and the remaining work. */
 bool effort_look(struct effort *e);
 
 /* Work that grows with the number of files alone, and has other limits. */
@@ -55,7 +55,7 @@ static inline bool effort_spend(struct effort *e, int64_t units)
     return effort_tick(e, units);
 }
 
-/* -1 where the listing of `root` is to end: ERR_TIMEOUT, ERR_CANCELLED, or ERR_SYNC. */
+/* -1 if the listing of `root` has to end: ERR_TIMEOUT, ERR_CANCELLED, or ERR_SYNC. */
 int effort_check(const struct effort *e, const char *root, struct error *err);
 
 #endif

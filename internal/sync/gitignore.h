@@ -20,7 +20,7 @@
 struct gitignore_token;
 struct gitignore_set;
 
-/* What it is made of lies in the arrays of its file: a file may have a million patterns. */
+/* Its parts are in the arrays of its file, because a file may have a million patterns. */
 struct gitignore_pattern {
     uint32_t text;     /* where its text begins, without "!" and a last slash */
     uint32_t tokens;   /* the first token */

@@ -29,8 +29,8 @@ struct repo {
         NULL, NULL, -1, -1, -1                                                                     \
     }
 
-/* For the end of every advice to run git in a tree: there it obeys the tree's configuration, which
- * can name programs. */
+/* Ends every advice to run git in a tree, because git obeys the tree's configuration there, and
+ * that can name programs. */
 #define REPO_IF_TRUSTED " if you trust the repository, else --no-sync"
 
 /* `dirfd` is borrowed. Finding nothing is a success with top NULL. */
