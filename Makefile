@@ -35,7 +35,7 @@ TEST_C := $(filter %_test.c,$(ALL_C))
 FUZZ_C := $(filter %_fuzz.c,$(ALL_C))
 # Folders of test builds only; what the program is made of never includes from them.
 TEST_DIRS := $(addprefix internal/,testutil standin e2e bench)
-TESTUTIL_C := $(filter-out $(TEST_C) %_main.c,$(filter $(addsuffix /%,$(TEST_DIRS)),$(ALL_C)))
+TESTUTIL_C := $(filter-out $(TEST_C) %_main.c %_preload.c,$(filter $(addsuffix /%,$(TEST_DIRS)),$(ALL_C)))
 GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$(ALL_C)))
 TOOL_C := $(filter $(addsuffix /%_main.c,$(TEST_DIRS)),$(ALL_C))
 LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) $(addsuffix /%,$(TEST_DIRS)) internal/guest/%,$(ALL_C))
@@ -48,7 +48,9 @@ TESTLIB := $(BUILD)/libtestutil.a
 BIN := $(BUILD)/crabbox-fc
 INIT := $(BUILD)/crabbox-init
 TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
-TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C)))
+PRELOAD_C := $(filter $(addsuffix /%_preload.c,$(TEST_DIRS)),$(ALL_C))
+TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C))) \
+	$(patsubst %.c,$(BUILD)/tools/%.so,$(notdir $(PRELOAD_C)))
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
 .PHONY: all help man check crash torture lint fmt asan bench fuzz install clean tests tools
@@ -61,7 +63,7 @@ help:
 	@echo 'make            build $(BIN) and $(INIT)'
 	@echo 'make check      unit and stand-in tests (as root: also the network ones)'
 	@echo 'make crash      the crash matrix: every step times every way to fail there'
-	@echo 'make torture    LEASES=1000 under random kills; SEED= repeats one'
+	@echo 'make torture    LEASES=1000 under random kills, then faults at every call (an hour or two); SEED= repeats one'
 	@echo 'make lint       layers, headers, banned calls, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fmt        clang-format in place'
 	@echo 'make asan       make check under AddressSanitizer and UBSan'
@@ -117,6 +119,15 @@ $(BUILD)/tools/$(patsubst %_main.c,%,$(notdir $(1))): $(call obj,$(1)) $(TESTLIB
 endef
 $(foreach c,$(TOOL_C),$(eval $(call tool,$(c))))
 
+# Never with a sanitizer: what it stands in front of has one, and its own would be a second.
+define preload
+$(BUILD)/tools/$(patsubst %.c,%.so,$(notdir $(1))): $(1) Makefile
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(BASE_CFLAGS) -O2 -g -fno-builtin -fPIC -shared -MMD -MP -MF $$(BUILD)/obj/$$(notdir $$@).d -o $$@ $$<
+endef
+$(foreach c,$(PRELOAD_C),$(eval $(call preload,$(c))))
+
 FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined -O1 -g
 FUZZ_LIB := $(BUILD)/libfuzz.a
 $(BUILD)/fuzzobj/%.o: %.c Makefile
@@ -144,9 +155,10 @@ check: all tests
 crash: all tools $(BUILD)/test/e2e/crash_test
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/e2e/crash_test
 
-# Directly, not through run-tests.sh: it takes minutes and its last lines are the result.
-torture: all tools $(BUILD)/test/e2e/torture_test
+# Directly, not through run-tests.sh: they take long and their last lines are the result.
+torture: all tools $(BUILD)/test/e2e/torture_test $(BUILD)/test/e2e/nth_test
 	$(Q)LEASES=$${LEASES:-1000} $(BUILD)/test/e2e/torture_test
+	$(Q)NTH_CASES=$${NTH_CASES:-0} $(BUILD)/test/e2e/nth_test
 
 asan:
 	$(Q)$(MAKE) --no-print-directory check BUILD=build/asan OPT='-O1 -g' \

@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -36,7 +39,8 @@ static void error_keeps_kind_errno_and_text(void **state)
     (void)error_prefix(&e, "in %s", "x; next: y");
     assert_string_equal(error_next(&e, &len), "c; next: d");
     (void)error_append(&e, "; undo: %s; next: %s", "z; next: z", "later");
-    assert_string_equal(e.msg, "in x; next: y: open a; next: b; undo: z; next: z; next: c; next: d");
+    assert_string_equal(e.msg,
+                        "in x; next: y: open a; next: b; undo: z; next: z; next: c; next: d");
     assert_string_equal(error_next(&e, &len), "c; next: d");
     (void)error_set(&e, ERR_SSH, ENOENT, "open %s", "a; next: b");
     assert_null(error_next(&e, &len));
@@ -188,6 +192,46 @@ static void json_integers_are_exact(void **state)
     assert_int_equal(json_get_i64(k, "absent", &v, NULL), -1);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* its allocator needs room of its own */
+static void take_strings(void)
+{
+    while (*xstrdup("some text"))
+        ;
+}
+
+/* A record that loses members where memory is out is worse than none. */
+static void take_json(void)
+{
+    while (cJSON_CreateObject())
+        ;
+}
+
+static void memory_that_is_out_ends_the_process_with_a_message(void **state)
+{
+    static void (*const take[])(void) = {take_strings, take_json};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(take); i++) {
+        char text[128] = "";
+        int said[2], status;
+        assert_int_equal(pipe(said), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            (void)dup2(said[1], STDERR_FILENO);
+            if (setrlimit(RLIMIT_DATA, &(struct rlimit){0, 0}) == 0)
+                take[i]();
+            _exit(42);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        (void)close(said[1]);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 1);
+        assert_true(read(said[0], text, sizeof text - 1) > 0);
+        assert_string_equal(text, "crabbox-fc: out of memory\n");
+        (void)close(said[0]);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +246,9 @@ int main(void)
         cmocka_unit_test(nearest_finds_typos_and_no_guesses),
         cmocka_unit_test(json_refuses_what_is_ambiguous),
         cmocka_unit_test(json_integers_are_exact),
+#ifndef __SANITIZE_ADDRESS__
+        cmocka_unit_test(memory_that_is_out_ends_the_process_with_a_message),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

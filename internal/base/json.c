@@ -7,6 +7,19 @@
 #include "base/str.h"
 #include "base/text.h"
 
+static void *take_memory(size_t size)
+{
+    return xrealloc(NULL, size);
+}
+
+/* cJSON leaves out what it has no memory for, and callers would not see that: a record would lose
+ * members. Here too, memory that is out ends the process. */
+__attribute__((constructor)) static void end_without_memory(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = take_memory, .free_fn = free};
+    cJSON_InitHooks(&hooks);
+}
+
 /* cJSON accepts duplicate keys; a record or message with them is not what anyone meant. */
 static const char *find_duplicate(const cJSON *node)
 {

@@ -1,8 +1,8 @@
 /* str.h: strings that know their length, and checked conversions.
  *
  * strbuf: STRBUF_INIT, add, then strbuf_free (or _cleanup_strbuf_). `buf` is
- * always NUL-terminated and never NULL. Memory exhaustion ends the process: on
- * the hosts this runs on there is nothing better to do, and it keeps callers short.
+ * always NUL-terminated and never NULL. Memory exhaustion ends the process, with a message and exit
+ * code 1: on the hosts this runs on there is nothing better to do, and it keeps callers short.
  */
 #ifndef CRABBOX_BASE_STR_H
 #define CRABBOX_BASE_STR_H

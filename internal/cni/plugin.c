@@ -203,7 +203,12 @@ int cni_plugins_ask(const struct cni_chain *chain, const struct deadline *d, str
 
 int cni_settle(const struct proc_ref *proc, const struct deadline *d, struct error *err)
 {
-    _cleanup_close_ int fd = proc_open(proc, NULL);
+    struct error e = ERROR_INIT;
+    _cleanup_close_ int fd = proc_open(proc, &e);
+    if (fd < 0 && e.kind != ERR_NOT_RUNNING) {
+        *err = e;
+        return error_prefix(err, "wait for a CNI plugin");
+    }
     if (fd < 0 || pidfd_wait(fd, d, NULL) == 0)
         return 0;
     /* It still leads its session: the group's number is its own. */

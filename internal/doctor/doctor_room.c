@@ -147,7 +147,7 @@ void doctor_disk(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fix(c, "remove disk.overcommit, and set firecracker.diskMiB to a size that fits");
     } else if (str_eq(how, "copy")) {
         check_warn(c, "every lease copies the whole root: the disk has neither reflinks nor holes");
-        check_fix(c, "put image and state directory on one XFS or btrfs filesystem");
+        check_fix(c, "put image and state directory on one XFS filesystem");
     } else {
         check_ok(c, "%lld MiB free at %s, a lease takes at most %lld MiB, root by %s",
                  (long long)ctx->room.disk_mib, dir, (long long)admission_disk_mib(&need), how);

@@ -19,6 +19,7 @@
 #include "sys/file.h"
 #include "sys/kvm.h"
 #include "sys/trusted.h"
+#include "vmm/sandbox.h"
 #include "vmm/vmm.h"
 
 #define PROBE_MS       5000  /* for a program to say its version, libraries from a cold disk too */
@@ -289,6 +290,10 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fail(c, CLASS_ENV, "this kernel has no Landlock, which confines the VMM");
         check_fix(c, "boot with lsm=landlock added to the kernel's list, or accept less: --sandbox "
                      "false");
+    } else if (vmm_sandbox_apart(ctx->state_ancestor, NULL) < 0) {
+        check_fail(c, CLASS_CONFIG, "a confined VMM could read the leases in %s", ctx->state_dir);
+        check_fix(c, "set CRABBOX_FC_STATE_DIR to a directory that is not below /usr or /lib, "
+                     "such as /var/lib/crabbox-fc/state");
     } else if (readable_without_rights(ctx, c)) {
         check_ok(c, "the VMM gets no capabilities and only the guest's files (Landlock %d)",
                  version);

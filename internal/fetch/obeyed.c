@@ -3,7 +3,9 @@
  * effect only when someone builds or runs what was fetched (Makefile, .npmrc, .cargo) are not in
  * the table, because that runs the guest's code anyway. Neither is .gitmodules, which starts
  * nothing by itself, nor are texts that agents read as instructions (AGENTS.md): any text can be
- * that. What is known by two names is left out by both.
+ * that. What is known by two names is left out by both. pyproject.toml, setup.cfg, tox.ini and
+ * package.json are not in it either: checkers obey a part of them, but people fetch them for the
+ * rest.
  */
 #include <limits.h>
 #include <string.h>
@@ -53,6 +55,10 @@ static const struct {
     {".pijul", "Pijul, which prompts ask: its config names programs"},
     {".fslckout", "Fossil, which prompts ask: the repository of a checkout"},
     {"_fossil_", "the same"},
+    {".overcommit.yml", "Overcommit: hooks of the repository"},
+    {"_mtn", "monotone: its monotonerc is a program"},
+    {".p4config", "Perforce, where P4CONFIG names it: P4PORT is a command"},
+    {".sops.yaml", "sops: to whom the user's next secret is encrypted"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
@@ -63,6 +69,7 @@ static const struct {
     {".mise", "the same"},
     {".rtx.toml", "the same, by its old name"},
     {"mise", "the same: its config.toml"},
+    {".rtx", "the same"},
     {".autoenv", "autoenv, on entering: a script"},
     {".autoenv.zsh", "the same"},
     {".autoenv_leave.zsh", "the same"},
@@ -96,6 +103,11 @@ static const struct {
     {".continuerc.json", "the same"},
     {".roo", "the same"},
     {".roomodes", "the same"},
+    {".kilocode", "the same"},
+    {".kilocodemodes", "the same"},
+    {".amazonq", "the same"},
+    {".factory", "the same"},
+    {".junie", "the same"},
     {".cursorrules", "the same"},
     {".windsurfrules", "the same"},
     {".qwen", "the same"},
@@ -113,8 +125,15 @@ static const struct {
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
+    {".vim", "Vim with coc.nvim: its coc-settings.json names programs"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
     {".hie-bios", "the same: is one"},
+    {".merlin", "editors with OCaml's: its -ppx names one"},
+    {".bsp", "editors with Scala's, and IDEs: command lines of build servers"},
+    {"rust-analyzer.toml", "editors with rust-analyzer: its overrideCommand"},
+    {".rust-analyzer.toml", "the same"},
+    {".rubocop.yml", "RuboCop in editors: files that it requires"},
+    {".sqlfluff", "sqlfluff in editors: its library_path is a program"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
     {".gdbinit", "gdb"},
@@ -308,11 +327,23 @@ static bool is_of_mise(const char *folded)
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
+/* Checkers in editors, whose configuration is a program, or names one that is run or loaded. */
+static bool is_of_checker(const char *folded)
+{
+    static const char *const begins[] = {".eslintrc",     "eslint.config.",
+                                         ".prettierrc",   "prettier.config.",
+                                         ".lintstagedrc", "lint-staged.config."};
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
+        if (str_has_prefix(folded, begins[i]))
+            return true;
+    return false;
+}
+
 static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
-    if (is_of_mise(folded))
+    if (is_of_mise(folded) || is_of_checker(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
         if ((head_too || !str_eq(obeyed[i].name, HEAD)) && stands_for(folded, obeyed[i].name))

@@ -142,6 +142,25 @@ static const char *const planted[] = {
     ".exrc",
     ".dir-locals.el",
     ".gdbinit",
+    "_irbrc",
+    "irb.rc",
+    "$IRBRC",
+    ".config/irb/irbrc",
+    "lefthook.yml",
+    ".lefthook.json",
+    "lefthook-local.toml",
+    ".config/lefthook-local.yaml",
+    ".devcontainer.json",
+    ".lfsconfig",
+    ".eslintrc.cjs",
+    "web/eslint.config.mjs",
+    ".prettierrc.js",
+    ".lintstagedrc.mjs",
+    "_FOSSIL_",
+    "_MTN/log",
+    ".vim/coc-settings.json",
+    ".bsp/scala.json",
+    ".sops.yaml",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
@@ -179,6 +198,10 @@ static const char *const harmless[] = {
     "crush~1",
     "vsa1g2~1",
     "git~1234567",
+    "lefthook",
+    "lefthook.md",
+    "irb",
+    "pyproject.toml",
 };
 
 static void test_in_a_directory(void **state)

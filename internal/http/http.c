@@ -10,7 +10,8 @@
 #include "base/str.h"
 #include "http/curl_load.h"
 
-#define REPLY_MAX (1024 * 1024)
+#define REPLY_MAX   (1024 * 1024)
+#define HEADERS_MAX (64 * 1024)
 
 struct http_client {
     CURLM *multi;
@@ -25,6 +26,7 @@ struct http_client {
 /* One reply while it arrives. */
 struct reply_body {
     struct strbuf text;
+    size_t headers; /* bytes of them */
     bool too_big;
 };
 
@@ -40,25 +42,63 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     return len;
 }
 
+/* Also of each line of a trailer behind the body; curl has a limit only for what is before it, and
+ * keeps all of it. */
+static size_t on_header(char *data, size_t size, size_t n, void *user)
+{
+    struct reply_body *b = user;
+    (void)data;
+    b->headers += size * n;
+    if (b->headers <= HEADERS_MAX)
+        return size * n;
+    b->too_big = true;
+    return 0;
+}
+
 static void global_init(void)
 {
     /* Unix sockets only: TLS stays uninitialised, which saves milliseconds a command. */
     (void)curl_global_init(CURL_GLOBAL_NOTHING);
 }
 
-/* Options that no request changes. Options of curl fail only where memory is out. */
-static void set_fixed_options(struct http_client *c)
+/* Options of curl fail only where memory is out, and then as a whole: a request without its URL
+ * would go somewhere else. */
+#define SET(easy, option, value)                                                                   \
+    do {                                                                                           \
+        if (curl_easy_setopt((easy), (option), (value)) != CURLE_OK)                               \
+            return -1;                                                                             \
+    } while (0)
+
+/* Options that no request changes. */
+static int set_fixed_options(struct http_client *c)
 {
-    (void)curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket_path);
-    (void)curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http");
-    (void)curl_easy_setopt(c->easy, CURLOPT_PROXY, "");
-    (void)curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
-    (void)curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-    (void)curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->curl_error);
-    (void)curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    SET(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket_path);
+    SET(c->easy, CURLOPT_PROTOCOLS_STR, "http");
+    SET(c->easy, CURLOPT_PROXY, "");
+    SET(c->easy, CURLOPT_NOPROXY, "*");
+    SET(c->easy, CURLOPT_NOSIGNAL, 1L);
+    SET(c->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(c->easy, CURLOPT_HTTPHEADER, c->headers);
+    SET(c->easy, CURLOPT_ERRORBUFFER, c->curl_error);
+    SET(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+    SET(c->easy, CURLOPT_HEADERFUNCTION, on_header);
+    SET(c->easy, CURLOPT_PRIVATE, c);
+    return 0;
+}
+
+static int set_request(CURL *easy, const char *method, const char *url, const char *body,
+                       struct reply_body *reply)
+{
+    SET(easy, CURLOPT_URL, url);
+    SET(easy, CURLOPT_WRITEDATA, reply);
+    SET(easy, CURLOPT_HEADERDATA, reply);
+    SET(easy, CURLOPT_HTTPGET, 1L); /* forgets the body of the last one */
+    if (body) {
+        SET(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+        SET(easy, CURLOPT_POSTFIELDS, body);
+    }
+    SET(easy, CURLOPT_CUSTOMREQUEST, method);
+    return 0;
 }
 
 struct http_client *http_open(int dirfd, const char *socket_name, struct error *err)
@@ -86,9 +126,8 @@ struct http_client *http_open(int dirfd, const char *socket_name, struct error *
             return error_null(err, ERR_VMM, ENOMEM, "open %s", socket_name);
         c->headers = longer;
     }
-    if (!c->multi || !c->easy)
+    if (!c->multi || !c->easy || set_fixed_options(c) < 0)
         return error_null(err, ERR_VMM, ENOMEM, "open %s", socket_name);
-    set_fixed_options(c);
     return TAKE_PTR(c);
 }
 
@@ -132,7 +171,8 @@ static int transfer_result(struct http_client *c, CURLcode code, const struct re
     if (code == CURLE_OK)
         return 0;
     if (b->too_big)
-        return error_set(err, ERR_VMM, 0, "%s: the reply is larger than %d bytes", what, REPLY_MAX);
+        return error_set(err, ERR_VMM, 0, "%s: the reply is larger than %d bytes", what,
+                         b->headers > HEADERS_MAX ? HEADERS_MAX : REPLY_MAX);
     (void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os);
     return error_set(err, ERR_VMM, code == CURLE_COULDNT_CONNECT ? (int)os : 0, "%s: %s", what,
                      c->curl_error[0] ? c->curl_error : curl_easy_strerror(code));
@@ -177,7 +217,7 @@ static void free_body(struct reply_body *b)
 int http_json(struct http_client *c, const char *method, const char *path, const cJSON *body,
               const struct deadline *d, int *status, cJSON **reply, struct error *err)
 {
-    _cleanup_(free_body) struct reply_body b = {STRBUF_INIT, false};
+    _cleanup_(free_body) struct reply_body b = {.text = STRBUF_INIT};
     _cleanup_free_ char *url = xasprintf("http://localhost%s", path);
     _cleanup_free_ char *what = xasprintf("%s: %s %s", c->name, method, path);
     _cleanup_free_ char *text = body ? json_print(body, false) : NULL;
@@ -185,14 +225,8 @@ int http_json(struct http_client *c, const char *method, const char *path, const
     if (reply)
         *reply = NULL;
     c->curl_error[0] = '\0';
-    (void)curl_easy_setopt(c->easy, CURLOPT_URL, url);
-    (void)curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, &b);
-    (void)curl_easy_setopt(c->easy, CURLOPT_HTTPGET, 1L); /* forgets the body of the last one */
-    if (text) {
-        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE, (long)strlen(text));
-        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, text);
-    }
-    (void)curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, method);
+    if (set_request(c->easy, method, url, text, &b) < 0)
+        return error_set(err, ERR_VMM, ENOMEM, "%s", what);
     CURLMcode m = curl_multi_add_handle(c->multi, c->easy);
     if (m != CURLM_OK)
         return error_set(err, ERR_VMM, 0, "%s: %s", what, curl_multi_strerror(m));

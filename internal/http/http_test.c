@@ -38,6 +38,7 @@ struct script {
     size_t n;
     bool close_after; /* hang up after each reply */
     size_t flood;     /* after the replies' bytes, so many more */
+    const char *line; /* of which the flood is made; NULL: blanks */
 };
 
 static int setup(void **state)
@@ -90,12 +91,14 @@ static bool read_request(int fd, int heard)
     return write(heard, buf, n) == (ssize_t)n;
 }
 
-static void flood(int fd, size_t n)
+static void flood(int fd, size_t n, const char *line)
 {
-    char zeros[65536];
-    memset(zeros, ' ', sizeof zeros);
-    for (; n > 0; n -= n < sizeof zeros ? n : sizeof zeros)
-        if (send(fd, zeros, n < sizeof zeros ? n : sizeof zeros, MSG_NOSIGNAL) <= 0)
+    char part[65536];
+    const char *what = line ? line : " ";
+    for (size_t i = 0, len = strlen(what); i < sizeof part; i++)
+        part[i] = what[i % len];
+    for (; n > 0; n -= n < sizeof part ? n : sizeof part)
+        if (send(fd, part, n < sizeof part ? n : sizeof part, MSG_NOSIGNAL) <= 0)
             return;
 }
 
@@ -107,7 +110,7 @@ static void serve(int listener, int heard, const struct script *s)
         while (fd >= 0 && read_request(fd, heard)) {
             const char *reply = next < s->n ? s->replies[next++] : SILENCE;
             (void)!send(fd, reply, strlen(reply), MSG_NOSIGNAL);
-            flood(fd, s->flood);
+            flood(fd, s->flood, s->line);
             if (s->close_after)
                 break;
         }
@@ -282,6 +285,16 @@ static void endless_head_is_capped(void **state)
     expect_error(*state, &s, 5000, ERR_VMM, "");
 }
 
+static void endless_trailer_is_capped(void **state)
+{
+    static const struct script s = {
+        .replies = {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"},
+        .n = 1,
+        .flood = 3 * 1024 * 1024,
+        .line = "X: y\r\n"};
+    expect_error(*state, &s, 5000, ERR_VMM, "larger than 65536");
+}
+
 static void cancel_ends_the_wait(void **state)
 {
     struct fixture *f = *state;
@@ -367,6 +380,7 @@ int main(void)
         T(half_a_head_ends_at_the_deadline),
         T(huge_body_is_capped),
         T(endless_head_is_capped),
+        T(endless_trailer_is_capped),
         T(cancel_ends_the_wait),
         T(absent_and_dead_sockets_differ),
         T(reconnects_after_hang_up),

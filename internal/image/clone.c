@@ -142,7 +142,8 @@ static int copy_extents(struct copy *c, int64_t size, enum clone_how *how, struc
     return 0;
 }
 
-/* Fills the new file: FICLONE, else extents; then grows it without writing. */
+/* Fills the new file: FICLONE, else extents; then grows it without writing. btrfs shares nothing
+ * with a file that is overwritten in place. */
 static int fill_clone(struct copy *c, int64_t size, int64_t want, enum clone_how *how,
                       struct error *err)
 {
@@ -182,7 +183,9 @@ int image_clone(int in, const char *src, int dirfd, const char *name, int64_t si
         return error_set(err, ERR_IO, errno, "create %s", name);
     struct copy c = {
         .src = in, .dst = out, .src_name = src, .dst_name = name, .d = d, .in_kernel = true};
-    int r = fill_clone(&c, st.st_size, want, how, err);
+    int r = file_in_place(out, name, err);
+    if (r == 0)
+        r = fill_clone(&c, st.st_size, want, how, err);
     free(c.buf);
     if (r < 0)
         (void)unlinkat(dirfd, name, 0);

@@ -22,10 +22,10 @@ static const struct fs {
     enum shares shares;
     bool holes; /* what is not written costs nothing */
 } known[] = {
-    {EXT4_SUPER_MAGIC, SHARES_NEVER, true},   {TMPFS_MAGIC, SHARES_NEVER, true},
-    {F2FS_SUPER_MAGIC, SHARES_NEVER, true},   {XFS_SUPER_MAGIC, SHARES_XFS, true},
-    {BTRFS_SUPER_MAGIC, SHARES_ALWAYS, true}, {BCACHEFS_MAGIC, SHARES_ALWAYS, true},
-    {VFAT_MAGIC, SHARES_NEVER, false},        {EXFAT_SUPER_MAGIC, SHARES_NEVER, false},
+    {EXT4_SUPER_MAGIC, SHARES_NEVER, true},  {TMPFS_MAGIC, SHARES_NEVER, true},
+    {F2FS_SUPER_MAGIC, SHARES_NEVER, true},  {XFS_SUPER_MAGIC, SHARES_XFS, true},
+    {BTRFS_SUPER_MAGIC, SHARES_NEVER, true}, {BCACHEFS_MAGIC, SHARES_ALWAYS, true},
+    {VFAT_MAGIC, SHARES_NEVER, false},       {EXFAT_SUPER_MAGIC, SHARES_NEVER, false},
 };
 
 static const struct fs *find_fs(uint32_t magic)

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -261,7 +262,8 @@ static void test_probe_unknown(void **state)
 }
 
 /* The real thing: filesystems that share blocks, on a loop mount, or do not. */
-static void clone_on(const char *const *mkfs, const char *image, enum clone_how expect)
+static void clone_on(const char *const *mkfs, const char *image, enum clone_how expect,
+                     void (*more)(void))
 {
     char disk[PATH_MAX], mnt[PATH_MAX], other[PATH_MAX];
     enum clone_how how;
@@ -288,28 +290,68 @@ static void clone_on(const char *const *mkfs, const char *image, enum clone_how 
     assert_int_equal(probe("mnt", "."), CLONE_SPARSE);
     must(image_clone_probe(mnt, path_of(other, "."), &how, &err), &err);
     assert_int_equal(clone_and_compare("mnt/src", ".", 0), CLONE_SPARSE);
+    if (more)
+        more();
     unmount("mnt");
 }
 
-static void test_reflink_btrfs(void **state)
+/* btrfs keeps all of what was written in one piece while a block of it is in use: each round leaves
+ * its first block to the file and writes the rest anew. Overwritten in place nothing is kept. */
+static void overwrite_all_but_the_first(int fd)
+{
+    enum { PIECE = 4 * MIB, ROUNDS = 16 };
+    _cleanup_free_ char *text = xcalloc(1, PIECE);
+    memset(text, 'x', PIECE);
+    for (int i = 0; i < ROUNDS; i++) {
+        off_t skip = i * (off_t)4096;
+        assert_int_equal(pwrite(fd, text, (size_t)(PIECE - skip), 8 * (off_t)MIB + skip),
+                         PIECE - skip);
+        assert_int_equal(fsync(fd), 0);
+    }
+}
+
+static void stays_in_its_room(int dir, const char *name)
+{
+    struct statvfs before, after;
+    _cleanup_close_ int fd = openat(dir, name, O_RDWR | O_CLOEXEC);
+    assert_int_equal(syncfs(dir), 0);
+    assert_int_equal(fstatvfs(dir, &before), 0);
+    overwrite_all_but_the_first(fd);
+    assert_int_equal(syncfs(dir), 0);
+    assert_int_equal(fstatvfs(dir, &after), 0);
+    assert_true((before.f_bfree - after.f_bfree) * before.f_frsize < 12 * (uint64_t)MIB);
+}
+
+static void disks_stay_in_their_room(void)
+{
+    struct error err = ERROR_INIT;
+    enum clone_how how;
+    _cleanup_close_ int dir = open_dir("mnt");
+    must(image_make_disk(dir, "disk", 64, "test", &err), &err);
+    stays_in_its_room(dir, "disk");
+    must(clone_of("mnt/src", dir, "root", 64, &how, &err), &err);
+    stays_in_its_room(dir, "root");
+}
+
+static void test_btrfs(void **state)
 {
     (void)state;
     static const char *const mkfs[] = {"/sbin/mkfs.btrfs", "-q", "-q", "-f"};
-    clone_on(mkfs, "btrfs.img", CLONE_REFLINK);
+    clone_on(mkfs, "btrfs.img", CLONE_SPARSE, disks_stay_in_their_room);
 }
 
 static void test_reflink_xfs(void **state)
 {
     (void)state;
     static const char *const mkfs[] = {"/sbin/mkfs.xfs", "-q", "-m", "reflink=1"};
-    clone_on(mkfs, "xfs.img", CLONE_REFLINK);
+    clone_on(mkfs, "xfs.img", CLONE_REFLINK, NULL);
 }
 
 static void test_no_reflink_xfs(void **state)
 {
     (void)state;
     static const char *const mkfs[] = {"/sbin/mkfs.xfs", "-q", "-m", "reflink=0"};
-    clone_on(mkfs, "plain-xfs.img", CLONE_SPARSE);
+    clone_on(mkfs, "plain-xfs.img", CLONE_SPARSE, NULL);
 }
 
 int main(void)
@@ -318,7 +360,7 @@ int main(void)
         cmocka_unit_test(test_here),          cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_across_filesystems),
         cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_probe_only_looks),
-        cmocka_unit_test(test_probe_unknown), cmocka_unit_test(test_reflink_btrfs),
+        cmocka_unit_test(test_probe_unknown), cmocka_unit_test(test_btrfs),
         cmocka_unit_test(test_reflink_xfs),   cmocka_unit_test(test_no_reflink_xfs),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);

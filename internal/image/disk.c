@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "sys/deadline.h"
+#include "sys/file.h"
 
 #define MIB             (INT64_C(1) << 20)
 #define DISK_MIN_MIB    16
@@ -168,9 +169,11 @@ int image_make_disk(int dirfd, const char *name, int64_t size_mib, const char *l
     _cleanup_close_ int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "create %s", name);
-    int r = ftruncate(fd, (off_t)(size_mib * MIB)) < 0
-                ? error_set(err, ERR_IO, errno, "size %s to %" PRId64 " MiB", name, size_mib)
-                : format_fd(fd, name, size_mib, label, err);
+    int r = file_in_place(fd, name, err);
+    if (r == 0 && ftruncate(fd, (off_t)(size_mib * MIB)) < 0)
+        r = error_set(err, ERR_IO, errno, "size %s to %" PRId64 " MiB", name, size_mib);
+    if (r == 0)
+        r = format_fd(fd, name, size_mib, label, err);
     if (r < 0)
         (void)unlinkat(dirfd, name, 0);
     return r;

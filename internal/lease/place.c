@@ -154,11 +154,16 @@ static int mark_of(int fd, char out[static MARK_SIZE], struct error *err)
     return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino, birth);
 }
 
-static bool has_mark(int fd, const char *mark)
+/* 1, 0, or -1 where that can't be told. */
+static int has_mark(int fd, const char *mark, struct error *err)
 {
+    struct error e = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (file_read_at(fd, PLACE_MARK, MARK_SIZE, &text, NULL) < 0)
-        return false;
+    if (file_read_at(fd, PLACE_MARK, MARK_SIZE, &text, &e) < 0) {
+        if (!e.sys || e.sys == ENOENT || e.sys == ELOOP)
+            return 0;
+        return error_set(err, ERR_IO, e.sys, "look at the mark of the " STORE_WHAT);
+    }
     if (text.len && text.buf[text.len - 1] == '\n')
         text.buf[--text.len] = '\0';
     return text.len && str_eq(text.buf, mark);
@@ -257,11 +262,14 @@ int place_check_closed(const char *path, struct error *err)
 
 /* ---- leases ---- */
 
-/* The mark of a lease is the text of a link: it needs no fsync of its own to be there whole. */
-static bool lease_has_mark(int dirfd, const char *mark)
+/* The mark of a lease is the text of a link: it needs no fsync of its own to be there whole. 1, 0,
+ * or -1 where that can't be told. */
+static int lease_has_mark(int dirfd, const char *mark, struct error *err)
 {
     char text[MARK_SIZE];
     ssize_t n = readlinkat(dirfd, PLACE_MARK, text, sizeof text);
+    if (n < 0 && errno != ENOENT && errno != EINVAL)
+        return error_set(err, ERR_IO, errno, "look at the mark of a lease");
     return n > 0 && (size_t)n == strlen(mark) && memcmp(text, mark, (size_t)n) == 0;
 }
 
@@ -270,8 +278,9 @@ int place_mark_lease(int dirfd, struct error *err)
     char mark[MARK_SIZE];
     if (mark_of(dirfd, mark, err) < 0)
         return -1;
-    if (lease_has_mark(dirfd, mark))
-        return 0;
+    int marked = lease_has_mark(dirfd, mark, err);
+    if (marked)
+        return marked < 0 ? -1 : 0;
     if (file_unlink(dirfd, PLACE_MARK, err) < 0)
         return -1;
     if (symlinkat(mark, dirfd, PLACE_MARK) < 0 && errno != EEXIST) /* or another has just done it */
@@ -284,8 +293,9 @@ int place_check_lease(int dirfd, const char *path, struct error *err)
     char mark[MARK_SIZE];
     if (mark_of(dirfd, mark, err) < 0)
         return -1;
-    if (lease_has_mark(dirfd, mark))
-        return 0;
+    int marked = lease_has_mark(dirfd, mark, err);
+    if (marked)
+        return marked < 0 ? -1 : 0;
     _cleanup_free_ char *quoted = str_shell_quoted(path);
     return error_set(err, ERR_TRUST, 0,
                      "%s was not made by crabbox-fc on this host, so anybody may have written it; "
@@ -326,10 +336,13 @@ int place_claim(int fd, const char *path, bool mark, struct error *err)
     char text[MARK_SIZE];
     if (mark_of(fd, text, err) < 0 || check_contents(fd, path, err) < 0)
         return -1;
-    if (has_mark(fd, text))
-        return 0;
+    int marked = has_mark(fd, text, err);
+    bool taken_over = marked == 0 && has_content(fd);
     /* Whoever makes it marks it first, so once there is content there is a mark as well. */
-    bool taken_over = has_content(fd) && !has_mark(fd, text);
+    if (taken_over)
+        marked = has_mark(fd, text, err);
+    if (marked)
+        return marked < 0 ? -1 : 0;
     if (taken_over && !is_known_place(path))
         return refuse_content(path, text, err);
     if (!mark)

@@ -227,13 +227,20 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
     int r = fill_new(s, tmp, l, out, err);
     if (r == 0 && renameat2(s->leases_fd, tmp, s->leases_fd, l->id, RENAME_NOREPLACE) < 0)
         r = error_set(err, ERR_IO, errno, "create lease %s", l->id);
+    bool named = r == 0;
     if (r == 0)
         r = dir_sync(s->leases_fd, l->id, err);
     if (r < 0) {
         lease_handle_close(out);
-        (void)dir_remove_tree(s->leases_fd, tmp, NULL);
+        (void)(named ? store_remove(s, l->id, NULL) : dir_remove_tree(s->leases_fd, tmp, NULL));
     }
     return r;
+}
+
+/* Whether it has no directory any more, for certain. */
+static bool is_gone(struct store *s, const char *id)
+{
+    return faccessat(s->leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 int store_open_lease(struct store *s, const char *id, const struct deadline *d,
@@ -249,9 +256,8 @@ int store_open_lease(struct store *s, const char *id, const struct deadline *d,
         lease_handle_close(out);
         return error_prefix(err, "lease %s", id);
     }
-    struct stat st;
     /* The holder we waited for may have been removing the lease. */
-    if (d && fstatat(s->leases_fd, id, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (d && is_gone(s, id)) {
         lease_handle_close(out);
         return error_set(err, ERR_NOT_FOUND, 0, "lease %s is gone", id);
     }
@@ -332,8 +338,8 @@ static void load_entry(struct store *s, const char *name, struct lease_entry *e)
         (void)store_load(s, &h, &e->lease, &err);
     e->broken = error_is_set(&err);
     (void)str_format(e->reason, sizeof e->reason, "%.500s", err.msg);
-    e->locked = h.dirfd >= 0 && lock_is_held(h.dirfd, LOCK, NULL) == 1;
-    e->in_use = h.dirfd >= 0 && lock_is_held(h.dirfd, LEASE_USE, NULL) == 1;
+    e->locked = h.dirfd >= 0 && lock_may_be_held(h.dirfd, LOCK);
+    e->in_use = h.dirfd >= 0 && lock_may_be_held(h.dirfd, LEASE_USE);
     lease_handle_close(&h);
 }
 
@@ -341,7 +347,7 @@ int store_entry(struct store *s, const char *id, struct lease_entry *out, struct
 {
     memset(out, 0, sizeof *out);
     load_entry(s, id, out);
-    if (out->broken && faccessat(s->leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    if (out->broken && is_gone(s, id))
         return error_set(err, ERR_NOT_FOUND, 0, "lease %s is gone", id);
     return 0;
 }
@@ -375,7 +381,7 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
         memset(&all[count], 0, sizeof *all);
         load_entry(s, de->d_name, &all[count]);
         /* A lease that was removed while we looked is no entry, not a broken one. */
-        if (all[count].broken && faccessat(s->leases_fd, de->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        if (all[count].broken && is_gone(s, de->d_name))
             continue;
         count++;
     }
@@ -457,7 +463,7 @@ static bool is_rubbish(struct store *s, const char *name)
                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) /* of that name, but no directory: nobody makes a lease there */
         return errno == ENOTDIR || errno == ELOOP;
-    return lock_is_held(fd, LOCK, NULL) != 1;
+    return !lock_may_be_held(fd, LOCK);
 }
 
 /* A claim whose lease has no directory. The lease drops its claim before its directory goes, so

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "lease/place.h"
 #include "lease/store.h"
 #include "sys/file.h"
 #include "testutil/badreaddir.h"
@@ -433,6 +434,45 @@ static void expiry_is_the_earlier_of_both(void **state)
     assert_int_equal(lease_expires_at(&l), 1700000000 + 5400);
 }
 
+/* As somebody who may not search the directory: an error that is not "no such file". Exit code 0
+ * for true. */
+static bool as_nobody(bool (*look)(struct store *s, const char *id), struct store *s,
+                      const char *id)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(setresuid(65534, 65534, 65534) == 0 && look(s, id) ? 0 : 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool is_there(struct store *s, const char *id)
+{
+    struct lease_entry e;
+    return store_entry(s, id, &e, NULL) == 0 && e.broken;
+}
+
+static bool check_fails_otherwise(struct store *s, const char *id)
+{
+    struct error err = ERROR_INIT;
+    (void)id;
+    return place_check_lease(s->leases_fd, "leases", &err) < 0 && err.kind == ERR_IO &&
+           err.sys == EACCES;
+}
+
+/* Or `stop` would call it stopped, and the advice would be to remove it. */
+static void what_can_t_be_looked_at_is_neither_gone_nor_foreign(void **state)
+{
+    struct fixture *f = *state;
+    struct lease l = sample("a");
+    if (geteuid() != 0)
+        skip();
+    create(f, &l);
+    assert_true(as_nobody(is_there, &f->store, l.id));
+    assert_true(as_nobody(check_fails_otherwise, &f->store, l.id));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -452,6 +492,7 @@ int main(void)
         T(logs_that_are_kept_have_a_bound),
         T(half_a_directory_is_an_error),
         T(a_path_that_ssh_would_misread_is_refused),
+        T(what_can_t_be_looked_at_is_neither_gone_nor_foreign),
         cmocka_unit_test(slugs_are_normalised),
         cmocka_unit_test(expiry_is_the_earlier_of_both),
     };

@@ -213,6 +213,8 @@ int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const st
     _cleanup_close_ int gate = take_gate(s, d, err);
     if (gate < 0)
         return -1;
+    if (diskroom_note_size(lease_dirfd, DISK_NEW, err) < 0)
+        return -1;
     if (renameat(lease_dirfd, DISK_NEW, lease_dirfd, DISK_FILE) < 0)
         return error_set(err, ERR_IO, errno, "rename " DISK_NEW " to " DISK_FILE);
     if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &f) < 0)

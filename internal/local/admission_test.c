@@ -175,6 +175,19 @@ static void a_disk_counts_until_it_is_full(void **state)
     (void)close(making);
 }
 
+/* The size that it was made with is what counts, whatever its VMM makes of the file. */
+static void a_disk_that_was_emptied_counts_in_full(void **state)
+{
+    struct fixture *f = *state;
+    struct disk_promises p;
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
+    assert_int_equal(admission_disk_made(&f->store, -1, dir, NULL, NULL), 0);
+    _cleanup_close_ int disk = openat(dir, DISK_FILE, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(disk >= 0);
+    assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
+    assert_int_equal(p.mib, 64 + DISKROOM_EXTRA_MIB);
+}
+
 /* What shares its blocks with the image may have to write all of them anew. */
 static void a_clone_that_shares_its_blocks_counts_in_full(void **state)
 {
@@ -333,6 +346,7 @@ int main(void)
         T(an_emulated_guest_fits),
         T(half_a_directory_of_leases_is_an_error),
         T(a_disk_counts_until_it_is_full),
+        T(a_disk_that_was_emptied_counts_in_full),
         T(a_clone_that_shares_its_blocks_counts_in_full),
         T(what_a_disk_has_too_much_is_not_set_off),
         T(a_stock_root_is_never_made_smaller),

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,6 +51,25 @@ static int64_t extra(int leases_fd, const char *id)
     return left > 0 ? left : 0;
 }
 
+int diskroom_note_size(int lease_fd, const char *disk, struct error *err)
+{
+    struct stat st;
+    char text[32];
+    if (fstatat(lease_fd, disk, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, ERR_IO, errno, "look at %s", disk);
+    (void)str_format(text, sizeof text, "%lld\n", (long long)st.st_size);
+    return file_write_new(lease_fd, DISK_SIZE, text, strlen(text), 0600, err);
+}
+
+/* 0 where nobody noted it: a lease of an older version. */
+static int64_t size_made(int leases_fd, const char *id)
+{
+    char name[NAME_MAX + 32];
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    (void)str_format(name, sizeof name, "%s/" DISK_SIZE, id);
+    return file_read_at(leases_fd, name, 32, &text, NULL) < 0 ? 0 : strtoll(text.buf, NULL, 10);
+}
+
 /* What one lease may still take; -1 where it has no disk. */
 static int64_t growth(int leases_fd, const char *id)
 {
@@ -56,6 +77,8 @@ static int64_t growth(int leases_fd, const char *id)
     if (!look(leases_fd, id, DISK_FILE, &disk))
         return -1;
     int64_t left = (int64_t)disk.st_size;
+    int64_t made = size_made(leases_fd, id);
+    left = made > left ? made : left;
     if (!look(leases_fd, id, DISK_SHARED, &st))
         left -= taken(&disk);
     return (left > 0 ? left : 0) + extra(leases_fd, id);

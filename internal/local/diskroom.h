@@ -3,8 +3,10 @@
  * A lease's disk is a sparse file, and each guest may fill its disk completely at any time. So part
  * of the free space is already promised. A disk may still grow by its size minus the space that it
  * occupies. If it shares blocks with the image, it may grow by its full size, because each write
- * needs a new block. These figures are read from the files themselves and not recorded elsewhere,
- * so a crash can't make them wrong.
+ * needs a new block. The occupied space is read from the file itself, so a crash can't make it
+ * wrong. The size of the file is not enough: a VMM that was taken over may make its disk shorter
+ * (confine.h), and longer again later. So the size that the disk was made with counts, if it is
+ * larger.
  *
  * A disk is made as DISK_NEW and counts once it has its own name. Until then its lease's
  * reservation (admission.h) counts instead.
@@ -18,6 +20,7 @@
 
 #define DISK_FILE   "disk.img"
 #define DISK_NEW    "disk.new"    /* being made */
+#define DISK_SIZE   "disk.size"   /* how large the disk was made, in bytes */
 #define DISK_SHARED "disk.shared" /* exists if the disk may share blocks with the image */
 
 /* The space that a lease takes in addition to its disk: seed, keys, record, two logs
@@ -31,6 +34,9 @@ struct disk_promises {
 /* Adds up the space that is promised to the leases in this directory (-1: there is none). Get the
  * free space afterwards: then data that is written meanwhile counts twice and not never. */
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err);
+
+/* Writes DISK_SIZE of a disk that was made and that no VMM has had yet. */
+int diskroom_note_size(int lease_fd, const char *disk, struct error *err);
 
 /* The space that stays free for the host and for records, cleanup and logs: a twentieth of the
  * filesystem, at least 64 MiB, at most 16 GiB. */

@@ -68,7 +68,7 @@ static int disk_apply(void *ctx, struct error *err)
 static int disk_undo(void *ctx, struct error *err)
 {
     struct work *w = ctx;
-    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SHARED};
+    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SIZE, DISK_SHARED};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (file_discard(w->handle.dirfd, names[i], err) < 0)
             return -1;
@@ -228,6 +228,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
         .sandbox = cfg->sandbox,
+        .no_holes = file_keeps_extents(w->handle.dirfd),
     };
     spec_drives(&spec, w);
     spec_files(&spec, &local_of(w)->image);
@@ -298,7 +299,11 @@ static bool has_logs(const struct lease *l)
 
 static enum life life(const struct lease *l)
 {
-    return proc_alive(&l->local.vmm.proc) ? LIFE_THERE : LIFE_GONE;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = proc_open(&l->local.vmm.proc, &err);
+    if (fd >= 0)
+        return LIFE_THERE;
+    return err.kind == ERR_NOT_RUNNING ? LIFE_GONE : LIFE_UNKNOWN;
 }
 
 static int watch(const struct lease *l, struct error *err)

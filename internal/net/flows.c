@@ -58,7 +58,8 @@ static struct nl_sock *flows_open(struct error *err)
         return error_null(err, ERR_INTERNAL, ENOMEM, "netlink socket");
     int r = nl_connect(sk, NETLINK_NETFILTER);
     if (r < 0)
-        return error_null(err, ERR_ENV, 0, "netlink socket of netfilter: %s", nl_geterror(r));
+        return error_null(err, ERR_ENV, r == -NLE_FAILURE ? errno : 0,
+                          "netlink socket of netfilter: %s", nl_geterror(r));
     struct nl_sock *ready = sk;
     sk = NULL;
     return ready;

@@ -63,8 +63,10 @@ struct nl_sock *rt_open(struct error *err)
         return error_null(err, ERR_INTERNAL, ENOMEM, "netlink socket");
     int r = nl_connect(sk, NETLINK_ROUTE);
     if (r < 0) {
+        (void)error_set(err, ERR_NET, r == -NLE_FAILURE ? errno : 0, "netlink socket: %s",
+                        nl_geterror(r));
         nl_socket_free(sk);
-        return error_null(err, ERR_NET, 0, "netlink socket: %s", nl_geterror(r));
+        return NULL;
     }
     return sk;
 }
@@ -328,7 +330,10 @@ int route_each(struct nl_sock *sk, int (*fn)(const struct route_info *r, void *a
                struct error *err)
 {
     _cleanup_cache_ struct nl_cache *cache = NULL;
-    int r = rtnl_route_alloc_cache(sk, AF_INET, 0, &cache);
+    /* With a socket it would fill the cache as well, and leak half of it where that fails (3.7). */
+    int r = rtnl_route_alloc_cache(NULL, AF_INET, 0, &cache);
+    if (r == 0)
+        r = nl_cache_refill(sk, cache);
     if (r < 0)
         return nl_error(err, r, "list", "routes");
     for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {

@@ -5,12 +5,32 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/log.h"
+
 /* libnftables keeps parser and symbol tables in globals. */
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
+static const char *doing; /* by whoever holds it */
+
 static void unlock(pthread_mutex_t **m)
 {
+    doing = NULL;
     (void)pthread_mutex_unlock(*m);
+}
+
+/* Where memory is out, or the kernel's answer is none that it knows, the library calls exit() after
+ * a few words that name neither us nor what was being done. */
+static void say_what_ended(void)
+{
+    if (!doing)
+        return;
+    log_warn("%s: nftables has ended this process; its own words are above", doing);
+    _exit(EXIT_FAILURE);
+}
+
+static void watch_exit(void)
+{
+    (void)atexit(say_what_ended);
 }
 
 static void ctx_free(struct nft_ctx **ctx)
@@ -48,9 +68,12 @@ static int fail(struct error *err, const char *what, const char *message)
 static int run(const char *commands, const char *what, unsigned flags, bool dry, struct strbuf *out,
                struct error *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, watch_exit);
     (void)pthread_mutex_lock(&one_at_a_time);
     _cleanup_(unlock) pthread_mutex_t *held = &one_at_a_time;
     (void)held;
+    doing = what;
     _cleanup_(ctx_free) struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
     if (!ctx || nft_ctx_buffer_error(ctx) != 0 || nft_ctx_buffer_output(ctx) != 0)
         return error_set(err, ERR_ENV, 0, "%s: no nftables context", what);

@@ -20,8 +20,9 @@
  * (keeper_end) only after the lease's directory is gone: until then the keeper finishes the removal
  * if `stop` dies.
  *
- * If the directory is gone, the keeper removes what a half-made directory left and exits. A thread
- * keeps the logs small meanwhile (keeper_watch.c).
+ * If the directory is gone, the keeper removes what a half-made directory left and exits. If the
+ * record can't be read only for the moment (look), it tries again every second. A thread keeps the
+ * logs small meanwhile (keeper_watch.c).
  */
 #include "ops/keeper.h"
 
@@ -43,6 +44,9 @@
 
 /* How long somebody else may take to finish with a directory that is no lease any more. */
 #define SWEEP_WAIT_MS 60000
+
+/* Between two looks at a record that can't be read just now. */
+#define RETRY_MS 1000
 
 #define LOGS_LOCK "logs"
 
@@ -130,18 +134,32 @@ static int keeper_open(struct keeper *k, struct error *err)
     return k->watch_fd < 0 ? -1 : 0;
 }
 
+/* Reads the record, with its lock where there is a deadline to wait for it. KEEP_WAITING: it is in
+ * `l`. */
+static enum verdict look(struct keeper *k, const struct deadline *d, struct lease *l)
+{
+    for (;;) {
+        _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
+        struct error err = ERROR_INIT;
+        if (store_open_lease(&k->ops->store, k->id, d, &h, &err) == 0 &&
+            store_load(&k->ops->store, &h, l, &err) == 0)
+            return KEEP_WAITING;
+        /* Gone, or not a record that anybody may act upon. All else may pass: descriptors or memory
+         * that others have, a disk that does not answer. */
+        if (err.kind == ERR_NOT_FOUND || err.sys == ENOENT || err.kind == ERR_STATE ||
+            err.kind == ERR_TRUST)
+            return IT_IS_GONE;
+        (void)poll(NULL, 0, RETRY_MS);
+    }
+}
+
 /* Waits until whoever works on the lease is done or dead, and says what is left to do. */
 static enum verdict when_unlocked(struct keeper *k)
 {
-    struct lease_handle h;
     struct deadline never = deadline_never();
     struct lease l;
-    if (store_open_lease(&k->ops->store, k->id, &never, &h, NULL) < 0)
+    if (look(k, &never, &l) == IT_IS_GONE)
         return IT_IS_GONE;
-    int r = store_load(&k->ops->store, &h, &l, NULL);
-    lease_handle_close(&h);
-    if (r < 0)
-        return IT_IS_GONE; /* not a record that anybody may act upon */
     if (l.state == LEASE_BROKEN)
         return IT_IS_GONE; /* an undo failed; a person must look first */
     return l.state == LEASE_READY ? KEEP_WAITING : END_IT;
@@ -156,7 +174,7 @@ static int64_t end_of(struct keeper *k, const struct lease *l)
     int64_t idle = l->last_touched_at + l->idle_timeout_s;
     char use[64];
     (void)str_format(use, sizeof use, "%s/" LEASE_USE, k->id);
-    if (lock_is_held(k->ops->store.leases_fd, use, NULL) == 1)
+    if (lock_may_be_held(k->ops->store.leases_fd, use))
         idle = clock_unix_s() + l->idle_timeout_s;
     return idle < hard ? idle : hard;
 }
@@ -178,12 +196,12 @@ static void drain(int fd)
 /* One look at the record, then a wait for whatever may change it. */
 static enum verdict watch_once(struct keeper *k)
 {
-    struct lease_entry e;
-    if (store_entry(&k->ops->store, k->id, &e, NULL) < 0 || e.broken)
+    struct lease l;
+    if (look(k, NULL, &l) == IT_IS_GONE)
         return IT_IS_GONE;
-    if (e.lease.state != LEASE_READY)
+    if (l.state != LEASE_READY)
         return when_unlocked(k);
-    int64_t end = end_of(k, &e.lease);
+    int64_t end = end_of(k, &l);
     if (end <= clock_unix_s())
         return END_IT;
     set_timer(k, end);
@@ -218,7 +236,7 @@ int keeper_main(struct ops *o, const char *id, struct error *err)
     _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1};
     struct ops_released released;
     wait_for_the_maker();
-    if (faccessat(o->store.leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    if (faccessat(o->store.leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return finish(&k, err);
     if (keeper_open(&k, err) < 0)
         return -1;

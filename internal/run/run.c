@@ -249,6 +249,10 @@ static int release(struct run_state *s, struct error *err)
     s->res->stop_us = clock_boot_us() - t0;
     phase_end(s->ops, "stop", s->res->stop_us, r == 0);
     s->res->released = r == 0;
+    if (r < 0) {
+        _cleanup_free_ char *next = xasprintf("crabbox-fc stop %s", s->res->lease.slug);
+        (void)error_add_next(err, next);
+    }
     return r;
 }
 

@@ -7,12 +7,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/beneath.h"
-#include "sys/file.h"
-
-#define MOUNTS     "/proc/self/mountinfo"
-#define MOUNTS_MAX (16 * 1024 * 1024)
-
-enum { POINT_FIELD = 4 }; /* of a line: what is mounted where */
+#include "sys/mounts.h"
 
 char *reach_name(const char *dir, const char *path)
 {
@@ -37,56 +32,19 @@ char *reach_name(const char *dir, const char *path)
     return strbuf_detach(&out);
 }
 
-/* A blank and the like are written as "\040". In place. */
-static void unescape(char *s)
-{
-    char *to = s;
-    for (; *s; s++) {
-        bool octal = s[0] == '\\' && strspn(s + 1, "01234567") >= 3;
-        int c = octal ? (s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0') : *s;
-        *to++ = (char)c;
-        s += octal ? 3 : 0;
-    }
-    *to = '\0';
-}
-
-/* The mount point and the type of filesystem of a line, which is cut up. False if it has none. */
-static bool read_mount(char *line, char **point, char **type)
-{
-    char *rest = line;
-    char *dash = strstr(line, " - ");
-    if (!dash)
-        return false;
-    *dash = '\0';
-    *type = dash + 3;
-    (*type)[strcspn(*type, " ")] = '\0';
-    *point = NULL;
-    for (int i = 0; i <= POINT_FIELD; i++)
-        *point = strsep(&rest, " ");
-    if (*point)
-        unescape(*point);
-    return *point != NULL;
-}
-
 /* Whether the innermost mount on the way to `name` is the automounter's own. -1 with errno. */
 static int is_automounted(const char *name)
 {
     _cleanup_strbuf_ struct strbuf mounts = STRBUF_INIT;
     struct error err = ERROR_INIT;
-    _cleanup_close_ int fd = open(MOUNTS, O_RDONLY | O_CLOEXEC);
     size_t innermost = 0;
     bool automounted = false;
-    if (fd < 0)
-        return -1;
-    if (fd_read_all(fd, MOUNTS_MAX, MOUNTS, &mounts, &err) < 0) {
+    if (mounts_read(&mounts, &err) < 0) {
         errno = err.sys ? err.sys : EIO;
         return -1;
     }
-    char *rest = mounts.buf;
-    for (char *line; (line = strsep(&rest, "\n"));) {
-        char *point, *type;
-        if (!read_mount(line, &point, &type))
-            continue;
+    char *rest = mounts.buf, *point, *type;
+    while (mounts_next(&rest, &point, &type)) {
         size_t len = str_eq(point, "/") ? 0 : strlen(point);
         if (len < innermost || strncmp(name, point, len) != 0 || (name[len] && name[len] != '/'))
             continue;

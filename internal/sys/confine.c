@@ -130,7 +130,7 @@ static int set_capabilities(const struct __user_cap_data_struct data[2])
     return (int)syscall(SYS_capset, &head, data);
 }
 
-int confine_apply(int confine_fd)
+int confine_apply(int confine_fd, bool holes)
 {
     static const struct __user_cap_data_struct none[2];
     for (unsigned long cap = 0; cap <= 63; cap++)
@@ -140,7 +140,7 @@ int confine_apply(int confine_fd)
         (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
         set_capabilities(none) < 0 || syscall(SYS_landlock_restrict_self, confine_fd, 0) < 0)
         return -1;
-    return syscalls_confine();
+    return syscalls_confine(holes);
 }
 
 /* ---- what is ---- */

@@ -42,8 +42,9 @@ int confine_new(struct error *err);
 int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_access access,
                   bool optional, struct error *err);
 
-/* In the child, between fork and exec: async-signal-safe. -1 with errno. */
-int confine_apply(int confine_fd);
+/* In the child, between fork and exec: async-signal-safe. `holes`: it may punch them into files
+ * that it writes. -1 with errno. */
+int confine_apply(int confine_fd, bool holes);
 
 /* Whether the process really has no capabilities, no_new_privs and a filter of system calls: what
  * is, not what was asked for. ERR_ENV if not. */

@@ -9,9 +9,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/auto_fs.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,6 +32,7 @@
 
 static char dir[64];
 static int dir_fd, list_fd;
+static bool no_holes;
 
 static void must(int r, const struct error *err)
 {
@@ -84,6 +90,7 @@ static int shell_says(bool confined, const char *line, struct strbuf *says)
     spec.argv = argv;
     spec.cwd_fd = dir_fd;
     spec.confine_fd = confined ? list_fd : -1;
+    spec.no_holes = no_holes;
     must(spawn_run(&spec, NULL, 4096, says, NULL, &st, &err), &err);
     return st.exited ? st.code : 128 + st.signal;
 }
@@ -241,6 +248,17 @@ static void test_a_file_does_not_get_as_short_as_a_page(void **state)
     assert_int_equal(attempt(self, true, "one_page"), EACCES);
 }
 
+static void test_holes_can_be_kept_out(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *self = allow_self();
+    assert_int_equal(attempt(self, true, "punch"), 0);
+    no_holes = true;
+    int r = attempt(self, true, "punch");
+    no_holes = false;
+    assert_int_equal(r, ENOSYS);
+}
+
 /* The call by which threads are signalled says no more than a number. */
 static void test_no_other_process_has_a_number_there(void **state)
 {
@@ -251,6 +269,70 @@ static void test_no_other_process_has_a_number_there(void **state)
     assert_int_equal(attempt(self, true, "by_thread"), ESRCH);
     assert_int_equal(attempt(self, false, "by_thread"), 0);
     assert_int_equal(shell(true, "exit $$"), 1);
+}
+
+/* ---- names that have root mount something ---- */
+
+/* An automounter whose daemon is this process. Its requests come from the pipe; -1 without one. */
+static int automounter(int ends[2])
+{
+    char options[96];
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0) /* as systemd has it */
+        return -1;
+    (void)close(dir_fd);
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* of this namespace's mount */
+    assert_int_equal(mkdirat(dir_fd, "auto", 0755), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_DIRECT), 0);
+    (void)str_format(options, sizeof options, "fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect",
+                     ends[1], (int)getpgrp());
+    assert_int_equal(fchdir(dir_fd), 0);
+    return mount("test", "auto", "autofs", 0, options);
+}
+
+/* Whether a name below it, looked at by a child, comes to the daemon, which refuses it. */
+static bool is_asked(int requests, bool confined)
+{
+    union autofs_v5_packet_union packet;
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    const char *const argv[] = {"/bin/cat", "auto/evil.example", NULL};
+    _cleanup_(child_kill) struct child child = CHILD_INIT;
+    spec.argv = argv;
+    spec.cwd_fd = dir_fd;
+    spec.confine_fd = confined ? list_fd : -1;
+    spec.new_session = true; /* the daemon's own group mounts nothing */
+    must(spawn(&spec, &child, &err), &err);
+    struct pollfd p[2] = {{.fd = requests, .events = POLLIN},
+                          {.fd = child.pidfd, .events = POLLIN}};
+    assert_true(poll(p, 2, -1) > 0);
+    if (p[0].revents) {
+        _cleanup_close_ int point = openat(dir_fd, "auto", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(read(requests, &packet, sizeof packet) > 0);
+        assert_int_equal(ioctl(point, AUTOFS_IOC_FAIL, packet.v5_packet.wait_queue_token), 0);
+    }
+    must(child_wait(&child, NULL, &st, &err), &err);
+    assert_true(st.exited && st.code == 1);
+    return p[0].revents != 0;
+}
+
+static void test_no_automounter_is_asked(void **state)
+{
+    (void)state;
+    int ends[2] = {-1, -1};
+    int mounted = geteuid() == 0 ? automounter(ends) : -1;
+    if (mounted == 0) {
+        assert_true(is_asked(ends[0], false));
+        assert_false(is_asked(ends[0], true));
+        assert_true(is_asked(ends[0], false)); /* it stands as before */
+        assert_int_equal(umount2("auto", MNT_DETACH), 0);
+    }
+    (void)unlinkat(dir_fd, "auto", AT_REMOVEDIR);
+    CLOSE_FD(ends[0]);
+    CLOSE_FD(ends[1]);
+    if (mounted < 0)
+        skip();
 }
 
 /* ---- all calls that there are, in this program's third role ---- */
@@ -346,7 +428,9 @@ int main(int argc, char **argv)
         T(test_what_was_asked_for_is_looked_at),
         T(test_no_call_gets_around_it),
         T(test_a_file_does_not_get_as_short_as_a_page),
+        T(test_holes_can_be_kept_out),
         T(test_no_other_process_has_a_number_there),
+        T(test_no_automounter_is_asked),
         T(test_what_is_not_listed_is_refused),
         T(test_a_file_of_another_user_is_told_before),
         T(test_what_is_absent),

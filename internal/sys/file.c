@@ -4,15 +4,38 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <threads.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sys/caller.h"
+
+bool file_keeps_extents(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == BTRFS_SUPER_MAGIC;
+}
+
+int file_in_place(int fd, const char *name, struct error *err)
+{
+    int flags = 0;
+    if (!file_keeps_extents(fd))
+        return 0;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        if (ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0)
+            return 0;
+    }
+    return error_set(err, ERR_IO, errno, "have %s overwritten in place", name);
+}
 
 char *fd_path(int fd)
 {

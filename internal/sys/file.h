@@ -51,6 +51,12 @@ int file_write_atomic(int dirfd, const char *name, const void *data, size_t len,
 int file_write_new(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
                    struct error *err);
 
+/* Whether the filesystem (btrfs) keeps all of an extent as long as one block of it is used. What
+ * was overwritten or punched out then takes room that no file's st_blocks tell of. */
+bool file_keeps_extents(int fd);
+/* Has a new and still empty file overwritten in place on such a filesystem. Holes in it are not. */
+int file_in_place(int fd, const char *name, struct error *err);
+
 /* mkdir -p with the given mode for what is new. In the sudo caller's home it is that user's,
  * and so are files that the functions above make there (caller.h). */
 int dir_make_all(const char *path, mode_t mode, struct error *err);

@@ -126,6 +126,13 @@ int lock_share(int dirfd, const char *name, struct error *err)
     return TAKE_FD(fd);
 }
 
+bool lock_may_be_held(int dirfd, const char *name)
+{
+    struct error err = ERROR_INIT;
+    int held = lock_is_held(dirfd, name, &err);
+    return held < 0 ? err.kind != ERR_NOT_FOUND : held;
+}
+
 int lock_is_held(int dirfd, const char *name, struct error *err)
 {
     _cleanup_close_ int fd = file_open_at(dirfd, name, false, err);

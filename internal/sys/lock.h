@@ -25,4 +25,7 @@ int lock_share(int dirfd, const char *name, struct error *err);
 /* Whether somebody holds the lock now; takes nothing. -1 on error (ENOENT in err->sys). */
 int lock_is_held(int dirfd, const char *name, struct error *err);
 
+/* The same for who would take something away: false only where nobody holds it for certain. */
+bool lock_may_be_held(int dirfd, const char *name);
+
 #endif

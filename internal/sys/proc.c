@@ -29,22 +29,24 @@ int proc_boot_id(char out[static BOOT_ID_SIZE], struct error *err)
 
 /* Reads state and start time of a pid. The name field may hold anything, so fields are counted
  * from its last closing bracket. */
-static int read_stat(pid_t pid, uint64_t *start_time)
+static int read_stat(pid_t pid, uint64_t *start_time, struct error *err)
 {
     char path[64];
+    struct error e = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-    if (str_format(path, sizeof path, "/proc/%d/stat", (int)pid) < 0)
-        return -1;
-    if (file_read_at(AT_FDCWD, path, 4096, &sb, NULL) < 0)
-        return -1;
+    (void)str_format(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (file_read_at(AT_FDCWD, path, 4096, &sb, &e) < 0) {
+        if (e.sys == ENOENT || e.sys == ESRCH)
+            return error_set(err, ERR_NOT_RUNNING, 0, "process %d has ended", (int)pid);
+        return error_set(err, ERR_ENV, e.sys, "look at process %d", (int)pid);
+    }
     const char *p = strrchr(sb.buf, ')');
-    if (!p)
-        return -1;
     unsigned long long ticks;
-    if (sscanf(p + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &ticks) != 1)
-        return -1;
+    if (!p || sscanf(p + 1,
+                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                     "%llu",
+                     &ticks) != 1)
+        return error_set(err, ERR_ENV, 0, "look at process %d: %s is malformed", (int)pid, path);
     *start_time = ticks;
     return 0;
 }
@@ -52,19 +54,21 @@ static int read_stat(pid_t pid, uint64_t *start_time)
 int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err)
 {
     struct proc_ref ref = {.pid = pid};
-    if (read_stat(pid, &ref.start_time) < 0)
-        return error_set(err, ERR_NOT_RUNNING, ESRCH, "process %d", (int)pid);
-    if (proc_boot_id(ref.boot_id, err) < 0)
+    if (read_stat(pid, &ref.start_time, err) < 0 || proc_boot_id(ref.boot_id, err) < 0)
         return -1;
     *out = ref;
     return 0;
 }
 
-/* Whether all threads of the process have. */
-static bool has_ended(int pidfd)
+/* Whether all threads of the process have; -1 where that can't be told. */
+static int has_ended(int pidfd)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    return poll(&p, 1, 0) != 0;
+    int r;
+    do
+        r = poll(&p, 1, 0);
+    while (r < 0 && errno == EINTR);
+    return r;
 }
 
 int proc_open(const struct proc_ref *ref, struct error *err)
@@ -83,18 +87,23 @@ int proc_open(const struct proc_ref *ref, struct error *err)
         return error_set(err, ERR_ENV, errno, "open process %d", (int)ref->pid);
     /* Verified after the open: from here on the descriptor can't come to mean another. The state in
      * the file is that of the first thread alone, which may have ended while others go on. */
-    if (fd < 0 || read_stat(ref->pid, &start) < 0 || start != ref->start_time || has_ended(fd))
+    if (fd >= 0 && read_stat(ref->pid, &start, err) < 0)
+        return -1;
+    int ended = fd < 0 || start != ref->start_time ? 1 : has_ended(fd);
+    if (ended < 0)
+        return error_set(err, ERR_ENV, errno, "look at process %d", (int)ref->pid);
+    if (ended)
         return error_set(err, ERR_NOT_RUNNING, 0, "process %d has ended", (int)ref->pid);
     return TAKE_FD(fd);
 }
 
 bool proc_alive(const struct proc_ref *ref)
 {
-    int fd = proc_open(ref, NULL);
-    if (fd < 0)
-        return false;
-    (void)close(fd);
-    return true;
+    struct error err = ERROR_INIT;
+    int fd = proc_open(ref, &err);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0 || err.kind != ERR_NOT_RUNNING;
 }
 
 /* The two links name one namespace; also when that can't be told. */

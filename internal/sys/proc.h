@@ -30,10 +30,11 @@ int proc_boot_id(char out[static BOOT_ID_SIZE], struct error *err);
 int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err);
 
 /* Opens the process that `ref` names. Returns a pidfd, or -1: ERR_NOT_RUNNING when it is gone
- * (another boot, no such pid, another start time, or a zombie). */
+ * (another boot, no such pid, another start time, or a zombie), and only then. */
 int proc_open(const struct proc_ref *ref, struct error *err);
 
-/* True while the process that `ref` names runs (zombies do not). */
+/* True while the process that `ref` names runs (zombies do not). Also where that can't be told, for
+ * want of descriptors or memory: nobody may take a lease away for that. */
 bool proc_alive(const struct proc_ref *ref);
 
 /* The network namespace of the process that `ref` names: a descriptor (caller closes), or -1 when

@@ -16,13 +16,15 @@
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
+#include "sys/mounts.h"
 #include "sys/program.h"
 
 /* What the child needs between fork and exec, computed before the fork: afterwards only
  * async-signal-safe calls are allowed. */
 struct child_plan {
     const struct spawn_spec *spec;
-    const char *path; /* resolved program */
+    const char *path;                /* resolved program */
+    const struct strbuf *automounts; /* that a confined child has not */
     int fds[3];
     int hold_fd;
     int error_fd;
@@ -120,7 +122,9 @@ static void child_main(const struct child_plan *p)
         if (getppid() != p->parent)
             _exit(127);
     }
-    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd) < 0)
+    if (spec->confine_fd >= 0 && geteuid() == 0 && mounts_leave(p->automounts) < 0)
+        child_fail(p->error_fd);
+    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, !spec->no_holes) < 0)
         child_fail(p->error_fd);
     execve(p->path, exec_vector(spec->argv), exec_vector(spec->envp ? spec->envp : made_env));
     child_fail(p->error_fd);
@@ -229,7 +233,11 @@ int spawn(const struct spawn_spec *spec, struct child *out, struct error *err)
         return error_set(err, ERR_ENV, errno, "start %s: descriptors", path);
     _cleanup_close_ int hold_read = hold[0];
     _cleanup_close_ int hold_write = hold[1];
-    struct child_plan plan = {.spec = spec, .path = path, .fds = {in, outfd, errfd}};
+    _cleanup_strbuf_ struct strbuf automounts = STRBUF_INIT;
+    if (spec->confine_fd >= 0 && mounts_automatic(path, &automounts, err) < 0)
+        return error_prefix(err, "start %s", path);
+    struct child_plan plan = {
+        .spec = spec, .path = path, .automounts = &automounts, .fds = {in, outfd, errfd}};
     if (fork_child(&plan, hold, errpipe, out, err) < 0)
         return -1;
     out->error_fd = TAKE_FD(err_read);

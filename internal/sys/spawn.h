@@ -14,6 +14,9 @@
  * other by its number and ends all that it started, a signal is ignored that it has not asked for
  * (but SIGKILL from us), and it can't have `die_with_parent`: it has no parent there.
  *
+ * It finds no mount points of the host's automounters either (mounts.h), but of one that is set up
+ * later or that its program lies below.
+ *
  * A child with a `user` becomes that user for good, without further groups; another one than us
  * takes root. It always gets a session of its own, with a keyring of its own: that user's processes
  * may take it over (ptrace), and in our session they could then read and type on our terminal, and
@@ -39,6 +42,7 @@ struct spawn_spec {
     int cwd_fd;              /* directory to start in; -1: unchanged */
     int netns_fd;            /* network namespace to enter; -1: unchanged */
     int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
+    bool no_holes;           /* confined, it punches none into files */
     const int *files;        /* further descriptors that it gets, by the same numbers */
     unsigned n_files;
     const struct caller *user; /* who it becomes, see above; NULL: who we are */

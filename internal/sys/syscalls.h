@@ -13,9 +13,9 @@
 
 #include <stdbool.h>
 
-/* Holds the calling process to the list, for good and through exec. It needs no_new_privs.
- * Async-signal-safe. -1 with errno. */
-int syscalls_confine(void);
+/* Holds the calling process to the list, for good and through exec; without `holes` fallocate is
+ * not on it. It needs no_new_privs. Async-signal-safe. -1 with errno. */
+int syscalls_confine(bool holes);
 
 /* Whether a call is on the list, with any arguments. */
 bool syscalls_listed(long nr);

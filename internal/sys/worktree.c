@@ -206,7 +206,7 @@ static int has_git(const char *dir)
     _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return is_none(errno) ? 0 : -1;
-    return worktree_has_git(fd, NULL) != 0;
+    return worktree_has_git(fd, NULL);
 }
 
 int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX])

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -214,6 +215,26 @@ static void without_descriptors_no_tree_is_overlooked(void **state)
     assert_true(failed > 0);
 }
 
+/* What can't be looked at is not called a tree: whoever reads that would look for its .git. */
+static void a_directory_that_can_t_be_searched_is_no_answer(void **state)
+{
+    _cleanup_free_ char *closed = in("%/closed"), *path = in("%/closed/sub");
+    char got[PATH_MAX];
+    int status;
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_return_code(mkdir(closed, 0700), errno);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool same = seteuid(65534) == 0 && worktree_on_way(path, "", got) == -1 && errno == EACCES;
+        _exit(same ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_return_code(rmdir(closed), errno);
+    assert_int_equal(status, 0);
+}
+
 /* Where the home that the system knows is, or its programs. */
 static void the_users_own_is_no_tree(void **state)
 {
@@ -299,6 +320,7 @@ int main(void)
         cmocka_unit_test(programs_of_the_host_are_in_no_archive),
         cmocka_unit_test(what_can_not_be_told_is_an_error),
         cmocka_unit_test(without_descriptors_no_tree_is_overlooked),
+        cmocka_unit_test(a_directory_that_can_t_be_searched_is_no_answer),
         cmocka_unit_test(the_users_own_is_no_tree),
         cmocka_unit_test(paths_lead_through_step_by_step),
         cmocka_unit_test(paths_pass_the_top_of_a_tree),

@@ -25,10 +25,14 @@
 
 static int open_log(int dirfd, const char *name, struct error *err)
 {
-    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
+    struct stat st;
+    _cleanup_close_ int fd = openat(dirfd, name,
+                                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || fstat(fd, &st) < 0)
         return error_set(err, ERR_IO, errno, "open %s in the lease directory", name);
-    return fd;
+    if (st.st_size == 0 && file_in_place(fd, name, err) < 0)
+        return -1;
+    return TAKE_FD(fd);
 }
 
 /* What a file that the VMM writes may come to: the largest of its disks. So one that was taken over
@@ -87,6 +91,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     struct spawn_spec s = SPAWN_SPEC_INIT;
     s.argv = argv;
     s.confine_fd = sandbox;
+    s.no_holes = spec->no_holes;
     s.stdin_fd = stdin_fd;
     s.stdout_fd = console_on_stdout ? console : log;
     s.stderr_fd = log;

@@ -45,21 +45,23 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
 
 /* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
  * read-only files are opened by many guests at once, so they carry no lock. */
-static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index)
+static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
+                      bool holes)
 {
+    bool discards = holes && !drive->read_only;
     _cleanup_json_ cJSON *node = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(node, "driver", "raw");
     (void)cJSON_AddStringToObject(node, "node-name", drive->id);
     (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
     cJSON *cache = cJSON_AddObjectToObject(node, "cache");
     (void)cJSON_AddBoolToObject(cache, "no-flush", true);
-    if (!drive->read_only)
+    if (discards)
         (void)cJSON_AddStringToObject(node, "discard", "unmap");
     cJSON *file = cJSON_AddObjectToObject(node, "file");
     (void)cJSON_AddStringToObject(file, "driver", "file");
     (void)cJSON_AddStringToObject(file, "filename", drive->path);
     (void)cJSON_AddBoolToObject(file, "read-only", drive->read_only);
-    if (!drive->read_only)
+    if (discards)
         (void)cJSON_AddStringToObject(file, "discard", "unmap");
     (void)cJSON_AddStringToObject(file, "locking", drive->read_only ? "off" : "auto");
     add_json(a, "-blockdev", node);
@@ -78,14 +80,16 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
 }
 
 /* Only what is asked for: no default devices, no display, no user's configuration, no reboot. The
- * guest waits (-S) until boot. */
+ * guest waits (-S) until boot. Its memory is not shared with that of other guests (mem-merge, where
+ * the host runs ksmd), so how long a write takes tells it nothing of them. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
     bool kvm = str_eq(spec->accel, "kvm");
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
     /* Not microvm: emulated, its kernel has no second clock to calibrate the TSC by, and hangs. */
-    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off");
-    add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi");
+    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
+    /* Translated code is kept up to so many MiB, by default a GiB; admission counts it. */
+    add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
     add2(a, "-cpu", kvm ? "host" : "max,la57=off");
     add2f(a, "-smp", "%u", spec->cpus);
     add2f(a, "-m", "%uM", spec->memory_mib);
@@ -117,7 +121,7 @@ void qemu_args_build(const struct vmm_spec *spec, struct qemu_args *out)
     add_machine(out, spec);
     add_kernel(out, spec);
     for (unsigned i = 0; i < spec->n_drives; i++)
-        add_drive(out, &spec->drives[i], i);
+        add_drive(out, &spec->drives[i], i, !spec->no_holes);
     add_network(out, spec);
     add2(out, "-device", "virtio-rng-pci,disable-legacy=on,addr=0x9");
 }

@@ -55,7 +55,8 @@ static void command_line_has_everything(void **state)
     qemu_args_build(&spec, &a);
     assert_string_equal(a.v[0], "/usr/bin/qemu");
     assert_null(a.v[a.n]);
-    assert_string_equal(value_of(&a, "-accel", 0), "tcg,thread=multi");
+    assert_string_equal(value_of(&a, "-accel", 0), "tcg,thread=multi,tb-size=128");
+    assert_non_null(strstr(value_of(&a, "-M", 0), ",mem-merge=off"));
     assert_true(str_has_prefix(value_of(&a, "-cpu", 0), "max"));
     assert_string_equal(value_of(&a, "-smp", 0), "2");
     assert_string_equal(value_of(&a, "-m", 0), "512M");
@@ -86,6 +87,17 @@ static void paths_need_no_escape(void **state)
     assert_false(json_opt_bool(second, "read-only", true));
     assert_string_equal(json_opt_string(cJSON_GetObjectItem(second, "file"), "locking", ""),
                         "auto");
+    assert_string_equal(json_opt_string(second, "discard", ""), "unmap");
+}
+
+static void no_holes_where_they_free_nothing(void **state)
+{
+    (void)state;
+    struct vmm_spec spec = example();
+    _cleanup_(qemu_args_free) struct qemu_args a;
+    spec.no_holes = true;
+    qemu_args_build(&spec, &a);
+    assert_null(strstr(value_of(&a, "-blockdev", 1), "discard"));
 }
 
 static void hardware_is_only_used_where_asked(void **state)
@@ -212,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_line_has_everything),
         cmocka_unit_test(paths_need_no_escape),
+        cmocka_unit_test(no_holes_where_they_free_nothing),
         cmocka_unit_test(hardware_is_only_used_where_asked),
         cmocka_unit_test(most_drives_fit),
         cmocka_unit_test(accelerator_must_be_the_one_asked),

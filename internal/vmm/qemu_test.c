@@ -16,6 +16,7 @@
 #include "sys/file.h"
 #include "testutil/vmmfix.h"
 #include "vmm/qmp.h"
+#include "vmm/sandbox.h"
 #include "vmm/vmm.h"
 
 #define QEMU "/usr/bin/qemu-system-x86_64"
@@ -202,6 +203,24 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     open_by_qemu(f, "/etc/passwd", false, says, sizeof says);
     assert_string_equal(says, "");
     end_it(f);
+}
+
+/* The right to read programs would be one to read the keys of a lease among them. */
+static void no_lease_lies_among_programs(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    int own = f->spec.dirfd;
+    f->spec.dirfd = open("/usr/share", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(vmm_sandbox(&f->spec, false, &err), -1);
+    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_non_null(strstr(err.msg, "below /usr"));
+    (void)close(f->spec.dirfd);
+    f->spec.dirfd = own;
+    error_clear(&err);
+    assert_int_equal(vmm_sandbox_apart("/usr", &err), -1);
+    error_clear(&err);
+    assert_int_equal(vmm_sandbox_apart("/var/lib", &err), 0);
 }
 
 /* Nor does it make names there: as many files as it likes would take all inodes of the host. */
@@ -422,6 +441,7 @@ int main(void)
         T(stands_apart),
         T(has_no_variable_of_ours),
         T(confined_qemu_reads_no_file_of_the_host),
+        T(no_lease_lies_among_programs),
         T(confined_qemu_makes_no_socket),
         T(no_file_of_qemu_grows_beyond_its_disk),
         T(no_disk_of_qemu_shrinks),

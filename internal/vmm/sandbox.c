@@ -1,6 +1,9 @@
 #include "vmm/sandbox.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -48,9 +51,31 @@ static int allow_guest(int fd, const struct vmm_spec *spec, bool binds, struct e
     return binds ? confine_allow(fd, spec->dirfd, ".", CONFINE_SOCKETS, false, err) : 0;
 }
 
+/* A right that a directory has, all below it have: a lease there would give its keys away. */
+int vmm_sandbox_apart(const char *dir, struct error *err)
+{
+    char real[PATH_MAX], of_host[PATH_MAX];
+    if (!realpath(dir, real))
+        return error_set(err, ERR_ENV, errno, "find %s", dir);
+    for (size_t i = 0; i < ARRAY_LEN(host_files); i++) {
+        size_t len = realpath(host_files[i].path, of_host) ? strlen(of_host) : 0;
+        if (len && str_has_prefix(real, of_host) && (real[len] == '/' || !real[len]))
+            return error_set(err, ERR_CONFIG, 0,
+                             "leases lie below %s, all of which a confined VMM may read; next: set "
+                             "CRABBOX_FC_STATE_DIR to a directory elsewhere, such as "
+                             "/var/lib/crabbox-fc/state",
+                             of_host);
+    }
+    return 0;
+}
+
 int vmm_sandbox(const struct vmm_spec *spec, bool binds, struct error *err)
 {
     const char *binary = spec->binary;
+    char at[32];
+    (void)str_format(at, sizeof at, "/proc/self/fd/%d", spec->dirfd);
+    if (vmm_sandbox_apart(at, err) < 0)
+        return -1;
     _cleanup_close_ int fd = confine_new(err);
     if (fd < 0)
         return -1;

@@ -57,7 +57,8 @@ struct vmm_spec {
     unsigned n_files;
     const char *tap;
     const char *guest_mac;
-    bool sandbox; /* no capabilities, and no file but these (sys/confine.h) */
+    bool no_holes; /* none are punched into its drives (file_keeps_extents) */
+    bool sandbox;  /* no capabilities, and no file but these (sys/confine.h) */
 };
 
 /* What is kept in the lease record. */
