@@ -92,7 +92,7 @@ static void verb(const struct verb *v)
 static void verbs_section(void)
 {
     printf(".SH VERBS\nEach verb has\n.B \\-\\-help\nfor itself,\n.B \\-\\-quiet\n"
-           "(no progress) and\n.B \\-\\-verbose\n(more chatter on standard error). Those that use "
+           "(no progress) and\n.B \\-\\-verbose\n(more messages on standard error). Verbs that use "
            "the configuration also take the flags of\n.BR CONFIGURATION .\n");
     for (size_t i = 0; i < verbs_len; i++)
         if (!verbs[i].hidden)
@@ -101,7 +101,7 @@ static void verbs_section(void)
 
 static void config_section(void)
 {
-    printf(".SH CONFIGURATION\nSources in order, the later ones stronger: defaults, the system's "
+    printf(".SH CONFIGURATION\nEach source overrides the ones before it: defaults, the system's "
            "file, the user's file, the\nrepository's file, environment, flags. docs/CONFIG.md has "
            "the rules.\n");
     for (size_t i = 0; i < config_keys_len; i++) {

@@ -71,7 +71,7 @@ void help_all(void)
            "  crabbox-fc run --vmm qemu --accel tcg --firecracker-network nat -- uname -a\n\n");
     paragraphs("crabbox-fc VERB --help shows options and examples of a verb. crabbox-fc help "
                "config-flags lists the flags that set configuration keys.");
-    printf("\nexit codes, of run the command's own besides:\n");
+    printf("\nexit codes (run exits with the command's own code if it ran):\n");
     for (const struct exit_code *e = exit_codes; e->meaning; e++) {
         (void)str_format(code, sizeof code, "%d", e->code);
         row(code, 13, e->meaning);
@@ -115,7 +115,7 @@ void help_verb(const struct verb *v)
 void help_config_flags(void)
 {
     char left[48];
-    paragraphs("Flags that set a configuration key (docs/CONFIG.md), stronger than files and "
+    paragraphs("Flags that set a configuration key (docs/CONFIG.md). They override files and "
                "environment:");
     putchar('\n');
     for (size_t i = 0; i < config_keys_len; i++) {

@@ -1,22 +1,23 @@
-/* admission.h: whether the host can carry one more lease, asked before anything is touched.
+/* admission.h: checks whether the host can carry one more lease, before anything is touched.
  *
- * A lease that is being made has not used yet what it will need, so the host's figures don't show
- * it. Each warmup therefore reserves: it holds locks on as many bytes of <state>/making as its
- * guest has MiB of memory, and behind them as many as it may take MiB of the disk. The kernel drops
- * the locks when the process dies; there is nothing to clean up. What all of them reserve, and what
- * this lease needs, must be there.
+ * A lease that is being made has not yet used what it will need, so the host's figures don't show
+ * it. Therefore each warmup makes a reservation: it locks bytes of the file <state>/making. It
+ * locks one byte for each MiB of its guest's memory, and behind them one byte for each MiB that the
+ * guest may take of the disk. The kernel drops the locks when the process dies, so there is nothing
+ * to clean up. The host must have enough for all reservations and for this lease.
  *
  *   admission_reserve      before anything is made
- *   admission_disk_made    the disk gets its name; from now on the file itself stands for it
+ *   admission_disk_made    the disk gets its name; from now on the file itself counts
  *   close the descriptor   the lease is ready or given up
  *
  * A guest's disk counts in full for as long as it exists (diskroom.h), unless disk.overcommit is
- * set: a guest that fills its disk uses none of the space that was promised to another, or that
+ * set. So a guest that fills its disk takes no space that was promised to another guest, or that
  * records and the host need. Leases of other state directories on the same filesystem can't be
- * seen, only what they occupy; the part that is kept free is meant for such surprises.
+ * seen; only the space that they occupy can. The part that is kept free has to cover them.
  *
- * A guest's memory counts in full while its lease is being made, though it is touched only as the
- * guest uses it; once ready, only what it has touched counts, through the host's own figures.
+ * A guest's memory counts in full while its lease is being made, although the guest touches it only
+ * little by little. When the lease is ready, only the memory that the guest has touched counts,
+ * through the host's own figures.
  */
 #ifndef CRABBOX_LOCAL_ADMISSION_H
 #define CRABBOX_LOCAL_ADMISSION_H

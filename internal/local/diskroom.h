@@ -1,14 +1,15 @@
 /* diskroom.h: how much of the state directory's disk its guests may still take.
  *
- * A lease's disk is a sparse file, so part of what is free today is promised: each guest may fill
- * its disk completely at any time. A disk may still grow by its size minus what it occupies, or by
- * its full size if it shares blocks with the image (each write then needs a new one). What it takes
- * is read from the file itself, so a crash can't make it wrong. Its size is the one that it was
- * made with, if that is more: a VMM that was taken over may make its disk shorter (confine.h), and
- * longer again later.
+ * A lease's disk is a sparse file, and each guest may fill its disk completely at any time. So part
+ * of the free space is already promised. A disk may still grow by its size minus the space that it
+ * occupies. If it shares blocks with the image, it may grow by its full size, because each write
+ * needs a new block. The occupied space is read from the file itself, so a crash can't make it
+ * wrong. The size of the file is not enough: a VMM that was taken over may make its disk shorter
+ * (confine.h), and longer again later. So the size that the disk was made with counts, if it is
+ * larger.
  *
- * A disk is made as DISK_NEW and counts once it has its own name; until then its lease's
- * reservation (admission.h) stands for it.
+ * A disk is made as DISK_NEW and counts once it has its own name. Until then its lease's
+ * reservation (admission.h) counts instead.
  */
 #ifndef CRABBOX_LOCAL_DISKROOM_H
 #define CRABBOX_LOCAL_DISKROOM_H
@@ -22,23 +23,23 @@
 #define DISK_SIZE   "disk.size"   /* how large the disk was made, in bytes */
 #define DISK_SHARED "disk.shared" /* exists if the disk may share blocks with the image */
 
-/* What a lease takes beside its disk: seed, keys, record, two logs (vmm/logcap.h) and what they
- * grow by between two looks, the lists of what was synced. */
+/* The space that a lease takes in addition to its disk: seed, keys, record, two logs
+ * (vmm/logcap.h) with their growth between two checks, the lists of synced files. */
 #define DISKROOM_EXTRA_MIB 32
 
 struct disk_promises {
     int64_t leases, mib;
 };
 
-/* Adds up what is promised to the leases in this directory (-1: there is none). Ask
- * for the free space afterwards: what is written meanwhile then counts twice instead of never. */
+/* Adds up the space that is promised to the leases in this directory (-1: there is none). Get the
+ * free space afterwards: then data that is written meanwhile counts twice and not never. */
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err);
 
 /* Writes DISK_SIZE of a disk that was made and that no VMM has had yet. */
 int diskroom_note_size(int lease_fd, const char *disk, struct error *err);
 
-/* What stays free for the host and for records, cleanup and logs: a twentieth of the filesystem, at
- * least 64 MiB, at most 16 GiB. */
+/* The space that stays free for the host and for records, cleanup and logs: a twentieth of the
+ * filesystem, at least 64 MiB, at most 16 GiB. */
 int64_t diskroom_kept_mib(int64_t filesystem_mib);
 
 /* The size of the disk that a lease of this image gets. `stock_rootfs` is NULL for our own images;

@@ -1,7 +1,7 @@
-/* local.h: the provider of leases on this host: a VMM, a disk, a network of its own.
+/* local.h: the provider of leases on this host: a VMM, a disk, a network for each lease.
  *
- *   conditions.c what has to hold before anything is made: one list, which doctor shares
- *   preflight.c  looks whether it holds, and reserves what the lease takes
+ *   conditions.c the conditions that must hold before anything is made: one list, shared by doctor
+ *   preflight.c  checks whether they hold, and reserves the resources of the lease
  *   steps.c      disk, network (step_net.c), keys and seed, VMM, boot
  *   admission.c, diskroom.c  whether the host can carry one more
  */
@@ -13,10 +13,10 @@
 #include "ops/work.h"
 
 extern const struct provider provider_local;
-/* The only one so far, for whoever has a store without a struct ops. Ends with NULL. */
+/* The only kind so far, for callers that have a store without a struct ops. Ends with NULL. */
 extern const struct lease_kind *const local_kinds[];
 
-/* What the steps share beside the work. For this module alone. */
+/* The data that the steps share in addition to the work. Only this module uses it. */
 struct local {
     struct conditions found; /* owned: the VMM's program, the open image, the CNI list */
     int reservation_fd;      /* owned; see admission.h */

@@ -1,5 +1,6 @@
-/* step_net.h: the step that connects a lease: our own links (net/net.h), or the host's CNI plugin
- * chain with our end joined to it (cni/cni.h and net/chain.h). For steps.c alone.
+/* step_net.h: the step that connects a lease to the network. It uses our own links (net/net.h), or
+ * the host's CNI plugin chain, with our end joined to it (cni/cni.h and net/chain.h). Only steps.c
+ * uses it.
  */
 #ifndef CRABBOX_LOCAL_STEP_NET_H
 #define CRABBOX_LOCAL_STEP_NET_H
@@ -10,7 +11,7 @@ int step_net_prepare(void *ctx, struct error *err);
 int step_net_apply(void *ctx, struct error *err);
 int step_net_undo(void *ctx, struct error *err);
 
-/* Before the VMM ends: keeps its namespace, where a chain has to find it again. */
+/* Call it before the VMM ends: keeps the VMM's namespace if a chain has to find it again. */
 void step_net_hold(struct work *w);
 
 #endif

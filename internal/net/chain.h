@@ -1,17 +1,18 @@
-/* chain.h: the network of a lease whose link a CNI plugin chain of the host makes.
+/* chain.h: the network of a lease whose link is made by a CNI plugin chain of the host.
  *
  *   host namespace                 lease namespace                                   guest
  *   whatever the chain makes  --  eth0 <the chain's address>, tap0 192.0.2.1/30  --  eth0 192.0.2.2
  *
- * The chain sees a namespace like that of any container. We make it, with the tap in it, and join
- * the two when the chain is done, as net.c does with its own link: the guest has the same addresses
- * in every lease, one-to-one NAT maps them to the chain's address, and the same rules hold. So no
- * plugin has to know of taps, and what a plugin does inside the namespace (a DHCP client, routes by
- * source, settings) goes on working.
+ * The chain sees a namespace like that of any container. We make this namespace, with the tap in
+ * it. When the chain is done, we join the tap to the chain's link as net.c does with its own link.
+ * The guest has the same addresses in every lease, one-to-one NAT maps them to the chain's address,
+ * and the same rules hold. So no plugin has to know about taps. Everything that a plugin does
+ * inside the namespace (a DHCP client, routes by source, settings) goes on working.
  *
  * Order: net_chain_plan → net_chain_ns → (the chain's ADD) → net_chain_address → record →
- * net_chain_join; net_undo takes our part away, the chain's DEL its own. This module does not run
- * plugins: cni/cni.h does, and ops brings the two together.
+ * net_chain_join. net_undo removes our part, and the chain's DEL removes its own. This
+ * module does not run plugins: cni/cni.h does that, and local/step_net.h brings the two
+ * together.
  */
 #ifndef CRABBOX_NET_CHAIN_H
 #define CRABBOX_NET_CHAIN_H

@@ -1,4 +1,4 @@
-/* dns.h: which DNS servers a guest is told about. */
+/* dns.h: chooses the DNS servers of a guest. */
 #ifndef CRABBOX_NET_DNS_H
 #define CRABBOX_NET_DNS_H
 

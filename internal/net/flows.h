@@ -1,12 +1,12 @@
-/* flows.h: the host's table of connections (conntrack), as far as one lease is in it.
+/* flows.h: the entries of one lease in the host's table of connections (conntrack).
  *
- * What a guest opens through the host, and what the host opens to a guest, is in the table of the
- * host's namespace. The table has a fixed size, and an entry can stay for days after its lease has
- * gone, so a lease's entries are removed with it.
+ * Connections that a guest opens through the host, and connections that the host opens to a guest,
+ * are in the table of the host's namespace. The table has a fixed size, and an entry can stay for
+ * days after its lease has gone. So a lease's entries are removed with it.
  *
- * Order: the address can't send any more, but its lease still claims it -> flows_forget -> the
- * claim is given up. So nothing new appears meanwhile, and nobody else's entries are hit.
- * Everything works in the namespace of the calling thread.
+ * Order: the address can't send any more, but its lease still claims it → flows_forget →
+ * the claim is given up. So no new entry appears meanwhile, and no entry of another lease
+ * is removed. Everything works in the namespace of the calling thread.
  */
 #ifndef CRABBOX_NET_FLOWS_H
 #define CRABBOX_NET_FLOWS_H

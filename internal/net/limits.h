@@ -1,30 +1,30 @@
-/* limits.h: how many connections the leases of a table may have in the host's conntrack.
+/* limits.h: the limits for connections of leases in the host's conntrack.
  *
  * The host's table of connections holds nf_conntrack_max entries. When it is full, the host itself
- * can't connect any more. So leases get half of it: three eighths for what they have open, an
- * eighth for what they have closed and the kernel still remembers.
+ * can't connect any more. So leases get half of it: three eighths for open connections, and an
+ * eighth for connections that are closed and that the kernel still remembers.
  *
  *   each lease          at most `conns` entries, and `rate` new ones a second after a first `burst`
  *   each of 16 shares   at most `share` entries; a lease counts in the share of its address
  *   all leases          at most `all_rate` new ones a second after a first `all_burst`: half of
- *                       them for whoever comes first, a 32nd more for each share alone
+ *                       them for any lease, first come first served; and a 32nd more for each share
  *
  * The kernel doesn't count TCP connections that were reset or that both ends have closed
  * (TIME_WAIT). But each further packet of such a connection would make its entry last longer, so
- * either end could keep it for as long as it likes. These entries get no time at all: they stay
- * only until the kernel sweeps its table (LIMITS_SWEPT_S), and the rates limit how many there are.
- * Every other state counts.
+ * either end could keep it for as long as it likes. Therefore these entries get no time at all.
+ * They stay only until the kernel sweeps its table (LIMITS_SWEPT_S), and the rates limit how many
+ * there are. Connections in every other state count.
  *
  * A packet that is dropped leaves no entry: the kernel makes an entry when a packet leaves the
  * host.
  *
  * The kernel's table of neighbours has 1024 entries for all namespaces. The leases of a share can
- * make the host look for LIMITS_SHARE_HOPS neighbours within LIMITS_HOPS_S seconds, those of all
- * shares for 512. Every packet counts for that unless its flow was answered: only then is it known
- * that the neighbour is there.
+ * make the host look for LIMITS_SHARE_HOPS neighbours within LIMITS_HOPS_S seconds, and those of
+ * all shares together for 512. Every packet counts for that unless its flow was answered, because
+ * only an answer proves that the neighbour is there.
  *
- * The ports that leases take at the host's address are not among those that the host itself chooses
- * from (limits_masquerade).
+ * Leases take ports at the host's address that the host itself does not choose from
+ * (limits_masquerade).
  */
 #ifndef CRABBOX_NET_LIMITS_H
 #define CRABBOX_NET_LIMITS_H

@@ -1,7 +1,8 @@
-/* link.h: links, addresses and routes over netlink. Only this and flows.h know libnl.
+/* link.h: links, addresses and routes over netlink. Only this and flows.h use libnl.
  *
- * A struct nl_sock speaks to the namespace of the thread that opened it: open, use and close it
- * on one thread (_cleanup_rt_). Everything is IPv4 unless said; addresses are in host byte order.
+ * A struct nl_sock works in the namespace of the thread that opened it. Open, use and close it on
+ * one thread (_cleanup_rt_). Everything is IPv4 unless stated otherwise. Addresses are in host byte
+ * order.
  */
 #ifndef CRABBOX_NET_LINK_H
 #define CRABBOX_NET_LINK_H

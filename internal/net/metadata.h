@@ -1,8 +1,9 @@
-/* metadata.h: where clouds serve secrets to whoever asks from the right machine.
+/* metadata.h: the addresses where clouds serve secrets to any caller on the right machine.
  *
- * A guest's packets leave with the host's address, so to such a service it is the host: it would be
- * given the host's credentials, user data and certificates. One table, each row with where it is
- * documented; rules.c closes the networks, and closed_test.c knocks at every row.
+ * A guest's packets leave with the host's address, so such a service takes the guest for the host.
+ * It would give the guest the host's credentials, user data and certificates. There is one table,
+ * and each row has the source of its address. rules.c closes the networks, and closed_test.c tries
+ * every row.
  *
  * IPv6 has such addresses too (fd00:ec2::254, fd20:ce::254, fd00:42::42, fe80::a9fe:a9fe), but a
  * guest has no IPv6 at all.

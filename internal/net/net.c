@@ -1,3 +1,27 @@
+/* net.c: how the network of one lease is made and undone.
+ *
+ * net_apply makes it with links of our own (chain.c does it on a CNI chain):
+ * 1. Check that the host forwards packets and that its table of connections can be read.
+ * 2. Make a network namespace. It has no name, only a descriptor.
+ * 3. Claim the address: make the veth pair. The name of its outer end carries the slot, and the
+ *    kernel refuses a second link of that name. The inner end is made directly in the namespace.
+ * 4. In the namespace, with all links still down: IPv6 off, forwarding on, the tap, the rules.
+ * 5. Add the lease to the host's nft table.
+ * 6. In the namespace: addresses, links up, default route.
+ * 7. On the host: address and route of the outer end, link up.
+ * 8. Remove connections of an earlier lease with this address from the host's table of connections.
+ *
+ * The rules are in place before any link is up, so no packet can get around them. If a step after
+ * 3. fails, net_undo runs at once. Otherwise the caller gets the descriptor and starts the VMM in
+ * the namespace. The namespace lives as long as the VMM.
+ *
+ * net_undo knows only the record. It finds the outer link by its name and compares the MAC, which
+ * is made from the lease's id, so it never removes a link of another lease. If the link went with
+ * its namespace, the address may still have connections in the host's table. Then net_undo claims
+ * the name again for a moment, so that no new lease gets the address meanwhile. It sets the link
+ * down, removes the connections, and then removes the link and the lease's entry in the nft table.
+ * On a CNI chain there is only that entry and the connections: the chain's DEL removes the link.
+ */
 #include "net/net.h"
 
 #include <errno.h>

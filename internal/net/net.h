@@ -4,23 +4,24 @@
  *                                        or the descriptor of the process that makes it)
  *   cbx<slot> 10.213.a.b/31 -- veth --  up0 10.213.a.b+1/31,  tap0 192.0.2.1/30 -- guest 192.0.2.2
  *
- * The guest has the same addresses in every lease; one-to-one NAT in the lease namespace maps
- * them to the lease's own address (the inner end of the veth), which is where SSH connects.
- * The claim is the link: its name carries the slot, and the kernel refuses a second one
- * (ERR_EXISTS: try the next slot). The outer end's MAC is derived from the lease id, so undo never
- * removes a link of another lease that won a race for the same slot.
+ * The guest has the same addresses in every lease. One-to-one NAT in the lease namespace maps them
+ * to the lease's own address (the inner end of the veth), and SSH connects to that address. The
+ * link claims the address: its name carries the slot, and the kernel refuses a second link of that
+ * name (ERR_EXISTS: try the next slot). The outer end's MAC is derived from the lease id. So undo
+ * never removes a link of another lease that won a race for the same slot.
  *
- * With the host's CNI plugin chain the inside is the same, but the chain makes the link: eth0
- * stands where up0 does, with the address that the chain gave the lease (see chain.h).
+ * With the host's CNI plugin chain the inside is the same, but the chain makes the link. In place
+ * of up0 there is eth0, with the address that the chain gave the lease (see chain.h).
  *
- * Order: net_plan (names only) -> record -> net_apply -> ... -> net_undo (from the record alone;
- * absent is success). No other module uses libnl or libnftables.
+ * Order: net_plan (names only) → record → net_apply → ... → net_undo. net_undo uses only
+ * the record, and succeeds if nothing is there. No other module uses libnl or libnftables.
  *
- * Undo finds the outer link and the nft table; everything inside the lease namespace goes with its
- * last holder. Before it gives up what the lease claims (the link's name, the chain's address), it
- * removes the lease's connections from the host's table. What the rules promise is in rules.h, and
- * for users in docs/NETWORK.md. The guest has IPv4 only for now; IPv6 is closed at the tap, in the
- * namespace and at the host.
+ * Undo removes the outer link and the entries in the nft table. Everything inside the lease
+ * namespace goes with the last process or descriptor that holds it. Before undo gives up the claims
+ * of the lease (the link's name, the chain's address), it removes the lease's connections from the
+ * host's table. rules.h describes the guarantees of the rules, and docs/NETWORK.md describes them
+ * for users. The guest has IPv4 only for now. IPv6 is closed at the tap, in the namespace and at
+ * the host.
  */
 #ifndef CRABBOX_NET_NET_H
 #define CRABBOX_NET_NET_H
@@ -91,8 +92,8 @@ int net_plan(const struct net_request *req, struct net_lease *out, struct error 
  * uplink is missing. On error it has undone what it made. */
 int net_apply(const struct net_lease *n, struct error *err);
 
-/* Removes what net_apply or net_chain_join made, from the record alone, and what the host's kernel
- * remembers of the lease's connections. */
+/* Removes everything that net_apply or net_chain_join made, using only the record. Also removes
+ * the lease's connections from the host's table. */
 int net_undo(const struct net_lease *n, struct error *err);
 
 /* A packet socket in the lease namespace that turns readable when the guest sends its first
@@ -114,7 +115,7 @@ struct net_found {
  * ours in the current namespace. Returns the number written (at most max), or -1. */
 int net_scan(struct net_found *out, unsigned max, struct error *err);
 
-/* What a lease's rules need of a kernel that is built in parts. */
+/* The modules that a lease's rules need if the kernel is built with modules. */
 #define NET_MODULES                                                                                \
     "nft_ct nft_connlimit nft_limit nft_fib_inet nft_nat nft_masq nft_socket "                     \
     "nft_reject_inet nf_conntrack_netlink"
@@ -130,7 +131,7 @@ struct net_host_state {
     bool pool_conflict;
     char pool_route[64]; /* the route it overlaps */
 };
-/* Looks and changes nothing, but the kernel may load modules that a lease needs. */
+/* Changes nothing, but the kernel may load modules that a lease needs. */
 int net_host_look(const char *pool, struct net_host_state *out, struct error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* nft.h: nftables transactions, through libnftables in this process.
  *
- * One call is one transaction of the kernel: all of it or nothing. It speaks to the namespace of
- * the calling thread. Only the texts of rules.h are ever run; nothing from outside is in them that
- * net_view() has not checked.
+ * One call is one transaction of the kernel: all of it is applied, or nothing. It works in the
+ * namespace of the calling thread. Only the texts of rules.h are ever run. They contain nothing
+ * from outside that net_view() has not checked.
  */
 #ifndef CRABBOX_NET_NFT_H
 #define CRABBOX_NET_NFT_H
@@ -14,8 +14,8 @@
  * EBUSY decide something for callers. `what` names the purpose in messages. */
 int nft_run(const char *commands, const char *what, struct error *err);
 
-/* Whether the kernel would accept them: it checks them and forgets them again. It may load modules
- * for them. */
+/* Whether the kernel would accept the commands. The kernel checks them and discards them. It may
+ * load modules for them. */
 int nft_try(const char *commands, const char *what, struct error *err);
 
 /* Runs one list command and gives what it prints. */

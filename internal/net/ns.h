@@ -1,9 +1,9 @@
-/* ns.h: working in a network namespace that has no name.
+/* ns.h: works in a network namespace that has no name.
  *
- * A namespace here is a descriptor: it lives while the descriptor is open or a process is in it,
- * so nothing of it outlives a killed program. Work in it runs on a short-lived thread that entered
- * it; the calling thread never leaves its own namespace, so there is nothing to switch back from
- * and nothing to get wrong when switching back fails. The thread has every signal blocked.
+ * A namespace here is a descriptor. It lives while the descriptor is open or a process is in it, so
+ * nothing of it is left after a program was killed. Work in it runs on a short-lived thread that
+ * enters it. The calling thread never leaves its own namespace, so it never has to switch back. The
+ * thread has every signal blocked.
  */
 #ifndef CRABBOX_NET_NS_H
 #define CRABBOX_NET_NS_H

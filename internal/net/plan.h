@@ -1,4 +1,4 @@
-/* plan.h: choosing addresses: the pure part of net_plan. */
+/* plan.h: chooses addresses. It is the pure part of net_plan. */
 #ifndef CRABBOX_NET_PLAN_H
 #define CRABBOX_NET_PLAN_H
 
@@ -27,8 +27,8 @@ int plan_names(const struct net_request *req, struct cidr pool, struct net_lease
 /* The names that both modes have; out->mode is set. */
 int plan_common(const struct net_request *req, struct net_lease *out, struct error *err);
 
-/* What of the host the pool would hide: `text` is the route ("10.0.0.0/8 dev tun0"), empty if
- * none. Routes of our own links don't count. */
+/* The route of the host that the pool would hide: `conflict` is its text ("10.0.0.0/8 dev tun0"),
+ * empty if there is none. Routes of our own links don't count. */
 struct plan_routes {
     struct cidr pool;
     char conflict[64];

@@ -1,7 +1,7 @@
 /* record.h: the record of a lease's network, checked and in binary.
  *
- * A record comes from disk and its strings go into rules and link names, so each is checked for
- * its exact shape before anything uses it.
+ * A record comes from disk, and its strings go into rules and link names. So the exact shape of
+ * each string is checked before anything uses it.
  */
 #ifndef CRABBOX_NET_RECORD_H
 #define CRABBOX_NET_RECORD_H
@@ -13,8 +13,8 @@
 #define NET_UPLINK       "up0"  /* inner end of the veth */
 #define NET_CHAIN_UPLINK "eth0" /* what a plugin chain makes instead */
 
-/* Of the tap, the same in every lease: a guest that was saved with its ARP table runs in another.
- */
+/* The tap's MAC. It is the same in every lease, so a guest that was saved with its ARP table also
+ * runs in another lease. */
 #define NET_TAP_MAC ((const uint8_t[6]){0x06, 0xfc, 0x00, 0x00, 0x00, 0x01})
 
 struct net_view {
@@ -26,8 +26,8 @@ struct net_view {
     uint32_t group; /* link group of the table's leases, from its name */
 };
 
-/* Whether there may be anything on the host: a name was chosen, or a chain's address written down.
- * Only then can net_view() succeed. */
+/* Whether the host may have anything of this lease: a name was chosen, or a chain's address was
+ * recorded. Only then can net_view() succeed. */
 bool net_is_planned(const struct net_lease *n);
 
 /* The link in the lease's namespace that leads out. */

@@ -1,4 +1,4 @@
-/* tap.h: the tap that a VMM opens by name, and a view of what comes out of it. */
+/* tap.h: the tap that a VMM opens by name, and a view of the frames that come out of it. */
 #ifndef CRABBOX_NET_TAP_H
 #define CRABBOX_NET_TAP_H
 

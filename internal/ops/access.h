@@ -1,4 +1,4 @@
-/* access.h: the files of a lease that let one in: client key, known_hosts, ssh_config. */
+/* access.h: the files of a lease that give access to it: client key, known_hosts, ssh_config. */
 #ifndef CRABBOX_OPS_ACCESS_H
 #define CRABBOX_OPS_ACCESS_H
 

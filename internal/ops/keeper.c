@@ -1,3 +1,29 @@
+/* keeper.c: the process that ends a lease when its time is over.
+ *
+ * keeper_start runs this program again as `crabbox-fc keeper ID`, in a session of its own, with a
+ * pipe as its standard input. The maker of the lease keeps the other end and closes it once the
+ * record is on disk. If the maker dies, the kernel closes it.
+ *
+ * keeper_main is the keeper's own process:
+ * 1. wait_for_the_maker reads the pipe until its end. If there is no lease directory then, there is
+ *    nothing to end.
+ * 2. when_unlocked waits for the lease's lock. Whoever makes or removes the lease holds it until it
+ *    is done or dead. If the lease is ready then, the keeper goes on with 3. If the record is in an
+ *    unfinished state, its maker or remover died half-way, and the keeper ends the lease. A broken
+ *    lease is left alone: a person must look at it first.
+ * 3. watch_once calculates from the record when the lease ends. If that time is over, the keeper
+ *    ends the lease. Otherwise it sets a timer on the wall clock and sleeps until the timer fires,
+ *    the clock is set, or the record is replaced. Then it looks again.
+ *
+ * It ends the lease with ops_release, by the same path as `stop`. ops_release takes the lease's
+ * lock, so `stop` and the keeper can't do it at the same time. `stop` kills the keeper
+ * (keeper_end) only after the lease's directory is gone: until then the keeper finishes the removal
+ * if `stop` dies.
+ *
+ * If the directory is gone, the keeper removes what a half-made directory left and exits. If the
+ * record can't be read only for the moment (look), it tries again every second. A thread keeps the
+ * logs small meanwhile (keeper_watch.c).
+ */
 #include "ops/keeper.h"
 
 #include <errno.h>

@@ -1,18 +1,18 @@
-/* keeper_watch.h: what a keeper hears of its lease's directory, with one inotify instance.
+/* keeper_watch.h: how a keeper watches its lease's directory, with one inotify instance.
  *
- * A thread of its own reads the events, so that the logs stay small (vmm/logcap.h) also while the
- * keeper waits for the lease's lock. A change of the record, or the end of the directory, it hands
- * on by making a descriptor readable. Instances are few on a host (fs.inotify.max_user_instances,
- * 128 by default): one a lease is what there is room for.
+ * A thread reads the events, so that the logs stay small (vmm/logcap.h) even while the keeper waits
+ * for the lease's lock. When the record changes, or the directory is removed, the thread makes a
+ * descriptor readable. A host has few inotify instances (fs.inotify.max_user_instances, 128 by
+ * default), so a lease may use only one.
  */
 #ifndef CRABBOX_OPS_KEEPER_WATCH_H
 #define CRABBOX_OPS_KEEPER_WATCH_H
 
 #include "base/error.h"
 
-/* `leases_fd` is borrowed for as long as the process lives, or until the directory is gone. Returns
- * an eventfd (caller closes, not before): readable when the record was replaced or the directory
- * went. */
+/* `leases_fd` is borrowed for as long as the process lives, or until the directory is gone.
+ * Returns an eventfd, which the caller closes, but not before that. It is readable when the record
+ * was replaced or the directory was removed. */
 int keeper_watch(int leases_fd, const char *id, struct error *err);
 
 #endif

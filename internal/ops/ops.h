@@ -1,8 +1,8 @@
 /* ops.h: the use cases: acquire, use, release and reap a lease.
  *
  * ops_open → any call below, and sessions (session.h) → ops_close. The caller (cmd/) parses and
- * prints; nothing here writes to the terminal: progress goes through `struct ops_progress`. One
- * cancel descriptor (the user's Ctrl-C) reaches every wait through the deadlines made here; undoing
+ * prints. Nothing here writes to the terminal: progress goes through `struct ops_progress`. One
+ * cancel descriptor (the user's Ctrl-C) ends every wait, through the deadlines made here. Undoing
  * ignores it.
  */
 #ifndef CRABBOX_OPS_OPS_H
@@ -42,9 +42,9 @@ struct ops {
     struct ops_progress progress;
 };
 
-/* Opens the state directory (NULL: the default place). Where there is none yet it is made if
- * `make`, which is for what makes leases. `providers` ends with NULL; new leases are the first's.
- */
+/* Opens the state directory (NULL: the default place). If there is none yet, it is made if `make`
+ * is set; callers that make leases set it. `providers` ends with NULL; the first one makes new
+ * leases. */
 int ops_open(struct ops *o, const struct provider *const *providers, const struct config *cfg,
              const char *state_dir, bool make, int cancel_fd, struct error *err);
 void ops_close(struct ops *o);
@@ -90,8 +90,8 @@ struct ops_released {
 /* Undoes a lease by its record. ERR_NOT_FOUND when no such lease exists. */
 int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err);
 
-/* Removes the leases with this slug that nobody works on or uses any more (interrupted, expired):
- * whoever wants the slug need not wait for their keepers. */
+/* Removes the leases with this slug that nobody works on or uses any more (interrupted, expired).
+ * So a caller who wants the slug need not wait for their keepers. */
 int ops_release_abandoned(struct ops *o, const char *slug, struct error *err);
 
 /* ---- reap ---- */
@@ -102,12 +102,12 @@ struct ops_reaped {
     enum ops_reap_action action;
     char reason[512]; /* "expired", "the machine is gone", "interrupted", or the failure */
 };
-/* Looks at every lease and removes what is expired, dead or unfinished, then sweeps; past failures.
- * The caller frees the array. Returns -1 if the state directory can't be read (`out` is NULL
+/* Removes all leases that are expired, dead or unfinished, then sweeps. A failure does not stop
+ * it. The caller frees the array. Returns -1 if the state directory can't be read (`out` is NULL
  * then), or if the sweep could not remove everything. */
 int ops_reap(struct ops *o, bool dry_run, struct ops_reaped **out, size_t *n, struct error *err);
 
-/* ---- what is ---- */
+/* ---- views of existing leases ---- */
 enum ops_view_state {
     VIEW_CREATING, /* somebody is making it */
     VIEW_READY,
@@ -121,7 +121,7 @@ enum ops_view_state {
 enum ops_view_state ops_view(const struct lease_entry *e);
 const char *ops_view_name(enum ops_view_state s);
 
-/* What will end a lease if nobody does anything. */
+/* What ends a lease if nobody intervenes. */
 enum ops_end {
     END_KEEPER,  /* its keeper: at the expiry, or as soon as an unfinished lease comes free */
     END_STOP,    /* nothing but `stop`: it is kept, or it could not be undone */
@@ -134,8 +134,8 @@ const char *ops_end_name(enum ops_end e); /* "keeper", "stop", "cleanup" */
 cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e);
 int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err);
 int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err);
-/* The same once nobody makes or removes the lease any more: it is ready then, or never will be.
- * ERR_TIMEOUT after `ms`; ERR_NOT_RUNNING when it went away meanwhile. */
+/* The same, but first waits until nobody makes or removes the lease any more. Then it is ready, or
+ * can't become ready. ERR_TIMEOUT after `ms`; ERR_NOT_RUNNING if it went away meanwhile. */
 int ops_entry_settled(struct ops *o, const char *ref, int64_t ms, struct lease_entry *out,
                       struct error *err);
 

@@ -1,8 +1,9 @@
-/* provider.h: what can stand behind a lease. The local one (local/local.h) is a VMM on this host.
+/* provider.h: the interface of a provider, the machine behind a lease. The local provider
+ * (local/local.h) is a VMM on this host.
  *
- * A provider is a table: the steps that make a lease and undo it, and the few questions that are
- * asked of one that is there. All else is the same for all of them: the record, its lock, the
- * keeper, the slug, keys, sessions, sync, commands and results. What a new one has to pass is
+ * A provider is a table. It has the steps that make and undo a lease, and a few questions about an
+ * existing lease. Everything else is the same for all providers: the record, its lock, the keeper,
+ * the slug, keys, sessions, sync, commands and results. A new provider has to pass
  * e2e/provider_suite.h.
  */
 #ifndef CRABBOX_OPS_PROVIDER_H
@@ -21,7 +22,7 @@ enum life {
     LIFE_UNKNOWN, /* nobody can tell just now: then nothing is removed but by `stop` */
 };
 
-/* What a line about a lease shows of its machine. */
+/* The words for a lease's machine in a line about the lease. */
 struct machine_words {
     const char *vmm;     /* "qemu" */
     const char *accel;   /* "kvm"; "tcg" where the processor is emulated */
@@ -30,7 +31,7 @@ struct machine_words {
 };
 
 struct provider {
-    /* First of all, so that a lease's kind leads to its provider. */
+    /* The first member, so that a lease's kind leads to its provider. */
     struct lease_kind kind;
     const struct plan_step *steps; /* kind.n_steps of them; their ctx is a struct work */
 
@@ -38,31 +39,31 @@ struct provider {
     void (*begin)(struct work *w);
     void (*end)(struct work *w);
 
-    /* Fills in the lease what the configuration asks for, or says why it can't be had here.
-     * Touches nothing that would have to be undone. */
+    /* Fills the lease from the configuration, or fails with the reason why this host can't provide
+     * it. Touches nothing that would have to be undone. */
     int (*preflight)(struct work *w, struct error *err);
-    /* The lease's steps are undone and its directory goes: what is large in it goes first. May be
-     * NULL. */
+    /* Called when the lease's steps are undone, before its directory is removed: removes large
+     * files in it first. May be NULL. */
     int (*undone)(struct work *w, struct error *err);
     /* Whether there may be logs of the machine that help after a failure. */
     bool (*has_logs)(const struct lease *l);
 
     enum life (*life)(const struct lease *l);
-    /* A descriptor that is readable once the machine is gone (the caller closes it). -1 and an
-     * error where it is gone already. It should not be later than the end of connections to the
-     * machine: until then that is called a lost connection. */
+    /* Returns a descriptor that is readable once the machine is gone (the caller closes it). -1
+     * and an error if it is gone already. The descriptor should not be later than the end of
+     * connections to the machine: until then, the result is a lost connection. */
     int (*watch)(const struct lease *l, struct error *err);
     /* How SSH gets there: host and port, or `dial` (ssh/ssh.h) with the lease as its context, which
      * the stock ssh then reaches through `crabbox-fc dial`. */
     void (*target)(const struct lease *l, struct ssh_target *t);
     struct machine_words (*words)(const struct lease *l);
-    /* Adds to the documented JSON of a lease what is the provider's own. */
+    /* Adds the provider's own members to the documented JSON of a lease. */
     void (*add_json)(const struct lease *l, cJSON *j);
 };
 
 /* The provider of a lease that was made or read. */
 const struct provider *provider_of(const struct lease *l);
-/* Its machine's words; empty ones of a lease that never came to be. */
+/* The words for its machine; empty if the lease was never completed. */
 struct machine_words machine_words(const struct lease *l);
 
 #endif

@@ -1,11 +1,11 @@
-/* session.h: a lease in use: all that run, cp, ssh and tunnel need of one, wherever it runs.
+/* session.h: a lease in use: what run, cp, ssh and tunnel need of a lease, wherever it runs.
  *
- *   session_find → [session_take_turn] → session_connect → ssh_exec, sync, fetch
- *                → session_close
+ *   session_find → [session_take_turn] → session_connect
+ *                → ssh_exec, sync, fetch → session_close
  *   session_open does the first and the third; session_make makes a lease and has it open
  *
- * The lease's directory is opened once. The lease does not idle out while a session is open, and
- * commands on its connection end at once when the machine is gone (ssh_watch).
+ * The lease's directory is opened once. The lease does not idle out while a session is open. If the
+ * machine is gone, commands on the session's connection end at once (ssh_watch).
  */
 #ifndef CRABBOX_OPS_SESSION_H
 #define CRABBOX_OPS_SESSION_H
@@ -32,9 +32,9 @@ struct session {
 int session_find(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
                  struct error *err);
 
-/* One session at a time has the turn: two would sync and build in the same tree. Waits at most
- * `wait_ms` for another (0: ERR_BUSY at once). The lease is looked at anew, since who had the turn
- * may have removed it. */
+/* Only one session at a time has the turn, because two would sync and build in the same tree.
+ * Waits at most `wait_ms` for another session (0: ERR_BUSY at once). Then checks the lease again,
+ * because the session that had the turn may have removed it. */
 int session_take_turn(struct session *s, int64_t wait_ms, struct error *err);
 
 /* Connects with the lease's pinned host key. */
@@ -46,12 +46,13 @@ int session_dial(const struct session *s, struct error *err);
 int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,
                  struct error *err);
 
-/* Makes a lease (ops_acquire) and has a session with it, and the turn. When this fails the lease
- * may be there all the same: s->lease.id is not empty then. */
+/* Makes a lease (ops_acquire), opens a session with it, and takes the turn. If this fails, the
+ * lease may still exist: s->lease.id is not empty then. */
 int session_make(struct ops *o, const struct ops_acquire *req, int64_t stall_ms,
                  struct ops_timing *timing, struct session *s, struct error *err);
 
-/* The connection ends and the lease may idle out again, but the turn stays until session_close. */
+/* Closes the connection. The lease may idle out again, but the session keeps the turn until
+ * session_close. */
 void session_disconnect(struct session *s);
 void session_close(struct session *s);
 

@@ -1,7 +1,8 @@
-/* work.h: one making or undoing of a lease, which its provider's steps share.
+/* work.h: the state of making or undoing one lease, shared by its provider's steps.
  *
- * acquire.c fills it and runs the steps; release.c loads the record into it and undoes them. Some
- * steps are the same for every provider; they are here, to be rows of its table.
+ * acquire.c fills it and runs the steps. release.c loads the record into it and undoes them. Some
+ * steps are the same for every provider. They are declared here, so that a provider can put them
+ * into its table.
  */
 #ifndef CRABBOX_OPS_WORK_H
 #define CRABBOX_OPS_WORK_H
@@ -9,7 +10,7 @@
 #include "ops/ops.h"
 #include "plan/plan.h"
 
-/* Undo uses only ops, lease, handle and what it can find on the host. */
+/* Undo uses only ops, lease, handle and the state that it finds on the host. */
 struct work {
     struct ops *ops;
     const struct provider *provider;
@@ -44,21 +45,21 @@ int work_save(struct work *w, bool durable, struct error *err);
 /* Removes the directory of a lease whose steps are undone, then ends its keeper. */
 int work_remove(struct work *w, struct error *err);
 
-/* The plan over it: marks are the lease's, the journal is its record. */
+/* The plan for this work. Its marks are the lease's, and its journal is the lease's record. */
 struct plan work_plan(struct work *w);
 
 /* ---- steps that every provider has ---- */
-/* First: the keeper was started before the record was written and waits for this. It has no undo,
- * since the keeper finishes the removal when its remover dies. */
+/* The first step. The keeper was started before the record was written, and waits for this step.
+ * It has no undo, because the keeper finishes the removal if the removing process dies. */
 int work_keeper_apply(void *work, struct error *err);
 int work_slug_apply(void *work, struct error *err);
 int work_slug_undo(void *work, struct error *err);
-/* For the step that makes the keys: the client's, with the files that let one in (access.h), and
- * the machine's, which is pinned. The machine gets `client_key`, a public line, and `host_pem`,
- * which the caller wipes. */
+/* For the step that makes the keys. It makes the client's key with the files that use it
+ * (access.h), and the machine's key, which is pinned. The machine gets `client_key`, a public line,
+ * and `host_pem`, which the caller wipes. */
 int work_make_keys(struct work *w, char client_key[static SSH_PUBKEY_SIZE], struct strbuf *host_pem,
                    struct error *err);
-/* Last: waits for SSH, checks the guest's nonce, and calls the lease ready. */
+/* The last step. It waits for SSH, checks the guest's nonce, and marks the lease as ready. */
 int work_ready_apply(void *work, struct error *err);
 
 #endif

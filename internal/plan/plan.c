@@ -1,3 +1,29 @@
+/* plan.c: how the steps of a lease are run, recorded and undone.
+ *
+ * A plan is a table of steps with one mark for each step: none, started or done. The marks are a
+ * part of the lease's record on disk. The engine calls the functions of the steps, moves the marks
+ * and saves the record. It knows nothing about disks, networks or VMMs.
+ *
+ * plan_run takes the steps in order. For each step it does this:
+ * 1. prepare chooses the names of what the step will make, and touches nothing.
+ * 2. The mark becomes "started", and the record is saved with fsync.
+ * 3. apply makes the resource under that name.
+ * 4. The mark becomes "done", and the record is saved without fsync.
+ *
+ * Because of 2., the disk has the name of a resource before the resource exists. So whenever the
+ * process dies, the record covers everything that may be left. "started" means "may exist", so a
+ * "done" that is lost does no harm.
+ *
+ * plan_run stops at the first error and undoes nothing itself. plan_undo does that: in the same
+ * process after an error, or in another process much later, after a crash or for `stop`. It goes
+ * backwards through the table, because later steps use the resources of earlier ones. It calls undo
+ * for each step whose mark is not "none". undo knows only the record, and succeeds if the resource
+ * is already gone. Then the mark becomes "none". If an undo fails, its mark stays, the other steps
+ * are still undone, and the caller gets the first error. A later plan_undo tries again.
+ *
+ * plan_test_hook is called between these actions. Tests use it to let a step fail or a process die
+ * at every point.
+ */
 #include "plan/plan.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
-/* capture.h: a stream of the command goes into a file, and leaves part of its disk free.
+/* capture.h: writes a stream of the command to a file, and leaves a part of the disk free.
  *
  * capture_begin → the command writes to write_fd → capture_end
  *
- * Between the command and a regular file a thread looks at what is left (fetch/room.h). When that
- * is too little it ends the pipe that the command writes to. Anything else than a regular file gets
- * the stream as it is. Errors: ERR_IO, with the file's name.
+ * If the file is a regular one, a thread between the command and the file checks the free space
+ * (fetch/room.h). When there is too little, it closes the pipe that the command writes to. Any
+ * other kind of file gets the stream directly. Errors: ERR_IO, with the file's name.
  */
 #ifndef CRABBOX_RUN_CAPTURE_H
 #define CRABBOX_RUN_CAPTURE_H
@@ -28,9 +28,9 @@ struct capture {
 /* `name` NULL: no file of ours, file_fd is handed on. */
 int capture_begin(struct capture *c, int file_fd, const char *name, struct error *err);
 
-/* Waits until all is written. r and err are those of the command: a failure here is the reason
- * where the command has ended well or could not write, and a warning where it ended by something
- * else. Returns what r becomes. */
+/* Waits until all is written. r and err are those of the command. A failure here becomes the error
+ * if the command has ended well or could not write. Otherwise it is only a warning. Returns the
+ * new r. */
 int capture_end(struct capture *c, int r, struct error *err);
 
 #endif

@@ -1,10 +1,10 @@
-/* collect.h: what a run brings back: files that were named, artifacts by pattern, test reports.
+/* collect.h: brings back results of a run: named files, artifacts by pattern, test reports.
  *
  *   collect_check before anything is made → collect_results when the command has ended and the
- * lease is still there → collect_close
+ *   lease is still there → collect_close
  *
- * Places of the host are found and held open by collect_check (place.h). Paths and patterns of the
- * guest are relative to the work directory.
+ * collect_check finds the places on the host and holds them open (place.h). Paths and patterns of
+ * the guest are relative to the work directory.
  */
 #ifndef CRABBOX_RUN_COLLECT_H
 #define CRABBOX_RUN_COLLECT_H

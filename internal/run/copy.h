@@ -1,8 +1,9 @@
-/* copy.h: files and directories into a lease and out of it, as scp has it.
+/* copy.h: copies files and directories into a lease and out of it, as scp does.
  *
- * A directory that exists takes the source under its own name; any other destination is the new
- * name. Paths of the guest are relative to the user's home. Out of the guest what fetch/fetch.h
- * says holds; into it symlinks are sent as symlinks, special files are left out.
+ * If the destination is an existing directory, the source goes into it under its own name. Any
+ * other destination is the new name. Paths of the guest are relative to the user's home. Files out
+ * of the guest follow the rules of fetch/fetch.h. Into the guest, symlinks are sent as symlinks,
+ * and special files are left out.
  */
 #ifndef CRABBOX_RUN_COPY_H
 #define CRABBOX_RUN_COPY_H

@@ -1,15 +1,15 @@
-/* envset.h: the environment that a run takes into the guest.
+/* envset.h: the environment that a run passes to the guest.
  *
  *   ENV_SET_INIT → env_set_allow, env_set_file, env_set_option in order of rising strength
  *                → env_set_script → env_set_free (which wipes the values)
  *
  * Values are secrets: they are never part of an argument vector, a message or a log. The script
- * travels over SSH into a file that only the guest's user can read and that removes itself.
+ * travels over SSH into a file that only the guest's user can read. The script removes that file.
  *
- * Names are letters, digits and _; a few that bash keeps for itself are refused, and so are the
- * three that each run sets (CRABBOX_LEASE_ID, CRABBOX_RUN_ID, CRABBOX_SLUG). A value is any bytes
- * but NUL. There are at most 1000 of them. All errors are ERR_USAGE, or ERR_IO where a file can't
- * be read.
+ * Names are letters, digits and _. A few names that bash keeps for itself are refused, and so are
+ * the three that each run sets (CRABBOX_LEASE_ID, CRABBOX_RUN_ID, CRABBOX_SLUG). A value may have
+ * any bytes except NUL. There are at most 1000 variables. All errors are ERR_USAGE, or ERR_IO if a
+ * file can't be read.
  */
 #ifndef CRABBOX_RUN_ENVSET_H
 #define CRABBOX_RUN_ENVSET_H

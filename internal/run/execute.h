@@ -1,8 +1,9 @@
-/* execute.h: the part of a run in which the user's command has the word.
+/* execute.h: the part of a run in which the user's command runs.
  *
- * Puts the command into the guest, lends it the three streams (or the terminal), and waits for its
- * end, its time limit, the user's Ctrl-C, or the loss of the guest. Unless the lease ends anyway,
- * a command that we stop waiting for is ended with all that it started.
+ * Puts the command into the guest and connects it to the three streams (or the terminal). Then
+ * waits for the command's end, its time limit, the user's Ctrl-C, or the loss of the guest. If we
+ * stop waiting for a command, it is ended with everything that it started, unless the lease ends
+ * anyway.
  */
 #ifndef CRABBOX_RUN_EXECUTE_H
 #define CRABBOX_RUN_EXECUTE_H

@@ -1,21 +1,21 @@
-/* guestrun.h: a command's stay in the guest: how it gets there, starts, and is ended whole.
+/* guestrun.h: how a command gets into the guest, starts there, and is ended completely.
  *
  *   guest_run_init → guest_run_put [→ guest_run_put_script] → ssh_exec(guest_run_command)
- *                  → guest_run_end, when it must not live on → guest_run_clean
+ *                  → guest_run_end, if it must not live on → guest_run_clean
  *
- * The words of the command and the values of its environment travel over SSH into a file in a
- * directory that only the guest's user can enter. So no argument vector on either side shows them,
- * and neither the SSH server's limit on a command nor its refusal of variables is in the way. The
- * file removes itself before the command begins.
+ * The words of the command and the values of its environment travel over SSH into a file. Only the
+ * guest's user can enter the directory of that file. So no argument vector on either side shows
+ * them. The SSH server's limit on the length of a command does not matter, and it may refuse
+ * variables. The file removes itself before the command begins.
  *
- * guest_run_end finds what belongs to the run by CRABBOX_RUN_ID in its environment and by descent:
- * leaving the session or the process group does not help a process, nor does forking on while it
- * looks. What does escape: a process that was started with that variable taken away and whose
- * parents had all ended before. SIGTERM first, SIGKILL two seconds later; processes of other users
- * by sudo, where the guest allows it. A guest too busy for all that has every process of its user
- * ended, and the caller is told.
+ * guest_run_end finds the processes of the run by CRABBOX_RUN_ID in their environment and by
+ * descent. So a process can't escape by leaving the session or the process group, or by forking
+ * while guest_run_end looks. Only one kind of process escapes: it was started without that
+ * variable, and its ancestors had all ended before. Processes get SIGTERM first and SIGKILL two
+ * seconds later. Processes of other users are ended by sudo, if the guest allows it. If a guest is
+ * too busy for all that, every process of its user is ended, and the caller is told.
  *
- * The connection is borrowed. Errors: ERR_SSH with what the guest said, and those of ssh_exec.
+ * The connection is borrowed. Errors: ERR_SSH with the guest's message, and those of ssh_exec.
  */
 #ifndef CRABBOX_RUN_GUESTRUN_H
 #define CRABBOX_RUN_GUESTRUN_H

@@ -1,4 +1,4 @@
-/* hung.h: what to say when a guest hangs in a phase of a run or a copy. */
+/* hung.h: the message for a guest that hangs in a phase of a run or a copy. */
 #ifndef CRABBOX_RUN_HUNG_H
 #define CRABBOX_RUN_HUNG_H
 

@@ -1,14 +1,14 @@
-/* place.h: where on the host something from the guest goes, as cp has it.
+/* place.h: the place on the host for something from the guest, by the rules of cp.
  *
  *   place_find before the guest runs anything → place_open when it has → place_end
  *   → place_close
  *
- * What was found is held open: the owner of a tree can swap its directories, or what makes it a
- * tree, while the guest runs, but the results still go where the path led at first.
+ * place_find holds what it found open. The owner of a tree can swap its directories, or the entry
+ * that makes it a tree, while the guest runs. The results still go where the path led at first.
  *
- * A directory that exists, or a path that ends with "/", takes it under the name it had; any other
- * path is its new name. Missing directories on the way are made. Paths are resolved by the rules of
- * sys/beneath.h: no symlink in a working tree is followed.
+ * If the path is an existing directory, or ends with "/", the result goes into it under its own
+ * name. Any other path is the new name. Missing directories on the way are made. Paths are resolved
+ * by the rules of sys/beneath.h: no symlink in a working tree is followed.
  */
 #ifndef CRABBOX_RUN_PLACE_H
 #define CRABBOX_RUN_PLACE_H

@@ -1,6 +1,6 @@
-/* conn.h: one connection's inside, shared by the files of this module only.
+/* conn.h: the inside of one connection. Only the files of this module use it.
  *
- * The session is never blocking: each libssh call that answers SSH_AGAIN is repeated after
+ * The session is never blocking. If a libssh call returns SSH_AGAIN, it is repeated after
  * conn_wait(), which watches the connection, the machine and the deadline together.
  */
 #ifndef CRABBOX_SSH_CONN_H
@@ -33,7 +33,7 @@ struct ssh_conn {
     struct ssh_channel_callbacks_struct drop; /* of channels that were given up */
 };
 
-/* How far an attempt came; readiness decides by it whether another attempt makes sense. */
+/* How far an attempt came. Readiness uses it to decide whether another attempt makes sense. */
 enum conn_stage {
     STAGE_NONE,    /* no TCP connection */
     STAGE_TCP,     /* connected, the server said nothing yet */
@@ -78,7 +78,7 @@ void conn_watch_rest(void);
 void conn_watch_end(void);
 /* ERR_SSH when the server breaks the protocol or asks for more than any honest one does. */
 int conn_check(struct ssh_conn *c, struct error *err);
-/* The server may go on sending to a channel that nobody reads any more: nothing of it is kept. */
+/* The server may go on sending to a channel that nobody reads any more. This drops the data. */
 void conn_drop_data(struct ssh_conn *c, ssh_channel ch);
 
 /* ERR_SSH with libssh's reason, or ERR_VMM if the machine is gone by now. `doing` completes

@@ -1,7 +1,8 @@
-/* escape.h: what a user types to us, not to the guest, as in ssh.
+/* escape.h: finds the keys that a user types for this program and not for the guest, as in ssh.
  *
- * At the start of a line "~." leaves, "~?" shows what there is, "~~" sends one "~"; any other key
- * after "~" is sent with it. A line starts at the beginning and after Enter (CR or LF).
+ * At the start of a line "~." leaves, "~?" shows the keys, and "~~" sends one "~". With any other
+ * key, the "~" and the key are both sent. A line starts at the beginning and after Enter (CR or
+ * LF).
  */
 #ifndef CRABBOX_SSH_ESCAPE_H
 #define CRABBOX_SSH_ESCAPE_H
@@ -21,8 +22,8 @@ enum escape_act { ESCAPE_NONE, ESCAPE_LEAVE, ESCAPE_HELP };
     " ~~   send ~\r\n"                                                                             \
     " ~?   show this\r\n"
 
-/* Takes what was typed; `out`, with room for n + 1 bytes, gets what the guest is to see. Returns
- * its length. Stops at ESCAPE_LEAVE; of several requests for help one is told. */
+/* Takes the typed bytes. `out`, with room for n + 1 bytes, gets the bytes for the guest. Returns
+ * their number. Stops at ESCAPE_LEAVE; several requests for help are reported as one. */
 size_t escape_filter(struct escape *e, const char *in, size_t n, char *out, enum escape_act *act);
 
 #endif

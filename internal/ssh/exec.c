@@ -1,8 +1,27 @@
 /* exec.c: one remote command with its three streams.
  *
- * All output arrives by callback while exec_pump() lets libssh read, and is read from the guest
- * only while the sinks have room: the TCP window then pushes back, so memory stays bounded however
- * slow the local reader is.
+ * ssh_exec opens a channel, asks for a terminal if one is wanted, and asks the server to start the
+ * command. All of that must be done within the stall time. Then it repeats exec_step until the
+ * channel is closed and all output is written. One step does this:
+ * 1. exec_pump lets libssh read from the connection. libssh calls on_data, which appends to a sink
+ *    (sink.c), or on_status or on_signal, which record the end of the command.
+ * 2. The sinks write to our descriptors what these take now.
+ * 3. give_input hands input that was read before to the channel, as far as the guest's window
+ *    allows.
+ * 4. exec_poll waits for whatever can go on: the connection, our input and outputs, the VMM's
+ *    pidfd, a resize of the terminal, or the deadline.
+ *
+ * Memory stays limited in both directions. While a sink is full, nothing is read from the
+ * connection, so the guest's TCP window closes and the command waits. Input is read only if the
+ * channel can take it. With a terminal, keys are always read, so that "~." works even if the guest
+ * takes nothing.
+ *
+ * A guest hangs if nothing moved for the stall time although it was the guest's turn (must_move). A
+ * slow reader on our side is not the guest's fault and does not count.
+ *
+ * The server is not trusted. check_end accepts exactly one end that a command can have. peer.c
+ * limits what the server can make libssh do. Each function that waits also ends at the deadline,
+ * even if the connection is never idle.
  */
 #include <errno.h>
 #include <libssh/callbacks.h>

@@ -1,12 +1,12 @@
-/* sink.h: where one of a remote command's output streams goes.
+/* sink.h: the destination of one output stream of a remote command.
  *
- * sink_init, then sink_put for each piece that arrives (keeps it all), sink_write when the
- * descriptor polled writable, sink_free. The caller bounds the memory: it stops reading from the
- * guest while sink_full().
+ * sink_init, then sink_put for each piece that arrives (it keeps everything), sink_write when poll
+ * reports the descriptor writable, sink_free. The caller limits the memory: it stops reading from
+ * the guest while sink_full().
  *
  * The descriptor may be shared with other processes (a terminal, a pipe), so it is never made
- * non-blocking: at most PIPE_BUF bytes are written after it polled writable, which a pipe takes
- * without blocking.
+ * non-blocking. Instead at most PIPE_BUF bytes are written after poll reported it writable; a pipe
+ * takes these without blocking.
  */
 #ifndef CRABBOX_SSH_SINK_H
 #define CRABBOX_SSH_SINK_H

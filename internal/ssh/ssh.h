@@ -1,16 +1,16 @@
 /* ssh.h: keys, readiness, commands and streams over SSH.
  *
- * The guest's host key is made by us before the guest exists, travels in the seed drive and is
- * compared before anything is sent: there is no trust on first use. This module is the only user
- * of libssh. All waits are poll() on the connection with the caller's deadline.
+ * We make the guest's host key before the guest exists, and pass it to the guest on the seed drive.
+ * It is compared before anything is sent, so there is no trust on first use. This module is the
+ * only user of libssh. All waits are poll() on the connection with the caller's deadline.
  *
- * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to → ssh_watch
- * → ssh_exec (any number of times) → ssh_close.
+ * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to →
+ * ssh_watch → ssh_exec (any number of times) → ssh_close.
  *
- * A guest that hangs is found in two ways. One whose kernel is silent is a lost connection after at
- * most SSH_DEAD_MS, whatever runs (TCP keepalive; what is dialled has to do it). One that answers
- * but does nothing is ERR_TIMEOUT when nothing has moved for the stall time: no byte came, and none
- * could be sent. Time alone is no reason: what moves slowly goes on.
+ * A guest that hangs is found in two ways. If its kernel is silent, the connection is lost after at
+ * most SSH_DEAD_MS, whatever runs (TCP keepalive; a dialled stream has to do this itself). If it
+ * answers but nothing has moved for the stall time, the result is ERR_TIMEOUT: no byte came, and
+ * none could be sent. A slow transfer is never ended as long as it moves.
  */
 #ifndef CRABBOX_SSH_SSH_H
 #define CRABBOX_SSH_SSH_H
@@ -73,10 +73,10 @@ int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const s
 
 enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
 
-/* Sets what watches each command from now on. `vmm_fd` (readable once the machine is gone, or -1)
- * is borrowed until ssh_close: a machine that is gone is ERR_VMM at once. `stall_ms` is how long
- * nothing may move; also how long the guest's kernel may be silent, where that is less than
- * SSH_DEAD_MS. Without a call: no machine is watched, SSH_STALL_MS. */
+/* Sets how each command is watched from now on. `vmm_fd` (readable once the machine is gone, or -1)
+ * is borrowed until ssh_close: a machine that is gone is ERR_VMM at once. `stall_ms` limits how
+ * long nothing may move. It also limits how long the guest's kernel may be silent, if it is less
+ * than SSH_DEAD_MS. Without a call: no machine is watched, SSH_STALL_MS. */
 void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms);
 
 /* How a remote command ended: exactly one of the first two unless the connection was lost. */
@@ -88,8 +88,8 @@ struct ssh_status {
     bool left;       /* the user typed ~. */
 };
 
-/* A terminal in the guest for the command; its output is one stream then, stdout. What is typed
- * goes there but for the escapes of escape.h: "~." ends the wait with ERR_CANCELLED. */
+/* A terminal in the guest for the command. Its output is then one stream, stdout. Typed keys go to
+ * the guest, except the escapes of escape.h: "~." ends the wait with ERR_CANCELLED. */
 struct ssh_tty {
     const char *term; /* "xterm-256color" */
     int fd;           /* the local terminal, whose size is taken */

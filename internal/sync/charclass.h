@@ -1,5 +1,5 @@
-/* charclass.h: the named classes of characters in a bracket, as in [[:digit:]_], with git's
- * meaning: of ASCII only. */
+/* charclass.h: the named classes of characters in a bracket, such as [[:digit:]_]. As in git, they
+ * match ASCII characters only. */
 #ifndef CRABBOX_SYNC_CHARCLASS_H
 #define CRABBOX_SYNC_CHARCLASS_H
 

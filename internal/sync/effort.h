@@ -1,12 +1,13 @@
-/* effort.h: how much work a listing has cost by now, and when it is to end.
+/* effort.h: counts the work of a listing, and ends it in time.
  *
  * The tree decides how much a path costs: its pattern files may hold megabytes, each path is
- * matched against all of them, and a long pattern may be slow. So work is counted where it is done,
- * in units of a few nanoseconds, and after every million units the deadline and Ctrl-C are checked.
+ * matched against all of them, and a long pattern may be slow. So the work is counted where it is
+ * done, in units of a few nanoseconds. After every million units the deadline and Ctrl-C are
+ * checked.
  *
- * Call effort_spend and effort_tick on the way. Once they have returned false, return as fast as
- * possible, with any result, and call effort_check where an error can be returned, at the end at
- * the latest. A NULL effort counts nothing.
+ * Call effort_spend and effort_tick while working. When they have returned false, return as fast as
+ * possible, with any result. Call effort_check where an error can be returned, at the latest at the
+ * end. A NULL effort counts nothing.
  */
 #ifndef CRABBOX_SYNC_EFFORT_H
 #define CRABBOX_SYNC_EFFORT_H
@@ -17,8 +18,8 @@
 #include "base/error.h"
 #include "sys/deadline.h"
 
-/* Of patterns, in one listing: some five seconds. A tree of 150,000 files and 1,000 ordinary
- * patterns stays below it. */
+/* The limit for the work on patterns in one listing, about five seconds. A tree of 150,000 files
+ * and 1,000 ordinary patterns stays below it. */
 #define EFFORT_MAX 1000000000LL
 
 struct effort {
@@ -33,7 +34,7 @@ struct effort {
         (deadline), EFFORT_MAX, 0, EFFORT_GOES_ON                                                  \
     }
 
-/* Looks at the clock, the user and what is left. */
+/* Checks the deadline, Ctrl-C and the remaining work. */
 bool effort_look(struct effort *e);
 
 /* Work that grows with the number of files alone, and has other limits. */
@@ -54,7 +55,7 @@ static inline bool effort_spend(struct effort *e, int64_t units)
     return effort_tick(e, units);
 }
 
-/* -1 where the listing of `root` is to end: ERR_TIMEOUT, ERR_CANCELLED, or ERR_SYNC. */
+/* -1 if the listing of `root` has to end: ERR_TIMEOUT, ERR_CANCELLED, or ERR_SYNC. */
 int effort_check(const struct effort *e, const char *root, struct error *err);
 
 #endif

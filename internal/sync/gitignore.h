@@ -1,12 +1,12 @@
-/* gitignore.h: what git would ignore, by git's own rules to the letter.
+/* gitignore.h: the files that git would ignore, exactly by git's own rules.
  *
- * A struct gitignore holds the patterns of one file. gitignore_parse fills it; the caller sets
+ * A struct gitignore holds the patterns of one file. gitignore_parse fills it. The caller sets
  * `base` and `above`. `base` is the number of bytes at the start of each path that lead to the
- * directory to which the patterns apply (with its slash), `above` (borrowed) the file that decides
- * if no pattern here matches. gitignore_free at the end.
+ * directory of the patterns (with its slash). `above` (borrowed) is the file that decides if no
+ * pattern here matches. Call gitignore_free at the end.
  *
- * It exists beside ignore.h, whose `!` reaches further, because no one expects a file to be sent
- * that git ignores, even if only by a detail of its syntax.
+ * ignore.h has similar rules, but its `!` reaches further. This module exists because no one
+ * expects a file to be sent that git ignores, even if only by a detail of its syntax.
  */
 #ifndef CRABBOX_SYNC_GITIGNORE_H
 #define CRABBOX_SYNC_GITIGNORE_H
@@ -20,7 +20,7 @@
 struct gitignore_token;
 struct gitignore_set;
 
-/* What it is made of lies in the arrays of its file: a file may have a million patterns. */
+/* Its parts are in the arrays of its file, because a file may have a million patterns. */
 struct gitignore_pattern {
     uint32_t text;     /* where its text begins, without "!" and a last slash */
     uint32_t tokens;   /* the first token */

@@ -2,9 +2,11 @@
  *
  * gitindex_parse reads the bytes of `index` (versions 2 to 4, SHA-1 or SHA-256, which it detects).
  * If `base` is set afterwards, the index is split: parse the file sharedindex.<base> into a second
- * one and merge the two with gitindex_merge. gitindex_settle sorts the entries and makes one entry
- * of the sides of a conflict; then use gitindex_find and gitindex_holds; gitindex_free at the end.
- * Anyone may have written the bytes: the result is always a sorted list of paths without
+ * one, and merge the two with gitindex_merge. gitindex_settle sorts the entries and turns the sides
+ * of a conflict into one entry. Then use gitindex_find and gitindex_holds, and gitindex_free at the
+ * end.
+ *
+ * Anyone may have written the bytes. The result is always a sorted list of paths without
  * duplicates, or an error. At worst the list is wrong.
  */
 #ifndef CRABBOX_SYNC_GITINDEX_H

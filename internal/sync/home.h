@@ -1,4 +1,4 @@
-/* home.h: whose home directories must not be sent into a guest by accident. */
+/* home.h: the home directories that must not be sent into a guest by accident. */
 #ifndef CRABBOX_SYNC_HOME_H
 #define CRABBOX_SYNC_HOME_H
 

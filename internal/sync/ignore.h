@@ -1,12 +1,13 @@
-/* ignore.h: which paths the user does not want to be sent.
+/* ignore.h: the paths that the user does not want to send.
  *
  * ignore_add the pattern texts in order of rising weight, ask ignore_match for each path, then
- * ignore_free. Syntax of .gitignore: `#` comments, `!` re-includes, a slash that is not the last
- * character anchors at the root, a last slash means directories only, `*` `?` `[a-z]` `[[:digit:]]`
- * stay within a component, `**` crosses them, a backslash quotes.
+ * ignore_free. The syntax is that of .gitignore: `#` begins a comment, `!` re-includes. A slash
+ * that is not the last character anchors the pattern at the root, and a last slash means
+ * directories only. `*` `?` `[a-z]` `[[:digit:]]` stay within a component, `**` crosses components,
+ * a backslash quotes.
  *
- * Unlike git, a pattern that matches a directory also speaks for everything below it, and a later
- * `!` may bring back a file from there.
+ * There is one difference from git. A pattern that matches a directory also applies to everything
+ * below it, and a later `!` may bring back a file from there.
  */
 #ifndef CRABBOX_SYNC_IGNORE_H
 #define CRABBOX_SYNC_IGNORE_H

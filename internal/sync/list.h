@@ -1,4 +1,4 @@
-/* list.h: the making of a struct sync_list, for the files of this module only. */
+/* list.h: how a struct sync_list is made. Only the files of this module use it. */
 #ifndef CRABBOX_SYNC_LIST_H
 #define CRABBOX_SYNC_LIST_H
 
@@ -12,7 +12,7 @@
 #include "sync/sync.h"
 #include "sync/tree.h"
 
-/* One scan: what it fills and what it asks on the way. */
+/* One scan: the list that it fills, and the data that it needs for that. */
 struct scan {
     struct sync_list *list;
     struct tree tree;
@@ -34,8 +34,8 @@ struct scan {
 int scan_git(struct scan *s, const struct repo *r, struct error *err);
 /* A repository at `path`, open as `fd` (borrowed), in a directory that is none. */
 int scan_git_at(struct scan *s, int fd, const char *path, struct error *err);
-/* The user's own patterns for all repositories. The git that is asked may not lie in the tree; it
- * has `answer_ms` to answer, and no longer than the scan. */
+/* The user's own patterns for all repositories. It runs git for that. This git must not be in the
+ * tree, and it must answer within `answer_ms`, and before the deadline of the scan. */
 int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, struct error *err);
 
 /* Adds the files of a directory that is no repository. */
@@ -46,11 +46,11 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
 void scan_skip(struct scan *s, const char *path);
 /* A submodule that is not initialised. */
 void scan_absent(struct scan *s, const char *path);
-/* Whether the user's or the tree's own patterns leave a path out; or a directory with all that may
- * be below it. */
+/* Whether the user's or the tree's own patterns leave out a path; or, for the second, a directory
+ * with everything that may be below it. */
 bool scan_leaves_out(struct scan *s, const char *path, bool is_dir);
 bool scan_leaves_out_all(struct scan *s, const char *path);
-/* Asked for each entry: -1 where the listing is to end. */
+/* Call it for each entry: -1 if the listing has to end. */
 int scan_stop(struct scan *s, struct error *err);
 /* Opens a directory of the tree for reading: -1 with errno; ENOENT also where it is limits.never.
  */

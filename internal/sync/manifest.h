@@ -1,9 +1,9 @@
-/* manifest.h: what earlier syncs have put into a guest, as a file of the host.
+/* manifest.h: a file of the host that records what earlier syncs have put into a guest.
  *
  * sync_manifest_load (an absent or unreadable file is an empty manifest: everything is sent again),
- * sync_manifest_find and manifest_set while comparing, sync_manifest_save before and after the
- * guest is changed, sync_manifest_free. An entry is dirty while the guest's side of it is not
- * known: it is sent or deleted again.
+ * sync_manifest_find and sync_manifest_append while comparing, sync_manifest_save before and after
+ * the guest is changed, sync_manifest_free. An entry is dirty while the state of the guest's copy
+ * is not known. A dirty entry is sent or deleted again.
  */
 #ifndef CRABBOX_SYNC_MANIFEST_H
 #define CRABBOX_SYNC_MANIFEST_H

@@ -1,8 +1,8 @@
 /* pack.h: a tar archive that is made while it is read.
  *
- * pack_init, then pack_read until it returns 0, then pack_free. Nothing is held but one piece of
- * one file. The directories on the way to each file come before it, so that the receiver makes
- * real directories even where something else has taken their name.
+ * pack_init, then pack_read until it returns 0, then pack_free. At any time it holds only one piece
+ * of one file. The directories on the way to each file come before it. So the receiver makes real
+ * directories, even if something else has taken their name.
  */
 #ifndef CRABBOX_SYNC_PACK_H
 #define CRABBOX_SYNC_PACK_H

@@ -1,4 +1,5 @@
-/* push.h: sending an archive and deleting files in the guest, for the files of this module. */
+/* push.h: sends an archive to the guest and deletes files there. Only the files of this module use
+ * it. */
 #ifndef CRABBOX_SYNC_PUSH_H
 #define CRABBOX_SYNC_PUSH_H
 
@@ -10,18 +11,18 @@ struct push_progress {
     void *ctx;
 };
 
-/* sync_push that adds what it sent to `res`; with a marker text (may be NULL) the guest writes it
- * beside the work directory when everything is unpacked. */
+/* The same as sync_push, but adds the sent files to `res`. If there is a marker text (may be
+ * NULL), the guest writes it beside the work directory when everything is unpacked. */
 int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                const char *marker_id, const struct deadline *d,
                const struct push_progress *progress, struct sync_result *res, struct error *err);
 
-/* Takes the whole of remote_dir away; what is not there is fine. A symlink is not followed. */
+/* Removes the whole of remote_dir; it may be absent. A symlink is not followed. */
 int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
                struct error *err);
 
-/* Deletes files in the guest, and the directories that are empty then. No symlink on the way to
- * one is followed. What is not there any more is fine. */
+/* Deletes files in the guest, and directories that become empty. No symlink on the way to a file
+ * is followed. Files may be gone already. */
 int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,
                  const struct deadline *d, struct error *err);
 

@@ -1,6 +1,6 @@
-/* reach.h: a directory by an absolute path that a repository has written down, without anything
- * being started by looking for it. Below a directory of the automounter's, looking for a name
- * mounts what that name stands for, which may be another machine's disk.
+/* reach.h: opens a directory by an absolute path from a repository's files, without starting
+ * anything by looking for it. Looking for a name below an automounter's directory would mount what
+ * the name refers to, which may be another machine's disk.
  */
 #ifndef CRABBOX_SYNC_REACH_H
 #define CRABBOX_SYNC_REACH_H

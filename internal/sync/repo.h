@@ -1,13 +1,14 @@
-/* repo.h: where a repository begins and where git keeps its index, found without git and without
- * reading anything that the repository configures.
+/* repo.h: finds where a repository begins and where git keeps its index. It does not use git, and
+ * it reads nothing that the repository configures.
  *
- * repo_find walks up from a directory to the first `.git`; repo_at opens the one in a given
- * directory, for a submodule. repo_free at the end.
+ * repo_find walks up from a directory to the first `.git`. repo_at opens the one in a given
+ * directory, for a submodule. Call repo_free at the end.
  *
- * A `.git` is accepted only if it can't lead to another user's files: a directory, or a file that
- * names the gitdir of a linked worktree which points back to this file, or one beneath the modules/
- * of the repository around it. Anything else called `.git` is an error (ERR_SYNC). The tree is
- * never treated as a plain directory instead, because then ignored files would be sent.
+ * A `.git` is accepted only if it can't lead to another user's files. It may be a directory. It may
+ * be a file that names the gitdir of a linked worktree which points back to this file, or a
+ * directory beneath the modules/ of the repository around it. Anything else called `.git` is an
+ * error (ERR_SYNC). The tree is never treated as a plain directory instead, because then ignored
+ * files would be sent.
  */
 #ifndef CRABBOX_SYNC_REPO_H
 #define CRABBOX_SYNC_REPO_H
@@ -28,8 +29,8 @@ struct repo {
         NULL, NULL, -1, -1, -1                                                                     \
     }
 
-/* For the end of every advice to run git in a tree: there it obeys the tree's configuration, which
- * can name programs. */
+/* Ends every advice to run git in a tree, because git obeys the tree's configuration there, and
+ * that can name programs. */
 #define REPO_IF_TRUSTED " if you trust the repository, else --no-sync"
 
 /* `dirfd` is borrowed. Finding nothing is a success with top NULL. */

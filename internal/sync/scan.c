@@ -1,4 +1,15 @@
-/* scan.c: from a directory to the sorted list of what will be sent. */
+/* scan.c: from a directory to the sorted list of files to send.
+ *
+ * sync_scan goes up from the directory to the nearest .git (repo.c). That directory is the root of
+ * the tree; without a .git the directory itself is. The root is opened once, and every file is
+ * reached beneath this descriptor, without following a link (tree.c). The patterns of sync.exclude
+ * and .crabboxignore are loaded. In a repository, git.c then lists the files by git's rules,
+ * without running git. Elsewhere walk.c lists all files. Both give each file to scan_add, which
+ * skips special and unreadable files and enforces the limits. The finished list is sorted, because
+ * update.c compares it with the sorted manifest.
+ *
+ * sync_walk lists a whole directory without any patterns, for `cp`.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,9 +1,9 @@
-/* survey.h: what the guest itself has done to its work directory since the last sync.
+/* survey.h: finds out what the guest has changed in its work directory since the last sync.
  *
- * The last sync left a marker file beside the work directory. Whatever has a later change time
- * than that was touched by the guest; of directories so touched the guest also lists the names, by
- * which removals are noticed. All of this only ever makes entries dirty: a lying guest harms
- * itself.
+ * The last sync left a marker file beside the work directory. The guest has changed every file
+ * whose change time is later than the marker's. For changed directories the guest also lists the
+ * names, which shows what was removed. All of this only ever makes entries dirty, so a lying guest
+ * harms only itself.
  */
 #ifndef CRABBOX_SYNC_SURVEY_H
 #define CRABBOX_SYNC_SURVEY_H

@@ -1,13 +1,14 @@
-/* sync.h: bringing a working tree into the guest.
+/* sync.h: brings a working tree into the guest.
  *
- * sync_scan finds which files belong to the tree, by the rules of git where there is a repository,
- * around it or in it; sync_push streams them as one tar archive (GNU format: any name, any size)
- * over SSH into the guest's tar. Names may hold any byte but NUL; symlinks are sent as symlinks and
- * never followed; sockets, devices and unreadable files are reported, not sent. This module is the
- * only user of libarchive's tar writer.
+ * sync_scan finds the files that belong to the tree. If there is a repository around it or in it,
+ * it uses the rules of git. sync_push streams the files as one tar archive (GNU format: any name,
+ * any size) over SSH into the guest's tar. Names may have any byte except NUL. Symlinks are sent as
+ * symlinks and never followed. Sockets, devices and unreadable files are reported and not sent.
+ * This module is the only user of libarchive's tar writer.
  *
- * sync_update does the same again and again: it keeps a manifest of what it has put into the guest,
- * sends only what has changed on either side since, and deletes only what it had put there.
+ * sync_update is for repeated syncs. It keeps a manifest of the files that it has put into the
+ * guest. It sends only files that have changed on either side since, and deletes only files that it
+ * had put there.
  *
  * Order: sync_scan → sync_push or sync_update → sync_list_free.
  */

@@ -1,13 +1,13 @@
-/* tree.h: reaching the files of a tree without ever following a symlink out of it.
+/* tree.h: reaches the files of a tree without ever following a symlink out of it.
  *
- * The tree is a descriptor of its root, opened once, before anything else is done with it. Its path
- * and those of the directories above it may lead elsewhere at any time, because they may belong to
- * another user, so a name is only for messages.
+ * The tree is a descriptor of its root. It is opened once, before anything else is done with it.
+ * The root's path and the directories above it may belong to another user and lead elsewhere at any
+ * time, so a path is used only in messages.
  *
- * tree_init, then tree_parent for a path: a descriptor of its directory, resolved beneath the root
- * through real directories only, none of which is `never` or, unless asked for, a .git by any name.
- * The directories on the way to the last path are kept open, so paths in sorted order cost a system
- * call or two each. tree_close at the end.
+ * tree_init, then tree_parent for a path. It returns a descriptor of the path's directory, resolved
+ * beneath the root through real directories only. None of these directories may be `never` or,
+ * unless asked for, a .git in any spelling. The directories on the way to the last path are kept
+ * open, so each path in sorted order costs a system call or two. tree_close at the end.
  */
 #ifndef CRABBOX_SYNC_TREE_H
 #define CRABBOX_SYNC_TREE_H

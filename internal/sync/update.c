@@ -1,8 +1,26 @@
-/* update.c: sync_update: compare, write down what is about to change, change it, write that down.
+/* update.c: sync_update: how the guest's work directory is brought up to date.
  *
- * The manifest is saved with the affected entries dirty before the guest is touched, and again
- * after each step of the way: if we die in the middle, the next update repeats only the step under
- * way.
+ * sync_scan has made a sorted list of the files to send, each with size, times and mode. A manifest
+ * on the host has the same for every file that earlier syncs put into the guest. An entry is dirty
+ * if the guest's copy of it is not known. An update goes like this:
+ * 1. Lock, and load the manifest.
+ * 2. Ask the guest what it changed (survey.c). The last sync left a marker file there; everything
+ *    with a later change time becomes dirty. If the marker or the manifest is missing or wrong,
+ *    everything becomes dirty.
+ * 3. Compare the two sorted lists. Files that are new, different or dirty are sent. Files that are
+ *    only in the manifest are deleted. Files that neither list has were made by the guest, and
+ *    stay.
+ * 4. Save the new manifest, in which all these files are dirty, before the guest is touched.
+ * 5. Delete, then send the files in parts of limited size (push.c). Each part is one tar archive,
+ *    made while it is sent. After each part the guest gets a new marker, the files of the part are
+ *    no longer dirty, and the manifest is saved.
+ *
+ * So the manifest never claims more than is true. If we die or the connection breaks, the next
+ * update repeats only the part that was under way. A file that changed just before the scan stays
+ * dirty, because it may change again without getting another time.
+ *
+ * The guest's answers only ever make files dirty. A guest that lies gets files again, and harms
+ * nobody else.
  */
 #include <string.h>
 

@@ -1,3 +1,24 @@
+/* confine.c: how a child loses everything that it does not need.
+ *
+ * The parent prepares the confinement, because it may fail with a message there. confine_new makes
+ * a Landlock ruleset that covers every right that this kernel can forbid. confine_allow adds one
+ * file or directory with the rights that the child may use there. A rule belongs to the opened file
+ * and not to its path, so a file that is put in its place later is not covered.
+ *
+ * confine_apply runs in the child between fork and exec, so it only makes system calls. The order
+ * matters:
+ * 1. Drop all capabilities from the bounding set, so that no exec can give them back.
+ * 2. Set no_new_privs. Landlock and seccomp need that from a process without capabilities, and
+ *    setuid programs lose their effect.
+ * 3. Drop the ambient, permitted, effective and inheritable capabilities.
+ * 4. Apply the Landlock ruleset. From now on, only files on the list can be opened.
+ * 5. Apply the filter of system calls (syscalls.c). It comes last, because it refuses the calls of
+ *    the steps before.
+ *
+ * All of this lasts through exec and can't be undone. After the start, the parent calls
+ * confine_verify, which reads /proc/PID/status. It checks what the process really has, and not what
+ * was asked for.
+ */
 #include "sys/confine.h"
 
 #include <errno.h>

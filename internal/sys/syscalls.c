@@ -1,3 +1,26 @@
+/* syscalls.c: the list of system calls, and the filter that the kernel runs for it.
+ *
+ * There are two tables. `any_arguments` has calls that are allowed as they are. `checks` has calls
+ * that are allowed only with certain arguments. A row of it says which 32 bits of an argument
+ * count, the values that these may have, and the error for all other values. Rows of the same call
+ * stand together, and all of them must hold.
+ *
+ * build translates the tables into a BPF program for seccomp:
+ * 1. Another architecture kills the process: its numbers mean other calls. Calls of x32 fail with
+ *    ENOSYS.
+ * 2. For each call in `checks`: if the number matches, compare the arguments, and allow the call or
+ *    return the row's error.
+ * 3. For each call in `any_arguments`: if the number matches, allow it.
+ * 4. Everything else fails with ENOSYS, as in a kernel that lacks the call.
+ *
+ * The program is built in the child between fork and exec. So it is on the stack, and nothing there
+ * may allocate or lock. Its own pid is filled in at that moment, for the calls that may name only
+ * the process itself.
+ *
+ * The kernel caches calls that need no look at their arguments, so the order of `any_arguments`
+ * costs nothing. ioctl is the first of `checks`, because a VMM calls it each time a processor of
+ * the guest runs.
+ */
 #include "sys/syscalls.h"
 
 #include <errno.h>

@@ -125,12 +125,12 @@ void config_doc_example(struct strbuf *out)
 {
     char block[32], last[32] = "";
     strbuf_adds(
-        out,
-        "# Configuration of crabbox-fc: every key with its default. docs/CONFIG.md says more.\n"
-        "# Places: /etc/crabbox-fc/config.yaml, ~/.config/crabbox-fc/config.yaml, and\n"
-        "# .crabbox-fc.yaml in a repository, where keys marked [trusted] count only after\n"
-        "# `crabbox-fc trust add`, and those marked [trusted to raise] may be lowered without it.\n"
-        "# Remove the # in front of a key, and of its block.\n");
+        out, "# Configuration of crabbox-fc: every key with its default. See docs/CONFIG.md.\n"
+             "# The file can be /etc/crabbox-fc/config.yaml, ~/.config/crabbox-fc/config.yaml, or\n"
+             "# .crabbox-fc.yaml in a repository. In a repository, keys marked [trusted] count "
+             "only after\n"
+             "# `crabbox-fc trust add`. Keys marked [trusted to raise] may be lowered without it.\n"
+             "# To set a key, remove the # in front of it and of its block.\n");
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         block_of(key, block);
