@@ -89,7 +89,7 @@ static int fake_lease(struct store *s, unsigned i, struct error *err)
     (void)str_copy(l.work_root, sizeof l.work_root, "/work/crabbox");
     (void)str_copy(l.host_key, sizeof l.host_key, "ssh-ed25519 AAAA");
     (void)str_copy(l.local.vmm.backend, sizeof l.local.vmm.backend, "firecracker");
-    (void)str_copy(l.local.vmm.accel, sizeof l.local.vmm.accel, "kvm");
+    l.local.vmm.accel = VMM_KVM;
     for (size_t k = 0; k < s->kinds[0]->n_steps; k++)
         l.marks[k] = MARK_DONE;
     if (net_plan(&net, &l.local.net, err) < 0 || store_create(s, &l, &h, err) < 0)

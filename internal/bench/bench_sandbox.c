@@ -10,7 +10,7 @@ enum { ROUNDS = 15, ROUNDS_QUICK = 2 };
 
 static int launch(bool sandbox, struct samples *s, struct error *err)
 {
-    struct vmmfix *f = vmmfix_make(QEMU, "tcg");
+    struct vmmfix *f = vmmfix_make(QEMU, VMM_TCG);
     if (!f)
         return error_set(err, ERR_INTERNAL, 0, "no place for a VMM");
     f->spec.sandbox = sandbox;

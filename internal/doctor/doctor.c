@@ -193,7 +193,7 @@ static void measure(struct doctor_ctx *ctx)
                                   .disk_mib = f->disk_mib,
                                   .overcommit = on->cfg->disk.overcommit,
                                   .cpus = f->cpus,
-                                  .emulated = str_eq(on->accel, "tcg")};
+                                  .emulated = on->accel == VMM_TCG};
 }
 
 static void run_check(struct doctor_ctx *ctx, size_t i, struct doctor_check *c)

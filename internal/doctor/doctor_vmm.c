@@ -79,8 +79,8 @@ void doctor_jailer(struct doctor_ctx *ctx, struct doctor_check *c)
 void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     if (check_condition(ctx, c))
-        check_ok(c, "QEMU %s, accel %s%s", ctx->on.vmm_version, ctx->on.accel,
-                 str_eq(ctx->on.accel, "tcg") ? " (emulation, as configured)" : "");
+        check_ok(c, "QEMU %s, accel %s%s", ctx->on.vmm_version, vmm_accel_name(ctx->on.accel),
+                 ctx->on.accel == VMM_TCG ? " (emulation, as configured)" : "");
 }
 
 void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)

@@ -72,7 +72,7 @@ static struct lease sample(const char *slug)
     (void)str_copy(l.work_root, sizeof l.work_root, "/work/crabbox");
     (void)str_copy(l.host_key, sizeof l.host_key, "ssh-ed25519 AAAA");
     (void)str_copy(l.local.vmm.backend, sizeof l.local.vmm.backend, "qemu");
-    (void)str_copy(l.local.vmm.accel, sizeof l.local.vmm.accel, "tcg");
+    l.local.vmm.accel = VMM_TCG;
     l.marks[0] = MARK_DONE;
     l.marks[1] = MARK_STARTED;
     return l;
@@ -104,7 +104,7 @@ static void records_come_back_as_they_went(void **state)
     assert_true(back.keep);
     assert_int_equal(back.created_at, l.created_at);
     assert_int_equal(back.memory_mib, 512);
-    assert_string_equal(back.local.vmm.accel, "tcg");
+    assert_int_equal(back.local.vmm.accel, VMM_TCG);
     assert_int_equal(back.marks[0], MARK_DONE);
     assert_int_equal(back.marks[1], MARK_STARTED);
     assert_int_equal(back.marks[2], MARK_NONE);

@@ -39,7 +39,7 @@ int check_user(struct conditions *c, struct error *err)
 bool idle_kvm(const struct conditions *c, char *why, size_t size)
 {
     (void)str_copy(why, size, "not needed: emulation is configured (vmm: qemu, qemu.accel: tcg)");
-    return str_eq(c->accel, "tcg");
+    return c->accel == VMM_TCG;
 }
 
 /* The words of Firecracker and QEMU where it is KVM that fails; neither has a code for it. */

@@ -39,7 +39,7 @@ static int open_kernel(struct conditions *c, struct error *err)
 {
     if (image_locate(c->cfg, &c->image, err) < 0 || image_open_kernel(&c->image, err) < 0)
         return -1;
-    if (c->vmm != &vmm_qemu || c->image.kernel_pvh || !str_eq(c->image.kernel_format, "elf-x86_64"))
+    if (!c->vmm->needs_pvh || c->image.kernel_pvh || !str_eq(c->image.kernel_format, "elf-x86_64"))
         return 0;
     return error_set(err, ERR_CONFIG, 0, "kernel %s has no PVH entry, which QEMU needs; next: %s",
                      c->image.kernel,
@@ -84,7 +84,7 @@ static void missing_options(const struct conditions *c, struct strbuf *out)
         if (have != 'y' && !(always[i].seed && have == 'm'))
             strbuf_addf(out, "%sCONFIG_%s", out->len ? ", " : "", always[i].name);
     }
-    const char *bus = c->vmm == &vmm_qemu ? "VIRTIO_PCI" : "VIRTIO_MMIO";
+    const char *bus = c->vmm->bus_option;
     if (kconfig_option(c->kernel_options, bus) != 'y')
         strbuf_addf(out, "%sCONFIG_%s", out->len ? ", " : "", bus);
 }

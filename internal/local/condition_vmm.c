@@ -15,16 +15,6 @@
 
 #define PROBE_MS 5000 /* for a program to say its version, libraries from a cold disk too */
 
-static bool is_firecracker(const struct conditions *c)
-{
-    return c->vmm == &vmm_firecracker;
-}
-
-static const char *field_of(const struct conditions *c)
-{
-    return is_firecracker(c) ? "firecracker.binary" : "qemu.binary";
-}
-
 /* ---- jailer ---- */
 
 bool idle_jailer(const struct conditions *c, char *why, size_t size)
@@ -48,16 +38,10 @@ int check_jailer(struct conditions *c, struct error *err)
 
 static int refuse_missing(const struct conditions *c, const char *name, struct error *err)
 {
-    const char *where = strchr(name, '/') ? "" : " in PATH";
-    if (is_firecracker(c))
-        return error_set(err, ERR_ENV, 0,
-                         "%s: there is no program %s%s; next: install Firecracker 1.8 or newer and "
-                         "set %s to its path",
-                         field_of(c), name, where, field_of(c));
     return error_set(err, ERR_ENV, 0,
-                     "%s: there is no program %s%s; next: apt-get install qemu-system-x86, or set "
-                     "%s to its path",
-                     field_of(c), name, where, field_of(c));
+                     "%s: there is no program %s%s; next: %s, and set %s to its path",
+                     c->vmm->binary_key, name, strchr(name, '/') ? "" : " in PATH", c->vmm->install,
+                     c->vmm->binary_key);
 }
 
 static int check_executable(const struct conditions *c, struct error *err)
@@ -69,16 +53,16 @@ static int check_executable(const struct conditions *c, struct error *err)
         return refuse_missing(c, path, err);
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERR_ENV, 0, "%s: %s is not a file; next: set %s to the program",
-                         field_of(c), path, field_of(c));
+                         c->vmm->binary_key, path, c->vmm->binary_key);
     if (access(path, X_OK) == 0)
         return 0;
     if (st.st_mode & 0111)
         return error_set(err, ERR_ENV, errno,
                          "%s: %s can't be run where it is; next: copy it to a place like "
                          "/usr/local/bin, whose filesystem is not mounted noexec",
-                         field_of(c), path);
+                         c->vmm->binary_key, path);
     return error_set(err, ERR_ENV, 0, "%s: %s is not marked as a program; next: chmod 755 %s",
-                     field_of(c), path, quoted);
+                     c->vmm->binary_key, path, quoted);
 }
 
 static int check_pin(struct conditions *c, struct error *err)
@@ -96,14 +80,15 @@ static int check_pin(struct conditions *c, struct error *err)
 }
 
 /* Found once: what is checked here is what is started. */
-static int find_program(struct conditions *c, const char *name, struct error *err)
+static int find_program(struct conditions *c, struct error *err)
 {
+    const char *name = c->vmm->binary(c->cfg);
     struct error e = ERROR_INIT;
-    note(c, "field", "%s", field_of(c));
+    note(c, "field", "%s", c->vmm->binary_key);
     note(c, "configured", "%s", name);
     if (!*name)
         return error_set(err, ERR_CONFIG, 0, "%s is blank; next: set it to the program's path",
-                         field_of(c));
+                         c->vmm->binary_key);
     if (program_locate(name, VMM_PROGRAM, NULL, c->vmm_path, &e) < 0) {
         if (e.kind == ERR_ENV && e.sys == ENOENT)
             return refuse_missing(c, name, err);
@@ -114,48 +99,52 @@ static int find_program(struct conditions *c, const char *name, struct error *er
     return check_executable(c, err) < 0 ? -1 : check_pin(c, err);
 }
 
-bool idle_firecracker(const struct conditions *c, char *why, size_t size)
+/* Each VMM has a row of its own. */
+static bool is_other(const struct conditions *c, const struct vmm_backend *vmm, char *why,
+                     size_t size)
 {
     (void)str_format(why, size, "not needed: vmm is %s", c->vmm->name);
-    return !is_firecracker(c);
+    return c->vmm != vmm;
+}
+
+bool idle_firecracker(const struct conditions *c, char *why, size_t size)
+{
+    return is_other(c, &vmm_firecracker, why, size);
 }
 
 bool idle_qemu(const struct conditions *c, char *why, size_t size)
 {
-    (void)str_format(why, size, "not needed: vmm is %s", c->vmm->name);
-    return is_firecracker(c);
+    return is_other(c, &vmm_qemu, why, size);
 }
 
 int check_firecracker(struct conditions *c, struct error *err)
 {
-    return find_program(c, c->cfg->firecracker.binary, err);
+    return find_program(c, err);
 }
 
 /* Hardware or emulation is asked for, never guessed. */
 int check_qemu(struct conditions *c, struct error *err)
 {
-    note(c, "accel", "%s", c->accel);
-    if (find_program(c, c->cfg->qemu.binary, err) < 0)
+    note(c, "accel", "%s", vmm_accel_name(c->accel));
+    if (find_program(c, err) < 0)
         return -1;
-    if (*c->accel)
+    if (c->accel != VMM_ACCEL_UNSET)
         return 0;
     return error_set(err, ERR_CONFIG, 0,
                      "vmm is qemu, but qemu.accel is not set; next: --qemu-accel kvm for hardware "
                      "virtualisation, or --qemu-accel tcg to accept slow emulation");
 }
 
-/* The image's kernel finds its devices through ACPI, which Firecracker has since 1.8. */
 int conditions_check_version(const struct conditions *c, const char *version, struct error *err)
 {
     unsigned major = 0, minor = 0;
     const char *digits = version + strcspn(version, "0123456789");
-    if (!is_firecracker(c) || sscanf(digits, "%u.%u", &major, &minor) != 2 || major > 1 ||
-        (major == 1 && minor >= 8))
+    if (sscanf(digits, "%u.%u", &major, &minor) != 2 || major > c->vmm->major ||
+        (major == c->vmm->major && minor >= c->vmm->minor))
         return 0;
-    return error_set(err, ERR_ENV, 0,
-                     "Firecracker %s is too old: it describes no devices by ACPI; next: install "
-                     "Firecracker 1.8 or newer and set firecracker.binary to its path",
-                     version);
+    return error_set(err, ERR_ENV, 0, "%s %s is too old: %s; next: %s, and set %s to its path",
+                     c->vmm->name, version, c->vmm->older_lacks, c->vmm->install,
+                     c->vmm->binary_key);
 }
 
 static int ask_version(struct conditions *c, bool sandbox, struct error *err)
@@ -180,7 +169,7 @@ static int refuse_answer(struct conditions *c, const struct error *why, struct e
     return error_set(err, why->kind == ERR_CANCELLED ? ERR_CANCELLED : ERR_ENV, 0,
                      "%.*s; next: look at what %s --version says, and set %s to a program that "
                      "answers",
-                     (int)len, why->msg, quoted, field_of(c));
+                     (int)len, why->msg, quoted, c->vmm->binary_key);
 }
 
 int probe_program(struct conditions *c, struct error *err)
@@ -216,7 +205,7 @@ int probe_sandbox(struct conditions *c, struct error *err)
         if (c->image.fds[f] >= 0 && !(f == IMAGE_ROOTFS && c->image.kind == IMAGE_STOCK) &&
             confine_can_read(c->image.open_at[f], err) < 0)
             return -1;
-    if (str_eq(c->accel, "kvm") && confine_can_use("/dev/kvm", err) < 0)
+    if (c->accel == VMM_KVM && confine_can_use("/dev/kvm", err) < 0)
         return -1;
     return confine_can_use("/dev/net/tun", err);
 }

@@ -33,7 +33,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     c->vmm = vmm_backend_by_name(vmm ? vmm : cfg->vmm, err);
     if (!c->vmm)
         return -1;
-    c->accel = c->vmm == &vmm_qemu ? cfg->qemu.accel : "kvm";
+    c->accel = c->vmm->accel(cfg);
     return 0;
 }
 

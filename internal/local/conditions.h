@@ -41,7 +41,7 @@ typedef void conditions_note_fn(void *to, const char *key, const char *fmt, va_l
 struct conditions {
     const struct config *cfg;
     const struct vmm_backend *vmm; /* the one that is judged */
-    const char *accel;             /* "kvm" or "tcg"; "" where it is not chosen */
+    enum vmm_accel accel;
     const char *state_dir;
     const char *state_at; /* that, or the nearest directory above it that is there */
     int cache_fd;         /* borrowed: hashes of pinned files (pinned.h); -1: none are remembered */

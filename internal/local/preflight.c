@@ -11,7 +11,7 @@ static int describe(struct work *w, struct error *err)
     const char *pin = img->pins[IMAGE_ROOTFS].sha256;
     struct lease_local *l = &w->lease.local;
     (void)str_copy(l->vmm.backend, sizeof l->vmm.backend, c->vmm->name);
-    (void)str_copy(l->vmm.accel, sizeof l->vmm.accel, c->accel);
+    l->vmm.accel = c->accel;
     l->net.mode = str_eq(c->cfg->firecracker.network, net_mode_name(NET_CNI)) ? NET_CNI : NET_NAT;
     l->disk_overcommit = c->cfg->disk.overcommit;
     (void)str_copy(l->image_kind, sizeof l->image_kind, img->kind == IMAGE_OURS ? "ours" : "stock");
@@ -32,7 +32,7 @@ static int reserve(struct work *w, struct error *err)
                                    .disk_mib = diskroom_disk_mib(l->disk_mib, stock),
                                    .cpus = l->cpus,
                                    .overcommit = l->local.disk_overcommit,
-                                   .emulated = str_eq(l->local.vmm.accel, "tcg")};
+                                   .emulated = l->local.vmm.accel == VMM_TCG};
     o->reservation_fd = admission_reserve(&w->ops->store, &need, NULL, &w->deadline, err);
     return o->reservation_fd < 0 ? -1 : 0;
 }

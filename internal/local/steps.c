@@ -220,14 +220,11 @@ static int vmm_apply(void *ctx, struct error *err)
     const struct vmm_backend *backend = backend_of(w, err);
     if (!backend)
         return -1;
-    /* A copy: launch fills the record's reference anew. */
-    char accel[sizeof w->lease.local.vmm.accel];
-    memcpy(accel, w->lease.local.vmm.accel, sizeof accel);
     struct vmm_spec spec = {
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
         .binary = local_of(w)->found.vmm_path,
-        .accel = accel,
+        .accel = w->lease.local.vmm.accel,
         .dirfd = w->handle.dirfd,
         .netns_fd = local_of(w)->netns_fd,
         .cpus = (unsigned)w->lease.cpus,
@@ -345,9 +342,9 @@ static void target(const struct lease *l, struct ssh_target *t)
 static struct machine_words words(const struct lease *l)
 {
     return (struct machine_words){.vmm = l->local.vmm.backend,
-                                  .accel = l->local.vmm.accel,
+                                  .accel = vmm_accel_name(l->local.vmm.accel),
                                   .address = l->local.net.lease_addr,
-                                  .emulated = str_eq(l->local.vmm.accel, "tcg")};
+                                  .emulated = l->local.vmm.accel == VMM_TCG};
 }
 
 static void add_json(const struct lease *l, cJSON *j)
@@ -355,7 +352,7 @@ static void add_json(const struct lease *l, cJSON *j)
     const struct lease_local *o = &l->local;
     cJSON *vmm = cJSON_AddObjectToObject(j, "vmm");
     (void)cJSON_AddStringToObject(vmm, "backend", o->vmm.backend);
-    (void)cJSON_AddStringToObject(vmm, "accel", o->vmm.accel);
+    (void)cJSON_AddStringToObject(vmm, "accel", vmm_accel_name(o->vmm.accel));
     (void)cJSON_AddBoolToObject(vmm, "emulated", words(l).emulated);
     (void)cJSON_AddStringToObject(vmm, "version", o->vmm.version);
     (void)cJSON_AddBoolToObject(vmm, "sandbox", o->vmm.sandbox);

@@ -90,7 +90,7 @@ static int fill_directory(struct vmmfix *f)
     return file_write_new(f->dirfd, "upper.img", zeros, sizeof zeros, 0600, NULL);
 }
 
-struct vmmfix *vmmfix_make(const char *binary, const char *accel)
+struct vmmfix *vmmfix_make(const char *binary, enum vmm_accel accel)
 {
     struct vmmfix *f = xcalloc(1, sizeof *f);
     (void)str_copy(f->dir, sizeof f->dir, "/tmp/crabbox-vmm-test.XXXXXX");

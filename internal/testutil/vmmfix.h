@@ -29,7 +29,7 @@ struct vmmfix {
 const char *vmmfix_enter(void);
 
 /* NULL on error (errno). `binary` is borrowed. */
-struct vmmfix *vmmfix_make(const char *binary, const char *accel);
+struct vmmfix *vmmfix_make(const char *binary, enum vmm_accel accel);
 
 /* Kills what runs, removes everything, frees. Returns -1 if something still ran: a test that
  * leaves its VMM behind has failed. */

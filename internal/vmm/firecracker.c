@@ -250,16 +250,16 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
     struct error why = ERROR_INIT;
     if (vmm_spec_check(spec, err) < 0)
         return -1;
-    if (!str_eq(spec->accel, "kvm"))
+    if (spec->accel != VMM_KVM)
         return error_set(err, ERR_CONFIG, 0,
                          "Firecracker needs accel kvm; for emulation (%s) choose vmm qemu",
-                         spec->accel);
+                         vmm_accel_name(spec->accel));
     /* Refused before anything runs: a command line that is too long, for one. */
     _cleanup_json_ cJSON *intent = fc_intent(spec, err);
     if (!intent || file_unlink(spec->dirfd, VMM_API_SOCK, err) < 0)
         return -1;
     _cleanup_(fd_close_aside) int watch = watch_directory(spec->dirfd);
-    *ref = (struct vmm_ref){.backend = "firecracker", .accel = "kvm"};
+    *ref = (struct vmm_ref){.backend = "firecracker", .accel = VMM_KVM};
     if (vmm_process_start(spec, argv, -1, true, ref, started, ctx, &child, err) < 0)
         return -1;
     if (connect_and_configure(spec, ref, watch, &child, d, &why) < 0) {
@@ -327,8 +327,28 @@ static int query_status(const struct vmm_ref *ref, int dirfd, const struct deadl
     return str_copy(out->state, sizeof out->state, state_word(json_opt_string(reply, "state", "")));
 }
 
+static const char *binary(const struct config *cfg)
+{
+    return cfg->firecracker.binary;
+}
+
+static enum vmm_accel accel(const struct config *cfg)
+{
+    (void)cfg;
+    return VMM_KVM;
+}
+
 const struct vmm_backend vmm_firecracker = {
     .name = "firecracker",
+    .binary_key = "firecracker.binary",
+    .binary = binary,
+    .accel = accel,
+    .install = "install Firecracker 1.8 or newer",
+    /* The image's kernel finds its devices through ACPI. */
+    .major = 1,
+    .minor = 8,
+    .older_lacks = "it describes no devices by ACPI",
+    .bus_option = "VIRTIO_MMIO",
     .probe = probe,
     .launch = launch,
     .boot = boot,

@@ -14,7 +14,7 @@ static struct vmm_spec example(void)
 {
     return (struct vmm_spec){
         .vm_id = "cbx-1",
-        .accel = "kvm",
+        .accel = VMM_KVM,
         .cpus = 4,
         .memory_mib = 512,
         .kernel = "/k",

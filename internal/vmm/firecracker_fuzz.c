@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct vmm_spec spec = {
         .vm_id = "cbx-1",
-        .accel = "kvm",
+        .accel = VMM_KVM,
         .cpus = 1,
         .memory_mib = 128,
         .kernel = "k",

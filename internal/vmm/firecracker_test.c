@@ -21,7 +21,7 @@ static const char *standin;
 
 static int setup(void **state)
 {
-    *state = vmmfix_make(standin, "kvm");
+    *state = vmmfix_make(standin, VMM_KVM);
     return *state ? 0 : -1;
 }
 
@@ -63,7 +63,7 @@ static void launches_configured(void **state)
     launch_ok(f);
     print_message("launch took %lld ms\n", (long long)(clock_boot_ms() - before));
     assert_string_equal(f->ref.backend, "firecracker");
-    assert_string_equal(f->ref.accel, "kvm");
+    assert_int_equal(f->ref.accel, VMM_KVM);
     assert_true(str_has_prefix(f->ref.version, "1."));
     assert_int_equal(getsid(f->ref.proc.pid), f->ref.proc.pid);
     assert_int_equal(vmm_firecracker.status(&f->ref, f->dirfd, &f->d, &st, &err), 0);
@@ -198,9 +198,9 @@ static void missing_files_are_named(void **state)
 static void emulation_is_refused(void **state)
 {
     struct vmmfix *f = *state;
-    f->spec.accel = "tcg";
+    f->spec.accel = VMM_TCG;
     expect_failure(f, ERR_CONFIG, "choose vmm qemu");
-    f->spec.accel = "";
+    f->spec.accel = VMM_ACCEL_UNSET;
     expect_failure(f, ERR_CONFIG, "accel");
     assert_int_equal(f->started, 0);
 }

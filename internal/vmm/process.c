@@ -269,12 +269,10 @@ static int check_drives(const struct vmm_spec *spec, struct error *err)
 
 int vmm_spec_check(const struct vmm_spec *spec, struct error *err)
 {
-    if (!spec->accel || !*spec->accel)
+    if (spec->accel == VMM_ACCEL_UNSET)
         return error_set(err, ERR_CONFIG, 0,
                          "no accelerator is chosen: set accel to kvm (hardware) or tcg "
                          "(emulation, slow)");
-    if (!str_eq(spec->accel, "kvm") && !str_eq(spec->accel, "tcg"))
-        return error_set(err, ERR_CONFIG, 0, "accel \"%s\": kvm or tcg", spec->accel);
     if (!spec->binary || !*spec->binary)
         return error_set(err, ERR_CONFIG, 0, "the VMM's binary is not set");
     if (!id_ok(spec->vm_id, 64, '-'))

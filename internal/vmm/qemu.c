@@ -76,8 +76,7 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
     struct error why = ERROR_INIT;
     if (vmm_spec_check(spec, err) < 0)
         return -1;
-    *ref = (struct vmm_ref){.backend = "qemu"};
-    (void)str_copy(ref->accel, sizeof ref->accel, spec->accel);
+    *ref = (struct vmm_ref){.backend = "qemu", .accel = spec->accel};
     qemu_args_build(spec, &args);
     if (start(spec, &args, ref, started, ctx, &child, err) < 0)
         return -1;
@@ -134,8 +133,27 @@ static int query_status(const struct vmm_ref *ref, int dirfd, const struct deadl
                     qemu_state_word(json_opt_string(reply, "status", "")));
 }
 
+static const char *binary(const struct config *cfg)
+{
+    return cfg->qemu.binary;
+}
+
+/* The configuration takes no other words than these. */
+static enum vmm_accel accel(const struct config *cfg)
+{
+    enum vmm_accel a = VMM_ACCEL_UNSET;
+    (void)vmm_accel_by_name(cfg->qemu.accel, &a, NULL);
+    return a;
+}
+
 const struct vmm_backend vmm_qemu = {
     .name = "qemu",
+    .binary_key = "qemu.binary",
+    .binary = binary,
+    .accel = accel,
+    .install = "apt-get install qemu-system-x86",
+    .needs_pvh = true,
+    .bus_option = "VIRTIO_PCI",
     .probe = probe,
     .launch = launch,
     .boot = boot,

@@ -84,7 +84,7 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
  * the host runs ksmd), so how long a write takes tells it nothing of them. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
-    bool kvm = str_eq(spec->accel, "kvm");
+    bool kvm = spec->accel == VMM_KVM;
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
     /* Not microvm: emulated, its kernel has no second clock to calibrate the TSC by, and hangs. */
     add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
@@ -138,9 +138,9 @@ int qemu_check_accel(const struct vmm_spec *spec, const cJSON *kvm, struct error
     bool enabled;
     if (json_get_bool(kvm, "enabled", &enabled, NULL) < 0)
         return error_set(err, ERR_VMM, 0, "QEMU does not say which accelerator it uses");
-    if (enabled != str_eq(spec->accel, "kvm"))
+    if (enabled != (spec->accel == VMM_KVM))
         return error_set(err, ERR_VMM, 0, "QEMU runs with %s, asked for accel %s",
-                         enabled ? "kvm" : "emulation", spec->accel);
+                         enabled ? "kvm" : "emulation", vmm_accel_name(spec->accel));
     return 0;
 }
 

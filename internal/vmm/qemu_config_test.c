@@ -15,7 +15,7 @@ static struct vmm_spec example(void)
     return (struct vmm_spec){
         .vm_id = "cbx-1",
         .binary = "/usr/bin/qemu",
-        .accel = "tcg",
+        .accel = VMM_TCG,
         .cpus = 2,
         .memory_mib = 512,
         .kernel = "/k,v=1",
@@ -105,7 +105,7 @@ static void hardware_is_only_used_where_asked(void **state)
     (void)state;
     struct vmm_spec spec = example();
     _cleanup_(qemu_args_free) struct qemu_args a;
-    spec.accel = "kvm";
+    spec.accel = VMM_KVM;
     spec.initrd = "";
     spec.cmdline = "";
     spec.tap = "";
@@ -146,7 +146,7 @@ static void accelerator_must_be_the_one_asked(void **state)
     assert_int_equal(qemu_check_accel(&spec, kvm, &err), -1);
     assert_int_equal(qemu_check_accel(&spec, odd, &err), -1);
     assert_int_equal(qemu_check_accel(&spec, NULL, &err), -1);
-    spec.accel = "kvm";
+    spec.accel = VMM_KVM;
     assert_int_equal(qemu_check_accel(&spec, kvm, &err), 0);
     error_clear(&err);
     assert_int_equal(qemu_check_accel(&spec, tcg, &err), -1);

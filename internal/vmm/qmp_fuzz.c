@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void try_line(const char *line, size_t len)
 {
     static const struct vmm_spec spec = {
-        .accel = "tcg",
+        .accel = VMM_TCG,
         .cpus = 1,
         .memory_mib = 128,
         .drives = {{.id = "root", .path = "r", .read_only = true, .root = true}},

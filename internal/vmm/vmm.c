@@ -77,11 +77,29 @@ int vmm_end(const struct vmm_ref *ref, int dirfd, int64_t grace_ms, const struct
     return pidfd_wait(pidfd, &after_kill, err);
 }
 
+static const char *const accel_names[] = {
+    [VMM_ACCEL_UNSET] = "", [VMM_KVM] = "kvm", [VMM_TCG] = "tcg"};
+
+const char *vmm_accel_name(enum vmm_accel a)
+{
+    return accel_names[a];
+}
+
+int vmm_accel_by_name(const char *name, enum vmm_accel *out, struct error *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(accel_names); i++)
+        if (str_eq(name, accel_names[i])) {
+            *out = (enum vmm_accel)i;
+            return 0;
+        }
+    return error_set(err, ERR_CONFIG, 0, "accel \"%s\": kvm or tcg", SHOWN(name));
+}
+
 cJSON *vmm_ref_to_json(const struct vmm_ref *ref)
 {
     cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "backend", ref->backend);
-    (void)cJSON_AddStringToObject(j, "accel", ref->accel);
+    (void)cJSON_AddStringToObject(j, "accel", vmm_accel_name(ref->accel));
     (void)cJSON_AddStringToObject(j, "version", ref->version);
     if (ref->sandbox)
         (void)cJSON_AddBoolToObject(j, "sandbox", true);
@@ -92,13 +110,16 @@ cJSON *vmm_ref_to_json(const struct vmm_ref *ref)
 int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
 {
     struct vmm_ref ref = {0};
+    const char *accel;
     if (!cJSON_IsObject(j))
         return error_set(err, ERR_STATE, 0, "the VMM's record is not an object");
     if (json_copy_string(j, "backend", ref.backend, sizeof ref.backend, err) < 0 ||
-        json_copy_string(j, "accel", ref.accel, sizeof ref.accel, err) < 0 ||
+        json_get_string(j, "accel", &accel, err) < 0 ||
         json_copy_string(j, "version", ref.version, sizeof ref.version, err) < 0 ||
         proc_ref_from_json(j, &ref.proc, err) < 0)
         return -1;
+    if (vmm_accel_by_name(accel, &ref.accel, NULL) < 0)
+        return error_set(err, ERR_STATE, 0, "unknown accel \"%s\"", SHOWN(accel));
     ref.sandbox = json_opt_bool(j, "sandbox", false);
     *out = ref;
     return 0;

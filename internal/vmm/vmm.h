@@ -8,7 +8,7 @@
  *
  * A VMM lives in its own session and network namespace, with the lease directory as its working
  * directory; its sockets and logs there have fixed names, so any later process can drive it:
- * nothing is kept but struct vmm_ref. Emulation is only ever used when the spec says accel "tcg".
+ * nothing is kept but struct vmm_ref. Emulation is only ever used when the spec has VMM_TCG.
  */
 #ifndef CRABBOX_VMM_VMM_H
 #define CRABBOX_VMM_VMM_H
@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "config/config.h"
 #include "sys/deadline.h"
 #include "sys/proc.h"
 
@@ -29,6 +30,17 @@
 
 #define VMM_DRIVES_MAX 4
 #define VMM_FILES_MAX  3
+
+/* What runs the guest's processor. */
+enum vmm_accel {
+    VMM_ACCEL_UNSET, /* not chosen; none is ever guessed */
+    VMM_KVM,         /* hardware */
+    VMM_TCG,         /* QEMU's emulation: slow, and no boundary by QEMU's own policy */
+};
+/* "", "kvm", "tcg": in records, messages and the configuration. */
+const char *vmm_accel_name(enum vmm_accel a);
+/* ERR_CONFIG for another name. */
+int vmm_accel_by_name(const char *name, enum vmm_accel *out, struct error *err);
 
 struct vmm_drive {
     const char *id;   /* [A-Za-z0-9_] */
@@ -41,9 +53,9 @@ struct vmm_spec {
     const char *lease_id;
     const char *vm_id;  /* [A-Za-z0-9-], at most 64 */
     const char *binary; /* whole path */
-    const char *accel;  /* "kvm" or "tcg" */
-    int dirfd;          /* lease directory; borrowed */
-    int netns_fd;       /* borrowed */
+    enum vmm_accel accel;
+    int dirfd;    /* lease directory; borrowed */
+    int netns_fd; /* borrowed */
     unsigned cpus;
     unsigned memory_mib;
     const char *kernel;
@@ -64,7 +76,7 @@ struct vmm_spec {
 /* What is kept in the lease record. */
 struct vmm_ref {
     char backend[16]; /* "firecracker", "qemu" */
-    char accel[8];    /* "kvm", "tcg" */
+    enum vmm_accel accel;
     char version[64]; /* as the program said it, "" before that */
     bool sandbox;     /* it was seen to be confined */
     struct proc_ref proc;
@@ -80,6 +92,19 @@ struct vmm_status {
 
 struct vmm_backend {
     const char *name;
+
+    /* ---- what it needs ---- */
+    const char *binary_key;                          /* of the configuration: its program */
+    const char *(*binary)(const struct config *cfg); /* what is set there */
+    enum vmm_accel (*accel)(const struct config *cfg);
+    const char *install; /* how to get it: "apt-get install qemu-system-x86" */
+    /* The oldest version that serves, and what is wrong with an older one; 0.0: any. */
+    unsigned major, minor;
+    const char *older_lacks;
+    bool needs_pvh;         /* of a kernel in ELF format */
+    const char *bus_option; /* that a kernel has built in: the bus of its devices */
+
+    /* ---- what it does ---- */
     /* Version text of the binary, with a deadline; ERR_ENV if it is missing or not that program.
      * `sandbox`: it is run confined, as it would be to run a guest. */
     int (*probe)(const char *binary, bool sandbox, const struct deadline *d, char *version,

@@ -74,7 +74,7 @@ static void record_survives(void **state)
     struct error err = ERROR_INIT;
     struct vmm_ref out = {0};
     struct vmm_ref ref = {.backend = "qemu",
-                          .accel = "tcg",
+                          .accel = VMM_TCG,
                           .version = "7.2.22",
                           .proc = {4242, 123456789012, "c0ffee00-0000-4000-8000-000000000001"}};
     _cleanup_json_ cJSON *j = vmm_ref_to_json(&ref);
@@ -83,7 +83,7 @@ static void record_survives(void **state)
     if (!back || vmm_ref_from_json(back, &out, &err) < 0)
         fail_msg("%s", err.msg);
     assert_string_equal(out.backend, ref.backend);
-    assert_string_equal(out.accel, ref.accel);
+    assert_int_equal(out.accel, ref.accel);
     assert_string_equal(out.version, ref.version);
     assert_string_equal(out.proc.boot_id, ref.proc.boot_id);
     assert_int_equal(out.proc.pid, ref.proc.pid);
@@ -203,7 +203,7 @@ static void start_vmm(struct fixture *f, enum manners m)
         monitor(fd, m);
     }
     (void)close(fd);
-    f->ref = (struct vmm_ref){.backend = "qemu", .accel = "tcg"};
+    f->ref = (struct vmm_ref){.backend = "qemu", .accel = VMM_TCG};
     if (proc_ref_of(f->pid, &f->ref.proc, &err) < 0)
         fail_msg("%s", err.msg);
 }
