@@ -20,7 +20,7 @@ int ops_open(struct ops *o, const struct provider *const *providers, const struc
     o->self_exe = "/proc/self/exe";
     o->store = (struct store)STORE_INIT;
     o->provider = providers[0];
-    for (size_t i = 0; providers[i] && i < PROVIDERS_MAX; i++)
+    for (size_t i = 0; i < PROVIDERS_MAX && providers[i]; i++)
         o->kinds[i] = &providers[i]->kind;
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
