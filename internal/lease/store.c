@@ -390,6 +390,13 @@ int store_drop_slug(struct store *s, const char *slug, const char *id, struct er
 }
 
 /* ---- list and look-up ---- */
+/* What others have just now, or a disk that does not answer. */
+static bool may_pass(int sys)
+{
+    return sys == ENOMEM || sys == EMFILE || sys == ENFILE || sys == EAGAIN || sys == EINTR ||
+           sys == EIO;
+}
+
 static void load_entry(struct store *s, const char *name, struct lease_entry *e)
 {
     struct error err = ERROR_INIT;
@@ -401,6 +408,7 @@ static void load_entry(struct store *s, const char *name, struct lease_entry *e)
     else if (open_dir(s, name, &h, &err) == 0)
         (void)store_load(s, &h, &e->lease, &err);
     e->broken = error_is_set(&err);
+    e->passing = e->broken && may_pass(err.sys);
     (void)str_format(e->reason, sizeof e->reason, "%.500s", err.msg);
     e->locked = h.dirfd >= 0 && lock_may_be_held(h.dirfd, LOCK);
     e->in_use = h.dirfd >= 0 && lock_may_be_held(h.dirfd, LEASE_USE);

@@ -116,6 +116,7 @@ int store_drop_slug(struct store *s, const char *slug, const char *id, struct er
 struct lease_entry {
     char id[NAME_MAX + 1]; /* directory name */
     bool broken;           /* lease is not filled; reason says why */
+    bool passing;          /* that may pass: the record could not be read just now */
     bool locked;           /* somebody works on it right now */
     bool in_use;           /* a run or a session is open */
     char reason[512];

@@ -23,6 +23,8 @@ const char *ops_view_name(enum ops_view_state s)
 enum ops_view_state ops_view(const struct lease_entry *e)
 {
     const struct lease *l = &e->lease;
+    if (e->passing)
+        return VIEW_UNKNOWN;
     if (e->broken || l->state == LEASE_BROKEN)
         return VIEW_BROKEN;
     if (l->state != LEASE_READY && e->locked)
@@ -41,7 +43,7 @@ enum ops_view_state ops_view(const struct lease_entry *e)
 
 enum ops_end ops_end(const struct lease_entry *e)
 {
-    if (ops_view(e) == VIEW_BROKEN || (e->lease.keep && e->lease.state == LEASE_READY))
+    if (e->broken || ops_view(e) == VIEW_BROKEN || (e->lease.keep && e->lease.state == LEASE_READY))
         return END_STOP;
     return proc_alive(&e->lease.keeper) ? END_KEEPER : END_CLEANUP;
 }
