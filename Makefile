@@ -17,8 +17,12 @@ say = @printf '  %-7s %s\n'
 endif
 
 PKGS := libssh libcjson libnl-3.0 libnl-route-3.0 libnl-genl-3.0 libcurl yaml-0.1 libarchive expat libnftables ext2fs com_err libcrypto
+# Of the guest's init, which is static.
+GUEST_PKGS := jansson
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
+GUEST_CFLAGS := $(shell pkg-config --cflags $(GUEST_PKGS))
+GUEST_LIBS := $(shell pkg-config --libs --static $(GUEST_PKGS))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings
@@ -26,7 +30,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_F
 OPT ?= -O2 -g
 BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -Iinternal -include base/banned.h \
 	-DCRABBOX_FC_VERSION='"$(VERSION)"' $(WARN)
-CFLAGS_ALL := $(BASE_CFLAGS) $(OPT) -fPIE $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
+CFLAGS_ALL := $(BASE_CFLAGS) $(OPT) -fPIE $(HARDEN) $(PKG_CFLAGS) $(GUEST_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS)
 
 # What is a test, a fuzz target or product code follows from the file's name and folder.
@@ -105,19 +109,19 @@ $(BUILD)/initobj/%.o: %.c Makefile
 
 $(INIT): $(patsubst %.c,$(BUILD)/initobj/%.o,$(INIT_C))
 	$(say) LINK $@
-	$(Q)$(CC) -static -no-pie -Wl,--gc-sections -o $@ $^
+	$(Q)$(CC) -static -no-pie -Wl,--gc-sections -o $@ $^ $(GUEST_LIBS)
 	$(Q)strip $@
 
 $(BUILD)/test/%: $(BUILD)/obj/internal/%.o $(TESTLIB) $(LIB)
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIB) $(PKG_LIBS) $(GUEST_LIBS) -lcmocka
 
 define tool
 $(BUILD)/tools/$(patsubst %_main.c,%,$(notdir $(1))): $(call obj,$(1)) $(TESTLIB) $(LIB)
 	$$(say) LINK $$@
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB) $$(PKG_LIBS)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB) $$(PKG_LIBS) $$(GUEST_LIBS)
 endef
 $(foreach c,$(TOOL_C),$(eval $(call tool,$(c))))
 
@@ -151,7 +155,7 @@ $(FUZZ_LIB): $(patsubst %.c,$(BUILD)/fuzzobj/%.o,$(LIB_C) $(GUEST_C))
 $(BUILD)/fuzz/%: $(BUILD)/fuzzobj/internal/%.o $(FUZZ_LIB)
 	$(say) FUZZ $@
 	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(PKG_LIBS) $(GUEST_LIBS)
 
 tests: $(TESTS) $(TOOLS)
 tools: $(TOOLS)

@@ -8,7 +8,7 @@ set -euo pipefail
 
 build='gcc libc6-dev make pkg-config libssh-dev libcjson-dev libnl-3-dev libnl-route-3-dev
 libnl-genl-3-dev libcurl4-openssl-dev libyaml-dev libarchive-dev libnftables-dev libext2fs-dev
-comerr-dev libssl-dev libexpat1-dev libcmocka-dev'
+comerr-dev libssl-dev libexpat1-dev libjansson-dev libcmocka-dev'
 image='mmdebstrap e2fsprogs lz4 zstd xz-utils gzip kmod cpio util-linux ca-certificates'
 run='qemu-system-x86 openssh-client openssh-sftp-server rsync git jq iproute2 nftables procps'
 test='dropbear-bin openssh-server libarchive-tools genisoimage btrfs-progs xfsprogs

@@ -103,6 +103,7 @@ check_third_party() {
         own("libssh/", "ssh")
         own("archive(_entry)?\\.h", "image sync fetch")
         own("expat\\.h", "junit")
+        own("jansson\\.h", "guest")
         own("ext2fs/", "image")
         own("et/com_err\\.h", "image")
         own("openssl/", "sys")

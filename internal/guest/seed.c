@@ -5,8 +5,8 @@
 
 #include "base/str.h"
 #include "guest/iso9660.h"
-#include "guest/jsonread.h"
 #include "guest/seed_net.h"
+#include "guest/seedjson.h"
 
 #define GUEST_JSON_PATH "/run/crabbox-fc/guest.json"
 #define CLOCK_PATH      "/run/crabbox-fc/clock"
@@ -54,48 +54,56 @@ static int copy_name(char *dst, size_t size, const char *src, const char *what, 
     return 0;
 }
 
-static int parse_groups(const struct jr_node *user, struct seed_user *out, struct error *err)
+static int parse_groups(const json_t *user, struct seed_user *out, struct error *err)
 {
-    for (const struct jr_node *g = jr_first(jr_get(user, "groups")); g; g = g->next) {
-        if (g->type != JR_STRING || out->ngroups == SEED_GROUPS_MAX)
+    size_t i;
+    const json_t *g;
+    json_array_foreach(json_object_get(user, "groups"), i, g)
+    {
+        if (!json_is_string(g) || out->ngroups == SEED_GROUPS_MAX)
             return bad(err, "users[0].groups is no short list of names");
-        if (copy_name(out->groups[out->ngroups], sizeof out->groups[0], g->text, "a group", err) <
-            0)
+        if (copy_name(out->groups[out->ngroups], sizeof out->groups[0], json_string_value(g),
+                      "a group", err) < 0)
             return -1;
         out->ngroups++;
     }
     return 0;
 }
 
-static int parse_keys(const struct jr_node *user, struct seed_user *out, struct error *err)
+static int parse_keys(const json_t *user, struct seed_user *out, struct error *err)
 {
-    const struct jr_node *list = jr_get(user, "ssh_authorized_keys");
-    for (const struct jr_node *k = jr_first(list); k; k = k->next) {
-        if (k->type != JR_STRING || !*k->text || !is_line(k->text))
+    size_t i;
+    const json_t *k;
+    json_array_foreach(json_object_get(user, "ssh_authorized_keys"), i, k)
+    {
+        const char *key = json_string_value(k);
+        if (!key || !*key || !is_line(key))
             return bad(err, "users[0].ssh_authorized_keys has an entry that is not one line");
         if (out->nkeys == SEED_KEYS_MAX)
             return bad(err, "users[0].ssh_authorized_keys has too many entries");
-        out->keys[out->nkeys++] = xstrdup(k->text);
+        out->keys[out->nkeys++] = xstrdup(key);
     }
     return 0;
 }
 
 /* Our user is the first of the list that is an object ("default" may stand before it). */
-static int parse_user(const struct jr_node *root, struct seed_user *out, struct error *err)
+static int parse_user(const json_t *root, struct seed_user *out, struct error *err)
 {
-    const struct jr_node *user = jr_first(jr_get(root, "users"));
-    while (user && user->type != JR_OBJECT)
-        user = user->next;
+    const json_t *users = json_object_get(root, "users");
+    size_t first = 0;
+    while (first < json_array_size(users) && !json_is_object(json_array_get(users, first)))
+        first++;
+    const json_t *user = json_array_get(users, first);
     if (!user)
         return bad(err, "user-data names no user");
-    if (copy_name(out->name, sizeof out->name, jr_get_string(user, "name"), "users[0].name", err) <
-        0)
+    if (copy_name(out->name, sizeof out->name, seedjson_string(user, "name"), "users[0].name",
+                  err) < 0)
         return -1;
-    const char *shell = jr_get_string(user, "shell");
+    const char *shell = seedjson_string(user, "shell");
     if (shell && (!is_path(shell) || strchr(shell, ':')))
         return bad(err, "users[0].shell is not an absolute path");
     out->shell = xstrdup(shell ? shell : "/bin/sh");
-    const char *sudo = jr_get_string(user, "sudo");
+    const char *sudo = seedjson_string(user, "sudo");
     if (sudo && !is_line(sudo))
         return bad(err, "users[0].sudo is not one line");
     out->sudo = sudo ? xstrdup(sudo) : NULL;
@@ -123,21 +131,22 @@ static int parse_mode(const char *text, mode_t *out)
     return 0;
 }
 
-static int parse_file(const struct jr_node *f, struct seed *out, struct error *err)
+static int parse_file(const json_t *f, struct seed *out, struct error *err)
 {
-    const char *path = jr_get_string(f, "path"), *content = jr_get_string(f, "content");
-    const char *owner = jr_get_string(f, "owner");
+    const char *path = seedjson_string(f, "path"), *content = seedjson_string(f, "content");
+    const char *owner = seedjson_string(f, "owner");
     if (out->nfiles == SEED_FILES_MAX)
         return bad(err, "write_files has too many entries");
     if (!path || !is_path(path))
         return bad(err, "write_files has a path that is not absolute and plain");
-    if (jr_get(f, "encoding") || jr_get(f, "append") || jr_get(f, "defer"))
+    if (json_object_get(f, "encoding") || json_object_get(f, "append") ||
+        json_object_get(f, "defer"))
         return error_set(err, ERR_STATE, 0,
                          "seed drive: write_files %s uses encoding, append or defer, which the "
                          "guest does not know",
                          path);
     struct seed_file file = {.root_owned = !owner || str_has_prefix(owner, "root")};
-    if (parse_mode(jr_get_string(f, "permissions"), &file.mode) < 0)
+    if (parse_mode(seedjson_string(f, "permissions"), &file.mode) < 0)
         return error_set(err, ERR_STATE, 0, "seed drive: permissions of %s are not octal", path);
     file.path = xstrdup(path);
     file.content = xstrdup(content ? content : "");
@@ -176,11 +185,12 @@ static bool is_tmpfs_size(const char *s)
 
 static int parse_guest_json(const char *text, struct seed *out, struct error *err)
 {
-    _cleanup_jr_ struct jr_node *g = jr_parse(text, strlen(text), GUEST_JSON_PATH, err);
+    _cleanup_seedjson_ json_t *g = seedjson_parse(text, GUEST_JSON_PATH, err);
     if (!g)
         return -1;
-    const char *work_root = jr_get_string(g, "workRoot"), *upper = jr_get_string(g, "tmpfsSize");
-    const char *user = jr_get_string(g, "user");
+    const char *work_root = seedjson_string(g, "workRoot"),
+               *upper = seedjson_string(g, "tmpfsSize");
+    const char *user = seedjson_string(g, "user");
     if (user && !str_eq(user, out->user.name))
         return bad(err, "guest.json names another user than user-data");
     if (work_root && !is_path(work_root))
@@ -192,9 +202,12 @@ static int parse_guest_json(const char *text, struct seed *out, struct error *er
 }
 
 /* write_files, two of which speak to this init itself. */
-static int parse_files(const struct jr_node *root, struct seed *out, struct error *err)
+static int parse_files(const json_t *root, struct seed *out, struct error *err)
 {
-    for (const struct jr_node *f = jr_first(jr_get(root, "write_files")); f; f = f->next) {
+    size_t i;
+    const json_t *f;
+    json_array_foreach(json_object_get(root, "write_files"), i, f)
+    {
         if (parse_file(f, out, err) < 0)
             return -1;
         const struct seed_file *file = &out->files[out->nfiles - 1];
@@ -216,17 +229,17 @@ static int parse_user_data(const char *text, struct seed *out, struct error *err
     if (!str_has_prefix(text, header))
         return bad(err, "user-data does not start with #cloud-config");
     text += sizeof header - 1;
-    _cleanup_jr_ struct jr_node *root = jr_parse(text, strlen(text), "user-data", err);
+    _cleanup_seedjson_ json_t *root = seedjson_parse(text, "user-data", err);
     if (!root)
         return -1;
-    const struct jr_node *keys = jr_get(root, "ssh_keys");
-    const char *priv = jr_get_string(keys, "ed25519_private");
-    const char *pub = jr_get_string(keys, "ed25519_public");
+    const json_t *keys = json_object_get(root, "ssh_keys");
+    const char *priv = seedjson_string(keys, "ed25519_private");
+    const char *pub = seedjson_string(keys, "ed25519_public");
     if (!priv || !pub)
         return bad(err, "user-data has no ed25519 host key");
     out->host_private = xstrdup(priv);
     out->host_public = xstrdup(pub);
-    const char *hostname = jr_get_string(root, "hostname");
+    const char *hostname = seedjson_string(root, "hostname");
     if (hostname && copy_name(out->hostname, sizeof out->hostname, hostname, "hostname", err) < 0)
         return -1;
     if (parse_user(root, &out->user, err) < 0)
@@ -236,13 +249,13 @@ static int parse_user_data(const char *text, struct seed *out, struct error *err
 
 static int parse_meta_data(const char *text, struct seed *out, struct error *err)
 {
-    _cleanup_jr_ struct jr_node *root = jr_parse(text, strlen(text), "meta-data", err);
+    _cleanup_seedjson_ json_t *root = seedjson_parse(text, "meta-data", err);
     if (!root)
         return -1;
-    if (copy_name(out->instance_id, sizeof out->instance_id, jr_get_string(root, "instance-id"),
+    if (copy_name(out->instance_id, sizeof out->instance_id, seedjson_string(root, "instance-id"),
                   "instance-id", err) < 0)
         return -1;
-    return copy_name(out->hostname, sizeof out->hostname, jr_get_string(root, "local-hostname"),
+    return copy_name(out->hostname, sizeof out->hostname, seedjson_string(root, "local-hostname"),
                      "local-hostname", err);
 }
 

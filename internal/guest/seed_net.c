@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "guest/jsonread.h"
+#include "guest/seedjson.h"
 
 int seed_addr_parse(const char *text, struct seed_addr *out)
 {
@@ -59,13 +59,16 @@ static int parse_mac(const char *text, uint8_t mac[6])
     return 0;
 }
 
-static int parse_addresses(const struct jr_node *list, struct seed_addr *out, unsigned max,
-                           unsigned *count, struct error *err)
+static int parse_addresses(const json_t *list, struct seed_addr *out, unsigned max, unsigned *count,
+                           struct error *err)
 {
-    for (const struct jr_node *a = jr_first(list); a; a = a->next) {
+    size_t i;
+    const json_t *a;
+    json_array_foreach(list, i, a)
+    {
         if (*count == max)
             return bad(err, "too many addresses");
-        if (a->type != JR_STRING || seed_addr_parse(a->text, &out[*count]) < 0)
+        if (!json_is_string(a) || seed_addr_parse(json_string_value(a), &out[*count]) < 0)
             return bad(err, "an entry of addresses is not an address");
         (*count)++;
     }
@@ -90,14 +93,16 @@ static int add_route(struct seed_net *net, const char *to, const char *via, stru
     return 0;
 }
 
-static int parse_routes(const struct jr_node *eth, struct seed_net *net, struct error *err)
+static int parse_routes(const json_t *eth, struct seed_net *net, struct error *err)
 {
-    for (const struct jr_node *r = jr_first(jr_get(eth, "routes")); r; r = r->next)
-        if (add_route(net, jr_get_string(r, "to"), jr_get_string(r, "via"), err) < 0)
-            return -1;
+    size_t n;
+    const json_t *r;
+    json_array_foreach(json_object_get(eth, "routes"), n,
+                       r) if (add_route(net, seedjson_string(r, "to"), seedjson_string(r, "via"),
+                                        err) < 0) return -1;
     static const char *const gateways[] = {"gateway4", "gateway6"};
     for (size_t i = 0; i < ARRAY_LEN(gateways); i++) {
-        const char *via = jr_get_string(eth, gateways[i]);
+        const char *via = seedjson_string(eth, gateways[i]);
         if (via && add_route(net, NULL, via, err) < 0)
             return -1;
     }
@@ -111,19 +116,20 @@ static bool is_ifname(const char *s)
            !str_eq(s, ".") && !str_eq(s, "..");
 }
 
-static int parse_ethernet(const struct jr_node *eth, struct seed_net *net, struct error *err)
+static int parse_ethernet(const char *key, const json_t *eth, struct seed_net *net,
+                          struct error *err)
 {
-    const char *name = jr_get_string(eth, "set-name");
+    const char *name = seedjson_string(eth, "set-name");
     if (!name)
-        name = eth->key;
+        name = key;
     if (!is_ifname(name) || str_copy(net->name, sizeof net->name, name) < 0)
         return bad(err, "not an interface name");
-    if (parse_mac(jr_get_string(jr_get(eth, "match"), "macaddress"), net->mac) < 0)
+    if (parse_mac(seedjson_string(json_object_get(eth, "match"), "macaddress"), net->mac) < 0)
         return bad(err, "match.macaddress is missing or not a MAC");
-    if (parse_addresses(jr_get(eth, "addresses"), net->addrs, SEED_ADDRS_MAX, &net->naddrs, err) <
-        0)
+    if (parse_addresses(json_object_get(eth, "addresses"), net->addrs, SEED_ADDRS_MAX, &net->naddrs,
+                        err) < 0)
         return -1;
-    const struct jr_node *servers = jr_get(jr_get(eth, "nameservers"), "addresses");
+    const json_t *servers = json_object_get(json_object_get(eth, "nameservers"), "addresses");
     if (parse_addresses(servers, net->servers, SEED_SERVERS_MAX, &net->nservers, err) < 0)
         return -1;
     return parse_routes(eth, net, err);
@@ -132,16 +138,16 @@ static int parse_ethernet(const struct jr_node *eth, struct seed_net *net, struc
 int seed_net_parse(const char *text, struct seed_net *out, struct error *err)
 {
     *out = (struct seed_net){0};
-    _cleanup_jr_ struct jr_node *root = jr_parse(text, strlen(text), "network-config", err);
+    _cleanup_seedjson_ json_t *root = seedjson_parse(text, "network-config", err);
     if (!root)
         return -1;
-    const struct jr_node *nested = jr_get(root, "network");
-    const struct jr_node *config = nested ? nested : root;
-    const struct jr_node *version = jr_get(config, "version");
-    if (!version || version->type != JR_NUMBER || !str_eq(version->text, "2"))
+    const json_t *nested = json_object_get(root, "network");
+    const json_t *config = nested ? nested : root;
+    if (json_integer_value(json_object_get(config, "version")) != 2)
         return bad(err, "not version 2");
-    const struct jr_node *ethernets = jr_get(config, "ethernets");
-    if (!ethernets || ethernets->type != JR_OBJECT || !ethernets->child || ethernets->child->next)
+    json_t *ethernets = json_object_get(config, "ethernets");
+    if (json_object_size(ethernets) != 1)
         return bad(err, "exactly one entry under ethernets is expected");
-    return parse_ethernet(ethernets->child, out, err);
+    void *only = json_object_iter(ethernets);
+    return parse_ethernet(json_object_iter_key(only), json_object_iter_value(only), out, err);
 }
