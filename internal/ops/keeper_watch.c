@@ -106,6 +106,8 @@ static void watch_events(const struct watcher *w)
             watch_logs(w);
         if (look)
             look_at = cap_logs(w) ? INT64_MAX : clock_boot_ms() + PACE_MS;
+        else if (h.logs_made && look_at == INT64_MAX) /* written to before that, maybe */
+            look_at = clock_boot_ms() + PACE_MS;
         struct pollfd p = {.fd = w->fd, .events = POLLIN};
         if (poll(&p, 1, until(look_at)) <= 0) {
             h = (struct heard){.record = false};

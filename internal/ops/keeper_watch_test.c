@@ -120,6 +120,30 @@ static void test_a_flood_is_kept_small(void **state)
     assert_true(on_disk(fd) <= LOGCAP_MAX);
 }
 
+/* Nothing more is written once the watch is there. */
+static void test_what_was_written_before_is_kept_small(void **state)
+{
+    (void)state;
+    static const char other[] = "cbx_0123456789ac";
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *text = xcalloc(1, LOGCAP_MAX + 65536);
+    assert_int_equal(mkdirat(leases_fd, other, 0700), 0);
+    _cleanup_close_ int dir = openat(leases_fd, other, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(dir, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    memset(text, 'x', LOGCAP_MAX + 65536);
+    must(fd_write_all(fd, text, LOGCAP_MAX + 65536, "log", &err), &err);
+    _cleanup_close_ int event = keeper_watch(leases_fd, other, &err);
+    must(event, &err);
+    struct deadline d = deadline_in_ms(120000);
+    while (!deadline_passed(&d) && on_disk(fd) > LOGCAP_MAX)
+        (void)poll(NULL, 0, 20);
+    assert_true(on_disk(fd) <= LOGCAP_MAX);
+    CLOSE_FD(dir);
+    must(dir_remove_tree(leases_fd, other, &err), &err);
+    struct pollfd gone = {.fd = event, .events = POLLIN};
+    assert_int_equal(poll(&gone, 1, 120000), 1); /* its thread has gone, too */
+}
+
 /* A VMM that was taken over may hold a lease on its log: the kernel lets the keeper in later, and
  * tells it nothing then. */
 static void test_a_log_that_is_held_is_looked_at_again(void **state)
@@ -197,8 +221,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_a_new_record_is_heard_of), T(test_the_directory_s_end_is_heard_of),
-        T(test_a_flood_is_kept_small),    T(test_a_log_that_is_held_is_looked_at_again),
+        T(test_a_new_record_is_heard_of),
+        T(test_the_directory_s_end_is_heard_of),
+        T(test_a_flood_is_kept_small),
+        T(test_a_log_that_is_held_is_looked_at_again),
+        T(test_what_was_written_before_is_kept_small),
         T(test_without_an_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
