@@ -63,7 +63,7 @@ void out_ends(const struct lease_entry *e, char *out, size_t size)
 
 static int put(const char *text, size_t len, struct error *err)
 {
-    if (fwrite(text, 1, len, stdout) != len)
+    if (len && fwrite(text, 1, len, stdout) != len)
         return error_set(err, ERR_IO, errno, "write to standard output");
     return 0;
 }
