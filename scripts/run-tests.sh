@@ -35,7 +35,8 @@ inside='
 test=$1 dir=$2 limit=$3 residue=$4
 ip link set lo up 2>/dev/null
 "$residue" --snapshot >"$dir/before"
-"$test" >"$dir/log" 2>&1 </dev/null &
+# In a process group that exists here: an automounter names its own.
+setsid "$test" >"$dir/log" 2>&1 </dev/null &
 pid=$!
 mkfifo "$dir/never"
 exec 9<>"$dir/never"
