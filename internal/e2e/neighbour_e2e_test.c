@@ -93,7 +93,8 @@ static struct bed_result meet_neighbour(const char *list, const char *peers)
         "echo from $s: $($nb " READ "$a 22 2>&1)\ndone\n"
         "for s in 10.88.0.200 10.99.0.200; do\n"
         "echo to $s: $(\"$0\" run --id a --no-sync -q -- " READ "$s 99 2>&1)\ndone\n"
-        "ip route del 10.77.0.0/24\n";
+        "ip route del 10.77.0.0/24; ip link del nb0\n"; /* its namespace would end some time later
+                                                         */
     bed_use_cni(&bed, bin, list);
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", peers);
     warmup_ok("a");
