@@ -8,12 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,34 +18,7 @@
 #include "sys/deadline.h"
 #include "sys/file.h"
 #include "sys/lock.h"
-#include "sys/proc.h"
-#include "sys/spawn.h"
-
-struct fixture {
-    char path[64];
-    int fd;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof *f);
-    (void)str_copy(f->path, sizeof f->path, "/tmp/crabbox-sys-XXXXXX");
-    assert_non_null(mkdtemp(f->path));
-    f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(f->fd >= 0);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    (void)close(f->fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, f->path, NULL), 0);
-    assert_int_equal(access(f->path, F_OK), -1);
-    free(f);
-    return 0;
-}
+#include "testutil/scratch.h"
 
 static int count_entries(int dirfd)
 {
@@ -62,74 +32,74 @@ static int count_entries(int dirfd)
 
 static void atomic_write_leaves_old_or_new_and_nothing_else(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-    assert_int_equal(file_write_atomic(f->fd, "r", "one", 3, 0600, NULL), 0);
-    assert_int_equal(file_write_atomic(f->fd, "r", "second", 6, 0600, NULL), 0);
-    assert_int_equal(file_read_at(f->fd, "r", 100, &sb, NULL), 0);
+    assert_int_equal(file_write_atomic(scratch_fd, "r", "one", 3, 0600, NULL), 0);
+    assert_int_equal(file_write_atomic(scratch_fd, "r", "second", 6, 0600, NULL), 0);
+    assert_int_equal(file_read_at(scratch_fd, "r", 100, &sb, NULL), 0);
     assert_string_equal(sb.buf, "second");
-    assert_int_equal(count_entries(f->fd), 1);
+    assert_int_equal(count_entries(scratch_fd), 1);
     struct stat st;
-    assert_int_equal(fstatat(f->fd, "r", &st, 0), 0);
+    assert_int_equal(fstatat(scratch_fd, "r", &st, 0), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
 }
 
 static void reading_is_capped_and_picky(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct error e = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-    assert_int_equal(file_write_new(f->fd, "big", "0123456789", 10, 0600, NULL), 0);
-    assert_int_equal(file_read_at(f->fd, "big", 9, &sb, &e), -1);
+    assert_int_equal(file_write_new(scratch_fd, "big", "0123456789", 10, 0600, NULL), 0);
+    assert_int_equal(file_read_at(scratch_fd, "big", 9, &sb, &e), -1);
     assert_int_equal(e.sys, EFBIG);
-    assert_int_equal(symlinkat("big", f->fd, "link"), 0);
-    assert_int_equal(file_read_at(f->fd, "link", 100, &sb, &e), -1);
-    assert_int_equal(mkfifoat(f->fd, "fifo", 0600), 0);
-    assert_int_equal(file_read_at(f->fd, "fifo", 100, &sb, &e), -1); /* and does not hang */
-    assert_int_equal(file_read_at(f->fd, ".", 100, &sb, &e), -1);
+    assert_int_equal(symlinkat("big", scratch_fd, "link"), 0);
+    assert_int_equal(file_read_at(scratch_fd, "link", 100, &sb, &e), -1);
+    assert_int_equal(mkfifoat(scratch_fd, "fifo", 0600), 0);
+    assert_int_equal(file_read_at(scratch_fd, "fifo", 100, &sb, &e), -1); /* and does not hang */
+    assert_int_equal(file_read_at(scratch_fd, ".", 100, &sb, &e), -1);
     /* Looked at, and not opened: it could be a device, which an open sets going. */
-    assert_int_equal(mknodat(f->fd, "socket", S_IFSOCK | 0600, 0), 0);
-    assert_int_equal(file_read_at(f->fd, "socket", 100, &sb, &e), -1);
+    assert_int_equal(mknodat(scratch_fd, "socket", S_IFSOCK | 0600, 0), 0);
+    assert_int_equal(file_read_at(scratch_fd, "socket", 100, &sb, &e), -1);
     assert_string_equal(e.msg, "socket is not a regular file");
 }
 
 static void remove_tree_stays_inside(void **state)
 {
-    struct fixture *f = *state;
-    assert_int_equal(mkdirat(f->fd, "t", 0700), 0);
-    assert_int_equal(mkdirat(f->fd, "t/sub", 0700), 0);
-    assert_int_equal(file_write_new(f->fd, "outside", "x", 1, 0600, NULL), 0);
-    assert_int_equal(mkdirat(f->fd, "outdir", 0700), 0);
-    assert_int_equal(file_write_new(f->fd, "outdir/kept", "x", 1, 0600, NULL), 0);
-    assert_int_equal(symlinkat("../outdir", f->fd, "t/link"), 0);
-    assert_int_equal(symlinkat("../../outside", f->fd, "t/sub/link"), 0);
-    assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0);
-    assert_int_equal(faccessat(f->fd, "t", F_OK, 0), -1);
-    assert_int_equal(faccessat(f->fd, "outdir/kept", F_OK, 0), 0);
-    assert_int_equal(faccessat(f->fd, "outside", F_OK, 0), 0);
-    assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0); /* absent is a success */
+    (void)state;
+    assert_int_equal(mkdirat(scratch_fd, "t", 0700), 0);
+    assert_int_equal(mkdirat(scratch_fd, "t/sub", 0700), 0);
+    assert_int_equal(file_write_new(scratch_fd, "outside", "x", 1, 0600, NULL), 0);
+    assert_int_equal(mkdirat(scratch_fd, "outdir", 0700), 0);
+    assert_int_equal(file_write_new(scratch_fd, "outdir/kept", "x", 1, 0600, NULL), 0);
+    assert_int_equal(symlinkat("../outdir", scratch_fd, "t/link"), 0);
+    assert_int_equal(symlinkat("../../outside", scratch_fd, "t/sub/link"), 0);
+    assert_int_equal(dir_remove_tree(scratch_fd, "t", NULL), 0);
+    assert_int_equal(faccessat(scratch_fd, "t", F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch_fd, "outdir/kept", F_OK, 0), 0);
+    assert_int_equal(faccessat(scratch_fd, "outside", F_OK, 0), 0);
+    assert_int_equal(dir_remove_tree(scratch_fd, "t", NULL), 0); /* absent is a success */
 }
 
 /* A sweep and an owner, or two sweeps, at once. */
 static void two_may_remove_one_tree(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     for (int round = 0; round < 20; round++) {
         int status;
-        assert_int_equal(mkdirat(f->fd, "t", 0700), 0);
+        assert_int_equal(mkdirat(scratch_fd, "t", 0700), 0);
         for (int i = 0; i < 40; i++) {
             char name[32];
             (void)str_format(name, sizeof name, "t/%d", i);
-            assert_int_equal(mkdirat(f->fd, name, 0700), 0);
+            assert_int_equal(mkdirat(scratch_fd, name, 0700), 0);
         }
         pid_t pid = fork();
         if (pid == 0)
-            _exit(dir_remove_tree(f->fd, "t", NULL) == 0 ? 0 : 1);
-        assert_int_equal(dir_remove_tree(f->fd, "t", NULL), 0);
+            _exit(dir_remove_tree(scratch_fd, "t", NULL) == 0 ? 0 : 1);
+        assert_int_equal(dir_remove_tree(scratch_fd, "t", NULL), 0);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
     }
-    assert_int_equal(count_entries(f->fd), 0);
+    assert_int_equal(count_entries(scratch_fd), 0);
 }
 
 /* Makes files in the directory that it has open, as a late locker does, until it is gone. */
@@ -152,22 +122,23 @@ static void make_files_until_gone(int fd, int ready_fd)
 
 static void a_tree_in_which_files_appear_is_removed(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     for (int round = 0; round < 20; round++) {
         int ready[2];
         char byte;
         struct error e = ERROR_INIT;
-        assert_int_equal(mkdirat(f->fd, "t", 0700), 0);
+        assert_int_equal(mkdirat(scratch_fd, "t", 0700), 0);
         assert_int_equal(pipe(ready), 0);
         pid_t pid = fork();
         if (pid == 0)
-            make_files_until_gone(openat(f->fd, "t", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ready[1]);
+            make_files_until_gone(openat(scratch_fd, "t", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                                  ready[1]);
         assert_int_equal(read(ready[0], &byte, 1), 1);
-        int r = dir_remove_tree(f->fd, "t", &e);
+        int r = dir_remove_tree(scratch_fd, "t", &e);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         if (r < 0)
             fail_msg("%s", e.msg);
-        assert_int_equal(count_entries(f->fd), 0);
+        assert_int_equal(count_entries(scratch_fd), 0);
         (void)close(ready[0]);
         (void)close(ready[1]);
     }
@@ -188,10 +159,10 @@ static void closing_aside_closes(void **state)
 
 static void private_directories_are_checked(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct error e = ERROR_INIT;
     char path[96];
-    (void)str_format(path, sizeof path, "%s/a/it's; b", f->path);
+    (void)str_format(path, sizeof path, "%s/a/it's; b", scratch_dir);
     int fd = dir_open_private(path, &e);
     assert_true(fd >= 0);
     (void)close(fd);
@@ -204,23 +175,23 @@ static void private_directories_are_checked(void **state)
 /* An archive that root has unpacked may have a device of that name. */
 static void a_lock_is_a_regular_file(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct error e = ERROR_INIT;
-    assert_return_code(mkfifoat(f->fd, "fifo", 0600), errno);
-    assert_return_code(symlinkat("elsewhere", f->fd, "link"), errno);
-    assert_int_equal(lock_try(f->fd, "fifo", true, &e), -1);
+    assert_return_code(mkfifoat(scratch_fd, "fifo", 0600), errno);
+    assert_return_code(symlinkat("elsewhere", scratch_fd, "link"), errno);
+    assert_int_equal(lock_try(scratch_fd, "fifo", true, &e), -1);
     assert_string_equal(e.msg, "fifo is not a regular file");
     e = (struct error)ERROR_INIT;
-    assert_int_equal(lock_try(f->fd, "link", true, &e), -1);
+    assert_int_equal(lock_try(scratch_fd, "link", true, &e), -1);
     assert_int_equal(e.sys, ELOOP);
     e = (struct error)ERROR_INIT;
-    assert_int_equal(lock_try(f->fd, "absent", false, &e), -1);
+    assert_int_equal(lock_try(scratch_fd, "absent", false, &e), -1);
     assert_int_equal(e.kind, ERR_NOT_FOUND);
 }
 
 static void locks_exclude_and_die_with_their_holder(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct error e = ERROR_INIT;
     struct deadline soon = deadline_in_ms(30);
     int to_child[2], from_child[2];
@@ -229,7 +200,7 @@ static void locks_exclude_and_die_with_their_holder(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         char c;
-        int fd = lock_try(f->fd, "lock", true, NULL);
+        int fd = lock_try(scratch_fd, "lock", true, NULL);
         (void)!write(from_child[1], fd >= 0 ? "y" : "n", 1);
         (void)!read(to_child[0], &c, 1);
         _exit(0);
@@ -237,15 +208,15 @@ static void locks_exclude_and_die_with_their_holder(void **state)
     char answer;
     assert_int_equal(read(from_child[0], &answer, 1), 1);
     assert_int_equal(answer, 'y');
-    assert_int_equal(lock_try(f->fd, "lock", true, &e), -1);
+    assert_int_equal(lock_try(scratch_fd, "lock", true, &e), -1);
     assert_int_equal(e.kind, ERR_BUSY);
-    assert_int_equal(lock_is_held(f->fd, "lock", NULL), 1);
-    assert_int_equal(lock_wait(f->fd, "lock", true, &soon, &e), -1);
+    assert_int_equal(lock_is_held(scratch_fd, "lock", NULL), 1);
+    assert_int_equal(lock_wait(scratch_fd, "lock", true, &soon, &e), -1);
     assert_int_equal(e.kind, ERR_TIMEOUT);
     assert_int_equal(kill(pid, SIGKILL), 0);
     struct deadline d = deadline_in_ms(60000);
     /* The waiter that gave up above may be handed the lock first; it was told nobody wants it. */
-    int fd = lock_wait(f->fd, "lock2", true, &d, NULL);
+    int fd = lock_wait(scratch_fd, "lock2", true, &d, NULL);
     assert_true(fd >= 0);
     (void)close(fd);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
@@ -257,12 +228,12 @@ static void locks_exclude_and_die_with_their_holder(void **state)
 
 static void a_waiter_gets_the_lock_when_the_holder_dies(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     int ready[2];
     assert_int_equal(pipe(ready), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        int fd = lock_try(f->fd, "lock", true, NULL);
+        int fd = lock_try(scratch_fd, "lock", true, NULL);
         (void)!write(ready[1], fd >= 0 ? "y" : "n", 1);
         (void)poll(NULL, 0, 100);
         _exit(0);
@@ -270,9 +241,9 @@ static void a_waiter_gets_the_lock_when_the_holder_dies(void **state)
     char answer;
     assert_int_equal(read(ready[0], &answer, 1), 1);
     struct deadline d = deadline_in_ms(60000);
-    int fd = lock_wait(f->fd, "lock", true, &d, NULL);
+    int fd = lock_wait(scratch_fd, "lock", true, &d, NULL);
     assert_true(fd >= 0);
-    assert_int_equal(lock_is_held(f->fd, "lock", NULL), 1);
+    assert_int_equal(lock_is_held(scratch_fd, "lock", NULL), 1);
     (void)close(fd);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     (void)close(ready[0]);
@@ -282,27 +253,27 @@ static void a_waiter_gets_the_lock_when_the_holder_dies(void **state)
 /* What was discarded takes no room though somebody has it open; nothing else is emptied by it. */
 static void discarded_files_give_their_blocks_back(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct error err = ERROR_INIT;
     struct stat st;
     static const char *const names[] = {"file", "link", "other name", "fifo", "absent"};
-    assert_int_equal(file_write_new(f->fd, "file", "content", 7, 0600, &err), 0);
-    assert_int_equal(file_write_new(f->fd, "kept", "content", 7, 0600, &err), 0);
-    assert_int_equal(symlinkat("kept", f->fd, "link"), 0);
-    assert_int_equal(linkat(f->fd, "kept", f->fd, "other name", 0), 0);
-    assert_int_equal(mkfifoat(f->fd, "fifo", 0600), 0);
-    _cleanup_close_ int held = openat(f->fd, "file", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(file_write_new(scratch_fd, "file", "content", 7, 0600, &err), 0);
+    assert_int_equal(file_write_new(scratch_fd, "kept", "content", 7, 0600, &err), 0);
+    assert_int_equal(symlinkat("kept", scratch_fd, "link"), 0);
+    assert_int_equal(linkat(scratch_fd, "kept", scratch_fd, "other name", 0), 0);
+    assert_int_equal(mkfifoat(scratch_fd, "fifo", 0600), 0);
+    _cleanup_close_ int held = openat(scratch_fd, "file", O_RDONLY | O_CLOEXEC);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        assert_int_equal(file_discard(f->fd, names[i], &err), 0);
-        assert_int_equal(fstatat(f->fd, names[i], &st, AT_SYMLINK_NOFOLLOW), -1);
+        assert_int_equal(file_discard(scratch_fd, names[i], &err), 0);
+        assert_int_equal(fstatat(scratch_fd, names[i], &st, AT_SYMLINK_NOFOLLOW), -1);
     }
     assert_int_equal(fstat(held, &st), 0);
     assert_int_equal(st.st_size, 0);
-    assert_int_equal(fstatat(f->fd, "kept", &st, 0), 0);
+    assert_int_equal(fstatat(scratch_fd, "kept", &st, 0), 0);
     assert_int_equal(st.st_size, 7);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
 
 int main(void)
 {

@@ -20,35 +20,9 @@
 #include "base/cleanup.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
-#include "sys/lock.h"
 #include "sys/proc.h"
 #include "sys/spawn.h"
-
-struct fixture {
-    char path[64];
-    int fd;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof *f);
-    (void)str_copy(f->path, sizeof f->path, "/tmp/crabbox-sys-XXXXXX");
-    assert_non_null(mkdtemp(f->path));
-    f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(f->fd >= 0);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    (void)close(f->fd);
-    assert_int_equal(dir_remove_tree(AT_FDCWD, f->path, NULL), 0);
-    assert_int_equal(access(f->path, F_OK), -1);
-    free(f);
-    return 0;
-}
+#include "testutil/scratch.h"
 
 static void spawn_reports_exec_failure(void **state)
 {
@@ -142,32 +116,32 @@ static void spawn_hands_on_no_umask(void **state)
 /* A program that another user could have put there is not started, unless it is our own. */
 static void spawn_starts_nobody_else_s_program(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct exit_status st;
     struct error e = ERROR_INIT;
     struct deadline d = deadline_in_ms(60000);
-    _cleanup_free_ char *path = xasprintf("%s/tool", f->path);
+    _cleanup_free_ char *path = xasprintf("%s/tool", scratch_dir);
     const char *const argv[] = {path, NULL};
     static const char *const relative[] = {"./tool", NULL};
     struct spawn_spec s = SPAWN_SPEC_INIT;
-    assert_int_equal(file_write_new(f->fd, "tool", "#!/bin/sh\n", 10, 0700, NULL), 0);
+    assert_int_equal(file_write_new(scratch_fd, "tool", "#!/bin/sh\n", 10, 0700, NULL), 0);
     s.argv = argv;
     assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, NULL), 0);
-    assert_int_equal(fchmodat(f->fd, "tool", 0777, 0), 0);
+    assert_int_equal(fchmodat(scratch_fd, "tool", 0777, 0), 0);
     assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, &e), -1);
     assert_int_equal(e.kind, ERR_TRUST);
     s.any_owner = true;
     assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, NULL), 0);
     s.any_owner = false;
     s.argv = relative;
-    s.cwd_fd = f->fd;
+    s.cwd_fd = scratch_fd;
     assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, &e), -1);
     assert_int_equal(e.kind, ERR_TRUST);
 }
 
 static void a_held_child_runs_only_when_released(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct child c;
     struct exit_status st;
     struct deadline d = deadline_in_ms(60000);
@@ -175,22 +149,22 @@ static void a_held_child_runs_only_when_released(void **state)
     struct spawn_spec s = SPAWN_SPEC_INIT;
     s.argv = argv;
     s.held = true;
-    s.cwd_fd = f->fd;
+    s.cwd_fd = scratch_fd;
     assert_int_equal(spawn(&s, &c, NULL), 0);
     struct proc_ref ref;
     assert_int_equal(proc_ref_of(c.pid, &ref, NULL), 0);
     assert_true(proc_alive(&ref));
-    assert_int_equal(faccessat(f->fd, "ran", F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch_fd, "ran", F_OK, 0), -1);
     assert_int_equal(spawn_release(&c, "touch", NULL), 0);
     assert_int_equal(child_wait(&c, &d, &st, NULL), 0);
-    assert_int_equal(faccessat(f->fd, "ran", F_OK, 0), 0);
+    assert_int_equal(faccessat(scratch_fd, "ran", F_OK, 0), 0);
     assert_false(proc_alive(&ref));
 }
 
 /* The point of holding: a parent that dies before it wrote the pid down leaves nothing running. */
 static void a_held_child_ends_with_its_parent(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     int report[2];
     assert_int_equal(pipe2(report, O_CLOEXEC), 0);
     pid_t maker = fork();
@@ -202,7 +176,7 @@ static void a_held_child_ends_with_its_parent(void **state)
         s.argv = argv;
         s.held = true;
         s.new_session = true;
-        s.cwd_fd = f->fd;
+        s.cwd_fd = scratch_fd;
         if (spawn(&s, &c, NULL) < 0 || proc_ref_of(c.pid, &ref, NULL) < 0)
             _exit(1);
         (void)!write(report[1], &ref, sizeof ref);
@@ -217,7 +191,7 @@ static void a_held_child_ends_with_its_parent(void **state)
         assert_int_equal(pidfd_wait(fd, &d, NULL), 0);
         (void)close(fd);
     }
-    assert_int_equal(faccessat(f->fd, "ran", F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch_fd, "ran", F_OK, 0), -1);
     (void)close(report[0]);
     (void)close(report[1]);
 }
@@ -303,7 +277,7 @@ static void zombies_are_not_alive(void **state)
     (void)close(go[1]);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
 
 int main(void)
 {
@@ -313,7 +287,8 @@ int main(void)
         T(spawn_leaks_no_descriptor),
         T(spawn_hands_on_no_variable),
         T(spawn_hands_on_no_umask),
-        cmocka_unit_test_setup_teardown(spawn_starts_nobody_else_s_program, setup, teardown),
+        cmocka_unit_test_setup_teardown(spawn_starts_nobody_else_s_program, scratch_open,
+                                        scratch_close),
         T(a_held_child_runs_only_when_released),
         T(a_held_child_ends_with_its_parent),
         T(a_process_is_named_for_good),
