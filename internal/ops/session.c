@@ -44,7 +44,7 @@ static int load(struct session *s, const char *ref, struct error *err)
     return 0;
 }
 
-/* Has the machine watched and the lease in use. */
+/* Watches the machine and marks the lease as in use. */
 static int use(struct session *s, struct error *err)
 {
     s->use_fd = lock_share(s->dir.dirfd, LEASE_USE, err);
@@ -66,27 +66,30 @@ int session_find(struct ops *o, const char *ref, int64_t stall_ms, struct sessio
     return ops_touch(o, id, &s->lease, err);
 }
 
-int session_take_turn(struct session *s, int64_t wait_ms, struct error *err)
+/* The lock of whose turn it is; waits for it only where that is asked for. */
+static int lock_turn(struct session *s, int64_t wait_ms, struct error *err)
 {
-    const char *slug = s->lease.slug;
     struct error busy = ERROR_INIT;
-    s->turn_fd = lock_try(s->dir.dirfd, TURN, true, &busy);
-    if (s->turn_fd < 0 && busy.kind == ERR_BUSY && wait_ms > 0) {
-        struct deadline d = ops_deadline(s->ops, wait_ms);
-        log_info("waiting for another run on lease %s...", slug);
-        s->turn_fd = lock_wait(s->dir.dirfd, TURN, true, &d, err);
-        if (s->turn_fd < 0)
-            return -1;
-        return load(s, s->lease.id, err);
+    int fd = lock_try(s->dir.dirfd, TURN, true, &busy);
+    if (fd >= 0)
+        return fd;
+    if (busy.kind != ERR_BUSY) {
+        *err = busy;
+        return -1;
     }
-    if (s->turn_fd >= 0)
-        return load(s, s->lease.id, err);
-    if (busy.kind == ERR_BUSY)
+    if (wait_ms <= 0)
         return error_set(err, ERR_BUSY, 0,
                          "another run is using lease %s; wait for it with --wait, or use another",
-                         slug);
-    *err = busy;
-    return -1;
+                         s->lease.slug);
+    struct deadline d = ops_deadline(s->ops, wait_ms);
+    log_info("waiting for another run on lease %s...", s->lease.slug);
+    return lock_wait(s->dir.dirfd, TURN, true, &d, err);
+}
+
+int session_take_turn(struct session *s, int64_t wait_ms, struct error *err)
+{
+    s->turn_fd = lock_turn(s, wait_ms, err);
+    return s->turn_fd < 0 ? -1 : load(s, s->lease.id, err);
 }
 
 int session_connect(struct session *s, struct error *err)
