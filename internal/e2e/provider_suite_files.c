@@ -201,8 +201,9 @@ static void test_tunnel(void **state)
               "dropbearkey -t ed25519 -f /tmp/key >/dev/null 2>&1; "
               "/usr/sbin/dropbear -p 127.0.0.1:2222 -r /tmp/key -P /tmp/pid >/dev/null 2>&1");
     struct child c = BED_START(&bed, -1, "tunnel", "-L", "18022:2222", "-R",
-                               "18023:127.0.0.1:18022", "box");
-    bool ok = read_port(18022, buf, sizeof buf);
+                               "18023:127.0.0.1:18022", "-L", "[127.0.0.1]:18024:[127.0.0.1]:2222",
+                               "box");
+    bool ok = read_port(18022, buf, sizeof buf) && read_port(18024, buf, sizeof buf);
     _cleanup_bed_result_ struct bed_result ss = BED_EXEC(
         &bed, "sh", "-c", "ss -Hltn 'sport = 18022' | awk '{print $4}'");
     _cleanup_bed_result_ struct bed_result b = BED_RUN(
