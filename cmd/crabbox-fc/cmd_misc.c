@@ -12,7 +12,7 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
     _cleanup_(session_close) struct session s = SESSION_INIT;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "heartbeat needs a lease; next: crabbox-fc list");
-    /* Finding it is a use of it. */
+    /* session_find() marks the lease as used. */
     if (session_find(&in->ops, ref, 0, &s, err) < 0)
         return -1;
     const struct lease *l = &s.lease;

@@ -155,9 +155,8 @@ extern const struct config_key config_keys[];
 extern const size_t config_keys_len;
 const struct config_key *config_key_by_flag(const char *flag); /* NULL if unknown */
 
-/* The value as text and the source that set it ("user:/root/.config/...:12", "env:NAME",
- * "flag:--x", "default"). Both live as long as cfg. */
-const char *config_value_text(const struct config *cfg, const struct config_key *key);
+/* What set the value: "user:/root/.config/...:12", "env:NAME", "flag:--x" or "default". Lives as
+ * long as cfg. */
 const char *config_value_source(const struct config *cfg, const struct config_key *key);
 
 /* "90m", "1h30m", "10s", "500ms" → milliseconds; -1 if it is not of this form. */

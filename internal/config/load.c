@@ -377,11 +377,6 @@ void config_free(struct config *cfg)
     *cfg = (struct config){.priv = NULL};
 }
 
-const char *config_value_text(const struct config *cfg, const struct config_key *key)
-{
-    return config_priv(cfg)->slots[config_key_index(key)].text;
-}
-
 const char *config_value_source(const struct config *cfg, const struct config_key *key)
 {
     return config_priv(cfg)->slots[config_key_index(key)].origin;

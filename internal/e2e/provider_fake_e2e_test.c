@@ -51,7 +51,7 @@ static void test_unknown_is_neither_ready_nor_dead(void **state)
     e2e_shell(CLEAR_UNKNOWN "\nwhile \"$0\" status far >/dev/null; do :; done");
     E2E_CODE(5, "status", "far");
     e2e_shell(SET_UNKNOWN);
-    e2e_stop("far"); /* who types that may end it */
+    e2e_stop("far"); /* a stop that somebody types ends it all the same */
 }
 
 /* Its keeper doesn't end it either, until it is known again. */

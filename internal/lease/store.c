@@ -390,7 +390,7 @@ int store_drop_slug(struct store *s, const char *slug, const char *id, struct er
 }
 
 /* ---- list and look-up ---- */
-/* What others have just now, or a disk that does not answer. */
+/* Other processes have the memory or the descriptors just now, or the disk does not answer. */
 static bool may_pass(int sys)
 {
     return sys == ENOMEM || sys == EMFILE || sys == ENFILE || sys == EAGAIN || sys == EINTR ||

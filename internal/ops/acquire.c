@@ -106,7 +106,7 @@ static void roll_back(struct work *w, struct error *err)
         (void)error_append(err, "; %s", undo.msg);
 }
 
-/* From here on the lease exists, and somebody ends it whatever becomes of us. */
+/* From here on the lease exists. Its keeper ends it even if this process dies. */
 static int begin(struct work *w, struct error *err)
 {
     struct lease *l = &w->lease;
@@ -118,7 +118,7 @@ static int begin(struct work *w, struct error *err)
     return -1;
 }
 
-void ops_timing_add(struct ops_timing *t, const char *phase, int64_t us)
+static void add_timing(struct ops_timing *t, const char *phase, int64_t us)
 {
     if (t->n < OPS_PHASES_MAX)
         t->phases[t->n++] = (__typeof__(t->phases[0])){phase, us};
@@ -150,7 +150,7 @@ static int run_steps(struct work *w, struct ops_timing *t, struct error *err)
     int r = plan_run(&plan, err);
     for (size_t i = 0; i < plan.n_steps; i++)
         if (took[i])
-            ops_timing_add(t, steps[i].name, took[i]);
+            add_timing(t, steps[i].name, took[i]);
     if (p->end)
         p->end(p->ctx, steps[w->current].name, took[w->current], r == 0);
     return r;
@@ -160,7 +160,7 @@ static int make(struct work *w, struct ops_timing *t, int64_t t0, struct error *
 {
     if (describe(w, err) < 0 || w->provider->preflight(w, err) < 0 || begin(w, err) < 0)
         return -1;
-    ops_timing_add(t, "prepare", clock_boot_us() - t0);
+    add_timing(t, "prepare", clock_boot_us() - t0);
     if (run_steps(w, t, err) < 0) {
         roll_back(w, err);
         return -1;

@@ -68,7 +68,6 @@ struct ops_timing {
     int64_t total_us;
     struct ssh_ready_times ready; /* milestones, relative to the boot of the guest, in us */
 };
-void ops_timing_add(struct ops_timing *t, const char *phase, int64_t us);
 int64_t ops_timing_get(const struct ops_timing *t, const char *phase); /* 0 if absent */
 cJSON *ops_timing_json(const struct ops_timing *t);
 

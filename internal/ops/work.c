@@ -91,7 +91,7 @@ int work_keeper_apply(void *work, struct error *err)
     return 0;
 }
 
-/* Nothing is ready that nobody would end. */
+/* A lease whose keeper has ended must not become ready: nothing would remove it. */
 static int check_keeper(const struct work *w, struct error *err)
 {
     if (proc_alive(&w->lease.keeper))

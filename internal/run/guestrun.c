@@ -90,8 +90,7 @@ static void add_joined(struct strbuf *out, const char *const *argv)
 }
 
 /* Read by a login bash: the user's profile comes first, so what was asked for is stronger. */
-void guest_run_start_text(const struct guest_run *g, const struct guest_command *c,
-                          struct strbuf *out)
+static void start_text(const struct guest_run *g, const struct guest_command *c, struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
@@ -121,7 +120,7 @@ int guest_run_put(struct guest_run *g, const struct guest_command *c, const stru
     struct strbuf text = STRBUF_INIT;
     add_quoted(&command, "mkdir -p -m 0700 -- ", g->dir, "");
     add_quoted(&command, " && umask 077 && cat > ", g->dir, "/start");
-    guest_run_start_text(g, c, &text);
+    start_text(g, c, &text);
     g->placed = true;
     int r = helper(g, command.buf, text.buf, text.len, d, "put the command into the guest", err);
     explicit_bzero(text.buf, text.len);

@@ -67,8 +67,4 @@ int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *e
 /* Removes what is left in the private directory: best effort, within a second. */
 void guest_run_clean(struct guest_run *g);
 
-/* For tests: the file that starts the command. */
-void guest_run_start_text(const struct guest_run *g, const struct guest_command *c,
-                          struct strbuf *out);
-
 #endif

@@ -63,8 +63,6 @@ short conn_events(const struct ssh_conn *c);
  * finds. */
 int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
               struct error *err);
-/* True if the machine is gone; false for -1. */
-bool vmm_is_dead(int vmm_fd);
 /* peer.c: bounds for what a server can make libssh do for it.
  *
  * Order: conn_guard once, before anything is received → conn_begin at each command →

@@ -40,7 +40,8 @@ short conn_events(const struct ssh_conn *c)
     return (ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) ? POLLIN | POLLOUT : POLLIN;
 }
 
-bool vmm_is_dead(int vmm_fd)
+/* False for -1. */
+static bool vmm_is_dead(int vmm_fd)
 {
     struct pollfd p = {.fd = vmm_fd, .events = POLLIN};
     return vmm_fd >= 0 && poll(&p, 1, 0) > 0;
