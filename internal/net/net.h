@@ -35,11 +35,13 @@
 #include "base/str.h"
 #include "sys/deadline.h"
 
-#define NET_ADDR_SIZE  46 /* INET6_ADDRSTRLEN */
-#define NET_DNS_MAX    3
-#define NET_MAC_SIZE   18
-#define NET_TABLE_SIZE 32
-#define NET_CIDR_SIZE  20
+#define NET_ADDR_SIZE    46 /* INET6_ADDRSTRLEN */
+#define NET_DNS_MAX      3
+#define NET_MAC_SIZE     18
+#define NET_TABLE_SIZE   32
+#define NET_CIDR_SIZE    20
+#define NET_SEARCH_SIZE  2048
+#define NET_OPTIONS_SIZE 160
 
 enum net_mode {
     NET_NAT, /* our own veth pair and host rules */
@@ -68,6 +70,8 @@ struct net_lease {
                                      * and pool */
     char dns[NET_DNS_MAX][NET_ADDR_SIZE];
     unsigned n_dns;
+    /* Words with one blank between them: domains, and options such as "ndots:5" (dns.h). */
+    char dns_search[NET_SEARCH_SIZE], dns_options[NET_OPTIONS_SIZE];
 };
 
 struct net_request {

@@ -183,6 +183,8 @@ void plan_guest(const struct plan_routes *routes, const struct dns_list *dns, st
     net_format_ipv4(net->base + 2, out->guest_addr);
     memcpy(out->dns, dns->addr, sizeof out->dns);
     out->n_dns = dns->n;
+    memcpy(out->dns_search, dns->search, sizeof out->dns_search);
+    memcpy(out->dns_options, dns->options, sizeof out->dns_options);
 }
 
 int net_plan(const struct net_request *req, struct net_lease *out, struct error *err)
