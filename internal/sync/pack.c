@@ -145,7 +145,8 @@ static int begin_next(struct pack *p, struct error *err)
 {
     struct stat st;
     const char *base;
-    const char *path = p->list->files[p->next++].path;
+    const struct sync_file *file = &p->list->files[p->next++];
+    const char *path = file->path;
     if (put_directories(p, path, err) < 0)
         return -1;
     int parent = tree_parent(&p->tree, path, &base);
@@ -154,6 +155,10 @@ static int begin_next(struct pack *p, struct error *err)
         return 0;
     }
     p->last = path;
+    if (S_ISDIR(st.st_mode) && S_ISDIR(file->mode)) {
+        st.st_mode |= 0700;
+        return put_header(p, path, &st, NULL, err);
+    }
     if (S_ISLNK(st.st_mode))
         return put_symlink(p, parent, base, path, &st, err);
     return begin_file(p, parent, base, path, err);

@@ -123,7 +123,8 @@ static void test_plain_directory(void **state)
     synckit_scan(dir, "z", &l);
     assert_false(l.git);
     assert_string_equal(l.subdir, "");
-    assert_paths(&l, (const char *const[]){".crabboxignore", "a/b/c", "build/keep", "l", NULL});
+    assert_paths(
+        &l, (const char *const[]){".crabboxignore", ".git2", "a/b/c", "build/keep", "l", NULL});
     assert_int_equal(l.n_skipped, 1);
     assert_string_equal(l.first_skipped, "fifo");
 }
