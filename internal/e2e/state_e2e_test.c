@@ -136,11 +136,54 @@ static void test_strangers_are_not_signalled(void **state)
     bed_assert_clean(&bed);
 }
 
+/* Nothing is made below a HOME that is missing, wherever that would be. */
+static void test_a_home_that_is_missing(void **state)
+{
+    (void)state;
+    static const char *const verbs[] = {
+        "list",        "status x", "stop x",         "cleanup",  "logs x",      "warmup",
+        "run -- true", "ssh x",    "trust add repo", "cp x:a .", "heartbeat x", "tunnel -L 1 x"};
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        _cleanup_free_ char *line = xasprintf(
+            "mkdir -p repo; touch repo/.crabbox-fc.yaml; unset CRABBOX_FC_STATE_DIR; "
+            "HOME=%s/no/home; export HOME; \"$0\" %s; code=$?; rm -r repo; exit $code",
+            bed.dir,
+            str_eq(verbs[i], "trust add repo") ? "trust add repo/.crabbox-fc.yaml" : verbs[i]);
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", line, bed.program);
+        bed_assert_code(r, 2);
+        bed_assert_has(r.err.buf, "no/home, which is not a directory" BED_NEXT "set HOME");
+        _cleanup_free_ char *none = xasprintf("[ ! -e %s/no ]", bed.dir);
+        e2e_shell(none);
+    }
+}
+
+/* What root makes in a home that is another user's, who came by sudo, is that user's; but for the
+ * state itself, which has keys. Reading makes nothing. */
+static void test_the_home_of_the_sudo_caller(void **state)
+{
+    (void)state;
+    e2e_shell(
+        "mount -t tmpfs -o mode=755 none /mnt; h=/mnt/home; P=$0; mkdir -m 755 $h; chown 1234:1234 "
+        "$h\n"
+        "c() { env -u CRABBOX_FC_STATE_DIR HOME=$h SUDO_UID=1234 SUDO_GID=1234 "
+        "SUDO_USER=u \"$P\" \"$@\"; }\n"
+        "c list; c cleanup; c trust list; c config show >/dev/null; c doctor >/dev/null || :\n"
+        "! c status x; c stop x; ! c logs x; [ -z \"$(ls -A $h)\" ]\n"
+        "mkdir repo; touch repo/.crabbox-fc.yaml; c trust add repo/.crabbox-fc.yaml; rm -r repo\n"
+        "c warmup -q --slug sudo; c run --id sudo --no-sync -q -- true\n"
+        "s=$h/.local/state/crabbox-fc; [ -d $s/leases ]\n"
+        "[ -z \"$(find $h -path $s -prune -o ! -uid 1234 -print)\" ]\n"
+        "[ -z \"$(find $h -path $s -prune -o ! -gid 1234 -print)\" ]\n"
+        "c stop sudo; umount /mnt");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_nothing_is_followed_outside),
         E2E_TEST(test_strangers_are_not_signalled),
+        E2E_TEST(test_a_home_that_is_missing),
+        E2E_TEST(test_the_home_of_the_sudo_caller),
     };
     return E2E_MAIN(tests);
 }
