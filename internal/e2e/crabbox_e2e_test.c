@@ -1,5 +1,6 @@
 /* What scripts and configuration files made for Crabbox rely on: they work here as they are. */
 #include <string.h>
+#include <unistd.h>
 
 #include "e2e/e2e.h"
 
@@ -95,6 +96,107 @@ static void test_spellings(void **state)
     E2E_CODE(2, "warmup", "-nosuch");
 }
 
+static const char *text_of(const cJSON *j, const char *key)
+{
+    const char *text = json_opt_string(j, key, NULL);
+    if (!text)
+        fail_msg("no text \"%s\"", key);
+    return text;
+}
+
+/* "2026-11-22T05:40:00Z" */
+static void assert_utc(const cJSON *j, const char *key)
+{
+    const char *t = text_of(j, key);
+    assert_int_equal(strlen(t), 20);
+    assert_true(t[4] == '-' && t[10] == 'T' && t[19] == 'Z');
+}
+
+static void test_json_that_scripts_read(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "--slug", "j",
+                                                       "--timing-json", "--idle-timeout", "20m");
+    bed_assert_code(w, 0);
+    bed_assert_has(w.out.buf, " slug=j provider=firecracker server=crabbox-j-");
+    bed_assert_has(w.out.buf, " idle_timeout=20m0s expires=2");
+    bed_assert_has(w.out.buf, " network=public workroot=/work/crabbox");
+    _cleanup_json_ cJSON *t = e2e_timing(&w);
+    assert_string_equal(text_of(t, "runStatus"), "succeeded");
+    assert_int_equal(json_opt_i64(t, "exitCode", -1), 0);
+    assert_true(json_opt_i64(t, "endToEndMs", -1) >= 0);
+
+    _cleanup_json_ cJSON *s = e2e_status("j");
+    assert_string_equal(text_of(s, "id"), text_of(s, "leaseId"));
+    assert_string_equal(text_of(s, "state"), "ready");
+    assert_string_equal(text_of(s, "sshHost"), text_of(s, "host"));
+    assert_string_equal(text_of(s, "sshPort"), "22");
+    assert_string_equal(text_of(s, "sshUser"), "crabbox");
+    assert_int_equal(access(text_of(s, "sshKey"), R_OK), 0);
+    assert_string_equal(text_of(s, "network"), "public");
+    assert_string_equal(text_of(s, "idleTimeout"), "20m0s");
+    assert_utc(s, "lastTouchedAt");
+    assert_utc(s, "expiresAt");
+    assert_true(json_opt_i64(s, "expiresAtUnix", 0) > json_opt_i64(s, "lastTouchedAtUnix", 0));
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(s, "hasHost")));
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(s, "ready")));
+
+    _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list", "--json");
+    _cleanup_json_ cJSON *rows = e2e_json(&l);
+    const cJSON *row = cJSON_GetArrayItem(rows, 0);
+    assert_string_equal(text_of(row, "status"), "ready");
+    assert_string_equal(text_of(row, "CloudID"), text_of(row, "name"));
+    const cJSON *v4 = cJSON_GetObjectItem(cJSON_GetObjectItem(row, "public_net"), "ipv4");
+    assert_string_equal(text_of(v4, "ip"), text_of(s, "host"));
+
+    _cleanup_bed_result_ struct bed_result h = BED_RUN(&bed, "heartbeat", "--json", "j");
+    _cleanup_json_ cJSON *beat = e2e_json(&h);
+    assert_string_equal(text_of(beat, "id"), text_of(s, "id"));
+    assert_string_equal(text_of(beat, "slug"), "j");
+    assert_string_equal(text_of(beat, "state"), "ready");
+    assert_utc(beat, "expiresAt");
+    e2e_stop("j");
+}
+
+/* The line of --timing-json of a run in "t". */
+static cJSON *timing_of(int code, const char *script)
+{
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "t", "-q",
+                                                       "--timing-json", "--", "sh", "-c", script);
+    bed_assert_code(r, code);
+    return e2e_timing(&r);
+}
+
+static void test_words_of_a_run(void **state)
+{
+    (void)state;
+    e2e_write_file("file", "x", 1);
+    e2e_warmup("t");
+    _cleanup_json_ cJSON *good = timing_of(0, "true");
+    assert_string_equal(text_of(good, "runStatus"), "succeeded");
+    assert_string_equal(text_of(good, "errorKind"), "");
+    assert_string_equal(text_of(good, "outcome"), "exited");
+    assert_string_equal(text_of(good, "stopCommand"), "crabbox-fc stop --id t");
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItem(good, "syncSkipped")));
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItem(good, "leaseStopped")));
+    assert_true(json_opt_i64(good, "endToEndMs", -1) >= json_opt_i64(good, "commandMs", -1));
+    _cleanup_json_ cJSON *bad = timing_of(3, "exit 3");
+    assert_string_equal(text_of(bad, "runStatus"), "failed");
+    assert_string_equal(text_of(bad, "errorKind"), "command-exit");
+    assert_int_equal(json_opt_i64(bad, "exitCode", 0), 3);
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(bad, "syncSkipped")));
+    _cleanup_free_ char *end = xasprintf("/work/crabbox/%s/", text_of(bad, "leaseId"));
+    bed_assert_has(text_of(bad, "workdir"), end);
+    e2e_stop("t");
+    e2e_shell("rm file");
+    _cleanup_bed_result_ struct bed_result gone = BED_RUN(&bed, "run", "--id", "t", "-q",
+                                                          "--no-sync", "--timing-json", "--", "x");
+    bed_assert_code(gone, 4);
+    _cleanup_json_ cJSON *j = e2e_timing(&gone);
+    assert_string_equal(text_of(j, "errorKind"), "provider-error");
+    assert_string_equal(text_of(j, "cause"), "not_found");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +204,8 @@ int main(void)
         E2E_TEST(test_its_configuration_is_read),
         E2E_TEST(test_doctor_reports_a_wrong_configuration),
         E2E_TEST(test_spellings),
+        E2E_TEST(test_json_that_scripts_read),
+        E2E_TEST(test_words_of_a_run),
     };
     return E2E_MAIN(tests);
 }

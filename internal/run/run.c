@@ -18,7 +18,6 @@ struct run_state {
     const struct ops_run *req;
     struct ops_run_result *res;
     struct session session; /* owned */
-    char work_dir[LEASE_PATH_SIZE * 2];
 };
 
 static void phase_begin(struct run_state *s, const char *phase)
@@ -96,7 +95,8 @@ static int use_existing(struct run_state *s, struct error *err)
     phase_begin(s, "connect");
     int64_t t0 = clock_boot_us();
     int r = session_connect(x, err);
-    phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
+    s->res->connect_us = clock_boot_us() - t0;
+    phase_end(s->ops, "connect", s->res->connect_us, r == 0);
     return r;
 }
 
@@ -129,8 +129,8 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     if (sync_store_name(list->name, name, err) < 0)
         return -1;
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
-    int r = sync_update(s->session.conn, list, s->work_dir, &store, limits, d, on_sync_progress, s,
-                        &result, err);
+    int r = sync_update(s->session.conn, list, s->res->work_dir, &store, limits, d,
+                        on_sync_progress, s, &result, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
@@ -164,7 +164,7 @@ static int sync_tree(struct run_state *s, struct error *err)
             "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
             list.n_skipped, list.first_skipped);
     int r = 0;
-    if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
+    if (str_format(s->res->work_dir, sizeof s->res->work_dir, "%s/%s/%s", s->res->lease.work_root,
                    s->res->lease.id, list.name) < 0)
         r = error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
     if (r == 0)
@@ -192,12 +192,12 @@ static int execute(struct run_state *s, struct error *err)
 {
     struct execution x = {
         .session = &s->session,
-        .work_dir = s->work_dir,
+        .work_dir = s->res->work_dir,
         .lease_ends = must_release(s, false),
     };
-    if (!*s->work_dir)
-        (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
-                         s->res->lease.id);
+    if (!*s->res->work_dir)
+        (void)str_format(s->res->work_dir, sizeof s->res->work_dir, "%s/%s",
+                         s->res->lease.work_root, s->res->lease.id);
     phase_begin(s, "run");
     int r = execute_run(&x, s->req, s->res, err);
     if (r < 0)
@@ -212,8 +212,8 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(&s->session, s->work_dir, res->run_id, s->req->collect, &res->collected,
-                            &e);
+    int r = collect_results(&s->session, s->res->work_dir, res->run_id, s->req->collect,
+                            &res->collected, &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
