@@ -123,6 +123,14 @@ static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
         p->update(p->ctx, "sync", files, bytes);
 }
 
+static enum sync_git git_wanted(const struct run_state *s)
+{
+    const char *how = s->ops->cfg->run.git;
+    return str_eq(how, "full")      ? SYNC_GIT_FULL
+           : str_eq(how, "shallow") ? SYNC_GIT_SHALLOW
+                                    : SYNC_GIT_NONE;
+}
+
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
 static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
@@ -135,6 +143,8 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
     int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
+    if (r == 0)
+        r = sync_git(s->session.conn, list, s->tree_dir, &store, git_wanted(s), &result, d, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
