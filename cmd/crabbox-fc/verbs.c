@@ -24,7 +24,9 @@
 #define JSON_OF(doc) FLAG("json", 0, json, "print JSON with the fields of " doc)
 #define JSON         JSON_OF("docs/STATE.md")
 #define LEASE_ID     VALUE("id", "LEASE", id, "lease by id, slug or name")
-#define SLUG         VALUE("slug", "NAME", slug, "slug of the lease; default: a generated one")
+#define SLUG                                                                                       \
+    VALUE("slug", "NAME", slug,                                                                    \
+          "slug of the lease; if another one has it, digits are added; default: a generated one")
 #define STALL                                                                                      \
     VALUE("stall-timeout", "TIME", stall_timeout,                                                  \
           "give up if nothing moves to or from the guest for this long; default: 5m")
@@ -32,7 +34,8 @@
 
 static const struct option_spec warmup_options[] = {
     SLUG,
-    FLAG("keep", 0, keep, "keep the lease until stop removes it; cleanup never does"),
+    FLAG("keep", 0, keep,
+         "keep the lease until stop removes it; default: --keep=false, it expires"),
     VALUE("ttl", "TIME", ttl, "lifetime, such as 90m (lease.ttl)"),
     VALUE("idle-timeout", "TIME", idle_timeout,
           "lifetime without use, such as 30m (lease.idleTimeout)"),
@@ -42,7 +45,8 @@ static const struct option_spec warmup_options[] = {
 };
 static const struct option_spec run_options[] = {
     LEASE_ID,
-    VALUE("slug", "NAME", slug, "use the lease with this slug; make it if there is none"),
+    VALUE("slug", "NAME", slug, "slug of the new lease; if another lease has it, digits are added"),
+    FLAG("reuse", 0, reuse, "use the lease that has the slug of --slug, if there is one"),
     FLAG("keep", 0, keep, "keep the lease afterwards"),
     FLAG("keep-on-failure", 0, keep_on_failure, "keep the lease if the command fails"),
     VALUE("stop-after", "success|always|failure|never", stop_after,
@@ -90,11 +94,17 @@ static const struct option_spec run_options[] = {
 static const struct option_spec stop_options[] = {
     LEASE_ID,
     VALUE("slug", "NAME", slug, "lease by slug, the same as --id"),
+    FLAG("missing-ok", 0, missing_ok, "exit code 0 even if there is no such lease (any more)"),
     JSON,
     COMMON,
 };
 static const struct option_spec json_options[] = {JSON, COMMON};
-static const struct option_spec heartbeat_options[] = {LEASE_ID, JSON, COMMON};
+static const struct option_spec heartbeat_options[] = {
+    LEASE_ID,
+    VALUE("idle-timeout", "TIME", idle_timeout, "from now on, the lifetime without use"),
+    JSON,
+    COMMON,
+};
 static const struct option_spec config_options[] = {JSON_OF("docs/CONFIG.md"), COMMON};
 static const struct option_spec trust_options[] = {
     VALUE("sha256", "HEX", sha256, "with add: trust the file only if its content has this hash"),
@@ -165,7 +175,8 @@ const struct verb verbs[] = {
      .args = "[OPTION]... [--] COMMAND [ARG]...",
      .summary = "run a command in a microVM with your working tree",
      .details =
-         "Makes a lease, or uses the one of --id or --slug. Copies the files that git lists "
+         "Makes a lease, or uses the one of --id, or with --reuse that of --slug. Copies the files "
+         "that git lists "
          "(--sync-plan prints them), runs the command and exits with its code. If the lease "
          "was made for the run, it is removed afterwards.\n\n"
          "Of our variables, only those of run.allowEnv are passed on (default: CI and "
@@ -186,6 +197,7 @@ const struct verb verbs[] = {
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
+                 "crabbox-fc run --keep --slug demo --reuse -- make test\n"
                  "crabbox-fc run --id demo --no-sync -- uname -r\n"
                  "crabbox-fc run -t --id demo -- bash\n"
                  "crabbox-fc run --env TOKEN --env MODE=ci --timeout 20m -- make test\n"
@@ -206,8 +218,9 @@ const struct verb verbs[] = {
      .summary = "end leases and leave nothing behind",
      .details =
          "Asks the guest to shut down, ends the VMM and removes network, disk and record. If "
-         "the lease does not exist (any more), stop succeeds.",
-     .examples = "crabbox-fc stop demo\ncrabbox-fc stop cbx_0123456789ab",
+         "a lease does not exist (any more), the others are stopped and the exit code is 4; with "
+         "--missing-ok it is 0.",
+     .examples = "crabbox-fc stop demo\ncrabbox-fc stop --missing-ok cbx_0123456789ab",
      .options = stop_options,
      .max_args = -1,
      .uses_config = true,
