@@ -77,8 +77,10 @@ cJSON *ops_timing_json(const struct ops_timing *t);
 int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
                 struct ssh_conn **conn, struct ops_timing *timing, struct error *err);
 
-/* Extends the idle deadline: last_touched_at = now. */
-int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err);
+/* Extends the idle deadline: last_touched_at = now. `idle_timeout_s` 0: the time stays what it is.
+ */
+int ops_touch(struct ops *o, const char *id, int64_t idle_timeout_s, struct lease *out,
+              struct error *err);
 
 /* ---- release ---- */
 struct ops_released {

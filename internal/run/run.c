@@ -344,7 +344,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
             r = -1;
         }
     } else if (*res->lease.id) {
-        (void)ops_touch(o, res->lease.id, NULL, NULL);
+        (void)ops_touch(o, res->lease.id, 0, NULL, NULL);
     }
     res->total_us = clock_boot_us() - t0;
     return r;
