@@ -9,23 +9,7 @@
 #include "base/cleanup.h"
 #include "sync/push.h"
 
-enum { STDERR_MAX = 1024, NAMES_A_CALL = 100 };
-
-struct script {
-    struct strbuf text;
-    size_t off;
-};
-
-static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
-{
-    (void)err;
-    struct script *s = ctx;
-    size_t left = s->text.len - s->off;
-    size_t n = left < size ? left : size;
-    memcpy(buf, s->text.buf + s->off, n);
-    s->off += n;
-    return (ssize_t)n;
-}
+enum { NAMES_A_CALL = 100 };
 
 /* Length of the directory part, 0 for a file at the top. */
 static size_t dir_length(const char *path)
@@ -34,15 +18,15 @@ static size_t dir_length(const char *path)
     return slash ? (size_t)(slash - path) : 0;
 }
 
-static void add_dir(struct script *s, const char *path, size_t len)
+static void add_dir(struct strbuf *s, const char *path, size_t len)
 {
     _cleanup_free_ char *dir = xasprintf("%.*s", (int)len, path);
-    strbuf_adds(&s->text, "del ");
-    strbuf_add_shell_quoted(&s->text, dir);
+    strbuf_adds(s, "del ");
+    strbuf_add_shell_quoted(s, dir);
 }
 
 /* One call of `del` for runs of files in the same directory; paths come sorted. */
-static void add_deletes(struct script *s, const char *const *paths, size_t n)
+static void add_deletes(struct strbuf *s, const char *const *paths, size_t n)
 {
     for (size_t i = 0; i < n;) {
         size_t len = dir_length(paths[i]);
@@ -50,10 +34,10 @@ static void add_deletes(struct script *s, const char *const *paths, size_t n)
         for (size_t k = 0; k < NAMES_A_CALL && i < n && dir_length(paths[i]) == len &&
                            memcmp(paths[i], paths[i - k], len) == 0;
              k++, i++) {
-            strbuf_addc(&s->text, ' ');
-            strbuf_add_shell_quoted(&s->text, paths[i] + len + (len != 0));
+            strbuf_addc(s, ' ');
+            strbuf_add_shell_quoted(s, paths[i] + len + (len != 0));
         }
-        strbuf_addc(&s->text, '\n');
+        strbuf_addc(s, '\n');
     }
 }
 
@@ -63,7 +47,7 @@ static int by_name_falling(const void *a, const void *b)
 }
 
 /* Every directory above the files, children before parents; one that is not empty stays. */
-static void add_rmdirs(struct script *s, const char *const *paths, size_t n)
+static void add_rmdirs(struct strbuf *s, const char *const *paths, size_t n)
 {
     char **dirs = NULL;
     size_t n_dirs = 0;
@@ -80,67 +64,52 @@ static void add_rmdirs(struct script *s, const char *const *paths, size_t n)
     if (n_dirs)
         qsort(dirs, n_dirs, sizeof *dirs, by_name_falling);
     for (size_t i = 0; i < n_dirs; i++) {
-        strbuf_adds(&s->text, "gone ");
-        strbuf_add_shell_quoted(&s->text, dirs[i]);
-        strbuf_addc(&s->text, '\n');
+        strbuf_adds(s, "gone ");
+        strbuf_add_shell_quoted(s, dirs[i]);
+        strbuf_addc(s, '\n');
         free(dirs[i]);
     }
     free(dirs);
 }
 
-static void make_script(struct script *s, const char *remote, const char *const *paths, size_t n)
+static void make_script(struct strbuf *s, const char *remote, const char *const *paths, size_t n)
 {
-    strbuf_adds(&s->text, "cd -P -- ");
-    strbuf_add_shell_quoted(&s->text, remote);
-    strbuf_adds(&s->text, " || exit 0\n"
-                          "top=$(pwd -P)\n"
-                          /* at DIR: go there, and only there */
-                          "at() { cd -P -- \"$top/$1\" 2>/dev/null && "
-                          "[ \"$(pwd -P)\" = \"$top${1:+/$1}\" ]; }\n"
-                          "del() { if at \"$1\"; then shift; for f; do rm -f -- \"./$f\" "
-                          "2>/dev/null; done; fi; }\n"
-                          "gone() { if at \"$1\"; then at '' && rmdir -- \"./$1\" 2>/dev/null; fi; "
-                          "}\n");
+    strbuf_adds(s, "cd -P -- ");
+    strbuf_add_shell_quoted(s, remote);
+    strbuf_adds(s, " || exit 0\n"
+                   "top=$(pwd -P)\n"
+                   /* at DIR: go there, and only there */
+                   "at() { cd -P -- \"$top/$1\" 2>/dev/null && "
+                   "[ \"$(pwd -P)\" = \"$top${1:+/$1}\" ]; }\n"
+                   "del() { if at \"$1\"; then shift; for f; do rm -f -- \"./$f\" "
+                   "2>/dev/null; done; fi; }\n"
+                   "gone() { if at \"$1\"; then at '' && rmdir -- \"./$1\" 2>/dev/null; fi; "
+                   "}\n");
     add_deletes(s, paths, n);
     add_rmdirs(s, paths, n);
-    strbuf_adds(&s->text, "exit 0\n");
+    strbuf_adds(s, "exit 0\n");
 }
 
 int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
                struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    _cleanup_free_ char *what = xasprintf("empty the guest's %s", remote_dir);
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
     strbuf_adds(&command, "exec rm -rf -- ");
     strbuf_add_shell_quoted(&command, remote_dir);
-    io.errout = &errout;
-    io.out_max = STDERR_MAX;
-    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
-        return error_prefix(err, "sync");
-    if (!st.exited || st.code)
-        return error_set(err, ERR_SYNC, 0, "emptying the guest's %s failed", remote_dir);
-    return 0;
+    return ssh_command(c, command.buf, &io, d, ERR_SYNC, what, err);
 }
 
 int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,
                  const struct deadline *d, struct error *err)
 {
-    struct script s = {.text = STRBUF_INIT};
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
+    _cleanup_free_ char *what = xasprintf("delete files in the guest's %s", remote_dir);
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
-    make_script(&s, remote_dir, paths, n);
-    io.source = next_bytes;
-    io.source_ctx = &s;
-    io.errout = &errout;
-    io.out_max = STDERR_MAX;
-    int r = ssh_exec(c, "exec sh -s", &io, d, &st, err);
-    strbuf_free(&s.text);
-    if (r < 0)
-        return error_prefix(err, "sync");
-    if (!st.exited || st.code)
-        return error_set(err, ERR_SYNC, 0, "deleting files in the guest's %s failed", remote_dir);
-    return 0;
+    make_script(&script, remote_dir, paths, n);
+    struct ssh_text source = {script.buf, script.len};
+    io.source = ssh_text_next;
+    io.source_ctx = &source;
+    return ssh_command(c, "exec sh -s", &io, d, ERR_SYNC, what, err);
 }

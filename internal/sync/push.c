@@ -3,12 +3,11 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "sync/pack.h"
 #include "sync/push.h"
 #include "sync/survey.h"
 
-enum { STDERR_MAX = 4096, PROGRESS_MS = 100 };
+enum { PROGRESS_MS = 100 };
 
 struct sender {
     struct pack pack;
@@ -55,42 +54,26 @@ static void unpack_command(struct strbuf *out, const char *dir, const char *mark
     strbuf_add_shell_quoted(out, marker.buf);
 }
 
-static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, const char *dir,
-                         struct error *err)
-{
-    text_flatten(errout, COMPLAINT_MAX);
-    if (st->signalled)
-        return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s was killed by SIG%s", dir,
-                         st->signal);
-    return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s failed (exit code %d): %s", dir,
-                     st->code, errout->len ? errout->buf : "no message");
-}
-
 int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                const char *marker_id, const struct deadline *d,
                const struct push_progress *progress, struct sync_result *res, struct error *err)
 {
     _cleanup_(cleanup_sender) struct sender s = {.progress = progress, .before = res};
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    _cleanup_free_ char *what = xasprintf("unpack in the guest's %s", remote_dir);
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
     if (pack_init(&s.pack, l, err) < 0)
         return -1;
     unpack_command(&command, remote_dir, marker_id);
     io.source = next_bytes;
     io.source_ctx = &s;
-    io.errout = &errout;
-    io.out_max = STDERR_MAX;
     io.abort_signal = "TERM";
-    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
-        return error_prefix(err, "sync");
-    if (st.signalled || st.code)
-        return unpack_failed(&st, &errout, remote_dir, err);
+    if (ssh_command(c, command.buf, &io, d, ERR_SYNC, what, err) < 0)
+        return -1;
     if (!s.pack.ended)
         return error_set(err, ERR_SYNC, 0,
-                         "the guest's tar said that all is well after %zu of %zu files",
-                         s.pack.n_files, l->n_files);
+                         "the guest's tar reported success after %zu of %zu files", s.pack.n_files,
+                         l->n_files);
     tell(&s, true);
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",
