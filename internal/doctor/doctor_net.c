@@ -30,7 +30,6 @@ static bool chain_opens_firewall(const struct cni_chain *chain)
 void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct config *cfg = ctx->on.cfg;
-    bool cni = str_eq(cfg->firecracker.network, net_mode_name(NET_CNI));
     struct net_host_state s;
     struct error err = ERROR_INIT;
     if (net_host_look(cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {
@@ -44,7 +43,7 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     check_detail(c, "owner", "%s", s.forward_owner);
-    if (cni && chain_opens_firewall(&ctx->on.chain)) {
+    if (ctx->on.net_mode == NET_CNI && chain_opens_firewall(&ctx->on.chain)) {
         check_ok(c,
                  "table %s drops forwarded packets, and the chain's firewall plugin lets the "
                  "leases' through",
@@ -54,7 +53,7 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
     /* SSH to a guest is not forwarded by the host, so a lease works; its way out does not. */
     check_warn(c, "table %s drops forwarded packets: guests would not reach the outside",
                s.forward_owner);
-    if (cni)
+    if (ctx->on.net_mode == NET_CNI)
         check_fix(c, "add {\"type\": \"firewall\"} to the plugins of the CNI network list");
     else
         check_fix(c, "let cbx* through there, with Docker for example: iptables -I DOCKER-USER -i "

@@ -207,9 +207,21 @@ static int dns_from_json(const cJSON *j, struct net_lease *n, struct error *err)
     return 0;
 }
 
+static const char *const mode_names[] = {[NET_NAT] = "nat", [NET_CNI] = "cni"};
+
 const char *net_mode_name(enum net_mode mode)
 {
-    return mode == NET_CNI ? "cni" : "nat";
+    return mode_names[mode];
+}
+
+int net_mode_by_name(const char *name, enum net_mode *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(mode_names); i++)
+        if (str_eq(name, mode_names[i])) {
+            *out = (enum net_mode)i;
+            return 0;
+        }
+    return -1;
 }
 
 /* A record without a mode is of our own links, as all were before there was a choice. */
@@ -217,11 +229,10 @@ static int mode_from_json(const cJSON *j, struct net_lease *n, struct error *err
 {
     int64_t plen;
     const char *mode = json_opt_string(j, "mode", "nat");
-    if (str_eq(mode, net_mode_name(NET_NAT)))
-        return 0;
-    if (!str_eq(mode, net_mode_name(NET_CNI)))
+    if (net_mode_by_name(mode, &n->mode) < 0)
         return bad(err, "mode", mode);
-    n->mode = NET_CNI;
+    if (n->mode == NET_NAT)
+        return 0;
     if (json_get_bool(j, "peers", &n->peers, err) < 0 ||
         json_get_i64(j, "lease_plen", &plen, err) < 0)
         return -1;
