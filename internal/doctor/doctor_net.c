@@ -27,9 +27,26 @@ static bool chain_opens_firewall(const struct cni_chain *chain)
     return false;
 }
 
+/* Whether guests get out: SSH to one is not forwarded by the host, so a lease works either way. */
+static void judge_way(const struct config *cfg, struct doctor_check *c)
+{
+    struct net_way way;
+    struct error err = ERROR_INIT;
+    const char *pool = cfg->network.pool;
+    if (net_way_look(pool, cfg->network.dns, &way, &err) < 0 ||
+        net_way_check(&way, pool, &err) < 0 || net_way_doubt(&way, pool, &err) < 0) {
+        check_error(c, DOCTOR_WARNING, &err, "do what the check network says");
+    } else if (way.end == NET_WAY_NONE) {
+        check_ok(c, "the host has no route to the outside, so guests have none");
+    } else {
+        check_ok(c, "guests get out by %s, and no other table drops what is forwarded", way.dev);
+    }
+}
+
 void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct config *cfg = ctx->on.cfg;
+    bool cni = ctx->on.net_mode == NET_CNI;
     struct net_host_state s;
     struct error err = ERROR_INIT;
     if (net_host_look(cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {
@@ -38,12 +55,16 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fix(c, "put sudo before crabbox-fc");
         return;
     }
+    if (!s.forward_drop && !cni) {
+        judge_way(cfg, c);
+        return;
+    }
     if (!s.forward_drop) {
         check_ok(c, "no other table drops what is forwarded");
         return;
     }
     check_detail(c, "owner", "%s", s.forward_owner);
-    if (ctx->on.net_mode == NET_CNI && chain_opens_firewall(&ctx->on.chain)) {
+    if (cni && chain_opens_firewall(&ctx->on.chain)) {
         check_ok(c,
                  "table %s drops forwarded packets, and the chain's firewall plugin lets the "
                  "leases' through",
@@ -53,7 +74,7 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
     /* SSH to a guest is not forwarded by the host, so a lease works; its way out does not. */
     check_warn(c, "table %s drops forwarded packets: guests would not reach the outside",
                s.forward_owner);
-    if (ctx->on.net_mode == NET_CNI)
+    if (cni)
         check_fix(c, "add {\"type\": \"firewall\"} to the plugins of the CNI network list");
     else
         check_fix(c, "let cbx* through there, with Docker for example: iptables -I DOCKER-USER -i "
