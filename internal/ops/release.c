@@ -122,7 +122,7 @@ static bool reap_reason(const struct lease_entry *e, const char **reason)
         *reason = "expired";
         return true;
     case VIEW_UNKNOWN:
-        *reason = "nobody can tell just now whether the machine is there";
+        *reason = "it can't be found out now whether the machine is still there";
         return false;
     case VIEW_BROKEN:
         *reason = e->reason;
