@@ -63,7 +63,7 @@ int session_find(struct ops *o, const char *ref, int64_t stall_ms, struct sessio
         store_open_lease(&o->store, id, NULL, &s->dir, err) < 0 || load(s, ref, err) < 0 ||
         use(s, err) < 0)
         return -1;
-    return ops_touch(o, id, &s->lease, err);
+    return ops_touch(o, id, 0, &s->lease, err);
 }
 
 /* The lock of whose turn it is; waits for it only where that is asked for. */

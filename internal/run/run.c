@@ -22,9 +22,8 @@ struct run_state {
     const struct ops_run *req;
     struct ops_run_result *res;
     struct session session;       /* owned */
+    char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest */
     bool ended;                   /* somebody else has stopped it, or its time was over */
-    char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest, */
-    char work_dir[WORK_DIR_SIZE]; /* and where the command starts */
 };
 
 static void phase_begin(struct run_state *s, const char *phase)
@@ -114,7 +113,8 @@ static int use_existing(struct run_state *s, struct error *err)
     phase_begin(s, "connect");
     int64_t t0 = clock_boot_us();
     int r = session_connect(x, err);
-    phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
+    s->res->connect_us = clock_boot_us() - t0;
+    phase_end(s->ops, "connect", s->res->connect_us, r == 0);
     return r < 0 ? -1 : unfinished_end(x, err);
 }
 
@@ -137,6 +137,14 @@ static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
         p->update(p->ctx, "sync", files, bytes);
 }
 
+static enum sync_git git_wanted(const struct run_state *s)
+{
+    const char *how = s->ops->cfg->run.git;
+    return str_eq(how, "full")      ? SYNC_GIT_FULL
+           : str_eq(how, "shallow") ? SYNC_GIT_SHALLOW
+                                    : SYNC_GIT_NONE;
+}
+
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
 static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
@@ -149,6 +157,8 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
     int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
+    if (r == 0)
+        r = sync_git(s->session.conn, list, s->tree_dir, &store, git_wanted(s), &result, d, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
@@ -161,8 +171,8 @@ static int place_tree(struct run_state *s, const struct sync_list *tree, struct 
     const struct lease *l = &s->res->lease;
     if (str_format(s->tree_dir, sizeof s->tree_dir, "%s/%s/%s", l->work_root, l->id, tree->name) <
             0 ||
-        str_format(s->work_dir, sizeof s->work_dir, "%s%s%s", s->tree_dir, *tree->subdir ? "/" : "",
-                   tree->subdir) < 0)
+        str_format(s->res->work_dir, sizeof s->res->work_dir, "%s%s%s", s->tree_dir,
+                   *tree->subdir ? "/" : "", tree->subdir) < 0)
         return error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
     return 0;
 }
@@ -236,12 +246,12 @@ static int execute(struct run_state *s, struct error *err)
 {
     struct execution x = {
         .session = &s->session,
-        .work_dir = s->work_dir,
+        .work_dir = s->res->work_dir,
         .lease_ends = must_release(s, false),
     };
     if (s->req->no_sync && !find_synced(s))
-        (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
-                         s->res->lease.id);
+        (void)str_format(s->res->work_dir, sizeof s->res->work_dir, "%s/%s",
+                         s->res->lease.work_root, s->res->lease.id);
     phase_begin(s, "run");
     int r = execute_run(&x, s->req, s->res, err);
     /* A guest that shuts down ends its processes first. */
@@ -261,8 +271,8 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(&s->session, s->work_dir, res->run_id, s->req->collect, &res->collected,
-                            &e);
+    int r = collect_results(&s->session, s->res->work_dir, res->run_id, s->req->collect,
+                            &res->collected, &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
@@ -334,7 +344,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
             r = -1;
         }
     } else if (*res->lease.id) {
-        (void)ops_touch(o, res->lease.id, NULL, NULL);
+        (void)ops_touch(o, res->lease.id, 0, NULL, NULL);
     }
     res->total_us = clock_boot_us() - t0;
     return r;
