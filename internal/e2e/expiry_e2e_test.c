@@ -199,7 +199,7 @@ static void test_death_of_the_keeper(void **state)
 }
 
 #define IS_SMALL                                                                                   \
-    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) -lt 8192"
+    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm/console.log | cut -f1) -lt 8192"
 
 /* A console is held down by whatever command comes by. */
 static void test_logs_of_a_lease_without_keeper(void **state)
@@ -210,8 +210,8 @@ static void test_logs_of_a_lease_without_keeper(void **state)
     WARMUP("noisy", "--keep");
     assert_true(chaos_kill_keeper(&store, "noisy"));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        e2e_shell(
-            "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+        e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm; head -c 12M /dev/urandom "
+                  ">>console.log");
         _cleanup_bed_result_ struct bed_result r = bed_run(&bed, commands[i]);
         bed_assert_code(r, 0);
         e2e_shell(IS_SMALL);
@@ -227,7 +227,8 @@ static void test_logs_that_are_left_alone(void **state)
     struct error err = ERROR_INIT;
     WARMUP("noisy", "--keep");
     assert_true(chaos_kill_keeper(&store, "noisy"));
-    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+    e2e_shell(
+        "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm; head -c 12M /dev/urandom >>console.log");
     E2E_OK("complete", "--", "stop", "");
     e2e_shell("! " IS_SMALL);
     assert_int_equal(store_resolve(&store, "noisy", id, &err), 0);

@@ -205,6 +205,22 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     end_it(f);
 }
 
+/* Of its own directory it may write all but what has a mode that forbids it: it is root's, but has
+ * none of root's rights, and can't change modes. */
+static void confined_qemu_writes_no_seed(void **state)
+{
+    struct vmmfix *f = *state;
+    static const char text[512] = "seed";
+    char says[512];
+    assert_int_equal(file_write_new(f->dirfd, "seed", text, sizeof text, 0400, NULL), 0);
+    launch_ok(f);
+    open_by_qemu(f, "seed", true, says, sizeof says);
+    assert_non_null(strstr(says, "Permission denied"));
+    open_by_qemu(f, "seed", false, says, sizeof says);
+    assert_string_equal(says, "");
+    end_it(f);
+}
+
 /* The right to read programs would be one to read the keys of a lease among them. */
 static void no_lease_lies_among_programs(void **state)
 {
@@ -440,6 +456,7 @@ int main(void)
         T(stands_apart),
         T(has_no_variable_of_ours),
         T(confined_qemu_reads_no_file_of_the_host),
+        T(confined_qemu_writes_no_seed),
         T(no_lease_lies_among_programs),
         T(confined_qemu_makes_no_socket),
         T(no_file_of_qemu_grows_beyond_its_disk),
