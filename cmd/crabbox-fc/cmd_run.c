@@ -123,6 +123,7 @@ static int check_options(const struct invocation *in, struct error *err)
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
         {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
         {o->full_resync && o->no_sync, "--full-resync and --no-sync"},
+        {o->reclaim && o->no_sync, "--reclaim and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
@@ -139,13 +140,13 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
-/* The user's place in the tree. *fd stays -1 if there is nothing to sync. */
+/* The user's place in the tree. It may be gone if there is nothing to sync. */
 static int open_tree(struct invocation *in, int *fd, struct error *err)
 {
-    if (in->opt.no_sync)
-        return 0;
     *fd = in->opt.dir ? TAKE_FD(in->dir_fd) : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
+    return *fd < 0 && !in->opt.no_sync
+               ? error_set(err, ERR_SYNC, errno, "open the current directory")
+               : 0;
 }
 
 static bool is_dir_at(int fd, const char *path)
@@ -297,6 +298,7 @@ int cmd_run(struct invocation *in, struct error *err)
         .no_sync = o->no_sync,
         .sync_only = o->sync_only,
         .full_resync = o->full_resync,
+        .reclaim = o->reclaim,
         .sync_large = o->force_sync_large,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,

@@ -30,6 +30,19 @@ static void test_a_directory_called_head(void **state)
               "test -f whole/HEAD -a -f whole/config");
 }
 
+/* Directories without files arrive, and files have the times that they had, either way. */
+static void test_times_and_empty_directories(void **state)
+{
+    (void)state;
+    e2e_shell("mkdir -p d/logs/deep d/src; echo a >d/src/a; echo f >f\n"
+              "touch -d '2020-01-02 03:04:05 UTC' d/src/a f d/logs/deep\n"
+              "\"$0\" cp -q d box:t/d; \"$0\" cp -q f box:t/f\n"
+              "test \"$(\"$0\" ssh box 'cd t && stat -c %Y d/src/a d/logs/deep f | uniq')\" = "
+              "1577934245\n"
+              "\"$0\" cp -q box:t/d back; \"$0\" cp -q box:t/f g\n"
+              "test \"$(stat -c %Y back/src/a g | uniq)\" = 1577934245; test -d back/logs/deep");
+}
+
 static void failed(int code, const char *why, const char *from, const char *to)
 {
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", from, to);
@@ -82,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_directory_called_head, fresh),
+        cmocka_unit_test_setup(test_times_and_empty_directories, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
         cmocka_unit_test(test_tunnel_refuses),
     };

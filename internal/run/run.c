@@ -1,5 +1,6 @@
 #include "run/run.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,13 +13,16 @@
 #include "run/hung.h"
 #include "sync/sync.h"
 
+enum { WORK_DIR_SIZE = LEASE_PATH_SIZE + PATH_MAX };
+
 /* What one run carries from phase to phase. */
 struct run_state {
     struct ops *ops;
     const struct ops_run *req;
     struct ops_run_result *res;
-    struct session session; /* owned */
-    char work_dir[LEASE_PATH_SIZE * 2];
+    struct session session;       /* owned */
+    char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest, */
+    char work_dir[WORK_DIR_SIZE]; /* and where the command starts */
 };
 
 static void phase_begin(struct run_state *s, const char *phase)
@@ -129,12 +133,24 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     if (sync_store_name(list->name, name, err) < 0)
         return -1;
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
-    int r = sync_update(s->session.conn, list, s->work_dir, &store, limits, d, on_sync_progress, s,
+    int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
     return r;
+}
+
+/* Where the tree is in the guest, and in it the place where the user stands. */
+static int place_tree(struct run_state *s, const struct sync_list *tree, struct error *err)
+{
+    const struct lease *l = &s->res->lease;
+    if (str_format(s->tree_dir, sizeof s->tree_dir, "%s/%s/%s", l->work_root, l->id, tree->name) <
+            0 ||
+        str_format(s->work_dir, sizeof s->work_dir, "%s%s%s", s->tree_dir, *tree->subdir ? "/" : "",
+                   tree->subdir) < 0)
+        return error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
+    return 0;
 }
 
 static int sync_tree(struct run_state *s, struct error *err)
@@ -144,6 +160,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     struct sync_list list = {0};
     d.cancel_fd = s->ops->cancel_fd;
     limits.from_scratch = s->req->full_resync;
+    limits.reclaim = s->req->reclaim;
     limits.never = s->ops->store.path; /* the keys of all leases */
     if (s->req->sync_large) {
         limits.max_files = 0;
@@ -163,10 +180,7 @@ static int sync_tree(struct run_state *s, struct error *err)
             "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
             "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
             list.n_skipped, list.first_skipped);
-    int r = 0;
-    if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
-                   s->res->lease.id, list.name) < 0)
-        r = error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
+    int r = place_tree(s, &list, err);
     if (r == 0)
         r = update_tree(s, &list, &limits, &d, err);
     s->res->files = list.n_files;
@@ -187,6 +201,22 @@ static int sync_phase(struct run_state *s, struct error *err)
     return r;
 }
 
+/* Without a sync: whether the user stands in a tree that an earlier run synced to this lease. A
+ * tree that can't be told is none: nothing of it is sent. */
+static bool find_synced(struct run_state *s)
+{
+    char name[SYNC_STORE_NAME_SIZE];
+    struct sync_list tree = {0};
+    struct error err = ERROR_INIT;
+    if (s->req->dir_fd < 0 || sync_locate(s->req->dir_fd, &tree, &err) < 0)
+        return false;
+    struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
+    bool found = sync_store_name(tree.name, name, &err) == 0 && place_tree(s, &tree, &err) == 0 &&
+                 sync_is_there(&store, &tree, s->tree_dir);
+    sync_list_free(&tree);
+    return found;
+}
+
 /* The command, in the tree that was synced or else in the lease's own directory. */
 static int execute(struct run_state *s, struct error *err)
 {
@@ -195,7 +225,7 @@ static int execute(struct run_state *s, struct error *err)
         .work_dir = s->work_dir,
         .lease_ends = must_release(s, false),
     };
-    if (!*s->work_dir)
+    if (s->req->no_sync && !find_synced(s))
         (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
                          s->res->lease.id);
     phase_begin(s, "run");

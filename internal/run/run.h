@@ -35,8 +35,9 @@ struct ops_run {
     bool no_sync, sync_only;
     /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
     bool full_resync, sync_large, delete_many;
-    int dir_fd; /* where in the working tree the user is; borrowed, may be O_PATH; unused with
-                   no_sync */
+    bool reclaim; /* likewise if the directory belongs to another tree */
+    int dir_fd;   /* where in the working tree the user is; borrowed, may be O_PATH; with no_sync it
+                     may be -1 */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
     /* Names of the files that the two are, which fill no disk; NULL: the user's own streams. */
     const char *capture_stdout, *capture_stderr;
