@@ -73,6 +73,8 @@ struct verb {
     bool makes_leases;  /* so a state directory is made where there is none */
     bool ends_leases;
     int (*run)(struct invocation *in, struct error *err);
+    /* Called instead if the configuration can't be used: may report *err itself, or return -1. */
+    int (*refused)(const struct invocation *in, struct error *err);
 };
 
 struct invocation {
@@ -205,6 +207,7 @@ int cmd_logs(struct invocation *in, struct error *err);
 int cmd_cleanup(struct invocation *in, struct error *err);
 int cmd_heartbeat(struct invocation *in, struct error *err);
 int cmd_doctor(struct invocation *in, struct error *err);
+int cmd_doctor_refused(const struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
 int cmd_dial(struct invocation *in, struct error *err);

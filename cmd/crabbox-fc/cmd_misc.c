@@ -22,9 +22,12 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
     if (!in->opt.json)
         return out_line(err, "%s expires in %s", l->slug, left);
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "id", l->id);
     (void)cJSON_AddStringToObject(j, "leaseId", l->id);
-    json_add_i64(j, "lastTouchedAt", l->last_touched_at);
-    json_add_i64(j, "expiresAt", lease_expires_at(l));
+    (void)cJSON_AddStringToObject(j, "slug", l->slug);
+    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
+    (void)cJSON_AddStringToObject(j, "state", ops_view_name(VIEW_READY));
+    ops_add_times(j, l);
     return out_json(j, err);
 }
 

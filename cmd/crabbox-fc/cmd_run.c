@@ -14,51 +14,12 @@
 #include "run/run.h"
 #include "run_plan.h"
 #include "run_results.h"
+#include "run_timing.h"
 #include "sync/home.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
 
 enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
-
-static const char *run_status(const struct ops_run_result *r)
-{
-    if (!r->ran)
-        return "failed";
-    if (r->timed_out)
-        return "timeout";
-    return r->status.signalled ? "signalled" : "exited";
-}
-
-/* The fields that Crabbox's scripts read, then ours. */
-static void print_timing(const struct ops_run_result *r, int code, const struct error *e)
-{
-    const struct machine_words words = machine_words(&r->lease);
-    _cleanup_json_ cJSON *j = ops_timing_json(&r->timing);
-    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
-    (void)cJSON_AddStringToObject(j, "leaseId", r->lease.id);
-    (void)cJSON_AddStringToObject(j, "slug", r->lease.slug);
-    (void)cJSON_AddStringToObject(j, "runId", r->run_id);
-    (void)cJSON_AddStringToObject(j, "vmm", words.vmm);
-    (void)cJSON_AddStringToObject(j, "accel", words.accel);
-    json_add_i64(j, "leaseMs", r->lease_us / 1000);
-    json_add_i64(j, "bootstrapMs", ops_timing_get(&r->timing, "ready") / 1000);
-    json_add_i64(j, "syncMs", r->sync_us / 1000);
-    json_add_i64(j, "commandMs", r->command_us / 1000);
-    json_add_i64(j, "stopMs", r->stop_us / 1000);
-    json_add_i64(j, "totalMs", r->total_us / 1000);
-    json_add_i64(j, "syncFiles", (int64_t)r->files);
-    json_add_i64(j, "syncBytes", r->bytes);
-    json_add_i64(j, "syncFilesSent", (int64_t)r->files_sent);
-    json_add_i64(j, "syncFilesDeleted", (int64_t)r->files_deleted);
-    json_add_i64(j, "syncBytesSent", r->bytes_sent);
-    results_json(j, &r->collected);
-    json_add_i64(j, "exitCode", code);
-    (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
-    const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
-    (void)cJSON_AddStringToObject(j, "errorKind", kind);
-    (void)cJSON_AddStringToObject(j, "errorPhase", *kind ? r->phase : "");
-    out_json_stderr(j);
-}
 
 static void print_summary(const struct ops_run_result *r)
 {
@@ -271,7 +232,7 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)
-        print_timing(&res, code, err);
+        run_timing_print(in, &res, code, err);
     return r < 0 ? -1 : code;
 }
 

@@ -142,7 +142,9 @@ static const struct option_spec cleanup_options[] = {
     COMMON,
 };
 static const struct option_spec doctor_options[] = {
-    VALUE("provider", "NAME", provider, "run the checks of this provider: firecracker"),
+    VALUE(
+        "provider", "NAME", provider,
+        "firecracker: check Firecracker, whatever vmm says; crabbox-fc: check what is configured"),
     JSON_OF("docs/DOCTOR.md"),
     COMMON,
 };
@@ -336,13 +338,15 @@ const struct verb verbs[] = {
     {.name = "doctor",
      .args = "[OPTION]...",
      .summary = "check whether this host is ready, and show what is missing",
-     .details = "Changes nothing on the host. Exit code 0 if it is ready, 1 if not.",
+     .details = "Changes nothing on the host. Exit code 0 if it is ready, 1 if not. With --json, a "
+                "configuration that can't be used is a failed check, too.",
      .examples = "crabbox-fc doctor\ncrabbox-fc doctor --provider firecracker --json\n"
                  "crabbox-fc doctor --vmm qemu --accel tcg",
      .options = doctor_options,
      .max_args = 0,
      .uses_config = true,
-     .run = cmd_doctor},
+     .run = cmd_doctor,
+     .refused = cmd_doctor_refused},
     {.name = "config",
      .args = "show|path [OPTION]...",
      .summary = "show the configuration and where each value came from",

@@ -43,6 +43,8 @@ struct config_firecracker {
 };
 
 struct config {
+    const char *provider; /* `provider`, `target`: only what is true of every lease is a value */
+    const char *target;
     struct config_firecracker firecracker;
     const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
     bool sandbox;    /* `sandbox` = true: the VMM is confined (sys/confine.h) */

@@ -71,8 +71,10 @@ int env_check_names(const char *const *envp, struct error *err)
         _cleanup_free_ char *name = xasprintf("%.*s", (int)strcspn(*envp, "="), *envp);
         bool ours = str_has_prefix(name, "CRABBOX_FIRECRACKER_") ||
                     str_has_prefix(name, "CRABBOX_FC_");
+        if (is_known(name))
+            continue;
         const char *near = ours ? NULL : near_miss(name);
-        if (near || (ours && !is_known(name)))
+        if (near || ours)
             return fail_unknown(name, near, err);
     }
     return 0;

@@ -64,7 +64,7 @@ static void check_row(const cJSON *row)
     assert_string_equal(json_opt_string(row, "state", ""), "ready");
     assert_string_equal(json_opt_string(row, "provider", ""), suite_of->provider);
     assert_string_equal(json_opt_string(row, "endedBy", ""), "keeper");
-    assert_true(json_opt_i64(row, "expiresAt", 0) > json_opt_i64(row, "createdAt", 0));
+    assert_true(json_opt_i64(row, "expiresAtUnix", 0) > json_opt_i64(row, "createdAtUnix", 0));
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         assert_true(*json_opt_string(row, texts[i], ""));
     for (size_t i = 0; i < ARRAY_LEN(ways); i++)
@@ -374,7 +374,7 @@ static void test_a_machine_that_goes_under_a_command(void **state)
     (void)close(fds[0]);
     assert_int_equal(e2e_code(&c, 30000), 1);
     bed_assert_has(said.buf, "the machine ended");
-    bed_assert_has(said.buf, "\"errorKind\":\"vmm\"");
+    bed_assert_has(said.buf, "\"cause\":\"vmm\"");
     strbuf_free(&said);
     e2e_stop("under");
 }

@@ -280,8 +280,8 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
     bed_assert_code(r, 7);
     _cleanup_json_ cJSON *j = e2e_timing(&r);
-    assert_string_equal(json_opt_string(j, "errorKind", ""), "ssh");
-    assert_string_equal(json_opt_string(j, "runStatus", ""), "failed");
+    assert_string_equal(json_opt_string(j, "cause", ""), "ssh");
+    assert_string_equal(json_opt_string(j, "outcome", ""), "failed");
     _cleanup_free_ char *die = xasprintf(
         "rm -f out err; \"$0\" run --id lost --no-sync -q --timing-json -- sh -c 'echo on; sleep "
         "5552' "
@@ -293,7 +293,9 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
     bed_assert_code(v, 1);
     bed_assert_has(v.err.buf, "the machine ended");
     _cleanup_json_ cJSON *k = e2e_timing(&v);
-    assert_string_equal(json_opt_string(k, "errorKind", ""), "vmm");
+    assert_string_equal(json_opt_string(k, "cause", ""), "vmm");
+    assert_string_equal(json_opt_string(k, "runStatus", ""), "failed");
+    assert_string_equal(json_opt_string(k, "errorKind", ""), "provider-error");
     e2e_stop("lost");
 }
 

@@ -21,8 +21,7 @@ struct run_state {
     const struct ops_run *req;
     struct ops_run_result *res;
     struct session session;       /* owned */
-    char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest, */
-    char work_dir[WORK_DIR_SIZE]; /* and where the command starts */
+    char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest */
 };
 
 static void phase_begin(struct run_state *s, const char *phase)
@@ -100,7 +99,8 @@ static int use_existing(struct run_state *s, struct error *err)
     phase_begin(s, "connect");
     int64_t t0 = clock_boot_us();
     int r = session_connect(x, err);
-    phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
+    s->res->connect_us = clock_boot_us() - t0;
+    phase_end(s->ops, "connect", s->res->connect_us, r == 0);
     return r;
 }
 
@@ -147,8 +147,8 @@ static int place_tree(struct run_state *s, const struct sync_list *tree, struct 
     const struct lease *l = &s->res->lease;
     if (str_format(s->tree_dir, sizeof s->tree_dir, "%s/%s/%s", l->work_root, l->id, tree->name) <
             0 ||
-        str_format(s->work_dir, sizeof s->work_dir, "%s%s%s", s->tree_dir, *tree->subdir ? "/" : "",
-                   tree->subdir) < 0)
+        str_format(s->res->work_dir, sizeof s->res->work_dir, "%s%s%s", s->tree_dir,
+                   *tree->subdir ? "/" : "", tree->subdir) < 0)
         return error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
     return 0;
 }
@@ -222,12 +222,12 @@ static int execute(struct run_state *s, struct error *err)
 {
     struct execution x = {
         .session = &s->session,
-        .work_dir = s->work_dir,
+        .work_dir = s->res->work_dir,
         .lease_ends = must_release(s, false),
     };
     if (s->req->no_sync && !find_synced(s))
-        (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
-                         s->res->lease.id);
+        (void)str_format(s->res->work_dir, sizeof s->res->work_dir, "%s/%s",
+                         s->res->lease.work_root, s->res->lease.id);
     phase_begin(s, "run");
     int r = execute_run(&x, s->req, s->res, err);
     if (r < 0)
@@ -242,8 +242,8 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(&s->session, s->work_dir, res->run_id, s->req->collect, &res->collected,
-                            &e);
+    int r = collect_results(&s->session, s->res->work_dir, res->run_id, s->req->collect,
+                            &res->collected, &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;

@@ -51,10 +51,12 @@ struct ops_run_result {
     struct ssh_status status; /* how it ended */
     bool timed_out;           /* ended by us when its time was over; status says nothing then */
     char run_id[24];
+    char work_dir[LEASE_PATH_SIZE + PATH_MAX]; /* in the guest; "" until it is known */
     size_t files;
     int64_t bytes;
     size_t files_sent, files_deleted; /* of them this time */
     int64_t bytes_sent;
+    int64_t connect_us; /* to a lease that was there */
     int64_t lease_us, sync_us, command_us, stop_us, total_us;
     struct ops_collected collected;
     struct ops_timing timing; /* of the acquire */
