@@ -99,9 +99,9 @@ struct ssh_tty {
     int (*begun)(int fd, struct error *err);
 };
 
-/* Start-up files of the guest's shell (~/.bashrc) may print, and may exit. With a mark, what comes on
- * stdout before the mark is left out, and a command that ends without it was never begun: that is
- * ERR_SSH. */
+/* Start-up files of the guest's shell (~/.bashrc) may print, and may exit. With a mark, what comes
+ * on stdout before the mark is left out, and a command that ends without it was never begun: that
+ * is ERR_SSH. */
 enum ssh_mark {
     SSH_MARK_NONE,
     SSH_MARK_BEFORE, /* ssh_exec has it printed before the command */
