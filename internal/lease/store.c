@@ -34,9 +34,12 @@ int store_default_path(char out[static PATH_MAX], struct error *err)
         r = str_format(out, PATH_MAX, "%s", own);
     else if (xdg && *xdg == '/')
         r = str_format(out, PATH_MAX, "%s/crabbox-fc", xdg);
-    else if (home && *home == '/')
+    else if (home && *home == '/') {
+        if (dir_check_home(home, err) < 0)
+            return error_add_next(
+                err, "set HOME to your own, or CRABBOX_FC_STATE_DIR to a place for leases");
         r = str_format(out, PATH_MAX, "%s/" STORE_BELOW_HOME, home);
-    else
+    } else
         return error_set(err, ERR_CONFIG, 0,
                          "no state directory; next: set CRABBOX_FC_STATE_DIR to an absolute path");
     if (r < 0 || out[0] != '/')
