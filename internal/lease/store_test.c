@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -392,35 +391,6 @@ static void logs_are_read_from_no_other_directory(void **state)
     lease_handle_close(&h);
 }
 
-static bool no_memory_to_look;
-
-/* Instead of libc's. */
-int fstatat(int dirfd, const char *name, struct stat *st, int flags)
-{
-    if (no_memory_to_look && lease_id_valid(name)) {
-        errno = ENOMEM;
-        return -1;
-    }
-    return (int)syscall(SYS_newfstatat, dirfd, name, st, flags);
-}
-
-/* Whoever removes leases takes one that is not found for removed. */
-static void a_lease_that_cannot_be_looked_at_is_not_gone(void **state)
-{
-    struct fixture *f = *state;
-    struct lease l = sample("demo");
-    struct error e = ERROR_INIT;
-    char id[LEASE_ID_SIZE];
-    create(f, &l);
-    no_memory_to_look = true;
-    int r = store_resolve(&f->store, l.id, id, &e);
-    no_memory_to_look = false;
-    assert_int_equal(r, -1);
-    assert_int_equal(e.kind, ERR_IO);
-    assert_int_equal(e.sys, ENOMEM);
-    assert_int_equal(store_resolve(&f->store, l.id, id, NULL), 0);
-}
-
 /* Nobody looks at them any more, so they are no larger than a log may be. */
 static void logs_that_are_kept_have_a_bound(void **state)
 {
@@ -566,7 +536,6 @@ int main(void)
         T(logs_of_a_failed_lease_are_found_by_either_name),
         T(logs_of_older_versions_are_found),
         T(logs_are_read_from_no_other_directory),
-        T(a_lease_that_cannot_be_looked_at_is_not_gone),
         T(logs_that_are_kept_have_a_bound),
         T(half_a_directory_is_an_error),
         T(a_path_that_ssh_would_misread_is_refused),
