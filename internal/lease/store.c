@@ -515,8 +515,13 @@ int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE
     struct stat st;
     char slug[LEASE_SLUG_SIZE] = "";
     char target[64];
-    if (lease_id_valid(ref) && fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return str_copy(id, LEASE_ID_SIZE, ref);
+    if (lease_id_valid(ref) && s->leases_fd >= 0) {
+        if (fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            return str_copy(id, LEASE_ID_SIZE, ref);
+        /* What can't be looked at may be there: "not found" would count as removed. */
+        if (errno != ENOENT)
+            return error_set(err, ERR_IO, errno, "look at %s/leases/%s", s->path, ref);
+    }
     if (lease_slug_normalise(ref, slug, NULL) == 0) {
         ssize_t n = readlinkat(s->slugs_fd, slug, target, sizeof target - 1);
         target[n > 0 ? n : 0] = '\0';
