@@ -32,6 +32,8 @@
 
 const struct option_spec warmup_options[] = {
     SLUG,
+    VALUE("lease-id", "ID", lease_id,
+          "cbx_ and 12 hex digits for the lease; if it is there already, it is used as it is"),
     FLAG("keep", 0, keep,
          "keep the lease until stop removes it; default: --keep=false, it expires"),
     VALUE("ttl", "TIME", ttl, "lifetime, such as 90m (lease.ttl)"),
@@ -78,11 +80,14 @@ const struct option_spec run_options[] = {
          "bring a file or directory back afterwards; repeatable"),
     LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
          "bring back the files that match, such as out/**/*.log; repeatable"),
+    LIST("require-artifact", "GLOB", OPT_LIST, require_artifact,
+         "the same, and if the command succeeded, a file has to match; repeatable"),
     VALUE("artifact-dir", "DIR", artifact_dir,
           "where --artifact-glob puts the files; default: artifacts/<run id>"),
     LIST("junit", "GLOB[,GLOB]", OPT_LIST, junit, "sum up these test reports; repeatable"),
     FLAG("fail-on-test-failures", 0, fail_on_test_failures,
          "exit code 1 if a report has a failed test and the command's code is 0"),
+    VALUE("label", "TEXT", label, "a word for this run in its summary and in --timing-json"),
     VALUE("capture-stdout", "FILE", capture_stdout,
           "write the command's standard output to this file"),
     VALUE("capture-stderr", "FILE", capture_stderr,

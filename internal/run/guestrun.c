@@ -12,10 +12,21 @@ int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct leas
 {
     uint8_t raw[6];
     char hex[13];
-    *g = (struct guest_run){.conn = conn};
+    char id[GUEST_RUN_ID_SIZE];
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
-    if (str_format(g->id, sizeof g->id, "run_%s", hex) < 0 ||
+    (void)str_format(id, sizeof id, "run_%s", hex);
+    if (guest_run_find(g, conn, l, id, err) < 0)
+        return -1;
+    g->placed = false;
+    return 0;
+}
+
+int guest_run_find(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                   const char *id, struct error *err)
+{
+    *g = (struct guest_run){.conn = conn, .placed = true};
+    if (str_copy(g->id, sizeof g->id, id) < 0 ||
         str_format(g->dir, sizeof g->dir, "%s/%s/.crabbox-%s", l->work_root, l->id, g->id) < 0)
         return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
     return 0;
@@ -94,7 +105,7 @@ static void start_text(const struct guest_run *g, const struct guest_command *c,
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
-    add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
+    add_quoted(out, "rm -rf -- ", g->dir, c->script || c->keeps_dir ? "/start" : "");
     strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
                 dir.buf, dir.buf);
     env_set_script(c->env, out);

@@ -44,12 +44,17 @@ struct guest_command {
     bool shell;              /* argv is joined and read by bash */
     bool script;             /* guest_run_put_script follows */
     bool has_shebang;        /* of the script; else bash reads it */
+    bool keeps_dir; /* for the caller, until guest_run_clean: its time is that of the start */
     const struct env_set *env;
 };
 
 /* Makes up the id. -1 if the lease's paths are too long. */
 int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err);
+
+/* The same for a run that has ended, by its id. */
+int guest_run_find(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                   const char *id, struct error *err);
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
                   struct error *err);
