@@ -12,7 +12,7 @@ static int print_json(struct invocation *in, const struct lease *l, const struct
     struct lease_entry e;
     if (ops_entry(&in->ops, l->id, &e, err) < 0)
         return -1;
-    _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e);
+    _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e, ops_view(&e));
     (void)cJSON_AddItemToObject(j, "timing", ops_timing_json(t));
     return out_json(j, err);
 }

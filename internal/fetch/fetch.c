@@ -259,7 +259,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
 /* With IFS empty a word of the shell is expanded as a pattern and split nowhere. */
 static const char glob_script[] =
     "shopt -s nullglob globstar; IFS=\n"
-    "fresh() { [[ ! $since || ( ! $since -nt $1 && /$1 != */node_modules/* ) ]]; }\n"
+    "fresh() { [[ ! $since || ( -e $since && ! $since -nt $1 && /$1 != */node_modules/* ) ]]; }\n"
     "for g do for f in $g; do [ -f \"$f\" ] && fresh \"$f\" && printf './%s\\0' \"$f\"; done; done "
     "|\n"
     "    LC_ALL=C sort -zu | tar -c -h -f - --null -T -";

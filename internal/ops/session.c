@@ -109,6 +109,38 @@ int session_connect(struct session *s, struct error *err)
     return 0;
 }
 
+int session_reconnect(struct session *s, struct error *err)
+{
+    ssh_close(s->conn);
+    s->conn = NULL;
+    return session_connect(s, err);
+}
+
+bool session_ended(const struct session *s, struct error *err)
+{
+    const struct lease *l = &s->lease;
+    struct lease_entry e;
+    struct error why = ERROR_INIT;
+    if (!*l->id)
+        return false;
+    if (store_entry(&s->ops->store, l->id, &e, &why) < 0
+            ? why.kind != ERR_NOT_FOUND
+            : e.broken || e.lease.state != LEASE_RELEASING)
+        return false;
+    error_clear(err);
+    if (l->keep || clock_unix_s() < l->created_at + l->ttl_s)
+        (void)error_set(err, ERR_NOT_RUNNING, 0,
+                        "lease %s was stopped while it was in use; next: crabbox-fc list, or "
+                        "crabbox-fc warmup",
+                        l->slug);
+    else
+        (void)error_set(err, ERR_NOT_RUNNING, 0,
+                        "lease %s has expired while it was in use: its lease.ttl is over; next: "
+                        "crabbox-fc warmup with a longer --ttl",
+                        l->slug);
+    return true;
+}
+
 int session_dial(const struct session *s, struct error *err)
 {
     struct ssh_target target = {0};
