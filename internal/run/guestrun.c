@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
@@ -36,46 +35,21 @@ int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct leas
 
 /* ---- putting files there ---- */
 
-struct source {
-    const char *at;
-    size_t left;
-};
-
-static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
-{
-    struct source *s = ctx;
-    size_t n = s->left < size ? s->left : size;
-    (void)err;
-    memcpy(buf, s->at, n);
-    s->at += n;
-    s->left -= n;
-    return (ssize_t)n;
-}
-
-/* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
- * read it has to move; without one only the deadline counts. `out` gets what it says on stdout. */
+/* A helper command of ours. With a text to read it has to move; without one only the deadline
+ * counts. `out` (may be NULL) gets its standard output. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
                   struct strbuf *out, const struct deadline *d, const char *what, struct error *err)
 {
-    struct source source = {text, len};
+    struct ssh_text source = {text, len};
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
-    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
     io.out = out;
-    io.errout = &said;
     io.out_max = SAID_MAX;
     io.may_be_silent = !text;
     if (text) {
-        io.source = next_bytes;
+        io.source = ssh_text_next;
         io.source_ctx = &source;
     }
-    if (ssh_exec(g->conn, command, &io, d, &st, err) < 0)
-        return error_prefix(err, "%s", what);
-    if (st.exited && st.code == 0)
-        return 0;
-    text_flatten(&said, COMPLAINT_MAX);
-    return error_set(err, ERR_SSH, 0, "%s: %s", what,
-                     said.len ? said.buf : "the guest's shell failed without a word");
+    return ssh_command(g->conn, command, &io, d, ERR_SSH, what, err);
 }
 
 static void add_quoted(struct strbuf *out, const char *before, const char *dir, const char *name)
