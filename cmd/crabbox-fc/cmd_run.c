@@ -50,6 +50,19 @@ static void print_synced(const struct ops_run_result *r)
              (long long)(r->total_us / 1000));
 }
 
+/* After a command that failed: where to look. */
+static void print_digest(const struct ops_run_result *r)
+{
+    if (r->released)
+        log_info("the command failed, and its lease is gone; next: run --keep-on-failure keeps the "
+                 "machine, --artifact-glob and --capture-stdout bring files and output back");
+    else
+        log_info("the command failed in %s; next: crabbox-fc ssh %s, crabbox-fc logs %s, or "
+                 "crabbox-fc run --id %s --no-sync -- COMMAND",
+                 *r->work_dir ? r->work_dir : "its lease", r->lease.slug, r->lease.slug,
+                 r->lease.slug);
+}
+
 static void print_kept(const struct ops_run_result *r)
 {
     if (r->acquired && !r->released)
@@ -233,6 +246,8 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
         print_summary(&res, in->opt.label);
     else if (r == 0 && in->opt.sync_only)
         print_synced(&res);
+    if (r == 0 && res.ran && code != 0)
+        print_digest(&res);
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)

@@ -365,6 +365,25 @@ static void test_required_artifacts(void **state)
     e2e_stop("art");
 }
 
+/* After a failure the next commands are told; they fit what is left. */
+static void test_a_failure_says_where_to_look(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result gone = BED_RUN(&bed, "run", "--no-sync", "--", "false");
+    bed_assert_code(gone, 1);
+    bed_assert_has(gone.err.buf, "its lease is gone; next: run --keep-on-failure");
+    e2e_warmup("dig");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "dig", "--no-sync",
+                                                       "--", "sh", "-c", "exit 3");
+    bed_assert_code(r, 3);
+    bed_assert_has(r.err.buf, "the command failed in /work/crabbox/cbx_");
+    bed_assert_has(r.err.buf, "next: crabbox-fc ssh dig, crabbox-fc logs dig");
+    _cleanup_bed_result_ struct bed_result q = E2E_RUN_IN("dig", "--", "false");
+    bed_assert_code(q, 1);
+    assert_null(strstr(q.err.buf, "the command failed"));
+    e2e_stop("dig");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +399,7 @@ int main(void)
         E2E_TEST(test_a_lease_id_is_made_once),
         E2E_TEST(test_results),
         E2E_TEST(test_required_artifacts),
+        E2E_TEST(test_a_failure_says_where_to_look),
     };
     return E2E_MAIN(tests);
 }
