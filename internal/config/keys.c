@@ -130,6 +130,31 @@ const struct config_key config_keys[] = {
      .separator = ',', .host = true, .fallback = "CI,NODE_OPTIONS", .may_be_empty = true,
      AT(run.allow_env),
      .help = "environment variables of the host that run passes to the command in the guest"},
+    {.name = "results.junit",
+     .env = "CRABBOX_RESULTS_JUNIT",
+     .flag = "results-junit",
+     .type = CFG_LIST,
+     .rule = RULE_GLOBS,
+     .separator = ',',
+     .fallback = "",
+     .may_be_empty = true,
+     AT(results.junit),
+     .help = "test reports of the guest that run sums up if they are there; --junit replaces them"},
+    {.name = "results.auto",
+     .env = "CRABBOX_RESULTS_AUTO",
+     .flag = "results-auto",
+     .type = CFG_BOOL,
+     .fallback = "false",
+     AT(results.automatic),
+     .help = "without results.junit: sum up what the command wrote under the usual names of test "
+             "reports (junit*.xml, TEST-*.xml, results.xml)"},
+    {.name = "results.failOnFailures",
+     .env = "CRABBOX_RESULTS_FAIL_ON_FAILURES",
+     .flag = "results-fail-on-failures",
+     .type = CFG_BOOL,
+     .fallback = "false",
+     AT(results.fail_on_failures),
+     .help = "exit code 1 if such a report has a failed test and the command's code is 0"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
      .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
@@ -154,8 +179,24 @@ const struct config_key *config_key_by_flag(const char *flag)
     return NULL;
 }
 
+/* Crabbox's names of keys that have another one here. */
+static const struct {
+    const char *block, *name, *key;
+} same[] = {{"env", "env.allow", "run.allowEnv"}};
+
+bool config_is_block_of_same(const char *block)
+{
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        if (str_eq(same[i].block, block))
+            return true;
+    return false;
+}
+
 const struct config_key *config_key_by_name(const char *name)
 {
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        if (str_eq(same[i].name, name))
+            name = same[i].key;
     for (size_t i = 0; i < config_keys_len; i++)
         if (str_eq(config_keys[i].name, name))
             return &config_keys[i];

@@ -293,7 +293,7 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
     (void)str_format(out->path, sizeof out->path, "%.3900s/leases/%s", s->path, l->id);
     int r = fill_new(s, tmp, l, out, err);
     if (r == 0 && renameat2(s->leases_fd, tmp, s->leases_fd, l->id, RENAME_NOREPLACE) < 0)
-        r = error_set(err, ERR_IO, errno, "create lease %s", l->id);
+        r = error_set(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno, "create lease %s", l->id);
     bool named = r == 0;
     if (r == 0)
         r = dir_sync(s->leases_fd, l->id, err);

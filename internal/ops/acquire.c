@@ -58,7 +58,7 @@ static int describe(struct work *w, struct error *err)
     const struct config *cfg = w->ops->cfg;
     struct lease *l = &w->lease;
     uint8_t nonce[16];
-    if (lease_identify(l, w->slug, err) < 0)
+    if (lease_identify(l, w->id, w->slug, err) < 0)
         return -1;
     l->kind = &w->provider->kind;
     random_bytes(nonce, sizeof nonce);
@@ -178,6 +178,7 @@ int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
     int64_t t0 = clock_boot_us();
     work_init(&w, o, o->provider);
     w.deadline = ops_deadline(o, o->cfg->firecracker.launch_timeout_ms);
+    w.id = req->id;
     w.slug = req->slug;
     w.keep = req->keep;
     if (req->slug && ops_release_abandoned(o, req->slug, err) < 0)

@@ -53,6 +53,7 @@ struct deadline ops_deadline(const struct ops *o, int64_t ms);
 
 /* ---- acquire ---- */
 struct ops_acquire {
+    const char *id;   /* NULL: made up. ERR_EXISTS where a lease has it */
     const char *slug; /* NULL: made up */
     bool keep;
 };

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "ops/session.h"
 #include "run/execute.h"
+#include "run/guestrun.h"
 #include "run/hung.h"
 #include "run/unfinished.h"
 #include "sync/sync.h"
@@ -281,8 +282,13 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(&s->session, s->res->work_dir, res->run_id, s->req->collect,
+    struct guest_run g;
+    int r = guest_run_again(&g, s->session.conn, &res->lease, res->run_id, &e);
+    if (r == 0)
+        r = collect_results(&s->session, s->res->work_dir, &g, succeeded(res), s->req->collect,
                             &res->collected, &e);
+    if (s->req->collect->auto_reports && !must_release(s, r == 0))
+        guest_run_clean(&g);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
