@@ -131,7 +131,8 @@ const char *ops_end_name(enum ops_end e); /* "keeper", "stop", "cleanup" */
 
 /* The documented JSON of one lease (docs/STATE.md). */
 cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e);
-/* The members about its time: RFC 3339 as in Crabbox, and unix seconds under a name of their own. */
+/* The members about its time: RFC 3339 as in Crabbox, and unix seconds under a name of their own.
+ */
 void ops_add_times(cJSON *j, const struct lease *l);
 int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err);
 int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err);
