@@ -13,7 +13,9 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "heartbeat needs a lease; next: crabbox-fc list");
     /* session_find() marks the lease as used. */
-    if (session_find(&in->ops, ref, 0, &s, err) < 0)
+    if (session_find(&in->ops, ref, 0, &s, err) < 0 ||
+        (in->opt.idle_timeout &&
+         ops_touch(&in->ops, s.lease.id, in->cfg.lease.idle_timeout_ms / 1000, &s.lease, err) < 0))
         return -1;
     const struct lease *l = &s.lease;
     out_left(l, left, sizeof left);

@@ -58,13 +58,14 @@ static void print_kept(const struct ops_run_result *r)
             r->lease.slug, r->lease.slug);
 }
 
-/* --slug names an existing lease if there is one, else the new one. */
+/* The lease to use; NULL: a new one, because two jobs that take the same slug must not share a
+ * machine unless they say so. */
 static const char *existing(struct invocation *in)
 {
     char id[LEASE_ID_SIZE];
     if (in->opt.id)
         return in->opt.id;
-    if (in->opt.slug && store_resolve(&in->ops.store, in->opt.slug, id, NULL) == 0)
+    if (in->opt.reuse && store_resolve(&in->ops.store, in->opt.slug, id, NULL) == 0)
         return in->opt.slug;
     return NULL;
 }
@@ -89,12 +90,15 @@ static int check_options(const struct invocation *in, struct error *err)
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
         {o->script_stdin && o->terminal, "--script-stdin and --terminal"},
+        {o->id && o->slug, "--id and --slug"},
         {o->keep && o->stop_after, "--keep and --stop-after"},
         {o->keep_on_failure && o->stop_after, "--keep-on-failure and --stop-after"},
     };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
         if (pairs[i].both)
             return error_set(err, ERR_USAGE, 0, "%s exclude each other", pairs[i].what);
+    if (o->reuse && !o->slug)
+        return error_set(err, ERR_USAGE, 0, "--reuse needs --slug; next: crabbox-fc run --help");
     if (o->terminal && !isatty(STDIN_FILENO))
         return error_set(err, ERR_USAGE, 0,
                          "--terminal needs a terminal on standard input, and there is none");
@@ -155,7 +159,7 @@ static int take_stop_after(const char *text, enum ops_stop_after *out, struct er
 static bool allowed_by_env(const char *name)
 {
     const char *v = getenv(name);
-    return v && str_eq(v, "1");
+    return v && (str_eq(v, "1") || str_eq(v, "true"));
 }
 
 /* What the host's variables, the files and the options come to. */
@@ -260,17 +264,18 @@ int cmd_run(struct invocation *in, struct error *err)
         .sync_only = o->sync_only,
         .full_resync = o->full_resync,
         .reclaim = o->reclaim,
-        .sync_large = o->force_sync_large,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
+    in->opt.force_sync_large |= allowed_by_env("CRABBOX_SYNC_ALLOW_LARGE");
     if (check_options(in, err) < 0 || open_tree(in, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
         return run_plan_print(in, tree, err);
     req.dir_fd = tree;
+    req.sync_large = o->force_sync_large;
     if (check_tree(o, tree, err) < 0 ||
         option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||

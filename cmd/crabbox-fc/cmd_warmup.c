@@ -12,7 +12,7 @@ static int print_json(struct invocation *in, const struct lease *l, const struct
     struct lease_entry e;
     if (ops_entry(&in->ops, l->id, &e, err) < 0)
         return -1;
-    _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e);
+    _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e, ops_view(&e));
     (void)cJSON_AddItemToObject(j, "timing", ops_timing_json(t));
     return out_json(j, err);
 }
@@ -60,6 +60,9 @@ int cmd_warmup(struct invocation *in, struct error *err)
     int r = in->opt.json ? print_json(in, &l, &t, err) : print_text(&l, &t, err);
     if (in->opt.timing_json)
         print_timing(&l, &t);
+    if (!in->opt.json && !l.keep)
+        log_info("it ends when nothing has used it for its idle time; warmup --keep makes one that "
+                 "stays");
     if (!in->opt.json)
         log_info("next: crabbox-fc run --id %s -- COMMAND, crabbox-fc ssh %s, crabbox-fc stop %s",
                  l.slug, l.slug, l.slug);

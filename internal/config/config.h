@@ -79,6 +79,7 @@ struct config {
     } lease;
     struct {
         const char *allow_env; /* run.allowEnv = CI,NODE_OPTIONS */
+        const char *git;       /* sync.git = shallow: "none", "shallow" or "full" */
         const char *exclude;   /* sync.exclude: newline-separated patterns */
     } run;
     void *priv; /* arena, sources and the list of files read; owned by this module */

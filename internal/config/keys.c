@@ -130,6 +130,10 @@ const struct config_key config_keys[] = {
      .separator = ',', .host = true, .fallback = "CI,NODE_OPTIONS", .may_be_empty = true,
      AT(run.allow_env),
      .help = "environment variables of the host that run passes to the command in the guest"},
+    {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
+     .fallback = "shallow", AT(run.git),
+     .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
+             "files; or all branches and tags with all files"},
     {OURS("sync.exclude", "SYNC_EXCLUDE", "sync-exclude"), .type = CFG_LIST, .rule = RULE_PATTERNS,
      .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.exclude),
      .help = "patterns of files that are not copied into the guest"},

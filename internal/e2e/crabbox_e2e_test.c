@@ -197,6 +197,81 @@ static void test_words_of_a_run(void **state)
     assert_string_equal(text_of(j, "cause"), "not_found");
 }
 
+/* What a lease of this slug remembers. */
+#define MARK  "touch /tmp/mark"
+#define FRESH "! test -e /tmp/mark"
+
+static void test_a_slug_shares_no_machine_unless_asked(void **state)
+{
+    (void)state;
+    E2E_OK("run", "-q", "--no-sync", "--keep", "--slug", "ci", "--shell", MARK);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "-q", "--no-sync", "--slug",
+                                                       "ci", "--shell", FRESH);
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "another lease is called ci, so this one is called ci-");
+    E2E_OK("run", "-q", "--no-sync", "--slug", "ci", "--reuse", "--shell", "test -e /tmp/mark");
+    E2E_OK("run", "-q", "--no-sync", "--id", "ci", "--shell", "test -e /tmp/mark");
+    e2e_stop("ci");
+    E2E_OK("run", "-q", "--no-sync", "--slug", "ci", "--reuse", "--shell", FRESH);
+    E2E_CODE(2, "run", "--no-sync", "--reuse", "--", "true");
+    E2E_CODE(2, "run", "--no-sync", "--id", "a", "--slug", "b", "--", "true");
+}
+
+static void test_heartbeat_sets_the_idle_time(void **state)
+{
+    (void)state;
+    E2E_OK("warmup", "-q", "--slug", "beat", "--idle-timeout", "10m");
+    _cleanup_json_ cJSON *before = e2e_status("beat");
+    E2E_OK("heartbeat", "--idle-timeout", "60m", "beat");
+    _cleanup_json_ cJSON *after = e2e_status("beat");
+    assert_string_equal(text_of(after, "idleTimeout"), "1h0m0s");
+    assert_true(json_opt_i64(after, "expiresAtUnix", 0) -
+                    json_opt_i64(before, "expiresAtUnix", 0) >=
+                50 * 60);
+    E2E_OK("heartbeat", "beat");
+    _cleanup_json_ cJSON *then = e2e_status("beat");
+    assert_string_equal(text_of(then, "idleTimeout"), "1h0m0s");
+    e2e_stop("beat");
+}
+
+static void test_its_variables(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_TTL", "40m");
+    bed_setenv(&bed, "CRABBOX_IDLE_TIMEOUT", "7m");
+    bed_setenv(&bed, "CRABBOX_ENV_ALLOW", "HELLO,CI");
+    bed_setenv(&bed, "CRABBOX_WORK_ROOT", "/work/there");
+    bed_setenv(&bed, "CRABBOX_PROFILE", "x");
+    bed_setenv(&bed, "CRABBOX_SYNC_CHECKSUM", "1");
+    bed_setenv(&bed, "HELLO", "world");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "v");
+    bed_assert_code(w, 0);
+    bed_assert_has(w.err.buf, "have no effect here: ");
+    bed_assert_has(w.err.buf, "CRABBOX_PROFILE");
+    bed_assert_has(w.err.buf, "CRABBOX_SYNC_CHECKSUM");
+    bed_assert_has(w.out.buf, " workroot=/work/there ");
+    _cleanup_json_ cJSON *j = e2e_status("v");
+    assert_string_equal(text_of(j, "idleTimeout"), "7m0s");
+    assert_string_equal(text_of(cJSON_GetObjectItem(j, "labels"), "ttl_secs"), "2400");
+    E2E_OK("run", "-q", "--no-sync", "--id", "v", "--shell", "test \"$HELLO\" = world");
+    /* Ours are stronger. */
+    bed_setenv(&bed, "CRABBOX_FC_LEASE_TTL", "50m");
+    _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, "config", "show");
+    bed_assert_has(c.out.buf, "env:CRABBOX_FC_LEASE_TTL");
+    bed_assert_has(c.out.buf, "env:CRABBOX_IDLE_TIMEOUT");
+    e2e_stop("v");
+    static const char *const set[] = {"CRABBOX_TTL",
+                                      "CRABBOX_IDLE_TIMEOUT",
+                                      "CRABBOX_ENV_ALLOW",
+                                      "CRABBOX_WORK_ROOT",
+                                      "CRABBOX_PROFILE",
+                                      "CRABBOX_SYNC_CHECKSUM",
+                                      "HELLO",
+                                      "CRABBOX_FC_LEASE_TTL"};
+    for (size_t i = 0; i < ARRAY_LEN(set); i++)
+        bed_setenv(&bed, set[i], NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +281,9 @@ int main(void)
         E2E_TEST(test_spellings),
         E2E_TEST(test_json_that_scripts_read),
         E2E_TEST(test_words_of_a_run),
+        E2E_TEST(test_a_slug_shares_no_machine_unless_asked),
+        E2E_TEST(test_heartbeat_sets_the_idle_time),
+        E2E_TEST(test_its_variables),
     };
     return E2E_MAIN(tests);
 }

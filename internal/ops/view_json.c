@@ -119,10 +119,10 @@ static void add_crabbox_row(cJSON *j, const struct lease *l, const char *state)
     (void)cJSON_AddStringToObject(cJSON_AddObjectToObject(j, "server_type"), "name", words.vmm);
 }
 
-cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
+cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e, enum ops_view_state view)
 {
     const struct lease *l = &e->lease;
-    const char *state = ops_view_name(ops_view(e));
+    const char *state = ops_view_name(view);
     cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "id", e->id);
     (void)cJSON_AddStringToObject(j, "leaseId", e->id);
@@ -148,7 +148,7 @@ cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
     (void)cJSON_AddStringToObject(j, "workRoot", l->work_root);
     if (*l->failure)
         (void)cJSON_AddStringToObject(j, "reason", l->failure);
-    add_crabbox_status(j, s, l, ops_view(e) == VIEW_READY);
+    add_crabbox_status(j, s, l, view == VIEW_READY);
     add_crabbox_row(j, l, state);
     add_ssh(j, s, l);
     add_machine(j, l);

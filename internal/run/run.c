@@ -11,6 +11,7 @@
 #include "ops/session.h"
 #include "run/execute.h"
 #include "run/hung.h"
+#include "run/unfinished.h"
 #include "sync/sync.h"
 
 enum { WORK_DIR_SIZE = LEASE_PATH_SIZE + PATH_MAX };
@@ -22,6 +23,7 @@ struct run_state {
     struct ops_run_result *res;
     struct session session;       /* owned */
     char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest */
+    bool ended;                   /* somebody else has stopped it, or its time was over */
 };
 
 static void phase_begin(struct run_state *s, const char *phase)
@@ -64,15 +66,27 @@ int ops_exit_code(const struct ssh_status *st)
     return st->code;
 }
 
+static bool succeeded(const struct ops_run_result *res)
+{
+    return !res->timed_out && res->status.exited && res->status.code == 0;
+}
+
+/* Whether the lease went away under us, which is then the error. */
+static bool ended(struct run_state *s, struct error *err)
+{
+    if (!s->ended && err->kind != ERR_CANCELLED)
+        s->ended = session_ended(&s->session, err);
+    return s->ended;
+}
+
 /* Whether the lease goes away with this run, given that all of it went well or not. */
 static bool must_release(const struct run_state *s, bool ok)
 {
     const struct ops_run *req = s->req;
     const struct ops_run_result *res = s->res;
-    if (s->session.turn_fd < 0 && !res->acquired)
+    if (s->ended || (s->session.turn_fd < 0 && !res->acquired))
         return false; /* not ours to take away */
-    bool good = ok && !res->timed_out && !res->collected.tests_failed &&
-                (!res->ran || (res->status.exited && res->status.code == 0));
+    bool good = ok && !res->collected.tests_failed && (!res->ran || succeeded(res));
     switch (req->stop_after) {
     case STOP_ALWAYS:
         return true;
@@ -101,7 +115,7 @@ static int use_existing(struct run_state *s, struct error *err)
     int r = session_connect(x, err);
     s->res->connect_us = clock_boot_us() - t0;
     phase_end(s->ops, "connect", s->res->connect_us, r == 0);
-    return r;
+    return r < 0 ? -1 : unfinished_end(x, err);
 }
 
 static int open_lease(struct run_state *s, struct error *err)
@@ -123,6 +137,14 @@ static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
         p->update(p->ctx, "sync", files, bytes);
 }
 
+static enum sync_git git_wanted(const struct run_state *s)
+{
+    const char *how = s->ops->cfg->run.git;
+    return str_eq(how, "full")      ? SYNC_GIT_FULL
+           : str_eq(how, "shallow") ? SYNC_GIT_SHALLOW
+                                    : SYNC_GIT_NONE;
+}
+
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
 static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
@@ -135,6 +157,8 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
     int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
+    if (r == 0)
+        r = sync_git(s->session.conn, list, s->tree_dir, &store, git_wanted(s), &result, d, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
@@ -194,7 +218,7 @@ static int sync_phase(struct run_state *s, struct error *err)
     int64_t t0 = clock_boot_us();
     phase_begin(s, "sync");
     int r = sync_tree(s, err);
-    if (r < 0)
+    if (r < 0 && !ended(s, err))
         (void)hung_in(ERR_SYNC, &s->res->lease, must_release(s, false), err);
     s->res->sync_us = clock_boot_us() - t0;
     phase_end(s->ops, "sync", s->res->sync_us, r == 0);
@@ -230,7 +254,12 @@ static int execute(struct run_state *s, struct error *err)
                          s->res->lease.work_root, s->res->lease.id);
     phase_begin(s, "run");
     int r = execute_run(&x, s->req, s->res, err);
-    if (r < 0)
+    /* A guest that shuts down ends its processes first. */
+    if (r == 0 && !succeeded(s->res) && ended(s, err)) {
+        s->res->ran = s->res->timed_out = false;
+        r = -1;
+    }
+    if (r < 0 && !ended(s, err))
         (void)hung_or_lost(&s->res->lease, x.lease_ends, err);
     phase_end(s->ops, "run", s->res->command_us, r == 0);
     return r;
@@ -247,8 +276,9 @@ static int collect(struct run_state *s, struct error *err)
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
-    (void)hung_in(ERR_SSH, &res->lease, must_release(s, false), &e);
-    if (res->timed_out || !res->status.exited || res->status.code != 0) {
+    if (!ended(s, &e))
+        (void)hung_in(ERR_SSH, &res->lease, must_release(s, false), &e);
+    if (!succeeded(res)) {
         log_warn("%s", e.msg);
         return 0;
     }
@@ -314,7 +344,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
             r = -1;
         }
     } else if (*res->lease.id) {
-        (void)ops_touch(o, res->lease.id, NULL, NULL);
+        (void)ops_touch(o, res->lease.id, 0, NULL, NULL);
     }
     res->total_us = clock_boot_us() - t0;
     return r;

@@ -2,6 +2,8 @@
 #ifndef CRABBOX_RUN_RUN_H
 #define CRABBOX_RUN_RUN_H
 
+#include <limits.h>
+
 #include "ops/ops.h"
 #include "run/collect.h"
 #include "run/envset.h"

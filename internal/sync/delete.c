@@ -189,13 +189,21 @@ static void begin_script(struct strbuf *s, const char *remote)
     add_set(s, "marker", marker.buf);
 }
 
-int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
-               struct error *err)
+int push_run(struct ssh_conn *c, const char *remote_dir, const char *script, const char *what,
+             const struct deadline *d, struct error *err)
 {
     struct strbuf s = STRBUF_INIT;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s, "there \"${top%/*}\" || exit 0\nzap \"$marker\"\nzap \"$top\"\nexit 0\n");
-    return run_script(c, &s, "empty", remote_dir, d, err);
+    strbuf_adds(&s, script);
+    return run_script(c, &s, what, remote_dir, d, err);
+}
+
+int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
+               struct error *err)
+{
+    return push_run(c, remote_dir,
+                    "there \"${top%/*}\" || exit 0\nzap \"$marker\"\nzap \"$top\"\nexit 0\n",
+                    "empty", d, err);
 }
 
 int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,

@@ -146,9 +146,9 @@ static void survey(const char *answer, size_t len, const char *dirty)
     char got[4] = "";
     for (size_t i = 0; i < 3; i++)
         sync_manifest_append(&m, &(struct sync_file){.path = paths[i]}, false);
-    struct survey_names mounts = {0};
-    assert_true(survey_apply(&m, answer, len, &mounts));
-    survey_names_free(&mounts);
+    struct survey_said said = {0};
+    assert_true(survey_apply(&m, answer, len, &said));
+    survey_names_free(&said.mounts);
     for (size_t i = 0; i < 3; i++)
         got[i] = m.entries[i].dirty ? '1' : '0';
     sync_manifest_free(&m);
@@ -199,9 +199,9 @@ static void test_survey_of_too_many(void **state)
         for (size_t i = 0; i < 300000; i++)
             strbuf_add(&answer, "a", 2);
         strbuf_add(&answer, "\0", 2);
-        struct survey_names mounts = {0};
-        bool taken = survey_apply(&m, answer.buf, answer.len, &mounts);
-        survey_names_free(&mounts);
+        struct survey_said said = {0};
+        bool taken = survey_apply(&m, answer.buf, answer.len, &said);
+        survey_names_free(&said.mounts);
         bool dirty = m.entries[0].dirty;
         sync_manifest_free(&m);
         assert_false(taken || dirty);

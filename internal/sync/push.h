@@ -31,6 +31,11 @@ int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *
 int push_make_way(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                   const struct deadline *d, struct error *err);
 
+/* Runs a script that may call zap, mine and unmount (delete.c), with the directory as $top. `what`
+ * begins the message, before "the guest's DIRECTORY": "remove the repository in". */
+int push_run(struct ssh_conn *c, const char *remote_dir, const char *script, const char *what,
+             const struct deadline *d, struct error *err);
+
 /* Unmounts what is mounted at these places, which come sorted. */
 int push_unmount(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,
                  const struct deadline *d, struct error *err);

@@ -23,7 +23,8 @@ void survey_marker(struct strbuf *out, const char *remote)
 }
 
 /* Three lists of names, each ended by an empty one: what changed, what is in the directories that
- * changed, and where something is mounted. No marker of ours, or a find without -cnewer: nothing is
+ * changed, and where something is mounted; and what
+ * .git was made from. No marker of ours, or a find without -cnewer: nothing is
  * known. The kernel writes a blank in the name of a mount point as \040. */
 static void survey_command(struct strbuf *out, const struct manifest *m)
 {
@@ -33,14 +34,16 @@ static void survey_command(struct strbuf *out, const struct manifest *m)
     strbuf_add_shell_quoted(out, marker.buf);
     strbuf_addf(out, "; [ \"$(cat \"$m\" 2>/dev/null)\" = %s ] && cd -- ", m->id);
     strbuf_add_shell_quoted(out, m->remote);
-    strbuf_adds(out, " && find \"$m\" -cnewer \"$m\" >/dev/null 2>&1 || exit 1; "
-                     "{ find . -cnewer \"$m\" -print0; printf '\\0'; "
-                     "find . -type d -cnewer \"$m\" -exec sh -c 'exec find \"$@\" -mindepth 1 "
-                     "-maxdepth 1 -print0' sh {} +; printf '\\0'; top=$(pwd -P); "
-                     "while read -r _ _ _ _ p _; do case $p in *\\\\*) p=$(printf %b "
-                     "\"$(printf '%s\\n' \"$p\" | sed 's/\\\\/\\\\0/g')\") ;; esac; "
-                     "case $p in \"$top\"/*) printf '%s\\0' \"${p#\"$top\"/}\" ;; esac; "
-                     "done </proc/self/mountinfo; printf '\\0'; } 2>/dev/null");
+    strbuf_adds(out,
+                " && find \"$m\" -cnewer \"$m\" >/dev/null 2>&1 || exit 1; "
+                "{ find . -path ./.git -prune -o -cnewer \"$m\" -print0; printf '\\0'; "
+                "find . -path ./.git -prune -o -type d -cnewer \"$m\" -exec sh -c 'exec find "
+                "\"$@\" -mindepth 1 "
+                "-maxdepth 1 -print0' sh {} +; printf '\\0'; top=$(pwd -P); "
+                "while read -r _ _ _ _ p _; do case $p in *\\\\*) p=$(printf %b "
+                "\"$(printf '%s\\n' \"$p\" | sed 's/\\\\/\\\\0/g')\") ;; esac; "
+                "case $p in \"$top\"/*) printf '%s\\0' \"${p#\"$top\"/}\" ;; esac; "
+                "done </proc/self/mountinfo; printf '\\0'; cat .git/crabbox-fc; } 2>/dev/null; :");
 }
 
 void survey_names_free(struct survey_names *s)
@@ -124,14 +127,17 @@ static bool is_missing(const struct survey_names *changed, const struct survey_n
     }
 }
 
-bool survey_apply(struct manifest *m, const char *answer, size_t len, struct survey_names *mounts)
+bool survey_apply(struct manifest *m, const char *answer, size_t len, struct survey_said *said)
 {
+    struct survey_names *mounts = &said->mounts;
     _cleanup_(survey_names_free) struct survey_names changed = {0};
     _cleanup_(survey_names_free) struct survey_names present = {0};
     const char *at = answer;
     if (!names_read(&changed, &at, answer + len) || !names_read(&present, &at, answer + len) ||
         !names_read(mounts, &at, answer + len) || mounts->n > MOUNTS_MAX)
         return false;
+    size_t left = at < answer + len ? (size_t)(answer + len - at) : 0;
+    (void)str_format(said->git_id, sizeof said->git_id, "%.*s", (int)(left < 64 ? left : 64), at);
     if (!changed.n && !mounts->n)
         return true;
     for (size_t i = 0; i < m->n; i++) {
@@ -144,7 +150,7 @@ bool survey_apply(struct manifest *m, const char *answer, size_t len, struct sur
 }
 
 int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *d,
-                 struct survey_names *mounts, struct error *err)
+                 struct survey_said *said, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     struct strbuf answer = STRBUF_INIT;
@@ -155,10 +161,11 @@ int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *
     io.out_max = ANSWER_MAX;
     int r = ssh_exec(c, command.buf, &io, d, &st, err);
     const size_t len = answer.len;
-    mounts->text = strbuf_detach(&answer); /* it borrows names of it */
+    said->mounts.text = strbuf_detach(&answer); /* it borrows names of it */
     if (r < 0)
         return error_prefix(err, "sync");
-    if (!st.exited || st.code || len >= ANSWER_MAX || !survey_apply(m, mounts->text, len, mounts))
+    if (!st.exited || st.code || len >= ANSWER_MAX ||
+        !survey_apply(m, said->mounts.text, len, said))
         return SURVEY_LOST;
     return len >= ANSWER_LARGE ? SURVEY_LARGE : SURVEY_DONE;
 }

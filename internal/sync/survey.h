@@ -25,13 +25,18 @@ struct survey_names {
 };
 void survey_names_free(struct survey_names *s);
 
-/* Asks the guest. -1, or one of the above. `mounts` gets the mount points below the directory. */
+struct survey_said {
+    struct survey_names mounts; /* below the directory; owned */
+    char git_id[65];            /* as in struct sync_result */
+};
+
+/* Asks the guest. -1, or one of the above. */
 int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *d,
-                 struct survey_names *mounts, struct error *err);
+                 struct survey_said *said, struct error *err);
 
 /* Reads the guest's answer and marks entries; false, and none is marked, if it has too many names.
  */
-bool survey_apply(struct manifest *m, const char *answer, size_t len, struct survey_names *mounts);
+bool survey_apply(struct manifest *m, const char *answer, size_t len, struct survey_said *said);
 
 /* "/work/id/.crabbox-sync-name" for "/work/id/name" */
 void survey_marker(struct strbuf *out, const char *remote);

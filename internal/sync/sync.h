@@ -120,7 +120,9 @@ bool sync_is_there(const struct sync_store *store, const struct sync_list *tree,
 struct sync_result {
     size_t n_sent, n_deleted;
     int64_t bytes_sent;
-    bool full; /* nothing was known about the guest: everything was sent */
+    char
+        git_id[65]; /* what the guest's .git was made from by sync_git; "" if it has none of ours */
+    bool full;      /* nothing was known about the guest: everything was sent */
 };
 
 /* How much is sent before it is written down as sent. */
@@ -139,5 +141,18 @@ int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remot
                 const struct sync_store *store, const struct sync_limits *limits,
                 const struct deadline *d, sync_progress_fn *progress, void *ctx,
                 struct sync_result *res, struct error *err);
+
+enum sync_git {
+    SYNC_GIT_NONE,
+    SYNC_GIT_SHALLOW, /* all commits up to HEAD with their tags, but only the files of HEAD */
+    SYNC_GIT_FULL,    /* all branches and tags, with all files */
+};
+
+/* Gives the tree in the guest a .git with what the repository here has, but nothing of its
+ * configuration. After sync_update, whose result is `last`. What the repository or git on this host
+ * is the cause of is only a warning. */
+int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+             const struct sync_store *store, enum sync_git how, const struct sync_result *last,
+             const struct deadline *d, struct error *err);
 
 #endif

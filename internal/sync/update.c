@@ -44,9 +44,9 @@ struct update {
     struct sync_list send; /* borrows paths; owns the array */
     const char **deletes;  /* owned array, borrows paths of `known` */
     size_t n_deletes;
-    size_t n_dirs;              /* of them */
-    struct survey_names mounts; /* of the guest, below the directory; owned */
-    bool refresh;               /* worth a new marker though nothing is to be sent */
+    size_t n_dirs;           /* of them */
+    struct survey_said said; /* owned */
+    bool refresh;            /* worth a new marker though nothing is to be sent */
 };
 
 static void cleanup_update(struct update *u)
@@ -55,7 +55,7 @@ static void cleanup_update(struct update *u)
     sync_manifest_free(&u->next);
     free(u->send.files);
     free(u->deletes);
-    survey_names_free(&u->mounts);
+    survey_names_free(&u->said.mounts);
 }
 
 static bool is_racy(const struct sync_file *f, int64_t scanned_ns)
@@ -214,12 +214,14 @@ static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
     if (over < 0 || (over && start_over(u, c, remote_dir, store, d, err) < 0))
         return -1;
     if (known && !over) {
-        survey = survey_guest(c, &u->known, d, &u->mounts, err);
+        survey = survey_guest(c, &u->known, d, &u->said, err);
         if (survey < 0)
             return -1;
     }
     if (survey == SURVEY_LOST)
         all_dirty(&u->known);
+    else
+        (void)str_copy(res->git_id, sizeof res->git_id, u->said.git_id);
     u->refresh = survey != SURVEY_DONE;
     res->full = survey == SURVEY_LOST;
     u->next.root = xstrdup(u->list->root); /* it may have moved */
@@ -256,12 +258,13 @@ static bool is_ours(const struct manifest *m, const char *place)
 static int uncover(struct update *u, struct ssh_conn *c, const char *remote_dir,
                    const struct deadline *d, struct error *err)
 {
+    struct survey_names *mounts = &u->said.mounts;
     size_t n = 0;
-    for (size_t i = 0; i < u->mounts.n; i++)
-        if (is_ours(&u->next, u->mounts.v[i]))
-            u->mounts.v[n++] = u->mounts.v[i];
-    u->mounts.n = n;
-    return n ? push_unmount(c, remote_dir, u->mounts.v, n, d, err) : 0;
+    for (size_t i = 0; i < mounts->n; i++)
+        if (is_ours(&u->next, mounts->v[i]))
+            mounts->v[n++] = mounts->v[i];
+    mounts->n = n;
+    return n ? push_unmount(c, remote_dir, mounts->v, n, d, err) : 0;
 }
 
 /* A step for each part, and one with nothing in it where only the marker is to be new. */
