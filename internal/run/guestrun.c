@@ -4,7 +4,7 @@
 
 #include "base/cleanup.h"
 
-enum { CLEAN_MS = 1000, STDOUT_MAX = 2048 };
+enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
 #define PREFIX "run_"
 
@@ -36,14 +36,14 @@ int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct leas
 /* ---- putting files there ---- */
 
 /* A helper command of ours. With a text to read it has to move; without one only the deadline
- * counts. `out` gets its stdout; may be NULL. */
+ * counts. `out` (may be NULL) gets its standard output. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
                   struct strbuf *out, const struct deadline *d, const char *what, struct error *err)
 {
     struct ssh_text source = {text, len};
     struct ssh_io io = SSH_IO_INIT;
     io.out = out;
-    io.out_max = STDOUT_MAX;
+    io.out_max = SAID_MAX;
     io.may_be_silent = !text;
     if (text) {
         io.source = ssh_text_next;
