@@ -10,6 +10,15 @@
 #include "ops/provider.h"
 #include "ops/work.h"
 
+void ops_kinds(const struct provider *const *providers,
+               const struct lease_kind *kinds[static PROVIDERS_MAX + 1])
+{
+    size_t n = 0;
+    for (; n < PROVIDERS_MAX && providers[n]; n++)
+        kinds[n] = &providers[n]->kind;
+    kinds[n] = NULL;
+}
+
 int ops_open(struct ops *o, const struct provider *const *providers, const struct config *cfg,
              const char *state_dir, bool make, int cancel_fd, struct error *err)
 {
@@ -20,8 +29,7 @@ int ops_open(struct ops *o, const struct provider *const *providers, const struc
     o->self_exe = "/proc/self/exe";
     o->store = (struct store)STORE_INIT;
     o->provider = providers[0];
-    for (size_t i = 0; i < PROVIDERS_MAX && providers[i]; i++)
-        o->kinds[i] = &providers[i]->kind;
+    ops_kinds(providers, o->kinds);
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
     const char *dir = state_dir ? state_dir : path;
