@@ -104,6 +104,17 @@ static void test_list_and_status(void **state)
     assert_int_equal(cJSON_GetArraySize(empty), 0);
 }
 
+/* Its record is one that doctor can read, so neither it nor what belongs to it is an orphan. */
+static void test_doctor_knows_the_lease(void **state)
+{
+    (void)state;
+    e2e_warmup("known");
+    e2e_shell("\"$0\" doctor --json >doctor.json || :\n"
+              "jq -e '.checks[] | select(.check == \"orphans\") | .status == \"ok\" and "
+              ".details.records == \"1\"' doctor.json >/dev/null || { cat doctor.json; exit 1; }");
+    e2e_stop("known");
+}
+
 static void test_stop_twice(void **state)
 {
     (void)state;
@@ -419,6 +430,7 @@ int suite_life(void)
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_warmup_says_what_there_is),
         E2E_TEST(test_list_and_status),
+        E2E_TEST(test_doctor_knows_the_lease),
         E2E_TEST(test_stop_twice),
         E2E_TEST(test_unknown_lease_is_4),
         E2E_TEST(test_slug_taken),

@@ -83,7 +83,7 @@ static void start_text(const struct guest_run *g, const struct guest_command *c,
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
-    add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
+    add_quoted(out, "rm -rf -- ", g->dir, c->script || c->keeps_dir ? "/start" : "");
     strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
                 dir.buf, dir.buf);
     env_set_script(c->env, out);

@@ -8,8 +8,8 @@
  * 2. The sinks write to our descriptors what these take now.
  * 3. give_input hands input that was read before to the channel, as far as the guest's window
  *    allows.
- * 4. exec_poll waits for whatever can go on: the connection, our input and outputs, the VMM's
- *    pidfd, a resize of the terminal, or the deadline.
+ * 4. exec_poll waits for whatever can go on: the connection, our input and outputs, the end of
+ *    the machine, a resize of the terminal, or the deadline.
  *
  * Memory stays limited in both directions. While a sink is full, nothing is read from the
  * connection, so the guest's TCP window closes and the command waits. Input is read only if the
@@ -49,7 +49,7 @@ struct exec {
     ssh_event ev;
     struct ssh_channel_callbacks_struct cb;
     struct sink out, errout;
-    int vmm_fd;    /* borrowed pidfd, or -1 */
+    int gone_fd;   /* borrowed; readable once the machine is gone; or -1 */
     bool started;  /* the guest accepted the command */
     bool closed;   /* the guest closed the channel */
     bool left;     /* we wait no longer, though it is open */
@@ -155,7 +155,7 @@ static int exec_init(struct exec *x, struct error *err)
     x->ch = ssh_channel_new(x->c->session);
     x->ev = ssh_event_new();
     if (!x->ch || !x->ev || ssh_event_add_session(x->ev, x->c->session) != SSH_OK)
-        return conn_fail(x->c, x->vmm_fd, "open a channel to", err);
+        return conn_fail(x->c, x->gone_fd, "open a channel to", err);
     x->cb = (struct ssh_channel_callbacks_struct){
         .userdata = x,
         .channel_data_function = on_data,
@@ -195,7 +195,7 @@ static int wait_start(const struct exec *x, const struct deadline *start, const 
                          "the guest (%s) sends output of a command that it has not started: its "
                          "SSH server can't be trusted; next: stop the lease",
                          x->c->peer);
-    if (conn_wait(x->c, x->vmm_fd, start, what, err) == 0)
+    if (conn_wait(x->c, x->gone_fd, start, what, err) == 0)
         return 0;
     if (err && err->kind == ERR_TIMEOUT && !deadline_passed(x->d))
         return hung(x, "it does not start a command", err);
@@ -210,7 +210,7 @@ static int exec_open(struct exec *x, const struct deadline *start, struct error 
         if (wait_start(x, start, "a channel to the guest", err) < 0)
             return -1;
     conn_watch_rest();
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a channel to", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "open a channel to", err);
 }
 
 /* A terminal of the size of ours. */
@@ -224,7 +224,7 @@ static int exec_terminal(struct exec *x, const struct deadline *start, struct er
     while ((rc = ssh_channel_request_pty_size(x->ch, tty->term, columns, rows)) == SSH_AGAIN)
         if (wait_start(x, start, "a terminal in the guest", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a terminal on", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "open a terminal on", err);
 }
 
 /* Asks for no reply, so nothing here can wait. */
@@ -247,7 +247,7 @@ static int exec_request(struct exec *x, const char *command, const struct deadli
     while ((rc = ssh_channel_request_exec(x->ch, command)) == SSH_AGAIN)
         if (wait_start(x, start, "the guest to start the command", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "start a command on", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "start a command on", err);
 }
 
 static bool lost(const struct exec *x)
@@ -400,7 +400,7 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = want_input && !pull ? x->io->stdin_fd : -1, .events = POLLIN},
         {.fd = sink_empty(&x->out) ? -1 : x->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&x->errout) ? -1 : x->errout.fd, .events = POLLOUT},
-        {.fd = x->vmm_fd, .events = POLLIN},
+        {.fd = x->gone_fd, .events = POLLIN},
         {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
     /* A flood of output keeps something ready at all times. The deadline still holds then; the
@@ -492,7 +492,7 @@ static int check_end(const struct exec *x, struct error *err)
                          "have; next: stop the lease",
                          x->c->peer, (unsigned)st->code);
     if (lost(x))
-        return conn_fail(x->c, x->vmm_fd, "the connection was lost while a command ran on", err);
+        return conn_fail(x->c, x->gone_fd, "the connection was lost while a command ran on", err);
     return error_set(
         err, ERR_SSH, 0,
         "the command on %s ended without an exit code: the guest's SSH server died or was killed",
@@ -508,7 +508,7 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->io = io;
     x->d = d;
     x->st = st;
-    x->vmm_fd = io->vmm_fd >= 0 ? io->vmm_fd : c->vmm_fd;
+    x->gone_fd = io->gone_fd >= 0 ? io->gone_fd : c->gone_fd;
     conn_begin(c);
     _cleanup_free_ char *marked = io->mark == SSH_MARK_BEFORE
                                       ? xasprintf(SSH_MARK_PRINT "%s", command)
