@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "run/hung.h"
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
@@ -114,7 +115,7 @@ int guest_run_put(struct guest_run *g, const struct guest_command *c, const stru
                    err);
     explicit_bzero(text.buf, text.len);
     strbuf_free(&text);
-    return r;
+    return r < 0 ? hung_or_full(c->lease, err) : 0;
 }
 
 int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
