@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "guest/clock.h"
 
 /* One line on the console, "crabbox-init: " before it. */
 void console(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -61,8 +62,9 @@ void power_block_signals(void);
 void power_unblock_signals(void);
 /* Starts the SSH server of the image; -1 if even fork fails. */
 pid_t power_start_server(void);
-/* Reaps, restarts the server a few times, until someone asks for the end. */
-void power_loop(pid_t server, int modules_dir);
+/* Reaps, restarts the server a few times, keeps the clock (NULL: none), until someone asks for the
+ * end. */
+void power_loop(pid_t server, int modules_dir, struct guest_clock *clock);
 /* Ends the VM; never returns. */
 void power_off(void) __attribute__((noreturn));
 
