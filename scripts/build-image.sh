@@ -330,13 +330,13 @@ terminal_options() {
 # Kinds that no package of the release has; each can do more than the entry says.
 add_terminals() {
     tic -x -o "$1/usr/share/terminfo" - <<'EOF'
-xterm-ghostty|ghostty|Ghostty,
+xterm-ghostty|ghostty|Ghostty terminal,
 	Tc, use=xterm-256color,
-wezterm|WezTerm,
+wezterm|WezTerm terminal,
 	Tc, use=xterm-256color,
-rio|xterm-rio|Rio,
+rio|xterm-rio|Rio terminal,
 	Tc, use=xterm-256color,
-contour|contour-latest|Contour,
+contour|contour-latest|Contour terminal,
 	Tc, use=xterm-256color,
 EOF
 }
@@ -366,6 +366,21 @@ EOF
     done
 }
 
+# What systemd-tmpfiles and a login by PAM would add, and needs no boot: docs/GUEST.md has the table.
+add_boot_files() {
+    local root=$1
+    install -m 0664 -g 43 /dev/null "$root/var/log/wtmp"
+    install -d -m 1777 "$root/tmp/.X11-unix" "$root/tmp/.ICE-unix"
+    ln -sfn ../proc/self/mounts "$root/etc/mtab"
+    printf 'LANG=C.UTF-8\n' >"$root/etc/default/locale"
+    cat >"$root/etc/profile.d/crabbox-fc.sh" <<'EOF'
+# The directory that crabbox-init made for this user, as a login through PAM would name it.
+if [ -z "${XDG_RUNTIME_DIR:-}" ] && [ -O "/run/user/${UID:-$(id -u)}" ]; then
+    export XDG_RUNTIME_DIR="/run/user/${UID:-$(id -u)}"
+fi
+EOF
+}
+
 # Files of the finished tree that belong to the build and not to the image.
 tidy_root() {
     local root=$1
@@ -381,8 +396,7 @@ tidy_root() {
     mkdir -p "$root/etc/sudoers.d" "$root/work"
     add_terminals "$root"
     add_power_commands "$root"
-    # Where who, last and the SSH server keep the sessions.
-    install -m 0664 -g 43 /dev/null "$root/var/log/wtmp"
+    add_boot_files "$root"
     # Made by every lease for itself.
     : >"$root/etc/machine-id"
 }
@@ -426,7 +440,7 @@ kernel_inputs=$(hash_of "$real" "$version" "$(declare -f fetch_kernel extract_vm
 initrd_inputs=$(hash_of "$kernel_inputs" "$(sha256sum <"$init")" \
     "$(declare -p stage_modules stage_after)" "$(declare -f collect_modules make_initrd cpio_add)")
 root_inputs=$(hash_of "$suite" "$packages" "$terminals" \
-    "$(declare -f make_root tidy_root terminal_options add_terminals add_power_commands)")
+    "$(declare -f make_root tidy_root terminal_options add_terminals add_power_commands add_boot_files)")
 
 if reuse vmlinux "$kernel_inputs" && reuse initrd.cpio "$initrd_inputs"; then
     say "kernel: unchanged ($real $version)"

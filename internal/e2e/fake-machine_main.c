@@ -19,8 +19,8 @@
 #include "standin/standin.h"
 #include "standin/standin_fault.h"
 
-static const char *const server_argv[] = {"/usr/sbin/sshd", "-i", "-e", "-f", GUEST_SSHD_CONFIG,
-                                          NULL};
+static const char *const server_argv[] = {"/usr/sbin/sshd",  "-i", "-e", "-f",
+                                          GUEST_SSHD_CONFIG, NULL};
 
 static void die(const char *what) __attribute__((noreturn));
 static void die(const char *what)

@@ -48,6 +48,8 @@ int mounts_early(struct error *err);
 int mounts_root(const struct drives *d, const char *tmpfs_size, struct error *err);
 /* Overlay over both, the kernel's filesystems into it, then it becomes "/". */
 int mounts_switch(struct error *err);
+/* The settings of the kernel that systemd makes; failure means nothing. */
+void mounts_tune(void);
 /* At the end: nothing may be left unwritten on an upper drive. */
 void mounts_finish(void);
 

@@ -91,6 +91,7 @@ static int bring_up_login(const struct seed *seed, pid_t net, pid_t *server,
 {
     struct owner user;
     set_clock(seed);
+    mounts_tune();
     if (sethostname(seed->hostname, strlen(seed->hostname)) < 0)
         return error_set(err, ERR_IO, errno, "set the host name");
     if (guest_setup_server("/", seed, err) < 0)

@@ -25,6 +25,7 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
         .shell = req->shell,
         .script = req->script != NULL,
         .has_shebang = req->script && req->script_len >= 2 && memcmp(req->script, "#!", 2) == 0,
+        .terminal = req->term != NULL,
         .env = req->env ? req->env : &none,
     };
     d.cancel_fd = x->session->ops->cancel_fd;

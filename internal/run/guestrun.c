@@ -4,6 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "run/behind.h"
+#include "sys/deadline.h"
+
+/* Beside every process of the guest, and as private as the other by its mode. */
+#define MEMORY_DIR "/dev/shm"
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
@@ -26,13 +31,27 @@ int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct leas
 struct source {
     const char *at;
     size_t left;
+    int64_t ended_us;
 };
+
+/* What a helper says, and between which moments it began to. */
+struct answer {
+    struct strbuf text;
+    int64_t sent_us, got_us;
+};
+
+static void answer_free(struct answer *a)
+{
+    strbuf_free(&a->text);
+}
 
 static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
 {
     struct source *s = ctx;
     size_t n = s->left < size ? s->left : size;
     (void)err;
+    if (n == 0)
+        s->ended_us = clock_unix_us();
     memcpy(buf, s->at, n);
     s->at += n;
     s->left -= n;
@@ -40,11 +59,12 @@ static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
 }
 
 /* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
- * read it has to move; without one only the deadline counts. */
+ * read it has to move; without one only the deadline counts. `answer` may be NULL. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
-                  const struct deadline *d, const char *what, struct error *err)
+                  struct answer *answer, const struct deadline *d, const char *what,
+                  struct error *err)
 {
-    struct source source = {text, len};
+    struct source source = {text, len, 0};
     struct ssh_io io = SSH_IO_INIT;
     struct ssh_status st;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
@@ -55,8 +75,14 @@ static int helper(const struct guest_run *g, const char *command, const char *te
         io.source = next_bytes;
         io.source_ctx = &source;
     }
+    if (answer) {
+        io.out = &answer->text;
+        io.out_at_us = &answer->got_us;
+    }
     if (ssh_exec(g->conn, command, &io, d, &st, err) < 0)
         return error_prefix(err, "%s", what);
+    if (answer)
+        answer->sent_us = source.ended_us;
     if (st.exited && st.code == 0)
         return 0;
     text_flatten(&said, COMPLAINT_MAX);
@@ -89,20 +115,44 @@ static void add_joined(struct strbuf *out, const char *const *argv)
     strbuf_free(&joined);
 }
 
-/* Read by a login bash: the user's profile comes first, so what was asked for is stronger. */
+#define DIR_VARIABLE "crabbox_fc_dir"
+
+/* The kernel hangs a terminal up when the first process of its session ends, and what the others
+ * still had to say is lost. So with a terminal the shell that starts the command stays, and ends
+ * when nobody of the session is left, at most two seconds after the command. It ends as the command
+ * did, by the signals that can only mean this. */
+static const char terminal_end[] =
+    ")\ns=$?\n"
+    "left() {\n"
+    "    local p t\n"
+    "    for p in /proc/[0-9]*/stat; do\n"
+    "        { read -r t <$p; } 2>/dev/null || continue\n"
+    "        set -- ${t##*) }\n"
+    "        [ \"$4\" = $$ ] && [ $1 != Z ] && [ $p != /proc/$$/stat ] && return 0\n"
+    "    done\n"
+    "    return 1\n"
+    "}\n"
+    "for ((i = 0; i < 20; i++)); do left && sleep 0.1 || break; done\n"
+    "case $s in 129 | 130 | 134 | 137 | 139 | 143) kill -s $((s - 128)) $$ ;; esac\n"
+    "exit $s\n";
+
+/* Read by a login bash, in which DIR_VARIABLE is the private directory. The user's profile comes
+ * first, so what was asked for is stronger. */
 static void start_text(const struct guest_run *g, const struct guest_command *c, struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
-    add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
+    strbuf_adds(out, c->script ? "rm -f -- \"$" DIR_VARIABLE "/start\""
+                               : "rm -rf -- \"$" DIR_VARIABLE "\"");
     strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
                 dir.buf, dir.buf);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);
-    strbuf_adds(out, "exec --");
+    strbuf_adds(out, c->terminal ? "(exec --" : "exec --");
     if (c->script) {
-        add_quoted(out, c->has_shebang ? " " : " bash ", g->dir, "/script");
+        strbuf_adds(out, c->has_shebang ? " \"$" DIR_VARIABLE "/script\""
+                                        : " bash \"$" DIR_VARIABLE "/script\"");
         add_words(out, c->argv);
     } else if (c->shell) {
         strbuf_adds(out, " bash -c");
@@ -110,22 +160,51 @@ static void start_text(const struct guest_run *g, const struct guest_command *c,
     } else {
         add_words(out, c->argv);
     }
-    strbuf_addc(out, '\n');
+    strbuf_adds(out, c->terminal ? terminal_end : "\n");
+}
+
+/* Reads all of it before there is a file, so that there can be another try. Says what time it is,
+ * and which directory has the file. */
+static void put_command(const struct guest_run *g, struct strbuf *out)
+{
+    _cleanup_free_ char *spare = xasprintf(MEMORY_DIR "/.crabbox-%s", g->id);
+    strbuf_adds(out, "t=$(cat && echo .) || exit; [ -p " BEHIND_TOLD " ] && "
+                     "echo \"${EPOCHREALTIME:-}\"; "
+                     "put() { umask 077; printf %s \"${t%.}\" >\"$1/start\" && echo \"in$2\" || "
+                     "{ rm -rf -- \"$1\"; return 1; }; }; ");
+    add_quoted(out, "mkdir -p -m 0700 -- ", g->dir, "");
+    add_quoted(out, " && put ", g->dir, "");
+    strbuf_addf(out, " 0 || { mkdir -m 0700 %s && put %s 1; }", spare, spare);
+}
+
+/* Where the file is: nothing else that a guest says is believed. */
+static int take_answer(struct guest_run *g, struct answer *a, struct error *err)
+{
+    char *rest = a->text.buf, *line;
+    while (rest && (line = strsep(&rest, "\n"))) {
+        if (str_eq(line, "in1") &&
+            str_format(g->dir, sizeof g->dir, MEMORY_DIR "/.crabbox-%s", g->id) < 0)
+            return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
+        if (*line >= '0' && *line <= '9')
+            g->behind_us = behind_us(line, a->sent_us, a->got_us);
+    }
+    return 0;
 }
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
                   struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_(answer_free) struct answer answer = {.text = STRBUF_INIT};
     struct strbuf text = STRBUF_INIT;
-    add_quoted(&command, "mkdir -p -m 0700 -- ", g->dir, "");
-    add_quoted(&command, " && umask 077 && cat > ", g->dir, "/start");
+    put_command(g, &command);
     start_text(g, c, &text);
     g->placed = true;
-    int r = helper(g, command.buf, text.buf, text.len, d, "put the command into the guest", err);
+    int r = helper(g, command.buf, text.buf, text.len, &answer, d, "put the command into the guest",
+                   err);
     explicit_bzero(text.buf, text.len);
     strbuf_free(&text);
-    return r;
+    return r < 0 ? -1 : take_answer(g, &answer, err);
 }
 
 int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
@@ -134,7 +213,17 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     add_quoted(&command, "umask 077 && cat > ", g->dir, "/script");
     add_quoted(&command, " && chmod 0700 ", g->dir, "/script");
-    return helper(g, command.buf, text, len, d, "put the script into the guest", err);
+    return helper(g, command.buf, text, len, NULL, d, "put the script into the guest", err);
+}
+
+/* What waits for the answer is a shell of the guest's: its init is there, or the guest is not. */
+static void add_clock(const struct guest_run *g, struct strbuf *out)
+{
+    int64_t us = g->behind_us < 0 ? -g->behind_us : g->behind_us;
+    if (us)
+        strbuf_addf(out, "echo %s%lld.%06lld >" BEHIND_TOLD "; read -r x <" BEHIND_DONE "; ",
+                    g->behind_us < 0 ? "-" : "", (long long)(us / 1000000),
+                    (long long)(us % 1000000));
 }
 
 /* A bash that reads a file names that file when it can't find the command; one that reads its -c
@@ -142,8 +231,9 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 void guest_run_command(const struct guest_run *g, struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf read_it = STRBUF_INIT;
-    add_quoted(&read_it, "eval \"$(<", g->dir, "/start");
-    strbuf_adds(&read_it, ")\"");
+    add_quoted(&read_it, DIR_VARIABLE "=", g->dir, "");
+    strbuf_adds(&read_it, "; eval \"$(<\"$" DIR_VARIABLE "/start\")\"");
+    add_clock(g, out);
     strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec bash -lc ", g->id);
     strbuf_add_shell_quoted(out, read_it.buf);
     strbuf_adds(out, " crabbox-fc");
@@ -218,7 +308,7 @@ int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *e
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
-    return helper(g, command.buf, NULL, 0, d, "end the command in the guest", err);
+    return helper(g, command.buf, NULL, 0, NULL, d, "end the command in the guest", err);
 }
 
 void guest_run_clean(struct guest_run *g)
@@ -228,6 +318,6 @@ void guest_run_clean(struct guest_run *g)
     if (!g->placed)
         return;
     add_quoted(&command, "exec rm -rf -- ", g->dir, "");
-    (void)helper(g, command.buf, NULL, 0, &d, "clean up in the guest", NULL);
+    (void)helper(g, command.buf, NULL, 0, NULL, &d, "clean up in the guest", NULL);
     g->placed = false;
 }
