@@ -324,6 +324,7 @@ n/nsterm* p/putty* r/rxvt* s/screen* s/st-* t/tmux* v/vte* x/xterm-*"
 
 terminal_options() {
     printf '%s\n' '--dpkgopt=path-exclude=/usr/share/terminfo/?/*'
+    # shellcheck disable=SC2086 # a list of patterns, for which the caller has switched globbing off
     printf -- '--dpkgopt=path-include=/usr/share/terminfo/%s\n' $terminals
 }
 
