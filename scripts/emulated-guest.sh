@@ -124,7 +124,7 @@ clock_by_itself() { # nobody tells the guest: its init looks every ten seconds
 
 full_disk() { # no room at all, then a root that takes nothing
     local in=("$fc" run --id "$1" -q --no-sync --)
-    "${in[@]}" sh -c 'fallocate -l "$(df --output=avail -B1 ~ | tail -n 1)" ~/fill
+    "${in[@]}" sh -c 'fallocate -l 900M ~/fill
         cat /dev/zero >~/more 2>/dev/null; ! mkdir ~/x 2>/dev/null' || return
     "${in[@]}" rm -f /home/crabbox/fill /home/crabbox/more || return
     "${in[@]}" sudo mount -o remount,ro / || return
