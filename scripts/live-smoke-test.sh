@@ -53,6 +53,7 @@ run)
 stop)
     n=$(grep -c '^stop' "$FAKE_DIR/calls")
     [[ ${FAKE_FAIL:-} == "stop$n" ]] && exit 1
+    [[ -d $state/leases/cbx_0123456789ab ]] || exit 4
     rm -rf "$state/leases/cbx_0123456789ab"
     [[ -n ${FAKE_LEFT:-} ]] && mkdir -p "$state/leases/$FAKE_LEFT"
     [[ -n ${FAKE_TABLE:-} ]] && echo "table inet $FAKE_TABLE" >"$FAKE_DIR/tables"

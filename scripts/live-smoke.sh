@@ -411,7 +411,7 @@ stop_ms=$step_ms
 [[ $step_code -eq 0 ]] || failed stop_failed "exit=$step_code"
 lease_may_exist=false
 step stop_again "$bin" stop "$slug"
-[[ $step_code -eq 0 ]] || failed second_stop_failed "exit=$step_code"
+[[ $step_code -eq 4 ]] || failed second_stop_failed "exit=$step_code"
 step cleanup "$bin" cleanup
 [[ $step_code -eq 0 ]] || failed cleanup_failed "exit=$step_code"
 step list_after "$bin" list --json

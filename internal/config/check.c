@@ -82,11 +82,8 @@ static int check_outside(const struct config_priv *p, const struct config_key *k
                          const struct config_slot *slot, const struct worktree_tops *tops,
                          struct error *err)
 {
-    bool into_repo = source_leads_into(slot->text, p->repo_root);
-    const char *tree = into_repo ? p->repo_root : NULL;
-    for (size_t i = 0; !tree && i < WORKTREE_TOPS; i++)
-        if (source_leads_into(slot->text, tops->of[i]))
-            tree = tops->of[i];
+    bool into_repo = worktree_leads_through(slot->text, p->repo_root);
+    const char *tree = into_repo ? p->repo_root : worktree_leads_through_top(slot->text, tops);
     if (!tree)
         return 0;
     return error_set(err, ERR_TRUST, 0,

@@ -109,7 +109,9 @@ struct seed_spec {
     const char *gateway;
     const char *const *dns;
     unsigned n_dns;
-    bool stock; /* real cloud-init: also runcmd for the work root */
+    const char *dns_search;  /* domains, with blanks between them; "": none */
+    const char *dns_options; /* the same of options of resolv.conf */
+    bool stock;              /* real cloud-init: also runcmd for the work root */
 };
 
 #define SEED_NONCE_PATH "/run/crabbox-fc/nonce"

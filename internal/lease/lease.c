@@ -59,15 +59,16 @@ static void name_by_slug(struct lease *l)
     (void)str_format(l->name, sizeof l->name, "crabbox-%s-%.8s", l->slug, l->id + 4);
 }
 
-void lease_slug_again(struct lease *l)
+void lease_slug_again(struct lease *l, const char *asked)
 {
     char words[LEASE_SLUG_SIZE];
     uint8_t raw[2];
     char hex[5];
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
-    make_slug(words);
-    (void)str_format(l->slug, sizeof l->slug, "%.30s-%s", words, hex);
+    if (!asked || !*asked || lease_slug_normalise(asked, words, NULL) < 0)
+        make_slug(words);
+    (void)str_format(l->slug, sizeof l->slug, "%.36s-%s", words, hex);
     name_by_slug(l);
 }
 

@@ -116,6 +116,8 @@ static int seed_write(struct work *w, const char *client_key, const char *host_p
         .gateway = l->local.net.gateway,
         .dns = dns,
         .n_dns = l->local.net.n_dns,
+        .dns_search = l->local.net.dns_search,
+        .dns_options = l->local.net.dns_options,
         .stock = local_of(w)->found.image.kind == IMAGE_STOCK,
     };
     return image_write_seed(w->handle.dirfd, SEED_FILE, &spec, err);

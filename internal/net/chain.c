@@ -52,6 +52,7 @@ static int choose_dns(const struct net_chain_link *link, const char *configured,
     _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     for (size_t i = 0; i < link->n_dns; i++)
         strbuf_addf(&lines, "nameserver %s\n", link->dns[i]);
+    strbuf_addf(&lines, "search %s\noptions %s\n", link->search, link->options);
     dns_parse_resolv(lines.buf, lines.len, out);
     return (configured && *configured) || out->n == 0 ? dns_choose(configured, out, err) : 0;
 }

@@ -187,6 +187,10 @@ cJSON *net_lease_to_json(const struct net_lease *n)
     cJSON *dns = cJSON_AddArrayToObject(j, "dns");
     for (unsigned i = 0; i < n->n_dns && i < NET_DNS_MAX; i++)
         (void)cJSON_AddItemToArray(dns, cJSON_CreateString(n->dns[i]));
+    if (n->dns_search[0])
+        (void)cJSON_AddStringToObject(j, "dns_search", n->dns_search);
+    if (n->dns_options[0])
+        (void)cJSON_AddStringToObject(j, "dns_options", n->dns_options);
     return j;
 }
 
@@ -204,6 +208,9 @@ static int dns_from_json(const cJSON *j, struct net_lease *n, struct error *err)
                              NET_DNS_MAX);
         n->n_dns++;
     }
+    if (str_copy(n->dns_search, sizeof n->dns_search, json_opt_string(j, "dns_search", "")) < 0 ||
+        str_copy(n->dns_options, sizeof n->dns_options, json_opt_string(j, "dns_options", "")) < 0)
+        return error_set(err, ERR_STATE, 0, "\"dns_search\" or \"dns_options\" is too long");
     return 0;
 }
 

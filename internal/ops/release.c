@@ -84,7 +84,8 @@ int ops_release_abandoned(struct ops *o, const char *slug, struct error *err)
     }
 }
 
-int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err)
+int ops_touch(struct ops *o, const char *id, int64_t idle_timeout_s, struct lease *out,
+              struct error *err)
 {
     _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
     struct deadline d = ops_deadline(o, BUSY_WAIT_MS);
@@ -96,6 +97,8 @@ int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *er
                          lease_state_name(l.state));
     keeper_cap_logs(o, &l);
     l.last_touched_at = clock_unix_s();
+    if (idle_timeout_s)
+        l.idle_timeout_s = idle_timeout_s;
     if (store_save(&h, &l, false, err) < 0)
         return -1;
     if (out)

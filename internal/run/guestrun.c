@@ -12,18 +12,31 @@
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
+#define PREFIX "run_"
+
+int guest_run_again(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                    const char *id, struct error *err)
+{
+    *g = (struct guest_run){.conn = conn, .placed = true};
+    if (!str_has_prefix(id, PREFIX) || id[strspn(id, PREFIX "0123456789abcdef")] ||
+        str_copy(g->id, sizeof g->id, id) < 0)
+        return error_set(err, ERR_STATE, 0, "that is no id of a run");
+    if (str_format(g->dir, sizeof g->dir, "%s/%s/.crabbox-%s", l->work_root, l->id, g->id) < 0)
+        return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
+    return 0;
+}
+
 int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err)
 {
     uint8_t raw[6];
-    char hex[13];
-    *g = (struct guest_run){.conn = conn};
+    char hex[13], id[GUEST_RUN_ID_SIZE];
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
-    if (str_format(g->id, sizeof g->id, "run_%s", hex) < 0 ||
-        str_format(g->dir, sizeof g->dir, "%s/%s/.crabbox-%s", l->work_root, l->id, g->id) < 0)
-        return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
-    return 0;
+    (void)str_format(id, sizeof id, PREFIX "%s", hex);
+    int r = guest_run_again(g, conn, l, id, err);
+    g->placed = false;
+    return r;
 }
 
 /* ---- putting files there ---- */
@@ -163,11 +176,17 @@ static void start_text(const struct guest_run *g, const struct guest_command *c,
     strbuf_adds(out, c->terminal ? terminal_end : "\n");
 }
 
+/* Where the files go if they can't be beside the work directory. */
+static char *spare_dir(const struct guest_run *g)
+{
+    return xasprintf(MEMORY_DIR "/.crabbox-%s", g->id);
+}
+
 /* Reads all of it before there is a file, so that there can be another try. Says what time it is,
  * and which directory has the file. */
 static void put_command(const struct guest_run *g, struct strbuf *out)
 {
-    _cleanup_free_ char *spare = xasprintf(MEMORY_DIR "/.crabbox-%s", g->id);
+    _cleanup_free_ char *spare = spare_dir(g);
     strbuf_adds(out, "t=$(cat && echo .) || exit; [ -p " BEHIND_TOLD " ] && "
                      "echo \"${EPOCHREALTIME:-}\"; "
                      "put() { umask 077; printf %s \"${t%.}\" >\"$1/start\" && echo \"in$2\" || "
@@ -178,17 +197,16 @@ static void put_command(const struct guest_run *g, struct strbuf *out)
 }
 
 /* Where the file is: nothing else that a guest says is believed. */
-static int take_answer(struct guest_run *g, struct answer *a, struct error *err)
+static void take_answer(struct guest_run *g, struct answer *a)
 {
+    _cleanup_free_ char *spare = spare_dir(g);
     char *rest = a->text.buf, *line;
     while (rest && (line = strsep(&rest, "\n"))) {
-        if (str_eq(line, "in1") &&
-            str_format(g->dir, sizeof g->dir, MEMORY_DIR "/.crabbox-%s", g->id) < 0)
-            return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
+        if (str_eq(line, "in1"))
+            (void)str_copy(g->dir, sizeof g->dir, spare); /* shorter than the other */
         if (*line >= '0' && *line <= '9')
             g->behind_us = behind_us(line, a->sent_us, a->got_us);
     }
-    return 0;
 }
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
@@ -204,7 +222,9 @@ int guest_run_put(struct guest_run *g, const struct guest_command *c, const stru
                    err);
     explicit_bzero(text.buf, text.len);
     strbuf_free(&text);
-    return r < 0 ? -1 : take_answer(g, &answer, err);
+    if (r == 0)
+        take_answer(g, &answer);
+    return r;
 }
 
 int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
@@ -281,6 +301,7 @@ static const char end_script[] =
     "}\n"
     "{ exec 9<>/dev/ptmx; } 2>/dev/null\n"
     "find_all || { read -r -t 0.2 -u 9 p 2>/dev/null; find_all; } || exit 0\n"
+    "echo found\n"
     "kill -TERM ${hit[@]} 2>/dev/null\n"
     "end=$((SECONDS + 2))\n"
     "while ((SECONDS <= end)); do\n"
@@ -305,6 +326,7 @@ static const char end_script[] =
 int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_(answer_free) struct answer answer = {.text = STRBUF_INIT};
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
@@ -315,9 +337,11 @@ void guest_run_clean(struct guest_run *g)
 {
     struct deadline d = deadline_in_ms(CLEAN_MS);
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_free_ char *spare = spare_dir(g);
     if (!g->placed)
         return;
     add_quoted(&command, "exec rm -rf -- ", g->dir, "");
+    strbuf_addf(&command, " %s", spare); /* a process before this one may have put it there */
     (void)helper(g, command.buf, NULL, 0, NULL, &d, "clean up in the guest", NULL);
     g->placed = false;
 }

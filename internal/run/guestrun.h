@@ -7,8 +7,8 @@
  * guest's user can enter the directory of that file. So no argument vector on either side shows
  * them. The SSH server's limit on the length of a command does not matter, and it may refuse
  * variables. The file removes itself before the command begins. It is beside the work directory, or
- * in memory (/dev/shm) where there can be no file: a command can start in a guest whose disk is full
- * or read-only. If the guest's clock stood still, it is set before the command begins.
+ * in memory (/dev/shm) where there can be no file: so a command starts also on a full or read-only
+ * disk. If the guest's clock stood still, it is set before the command begins.
  *
  * guest_run_end finds the processes of the run by CRABBOX_RUN_ID in their environment and by
  * descent. So a process can't escape by leaving the session or the process group, or by forking
@@ -54,6 +54,9 @@ struct guest_command {
 /* Makes up the id. -1 if the lease's paths are too long. */
 int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err);
+/* One that an earlier process made, with this id; ERR_STATE if it is none. */
+int guest_run_again(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                    const char *id, struct error *err);
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
                   struct error *err);
@@ -63,8 +66,8 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 /* What to give ssh_exec. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out);
 
-/* Ends every process of the run. The guest takes some seconds; GUEST_RUN_END_MS is enough also
- * where it is busy. */
+/* Ends every process of the run; 1 where there were any, 0 where there were none. The guest takes
+ * some seconds; GUEST_RUN_END_MS is enough also where it is busy. */
 #define GUEST_RUN_END_MS 30000
 int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err);
 
