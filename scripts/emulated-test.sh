@@ -71,7 +71,7 @@ for n in 1 2 3; do
     ok "lease $n: the console is kept" says 1 sh -c "'$fc' logs --console '$slug' | grep -c 'crabbox-init: start'"
     [ "$n" -ne 1 ] || guest_tests "$slug"
     # A second name for the disk keeps it when the lease is gone.
-    ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/disk.img" \
+    ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/vmm/disk.img" \
         "$work/disk-$n.img"
     ok "lease $n: stop ends the guest by itself" \
         sh -c "'$fc' stop --json '$slug' | jq -e '.[0].result == \"stopped\" and .[0].graceful'"

@@ -37,12 +37,12 @@ int check_image_choice(struct config_priv *p, struct error *err)
     if (!*dir->text || stock->source < dir->source || stock->source == SRC_DEFAULT)
         return 0;
     if (stock->source == dir->source)
-        return error_set(err, ERR_CONFIG, 0,
-                         "image.dir (%s) and %s (%s) both say what to boot; leave one out, or set "
-                         "image.dir to \"\"",
-                         SHOWN(dir->origin),
-                         stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
-                         SHOWN(stock->origin));
+        return error_set(
+            err, ERR_CONFIG, 0,
+            "image.dir (%s) and %s (%s) both choose what to boot; leave one out, or set "
+            "image.dir to \"\"",
+            SHOWN(dir->origin), stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
+            SHOWN(stock->origin));
     if (dir->locked_by)
         return error_set(err, ERR_TRUST, 0,
                          "image.dir is locked by the system (%s); %s can't replace it",

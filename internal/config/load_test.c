@@ -400,7 +400,7 @@ static void test_image_choice(void **state)
     assert_string_equal(cfg.image.dir, "");
     config_free(&cfg);
     config_dir_setenv(d, "CRABBOX_FC_IMAGE_DIR=/e");
-    assert_int_equal(config_dir_refused(d, "both say what to boot"), ERR_CONFIG);
+    assert_int_equal(config_dir_refused(d, "both choose what to boot"), ERR_CONFIG);
 }
 
 /* ---- show ---- */

@@ -46,7 +46,7 @@ static void judge_way(const struct config *cfg, struct doctor_check *c)
 void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct config *cfg = ctx->on.cfg;
-    bool cni = str_eq(cfg->firecracker.network, net_mode_name(NET_CNI));
+    bool cni = ctx->on.net_mode == NET_CNI;
     struct net_host_state s;
     struct error err = ERROR_INIT;
     if (net_host_look(cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {

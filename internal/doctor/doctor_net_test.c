@@ -101,7 +101,7 @@ static void cni_list_and_plugins_are_looked_up(void **state)
     write_list("{\"type\":\"bridge\"}");
     doctorkit_expect(BIN, "network", DOCTOR_FAILED, ENV, "bridge");
     doctorkit_program("cnibin/bridge", "#!/bin/sh\necho '{\"supportedVersions\":[\"0.4.0\"]}'\n");
-    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "does not speak");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "does not support");
     doctorkit_program("cnibin/bridge", "#!/bin/sh\n[ \"$CNI_COMMAND\" = VERSION ] || exit 9\n"
                                        "echo '{\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}'\n");
     doctorkit_expect(BIN, "network", DOCTOR_OK, "", "box");

@@ -332,7 +332,7 @@ const struct breach breaches_of_network[] = {
      .env = {CNI}},
     {.check = "network",
      .code = 2,
-     .says = "does not speak the list's cniVersion",
+     .says = "does not support the list's cniVersion",
      .harm = MAKE_CNI("{\"type\":\"odd\"}")
          SCRIPT("plugins/odd", "[ $CNI_COMMAND != ADD ] || exit 1\\n"
                                "echo {\\\"supportedVersions\\\":[\\\"0.4.0\\\"]}"),

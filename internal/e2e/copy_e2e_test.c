@@ -60,7 +60,7 @@ static void test_what_can_not_be_copied(void **state)
     failed(4, "fetch t/none: the guest has no such file or directory", "box:t/none", ".");
     failed(4, "no such file", "box:t/none", "made/for/it");
     failed(1, "none", "none", "box:");
-    failed(7, "can't receive it", "f", "box:/proc/none/f");
+    failed(7, "copy into the guest: exit code 1: ", "f", "box:/proc/none/f");
     failed(1, "regular", "box:/etc/hostname", "/dev/null");
     failed(2, "neither", "/dev/null", "box:");
     _cleanup_free_ char *socket = xasprintf("%s/socket", bed.work);

@@ -175,7 +175,7 @@ int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, 
                                      {"network-config", net, strlen(net)}};
     if (iso_build("cidata", files, ARRAY_LEN(files), now.tv_sec, &volume, err) < 0)
         return -1;
-    _cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "create %s", name);
     int r = fd_write_all(fd, volume.buf, volume.len, name, err);

@@ -196,7 +196,7 @@ static void test_private_and_exclusive(void **state)
     must(image_write_seed(scratch_fd, "mode.img", &sample, &err), &err);
     (void)umask(old);
     assert_int_equal(fstatat(scratch_fd, "mode.img", &st, 0), 0);
-    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_mode & 07777, 0400);
     assert_int_equal(st.st_size % 2048, 0);
     print_message("seed drive: %lld bytes\n", (long long)st.st_size);
     assert_int_equal(image_write_seed(scratch_fd, "mode.img", &sample, &err), -1);

@@ -98,6 +98,9 @@ int64_t lease_expires_at(const struct lease *l)
 
 /* ---- codec ---- */
 
+/* For what only a newer version can have written. */
+#define ASK_ITS_MAKER "; next: use the version of crabbox-fc that made it"
+
 static const struct field rows[] = {
     FIELD_STR("id", struct lease, id),
     FIELD_STR("slug", struct lease, slug),
@@ -165,7 +168,8 @@ static int marks_from_json(const cJSON *j, const struct lease_kind *kind, struct
             i++;
         if (i == kind->n_steps || !cJSON_IsString(m) ||
             plan_mark_from_name(m->valuestring, &l->marks[i]) < 0)
-            return error_set(err, ERR_STATE, 0, "unknown step or mark \"%s\"", m->string);
+            return error_set(err, ERR_STATE, 0, "unknown step or mark \"%s\"" ASK_ITS_MAKER,
+                             m->string);
     }
     return 0;
 }
@@ -179,7 +183,7 @@ static int state_from_json(const cJSON *j, enum lease_state *out, struct error *
             return 0;
         }
     }
-    return error_set(err, ERR_STATE, 0, "unknown state \"%s\"", s);
+    return error_set(err, ERR_STATE, 0, "unknown state \"%s\"" ASK_ITS_MAKER, s);
 }
 
 /* Numbers that would overflow an expiry or a machine make the record foreign, not merely odd. */
@@ -210,8 +214,8 @@ static const struct lease_kind *kind_from_json(const cJSON *j, int64_t schema,
     const struct lease_kind *kind = kind_of(name, kinds);
     if (!kind)
         (void)error_set(err, ERR_STATE, 0,
-                        "a lease of provider \"%s\", which this program doesn't know: use the "
-                        "version of crabbox-fc that made it",
+                        "a lease of provider \"%s\", which this program doesn't "
+                        "know" ASK_ITS_MAKER,
                         name);
     return kind;
 }
@@ -237,8 +241,7 @@ int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struc
         return -1;
     if (schema < 1 || schema > LEASE_SCHEMA)
         return error_set(err, ERR_STATE, 0,
-                         "record of schema %lld, this program reads 1 to %d: use the version of "
-                         "crabbox-fc that made it",
+                         "record of schema %lld, this program reads 1 to %d" ASK_ITS_MAKER,
                          (long long)schema, LEASE_SCHEMA);
     const struct lease_kind *kind = kind_from_json(j, schema, kinds, err);
     if (!kind || state_from_json(j, &l.state, err) < 0 ||

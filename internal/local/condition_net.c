@@ -11,7 +11,7 @@
 
 static bool by_chain(const struct conditions *c)
 {
-    return str_eq(c->cfg->firecracker.network, net_mode_name(NET_CNI));
+    return c->net_mode == NET_CNI;
 }
 
 /* ---- before anything is made ---- */
@@ -46,7 +46,7 @@ static int check_chain(struct conditions *c, struct error *err)
 
 int check_network(struct conditions *c, struct error *err)
 {
-    note(c, "mode", "%s", c->cfg->firecracker.network);
+    note(c, "mode", "%s", net_mode_name(c->net_mode));
     if (by_chain(c))
         return check_chain(c, err);
     note(c, "pool", "%s", c->cfg->network.pool);

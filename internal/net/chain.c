@@ -100,8 +100,9 @@ static int see_link(struct nl_sock *sk, struct join *j, struct error *err)
         if (j->near.own[i].addr == j->v.lease_addr)
             return 0;
     return error_set(err, ERR_NET, 0,
-                     "the CNI chain says that " NET_CHAIN_UPLINK " has the address %s, but it "
-                     "doesn't",
+                     "the CNI chain's result gives " NET_CHAIN_UPLINK
+                     " the address %s, but the link "
+                     "does not have it",
                      j->n->lease_addr);
 }
 

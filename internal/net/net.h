@@ -105,6 +105,8 @@ int net_undo(const struct net_lease *n, struct error *err);
 int net_watch_guest(int netns_fd, const struct net_lease *n, struct error *err);
 
 const char *net_mode_name(enum net_mode mode); /* "nat", "cni" */
+/* -1 if there is no such mode; then *out stays. */
+int net_mode_by_name(const char *name, enum net_mode *out);
 
 /* The record's JSON object. */
 cJSON *net_lease_to_json(const struct net_lease *n);

@@ -106,24 +106,15 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
 
 /* ---- in ---- */
 
-/* Runs a command in the guest that is to succeed; what it says on stdout goes to `said`. */
+/* Runs a command in the guest; its stdout goes to `said`. */
 static int guest(struct copy *c, const char *command, const struct ssh_io *streams,
                  struct strbuf *said, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct ssh_io io = *streams;
-    struct ssh_status st;
     io.out = said;
-    io.errout = &errout;
     io.out_max = SAID_MAX;
     io.abort_signal = "TERM";
-    if (ssh_exec(c->session.conn, command, &io, &c->d, &st, err) < 0)
-        return -1;
-    if (st.exited && st.code == 0)
-        return 0;
-    text_flatten(&errout, COMPLAINT_MAX);
-    return error_set(err, ERR_SSH, 0, "the guest can't receive it (exit code %d): %s", st.code,
-                     errout.len ? errout.buf : "no message");
+    return ssh_command(c->session.conn, command, &io, &c->d, ERR_SSH, "copy into the guest", err);
 }
 
 /* What the destination comes to: itself, or a name in it where it is a directory. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "run/behind.h"
 #include "sys/deadline.h"
 
@@ -41,9 +40,9 @@ int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct leas
 
 /* ---- putting files there ---- */
 
+/* A text, and when its end was asked for. */
 struct source {
-    const char *at;
-    size_t left;
+    struct ssh_text text;
     int64_t ended_us;
 };
 
@@ -61,27 +60,20 @@ static void answer_free(struct answer *a)
 static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
 {
     struct source *s = ctx;
-    size_t n = s->left < size ? s->left : size;
-    (void)err;
+    ssize_t n = ssh_text_next(&s->text, buf, size, err);
     if (n == 0)
         s->ended_us = clock_unix_us();
-    memcpy(buf, s->at, n);
-    s->at += n;
-    s->left -= n;
-    return (ssize_t)n;
+    return n;
 }
 
-/* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
- * read it has to move; without one only the deadline counts. `answer` may be NULL. */
+/* A helper command of ours. With a text to read it has to move; without one only the deadline
+ * counts. `answer` (may be NULL) gets its standard output. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
                   struct answer *answer, const struct deadline *d, const char *what,
                   struct error *err)
 {
-    struct source source = {text, len, 0};
+    struct source source = {{text, len}, 0};
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
-    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    io.errout = &said;
     io.out_max = SAID_MAX;
     io.may_be_silent = !text;
     if (text) {
@@ -92,15 +84,10 @@ static int helper(const struct guest_run *g, const char *command, const char *te
         io.out = &answer->text;
         io.out_at_us = &answer->got_us;
     }
-    if (ssh_exec(g->conn, command, &io, d, &st, err) < 0)
-        return error_prefix(err, "%s", what);
+    int r = ssh_command(g->conn, command, &io, d, ERR_SSH, what, err);
     if (answer)
         answer->sent_us = source.ended_us;
-    if (st.exited && st.code == 0)
-        return 0;
-    text_flatten(&said, COMPLAINT_MAX);
-    return error_set(err, ERR_SSH, 0, "%s: %s", what,
-                     said.len ? said.buf : "the guest's shell failed without a word");
+    return r;
 }
 
 static void add_quoted(struct strbuf *out, const char *before, const char *dir, const char *name)

@@ -12,27 +12,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "sync/push.h"
 #include "sync/survey.h"
 
-enum { STDERR_MAX = 2048, NAMES_A_CALL = 100 };
-
-struct script {
-    struct strbuf text;
-    size_t off;
-};
-
-static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
-{
-    (void)err;
-    struct script *s = ctx;
-    size_t left = s->text.len - s->off;
-    size_t n = left < size ? left : size;
-    memcpy(buf, s->text.buf + s->off, n);
-    s->off += n;
-    return (ssize_t)n;
-}
+enum { NAMES_A_CALL = 100 };
 
 /* ---- the guest's side ---- */
 
@@ -115,27 +98,19 @@ static const char in_tree[] =
     "    for f; do rm -f -- \"$f\" 2>/dev/null || zap \"$f\"; done\n"
     "}\n";
 
-static int run_script(struct ssh_conn *c, struct script *s, const char *what, const char *remote,
+static int run_script(struct ssh_conn *c, struct strbuf *s, const char *what, const char *remote,
                       const struct deadline *d, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    _cleanup_free_ char *doing = xasprintf("%s the guest's %s", what, remote);
+    struct ssh_text text = {s->buf, s->len};
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
-    io.source = next_bytes;
-    io.source_ctx = s;
-    io.errout = &errout;
-    io.out_max = STDERR_MAX;
-    int r = ssh_exec(c, "exec sh -s", &io, d, &st, err);
-    strbuf_free(&s->text);
-    if (r < 0)
-        return error_prefix(err, "sync");
-    if (st.exited && st.code == 0)
-        return 0;
-    text_flatten(&errout, COMPLAINT_MAX);
-    return error_set(err, ERR_SYNC, 0,
-                     "%s in the guest's %s failed: %s; next: remove it there with crabbox-fc ssh, "
-                     "or take another lease",
-                     what, remote, errout.len ? errout.buf : "no message");
+    io.source = ssh_text_next;
+    io.source_ctx = &text;
+    int r = ssh_command(c, "exec sh -s", &io, d, ERR_SYNC, doing, err);
+    strbuf_free(s);
+    if (r == 0 || !err || err->kind != ERR_SYNC)
+        return r;
+    return error_add_next(err, "remove it there with crabbox-fc ssh, or take another lease");
 }
 
 /* ---- lists of files ---- */
@@ -148,20 +123,20 @@ static size_t dir_length(const char *path)
 }
 
 /* One call of `verb` for runs of files in the same directory; paths come sorted. */
-static void add_calls(struct script *s, const char *verb, const char *const *paths, size_t n)
+static void add_calls(struct strbuf *s, const char *verb, const char *const *paths, size_t n)
 {
     for (size_t i = 0; i < n;) {
         size_t len = dir_length(paths[i]);
         _cleanup_free_ char *dir = xasprintf("%.*s", (int)len, paths[i]);
-        strbuf_addf(&s->text, "%s ", verb);
-        strbuf_add_shell_quoted(&s->text, dir);
+        strbuf_addf(s, "%s ", verb);
+        strbuf_add_shell_quoted(s, dir);
         for (size_t k = 0; k < NAMES_A_CALL && i < n && dir_length(paths[i]) == len &&
                            memcmp(paths[i], paths[i - k], len) == 0;
              k++, i++) {
-            strbuf_adds(&s->text, " ./");
-            strbuf_add_shell_quoted(&s->text, paths[i] + len + (len != 0));
+            strbuf_adds(s, " ./");
+            strbuf_add_shell_quoted(s, paths[i] + len + (len != 0));
         }
-        strbuf_addc(&s->text, '\n');
+        strbuf_addc(s, '\n');
     }
 }
 
@@ -171,7 +146,7 @@ static int by_name_falling(const void *a, const void *b)
 }
 
 /* Every directory above the files, children before parents; one that is not empty stays. */
-static void add_rmdirs(struct script *s, const char *const *paths, size_t n)
+static void add_rmdirs(struct strbuf *s, const char *const *paths, size_t n)
 {
     char **dirs = NULL;
     size_t n_dirs = 0;
@@ -188,28 +163,28 @@ static void add_rmdirs(struct script *s, const char *const *paths, size_t n)
     if (n_dirs)
         qsort(dirs, n_dirs, sizeof *dirs, by_name_falling);
     for (size_t i = 0; i < n_dirs; i++) {
-        strbuf_adds(&s->text, "gone ");
-        strbuf_add_shell_quoted(&s->text, dirs[i]);
-        strbuf_addc(&s->text, '\n');
+        strbuf_adds(s, "gone ");
+        strbuf_add_shell_quoted(s, dirs[i]);
+        strbuf_addc(s, '\n');
         free(dirs[i]);
     }
     free(dirs);
 }
 
-static void add_set(struct script *s, const char *variable, const char *value)
+static void add_set(struct strbuf *s, const char *variable, const char *value)
 {
-    strbuf_addf(&s->text, "%s=", variable);
-    strbuf_add_shell_quoted(&s->text, value);
-    strbuf_addc(&s->text, '\n');
+    strbuf_addf(s, "%s=", variable);
+    strbuf_add_shell_quoted(s, value);
+    strbuf_addc(s, '\n');
 }
 
 /* What every script begins with: the directory and its marker. */
-static void begin_script(struct script *s, const char *remote)
+static void begin_script(struct strbuf *s, const char *remote)
 {
     _cleanup_strbuf_ struct strbuf marker = STRBUF_INIT;
     survey_marker(&marker, remote);
-    strbuf_adds(&s->text, by_force);
-    strbuf_adds(&s->text, in_tree);
+    strbuf_adds(s, by_force);
+    strbuf_adds(s, in_tree);
     add_set(s, "top", remote);
     add_set(s, "marker", marker.buf);
 }
@@ -217,9 +192,9 @@ static void begin_script(struct script *s, const char *remote)
 int push_run(struct ssh_conn *c, const char *remote_dir, const char *script, const char *what,
              const struct deadline *d, struct error *err)
 {
-    struct script s = {.text = STRBUF_INIT};
+    struct strbuf s = STRBUF_INIT;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s.text, script);
+    strbuf_adds(&s, script);
     return run_script(c, &s, what, remote_dir, d, err);
 }
 
@@ -228,59 +203,59 @@ int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline
 {
     return push_run(c, remote_dir,
                     "there \"${top%/*}\" || exit 0\nzap \"$marker\"\nzap \"$top\"\nexit 0\n",
-                    "emptying", d, err);
+                    "empty", d, err);
 }
 
 int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,
                  const struct deadline *d, struct error *err)
 {
-    struct script s = {.text = STRBUF_INIT};
+    struct strbuf s = STRBUF_INIT;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s.text, "cd -P -- \"$top\" || exit 0\ntop=$(pwd -P)\n");
+    strbuf_adds(&s, "cd -P -- \"$top\" || exit 0\ntop=$(pwd -P)\n");
     add_calls(&s, "del", paths, n);
     add_rmdirs(&s, paths, n);
-    strbuf_adds(&s.text, "exit 0\n");
-    return run_script(c, &s, "deleting files", remote_dir, d, err);
+    strbuf_adds(&s, "exit 0\n");
+    return run_script(c, &s, "delete files in", remote_dir, d, err);
 }
 
 int push_make_way(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                   const struct deadline *d, struct error *err)
 {
-    struct script s = {.text = STRBUF_INIT};
+    struct strbuf s = STRBUF_INIT;
     _cleanup_free_ const char **files = xcalloc(l->n_files + 1, sizeof *files);
     size_t n = 0;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s.text, "mkdir -p -- \"${top%/*}\"; mine \"${top%/*}\"\n"
-                         "[ -f \"$marker\" ] && [ -w \"$marker\" ] || zap \"$marker\"\n"
-                         "[ -d \"$top\" ] || zap \"$top\"\n"
-                         "mkdir -p -- \"$top\" && mine \"$top\" && cd -P -- \"$top\" || exit 1\n"
-                         "top=$(pwd -P)\n");
+    strbuf_adds(&s, "mkdir -p -- \"${top%/*}\"; mine \"${top%/*}\"\n"
+                    "[ -f \"$marker\" ] && [ -w \"$marker\" ] || zap \"$marker\"\n"
+                    "[ -d \"$top\" ] || zap \"$top\"\n"
+                    "mkdir -p -- \"$top\" && mine \"$top\" && cd -P -- \"$top\" || exit 1\n"
+                    "top=$(pwd -P)\n");
     for (size_t i = 0; i < l->n_files; i++) {
         const struct sync_file *f = &l->files[i];
         if (!S_ISDIR(f->mode)) {
             files[n++] = f->path;
             continue;
         }
-        strbuf_adds(&s.text, "way ");
-        strbuf_add_shell_quoted(&s.text, f->path);
-        strbuf_adds(&s.text, " force\n");
+        strbuf_adds(&s, "way ");
+        strbuf_add_shell_quoted(&s, f->path);
+        strbuf_adds(&s, " force\n");
     }
     add_calls(&s, "put", files, n);
-    strbuf_adds(&s.text, "exit 0\n");
-    return run_script(c, &s, "making way for files", remote_dir, d, err);
+    strbuf_adds(&s, "exit 0\n");
+    return run_script(c, &s, "make way for files in", remote_dir, d, err);
 }
 
 int push_unmount(struct ssh_conn *c, const char *remote_dir, const char *const *paths, size_t n,
                  const struct deadline *d, struct error *err)
 {
-    struct script s = {.text = STRBUF_INIT};
+    struct strbuf s = STRBUF_INIT;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s.text, "cd -P -- \"$top\" || exit 0\ntop=$(pwd -P)\n");
+    strbuf_adds(&s, "cd -P -- \"$top\" || exit 0\ntop=$(pwd -P)\n");
     for (size_t i = n; i-- > 0;) { /* the deepest first */
-        strbuf_adds(&s.text, "unmount \"$top\"/");
-        strbuf_add_shell_quoted(&s.text, paths[i]);
-        strbuf_adds(&s.text, " || exit\n");
+        strbuf_adds(&s, "unmount \"$top\"/");
+        strbuf_add_shell_quoted(&s, paths[i]);
+        strbuf_adds(&s, " || exit\n");
     }
-    strbuf_adds(&s.text, "exit 0\n");
-    return run_script(c, &s, "unmounting what covers files", remote_dir, d, err);
+    strbuf_adds(&s, "exit 0\n");
+    return run_script(c, &s, "unmount what covers files in", remote_dir, d, err);
 }

@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "sync/pack.h"
 #include "sync/push.h"
 #include "sync/survey.h"
@@ -59,15 +58,11 @@ static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, con
                          struct error *err)
 {
     bool full = strstr(errout->buf ? errout->buf : "", "No space left");
-    text_flatten(errout, COMPLAINT_MAX);
-    if (st->signalled)
-        return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s was killed by SIG%s", dir,
-                         st->signal);
-    return error_set(err, ERR_SYNC, 0,
-                     "unpacking in the guest's %s failed (exit code %d): %s; next: %s", dir,
-                     st->code, errout->len ? errout->buf : "no message",
-                     full ? "make room there, or take a lease with a larger --disk"
-                          : "--full-resync, or remove what is in the way with crabbox-fc ssh");
+    _cleanup_free_ char *what = xasprintf("unpack in the guest's %s", dir);
+    (void)ssh_succeeded(st, errout, ERR_SYNC, what, err);
+    return error_add_next(err,
+                          full ? "make room there, or take a lease with a larger --disk"
+                               : "--full-resync, or remove what is in the way with crabbox-fc ssh");
 }
 
 /* 1 if the guest's tar could not unpack all of it. */
@@ -95,8 +90,8 @@ static int send_once(struct sender *s, struct ssh_conn *c, const struct sync_lis
     }
     if (!s->pack.ended)
         return error_set(err, ERR_SYNC, 0,
-                         "the guest's tar said that all is well after %zu of %zu files",
-                         s->pack.n_files, l->n_files);
+                         "the guest's tar reported success after %zu of %zu files", s->pack.n_files,
+                         l->n_files);
     return 0;
 }
 

@@ -100,9 +100,10 @@ static uint64_t rights_of(enum confine_access access, bool directory)
         [CONFINE_EXECUTE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
                             LANDLOCK_ACCESS_FS_EXECUTE,
         [CONFINE_WRITE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE,
+        [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                            LANDLOCK_ACCESS_FS_MAKE_SOCK,
         [CONFINE_DEVICE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                            FS_IOCTL_DEV,
-        [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_MAKE_SOCK,
     };
     uint64_t rights = table[access] & fs_rights(confine_version());
     return directory ? rights : rights & ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;

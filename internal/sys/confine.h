@@ -28,9 +28,10 @@
 enum confine_access {
     CONFINE_READ,    /* a file, or all below a directory */
     CONFINE_EXECUTE, /* the same, and run it */
-    CONFINE_WRITE,   /* read and write a file, and make it longer by writing */
+    CONFINE_WRITE,   /* read and write a file, or all below a directory, and make it longer by
+                        writing; files can't be made there, nor the directory read */
+    CONFINE_SOCKETS, /* the same of a directory, and make sockets in it */
     CONFINE_DEVICE,  /* the same of a device, and its ioctls */
-    CONFINE_SOCKETS, /* make sockets in a directory, and nothing else there */
 };
 
 /* A list with nothing on it: a descriptor (caller closes), ERR_ENV where the kernel has no

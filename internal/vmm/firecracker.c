@@ -74,7 +74,7 @@ static int put(struct http_client *c, const char *path, const cJSON *body, const
 
 #define LOOK_MS 5 /* between looks where there is no event to be had */
 
-/* Watches the lease directory; made before the program starts so that nothing is missed. -1 where
+/* Watches the VMM's directory; made before the program starts so that nothing is missed. -1 where
  * the user has no inotify instance left (128 by default, and each keeper has one). */
 static int watch_directory(int dirfd)
 {

@@ -29,7 +29,7 @@ static int open_log(int dirfd, const char *name, struct error *err)
     _cleanup_close_ int fd = openat(dirfd, name,
                                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_IO, errno, "open %s in the lease directory", name);
+        return error_set(err, ERR_IO, errno, "open %s in the VMM's directory", name);
     if (st.st_size == 0 && file_in_place(fd, name, err) < 0)
         return -1;
     return TAKE_FD(fd);
@@ -214,7 +214,7 @@ int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
     char how[128];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const struct vmm_spec only = {.binary = binary, .dirfd = root};
+    const struct vmm_spec only = {.binary = binary, .dirfd = -1};
     _cleanup_close_ int confined = sandbox ? vmm_sandbox(&only, false, err) : -1;
     if (sandbox && confined < 0)
         return -1;

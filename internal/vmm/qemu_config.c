@@ -137,7 +137,7 @@ int qemu_check_accel(const struct vmm_spec *spec, const cJSON *kvm, struct error
 {
     bool enabled;
     if (json_get_bool(kvm, "enabled", &enabled, NULL) < 0)
-        return error_set(err, ERR_VMM, 0, "QEMU does not say which accelerator it uses");
+        return error_set(err, ERR_VMM, 0, "QEMU does not report which accelerator it uses");
     if (enabled != (spec->accel == VMM_KVM))
         return error_set(err, ERR_VMM, 0, "QEMU runs with %s, asked for accel %s",
                          enabled ? "kvm" : "emulation", vmm_accel_name(spec->accel));

@@ -205,6 +205,46 @@ static void confined_qemu_reads_no_file_of_the_host(void **state)
     end_it(f);
 }
 
+/* The keys and the record of a lease are one directory above. */
+static void confined_qemu_reads_no_key_of_its_lease(void **state)
+{
+    struct vmmfix *f = *state;
+    static const char text[512] = "key";
+    char says[512];
+    int lease = f->dirfd;
+    _cleanup_free_ char *kernel = xasprintf("%s/%s", f->dir, f->spec.kernel);
+    assert_int_equal(file_write_new(lease, "key", text, sizeof text, 0600, NULL), 0);
+    assert_int_equal(mkdirat(lease, VMM_DIR, 0700), 0);
+    f->spec.dirfd = f->dirfd = vmm_dir_open(lease, NULL);
+    assert_int_equal(file_write_new(f->dirfd, "own", text, sizeof text, 0600, NULL), 0);
+    f->spec.kernel = kernel;
+    f->spec.n_drives = 0;
+    launch_ok(f);
+    open_by_qemu(f, "../key", false, says, sizeof says);
+    assert_non_null(strstr(says, "Permission denied"));
+    open_by_qemu(f, "own", true, says, sizeof says);
+    assert_string_equal(says, "");
+    end_it(f);
+    (void)close(f->dirfd);
+    f->spec.dirfd = f->dirfd = lease;
+}
+
+/* Of its own directory it may write all but what has a mode that forbids it: it is root's, but has
+ * none of root's rights, and can't change modes. */
+static void confined_qemu_writes_no_seed(void **state)
+{
+    struct vmmfix *f = *state;
+    static const char text[512] = "seed";
+    char says[512];
+    assert_int_equal(file_write_new(f->dirfd, "seed", text, sizeof text, 0400, NULL), 0);
+    launch_ok(f);
+    open_by_qemu(f, "seed", true, says, sizeof says);
+    assert_non_null(strstr(says, "Permission denied"));
+    open_by_qemu(f, "seed", false, says, sizeof says);
+    assert_string_equal(says, "");
+    end_it(f);
+}
+
 /* The right to read programs would be one to read the keys of a lease among them. */
 static void no_lease_lies_among_programs(void **state)
 {
@@ -440,6 +480,8 @@ int main(void)
         T(stands_apart),
         T(has_no_variable_of_ours),
         T(confined_qemu_reads_no_file_of_the_host),
+        T(confined_qemu_reads_no_key_of_its_lease),
+        T(confined_qemu_writes_no_seed),
         T(no_lease_lies_among_programs),
         T(confined_qemu_makes_no_socket),
         T(no_file_of_qemu_grows_beyond_its_disk),

@@ -25,30 +25,28 @@ static const struct {
     {"/sys/devices/system", CONFINE_READ}, /* how many processors there are */
 };
 
-/* A file that the guest is given: also readable by its mode, since no capability helps. */
-static int allow_file(int fd, const struct vmm_spec *spec, const char *path, bool writes,
-                      struct error *err)
+/* A file elsewhere, for the guest: also readable by its mode, since no capability helps. */
+static int allow_file(int fd, const char *path, bool writes, struct error *err)
 {
-    if (!path || !*path)
+    if (!path || *path != '/')
         return 0;
-    if (*path == '/' && confine_can_read(path, err) < 0)
+    if (confine_can_read(path, err) < 0)
         return -1;
     /* Of a file that is not there the VMM itself says so. */
-    return confine_allow(fd, spec->dirfd, path, writes ? CONFINE_WRITE : CONFINE_READ, true, err);
+    return confine_allow(fd, AT_FDCWD, path, writes ? CONFINE_WRITE : CONFINE_READ, true, err);
 }
 
 static int allow_guest(int fd, const struct vmm_spec *spec, bool binds, struct error *err)
 {
-    if (allow_file(fd, spec, spec->kernel, false, err) < 0 ||
-        allow_file(fd, spec, spec->initrd, false, err) < 0)
+    if (allow_file(fd, spec->kernel, false, err) < 0 ||
+        allow_file(fd, spec->initrd, false, err) < 0)
         return -1;
     for (unsigned i = 0; i < spec->n_drives; i++)
-        if (allow_file(fd, spec, spec->drives[i].path, !spec->drives[i].read_only, err) < 0)
+        if (allow_file(fd, spec->drives[i].path, !spec->drives[i].read_only, err) < 0)
             return -1;
-    if (allow_file(fd, spec, VMM_CONSOLE_LOG, true, err) < 0 ||
-        allow_file(fd, spec, VMM_LOG, true, err) < 0)
-        return -1;
-    return binds ? confine_allow(fd, spec->dirfd, ".", CONFINE_SOCKETS, false, err) : 0;
+    return spec->dirfd < 0 ? 0
+                           : confine_allow(fd, spec->dirfd, ".",
+                                           binds ? CONFINE_SOCKETS : CONFINE_WRITE, false, err);
 }
 
 /* A right that a directory has, all below it have: a lease there would give its keys away. */
@@ -74,7 +72,7 @@ int vmm_sandbox(const struct vmm_spec *spec, bool binds, struct error *err)
     const char *binary = spec->binary;
     char at[32];
     (void)str_format(at, sizeof at, "/proc/self/fd/%d", spec->dirfd);
-    if (vmm_sandbox_apart(at, err) < 0)
+    if (spec->dirfd >= 0 && vmm_sandbox_apart(at, err) < 0)
         return -1;
     _cleanup_close_ int fd = confine_new(err);
     if (fd < 0)
