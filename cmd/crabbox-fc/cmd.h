@@ -29,7 +29,7 @@ struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, sync_plan, shell, dry_run, print, timing_json,
         console, raw, wait, script_stdin, terminal, fail_on_test_failures, full_resync, reclaim,
-        force_sync_large, allow_mass_deletions, reuse, missing_ok;
+        no_git, force_sync_large, allow_mass_deletions, reuse, missing_ok;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
         *dir, *script, *timeout, *stall_timeout, *artifact_dir, *capture_stdout, *capture_stderr,
         *sha256, *local_port, *label, *lease_id, *debounce, *idle_exit;

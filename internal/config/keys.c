@@ -159,6 +159,10 @@ const struct config_key config_keys[] = {
      .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
              "files; or all branches and tags with all files"},
+    {OURS("sync.include", "SYNC_INCLUDE", "sync-include"), .type = CFG_LIST, .rule = RULE_INCLUDES,
+     .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.include),
+     .help = "patterns, seen from the tree's root: if there are any, only what matches one and no "
+             "exclude is copied into the guest"},
     {OURS("sync.exclude", "SYNC_EXCLUDE", "sync-exclude"), .type = CFG_LIST, .rule = RULE_PATTERNS,
      .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.exclude),
      .help = "patterns of files that are not copied into the guest"},
@@ -219,7 +223,7 @@ bool config_key_is_number(const struct config_key *key)
 
 bool config_key_is_judged(const struct config_key *key)
 {
-    return key->host || key->costs || key->rule == RULE_PATTERNS;
+    return key->host || key->costs || key->rule == RULE_PATTERNS || key->rule == RULE_INCLUDES;
 }
 
 const char *config_type_name(enum config_type type)

@@ -196,6 +196,28 @@ static void wait_until_gone(const char *slug)
     assert_false(e2e_there(slug));
 }
 
+/* The path of the state stands in ssh's configuration, in a command that the user's shell reads,
+ * and in messages. What can't stand there is refused before anything is made. */
+static void test_an_odd_place_for_the_state(void **state)
+{
+    (void)state;
+    e2e_shell("up=$(dirname \"$PWD\"); d=\"$up/it's a #1 100%d \\$HOME *&;(x)\"; P=$0\n"
+              "export CRABBOX_FC_STATE_DIR=\"$d\"\n"
+              "\"$P\" warmup -q --slug odd\n"
+              "[ \"$(\"$P\" run --id odd --no-sync -q -- echo ran)\" = ran ]\n"
+              "[ \"$(\"$P\" ssh odd echo by ssh)\" = 'by ssh' ]\n"
+              "[ \"$(eval \"$(\"$P\" ssh --print odd)\" echo printed)\" = printed ]\n"
+              "echo text >here; \"$P\" cp here odd:there; \"$P\" cp odd:there back; cmp here back\n"
+              "scp -q -F \"$d\"/leases/cbx_*/ssh_config crabbox-odd:there again; cmp here again\n"
+              "\"$P\" logs odd >/dev/null; \"$P\" stop -q odd\n"
+              "rm -r here back again \"$d\"\n"
+              "for bad in 'a\"b' 'a\\b' 'a\nb' 'a${HOME}b'; do\n"
+              "    bad=$up/$(printf \"${bad%%\\\\b}\"); case $bad in */a) bad=$bad\\\\b ;; esac\n"
+              "    code=0; CRABBOX_FC_STATE_DIR=$bad \"$P\" warmup 2>err || code=$?\n"
+              "    [ $code = 2 ] && grep -q \"can't be told of\" err && [ ! -e \"$bad\" ]\n"
+              "done; rm err");
+}
+
 static void test_ttl_is_over(void **state)
 {
     (void)state;
@@ -402,6 +424,7 @@ int suite_life(void)
         E2E_TEST(test_slug_taken),
         E2E_TEST(test_run_without_a_lease),
         E2E_TEST(test_stock_openssh),
+        E2E_TEST(test_an_odd_place_for_the_state),
         E2E_TEST(test_ttl_is_over),
         E2E_TEST(test_heartbeat_extends),
         E2E_TEST(test_death_of_the_maker),

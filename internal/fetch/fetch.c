@@ -159,6 +159,7 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     io.out_max = STDERR_MAX;
     io.abort_signal = "TERM";
     io.may_be_silent = true; /* the reader sees what moves */
+    io.mark = SSH_MARK_BEFORE;
     int rc = pthread_create(&thread, NULL, read_archive, &reader);
     if (rc) {
         CLOSE_FD(pipefd[0]);

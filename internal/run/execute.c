@@ -70,6 +70,7 @@ static int exec_on(const struct execution *x, const struct ops_run *req, struct 
     io.stdout_fd = stdout_fd;
     io.stderr_fd = stderr_fd;
     io.may_be_silent = true;
+    io.mark = SSH_MARK_INSIDE;
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->session->conn, command.buf, &io, d, st, err);
 }

@@ -35,6 +35,9 @@
 #include "ssh/sink.h"
 #include "sys/tty.h"
 
+/* What SSH_MARK_PRINT prints; its first byte is nowhere else in it. */
+static const char mark[] = "\002crabbox-fc\003";
+
 enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64, CODE_MAX = 255, SWAMPED = 1 << 20 };
 
 struct exec {
@@ -52,6 +55,7 @@ struct exec {
     bool left;     /* we wait no longer, though it is open */
     bool in_ended; /* nothing more will come from our side */
     bool eof_sent;
+    size_t mark_len;  /* how much of the mark has come */
     int n_ends;       /* how many ends of the command the guest has reported */
     int64_t moved_ms; /* when something came or went last, a window's extension too */
     struct escape escape;
@@ -59,13 +63,30 @@ struct exec {
     char in[INPUT_CHUNK];
 };
 
+/* Leaves out what comes before the mark. */
+static size_t skip_to_mark(struct exec *x, const char *data, size_t len)
+{
+    size_t i = 0;
+    while (i < len && x->mark_len < sizeof mark - 1) {
+        char c = data[i++];
+        x->mark_len = c == mark[x->mark_len] ? x->mark_len + 1 : c == mark[0];
+    }
+    return i;
+}
+
+static bool is_begun(const struct exec *x)
+{
+    return x->io->mark == SSH_MARK_NONE || x->mark_len == sizeof mark - 1;
+}
+
 static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len, int is_stderr,
                    void *ctx)
 {
     (void)session;
     (void)ch;
     struct exec *x = ctx;
-    sink_put(is_stderr ? &x->errout : &x->out, data, len);
+    size_t skip = is_stderr || is_begun(x) ? 0 : skip_to_mark(x, data, len);
+    sink_put(is_stderr ? &x->errout : &x->out, (const char *)data + skip, len - skip);
     return (int)len;
 }
 
@@ -456,6 +477,13 @@ static int check_end(const struct exec *x, struct error *err)
                          "the guest's SSH server (%s) reported the end of one command %d times; "
                          "next: stop the lease",
                          x->c->peer, x->n_ends);
+    if (x->n_ends == 1 && st->exited && !is_begun(x))
+        return error_set(
+            err, ERR_SSH, 0,
+            "the shell of the guest's user ended (exit code %d) before it began the "
+            "command: a start-up file, such as ~/.bashrc, exits; next: put `return` in "
+            "the place of `exit` there, or stop the lease",
+            st->code);
     if (x->n_ends == 1 && (st->signalled || (st->code >= 0 && st->code <= CODE_MAX)))
         return 0;
     if (x->n_ends == 1)
@@ -482,7 +510,10 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->st = st;
     x->vmm_fd = io->vmm_fd >= 0 ? io->vmm_fd : c->vmm_fd;
     conn_begin(c);
-    if (exec_run(x, command, err) < 0) {
+    _cleanup_free_ char *marked = io->mark == SSH_MARK_BEFORE
+                                      ? xasprintf(SSH_MARK_PRINT "%s", command)
+                                      : NULL;
+    if (exec_run(x, marked ? marked : command, err) < 0) {
         exec_abort(x);
         return -1;
     }

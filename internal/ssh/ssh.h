@@ -99,6 +99,16 @@ struct ssh_tty {
     int (*begun)(int fd, struct error *err);
 };
 
+/* Start-up files of the guest's shell (~/.bashrc) may print, and may exit. With a mark, what comes
+ * on stdout before the mark is left out, and a command that ends without it was never begun: that
+ * is ERR_SSH. */
+enum ssh_mark {
+    SSH_MARK_NONE,
+    SSH_MARK_BEFORE, /* ssh_exec has it printed before the command */
+    SSH_MARK_INSIDE, /* the command prints it by SSH_MARK_PRINT */
+};
+#define SSH_MARK_PRINT "printf '\\002crabbox-fc\\003'; "
+
 /* Where a command's streams go. Descriptors are borrowed. */
 struct ssh_io {
     int stdin_fd;          /* -1: end of file at once */
@@ -119,6 +129,7 @@ struct ssh_io {
      * output that is gone). NULL: none; the command may then live on in the guest. It reaches the
      * process that `command` became, not its children. */
     const char *abort_signal;
+    enum ssh_mark mark;
 };
 #define SSH_IO_INIT                                                                                \
     {                                                                                              \

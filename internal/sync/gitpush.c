@@ -27,6 +27,7 @@ static int is_wanted(struct ssh_conn *c, const char *remote_dir, const struct de
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
+    io.mark = SSH_MARK_BEFORE;
     struct ssh_status st;
     strbuf_adds(&command, "command -v git >/dev/null && cd -- ");
     strbuf_add_shell_quoted(&command, remote_dir);
