@@ -126,7 +126,7 @@ static bool is_dir_at(int fd, const char *path)
  * not one that the system knows, as in a CI job. */
 static int check_tree(const struct options *o, int fd, struct error *err)
 {
-    const char *home = getenv("HOME");
+    const char *home = home_by_env();
     if (o->dir || o->no_sync ||
         (!home_is_within(fd, false) &&
          (!is_dir_at(fd, home) || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)))

@@ -162,6 +162,13 @@ static void the_directory_of_dir_counts_as_well(void **state)
     assert_null(worktree_leads_through_top(deep, &tops));
 }
 
+static bool leads_through(const char *path, const char *root)
+{
+    struct worktree_tops tops = {0};
+    (void)str_copy(tops.of[0], sizeof tops.of[0], root);
+    return worktree_leads_through_top(path, &tops) != NULL;
+}
+
 /* By a bind mount, as containers of CIs have it. */
 static void a_tree_of_two_names_is_known_by_both(void **state)
 {
@@ -174,11 +181,11 @@ static void a_tree_of_two_names_is_known_by_both(void **state)
     assert_int_equal(unshare(CLONE_NEWNS), 0);
     assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
     assert_int_equal(mount(repo, alias, NULL, MS_BIND, NULL), 0);
-    assert_true(worktree_leads_through(sub, repo));
-    assert_true(worktree_leads_through(alias, repo));
+    assert_true(leads_through(sub, repo));
+    assert_true(leads_through(alias, repo));
     assert_int_equal(worktree_on_way(sub, repo, got), 1);
     assert_int_equal(umount2(alias, MNT_DETACH), 0);
-    assert_false(worktree_leads_through(alias, repo));
+    assert_false(leads_through(alias, repo));
     assert_return_code(rmdir(alias), errno);
 }
 
@@ -293,7 +300,7 @@ static void paths_lead_through_step_by_step(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_free_ char *path = in(cases[i].path), *root = in(cases[i].root);
-        if (worktree_leads_through(path, root) != cases[i].want)
+        if (leads_through(path, root) != cases[i].want)
             fail_msg("%s through %s", path, root);
     }
 }
@@ -332,6 +339,51 @@ static void paths_pass_the_top_of_a_tree(void **state)
     }
 }
 
+/* Where a link that came with code leads is not even asked. The user's own are followed. */
+static void what_is_there_is_seen_through_no_link_of_a_tree(void **state)
+{
+    static const struct {
+        const char *path;
+        int want;
+        const char *link; /* that stopped it */
+    } cases[] = {
+        {"%/repo/sub/deep", 1, ""},
+        {"%/repo/back", 1, ""}, /* itself */
+        {"%/repo/back/x", -1, "%/repo/back"},
+        {"%/links/chain/x", -1, "%/repo/back"},
+        {"%/links/in/deep", 1, ""},
+        {"%/links/in/none", 0, ""},
+        {"%/made/out/x", -1, "%/made/out"}, /* of another tree than ours */
+        {"%/archive/out", 1, ""},
+        {"%/archive/out/x", -1, "%/archive/out"},
+        {"%/none/x", 0, ""},
+        {"%/links/loop/x", -1, ""},
+    };
+    struct worktree_tops tops = {0};
+    _cleanup_free_ char *archive = in("%/archive");
+    _cleanup_free_ char *made = in("%/made/out"), *out = in("%/archive/out");
+    char *const links[] = {made, out};
+    (void)state;
+    (void)str_copy(tops.of[0], sizeof tops.of[0], archive);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        make_link("../out", links[i]);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct stat st;
+        char link[PATH_MAX];
+        _cleanup_free_ char *path = in(cases[i].path), *want = in(cases[i].link);
+        int got = worktree_look(path, &tops, &st, link);
+        if (got != cases[i].want || !str_eq(link, want) || (got < 0 && errno != ELOOP))
+            fail_msg("%s: %d, %s", path, got, link);
+    }
+    /* Nor to compare it with another top. */
+    (void)str_copy(tops.of[1], sizeof tops.of[1], archive);
+    (void)str_copy(tops.of[0], sizeof tops.of[0], "/nonexistent");
+    _cleanup_free_ char *beyond = in("%/archive/out/x");
+    assert_string_equal(worktree_leads_through_top(beyond, &tops), archive);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        assert_false(link_was_read(links[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +399,7 @@ int main(void)
         cmocka_unit_test(the_users_own_is_no_tree),
         cmocka_unit_test(paths_lead_through_step_by_step),
         cmocka_unit_test(paths_pass_the_top_of_a_tree),
+        cmocka_unit_test(what_is_there_is_seen_through_no_link_of_a_tree),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }
