@@ -237,12 +237,17 @@ int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]
     return more < 0 || w.looped ? -1 : 0;
 }
 
+static void dir_of(const char *path, char out[static PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    (void)str_format(out, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
 /* Whether a path without links, but for its last component, lies in one of the trees. */
 static bool is_entry_of_tree(const char *path, const struct worktree_tops *tops)
 {
     char dir[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    (void)str_format(dir, sizeof dir, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    dir_of(path, dir);
     return worktree_leads_through_top(dir, tops) != NULL;
 }
 
@@ -272,4 +277,44 @@ int worktree_look(const char *path, const struct worktree_tops *tops, struct sta
     }
     errno = *link || w.looped ? ELOOP : ENAMETOOLONG;
     return -1;
+}
+
+/* Whether the link `at` may have come with code and leads out of it to `here`: 1, 0, or -1 with
+ * errno. */
+static int leads_astray(const char *at, const char *here)
+{
+    char dir[PATH_MAX], tree[PATH_MAX];
+    dir_of(at, dir);
+    if (worktree_around(dir, tree) < 0)
+        return -1;
+    if (!*tree || path_is_below(here, dir))
+        return 0;
+    int in_tree = worktree_on_way(dir, "", tree);
+    if (in_tree)
+        return in_tree < 0 ? -1 : !path_is_below(here, tree);
+    int to_tree = worktree_on_way(here, "", tree);
+    return to_tree < 0 ? -1 : !to_tree;
+}
+
+int worktree_pwd_link(const char *pwd, char link[static PATH_MAX])
+{
+    char here[PATH_MAX];
+    struct pathwalk w;
+    struct stat st, named;
+    bool is_link = false;
+    *link = '\0';
+    if (!pwd || *pwd != '/' || stat(".", &st) < 0 || stat(pwd, &named) < 0 ||
+        !is_same(&st, &named) || !getcwd(here, sizeof here))
+        return 0;
+    int more = pathwalk_start(&w, pwd);
+    for (; more > 0; more = pathwalk_next(&w, is_link)) {
+        const char *at = pathwalk_at(&w);
+        if (lstat(at, &st) < 0)
+            return -1;
+        is_link = S_ISLNK(st.st_mode);
+        int astray = is_link ? leads_astray(at, here) : 0;
+        if (astray)
+            return astray < 0 ? -1 : str_copy(link, PATH_MAX, at) < 0 ? -1 : 1;
+    }
+    return more;
 }

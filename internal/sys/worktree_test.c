@@ -373,6 +373,44 @@ static void what_is_there_is_seen_through_no_link_of_a_tree(void **state)
         assert_false(link_was_read(links[i]));
 }
 
+/* `cd` follows links: what came with code may not choose in which of the user's directories one
+ * works. */
+static void the_shells_name_tells_by_which_link_one_came(void **state)
+{
+    static const struct {
+        const char *target, *link, *pwd;
+        int want;
+    } cases[] = {
+        {"../../keys", "%/arc/proj/src", "%/arc/proj/src", 1},
+        {"../../keys", "%/arc/proj/src", "%/arc/proj/src/sub", 1},
+        {"../../keys", "%/arc/proj/src", "%/keys", 0},      /* by its own name */
+        {"../../keys", "%/arc/proj/src", "%/arc/proj", -2}, /* an old name */
+        {"lib", "%/arc/proj/src", "%/arc/proj/src", 0},     /* further down */
+        {"../../repo", "%/arc/proj/src", "%/arc/proj/src/sub", 0},
+        {"../repo/sub", "%/made/src", "%/made/src", 1}, /* out of a working tree */
+        {"../keys", "%/made/src", "%/made/src", 1},
+        {"../sub", "%/repo/inner/src2", "%/repo/inner/src2", 0}, /* within it */
+    };
+    static const char *const dirs[] = {"%/keys/sub", "%/arc/proj/lib"};
+    struct error err = ERROR_INIT;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        _cleanup_free_ char *dir = scratch_in(dirs[i]);
+        must(dir_make_all(dir, 0755, &err), &err);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char found[PATH_MAX];
+        _cleanup_free_ char *link = scratch_in(cases[i].link), *pwd = scratch_in(cases[i].pwd);
+        assert_return_code(symlink(cases[i].target, link), errno);
+        assert_return_code(chdir(cases[i].want == -2 ? "/" : pwd), errno);
+        int want = cases[i].want == 1, got = worktree_pwd_link(pwd, found);
+        if (got != want || !str_eq(found, want ? link : ""))
+            fail_msg("%s -> %s: %d by %s", pwd, cases[i].target, got, found);
+        assert_return_code(unlink(link), errno);
+    }
+    assert_return_code(chdir("/"), errno);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +427,7 @@ int main(void)
         cmocka_unit_test(paths_lead_through_step_by_step),
         cmocka_unit_test(paths_pass_the_top_of_a_tree),
         cmocka_unit_test(what_is_there_is_seen_through_no_link_of_a_tree),
+        cmocka_unit_test(the_shells_name_tells_by_which_link_one_came),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }
