@@ -322,15 +322,36 @@ static void stays_in_its_room(int dir, const char *name)
     assert_true((before.f_bfree - after.f_bfree) * before.f_frsize < 12 * (uint64_t)MIB);
 }
 
-static void disks_stay_in_their_room(void)
+static void disks_stay_in_their_room_in(const char *name)
 {
     struct error err = ERROR_INIT;
     enum clone_how how;
-    _cleanup_close_ int dir = open_dir("mnt");
+    _cleanup_close_ int dir = open_dir(name);
     must(image_make_disk(dir, "disk", 64, "test", &err), &err);
     stays_in_its_room(dir, "disk");
     must(clone_of("mnt/src", dir, "root", 64, &how, &err), &err);
     stays_in_its_room(dir, "root");
+}
+
+/* A container's filesystem says nothing of the one that has its files. */
+static void disks_stay_in_their_room(void)
+{
+    static const char *const dirs[] = {"mnt/low", "mnt/up", "mnt/work", "above"};
+    char path[PATH_MAX];
+    _cleanup_free_ char *options = xasprintf(
+        "lowerdir=%s/mnt/low,upperdir=%s/mnt/up,workdir=%s/mnt/work", scratch_dir, scratch_dir,
+        scratch_dir);
+    disks_stay_in_their_room_in("mnt");
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        make_dir(dirs[i]);
+    assert_int_equal(mount("none", path_of(path, "above"), "overlay", 0, options), 0);
+    disks_stay_in_their_room_in("above");
+    _cleanup_close_ int dir = open_dir("above");
+    _cleanup_close_ int disk = openat(dir, "disk", O_RDONLY | O_CLOEXEC);
+    assert_true(file_keeps_extents(disk));
+    CLOSE_FD(disk);
+    CLOSE_FD(dir);
+    unmount("above");
 }
 
 static void test_btrfs(void **state)

@@ -241,6 +241,13 @@ static int vmm_check_files(const struct work *w, struct error *err)
                : 0;
 }
 
+/* By the disk: the directory doesn't show what lies below its filesystem. */
+static bool disk_keeps_extents(int dir)
+{
+    _cleanup_close_ int fd = openat(dir, DISK_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && file_keeps_extents(fd);
+}
+
 static int vmm_apply(void *ctx, struct error *err)
 {
     struct work *w = ctx;
@@ -264,7 +271,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
         .sandbox = cfg->sandbox,
-        .no_holes = file_keeps_extents(dir),
+        .no_holes = disk_keeps_extents(dir),
     };
     spec_drives(&spec, w);
     spec_files(&spec, &local_of(w)->found.image);

@@ -19,23 +19,34 @@
 #include "base/text.h"
 #include "sys/caller.h"
 
-bool file_keeps_extents(int fd)
+/* Only btrfs takes this flag; what passes it on to a file on btrfs (overlayfs) shows it as well. */
+static bool is_in_place(int fd)
+{
+    int flags = 0;
+    return ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_NOCOW_FL);
+}
+
+static bool is_on_btrfs(int fd)
 {
     struct statfs fs;
     return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == BTRFS_SUPER_MAGIC;
 }
 
+bool file_keeps_extents(int fd)
+{
+    return is_on_btrfs(fd) || is_in_place(fd);
+}
+
 int file_in_place(int fd, const char *name, struct error *err)
 {
-    int flags = 0;
-    if (!file_keeps_extents(fd))
-        return 0;
-    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    int flags = 0, r = ioctl(fd, FS_IOC_GETFLAGS, &flags);
+    if (r == 0) {
         flags |= FS_NOCOW_FL;
-        if (ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0)
-            return 0;
+        r = ioctl(fd, FS_IOC_SETFLAGS, &flags);
     }
-    return error_set(err, ERR_IO, errno, "have %s overwritten in place", name);
+    if (r < 0 && is_on_btrfs(fd))
+        return error_set(err, ERR_IO, errno, "have %s overwritten in place", name);
+    return 0;
 }
 
 char *fd_path(int fd)

@@ -52,7 +52,8 @@ int file_write_new(int dirfd, const char *name, const void *data, size_t len, mo
                    struct error *err);
 
 /* Whether the filesystem (btrfs) keeps all of an extent as long as one block of it is used. What
- * was overwritten or punched out then takes room that no file's st_blocks tell of. */
+ * was overwritten or punched out then takes room that no file's st_blocks tell of. Where it lies
+ * below another one (overlayfs), only a file that file_in_place has seen shows it. */
 bool file_keeps_extents(int fd);
 /* Has a new and still empty file overwritten in place on such a filesystem. Holes in it are not. */
 int file_in_place(int fd, const char *name, struct error *err);
