@@ -34,7 +34,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     if (!c->vmm)
         return -1;
     c->accel = c->vmm->accel(cfg);
-    return 0;
+    return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 
 void conditions_release(struct conditions *c)

@@ -92,7 +92,6 @@ static const int any_arguments[] = {
     SYS_munmap,
     SYS_mprotect,
     SYS_mremap,
-    SYS_madvise,
     SYS_mincore,
     SYS_msync,
     SYS_get_mempolicy,
@@ -214,12 +213,17 @@ static const struct check checks[] = {
      * signals sent. */
     {SYS_ioctl, LOW(1), ENOTTY, .mask = LETTER, IN(KVMIO << 8, 'T' << 8)},
     /* Not F_SETLEASE and the like, on which whoever opens the file waits: the keeper, which keeps
-     * the logs small, and users who read them. Not F_SETOWN, by which others get signals. */
+     * the logs small, and users who read them. Not F_SETOWN, by which others get signals. No lock:
+     * others wait for one on a file of the host, such as that of a database of packages. */
     {SYS_fcntl, LOW(1), EPERM, .mask = WHOLE,
-     IN(F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_GETLK, F_OFD_SETLK,
-        F_ADD_SEALS, F_GET_SEALS)},
+     IN(F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_ADD_SEALS, F_GET_SEALS)},
     /* Huge pages are the host's, set aside by its admin. */
     {SYS_mmap, LOW(3), ENOMEM, .mask = MAP_HUGETLB, IN(0)},
+    /* MADV_REMOVE punches holes. MADV_MERGEABLE shares pages with what others have in theirs. */
+    {SYS_madvise, LOW(2), EINVAL, .mask = WHOLE,
+     IN(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE,
+        MADV_DONTFORK, MADV_DOFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_UNMERGEABLE, MADV_DONTDUMP,
+        MADV_DODUMP, MADV_POPULATE_WRITE)},
     {SYS_memfd_create, LOW(1), EINVAL, .mask = MFD_HUGETLB, IN(0)},
     /* Blocks behind a file's end, or a longer file: ext4 and XFS don't look at RLIMIT_FSIZE. To
      * punch holes is what a guest's discard comes to. */
@@ -242,6 +246,10 @@ static const struct check checks[] = {
     {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     /* Its own only. */
     {SYS_prlimit64, LOW(0), EPERM, .mask = WHOLE, IN(0)},
+    /* And to look at: a core that may be 0 bytes goes to the host's handler of cores, of 1 does
+       not. */
+    {SYS_prlimit64, HIGH(2), EPERM, .mask = WHOLE, IN(0)},
+    {SYS_prlimit64, LOW(2), EPERM, .mask = WHOLE, IN(0)},
     /* A VMM's network is its tap, so it needs no socket but that of its control. Services of the
      * host that listen at a path would take it for the host's root. A datagram, to the journal for
      * one, needs no connection; SOCK_RAW is only another name for it. */

@@ -304,6 +304,14 @@ static long own_limits(int fd)
     return getrlimit(RLIMIT_CORE, &l);
 }
 
+/* Then the host's handler of cores gets it all (core(5)). */
+static long no_core(int fd)
+{
+    const struct rlimit none = {0, 0};
+    (void)fd;
+    return setrlimit(RLIMIT_CORE, &none);
+}
+
 const struct attempt attempts_on_others[] = {
     {"shared_memory", shared_memory, ENOSYS, 0},
     {"attached", attached, ENOSYS, 0},
@@ -340,6 +348,7 @@ const struct attempt attempts_on_others[] = {
     {"less_time", less_time, ENOSYS, 0},
     {"limits_of_another", limits_of_another, EPERM, 0},
     {"own_limits", own_limits, 0, 0},
+    {"no_core", no_core, EPERM, 0},
 };
 
 const size_t n_attempts_on_others = ARRAY_LEN(attempts_on_others);

@@ -44,7 +44,8 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
 }
 
 /* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
- * read-only files are opened by many guests at once, so they carry no lock. */
+ * read-only files are opened by many guests at once, and a disk is its lease's own, so none carries
+ * a lock. */
 static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
                       bool holes)
 {
@@ -63,7 +64,7 @@ static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsign
     (void)cJSON_AddBoolToObject(file, "read-only", drive->read_only);
     if (discards)
         (void)cJSON_AddStringToObject(file, "discard", "unmap");
-    (void)cJSON_AddStringToObject(file, "locking", drive->read_only ? "off" : "auto");
+    (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
     add2f(a, "-device", "virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on,addr=0x%x", drive->id,
           drive->id, 0x10 + index);
