@@ -89,7 +89,7 @@ case $name in
 *[!a-zA-Z0-9._-]* | '') die "image name '$name' has other characters than letters, digits, . _ -" ;;
 esac
 [ "$(id -u)" = 0 ] || die "run as root: a root filesystem needs files owned by root"
-for tool in mmdebstrap mke2fs resize2fs dpkg-deb apt-get modprobe depmod lz4 sha256sum flock; do
+for tool in mmdebstrap mke2fs resize2fs dpkg-deb apt-get modprobe depmod cpio lz4 sha256sum flock; do
     command -v "$tool" >/dev/null || die "$tool is missing; run scripts/deps.sh, or install its package"
 done
 if [ ! -x "$init" ] && [ "$init" = "$repo/build/crabbox-init" ]; then
@@ -191,23 +191,6 @@ fetch_kernel() {
 
 # ---- initrd ---------------------------------------------------------------------------
 
-# One record of a "newc" archive, padded to four bytes; written here so that no cpio
-# program is needed. cpio_add NAME MODE(octal) [FILE]
-cpio_inode=0
-cpio_add() {
-    local entry=$1 mode=$2 file=${3:-} size=0 pad
-    cpio_inode=$((cpio_inode + 1))
-    [ -n "$file" ] && size=$(stat -c %s "$file")
-    printf '070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\0' \
-        "$cpio_inode" "$((8#$mode))" 0 0 1 0 "$size" 0 0 0 0 "$((${#entry} + 1))" 0 "$entry"
-    pad=$(((4 - (110 + ${#entry} + 1) % 4) % 4))
-    head -c "$pad" /dev/zero
-    if [ -n "$file" ]; then
-        cat "$file"
-        head -c "$(((4 - size % 4) % 4))" /dev/zero
-    fi
-}
-
 # Paths of a module and what it needs, in load order; nothing for one that is built in.
 module_paths() {
     local lines
@@ -247,17 +230,16 @@ collect_modules() {
     rm -f "$work/paths"
 }
 
+# The same bytes each time: fixed order, owner, time and inode numbers.
 make_initrd() {
-    {
-        cpio_add dev 040755
-        cpio_add proc 040755
-        cpio_add modules 040755
-        for file in "$work"/modules/*; do
-            cpio_add "modules/${file##*/}" 100444 "$file"
-        done
-        cpio_add init 100755 "$init"
-        cpio_add 'TRAILER!!!' 0
-    } >"$work/initrd.cpio"
+    local tree=$work/initrd
+    mkdir "$tree" "$tree/dev" "$tree/proc"
+    mv "$work/modules" "$tree/modules"
+    chmod 0444 "$tree"/modules/*
+    install -m 0755 "$init" "$tree/init"
+    find "$tree" -exec touch -d @0 {} +
+    (cd "$tree" && printf '%s\n' dev proc modules modules/* init |
+        cpio --quiet --reproducible -o -H newc -R +0:+0) >"$work/initrd.cpio"
 }
 
 # ---- root -----------------------------------------------------------------------------
@@ -364,7 +346,7 @@ version=$(apt-cache policy "$real" | awk '$1 == "Candidate:" {print $2}')
 [ -n "$version" ] || die "apt knows no kernel package $kernel_package"
 kernel_inputs=$(hash_of "$real" "$version" "$(declare -f fetch_kernel extract_vmlinux)")
 initrd_inputs=$(hash_of "$kernel_inputs" "$(sha256sum <"$init")" \
-    "$(declare -p stage_modules stage_after)" "$(declare -f collect_modules make_initrd cpio_add)")
+    "$(declare -p stage_modules stage_after)" "$(declare -f collect_modules make_initrd)")
 root_inputs=$(hash_of "$suite" "$packages" "$(declare -f make_root tidy_root)")
 
 if reuse vmlinux "$kernel_inputs" && reuse initrd.cpio "$initrd_inputs"; then

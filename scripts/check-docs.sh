@@ -251,7 +251,8 @@ check_verbs() {
 # What differs from run to run and from host to host.
 same_each_time() {
     sed -E -e 's/cbx_[0-9a-f]{12}/cbx_ID/g' -e 's/([0-9]+\.){3}[0-9]+/ADDRESS/g' \
-        -e 's/\b[0-9]+ms\b/TIME/g' -e 's/^[0-9]+\.[0-9]+\.[0-9]+[-+.a-z0-9]*-(cloud-amd64|generic|virtual|kvm)$/KERNEL/'
+        -e 's/\b([0-9]+ms|([0-9]+m)?[0-9]+(\.[0-9]+)?s)\b/TIME/g' -e 's/\b(crabbox-[a-z0-9-]+)-[0-9a-f]{8}\b/\1-ID/g' \
+        -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/WHEN/g' -e 's/^[0-9]+\.[0-9]+\.[0-9]+[-+.a-z0-9]*-(cloud-amd64|generic|virtual|kvm)$/KERNEL/'
 }
 
 transcript() {

@@ -89,6 +89,8 @@ yaml() { # yaml KEY VALUE
 # is in between.
 values() { # values KEY TYPE
     case $1 in
+    provider) echo '"crabbox-fc" "firecracker" "crabbox-fc" "firecracker" "crabbox-fc"' ;;
+    target) echo '"linux" "linux" "linux" "linux" "linux"' ;;
     firecracker.network) echo '"cni" "nat" "cni" "nat" "cni"' ;;
     vmm) echo '"qemu" "firecracker" "qemu" "firecracker" "qemu"' ;;
     qemu.accel) echo '"kvm" "tcg" "kvm" "tcg" "kvm"' ;;

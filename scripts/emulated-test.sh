@@ -69,7 +69,7 @@ for n in 1 2 3; do
         "$fc" run --id "$slug" -q --no-sync -- printf '%s|%s' 'a  b' '$HOME'
     ok "lease $n: the console is kept" says 1 sh -c "'$fc' logs --console '$slug' | grep -c 'crabbox-init: start'"
     # A second name for the disk keeps it when the lease is gone.
-    ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/disk.img" \
+    ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/vmm/disk.img" \
         "$work/disk-$n.img"
     ok "lease $n: stop ends the guest by itself" \
         sh -c "'$fc' stop --json '$slug' | jq -e '.[0].result == \"stopped\" and .[0].graceful'"

@@ -71,12 +71,12 @@ printf '#include "net/net.h"\n' >cmd/crabbox-fc/user.c
 expect third_party cmd/crabbox-fc/user.c
 try headers internal/sys/alone.h '/* alone.h: x. */\nstruct s {\n    size_t n;\n};\n'
 try headers internal/sys/twice.h '/* twice.h: x. */\nenum { TWICE };\n'
-try banned internal/sys/copy.c 'void f(char *a)\n{\n    strcpy(a, "x"); /* why */\n}\n'
+try banned internal/sys/room.c 'void *f(void)\n{\n    return alloca(1); /* why */\n}\n'
 try banned internal/sys/nap.c 'void f(void)\n{\n    sleep(1);\n}\n'
 try banned internal/sys/say.c 'void f(void)\n{\n    printf("x");\n}\n'
 try text internal/sys/clean.c 'void f(char *s)\n{\n    if (*s < 0x20)\n        *s = 63;\n}\n'
 try text cmd/crabbox-fc/cmd_say.c 'void f(const char *s)\n{\n    printf("%s", s);\n}\n'
-try cloexec internal/sys/open.c 'int f(void)\n{\n    return open("/",\n                O_RDONLY);\n}\n'
+try cloexec internal/sys/event.c 'int f(void)\n{\n    return eventfd(0, 0);\n}\n'
 try length internal/sys/long.c "int f(void)\n{\n$(printf '    ;\\n%.0s' {1..101})}\n"
 try header_comments internal/sys/mute.h '#ifndef M\n#define M\n#endif\n'
 try tree internal/sys/tool.py 'x\n'
@@ -87,5 +87,7 @@ try cppcheck internal/sys/oob.c \
     'int f(void);\nint f(void)\n{\n    int a[2] = {0, 1};\n    return a[2];\n}\n'
 try tidy internal/sys/null.c \
     'int f(int n);\nint f(int n)\n{\n    int *p = 0;\n    if (n)\n        return *p;\n    return 0;\n}\n'
+try tidy internal/sys/open.c \
+    '#include <fcntl.h>\nint f(void);\nint f(void)\n{\n    return open("/", O_RDONLY);\n}\n'
 
 exit $failed

@@ -130,87 +130,32 @@ transcript=${CRABBOX_SMOKE_TRANSCRIPT:-}
 if [[ -z $transcript ]]; then
     transcript=$(mktemp "${TMPDIR:-/tmp}/crabbox-fc-live-smoke-$(date -u +%Y%m%dT%H%M%SZ).XXXXXX") || exit 2
 fi
-raw=$work/transcript.raw
+log=$work/transcript
 slug=smoke-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
 mutation=false
-n=0 # labels of sed
 lease_may_exist=false
 step_pid=
-: >"$raw"
+: >"$log"
 
+# Nothing goes into the transcript but what is named here: fields with fixed meanings, never the
+# free text of a program. So it holds no name of the host, its users and their files, and no key.
 note() {
-    printf '%s\n' "$*" >>"$raw"
+    printf '%s\n' "$*" >>"$log"
 }
 
-# A text as a pattern of sed -E that means just it; "|" is the delimiter.
-literal() {
-    sed -E 's/[][\\.^$*+?(){}|]/\\&/g' <<<"$1"
+# Options by name; the user's values may be paths.
+shown_words() {
+    local word words=()
+    for word in "$@"; do
+        if [[ $word == --?* ]]; then words+=("${word%%=*}"); fi
+    done
+    echo "${words[*]}"
 }
 
-# This host's names, longest first: what it calls itself, and each with and without its domain.
-host_names() {
-    local name
-    for name in "$(uname -n)" "$(timeout 2 hostname -f 2>/dev/null)" "$(cat /proc/sys/kernel/hostname 2>/dev/null)"; do
-        printf '%s\n%s\n' "$name" "${name%%.*}"
-    done | grep -vxE '|localhost' | awk '{print length, $0}' | sort -rn | cut -d' ' -f2- | uniq
-}
-
-# People's home directories and names: whoever runs this, and whom sudo came from.
-homes() {
-    printf '%s\n' "${HOME:-}" "$(getent passwd "$(id -u)" | cut -d: -f6)" \
-        "$(getent passwd "${SUDO_UID:-$(id -u)}" | cut -d: -f6)" | grep -E '^/.' | sort -u
-}
-people() {
-    printf '%s\n' "$(id -un 2>/dev/null)" "${SUDO_USER:-}" "${USER:-}" "${LOGNAME:-}" |
-        grep -vxE '|root|crabbox' | sort -u
-}
-
-# Nothing in it names this host, its user or a key; addresses of leases and of documentation may
-# stay.
-# Words are bounded by what is not taken into the match, so that the second of two is found as well.
-redact() {
-    local word bound rules=()
-    rules+=(-e "s|$(literal "$work")|<work>|g" -e "s|$(literal "$root")([^A-Za-z0-9_.-]\|\$)|<checkout>\1|g")
-    while read -r word; do # of one component (/root), only where a path begins
-        bound='(^\|[^A-Za-z0-9_./-])'
-        [[ $word == /*/* ]] && bound='()'
-        rules+=(-e ":h$((++n))" -e "s|$bound$(literal "$word")([^A-Za-z0-9_-]\|\$)|\1<home>\2|" -e "th$n")
-    done < <(homes)
-    rules+=(-e 's#/(home|Users)/[A-Za-z0-9_][A-Za-z0-9_.-]*#<home>#g')
-    while read -r word; do
-        rules+=(-e ":h$((++n))" -e "s|(^\|[^A-Za-z0-9.-])$(literal "$word")([^A-Za-z0-9-]\|\$)|\1<host>\2|I" -e "th$n")
-    done < <(host_names)
-    while read -r word; do
-        rules+=(-e ":h$((++n))" -e "s|(^\|[^A-Za-z0-9_.-])$(literal "$word")([^A-Za-z0-9_-]\|\$)|\1<user>\2|" -e "th$n")
-    done < <(people)
-    rules+=(
-        -e 's#(<host>(\.[A-Za-z0-9-]+)+)#<host>#g'
-        -e 's#\b((ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+|AAAA[BCE][A-Za-z0-9+/]{2}) ?AAAA[A-Za-z0-9+/=]+#\1 <key>#g'
-        -e 's#\bAAAA(B3|C3|E2)[A-Za-z0-9+/=]{12,}#<key>#g'
-        -e 's#(SHA256:|MD5:)[A-Za-z0-9+/=:]+#\1<fingerprint>#g'
-        -e 's#-----BEGIN [A-Z ]*PRIVATE KEY-----.*#<private key>#'
-        -e 's#\b(AKIA|ASIA)[0-9A-Z]{16}\b#<secret>#g'
-        -e 's#\b(gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-)[A-Za-z0-9_-]{16,}#<secret>#g'
-        -e 's#\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*#<secret>#g'
-        -e 's#(bearer|basic) +[A-Za-z0-9+/_.=-]{8,}#\1 <secret>#Ig'
-        -e 's#((password|passwd|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)[A-Za-z0-9_]*["'"'"']?[ \t]*[=:][ \t]*)("[^"]*"|'"'[^']*'"'|[^ \t,;"}]+)#\1<secret>#Ig'
-        -e 's#://[^/@: ]+:[^/@ ]+@#://<secret>@#g'
-        -e 's/[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/<uuid>/g'
-        -e 's/\b[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\b/<mac>/g'
-        -e 's/(^|[^0-9A-Za-z:.])(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4})*)?)/\1<address>/g'
-        # What may stay is marked with a byte that no line has, and unmarked again.
-        -e 's/\b(127\.[0-9]+|0\.0|10\.213|192\.0)\.([0-9]+)\.([0-9]+)\b/\1\x01\2\x01\3/g'
-        -e 's/\b([0-9]{1,3}\.){3}[0-9]{1,3}\b/<address>/g'
-        -e 's/\x01/./g'
-    )
-    # A key over several lines goes as a whole; one that was cut off takes no more than its own lines.
-    tr -d '\001' <"$raw" | awk '
-        { bare = $0; sub(/^stderr: /, "", bare) }
-        in_key && bare ~ /-----END / { in_key = 0; next }
-        in_key && bare ~ /^[A-Za-z0-9+\/=]*[ \t\r]*$/ { next }
-        { in_key = 0 }
-        /-----BEGIN [A-Z ]*PRIVATE KEY-----/ { if ($0 !~ /-----END /) in_key = 1 }
-        { print }' | sed -E "${rules[@]}"
+# note_fields FILE FILTER: what jq finds, as far as it is a short word or a number.
+note_fields() {
+    jq -r "$2 | to_entries | map(select(.value != null and (.value | tostring | test(\"^[A-Za-z0-9_.+-]{1,64}\$\")))
+        | \"\(.key)=\(.value)\") | join(\" \")" "$1" >>"$log" 2>/dev/null
 }
 
 # The one way out once there is something to clean up: last line, transcript, exit code.
@@ -220,10 +165,10 @@ finish() {
     trap - EXIT INT TERM HUP
     if [[ $lease_may_exist == true ]]; then
         note "stopping what the smoke left"
-        timeout -k 10 120 "$bin" stop "$slug" >>"$raw" 2>&1
+        timeout -k 10 120 "$bin" stop "$slug" >&2
     fi
     note "$line"
-    if (umask 077 && redact >"$transcript"); then
+    if (umask 077 && cat "$log" >"$transcript"); then
         line+=" transcript=$transcript"
     fi
     echo "$line"
@@ -261,11 +206,11 @@ now_ms() {
     echo $((t / 1000))
 }
 
-# step NAME COMMAND...: runs with a deadline, output to $work/NAME.out and .err, all of it noted.
-# Sets step_code and step_ms.
+# step NAME SHOWN COMMAND...: runs with a deadline, output to $work/NAME.out and .err. The transcript
+# gets SHOWN, the code and the time; the terminal gets the stderr. Sets step_code and step_ms.
 step() {
-    local name=$1 t0
-    shift
+    local name=$1 shown=$2 t0
+    shift 2
     t0=$(now_ms)
     step_code=0
     timeout -k 30 "$step_timeout" "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
@@ -273,20 +218,16 @@ step() {
     wait "$step_pid" || step_code=$?
     step_pid=
     step_ms=$(($(now_ms) - t0))
-    {
-        printf '\n$ %s\n' "$*"
-        head -c 65536 "$work/$name.out"
-        sed 's/^/stderr: /' "$work/$name.err" | head -c 65536
-        printf '[exit %d, %d ms]\n' "$step_code" "$step_ms"
-    } >>"$raw"
+    note "\$ crabbox-fc $shown [exit $step_code, $step_ms ms]"
+    [[ $step_code -eq 0 || $name == doctor ]] || head -c 65536 "$work/$name.err" >&2
 }
 
 # ---- readiness ----
 
 note "crabbox-fc smoke, $(date -u +%Y-%m-%dT%H:%M:%SZ), vmm=$vmm accel=$accel"
 note "host: $(uname -srm), $(lscpu | sed -n 's|^Model name: *||p')"
-step version "$bin" version
-step doctor "$bin" "${doctor_args[@]}"
+step version version "$bin" version
+step doctor "${doctor_args[*]}" "$bin" "${doctor_args[@]}"
 doctor_code=$step_code
 report=$work/doctor.out
 finish_stderr=$(one_line "$work/doctor.err")
@@ -299,6 +240,8 @@ ours='.checks[] | select((.provider // "") == "firecracker")'
 [[ $(jq "[$ours] | length" "$report") -gt 0 ]] ||
     failed missing_firecracker_checks "doctor_exit=$doctor_code"
 
+note_fields "$report" '.checks[] | {provider, check, status, class: .details.class,
+    reason: .details.reason, hypervisor: .details.hypervisor, version: .details.version}'
 checks=$(jq -r "[$ours | \"\(.check)=\(.status)\"] | join(\",\")" "$report")
 blocking=$(jq -r '[.checks[] | select(.status == "failed" or .status == "missing")
     | "\(.check):\(.details.class // .details.reason // "failed")"] | join(",")' "$report")
@@ -342,7 +285,7 @@ residue() {
         [[ -e $p && ${p##*/} == *crabbox* ]] && echo "netns ${p##*/}"
     done
     nft list tables | sed -n 's/^table \([^ ]* crabbox_fc[^ ]*\).*/nft-table \1/p' || return 1
-    awk -v dir="$CRABBOX_FC_STATE_DIR/" 'index($5, dir) == 1 {print "mount " $5}' /proc/self/mountinfo
+    awk -v dir="$CRABBOX_FC_STATE_DIR/" 'index($5, dir) == 1 {print "mount " substr($5, length(dir) + 1)}' /proc/self/mountinfo
     for p in "$CRABBOX_FC_STATE_DIR"/leases/* "$CRABBOX_FC_STATE_DIR"/leases/.[!.]* "$CRABBOX_FC_STATE_DIR"/slugs/*; do
         [[ -e $p || -L $p ]] && echo "state ${p##*/}"
     done
@@ -370,15 +313,18 @@ git -C "$work/repo" add token.txt || failed git_failed
 
 mutation=true
 lease_may_exist=true
-step warmup "$bin" warmup --slug "$slug" --json "${vmm_args[@]}" ${extra[@]+"${extra[@]}"}
+step warmup "warmup --slug $slug --json ${vmm_args[*]} $(shown_words ${extra[@]+"${extra[@]}"})" \
+    "$bin" warmup --slug "$slug" --json "${vmm_args[@]}" ${extra[@]+"${extra[@]}"}
 warmup_ms=$step_ms
 [[ $step_code -eq 0 ]] || failed warmup_failed "exit=$step_code"
+note_fields "$work/warmup.out" '{leaseId, state} + (.vmm | {backend, accel, version, sandbox})
+    + (.machine // {} | {cpus, memoryMiB, diskMiB}) + (.image // {} | {kind, kernelRelease})'
 lease=$(jq -r '.leaseId // empty' "$work/warmup.out" 2>/dev/null)
 [[ $lease == cbx_* ]] || failed malformed_warmup_json
 got=$(jq -r '"\(.vmm.backend) \(.vmm.accel)"' "$work/warmup.out")
 [[ $got == "$vmm $accel" ]] || failed wrong_vmm "asked=$vmm/$accel got=${got/ //}"
 
-step list "$bin" list --json
+step list "list --json" "$bin" list --json
 [[ $step_code -eq 0 ]] || failed list_disagrees "exit=$step_code"
 jq -es --arg id "$lease" --arg accel "$accel" \
     'length == 1 and (.[0] | length == 1 and .[0].leaseId == $id and .[0].state == "ready"
@@ -390,7 +336,7 @@ jq -es --arg id "$lease" --arg accel "$accel" \
 proof='echo "kernel=$(uname -r)"; echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
 echo "file=$(cat token.txt)"; cp token.txt /tmp/smoke-mark; exit 42'
 cd "$work/repo" || failed no_work_directory
-step run "$bin" run --id "$slug" "${vmm_args[@]}" -- bash -c "$proof"
+step run "run --id $slug ${vmm_args[*]} -- bash -c PROOF" "$bin" run --id "$slug" "${vmm_args[@]}" -- bash -c "$proof"
 run_ms=$step_ms
 [[ $step_code -eq 42 ]] || failed exit_code_not_passed_through "exit=$step_code expected=42"
 guest_kernel=$(sed -n 's/^kernel=//p' "$work/run.out")
@@ -399,22 +345,22 @@ guest_boot=$(sed -n 's/^boot=//p' "$work/run.out")
 [[ -n $guest_kernel && -n $guest_boot && $guest_boot != "$host_boot" ]] || failed not_a_machine_of_its_own
 
 # shellcheck disable=SC2016 # for the guest's shell
-step reuse "$bin" run --id "$slug" --no-sync "${vmm_args[@]}" -- \
+step reuse "run --id $slug --no-sync ${vmm_args[*]} -- bash -c REUSE" "$bin" run --id "$slug" --no-sync "${vmm_args[@]}" -- \
     bash -c 'cat /tmp/smoke-mark /proc/sys/kernel/random/boot_id'
 reuse_ms=$step_ms
 [[ $step_code -eq 0 && $(cat "$work/reuse.out") == "$token"$'\n'"$guest_boot" ]] ||
     failed reuse_met_another_guest "exit=$step_code"
 cd / || failed no_work_directory
 
-step stop "$bin" stop "$slug"
+step stop "stop $slug" "$bin" stop "$slug"
 stop_ms=$step_ms
 [[ $step_code -eq 0 ]] || failed stop_failed "exit=$step_code"
 lease_may_exist=false
-step stop_again "$bin" stop "$slug"
-[[ $step_code -eq 0 ]] || failed second_stop_failed "exit=$step_code"
-step cleanup "$bin" cleanup
+step stop_again "stop $slug" "$bin" stop "$slug"
+[[ $step_code -eq 4 ]] || failed second_stop_failed "exit=$step_code"
+step cleanup cleanup "$bin" cleanup
 [[ $step_code -eq 0 ]] || failed cleanup_failed "exit=$step_code"
-step list_after "$bin" list --json
+step list_after "list --json" "$bin" list --json
 [[ $step_code -eq 0 && $(jq length "$work/list_after.out" 2>/dev/null) == 0 ]] ||
     failed lease_still_listed "exit=$step_code"
 
@@ -425,7 +371,7 @@ left=$(wc -l <"$work/left")
     echo
     echo "left on the host: $left"
     cat "$work/left"
-} >>"$raw"
+} >>"$log"
 [[ $left -eq 0 ]] || failed residue_left "residue=$left"
 
 # By what the lease itself said, not by what was asked; and KVM on an emulated CPU is emulation too.

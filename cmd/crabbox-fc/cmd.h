@@ -28,11 +28,11 @@ struct option_list {
 struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, sync_plan, shell, dry_run, print, timing_json,
-        console, raw, wait, script_stdin, terminal, fail_on_test_failures, full_resync,
-        force_sync_large, allow_mass_deletions;
+        console, raw, wait, script_stdin, terminal, fail_on_test_failures, full_resync, reclaim,
+        force_sync_large, allow_mass_deletions, reuse, missing_ok;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
         *dir, *script, *timeout, *stall_timeout, *artifact_dir, *capture_stdout, *capture_stderr,
-        *sha256;
+        *sha256, *local_port;
     struct option_list env, env_file, download, artifact_glob, junit, local_forward, remote_forward;
 };
 
@@ -73,6 +73,8 @@ struct verb {
     bool makes_leases;  /* so a state directory is made where there is none */
     bool ends_leases;
     int (*run)(struct invocation *in, struct error *err);
+    /* Called instead if the configuration can't be used: may report *err itself, or return -1. */
+    int (*refused)(const struct invocation *in, struct error *err);
 };
 
 struct invocation {
@@ -205,6 +207,7 @@ int cmd_logs(struct invocation *in, struct error *err);
 int cmd_cleanup(struct invocation *in, struct error *err);
 int cmd_heartbeat(struct invocation *in, struct error *err);
 int cmd_doctor(struct invocation *in, struct error *err);
+int cmd_doctor_refused(const struct invocation *in, struct error *err);
 int cmd_config(struct invocation *in, struct error *err);
 int cmd_trust(struct invocation *in, struct error *err);
 int cmd_dial(struct invocation *in, struct error *err);

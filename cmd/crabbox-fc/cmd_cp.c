@@ -7,6 +7,23 @@
 #include "cmd.h"
 #include "run/copy.h"
 
+/* Paths of the guest begin at the user's home, so "~/x" is "x" there. A shell would read a name
+ * behind "~" as another user. */
+static int take_home(const char **path, struct error *err)
+{
+    const char *p = *path;
+    if (*p != '~')
+        return 0;
+    if (p[1] && p[1] != '/')
+        return error_set(err, ERR_USAGE, 0,
+                         "cp: \"%s\" begins with the home of another user; next: write its whole "
+                         "path, or ./%s for a file with this name",
+                         p, p);
+    p++;
+    *path = p + strspn(p, "/");
+    return 0;
+}
+
 /* "lease:path": a colon before any slash, as scp has it. Returns the lease's part (to be freed) or
  * NULL for a path of the host. */
 static char *split_place(const char *word, const char **path)
@@ -43,6 +60,17 @@ static int print(struct invocation *in, const struct ops_copied *c, struct error
     return out_json(j, err);
 }
 
+/* With --id the lease is named there, and what stands before the colon is Crabbox's word for it. */
+static int check_id(const char *id, const char *lease, struct error *err)
+{
+    if (!id || str_eq(lease, "SANDBOX") || str_eq(lease, id))
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "cp: --id %s and \"%s:\" name two leases; next: write SANDBOX:PATH, or leave "
+                     "--id out",
+                     id, lease);
+}
+
 int cmd_cp(struct invocation *in, struct error *err)
 {
     const char *from;
@@ -55,9 +83,12 @@ int cmd_cp(struct invocation *in, struct error *err)
         return error_set(err, ERR_USAGE, 0,
                          "cp: exactly one of \"%s\" and \"%s\" must be LEASE:PATH", in->args[0],
                          in->args[1]);
-    if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0)
+    const char *named = from_lease ? from_lease : to_lease;
+    if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0 ||
+        check_id(in->opt.id, named, err) < 0 || take_home(from_lease ? &from : &to, err) < 0)
         return -1;
-    int r = from_lease ? ops_copy_out(&in->ops, from_lease, from, to, stall_ms, &copied, err)
-                       : ops_copy_in(&in->ops, from, to_lease, to, stall_ms, &copied, err);
+    const char *ref = in->opt.id ? in->opt.id : named;
+    int r = from_lease ? ops_copy_out(&in->ops, ref, from, to, stall_ms, &copied, err)
+                       : ops_copy_in(&in->ops, from, ref, to, stall_ms, &copied, err);
     return r < 0 ? -1 : print(in, &copied, err);
 }

@@ -47,7 +47,7 @@ static int move(struct way *w, const struct pollfd *from, const struct pollfd *t
     if (to->revents) {
         ssize_t n = write(w->to, w->buf + w->at, w->end - w->at);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return error_set(err, ERR_SSH, errno, "pass on what SSH says");
+            return error_set(err, ERR_SSH, errno, "pass on the bytes of the SSH connection");
         w->at += n > 0 ? (size_t)n : 0;
     }
     return 0;

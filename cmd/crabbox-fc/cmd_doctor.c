@@ -11,7 +11,7 @@
 static int check_conflict(struct invocation *in, struct error *err)
 {
     const struct config_key *vmm = config_key_by_flag("vmm");
-    if (in->opt.provider && vmm && !str_eq(in->cfg.vmm, "firecracker") &&
+    if (vmm && !str_eq(in->cfg.vmm, "firecracker") &&
         str_has_prefix(config_value_source(&in->cfg, vmm), "flag:"))
         return error_set(err, ERR_USAGE, 0,
                          "--provider firecracker asks about Firecracker, --vmm %s does not; next: "
@@ -36,10 +36,26 @@ static int print_report(const struct invocation *in, const struct doctor_report 
 int cmd_doctor(struct invocation *in, struct error *err)
 {
     struct doctor_report r;
-    if (check_conflict(in, err) < 0 ||
-        doctor_run(&in->cfg, in->opt.state_dir, in->opt.provider, &r, err) < 0)
+    const char *provider = in->opt.provider;
+    if (provider && str_eq(provider, "crabbox-fc")) /* whatever its VMM */
+        provider = NULL;
+    if ((provider && check_conflict(in, err) < 0) ||
+        doctor_run(&in->cfg, in->opt.state_dir, provider, &r, err) < 0)
         return -1;
     int code = print_report(in, &r, err) < 0 ? -1 : r.ok ? 0 : 1;
+    doctor_free(&r);
+    return code;
+}
+
+/* Scripts that read the JSON want the reason in it. */
+int cmd_doctor_refused(const struct invocation *in, struct error *err)
+{
+    struct doctor_report r;
+    if (!in->opt.json)
+        return -1;
+    doctor_refused(err, &r);
+    error_clear(err);
+    int code = print_report(in, &r, err) < 0 ? -1 : 1;
     doctor_free(&r);
     return code;
 }

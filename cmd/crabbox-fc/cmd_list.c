@@ -60,7 +60,8 @@ int cmd_list(struct invocation *in, struct error *err)
     if (in->opt.json) {
         _cleanup_json_ cJSON *rows = cJSON_CreateArray();
         for (size_t i = 0; i < n; i++)
-            (void)cJSON_AddItemToArray(rows, ops_lease_json(&in->ops.store, &all[i]));
+            (void)cJSON_AddItemToArray(rows,
+                                       ops_lease_json(&in->ops.store, &all[i], ops_view(&all[i])));
         return out_json(rows, err);
     }
     if (!n)

@@ -13,7 +13,9 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "heartbeat needs a lease; next: crabbox-fc list");
     /* session_find() marks the lease as used. */
-    if (session_find(&in->ops, ref, 0, &s, err) < 0)
+    if (session_find(&in->ops, ref, 0, &s, err) < 0 ||
+        (in->opt.idle_timeout &&
+         ops_touch(&in->ops, s.lease.id, in->cfg.lease.idle_timeout_ms / 1000, &s.lease, err) < 0))
         return -1;
     const struct lease *l = &s.lease;
     out_left(l, left, sizeof left);
@@ -22,9 +24,12 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
     if (!in->opt.json)
         return out_line(err, "%s expires in %s", l->slug, left);
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "id", l->id);
     (void)cJSON_AddStringToObject(j, "leaseId", l->id);
-    json_add_i64(j, "lastTouchedAt", l->last_touched_at);
-    json_add_i64(j, "expiresAt", lease_expires_at(l));
+    (void)cJSON_AddStringToObject(j, "slug", l->slug);
+    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
+    (void)cJSON_AddStringToObject(j, "state", ops_view_name(VIEW_READY));
+    ops_add_times(j, l);
     return out_json(j, err);
 }
 

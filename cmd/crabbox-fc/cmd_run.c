@@ -14,51 +14,12 @@
 #include "run/run.h"
 #include "run_plan.h"
 #include "run_results.h"
+#include "run_timing.h"
 #include "sync/home.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
 
 enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
-
-static const char *run_status(const struct ops_run_result *r)
-{
-    if (!r->ran)
-        return "failed";
-    if (r->timed_out)
-        return "timeout";
-    return r->status.signalled ? "signalled" : "exited";
-}
-
-/* The fields that Crabbox's scripts read, then ours. */
-static void print_timing(const struct ops_run_result *r, int code, const struct error *e)
-{
-    const struct machine_words words = machine_words(&r->lease);
-    _cleanup_json_ cJSON *j = ops_timing_json(&r->timing);
-    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
-    (void)cJSON_AddStringToObject(j, "leaseId", r->lease.id);
-    (void)cJSON_AddStringToObject(j, "slug", r->lease.slug);
-    (void)cJSON_AddStringToObject(j, "runId", r->run_id);
-    (void)cJSON_AddStringToObject(j, "vmm", words.vmm);
-    (void)cJSON_AddStringToObject(j, "accel", words.accel);
-    json_add_i64(j, "leaseMs", r->lease_us / 1000);
-    json_add_i64(j, "bootstrapMs", ops_timing_get(&r->timing, "ready") / 1000);
-    json_add_i64(j, "syncMs", r->sync_us / 1000);
-    json_add_i64(j, "commandMs", r->command_us / 1000);
-    json_add_i64(j, "stopMs", r->stop_us / 1000);
-    json_add_i64(j, "totalMs", r->total_us / 1000);
-    json_add_i64(j, "syncFiles", (int64_t)r->files);
-    json_add_i64(j, "syncBytes", r->bytes);
-    json_add_i64(j, "syncFilesSent", (int64_t)r->files_sent);
-    json_add_i64(j, "syncFilesDeleted", (int64_t)r->files_deleted);
-    json_add_i64(j, "syncBytesSent", r->bytes_sent);
-    results_json(j, &r->collected);
-    json_add_i64(j, "exitCode", code);
-    (void)cJSON_AddStringToObject(j, "runStatus", run_status(r));
-    const char *kind = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
-    (void)cJSON_AddStringToObject(j, "errorKind", kind);
-    (void)cJSON_AddStringToObject(j, "errorPhase", *kind ? r->phase : "");
-    out_json_stderr(j);
-}
 
 static void print_summary(const struct ops_run_result *r)
 {
@@ -97,13 +58,14 @@ static void print_kept(const struct ops_run_result *r)
             r->lease.slug, r->lease.slug);
 }
 
-/* --slug names an existing lease if there is one, else the new one. */
+/* The lease to use; NULL: a new one, because two jobs that take the same slug must not share a
+ * machine unless they say so. */
 static const char *existing(struct invocation *in)
 {
     char id[LEASE_ID_SIZE];
     if (in->opt.id)
         return in->opt.id;
-    if (in->opt.slug && store_resolve(&in->ops.store, in->opt.slug, id, NULL) == 0)
+    if (in->opt.reuse && store_resolve(&in->ops.store, in->opt.slug, id, NULL) == 0)
         return in->opt.slug;
     return NULL;
 }
@@ -123,29 +85,33 @@ static int check_options(const struct invocation *in, struct error *err)
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
         {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
         {o->full_resync && o->no_sync, "--full-resync and --no-sync"},
+        {o->reclaim && o->no_sync, "--reclaim and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
         {o->script_stdin && o->terminal, "--script-stdin and --terminal"},
+        {o->id && o->slug, "--id and --slug"},
         {o->keep && o->stop_after, "--keep and --stop-after"},
         {o->keep_on_failure && o->stop_after, "--keep-on-failure and --stop-after"},
     };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
         if (pairs[i].both)
             return error_set(err, ERR_USAGE, 0, "%s exclude each other", pairs[i].what);
+    if (o->reuse && !o->slug)
+        return error_set(err, ERR_USAGE, 0, "--reuse needs --slug; next: crabbox-fc run --help");
     if (o->terminal && !isatty(STDIN_FILENO))
         return error_set(err, ERR_USAGE, 0,
                          "--terminal needs a terminal on standard input, and there is none");
     return 0;
 }
 
-/* The user's place in the tree. *fd stays -1 if there is nothing to sync. */
+/* The user's place in the tree. It may be gone if there is nothing to sync. */
 static int open_tree(struct invocation *in, int *fd, struct error *err)
 {
-    if (in->opt.no_sync)
-        return 0;
     *fd = in->opt.dir ? TAKE_FD(in->dir_fd) : open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return *fd < 0 ? error_set(err, ERR_SYNC, errno, "open the current directory") : 0;
+    return *fd < 0 && !in->opt.no_sync
+               ? error_set(err, ERR_SYNC, errno, "open the current directory")
+               : 0;
 }
 
 static bool is_dir_at(int fd, const char *path)
@@ -193,7 +159,7 @@ static int take_stop_after(const char *text, enum ops_stop_after *out, struct er
 static bool allowed_by_env(const char *name)
 {
     const char *v = getenv(name);
-    return v && str_eq(v, "1");
+    return v && (str_eq(v, "1") || str_eq(v, "true"));
 }
 
 /* What the host's variables, the files and the options come to. */
@@ -270,7 +236,7 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)
-        print_timing(&res, code, err);
+        run_timing_print(in, &res, code, err);
     return r < 0 ? -1 : code;
 }
 
@@ -297,17 +263,19 @@ int cmd_run(struct invocation *in, struct error *err)
         .no_sync = o->no_sync,
         .sync_only = o->sync_only,
         .full_resync = o->full_resync,
-        .sync_large = o->force_sync_large,
+        .reclaim = o->reclaim,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
         .stderr_fd = STDERR_FILENO,
     };
+    in->opt.force_sync_large |= allowed_by_env("CRABBOX_SYNC_ALLOW_LARGE");
     if (check_options(in, err) < 0 || open_tree(in, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
         return run_plan_print(in, tree, err);
     req.dir_fd = tree;
+    req.sync_large = o->force_sync_large;
     if (check_tree(o, tree, err) < 0 ||
         option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||

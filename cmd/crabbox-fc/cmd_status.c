@@ -28,7 +28,7 @@ static void add_local(struct strbuf *out, const struct lease *l)
     add_row(out, "rootfs", "%s (pin %s)", o->rootfs, o->pin);
 }
 
-static void add_lease(struct strbuf *out, const struct lease_entry *e)
+static void add_lease(struct strbuf *out, const struct lease_entry *e, enum ops_view_state view)
 {
     const struct lease *l = &e->lease;
     char ends[32];
@@ -38,7 +38,7 @@ static void add_lease(struct strbuf *out, const struct lease_entry *e)
     add_row(out, "lease", "%s", e->id);
     add_row(out, "slug", "%s", l->slug);
     add_row(out, "name", "%s", l->name);
-    add_row(out, "state", "%s%s", ops_view_name(ops_view(e)), e->locked ? " (busy)" : "");
+    add_row(out, "state", "%s%s", ops_view_name(view), e->locked ? " (busy)" : "");
     add_row(out, "machine", "%lld vCPU, %lld MiB memory, %lld MiB disk%s", (long long)l->cpus,
             (long long)l->memory_mib, (long long)l->disk_mib,
             l->local.disk_overcommit ? " (overcommitted)" : "");
@@ -51,7 +51,7 @@ static void add_lease(struct strbuf *out, const struct lease_entry *e)
                                       : "");
 }
 
-static int print_text(const struct lease_entry *e, struct error *err)
+static int print_text(const struct lease_entry *e, enum ops_view_state view, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     if (e->broken) {
@@ -59,7 +59,7 @@ static int print_text(const struct lease_entry *e, struct error *err)
         add_row(&out, "state", "broken");
         add_row(&out, "reason", "%s", e->reason);
     } else {
-        add_lease(&out, e);
+        add_lease(&out, e, view);
     }
     return out_text(out.buf, err);
 }
@@ -88,13 +88,14 @@ int cmd_status(struct invocation *in, struct error *err)
     if (look(in, ref, &e, err) < 0)
         return -1;
     int r;
+    enum ops_view_state view = ops_view(&e);
     if (in->opt.json) {
-        _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e);
+        _cleanup_json_ cJSON *j = ops_lease_json(&in->ops.store, &e, view);
         r = out_json(j, err);
     } else {
-        r = print_text(&e, err);
+        r = print_text(&e, view, err);
     }
     if (r < 0)
         return -1;
-    return ops_view(&e) == VIEW_READY ? 0 : error_exit_code(ERR_NOT_RUNNING);
+    return view == VIEW_READY ? 0 : error_exit_code(ERR_NOT_RUNNING);
 }

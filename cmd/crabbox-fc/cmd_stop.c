@@ -10,9 +10,9 @@ static void add_result(cJSON *rows, const char *ref, const struct ops_released *
     cJSON *row = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(row, "lease", ref);
     (void)cJSON_AddStringToObject(row, "result",
-                                  error_is_set(e) ? "failed"
-                                  : r->absent     ? "absent"
-                                                  : "stopped");
+                                  r->absent         ? "absent"
+                                  : error_is_set(e) ? "failed"
+                                                    : "stopped");
     (void)cJSON_AddBoolToObject(row, "graceful", r->graceful);
     json_add_i64(row, "stopMs", r->took_us / 1000);
     if (error_is_set(e))
@@ -36,15 +36,15 @@ static int print_result(struct invocation *in, const char *ref, const struct ops
                     r->graceful ? "" : " (killed)");
 }
 
-/* One lease; absent is a success, so that a second stop is one too. */
+/* One lease. That it is absent is an error, because its name may be misspelt and it run on, but
+ * not for a script that stops twice on purpose. */
 static int stop_one(struct invocation *in, const char *ref, cJSON *rows, struct error *err)
 {
     struct ops_released r = {0};
     struct error e = ERROR_INIT;
-    if (ops_release(&in->ops, ref, &r, &e) < 0 && e.kind == ERR_NOT_FOUND) {
-        r.absent = true;
+    r.absent = ops_release(&in->ops, ref, &r, &e) < 0 && e.kind == ERR_NOT_FOUND;
+    if (r.absent && in->opt.missing_ok)
         error_clear(&e);
-    }
     if (rows)
         add_result(rows, ref, &r, &e);
     else if (!error_is_set(&e))

@@ -1,6 +1,9 @@
+#include <arpa/inet.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -95,18 +98,73 @@ static int add_forwards(const struct option_list *list, const char *flag, const 
     return 0;
 }
 
+/* A port that nobody listens on just now; ssh fails if somebody does by then. */
+static int find_free_port(char out[static 8], struct error *err)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+        return error_set(err, ERR_NET, errno, "find a free port of " LOOPBACK);
+    (void)str_format(out, 8, "%u", ntohs(a.sin_port));
+    return 0;
+}
+
+/* Crabbox's form: one port of the lease, and one line of output when the port here listens, which
+ * is when ssh runs its local command. */
+static int add_port(const char *remote, const char *local, const char **argv, size_t *n,
+                    struct error *err)
+{
+    char free_port[8];
+    if (!is_port(remote) || (local && !str_eq(local, "0") && !is_port(local)))
+        return error_set(err, ERR_USAGE, 0, "\"%s\" is not a port, from 1 to 65535",
+                         is_port(remote) ? local : remote);
+    if (!local || str_eq(local, "0")) {
+        if (find_free_port(free_port, err) < 0)
+            return -1;
+        local = free_port;
+    }
+    argv[(*n)++] = "-o";
+    argv[(*n)++] = "PermitLocalCommand=yes";
+    argv[(*n)++] = "-o";
+    argv[(*n)++] = xasprintf("LocalCommand=echo http://" LOOPBACK ":%s", local);
+    argv[(*n)++] = "-L";
+    argv[(*n)++] = xasprintf(LOOPBACK ":%s:" LOOPBACK ":%s", local, remote);
+    return 0;
+}
+
+/* The lease, and the port if there is one. */
+static int take_words(const struct invocation *in, const char **ref, const char **port,
+                      struct error *err)
+{
+    const struct options *o = &in->opt;
+    const char *const *word = in->args;
+    *ref = o->id ? o->id : in->n_args ? *word++ : NULL;
+    *port = word < in->args + in->n_args ? *word++ : NULL;
+    if (!*ref)
+        return error_set(err, ERR_USAGE, 0, "tunnel needs a lease; next: crabbox-fc list");
+    if (word < in->args + in->n_args)
+        return error_set(err, ERR_USAGE, 0, "tunnel: unexpected argument \"%s\"", *word);
+    if (o->local_port && !*port)
+        return error_set(
+            err, ERR_USAGE, 0,
+            "--local-port needs the port of the lease; next: crabbox-fc tunnel --help");
+    if (!*port && !o->local_forward.n && !o->remote_forward.n)
+        return error_set(err, ERR_USAGE, 0,
+                         "tunnel needs a port, -L or -R; next: crabbox-fc tunnel --help");
+    return 0;
+}
+
 int cmd_tunnel(struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
-    const char *ref = o->id ? o->id : in->n_args ? in->args[0] : NULL;
+    const char *ref, *port;
     _cleanup_(stock_ssh_close) struct stock_ssh s = STOCK_SSH_INIT;
     size_t n = 0;
-    if (!ref)
-        return error_set(err, ERR_USAGE, 0, "tunnel needs a lease; next: crabbox-fc list");
-    if (!o->local_forward.n && !o->remote_forward.n)
-        return error_set(err, ERR_USAGE, 0,
-                         "tunnel needs -L or -R; next: crabbox-fc tunnel --help");
-    _cleanup_free_ const char **argv = xcalloc(2 * (o->local_forward.n + o->remote_forward.n) + 24,
+    if (take_words(in, &ref, &port, err) < 0)
+        return -1;
+    _cleanup_free_ const char **argv = xcalloc(2 * (o->local_forward.n + o->remote_forward.n) + 32,
                                                sizeof *argv);
     if (stock_ssh_find(in, ref, &s, err) < 0)
         return -1;
@@ -115,7 +173,8 @@ int cmd_tunnel(struct invocation *in, struct error *err)
                                  "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=4"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         argv[n++] = fixed[i];
-    if (add_forwards(&o->local_forward, "-L", argv, &n, err) < 0 ||
+    if ((port && add_port(port, o->local_port, argv, &n, err) < 0) ||
+        add_forwards(&o->local_forward, "-L", argv, &n, err) < 0 ||
         add_forwards(&o->remote_forward, "-R", argv, &n, err) < 0)
         return -1;
     log_info("Ctrl-C ends it");

@@ -86,6 +86,13 @@ static int start_thread(void)
     return r == 0 ? 0 : -1;
 }
 
+/* Under nohup(1) the end of the terminal is meant to go by. */
+static bool is_ignored(int sig)
+{
+    struct sigaction now;
+    return sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 int interrupt_open(const struct verb *v, struct error *err)
 {
     /* The keeper is asked to end by nobody but a host that goes down. */
@@ -94,7 +101,8 @@ int interrupt_open(const struct verb *v, struct error *err)
     sigemptyset(&heard.set);
     sigaddset(&heard.set, SIGINT);
     sigaddset(&heard.set, SIGTERM);
-    sigaddset(&heard.set, SIGHUP);
+    if (!is_ignored(SIGHUP))
+        sigaddset(&heard.set, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &heard.set, NULL) < 0)
         return error_set(err, ERR_INTERNAL, errno, "block signals");
     (void)signal(SIGPIPE, SIG_IGN);

@@ -86,7 +86,7 @@ static int run_verb(struct invocation *in, const struct parsed *p, struct error 
     if (open_dir(in, err) < 0)
         return -1;
     if (v->uses_config && config_for(p, &in->cfg, err) < 0)
-        return -1;
+        return v->refused ? v->refused(in, err) : -1;
     if (v->uses_store &&
         ops_open(&in->ops, providers, &in->cfg, NULL, v->makes_leases, in->cancel_fd, err) < 0) {
         config_free(&in->cfg);

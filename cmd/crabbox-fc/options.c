@@ -110,9 +110,11 @@ static int store_option(const struct verb *v, const struct option_spec *o, struc
 {
     char *base = (char *)&p->opt;
     if (o->kind == OPT_BOOL) {
-        if (inline_value)
-            return error_set(err, ERR_USAGE, 0, "option --%s takes no value", o->name);
-        *(bool *)(void *)(base + o->offset) = true;
+        if (inline_value && !str_eq(inline_value, "true") && !str_eq(inline_value, "false"))
+            return error_set(err, ERR_USAGE, 0,
+                             "option --%s takes no value but =true or =false, and this is \"%s\"",
+                             o->name, inline_value);
+        *(bool *)(void *)(base + o->offset) = !inline_value || str_eq(inline_value, "true");
         return 0;
     }
     if (o->kind == OPT_LIST || o->kind == OPT_SECRETS)
@@ -129,16 +131,18 @@ static int add_flag(struct parsed *p, struct config_flag flag, struct error *err
     return 0;
 }
 
-static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
+/* `text` is the word without its dashes. */
+static int parse_long(const struct verb *v, const char *text, struct cursor *c, struct parsed *p,
+                      struct error *err)
 {
     const char *word = c->argv[c->i];
-    const char *eq = strchr(word, '=');
-    size_t len = eq ? (size_t)(eq - word - 2) : strlen(word + 2);
-    const struct option_spec *o = find_long(v, word + 2, len);
+    const char *eq = strchr(text, '=');
+    size_t len = eq ? (size_t)(eq - text) : strlen(text);
+    const struct option_spec *o = find_long(v, text, len);
     if (o)
         return store_option(v, o, c, eq ? eq + 1 : NULL, p, err);
     char name[64];
-    if (str_format(name, sizeof name, "%.*s", (int)len, word + 2) < 0)
+    if (str_format(name, sizeof name, "%.*s", (int)len, text) < 0)
         return error_set(err, ERR_USAGE, 0, "unknown option %s", word);
     struct config_flag f = {.key = find_key(v, name), .spelling = word};
     if (!f.key)
@@ -149,8 +153,20 @@ static int parse_long(const struct verb *v, struct cursor *c, struct parsed *p, 
     return add_flag(p, f, err);
 }
 
+/* Whether `text` is a long option with one dash before it, as Crabbox takes it (-slug x): no such
+ * name can be read as letters that stand together. */
+static bool is_long(const struct verb *v, const char *text)
+{
+    char name[64];
+    size_t len = strcspn(text, "=");
+    return len > 1 && str_format(name, sizeof name, "%.*s", (int)len, text) == 0 &&
+           (find_long(v, name, len) || find_key(v, name));
+}
+
 static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
 {
+    if (is_long(v, c->argv[c->i] + 1))
+        return parse_long(v, c->argv[c->i] + 1, c, p, err);
     for (const char *l = c->argv[c->i] + 1; *l; l++) {
         const struct option_spec *o = find_letter(v, *l);
         if (!o)
@@ -241,7 +257,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct parsed 
         if (!only_args && str_eq(w, "--"))
             only_args = true;
         else if (!only_args && str_has_prefix(w, "--"))
-            r = parse_long(verb, &c, out, err);
+            r = parse_long(verb, w + 2, &c, out, err);
         else if (!only_args && w[0] == '-' && w[1])
             r = parse_short(verb, &c, out, err);
         else {

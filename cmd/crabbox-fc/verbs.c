@@ -1,148 +1,5 @@
-#include "base/cleanup.h"
 #include "base/str.h"
-#include "cmd.h"
-
-#define FLAG(n, l, m, h)                                                                           \
-    {                                                                                              \
-        n, l, NULL, OPT_BOOL, offsetof(struct options, m), h                                       \
-    }
-#define VALUE(n, mv, m, h)                                                                         \
-    {                                                                                              \
-        n, 0, mv, OPT_STRING, offsetof(struct options, m), h                                       \
-    }
-#define LIST(n, mv, k, m, h)                                                                       \
-    {                                                                                              \
-        n, 0, mv, k, offsetof(struct options, m), h                                                \
-    }
-#define COMMON                                                                                     \
-    FLAG("help", 'h', help, "show this help"),                                                     \
-        FLAG("quiet", 'q', quiet, "print warnings, but no progress and no summary"),               \
-        FLAG("verbose", 'v', verbose, "print the time of each step on standard error"),            \
-    {                                                                                              \
-        0                                                                                          \
-    }
-#define JSON_OF(doc) FLAG("json", 0, json, "print JSON with the fields of " doc)
-#define JSON         JSON_OF("docs/STATE.md")
-#define LEASE_ID     VALUE("id", "LEASE", id, "lease by id, slug or name")
-#define SLUG         VALUE("slug", "NAME", slug, "slug of the lease; default: a generated one")
-#define STALL                                                                                      \
-    VALUE("stall-timeout", "TIME", stall_timeout,                                                  \
-          "give up if nothing moves to or from the guest for this long; default: 5m")
-#define TIMING FLAG("timing-json", 0, timing_json, "print the time of each phase as JSON on stderr")
-
-static const struct option_spec warmup_options[] = {
-    SLUG,
-    FLAG("keep", 0, keep, "keep the lease until stop removes it; cleanup never does"),
-    VALUE("ttl", "TIME", ttl, "lifetime, such as 90m (lease.ttl)"),
-    VALUE("idle-timeout", "TIME", idle_timeout,
-          "lifetime without use, such as 30m (lease.idleTimeout)"),
-    TIMING,
-    JSON,
-    COMMON,
-};
-static const struct option_spec run_options[] = {
-    LEASE_ID,
-    VALUE("slug", "NAME", slug, "use the lease with this slug; make it if there is none"),
-    FLAG("keep", 0, keep, "keep the lease afterwards"),
-    FLAG("keep-on-failure", 0, keep_on_failure, "keep the lease if the command fails"),
-    VALUE("stop-after", "success|always|failure|never", stop_after,
-          "after which end to stop the lease, also one of --id"),
-    FLAG("wait", 0, wait, "wait until no other run has the lease"),
-    VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 10m"),
-    FLAG("shell", 0, shell, "join the words and let bash read them"),
-    VALUE("script", "FILE", script, "run this file of the host; the words are its arguments"),
-    FLAG("script-stdin", 0, script_stdin,
-         "read a script from standard input and run it; the words are its arguments"),
-    FLAG("terminal", 't', terminal, "give the command a terminal"),
-    VALUE("timeout", "TIME", timeout,
-          "end the command and all its processes after this time; exit code 124"),
-    STALL,
-    LIST("env", "NAME[=VALUE]", OPT_SECRETS, env, "set a variable, or pass ours on; repeatable"),
-    LIST("env-file", "FILE", OPT_LIST, env_file, "variables, NAME=VALUE a line; repeatable"),
-    FLAG("no-sync", 0, no_sync, "do not copy the working tree"),
-    FLAG("sync-only", 0, sync_only, "copy the working tree and run nothing"),
-    FLAG("sync-plan", 0, sync_plan,
-         "print the files that would be copied; make no lease, run nothing"),
-    FLAG("full-resync", 0, full_resync, "empty the work directory first and copy everything"),
-    FLAG("force-sync-large", 0, force_sync_large,
-         "copy the working tree even if it has more than 150000 files or 20 GiB"),
-    FLAG("allow-mass-deletions", 0, allow_mass_deletions,
-         "allow the sync to delete 200 files or more in the guest"),
-    VALUE("dir", "DIR", dir, "the working tree; default: the current directory"),
-    LIST("download", "REMOTE=LOCAL", OPT_LIST, download,
-         "bring a file or directory back afterwards; repeatable"),
-    LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
-         "bring back the files that match, such as out/**/*.log; repeatable"),
-    VALUE("artifact-dir", "DIR", artifact_dir,
-          "where --artifact-glob puts the files; default: artifacts/<run id>"),
-    LIST("junit", "GLOB[,GLOB]", OPT_LIST, junit, "sum up these test reports; repeatable"),
-    FLAG("fail-on-test-failures", 0, fail_on_test_failures,
-         "exit code 1 if a report has a failed test and the command's code is 0"),
-    VALUE("capture-stdout", "FILE", capture_stdout,
-          "write the command's standard output to this file"),
-    VALUE("capture-stderr", "FILE", capture_stderr,
-          "write the command's standard error to this file"),
-    VALUE("ttl", "TIME", ttl, "lifetime of a new lease (lease.ttl)"),
-    VALUE("idle-timeout", "TIME", idle_timeout, "lifetime without use (lease.idleTimeout)"),
-    TIMING,
-    COMMON,
-};
-static const struct option_spec stop_options[] = {
-    LEASE_ID,
-    VALUE("slug", "NAME", slug, "lease by slug, the same as --id"),
-    JSON,
-    COMMON,
-};
-static const struct option_spec json_options[] = {JSON, COMMON};
-static const struct option_spec heartbeat_options[] = {LEASE_ID, JSON, COMMON};
-static const struct option_spec config_options[] = {JSON_OF("docs/CONFIG.md"), COMMON};
-static const struct option_spec trust_options[] = {
-    VALUE("sha256", "HEX", sha256, "with add: trust the file only if its content has this hash"),
-    JSON_OF("docs/CONFIG.md"),
-    COMMON,
-};
-static const struct option_spec cp_options[] = {STALL, JSON, COMMON};
-static const struct option_spec plain_options[] = {COMMON};
-static const struct option_spec status_options[] = {
-    LEASE_ID,
-    VALUE("slug", "NAME", slug, "lease by slug, the same as --id"),
-    FLAG("wait", 0, wait, "wait until the lease is ready, or can't become ready any more"),
-    VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 5m"),
-    JSON,
-    COMMON,
-};
-static const struct option_spec ssh_options[] = {
-    LEASE_ID,
-    FLAG("print", 0, print, "print the ssh command instead of running it"),
-    COMMON,
-};
-static const struct option_spec tunnel_options[] = {
-    LEASE_ID,
-    {"local", 'L', "[[ADDRESS:]PORT:[HOST:]]PORT", OPT_LIST,
-     offsetof(struct options, local_forward),
-     "forward a port of this host to one of the lease; repeatable"},
-    {"remote", 'R', "[[ADDRESS:]PORT:[HOST:]]PORT", OPT_LIST,
-     offsetof(struct options, remote_forward),
-     "forward a port of the lease to one of this host; repeatable"},
-    COMMON,
-};
-static const struct option_spec logs_options[] = {
-    LEASE_ID,
-    FLAG("console", 0, console, "print only the guest's console, without headings"),
-    FLAG("raw", 0, raw,
-         "print every byte as it was written, including those that a terminal acts on"),
-    COMMON,
-};
-static const struct option_spec cleanup_options[] = {
-    FLAG("dry-run", 'n', dry_run, "only print what would be removed"),
-    JSON,
-    COMMON,
-};
-static const struct option_spec doctor_options[] = {
-    VALUE("provider", "NAME", provider, "run the checks of this provider: firecracker"),
-    JSON_OF("docs/DOCTOR.md"),
-    COMMON,
-};
+#include "verb_options.h"
 
 const struct verb verbs[] = {
     {.name = "warmup",
@@ -163,7 +20,8 @@ const struct verb verbs[] = {
      .args = "[OPTION]... [--] COMMAND [ARG]...",
      .summary = "run a command in a microVM with your working tree",
      .details =
-         "Makes a lease, or uses the one of --id or --slug. Copies the files that git lists "
+         "Makes a lease, or uses the one of --id, or with --reuse that of --slug. Copies the files "
+         "that git lists "
          "(--sync-plan prints them), runs the command and exits with its code. If the lease "
          "was made for the run, it is removed afterwards.\n\n"
          "Of our variables, only those of run.allowEnv are passed on (default: CI and "
@@ -184,6 +42,7 @@ const struct verb verbs[] = {
      .examples = "crabbox-fc run -- make test\n"
                  "crabbox-fc run --id demo -- cat /etc/os-release\n"
                  "crabbox-fc run --keep --slug demo --shell 'make && ./test'\n"
+                 "crabbox-fc run --keep --slug demo --reuse -- make test\n"
                  "crabbox-fc run --id demo --no-sync -- uname -r\n"
                  "crabbox-fc run -t --id demo -- bash\n"
                  "crabbox-fc run --env TOKEN --env MODE=ci --timeout 20m -- make test\n"
@@ -204,8 +63,9 @@ const struct verb verbs[] = {
      .summary = "end leases and leave nothing behind",
      .details =
          "Asks the guest to shut down, ends the VMM and removes network, disk and record. If "
-         "the lease does not exist (any more), stop succeeds.",
-     .examples = "crabbox-fc stop demo\ncrabbox-fc stop cbx_0123456789ab",
+         "a lease does not exist (any more), the others are stopped and the exit code is 4; with "
+         "--missing-ok it is 0.",
+     .examples = "crabbox-fc stop demo\ncrabbox-fc stop --missing-ok cbx_0123456789ab",
      .options = stop_options,
      .max_args = -1,
      .uses_config = true,
@@ -240,6 +100,7 @@ const struct verb verbs[] = {
      .takes = "LEASE",
      .run = cmd_status},
     {.name = "ssh",
+     .alias = "connect",
      .args = "[OPTION]... LEASE [COMMAND]...",
      .summary = "open a session in a lease with the stock ssh",
      .details =
@@ -262,13 +123,15 @@ const struct verb verbs[] = {
      .details =
          "If the destination is an existing directory, the source is copied into it under its "
          "own name. Otherwise the destination is the new name. Paths of the guest are "
-         "relative to the home directory. Only files and directories are copied out of the "
+         "relative to the home directory, and ~/ stands for it. Only files and directories are "
+         "copied out of the "
          "guest, and nothing is written outside the destination. Programs on this host obey "
          "files with certain names, such as .git. Such files are copied only if you name "
          "them.\n\n"
          "Exit code: 4 if the guest has no such file, or if there is no such lease.",
      .examples = "crabbox-fc cp demo:out/report.txt .\ncrabbox-fc cp notes.txt demo:\n"
-                 "crabbox-fc cp -q tools demo:/tmp/tools",
+                 "crabbox-fc cp -q tools demo:/tmp/tools\n"
+                 "crabbox-fc cp --id demo SANDBOX:/tmp/results results",
      .options = cp_options,
      .min_args = 2,
      .max_args = 2,
@@ -277,16 +140,21 @@ const struct verb verbs[] = {
      .takes = "PLACE",
      .run = cmd_cp},
     {.name = "tunnel",
-     .args = "[OPTION]... LEASE",
+     .args = "[OPTION]... LEASE [PORT]",
      .summary = "forward ports to a lease or back, until Ctrl-C",
-     .details = "Ports listen on 127.0.0.1 unless you give an address. 8080 is short for "
-                "8080:localhost:8080. Uses the stock ssh with the lease's key and pinned host key, "
-                "and ends with its exit code, which is 255 after Ctrl-C.",
+     .details =
+         "With PORT, a port of this host leads to that port of the lease, and its address is "
+         "printed as http://127.0.0.1:N as soon as it listens. With --id, PORT is the only "
+         "argument. Ports of -L and -R listen on 127.0.0.1 unless you give an address. 8080 "
+         "is short for 8080:localhost:8080. Uses the stock ssh with the lease's key and pinned "
+         "host key, "
+         "and ends with its exit code, which is 255 after Ctrl-C.",
      .examples =
+         "crabbox-fc tunnel demo 3000\ncrabbox-fc tunnel --id demo --local-port 8080 3000\n"
          "crabbox-fc tunnel -L 8080 demo\ncrabbox-fc tunnel -L 5433:5432 -L 9000:10.0.0.7:80 demo\n"
          "crabbox-fc tunnel -R 3128:proxy.example:3128 demo",
      .options = tunnel_options,
-     .max_args = 1,
+     .max_args = 2,
      .uses_config = true,
      .uses_store = true,
      .takes = "LEASE",
@@ -333,13 +201,15 @@ const struct verb verbs[] = {
     {.name = "doctor",
      .args = "[OPTION]...",
      .summary = "check whether this host is ready, and show what is missing",
-     .details = "Changes nothing on the host. Exit code 0 if it is ready, 1 if not.",
+     .details = "Changes nothing on the host. Exit code 0 if it is ready, 1 if not. With --json, a "
+                "configuration that can't be used is a failed check, too.",
      .examples = "crabbox-fc doctor\ncrabbox-fc doctor --provider firecracker --json\n"
                  "crabbox-fc doctor --vmm qemu --accel tcg",
      .options = doctor_options,
      .max_args = 0,
      .uses_config = true,
-     .run = cmd_doctor},
+     .run = cmd_doctor,
+     .refused = cmd_doctor_refused},
     {.name = "config",
      .args = "show|path [OPTION]...",
      .summary = "show the configuration and where each value came from",

@@ -21,6 +21,7 @@
 #pragma GCC poison gets
 #pragma GCC poison atoi /* str_to_u64(): str.h */
 #pragma GCC poison atol
+#pragma GCC poison atoll
 #pragma GCC poison strtok /* strsep or an index */
 #pragma GCC poison system /* spawn(): sys/spawn.h */
 #pragma GCC poison popen  /* spawn(): sys/spawn.h */

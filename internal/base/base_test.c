@@ -233,6 +233,33 @@ static void memory_that_is_out_ends_the_process_with_a_message(void **state)
 }
 #endif
 
+static void times_are_written_as_go_writes_them(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } rows[] = {{0, "0s"},
+                {821, "821ms"},
+                {1000, "1s"},
+                {1795, "1.795s"},
+                {2500, "2.5s"},
+                {60000, "1m0s"},
+                {90010, "1m30.01s"},
+                {1800000, "30m0s"},
+                {5400000, "1h30m0s"},
+                {90000000, "25h0m0s"}};
+    char text[STR_TIME_SIZE], utc[STR_UTC_SIZE];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        str_time(rows[i].ms, text);
+        assert_string_equal(text, rows[i].text);
+    }
+    str_utc(1795331082, utc);
+    assert_string_equal(utc, "2026-11-22T07:04:42Z");
+    str_utc(INT64_MAX, utc);
+    assert_string_equal(utc, "?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +271,7 @@ int main(void)
         cmocka_unit_test(shell_quoting_is_exact),
         cmocka_unit_test(numbers_are_whole_or_refused),
         cmocka_unit_test(copies_never_truncate),
+        cmocka_unit_test(times_are_written_as_go_writes_them),
         cmocka_unit_test(nearest_finds_typos_and_no_guesses),
         cmocka_unit_test(json_refuses_what_is_ambiguous),
         cmocka_unit_test(json_integers_are_exact),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 char strbuf_empty[1] = "";
 
@@ -235,6 +236,36 @@ int str_to_u64(const char *s, uint64_t *out)
     }
     *out = v;
     return 0;
+}
+
+void str_utc(int64_t unix_s, char out[static STR_UTC_SIZE])
+{
+    time_t t = (time_t)unix_s;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || !strftime(out, STR_UTC_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        (void)str_copy(out, STR_UTC_SIZE, "?");
+}
+
+void str_time(int64_t ms, char out[static STR_TIME_SIZE])
+{
+    char seconds[16];
+    long long s = ms / 1000;
+    if (ms < 1000) {
+        (void)str_format(out, STR_TIME_SIZE, ms ? "%lldms" : "0s", (long long)ms);
+        return;
+    }
+    (void)str_format(seconds, sizeof seconds, "%lld.%03d", s % 60, (int)(ms % 1000));
+    size_t len = strlen(seconds);
+    while (seconds[len - 1] == '0')
+        seconds[--len] = '\0';
+    if (seconds[len - 1] == '.')
+        seconds[--len] = '\0';
+    if (s >= 3600)
+        (void)str_format(out, STR_TIME_SIZE, "%lldh%lldm%ss", s / 3600, s / 60 % 60, seconds);
+    else if (s >= 60)
+        (void)str_format(out, STR_TIME_SIZE, "%lldm%ss", s / 60, seconds);
+    else
+        (void)str_format(out, STR_TIME_SIZE, "%ss", seconds);
 }
 
 void str_hex(const uint8_t *data, size_t n, char *out)

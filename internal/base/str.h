@@ -67,6 +67,14 @@ int str_format(char *dst, size_t size, const char *fmt, ...) __attribute__((form
 /* Whole-string decimal; no sign, space or other base. -1 if not a number or out of range. */
 int str_to_u64(const char *s, uint64_t *out);
 
+/* "2026-11-22T05:40:00Z"; "?" for a time that has no such form. */
+#define STR_UTC_SIZE 32
+void str_utc(int64_t unix_s, char out[static STR_UTC_SIZE]);
+
+/* "1h30m0s", "2.5s", "821ms": a time as Go writes it, and so Crabbox. */
+#define STR_TIME_SIZE 40
+void str_time(int64_t ms, char out[static STR_TIME_SIZE]);
+
 /* Lower-case hex of n bytes into out[2 * n + 1]. */
 void str_hex(const uint8_t *data, size_t n, char *out);
 

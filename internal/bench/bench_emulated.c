@@ -38,24 +38,10 @@ static int add_watch(const struct watch *w, const char *path, uint32_t mask, str
     return wd < 0 ? error_set(err, ERR_IO, errno, "watch %s", path) : wd;
 }
 
-/* The record names the VMM just before it executes, and says ready just after the command that
- * proves the guest has come back over SSH. */
-static int look_at_record(struct watch *w, int64_t now, struct error *err)
-{
-    struct lease l;
-    if (store_load(w->store, &w->h, &l, err) < 0)
-        return -1;
-    if (!w->vmm && l.local.vmm.proc.pid > 0)
-        w->vmm = now;
-    if (!w->ready && l.state == LEASE_READY)
-        w->ready = now;
-    return 0;
-}
-
 static int look_at_console(struct watch *w, int64_t now, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (w->init || file_read_at(w->h.dirfd, VMM_CONSOLE_LOG, 1 << 20, &text, err) < 0)
+    if (w->init || file_read_at(w->h.dirfd, VMM_DIR "/" VMM_CONSOLE_LOG, 1 << 20, &text, err) < 0)
         return w->init ? 0 : -1;
     if (!memmem(text.buf, text.len, INIT_MARK, strlen(INIT_MARK)))
         return 0;
@@ -64,21 +50,36 @@ static int look_at_console(struct watch *w, int64_t now, struct error *err)
     return 0;
 }
 
-static int watch_lease(struct watch *w, const char *id, struct error *err)
-{
-    if (store_open_lease(w->store, id, NULL, &w->h, err) < 0 ||
-        (w->lease = add_watch(w, w->h.path, IN_MOVED_TO | IN_CREATE, err)) < 0 ||
-        look_at_record(w, clock_boot_us(), err) < 0)
-        return -1;
-    return w->vmm ? error_set(err, ERR_INTERNAL, 0, "looked too late: the VMM was started") : 0;
-}
-
 static int watch_console(struct watch *w, struct error *err)
 {
     char path[PATH_MAX + 32];
-    (void)str_format(path, sizeof path, "%s/" VMM_CONSOLE_LOG, w->h.path);
+    (void)str_format(path, sizeof path, "%s/" VMM_DIR "/" VMM_CONSOLE_LOG, w->h.path);
     w->console = add_watch(w, path, IN_MODIFY, err);
     return w->console < 0 ? -1 : look_at_console(w, clock_boot_us(), err);
+}
+
+/* The record names the VMM just before it executes, when its logs are there, and says ready just
+ * after the command that proves the guest has come back over SSH. */
+static int look_at_record(struct watch *w, int64_t now, struct error *err)
+{
+    struct lease l;
+    if (store_load(w->store, &w->h, &l, err) < 0)
+        return -1;
+    if (!w->ready && l.state == LEASE_READY)
+        w->ready = now;
+    if (w->vmm || l.local.vmm.proc.pid <= 0)
+        return 0;
+    w->vmm = now;
+    return watch_console(w, err);
+}
+
+static int watch_lease(struct watch *w, const char *id, struct error *err)
+{
+    if (store_open_lease(w->store, id, NULL, &w->h, err) < 0 ||
+        (w->lease = add_watch(w, w->h.path, IN_MOVED_TO, err)) < 0 ||
+        look_at_record(w, clock_boot_us(), err) < 0)
+        return -1;
+    return w->vmm ? error_set(err, ERR_INTERNAL, 0, "looked too late: the VMM was started") : 0;
 }
 
 static int on_event(struct watch *w, const struct inotify_event *e, int64_t now, struct error *err)
@@ -88,11 +89,7 @@ static int on_event(struct watch *w, const struct inotify_event *e, int64_t now,
         return lease_id_valid(name) ? watch_lease(w, name, err) : 0;
     if (e->wd == w->console)
         return look_at_console(w, now, err);
-    if (e->wd != w->lease)
-        return 0;
-    if (str_eq(name, "lease.json"))
-        return look_at_record(w, now, err);
-    return w->console < 0 && str_eq(name, VMM_CONSOLE_LOG) ? watch_console(w, err) : 0;
+    return e->wd == w->lease && str_eq(name, "lease.json") ? look_at_record(w, now, err) : 0;
 }
 
 static int read_events(struct watch *w, struct error *err)

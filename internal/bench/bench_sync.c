@@ -1,4 +1,5 @@
-/* bench_sync.c: our sync beside rsync over the stock ssh, in turn, each in a lease of its own. */
+/* bench_sync.c: our sync beside rsync and tar over the stock ssh, in turn, each in a lease of its
+ * own. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ static const struct {
 };
 
 static struct samples ours[ARRAY_LEN(cases)], theirs[ARRAY_LEN(cases)];
+static struct samples tar; /* of the first case: tar always sends everything */
 
 static int shell(const struct bench *b, const char *cwd, const char *script, double *ms,
                  struct error *err)
@@ -41,8 +43,11 @@ static int shell(const struct bench *b, const char *cwd, const char *script, dou
     return 0;
 }
 
-/* rsync as one would call it for the same files: git's list, times and modes kept. */
-static int rsync_script(struct bench *b, struct strbuf *out, struct error *err)
+#define GIT_LIST "git ls-files -z --cached --others --exclude-standard | "
+
+/* rsync and tar as one would call them for the same files: git's list, times and modes kept. */
+static int their_scripts(struct bench *b, struct strbuf *rsync, struct strbuf *tar_script,
+                         struct error *err)
 {
     _cleanup_bench_result_ struct bench_result r = {0};
     if (BENCH_EXEC(b, NULL, &r, err, b->program, "status", "--json", "theirs") < 0)
@@ -51,19 +56,23 @@ static int rsync_script(struct bench *b, struct strbuf *out, struct error *err)
     const cJSON *ssh = cJSON_GetObjectItemCaseSensitive(j, "ssh");
     if (!ssh)
         return error_set(err, ERR_INTERNAL, 0, "status --json has no ssh");
-    strbuf_addf(out,
-                "git ls-files -z --cached --others --exclude-standard | "
-                "rsync -a --from0 --files-from=- -e 'ssh -F %s' . %s:tree/",
-                json_opt_string(ssh, "config", ""), json_opt_string(ssh, "configHost", ""));
+    const char *config = json_opt_string(ssh, "config", "");
+    const char *host = json_opt_string(ssh, "configHost", "");
+    strbuf_addf(rsync, GIT_LIST "rsync -a --from0 --files-from=- -e 'ssh -F %s' . %s:tree/", config,
+                host);
+    strbuf_addf(tar_script,
+                GIT_LIST "tar -c --null -T - -f - | ssh -F %s %s 'mkdir tar && tar -x -C tar'",
+                config, host);
     return 0;
 }
 
 static int round_of(struct bench *b, const char *tree, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf rsync = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf tar_script = STRBUF_INIT;
     if (shell(b, NULL, "\"$0\" warmup -q --slug ours; \"$0\" warmup -q --slug theirs", NULL, err) <
             0 ||
-        rsync_script(b, &rsync, err) < 0)
+        their_scripts(b, &rsync, &tar_script, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         double ms;
@@ -74,6 +83,11 @@ static int round_of(struct bench *b, const char *tree, struct error *err)
         if (shell(b, tree, rsync.buf, &ms, err) < 0)
             return -1;
         samples_add(&theirs[i], ms);
+        if (i > 0)
+            continue;
+        if (shell(b, tree, tar_script.buf, &ms, err) < 0)
+            return -1;
+        samples_add(&tar, ms);
     }
     return shell(b, NULL, "\"$0\" stop ours theirs", NULL, err);
 }
@@ -97,6 +111,8 @@ int bench_sync(struct bench *b, struct error *err)
         bench_row("  rsync over the stock ssh", &theirs[i], "ms", BENCH_STANDIN);
         bench_row_one("    ratio to crabbox-fc",
                       samples_median(&theirs[i]) / samples_median(&ours[i]), "", BENCH_STANDIN);
+        if (i == 0)
+            bench_row("  tar over the stock ssh", &tar, "ms", BENCH_STANDIN);
     }
     return 0;
 }

@@ -5,7 +5,7 @@
  * Lists are looked for as CNI's own library does: *.conflist in the order of their names, then
  * single plugins in *.conf and *.json. Stricter than it: two lists of one name, a file that can't
  * be read, a plugin type with a path in it, and what this program would have to leave out
- * (plugins from a folder, versions it does not speak) are errors, never passed over.
+ * (plugins from a folder, versions that it does not know) are errors, never passed over.
  *
  * An entry "tc-redirect-tap", which Firecracker's Go SDK and Crabbox need last in the list, is left
  * out and reported: its job, joining the tap, is done by net/chain.h.

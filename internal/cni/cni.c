@@ -192,8 +192,8 @@ int cni_del(const struct cni_job *job, const struct cni_saved *s, struct error *
     without.netns_fd = -1;
     if (s->del_begun && job->netns_fd >= 0 && del_each(&without, s->result, NULL) == 0) {
         log_warn(
-            "%s; told that the namespace is gone it succeeded, which counts the second time, but "
-            "it may have left rules of %s behind",
+            "%s; a second DEL, without a namespace, succeeded, so the lease's network counts as "
+            "removed, but the plugin may have left rules of %s behind",
             e.msg, job->id);
         return 0;
     }

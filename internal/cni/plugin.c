@@ -181,8 +181,8 @@ static int check_spoken(const struct cni_chain *chain, size_t i, int fd, struct 
     }
     return error_set(
         err, ERR_CONFIG, 0,
-        "CNI plugin %s does not speak the list's cniVersion %s; next: set a version that "
-        "it speaks (%s < /dev/null with CNI_COMMAND=VERSION lists them)",
+        "CNI plugin %s does not support the list's cniVersion %s; next: set a version that "
+        "it supports (%s < /dev/null with CNI_COMMAND=VERSION lists them)",
         type, want, type);
 }
 

@@ -34,7 +34,7 @@ struct cni_job {
 int cni_plugin_run(const struct cni_job *job, const char *verb, size_t i, const cJSON *prev,
                    int out_fd, struct error *err);
 
-/* Asks every plugin whether it speaks the list's version. Changes nothing. */
+/* Asks every plugin whether it supports the list's version. Changes nothing. */
 int cni_plugins_ask(const struct cni_chain *chain, const struct deadline *d, struct error *err);
 
 /* Waits for a plugin that an earlier process started, and kills it when it takes too long. */

@@ -65,9 +65,23 @@ static int take_ip(const cJSON *ip, struct cni_result *r, struct error *err)
     return str_copy(r->gateway, sizeof r->gateway, gateway);
 }
 
+static void take_words(const cJSON *list, char out[static CNI_SEARCH_SIZE])
+{
+    const cJSON *s;
+    cJSON_ArrayForEach(s, list)
+    {
+        size_t used = strlen(out);
+        if (cJSON_IsString(s) && !s->valuestring[strcspn(s->valuestring, " \t\r\n")] &&
+            str_format(out + used, CNI_SEARCH_SIZE - used, " %s", s->valuestring) < 0)
+            out[used] = '\0';
+    }
+}
+
 static void take_dns(const cJSON *dns, struct cni_result *r)
 {
     const cJSON *s;
+    take_words(cJSON_GetObjectItemCaseSensitive(dns, "search"), r->search);
+    take_words(cJSON_GetObjectItemCaseSensitive(dns, "options"), r->options);
     cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(dns, "nameservers"))
     {
         if (cJSON_IsString(s) && is_ipv4(s->valuestring) && r->n_dns < CNI_DNS_MAX)

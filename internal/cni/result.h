@@ -7,9 +7,10 @@
 #include "base/error.h"
 #include "base/json.h"
 
-#define CNI_ADDR_SIZE 50 /* "ffff:…/128" and NUL */
-#define CNI_ADDRS_MAX 8
-#define CNI_DNS_MAX   3
+#define CNI_ADDR_SIZE   50 /* "ffff:…/128" and NUL */
+#define CNI_ADDRS_MAX   8
+#define CNI_DNS_MAX     3
+#define CNI_SEARCH_SIZE 2048
 
 struct cni_result {
     /* The first IPv4 address of the lease's interface; "" when the chain gave it none. */
@@ -21,6 +22,8 @@ struct cni_result {
     size_t n_all;
     char dns[CNI_DNS_MAX][CNI_ADDR_SIZE]; /* IPv4 only */
     size_t n_dns;
+    /* Words with a blank before each. */
+    char search[CNI_SEARCH_SIZE], options[CNI_SEARCH_SIZE];
 };
 
 /* Reads a result of version 0.3.0 to 1.1.0. `ifname` is the interface in the lease's namespace.

@@ -30,7 +30,9 @@ static void test_the_lease_s_interface_is_picked(void **state)
               "{\"interface\":2,\"address\":\"fd00::2/64\",\"gateway\":\"fd00::1\"},"
               "{\"interface\":2,\"address\":\"10.88.0.2/24\",\"gateway\":\"10.88.0.1\"},"
               "{\"interface\":2,\"address\":\"10.88.0.3/24\",\"gateway\":\"10.88.0.4\"}],"
-              "\"dns\":{\"nameservers\":[\"fd00::53\",\"10.88.0.53\",7,\"a\",\"1.1.1.1\"]}}",
+              "\"dns\":{\"nameservers\":[\"fd00::53\",\"10.88.0.53\",7,\"a\",\"1.1.1.1\"],"
+              "\"search\":[\"box.example\",7,\"a\\nnameserver "
+              "6.6.6.6\",\"b\"],\"options\":[\"ndots:2\"]}}",
               &r, &err),
         0);
     assert_string_equal(r.addr, "10.88.0.2");
@@ -41,6 +43,8 @@ static void test_the_lease_s_interface_is_picked(void **state)
     assert_string_equal(r.all[2], "10.88.0.3/24");
     assert_int_equal(r.n_dns, 2);
     assert_string_equal(r.dns[1], "1.1.1.1");
+    assert_string_equal(r.search, " box.example b");
+    assert_string_equal(r.options, " ndots:2");
 }
 
 /* 0.3.x had a "version" beside each address, and "interface" was often left out. */

@@ -37,12 +37,12 @@ int check_image_choice(struct config_priv *p, struct error *err)
     if (!*dir->text || stock->source < dir->source || stock->source == SRC_DEFAULT)
         return 0;
     if (stock->source == dir->source)
-        return error_set(err, ERR_CONFIG, 0,
-                         "image.dir (%s) and %s (%s) both say what to boot; leave one out, or set "
-                         "image.dir to \"\"",
-                         SHOWN(dir->origin),
-                         stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
-                         SHOWN(stock->origin));
+        return error_set(
+            err, ERR_CONFIG, 0,
+            "image.dir (%s) and %s (%s) both choose what to boot; leave one out, or set "
+            "image.dir to \"\"",
+            SHOWN(dir->origin), stock == kernel ? "firecracker.kernel" : "firecracker.rootfs",
+            SHOWN(stock->origin));
     if (dir->locked_by)
         return error_set(err, ERR_TRUST, 0,
                          "image.dir is locked by the system (%s); %s can't replace it",
@@ -82,11 +82,8 @@ static int check_outside(const struct config_priv *p, const struct config_key *k
                          const struct config_slot *slot, const struct worktree_tops *tops,
                          struct error *err)
 {
-    bool into_repo = source_leads_into(slot->text, p->repo_root);
-    const char *tree = into_repo ? p->repo_root : NULL;
-    for (size_t i = 0; !tree && i < WORKTREE_TOPS; i++)
-        if (source_leads_into(slot->text, tops->of[i]))
-            tree = tops->of[i];
+    bool into_repo = worktree_leads_through(slot->text, p->repo_root);
+    const char *tree = into_repo ? p->repo_root : worktree_leads_through_top(slot->text, tops);
     if (!tree)
         return 0;
     return error_set(err, ERR_TRUST, 0,

@@ -9,7 +9,7 @@
  * gets round the lock. Call it when the system's layer and floor stand. */
 void check_note_locked_boot(struct config_priv *p);
 
-/* image.dir and firecracker.kernel/rootfs both say what to boot: the stronger source wins; both
+/* image.dir and firecracker.kernel/rootfs both choose what to boot: the stronger source wins; both
  * from the same one is an error. Sets image.dir to "" where it gives way. */
 int check_image_choice(struct config_priv *p, struct error *err);
 

@@ -43,6 +43,8 @@ struct config_firecracker {
 };
 
 struct config {
+    const char *provider; /* `provider`, `target`: only what is true of every lease is a value */
+    const char *target;
     struct config_firecracker firecracker;
     const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
     bool sandbox;    /* `sandbox` = true: the VMM is confined (vmm/sandbox.h) */
@@ -78,6 +80,7 @@ struct config {
     } lease;
     struct {
         const char *allow_env; /* run.allowEnv = CI,NODE_OPTIONS */
+        const char *git;       /* sync.git = shallow: "none", "shallow" or "full" */
         const char *exclude;   /* sync.exclude: newline-separated patterns */
     } run;
     void *priv; /* arena, sources and the list of files read; owned by this module */

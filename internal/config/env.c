@@ -3,9 +3,11 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "config/keys.h"
+#include "config/source.h"
 #include "config/values.h"
 
 /* Variables of ours that are no configuration keys: where state is kept, and the test harness's. */
@@ -65,14 +67,74 @@ static int fail_unknown(const char *name, const char *near, struct error *err)
                      shown);
 }
 
+/* ---- Crabbox's other variables ---- */
+
+/* Those that mean the same as a key of ours. */
+static const struct {
+    const char *name, *key;
+} same[] = {
+    {"CRABBOX_TARGET_OS", "target"},
+    {"CRABBOX_TTL", "lease.ttl"},
+    {"CRABBOX_IDLE_TIMEOUT", "lease.idleTimeout"},
+    {"CRABBOX_ENV_ALLOW", "run.allowEnv"},
+    {"CRABBOX_WORK_ROOT", "firecracker.workRoot"},
+};
+
+const char *env_find(const struct config_key *key, const char *const *envp, const char **name)
+{
+    const char *value = env_get(envp, key->env);
+    *name = key->env;
+    for (size_t i = 0; (!value || !*value) && i < ARRAY_LEN(same); i++)
+        if (str_eq(same[i].key, key->name)) {
+            *name = same[i].name;
+            value = env_get(envp, *name);
+        }
+    return value && *value ? value : NULL;
+}
+
+/* What would change a run of Crabbox's on a provider like ours and changes nothing here. Those of
+ * its other providers and of its coordinator are not meant for us. */
+static bool is_unused(const char *name)
+{
+    static const char *const begin[] = {"CRABBOX_SYNC_", "CRABBOX_CACHE_", "CRABBOX_ACTIONS_",
+                                        "CRABBOX_SSH_"};
+    static const char *const whole[] = {
+        "CRABBOX_ARCH", "CRABBOX_CONFIG",          "CRABBOX_DEFAULT_CLASS", "CRABBOX_NETWORK",
+        "CRABBOX_OS",   "CRABBOX_PREFLIGHT_TOOLS", "CRABBOX_PROFILE",       "CRABBOX_SERVER_TYPE",
+    };
+    if (str_eq(name, "CRABBOX_SYNC_ALLOW_LARGE")) /* run takes it */
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(begin); i++)
+        if (str_has_prefix(name, begin[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+        if (str_eq(name, whole[i]))
+            return true;
+    return false;
+}
+
+void env_note_unused(const char *const *envp)
+{
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    for (; envp && *envp; envp++) {
+        _cleanup_free_ char *name = xasprintf("%.*s", (int)strcspn(*envp, "="), *envp);
+        if (is_unused(name) && (*envp)[strlen(name)] && (*envp)[strlen(name) + 1])
+            strbuf_addf(&names, "%s%s", names.len ? ", " : "", SHOWN(name));
+    }
+    if (names.len)
+        log_warn("environment: these variables of Crabbox have no effect here: %s", names.buf);
+}
+
 int env_check_names(const char *const *envp, struct error *err)
 {
     for (; envp && *envp; envp++) {
         _cleanup_free_ char *name = xasprintf("%.*s", (int)strcspn(*envp, "="), *envp);
         bool ours = str_has_prefix(name, "CRABBOX_FIRECRACKER_") ||
                     str_has_prefix(name, "CRABBOX_FC_");
+        if (is_known(name))
+            continue;
         const char *near = ours ? NULL : near_miss(name);
-        if (near || (ours && !is_known(name)))
+        if (near || ours)
             return fail_unknown(name, near, err);
     }
     return 0;

@@ -283,11 +283,12 @@ static int load_env(const struct config_args *args, struct config_priv *p, struc
         return -1;
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
-        const char *raw = env_get(args->envp, key->env);
-        /* An empty variable is one that is not set, as scripts made for Crabbox expect. */
-        if (raw && *raw && apply_value(p, key, raw, &ctx, SRC_ENV, key->env, err) < 0)
+        const char *name;
+        const char *raw = env_find(key, args->envp, &name);
+        if (raw && apply_value(p, key, raw, &ctx, SRC_ENV, name, err) < 0)
             return -1;
     }
+    env_note_unused(args->envp);
     return 0;
 }
 

@@ -117,7 +117,7 @@ static void test_table(void **state)
         const struct config_key *k = &config_keys[i];
         bool theirs = str_has_prefix(k->name, "firecracker.");
         crabbox += theirs;
-        assert_true(str_has_prefix(k->env, theirs ? "CRABBOX_FIRECRACKER_" : "CRABBOX_FC_"));
+        assert_true(str_has_prefix(k->env, theirs ? "CRABBOX_FIRECRACKER_" : "CRABBOX_"));
         assert_true(!theirs || str_has_prefix(k->flag, "firecracker-"));
         assert_true(k->help && *k->help);
         assert_true((k->type == CFG_ENUM) == (k->choices != NULL));
@@ -188,7 +188,7 @@ static void test_env_near_miss(void **state)
     };
     struct config_dir *d = *state;
     struct config cfg;
-    config_dir_setenv(d, "CRABBOX_PROVIDER=aws");
+    config_dir_setenv(d, "CRABBOX_PROVIDER=firecracker");
     config_dir_setenv(d, "CRABBOX_VMM=x");
     config_dir_load_ok(d, NULL, 0, &cfg);
     config_free(&cfg);
@@ -400,7 +400,7 @@ static void test_image_choice(void **state)
     assert_string_equal(cfg.image.dir, "");
     config_free(&cfg);
     config_dir_setenv(d, "CRABBOX_FC_IMAGE_DIR=/e");
-    assert_int_equal(config_dir_refused(d, "both say what to boot"), ERR_CONFIG);
+    assert_int_equal(config_dir_refused(d, "both choose what to boot"), ERR_CONFIG);
 }
 
 /* ---- show ---- */

@@ -93,10 +93,6 @@ int source_read(enum config_source src, const char *path, const char *repo_root,
 int source_read_repo(int dir_fd, const char *path, const char *const *envp, struct source_file *out,
                      struct error *err);
 
-/* True if the real place of `path` (or, where it does not exist, of its nearest existing parent) is
- * `root` or below it. "" has nothing below it. */
-bool source_leads_into(const char *path, const char *root);
-
 /* An absolute `path`, as far as it exists, can't be replaced or changed by others (trusted.h). */
 int source_check_dir(const char *path, const char *const *envp, struct error *err);
 

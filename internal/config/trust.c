@@ -318,35 +318,26 @@ const char *trust_entry_state(const struct trust_entry *e)
     return str_eq(file.sha256, e->sha256) ? "trusted" : "changed";
 }
 
-/* "2026-11-22T05:40:00Z" */
-static void format_time(int64_t unix_s, char *out, size_t size)
-{
-    time_t t = (time_t)unix_s;
-    struct tm tm;
-    if (!gmtime_r(&t, &tm) || !strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        (void)str_copy(out, size, "?");
-}
-
 void trust_list_text(const struct trust_store *s, struct strbuf *out)
 {
-    char when[32];
+    char when[STR_UTC_SIZE];
     for (size_t i = 0; i < s->n; i++) {
         const struct trust_entry *e = &s->entries[i];
         char shown[512];
         text_copy(shown, sizeof shown, e->path);
-        format_time(e->added, when, sizeof when);
+        str_utc(e->added, when);
         strbuf_addf(out, "%-10s  %.12s  %s  %s\n", trust_entry_state(e), e->sha256, when, shown);
     }
 }
 
 cJSON *trust_list_json(const struct trust_store *s)
 {
-    char when[32];
+    char when[STR_UTC_SIZE];
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < s->n; i++) {
         const struct trust_entry *e = &s->entries[i];
         cJSON *j = cJSON_CreateObject();
-        format_time(e->added, when, sizeof when);
+        str_utc(e->added, when);
         (void)cJSON_AddStringToObject(j, "path", e->path);
         (void)cJSON_AddStringToObject(j, "sha256", e->sha256);
         (void)cJSON_AddStringToObject(j, "added", when);

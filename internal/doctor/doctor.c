@@ -196,14 +196,19 @@ static void measure(struct doctor_ctx *ctx)
                                   .emulated = on->accel == VMM_TCG};
 }
 
-static void run_check(struct doctor_ctx *ctx, size_t i, struct doctor_check *c)
+static void begin_check(struct doctor_check *c, const char *name, const char *provider)
 {
     *c = (struct doctor_check){.status = DOCTOR_FAILED,
-                               .check = table[i].name,
-                               .provider = table[i].provider,
+                               .check = name,
+                               .provider = provider,
                                .message = "not checked",
                                .details = cJSON_CreateObject()};
     check_detail(c, "mutation", "false");
+}
+
+static void run_check(struct doctor_ctx *ctx, size_t i, struct doctor_check *c)
+{
+    begin_check(c, table[i].name, table[i].provider);
     table[i].fn(ctx, c);
     if (c->status == DOCTOR_FAILED && !cJSON_HasObjectItem(c->details, "class"))
         check_detail(c, "class", CLASS_ENV);
@@ -248,6 +253,14 @@ int doctor_run(const struct config *cfg, const char *state_dir, const char *prov
     store_close(&s);
     out->took_us = clock_boot_us() - t0;
     return 0;
+}
+
+void doctor_refused(const struct error *why, struct doctor_report *out)
+{
+    *out = (struct doctor_report){.ok = false, .n = 1};
+    begin_check(&out->checks[0], "config", CRABBOX);
+    check_error(&out->checks[0], DOCTOR_FAILED, why,
+                "correct it; crabbox-fc config path names the files");
 }
 
 void doctor_free(struct doctor_report *r)

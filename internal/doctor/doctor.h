@@ -50,6 +50,8 @@ struct doctor_report {
  * whether Firecracker on KVM works, whatever `vmm` says; any other name is ERR_USAGE. */
 int doctor_run(const struct config *cfg, const char *state_dir, const char *provider,
                struct doctor_report *out, struct error *err);
+/* The report where there is no configuration to judge: one failed check, "config". */
+void doctor_refused(const struct error *why, struct doctor_report *out);
 void doctor_free(struct doctor_report *r);
 
 cJSON *doctor_json(const struct doctor_report *r);

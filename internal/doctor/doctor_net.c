@@ -27,16 +27,36 @@ static bool chain_opens_firewall(const struct cni_chain *chain)
     return false;
 }
 
+/* Whether guests get out: SSH to one is not forwarded by the host, so a lease works either way. */
+static void judge_way(const struct config *cfg, struct doctor_check *c)
+{
+    struct net_way way;
+    struct error err = ERROR_INIT;
+    const char *pool = cfg->network.pool;
+    if (net_way_look(pool, cfg->network.dns, &way, &err) < 0 ||
+        net_way_check(&way, pool, &err) < 0 || net_way_doubt(&way, pool, &err) < 0) {
+        check_error(c, DOCTOR_WARNING, &err, "do what the check network says");
+    } else if (way.end == NET_WAY_NONE) {
+        check_ok(c, "the host has no route to the outside, so guests have none");
+    } else {
+        check_ok(c, "guests get out by %s, and no other table drops what is forwarded", way.dev);
+    }
+}
+
 void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct config *cfg = ctx->on.cfg;
-    bool cni = str_eq(cfg->firecracker.network, net_mode_name(NET_CNI));
+    bool cni = ctx->on.net_mode == NET_CNI;
     struct net_host_state s;
     struct error err = ERROR_INIT;
     if (net_host_look(cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {
         check_fail(c, CLASS_ENV, "the host's firewall could not be read%s%s",
                    error_is_set(&err) ? ": " : "", err.msg);
         check_fix(c, "put sudo before crabbox-fc");
+        return;
+    }
+    if (!s.forward_drop && !cni) {
+        judge_way(cfg, c);
         return;
     }
     if (!s.forward_drop) {

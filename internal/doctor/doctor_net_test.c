@@ -50,6 +50,27 @@ static void foreign_drop_policy_is_a_warning(void **state)
     doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_OK, "", "");
 }
 
+/* A VPN as OpenVPN makes it, and a rule that keeps guests off it. */
+static void the_way_out_is_asked_for(void **state)
+{
+    (void)state;
+    doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_OK, "", "guests get out by out0");
+    TOOL("sh", "-ec",
+         "ip link add vpn0 type veth peer name vpn1; ip link set vpn0 up; ip link set vpn1 up; "
+         "ip addr add 10.9.0.2/24 dev vpn0; ip route add 0.0.0.0/1 via 10.9.0.1; "
+         "ip route add 128.0.0.0/1 via 10.9.0.1; echo 1 >/proc/sys/net/ipv4/conf/vpn0/forwarding");
+    doctorkit_expect(SOUND IMG, "network", DOCTOR_OK, "", "nat");
+    doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_OK, "", "guests get out by vpn0");
+    TOOL("sh", "-ec", "ip rule add from 10.213.0.0/16 prohibit");
+    doctorkit_expect(SOUND IMG, "network", DOCTOR_OK, "", "nat");
+    doctorkit_expect(SOUND IMG, "forwarding", DOCTOR_WARNING, "", "refuse guests");
+    TOOL("sh", "-ec",
+         "ip rule del from 10.213.0.0/16 prohibit; "
+         "echo 0 >/proc/sys/net/ipv4/conf/vpn0/forwarding");
+    doctorkit_expect(SOUND IMG, "network", DOCTOR_FAILED, ENV, "on the link vpn0");
+    TOOL("ip", "link", "delete", "vpn0");
+}
+
 #define CNI(extra)                                                                                 \
     "firecracker:\n  network: cni\n  cniNetwork: box\n  cniConfDir: %/cni\n" extra IMG
 
@@ -80,7 +101,7 @@ static void cni_list_and_plugins_are_looked_up(void **state)
     write_list("{\"type\":\"bridge\"}");
     doctorkit_expect(BIN, "network", DOCTOR_FAILED, ENV, "bridge");
     doctorkit_program("cnibin/bridge", "#!/bin/sh\necho '{\"supportedVersions\":[\"0.4.0\"]}'\n");
-    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "does not speak");
+    doctorkit_expect(BIN, "network", DOCTOR_FAILED, CONFIG, "does not support");
     doctorkit_program("cnibin/bridge", "#!/bin/sh\n[ \"$CNI_COMMAND\" = VERSION ] || exit 9\n"
                                        "echo '{\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}'\n");
     doctorkit_expect(BIN, "network", DOCTOR_OK, "", "box");
@@ -137,6 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nat_names_what_is_in_the_way),
         cmocka_unit_test(foreign_drop_policy_is_a_warning),
+        cmocka_unit_test(the_way_out_is_asked_for),
         cmocka_unit_test(cni_list_and_plugins_are_looked_up),
         cmocka_unit_test(links_without_an_owner_are_listed),
         cmocka_unit_test(processes_without_a_record_are_listed),

@@ -103,7 +103,7 @@ static bool pid_recorded(const struct orphans *o, int64_t pid)
     return false;
 }
 
-/* A VMM works in its lease's directory: a process there that no record names is nobody's. The
+/* A VMM works in a directory of its lease: a process there that no record names is nobody's. The
  * commands of this program don't change their directory. */
 static int scan_processes(struct orphans *o, const char *state_dir, struct error *err)
 {

@@ -262,6 +262,12 @@ const struct breach breaches_of_image[] = {
      .env = {STOCK, "CRABBOX_STANDIN_GUEST=deaf", "CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT=1500ms"}},
 };
 
+#define VPN                                                                                        \
+    "ip link add vpn0 type veth peer name vpn1; ip link set vpn0 up; ip link set vpn1 up; "        \
+    "ip addr add 10.9.0.2/24 dev vpn0; ip route add default via 10.9.0.1 table 77; "               \
+    "ip rule add pref 10 lookup 77; "
+#define NO_VPN "ip rule del pref 10; ip link del vpn0"
+
 const struct breach breaches_of_network[] = {
     {.check = "network",
      .code = 2,
@@ -287,6 +293,18 @@ const struct breach breaches_of_network[] = {
      .says = "does not forward IPv4",
      .harm = "echo 0 >/proc/sys/net/ipv4/ip_forward",
      .undo = "echo 1 >/proc/sys/net/ipv4/ip_forward"},
+    /* A VPN: the default route is in another table, and the link there does not forward. */
+    {.check = "network",
+     .code = 1,
+     .says = "conf.vpn0.forwarding=1",
+     .harm = VPN "echo 0 >/proc/sys/net/ipv4/conf/vpn0/forwarding; "
+                 "ip rule add pref 9 lookup main suppress_prefixlength 0",
+     .undo = "ip rule del pref 9; " NO_VPN},
+    {.check = "network",
+     .code = 1,
+     .says = "send packets for a lease to vpn0",
+     .harm = VPN,
+     .undo = NO_VPN},
     {.check = "network", .code = 1, .says = "mkdir -p", .env = {CNI}},
     {.check = "network",
      .code = 2,
@@ -314,7 +332,7 @@ const struct breach breaches_of_network[] = {
      .env = {CNI}},
     {.check = "network",
      .code = 2,
-     .says = "does not speak the list's cniVersion",
+     .says = "does not support the list's cniVersion",
      .harm = MAKE_CNI("{\"type\":\"odd\"}")
          SCRIPT("plugins/odd", "[ $CNI_COMMAND != ADD ] || exit 1\\n"
                                "echo {\\\"supportedVersions\\\":[\\\"0.4.0\\\"]}"),

@@ -117,7 +117,7 @@ static void test_nonsense_of_a_plugin_is_refused(void **state)
         {"{\"ips\":[{\"address\":\"fd00::2/64\"}]}", "gave the lease no IPv4 address"},
         /* Well said, but not so: what is not seen is not believed. */
         {"{\"ips\":[{\"address\":\"10.88.0.99/24\",\"gateway\":\"10.88.0.1\"}]}",
-         "says that eth0 has the address 10.88.0.99, but it doesn't"},
+         "gives eth0 the address 10.88.0.99, but the link does not have it"},
     };
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -30,6 +30,19 @@ static void test_a_directory_called_head(void **state)
               "test -f whole/HEAD -a -f whole/config");
 }
 
+/* Directories without files arrive, and files have the times that they had, either way. */
+static void test_times_and_empty_directories(void **state)
+{
+    (void)state;
+    e2e_shell("mkdir -p d/logs/deep d/src; echo a >d/src/a; echo f >f\n"
+              "touch -d '2020-01-02 03:04:05 UTC' d/src/a f d/logs/deep\n"
+              "\"$0\" cp -q d box:t/d; \"$0\" cp -q f box:t/f\n"
+              "test \"$(\"$0\" ssh box 'cd t && stat -c %Y d/src/a d/logs/deep f | uniq')\" = "
+              "1577934245\n"
+              "\"$0\" cp -q box:t/d back; \"$0\" cp -q box:t/f g\n"
+              "test \"$(stat -c %Y back/src/a g | uniq)\" = 1577934245; test -d back/logs/deep");
+}
+
 static void failed(int code, const char *why, const char *from, const char *to)
 {
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", from, to);
@@ -47,7 +60,7 @@ static void test_what_can_not_be_copied(void **state)
     failed(4, "fetch t/none: the guest has no such file or directory", "box:t/none", ".");
     failed(4, "no such file", "box:t/none", "made/for/it");
     failed(1, "none", "none", "box:");
-    failed(7, "can't receive it", "f", "box:/proc/none/f");
+    failed(7, "copy into the guest: exit code 1: ", "f", "box:/proc/none/f");
     failed(1, "regular", "box:/etc/hostname", "/dev/null");
     failed(2, "neither", "/dev/null", "box:");
     _cleanup_free_ char *socket = xasprintf("%s/socket", bed.work);
@@ -78,12 +91,58 @@ static void test_tunnel_refuses(void **state)
     E2E_CODE(4, "tunnel", "-L", "80", "nobody");
 }
 
+/* Crabbox's form: one port; its URL is printed once it listens. The guest's SSH server answers. */
+static void test_tunnel_to_a_port(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "\"$0\" tunnel -q \"$@\" >url & pid=$!\n"
+        "until read -r url <url && [ -n \"$url\" ]; do kill -0 $pid || exit; sleep 0.05; done\n"
+        "exec 3<>/dev/tcp/127.0.0.1/${url##*:}; read -r line <&3; echo \"$url $line\"\n"
+        "kill $pid; wait; rm url";
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program,
+                                                        "--id", "box", "22");
+    bed_assert_code(r, 0);
+    assert_true(str_has_prefix(r.out.buf, "http://127.0.0.1:"));
+    bed_assert_has(r.out.buf, " SSH-2.0-");
+    _cleanup_bed_result_ struct bed_result p = BED_EXEC(&bed, "bash", "-c", script, bed.program,
+                                                        "--local-port", "18023", "box", "22");
+    bed_assert_code(p, 0);
+    bed_assert_has(p.out.buf, "http://127.0.0.1:18023 SSH-2.0-");
+    E2E_CODE(2, "tunnel", "box", "0");
+    E2E_CODE(2, "tunnel", "box", "22", "23");
+    E2E_CODE(2, "tunnel", "--id", "box", "x");
+    E2E_CODE(2, "tunnel", "--local-port", "80x", "box", "22");
+    E2E_CODE(2, "tunnel", "--local-port", "18023", "-L", "80", "box");
+}
+
+static void test_cp_as_crabbox_and_scp(void **state)
+{
+    (void)state;
+    e2e_write_file("one", "1", 1);
+    E2E_OK("cp", "-q", "--id", "box", "one", "SANDBOX:/tmp/two");
+    E2E_OK("cp", "-q", "one", "box:~/tilde");
+    e2e_guest("box", "test -f /tmp/two && test -f tilde && ! test -e '~'");
+    E2E_OK("cp", "-q", "box:~/tilde", "three");
+    E2E_OK("cp", "-q", "--id", "box", "SANDBOX:~//tilde", "four");
+    e2e_shell("cmp one three; cmp one four; rm one three four");
+    e2e_guest("box", "rm /tmp/two tilde");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "box:~root/x", ".");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "the home of another user");
+    E2E_CODE(2, "cp", "--id", "box", "other:x", ".");
+    E2E_OK("connect", "box", "true");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_directory_called_head, fresh),
+        cmocka_unit_test_setup(test_times_and_empty_directories, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
         cmocka_unit_test(test_tunnel_refuses),
+        cmocka_unit_test(test_tunnel_to_a_port),
+        cmocka_unit_test(test_cp_as_crabbox_and_scp),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

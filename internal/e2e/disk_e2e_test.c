@@ -48,9 +48,9 @@ static void fill_all_disks(void)
 {
     e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases\n"
               "for l in cbx_*; do\n"
-              "  n=$(($(stat -c %s $l/disk.img) / 1048576)); test $n -ge 64\n"
-              "  dd if=/dev/zero of=$l/disk.img bs=1M count=$n conv=notrunc status=none\n"
-              "  for f in console.log vmm.log; do head -c 8M /dev/zero >>$l/$f; done\n"
+              "  n=$(($(stat -c %s $l/vmm/disk.img) / 1048576)); test $n -ge 64\n"
+              "  dd if=/dev/zero of=$l/vmm/disk.img bs=1M count=$n conv=notrunc status=none\n"
+              "  for f in console.log vmm.log; do head -c 8M /dev/zero >>$l/vmm/$f; done\n"
               "done\n");
 }
 
@@ -126,10 +126,10 @@ static void test_stop_gives_the_blocks_back(void **state)
     struct stat st;
     e2e_warmup("one");
     _cleanup_json_ cJSON *j = e2e_status("one");
-    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*\n"
+    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm\n"
               "for f in console.log vmm.log; do head -c 1M /dev/zero >>$f; done");
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        _cleanup_free_ char *path = xasprintf("%s/leases/%s/%s", bed.state,
+        _cleanup_free_ char *path = xasprintf("%s/leases/%s/vmm/%s", bed.state,
                                               json_opt_string(j, "leaseId", "?"), names[i]);
         fds[i] = open(path, O_RDONLY | O_CLOEXEC);
         assert_int_equal(fstat(fds[i], &st), 0);
@@ -143,7 +143,7 @@ static void test_stop_gives_the_blocks_back(void **state)
     }
 }
 
-/* What a VMM that was taken over may do in its lease's directory: a log that seems as large as the
+/* What a VMM that was taken over may do in its directory: a log that seems as large as the
  * disk, and a socket with the name of a log that is not there. */
 static void test_logs_of_a_vmm_that_was_taken_over(void **state)
 {
@@ -151,14 +151,14 @@ static void test_logs_of_a_vmm_that_was_taken_over(void **state)
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     e2e_warmup("one");
     _cleanup_json_ cJSON *j = e2e_status("one");
-    _cleanup_free_ char *path = xasprintf("%s/leases/%s", bed.state,
+    _cleanup_free_ char *path = xasprintf("%s/leases/%s/vmm", bed.state,
                                           json_opt_string(j, "leaseId", "?"));
     _cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     (void)str_format(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/error.txt", dir);
     assert_int_equal(bind(sock, (const struct sockaddr *)&a, sizeof a), 0);
     e2e_shell("\"$0\" logs one >/dev/null\n"
-              "truncate -s 2G \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log\n"
+              "truncate -s 2G \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm/console.log\n"
               "test $(\"$0\" logs one --console --raw | wc -c) -lt 40000000");
     e2e_stop("one");
 }

@@ -199,7 +199,7 @@ static void test_death_of_the_keeper(void **state)
 }
 
 #define IS_SMALL                                                                                   \
-    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/console.log | cut -f1) -lt 8192"
+    "test $(du -k \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm/console.log | cut -f1) -lt 8192"
 
 /* A console is held down by whatever command comes by. */
 static void test_logs_of_a_lease_without_keeper(void **state)
@@ -210,8 +210,8 @@ static void test_logs_of_a_lease_without_keeper(void **state)
     WARMUP("noisy", "--keep");
     assert_true(chaos_kill_keeper(&store, "noisy"));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        e2e_shell(
-            "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+        e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm; head -c 12M /dev/urandom "
+                  ">>console.log");
         _cleanup_bed_result_ struct bed_result r = bed_run(&bed, commands[i]);
         bed_assert_code(r, 0);
         e2e_shell(IS_SMALL);
@@ -227,7 +227,8 @@ static void test_logs_that_are_left_alone(void **state)
     struct error err = ERROR_INIT;
     WARMUP("noisy", "--keep");
     assert_true(chaos_kill_keeper(&store, "noisy"));
-    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; head -c 12M /dev/urandom >>console.log");
+    e2e_shell(
+        "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm; head -c 12M /dev/urandom >>console.log");
     E2E_OK("complete", "--", "stop", "");
     e2e_shell("! " IS_SMALL);
     assert_int_equal(store_resolve(&store, "noisy", id, &err), 0);
@@ -242,18 +243,37 @@ static void test_logs_that_are_left_alone(void **state)
     e2e_stop("noisy");
 }
 
-/* An update replaces the program while keepers of the old one run. */
-static void test_a_keeper_outlives_its_program(void **state)
+/* Makes two leases with a copy of the program, to which this then happens. */
+static void make_by_another(const char *then)
 {
-    (void)state;
     char program[PATH_MAX];
     memcpy(program, bed.program, sizeof program);
     e2e_shell("cp \"$0\" ../old-program");
     (void)str_format(bed.program, sizeof bed.program, "%s/old-program", bed.dir);
-    WARMUP("updated", "--ttl", "3s");
-    e2e_shell("mv ../old-program ../gone; echo >../old-program; rm ../gone ../old-program");
+    WARMUP("stays", "--ttl", "1h");
+    WARMUP("ends", "--ttl", "3s");
     memcpy(bed.program, program, sizeof program);
-    (void)wait_until_gone("updated", 60000);
+    E2E_EXEC_OK("sh", "-ec", then);
+}
+
+/* An update replaces the program while keepers of the old one run, or somebody removes it. */
+static void test_a_keeper_outlives_its_program(void **state)
+{
+    static const char *const fates[] = {
+        "rm ../old-program", "mv ../old-program ../gone; echo >../old-program; rm ../gone",
+        "echo '#!/bin/false' >../new; chmod 755 ../new; mv ../new ../old-program"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(fates); i++) {
+        make_by_another(fates[i]);
+        e2e_shell("\"$0\" list --json | jq -e '.[] | select(.slug == \"stays\") | .state == "
+                  "\"ready\" and .endedBy == \"keeper\"' >/dev/null\n"
+                  "\"$0\" doctor --json | jq -e '.checks[] | select(.check == \"keepers\") | "
+                  ".status == \"ok\"' >/dev/null");
+        use("stays");
+        e2e_stop("stays");
+        (void)wait_until_gone("ends", 60000);
+        e2e_shell("rm -f ../old-program");
+    }
 }
 
 int main(void)

@@ -69,6 +69,8 @@ static int keys_apply(void *ctx, struct error *err)
         .guest_mac = "06:00:00:00:00:01",
         .guest_addr = "192.0.2.2",
         .gateway = "192.0.2.1",
+        .dns_search = "",
+        .dns_options = "",
     };
     return image_write_seed(w->handle.dirfd, FAKE_SEED, &spec, err);
 }

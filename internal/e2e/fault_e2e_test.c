@@ -76,10 +76,11 @@ static void test_a_flood_on_the_console_is_no_trouble(void **state)
     (void)state;
     bed_setenv(&bed, "CRABBOX_STANDIN_GUEST", "chatty");
     e2e_warmup("chatty");
-    e2e_shell("cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*; n=0; test $(stat -c %s console.log) -gt "
-              "10000000; "
-              "while [ $(($(stat -c %b console.log) * 512)) -gt 8388608 ]; do n=$((n + 1)); "
-              "[ $n -lt 200 ]; sleep 0.05; done");
+    e2e_shell(
+        "cd \"$CRABBOX_FC_STATE_DIR\"/leases/cbx_*/vmm; n=0; test $(stat -c %s console.log) -gt "
+        "10000000; "
+        "while [ $(($(stat -c %b console.log) * 512)) -gt 8388608 ]; do n=$((n + 1)); "
+        "[ $n -lt 200 ]; sleep 0.05; done");
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs", "--console", "chatty");
     bed_assert_code(l, 0);
     bed_assert_has(l.out.buf, "bytes were dropped: a log keeps only its end]");

@@ -60,9 +60,9 @@ static void check(const struct hang *h)
     bed_assert_has(r.err.buf, h->says);
     bed_assert_has(r.err.buf, "next: crabbox-fc logs hang");
     _cleanup_json_ cJSON *j = e2e_timing(&r);
-    assert_string_equal(json_opt_string(j, "errorKind", ""), h->kind);
+    assert_string_equal(json_opt_string(j, "cause", ""), h->kind);
     assert_string_equal(json_opt_string(j, "errorPhase", ""), h->phase);
-    assert_string_equal(json_opt_string(j, "runStatus", ""),
+    assert_string_equal(json_opt_string(j, "outcome", ""),
                         str_eq(h->phase, "collect") ? "exited" : "failed");
     assert_int_equal(json_opt_i64(j, "exitCode", 0), h->code);
 }
@@ -195,7 +195,7 @@ static void test_frozen_vm(void **state)
     print_message("frozen: %s", r.err.buf);
     bed_assert_code(r, 7);
     _cleanup_json_ cJSON *j = e2e_timing(&r);
-    assert_string_equal(json_opt_string(j, "errorKind", ""), "ssh");
+    assert_string_equal(json_opt_string(j, "cause", ""), "ssh");
     assert_string_equal(json_opt_string(j, "errorPhase", ""), "run");
     bed_assert_has(r.err.buf, "next: crabbox-fc logs frozen");
     _cleanup_bed_result_ struct bed_result again = BED_RUN(&bed, "run", "-q", "--id", "frozen",
@@ -217,7 +217,7 @@ static void test_a_new_lease_that_hangs(void **state)
     bed_assert_code(r, 6);
     bed_assert_has(r.err.buf, "next: again with --keep-on-failure");
     _cleanup_json_ cJSON *j = e2e_timing(&r);
-    assert_string_equal(json_opt_string(j, "errorKind", ""), "sync");
+    assert_string_equal(json_opt_string(j, "cause", ""), "sync");
     assert_true(json_opt_i64(j, "stopMs", 0) > 0);
     E2E_CODE(4, "status", "new");
 }
@@ -239,7 +239,7 @@ static void test_vmm_dies_in_a_sync(void **state)
     bed_assert_code(r, 1);
     bed_assert_has(r.err.buf, "the machine ended");
     _cleanup_json_ cJSON *j = e2e_timing(&r);
-    assert_string_equal(json_opt_string(j, "errorKind", ""), "vmm");
+    assert_string_equal(json_opt_string(j, "cause", ""), "vmm");
     assert_string_equal(json_opt_string(j, "errorPhase", ""), "sync");
     e2e_stop("dies");
 }

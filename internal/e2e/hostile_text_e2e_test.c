@@ -178,7 +178,7 @@ static void test_guest(void **state)
     SHOWS(0, HOSTILE_SHOWN, "cp", "box:t/d", "got");
     SHOWS(4, "no-such", "cp", "box:t/no-such" HOSTILE, "no");
     write_file(bed.work, "f", "x", 1);
-    SHOWS(7, "the guest can't receive it", "cp", "f", "box:t/r.xml/" HOSTILE);
+    SHOWS(7, "copy into the guest: exit code 1", "cp", "f", "box:t/r.xml/" HOSTILE);
     static const char in_work[] = "cp -r ~/t/d ~/t/r.xml .";
     SHOWS(0, HOSTILE_SHOWN, "run", "--no-sync", "--id", "box", "--download", "d=here", "--", "sh",
           "-c", in_work);

@@ -107,6 +107,24 @@ static void test_names_resolve_without_the_host_s_stub(void **state)
     assert_null(strstr(r.out.buf, "127.0.0.53"));
 }
 
+/* With Windows' line ends, and a stub that a guest can't ask. */
+static void test_search_domains_are_the_host_s(void **state)
+{
+    (void)state;
+    e2e_shell("printf 'nameserver 127.0.0.53\\r\\nnameserver " BED_OUTSIDE "\\r\\nsearch "
+              "corp.example lab.example\\r\\noptions trust-ad ndots:3\\r\\n' >../resolv; "
+              "mount --bind ../resolv /etc/resolv.conf");
+    bed_setenv(&bed, "CRABBOX_FC_NETWORK_DNS", "");
+    _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "warmup", "-q", "--slug", "c");
+    e2e_shell("umount /etc/resolv.conf; rm ../resolv");
+    bed_setenv(&bed, "CRABBOX_FC_NETWORK_DNS", BED_OUTSIDE);
+    bed_assert_code(w, 0);
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("c", "--", "cat", "/etc/resolv.conf");
+    e2e_stop("c");
+    assert_string_equal(r.out.buf, "nameserver " BED_OUTSIDE "\nsearch corp.example lab.example\n"
+                                   "options timeout:2 attempts:2 ndots:3\n");
+}
+
 static void test_metadata_is_blocked(void **state)
 {
     (void)state;
@@ -321,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guest_reaches_the_outside_as_the_host),
         cmocka_unit_test(test_names_resolve_without_the_host_s_stub),
+        cmocka_unit_test(test_search_domains_are_the_host_s),
         cmocka_unit_test(test_metadata_is_blocked),
         cmocka_unit_test(test_guest_does_not_reach_another_guest),
         cmocka_unit_test(test_guest_does_not_reach_services_of_the_host),

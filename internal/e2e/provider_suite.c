@@ -64,7 +64,7 @@ static void check_row(const cJSON *row)
     assert_string_equal(json_opt_string(row, "state", ""), "ready");
     assert_string_equal(json_opt_string(row, "provider", ""), suite_of->provider);
     assert_string_equal(json_opt_string(row, "endedBy", ""), "keeper");
-    assert_true(json_opt_i64(row, "expiresAt", 0) > json_opt_i64(row, "createdAt", 0));
+    assert_true(json_opt_i64(row, "expiresAtUnix", 0) > json_opt_i64(row, "createdAtUnix", 0));
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         assert_true(*json_opt_string(row, texts[i], ""));
     for (size_t i = 0; i < ARRAY_LEN(ways); i++)
@@ -94,8 +94,8 @@ static void test_list_and_status(void **state)
     bed_assert_code(s, 0);
     bed_assert_has(s.out.buf, "state     ready\n");
     _cleanup_bed_result_ struct bed_result near = BED_RUN(&bed, "stop", "tow");
-    bed_assert_code(near, 0);
-    bed_assert_has(near.out.buf, "did you mean two?");
+    bed_assert_code(near, 4);
+    bed_assert_has(near.err.buf, "did you mean two?");
     e2e_stop("one");
     e2e_stop("two");
     _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "list", "--json");
@@ -110,8 +110,14 @@ static void test_stop_twice(void **state)
     e2e_warmup("twice");
     e2e_stop("twice");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "twice");
-    bed_assert_code(r, 0);
-    bed_assert_has(r.out.buf, "nothing to stop");
+    bed_assert_code(r, 4);
+    bed_assert_has(r.err.buf, "twice");
+    _cleanup_bed_result_ struct bed_result j = BED_RUN(&bed, "stop", "--json", "twice");
+    bed_assert_code(j, 4);
+    bed_assert_has(j.out.buf, "\"absent\"");
+    _cleanup_bed_result_ struct bed_result ok = BED_RUN(&bed, "stop", "--missing-ok", "twice");
+    bed_assert_code(ok, 0);
+    bed_assert_has(ok.out.buf, "nothing to stop");
 }
 
 static void test_unknown_lease_is_4(void **state)
@@ -133,10 +139,17 @@ static void test_slug_taken(void **state)
 {
     (void)state;
     e2e_warmup("mine");
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "mine");
-    bed_assert_code(r, 2);
-    bed_assert_has(r.err.buf, "mine");
-    E2E_OK("status", "mine");
+    _cleanup_json_ cJSON *mine = e2e_status("mine");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--json", "--slug", "mine");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "another lease is called mine, so this one is called mine-");
+    _cleanup_json_ cJSON *other = e2e_json(&r);
+    assert_string_not_equal(json_opt_string(mine, "leaseId", ""),
+                            json_opt_string(other, "leaseId", ""));
+    const char *slug = json_opt_string(other, "slug", "");
+    assert_int_equal(strlen(slug), strlen("mine-0123"));
+    assert_true(str_has_prefix(slug, "mine-"));
+    e2e_stop(slug);
     e2e_stop("mine");
 }
 
@@ -374,7 +387,7 @@ static void test_a_machine_that_goes_under_a_command(void **state)
     (void)close(fds[0]);
     assert_int_equal(e2e_code(&c, 30000), 1);
     bed_assert_has(said.buf, "the machine ended");
-    bed_assert_has(said.buf, "\"errorKind\":\"vmm\"");
+    bed_assert_has(said.buf, "\"cause\":\"vmm\"");
     strbuf_free(&said);
     e2e_stop("under");
 }

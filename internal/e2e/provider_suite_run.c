@@ -175,7 +175,9 @@ static void test_timeout_ends_the_whole_tree(void **state)
     assert_string_equal(r.out.buf, "begun\n");
     bed_assert_has(r.err.buf, "--timeout 700ms");
     _cleanup_json_ cJSON *j = e2e_timing(&r);
-    assert_string_equal(json_opt_string(j, "runStatus", ""), "timeout");
+    assert_string_equal(json_opt_string(j, "outcome", ""), "timeout");
+    assert_string_equal(json_opt_string(j, "cause", ""), "timeout");
+    assert_string_equal(json_opt_string(j, "runStatus", ""), "timed-out");
     assert_string_equal(json_opt_string(j, "errorKind", ""), "timeout");
     assert_int_equal(json_opt_i64(j, "exitCode", 0), 124);
     assert_int_equal(e2e_processes("8887"), 0);

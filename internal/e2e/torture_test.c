@@ -74,7 +74,7 @@ static bool must_do(const char *what, const char *slug, const struct chaos_resul
 static void stop_of(const char *slug)
 {
     struct chaos_result r;
-    CHAOS_RUN(&bed, 0, 0, &r, "stop", slug);
+    CHAOS_RUN(&bed, 0, 0, &r, "stop", "--missing-ok", slug);
     (void)must_do("stop", slug, &r);
 }
 

@@ -95,6 +95,43 @@ static void test_no_link_leads_to_what_is_sent(void **state)
         bed.program, bed.work);
 }
 
+/* Where a command starts: where the user stands in the tree, also without a sync if an earlier run
+ * has synced it; results are seen from there. */
+static void test_commands_start_where_the_user_stands(void **state)
+{
+    (void)state;
+    e2e_shell(
+        "at() { dir=$1; shift; (cd \"$dir\" && \"$fc\" run --id box -q \"$@\"); }\n"
+        "fc=$0; here=${PWD##*/}; work=$(at / --no-sync -- pwd)\n"
+        "echo 'echo made' >job; mkdir -p 'an empty/one'\n"
+        "test \"$(at . -- pwd)\" = \"$work/$here\"\n"
+        "test \"$(at . --no-sync -- sh job)\" = made\n"
+        "for o in --no-sync --shell; do\n"
+        "test \"$(at pkg/app $o -- pwd)\" = \"$work/$here/pkg/app\"\n"
+        "test \"$(at 'an empty/one' $o -- pwd)\" = \"$work/$here/an empty/one\"\n"
+        "test \"$(at / $o --dir \"$PWD/pkg\" -- pwd)\" = \"$work/$here/pkg\"\n"
+        "done\n"
+        "test \"$(at ../away --no-sync -- pwd)\" = \"$work\"\n"
+        "at pkg/app --download key=got --artifact-glob 'k*' -- true; cmp pkg/app/got pkg/app/key\n"
+        "mv .git/HEAD head; test \"$(at . --no-sync -- pwd)\" = \"$work\"; mv head .git/HEAD");
+}
+
+/* A second tree of the same name does not come among the files of the first. */
+static void test_another_tree_of_the_name(void **state)
+{
+    (void)state;
+    e2e_shell(
+        "mkdir -p ../away/two/app; echo B >../away/two/app/main\n"
+        "\"$0\" run --id box -q --dir ../away/app -- test -e key\n"
+        "code=0; \"$0\" run --id box -q --dir ../away/two/app -- true 2>err || code=$?\n"
+        "test $code = 6; grep -q 'which is another tree than' err; grep -q 'next: --reclaim' err\n"
+        "cd ../away/two/app; test \"$(\"$0\" run --id box -q --no-sync -- ls)\" != main\n"
+        "\"$0\" run --id box -q --reclaim -- true\n"
+        "test \"$(\"$0\" run --id box -q -- ls)\" = main; cd ../..\n"
+        "code=0; \"$0\" run --id box -q --dir app -- true || code=$?; test $code = 6\n"
+        "\"$0\" run --id box -q --fresh-sync --dir app -- test -e key -a ! -e main");
+}
+
 /* cp takes no state along, and sends the directory that it opened. */
 static void test_cp_takes_no_state(void **state)
 {
@@ -115,6 +152,8 @@ int main(void)
         cmocka_unit_test_setup(test_no_link_leads_to_an_image, fresh),
         cmocka_unit_test_setup(test_no_link_leads_to_what_is_sent, fresh),
         cmocka_unit_test_setup(test_cp_takes_no_state, fresh),
+        cmocka_unit_test_setup(test_commands_start_where_the_user_stands, fresh),
+        cmocka_unit_test_setup(test_another_tree_of_the_name, fresh),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
 }

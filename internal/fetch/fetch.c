@@ -113,13 +113,9 @@ static int guest_failed(const struct ssh_status *st, struct strbuf *errout, stru
     if (last)
         errout->len = (size_t)(last - errout->buf);
     errout->buf[errout->len] = '\0';
-    text_flatten(errout, COMPLAINT_MAX);
-    if (st->signalled)
-        return error_set(err, ERR_SSH, 0, "the guest's tar was killed by SIG%s", st->signal);
-    if (st->code == NOT_THERE)
+    if (st->exited && st->code == NOT_THERE)
         return error_set(err, ERR_NOT_FOUND, 0, "the guest has no such file or directory");
-    return error_set(err, ERR_SSH, 0, "the guest can't send it (exit code %d): %s", st->code,
-                     errout->len ? errout->buf : "no message");
+    return ssh_succeeded(st, errout, ERR_SSH, "tar in the guest", err);
 }
 
 /* The transfer was broken off: by the reader, who has the reason; by the user; for lack of

@@ -54,7 +54,8 @@ struct fetch_rules {
     const char *name;         /* what the file or directory becomes below dirfd; or NULL and: */
     const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
     struct fetch_limits limits;
-    bool is_store; /* a repository's own directory is what was asked for: with its HEADs */
+    bool keep_times; /* of files and directories, as the guest tells them */
+    bool is_store;   /* a repository's own directory is what was asked for: with its HEADs */
     /* Gets the path of each file and a NUL; dirfd is empty then, and a name that comes again ends
      * the transfer. May be NULL. */
     struct strbuf *names;

@@ -8,6 +8,7 @@
  * rest.
  */
 #include <limits.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -50,6 +51,8 @@ static const struct {
     {".pre-commit-config.yaml", "git hooks of pre-commit: commands"},
     {".pre-commit-config.yml", "the same, by prek, which takes its hooks over"},
     {"prek.toml", "the same"},
+    {"hk.pkl", "hk: git hooks of the repository"},
+    {"hk.local.pkl", "the same"},
     {".lfsconfig", "git with LFS: where the next push sends objects"},
     {"_darcs", "Darcs: prefs/defaults names programs"},
     {".pijul", "Pijul, which prompts ask: its config names programs"},
@@ -59,6 +62,8 @@ static const struct {
     {"_mtn", "monotone: its monotonerc is a program"},
     {".p4config", "Perforce, where P4CONFIG names it: P4PORT is a command"},
     {".sops.yaml", "sops: to whom the user's next secret is encrypted"},
+    {".direnv", "direnv: its layouts put programs of it first into PATH"},
+    {"_opam", "opam, at each prompt: the same"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
@@ -105,6 +110,7 @@ static const struct {
     {".roomodes", "the same"},
     {".kilocode", "the same"},
     {".kilocodemodes", "the same"},
+    {".clinerules", "the same"},
     {".amazonq", "the same"},
     {".factory", "the same"},
     {".junie", "the same"},
@@ -121,6 +127,8 @@ static const struct {
     {".nvim", "Neovim with plug-ins for it"},
     {".vim", "Vim and Neovim with coc.nvim: commands of language servers"},
     {".lazy.lua", "Neovim with lazy.nvim"},
+    {".neoconf.json", "Neovim with neoconf: commands of language servers"},
+    {".nlsp-settings", "the same, with nlsp-settings"},
     {".lvimrc", "Vim with localvimrc"},
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
@@ -132,6 +140,10 @@ static const struct {
     {"rust-analyzer.toml", "editors with rust-analyzer: its overrideCommand"},
     {".rust-analyzer.toml", "the same"},
     {".rubocop.yml", "RuboCop in editors: files that it requires"},
+    {".formatter.exs", "editors with Elixir's language server: a program"},
+    {".ruby-lsp", "editors with Ruby's: the Gemfile in it is one"},
+    {".externaltoolbuilders", "Eclipse: programs, at each build"},
+    {".factorypath", "the same: jars of annotation processors"},
     {".sqlfluff", "sqlfluff in editors: its library_path is a program"},
     {".dir-locals.el", "Emacs, when any file below is opened"},
     {".dir-locals-2.el", "the same"},
@@ -293,19 +305,24 @@ static bool is_short_of(const char *folded, const struct short_name *s, const ch
            strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
 }
 
-/* Whether they are the same where each byte of `forms` stands for one or a few characters. */
+/* Whether they are the same where each byte of `forms` stands for one or a few characters. The bits
+ * of `at` are the places in `name` that the part of `folded` before may have come to, so the time
+ * grows with the length and not with the number of ways. */
 static bool is_same(const char *folded, const char *name)
 {
-    for (; *folded < 1 || *folded > FORM_MAX; folded++, name++) {
-        if (*folded != *name)
-            return false;
-        if (!*name)
-            return true;
+    size_t len = strlen(name);
+    uint64_t at = 1;
+    for (; at && *folded; folded++) {
+        uint64_t next = 0;
+        bool form = *folded >= 1 && *folded <= FORM_MAX;
+        for (size_t i = 0; i < len; i++)
+            if ((at >> i & 1) && form)
+                next |= ((UINT64_C(2) << *folded) - 2) << i;
+            else if ((at >> i & 1) && name[i] == *folded)
+                next |= UINT64_C(2) << i;
+        at = next & ((UINT64_C(2) << len) - 1);
     }
-    for (char n = 1; n <= *folded && name[n - 1]; n++)
-        if (is_same(folded + 1, name + n))
-            return true;
-    return false;
+    return at >> len & 1;
 }
 
 /* Whether the name is `name` or its short name. */
@@ -326,12 +343,32 @@ static bool is_of_mise(const char *folded)
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
+/* .env.local, .envrc.private and the like, which an .envrc of the user's takes in without a
+ * question. An .env.example is for people to copy. */
+static bool is_of_direnv(const char *folded)
+{
+    static const char *const begins[] = {".env.", ".envrc."};
+    static const char *const ends[] = {"example", "sample", "template", "dist"};
+    struct short_name s;
+    if (is_short(folded, &s)) /* "env~1.loc", "envrc~1.pri" */
+        return *s.ext && (str_has_prefix(folded, "env~") || str_has_prefix(folded, "envrc~"));
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
+        if (str_has_prefix(folded, begins[i])) {
+            for (size_t j = 0; j < ARRAY_LEN(ends); j++)
+                if (str_eq(folded + strlen(begins[i]), ends[j]))
+                    return false;
+            return true;
+        }
+    return false;
+}
+
 /* Checkers in editors, whose configuration is a program, or names one that is run or loaded. */
 static bool is_of_checker(const char *folded)
 {
-    static const char *const begins[] = {".eslintrc",     "eslint.config.",
-                                         ".prettierrc",   "prettier.config.",
-                                         ".lintstagedrc", "lint-staged.config."};
+    static const char *const begins[] = {
+        ".eslintrc",     "eslint.config.",      ".prettierrc",  "prettier.config.",
+        ".lintstagedrc", "lint-staged.config.", ".stylelintrc", "stylelint.config.",
+        ".huskyrc",      "husky.config."};
     struct short_name s;
     bool is_abbreviated = is_short(folded, &s) && s.base == s.may_have;
     for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
@@ -347,7 +384,7 @@ static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
     char folded[NAME_MAX + 1];
     fold(component, len, folded);
-    if (is_of_mise(folded) || is_of_checker(folded))
+    if (is_of_mise(folded) || is_of_direnv(folded) || is_of_checker(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
         if ((head_too || !str_eq(obeyed[i].name, HEAD)) && stands_for(folded, obeyed[i].name))

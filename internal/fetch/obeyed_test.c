@@ -162,6 +162,24 @@ static const char *const planted[] = {
     ".vim/coc-settings.json",
     ".bsp/scala.json",
     ".sops.yaml",
+    ".direnv/python-3.11/bin/git",
+    "_opam/bin/ls",
+    ".envrc.local",
+    "sub/.envrc.private",
+    ".env.local",
+    "ENV~1.LOC",
+    ".clinerules/hooks/TaskStart",
+    "hk.pkl",
+    ".neoconf.json",
+    ".nlsp-settings/x.json",
+    ".formatter.exs",
+    ".ruby-lsp/Gemfile",
+    ".externalToolBuilders/x.launch",
+    ".factorypath",
+    ".stylelintrc.js",
+    "stylelint.config.mjs",
+    ".huskyrc.json",
+    "husky.config.js",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
@@ -203,7 +221,22 @@ static const char *const harmless[] = {
     "lefthook.md",
     "irb",
     "pyproject.toml",
+    ".env.example",
+    ".envelope",
+    "env.local",
 };
+
+/* Each character may stand for one to four others: there are more ways to read such a name than
+ * could ever be tried. */
+static void test_a_name_of_many_readings_takes_no_time(void **state)
+{
+    (void)state;
+    char name[NAME_MAX + 1] = "";
+    for (size_t n = 0; n + 3 < sizeof name; n += 3)
+        memcpy(name + n, "\xe2\x85\xa7", 4);
+    for (size_t i = 0; i < 10000; i++)
+        assert_false(name_obeyed(name, strlen(name)));
+}
 
 static void test_in_a_directory(void **state)
 {
@@ -364,9 +397,13 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
-        TEST(test_in_a_directory), TEST(test_directories_and_count),
-        TEST(test_with_globs),     TEST(test_in_a_directory_named_so),
-        TEST(test_named),          cmocka_unit_test(test_dots_in_globs),
+        cmocka_unit_test(test_a_name_of_many_readings_takes_no_time),
+        TEST(test_in_a_directory),
+        TEST(test_directories_and_count),
+        TEST(test_with_globs),
+        TEST(test_in_a_directory_named_so),
+        TEST(test_named),
+        cmocka_unit_test(test_dots_in_globs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

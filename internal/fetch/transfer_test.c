@@ -166,7 +166,7 @@ static void test_last_words(void **state)
     struct attempt a = fetch_with("#!/bin/sh\nprintf 'no\\033[2J \\nway' >&2; exit 3\n", to);
     assert_int_equal(a.rc, -1);
     assert_int_equal(a.err.kind, ERR_SSH);
-    assert_non_null(strstr(a.err.msg, "exit code 3): no\\x1b[2J ; way"));
+    assert_non_null(strstr(a.err.msg, "exit code 3: no\\x1b[2J ; way"));
 }
 
 int main(void)

@@ -214,6 +214,16 @@ static int write_content(struct unpack *u, int fd, int64_t size, struct error *e
     return 0;
 }
 
+/* A time that the filesystem can't keep is not kept; it is the guest's word anyway. */
+static void set_time(const struct unpack *u, int fd, struct archive_entry *e)
+{
+    const struct timespec times[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = archive_entry_mtime(e), .tv_nsec = archive_entry_mtime_nsec(e)}};
+    if (u->rules->keep_times && archive_entry_mtime_is_set(e))
+        (void)futimens(fd, times);
+}
+
 /* Complete under a name of its own first, so that nobody sees half a file. */
 static int write_file(struct unpack *u, const char *path, struct archive_entry *e,
                       struct error *err)
@@ -234,6 +244,7 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "make a file beside %s", path);
     int r = write_content(u, fd, archive_entry_size(e), err);
+    set_time(u, fd, e);
     if (r == 0 && renameat(dirfd, tmp, dirfd, base) < 0)
         r = error_set(err, ERR_IO, errno, "replace %s", path);
     if (r < 0) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "guest/iso9660.h"
 #include "guest/seed_net.h"
 #include "guest/seedjson.h"
@@ -28,7 +29,7 @@ static bool is_name(const char *s)
 static bool is_line(const char *s)
 {
     for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+        if (text_is_control(*s))
             return false;
     return true;
 }

@@ -109,13 +109,16 @@ struct seed_spec {
     const char *gateway;
     const char *const *dns;
     unsigned n_dns;
-    bool stock; /* real cloud-init: also runcmd for the work root */
+    const char *dns_search;  /* domains, with blanks between them; "": none */
+    const char *dns_options; /* the same of options of resolv.conf */
+    bool stock;              /* real cloud-init: also runcmd for the work root */
 };
 
 #define SEED_NONCE_PATH "/run/crabbox-fc/nonce"
 
 /* Writes a NoCloud drive: ISO9660 with Rock Ridge names, label cidata, files user-data,
- * meta-data, network-config (JSON, which is YAML). Mode 0600: it holds the host's private key. */
+ * meta-data, network-config (JSON, which is YAML). Mode 0400: it holds the guest's private host
+ * key, and no VMM is to write it. */
 int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, struct error *err);
 
 #endif

@@ -156,7 +156,7 @@ static void test_pins_of_the_configuration(void **state)
     assert_string_equal(img.pins[IMAGE_KERNEL].sha256, OTHER);
     assert_int_equal(image_check_pins(&img, -1, NULL, &err), -1);
     assert_int_equal(err.kind, ERR_CONFIG);
-    assert_non_null(strstr(err.msg, "the pin says " OTHER));
+    assert_non_null(strstr(err.msg, "the pin is " OTHER));
 
     error_clear(&err);
     image_close(&img);

@@ -21,6 +21,14 @@ static cJSON *add_string(cJSON *list, const char *text)
     return s;
 }
 
+static void add_words(cJSON *list, const char *words)
+{
+    _cleanup_free_ char *copy = xasprintf("%s", words);
+    char *rest = copy, *word;
+    while ((word = strsep(&rest, " ")))
+        add_string(list, word);
+}
+
 /* One entry of write_files; all of ours are small, public and root's. */
 static void add_file(cJSON *files, const char *path, const char *content)
 {
@@ -64,6 +72,21 @@ static void add_guest_json(cJSON *files, const struct seed_spec *spec)
     add_file(files, RUN_DIR "/guest.json", text);
 }
 
+/* The guest's own, which our init writes over what it makes of network-config: that format knows no
+ * options. */
+static void add_resolv_conf(cJSON *files, const struct seed_spec *spec)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    for (unsigned i = 0; i < spec->n_dns; i++)
+        strbuf_addf(&text, "nameserver %s\n", spec->dns[i]);
+    if (spec->dns_search[0])
+        strbuf_addf(&text, "search %s\n", spec->dns_search);
+    /* A later value replaces an earlier one. */
+    strbuf_addf(&text, "options timeout:2 attempts:2%s%s\n", spec->dns_options[0] ? " " : "",
+                spec->dns_options);
+    add_file(files, "/etc/resolv.conf", text.buf);
+}
+
 static void add_files(cJSON *root, const struct seed_spec *spec, const struct timespec *now)
 {
     char text[160];
@@ -72,8 +95,10 @@ static void add_files(cJSON *root, const struct seed_spec *spec, const struct ti
     add_file(files, SEED_NONCE_PATH, text);
     (void)str_format(text, sizeof text, "%lld.%09ld\n", (long long)now->tv_sec, now->tv_nsec);
     add_file(files, RUN_DIR "/clock", text);
-    if (!spec->stock)
-        add_guest_json(files, spec);
+    if (spec->stock)
+        return;
+    add_resolv_conf(files, spec);
+    add_guest_json(files, spec);
 }
 
 /* runcmd lines as argument lists: no shell reads the names. */
@@ -129,9 +154,12 @@ char *seed_network_config(const struct seed_spec *spec)
     cJSON_AddItemToArray(cJSON_AddArrayToObject(eth, "routes"), route);
     cJSON_AddStringToObject(route, "to", "0.0.0.0/0");
     cJSON_AddStringToObject(route, "via", spec->gateway);
-    cJSON *dns = cJSON_AddArrayToObject(cJSON_AddObjectToObject(eth, "nameservers"), "addresses");
+    cJSON *names = cJSON_AddObjectToObject(eth, "nameservers");
+    cJSON *dns = cJSON_AddArrayToObject(names, "addresses");
     for (unsigned i = 0; i < spec->n_dns; i++)
         add_string(dns, spec->dns[i]);
+    if (spec->dns_search[0])
+        add_words(cJSON_AddArrayToObject(names, "search"), spec->dns_search);
     return json_print(root, false);
 }
 
@@ -147,7 +175,7 @@ int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, 
                                      {"network-config", net, strlen(net)}};
     if (iso_build("cidata", files, ARRAY_LEN(files), now.tv_sec, &volume, err) < 0)
         return -1;
-    _cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "create %s", name);
     int r = fd_write_all(fd, volume.buf, volume.len, name, err);

@@ -41,6 +41,8 @@ static const struct seed_spec sample = {
     .gateway = "192.0.2.1",
     .dns = servers,
     .n_dns = 2,
+    .dns_search = "corp.example lab.example",
+    .dns_options = "ndots:2",
 };
 
 /* Writes the drive and reads it as the guest does. */
@@ -125,6 +127,28 @@ static void test_odd_bytes(void **state)
     assert_string_equal(s.host_private, odd.host_key_private);
 }
 
+/* Our guest gets the whole file; a stock one what network-config knows of it. */
+static void test_search_domains(void **state)
+{
+    (void)state;
+    _cleanup_seed_ struct seed s = {0};
+    struct seed_spec none = sample;
+    struct timespec now = {.tv_sec = 1};
+    round_trip(&sample, &s);
+    _cleanup_free_ char *lines = xasprintf("nameserver %s\nnameserver %s\n", servers[0],
+                                           servers[1]);
+    _cleanup_free_ char *want = xasprintf(
+        "%ssearch corp.example lab.example\noptions timeout:2 attempts:2 ndots:2\n", lines);
+    assert_string_equal(find_file(&s, "/etc/resolv.conf")->content, want);
+    _cleanup_free_ char *net = seed_network_config(&sample);
+    assert_non_null(strstr(net, "\"search\":[\"corp.example\",\"lab.example\"]"));
+    none.dns_search = none.dns_options = "";
+    none.stock = true;
+    _cleanup_free_ char *user = seed_user_data(&none, &now), *plain = seed_network_config(&none);
+    assert_null(strstr(user, "resolv.conf"));
+    assert_null(strstr(plain, "search"));
+}
+
 static void test_stock_runs_commands(void **state)
 {
     (void)state;
@@ -172,7 +196,7 @@ static void test_private_and_exclusive(void **state)
     must(image_write_seed(scratch_fd, "mode.img", &sample, &err), &err);
     (void)umask(old);
     assert_int_equal(fstatat(scratch_fd, "mode.img", &st, 0), 0);
-    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_mode & 07777, 0400);
     assert_int_equal(st.st_size % 2048, 0);
     print_message("seed drive: %lld bytes\n", (long long)st.st_size);
     assert_int_equal(image_write_seed(scratch_fd, "mode.img", &sample, &err), -1);
@@ -182,9 +206,13 @@ static void test_private_and_exclusive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guest_reads_it),      cmocka_unit_test(test_network),
-        cmocka_unit_test(test_odd_bytes),           cmocka_unit_test(test_stock_runs_commands),
-        cmocka_unit_test(test_util_linux_knows_it), cmocka_unit_test(test_private_and_exclusive),
+        cmocka_unit_test(test_guest_reads_it),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_odd_bytes),
+        cmocka_unit_test(test_search_domains),
+        cmocka_unit_test(test_stock_runs_commands),
+        cmocka_unit_test(test_util_linux_knows_it),
+        cmocka_unit_test(test_private_and_exclusive),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

@@ -59,15 +59,16 @@ static void name_by_slug(struct lease *l)
     (void)str_format(l->name, sizeof l->name, "crabbox-%s-%.8s", l->slug, l->id + 4);
 }
 
-void lease_slug_again(struct lease *l)
+void lease_slug_again(struct lease *l, const char *asked)
 {
     char words[LEASE_SLUG_SIZE];
     uint8_t raw[2];
     char hex[5];
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
-    make_slug(words);
-    (void)str_format(l->slug, sizeof l->slug, "%.30s-%s", words, hex);
+    if (!asked || !*asked || lease_slug_normalise(asked, words, NULL) < 0)
+        make_slug(words);
+    (void)str_format(l->slug, sizeof l->slug, "%.36s-%s", words, hex);
     name_by_slug(l);
 }
 
@@ -96,6 +97,9 @@ int64_t lease_expires_at(const struct lease *l)
 }
 
 /* ---- codec ---- */
+
+/* For what only a newer version can have written. */
+#define ASK_ITS_MAKER "; next: use the version of crabbox-fc that made it"
 
 static const struct field rows[] = {
     FIELD_STR("id", struct lease, id),
@@ -164,7 +168,8 @@ static int marks_from_json(const cJSON *j, const struct lease_kind *kind, struct
             i++;
         if (i == kind->n_steps || !cJSON_IsString(m) ||
             plan_mark_from_name(m->valuestring, &l->marks[i]) < 0)
-            return error_set(err, ERR_STATE, 0, "unknown step or mark \"%s\"", m->string);
+            return error_set(err, ERR_STATE, 0, "unknown step or mark \"%s\"" ASK_ITS_MAKER,
+                             m->string);
     }
     return 0;
 }
@@ -178,7 +183,7 @@ static int state_from_json(const cJSON *j, enum lease_state *out, struct error *
             return 0;
         }
     }
-    return error_set(err, ERR_STATE, 0, "unknown state \"%s\"", s);
+    return error_set(err, ERR_STATE, 0, "unknown state \"%s\"" ASK_ITS_MAKER, s);
 }
 
 /* Numbers that would overflow an expiry or a machine make the record foreign, not merely odd. */
@@ -209,8 +214,8 @@ static const struct lease_kind *kind_from_json(const cJSON *j, int64_t schema,
     const struct lease_kind *kind = kind_of(name, kinds);
     if (!kind)
         (void)error_set(err, ERR_STATE, 0,
-                        "a lease of provider \"%s\", which this program doesn't know: use the "
-                        "version of crabbox-fc that made it",
+                        "a lease of provider \"%s\", which this program doesn't "
+                        "know" ASK_ITS_MAKER,
                         name);
     return kind;
 }
@@ -236,8 +241,7 @@ int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struc
         return -1;
     if (schema < 1 || schema > LEASE_SCHEMA)
         return error_set(err, ERR_STATE, 0,
-                         "record of schema %lld, this program reads 1 to %d: use the version of "
-                         "crabbox-fc that made it",
+                         "record of schema %lld, this program reads 1 to %d" ASK_ITS_MAKER,
                          (long long)schema, LEASE_SCHEMA);
     const struct lease_kind *kind = kind_from_json(j, schema, kinds, err);
     if (!kind || state_from_json(j, &l.state, err) < 0 ||

@@ -74,8 +74,9 @@ struct lease {
  * slug is normalised to [a-z0-9-], at most 41 characters (ERR_USAGE if nothing remains). */
 int lease_identify(struct lease *l, const char *slug, struct error *err);
 
-/* Another made-up slug after a clash, with digits that make the next clash unlikely. */
-void lease_slug_again(struct lease *l);
+/* Another slug after a clash, with digits that make the next clash unlikely: `asked` and the
+ * digits, or a made-up one where `asked` is NULL or "". */
+void lease_slug_again(struct lease *l, const char *asked);
 
 bool lease_id_valid(const char *id);
 int lease_slug_normalise(const char *in, char out[static LEASE_SLUG_SIZE], struct error *err);

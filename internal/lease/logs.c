@@ -12,6 +12,7 @@
 #include "lease/store.h"
 #include "sys/file.h"
 #include "vmm/logcap.h"
+#include "vmm/vmm.h"
 
 enum { KEPT_LOGS = 20 };
 
@@ -43,6 +44,9 @@ int store_keep_logs(struct store *s, const struct lease_handle *h, const struct 
 {
     static const char *const files[] = {VMM_CONSOLE_LOG, VMM_LOG};
     char name[96];
+    _cleanup_close_ int from = vmm_dir_open(h->dirfd, err);
+    if (from < 0)
+        return error_prefix(err, "keep logs of %s", l->id);
     (void)str_format(name, sizeof name, "%lld-%s-%s", (long long)clock_unix_s(), l->slug, l->id);
     if (mkdirat(s->logs_fd, name, 0700) < 0 && errno != EEXIST)
         return error_set(err, ERR_IO, errno, "keep logs of %s", l->id);
@@ -51,7 +55,7 @@ int store_keep_logs(struct store *s, const struct lease_handle *h, const struct 
     if (dir < 0)
         return error_set(err, ERR_IO, errno, "keep logs of %s", l->id);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        if (renameat(h->dirfd, files[i], dir, files[i]) < 0 && errno != ENOENT)
+        if (renameat(from, files[i], dir, files[i]) < 0 && errno != ENOENT)
             return error_set(err, ERR_IO, errno, "keep %s of %s", files[i], l->id);
         /* What came after the keeper's last look, or without a keeper: it stays for long. */
         (void)logcap_apply(dir, files[i], NULL);
@@ -77,10 +81,11 @@ int store_open_logs(struct store *s, const char *ref, bool *failed, struct error
     char id[LEASE_ID_SIZE];
     *failed = false;
     int fd = -1;
+    _cleanup_close_ int lease = -1;
     if (store_resolve(s, ref, id, NULL) == 0)
-        fd = openat(s->leases_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0)
-        return fd;
+        lease = openat(s->leases_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (lease >= 0)
+        return (fd = vmm_dir_open(lease, err)) < 0 ? error_prefix(err, "lease %s", ref) : fd;
     struct dirent **names = NULL;
     int n = scandirat(s->logs_fd, ".", &names, no_dots, by_name);
     for (int i = n; i-- > 0;) { /* the latest first */

@@ -57,6 +57,15 @@ static bool is_known_place(const char *path)
             is_default_of(who.sudo, real));
 }
 
+/* Whether a path without links, but for its last component, lies in one of the trees. */
+static bool is_entry_of_tree(const char *path, const struct worktree_tops *tops)
+{
+    _cleanup_free_ char *dir = xstrdup(path);
+    char *slash = strrchr(dir, '/');
+    slash[slash == dir] = '\0';
+    return worktree_leads_through_top(dir, tops) != NULL;
+}
+
 /* The first link on the way that may have come with code around the working directory or that of
  * --dir: 1, 0, or -1 with errno. */
 static int find_foreign_link(const char *path, char out[static PATH_MAX])
@@ -72,9 +81,10 @@ static int find_foreign_link(const char *path, char out[static PATH_MAX])
         if (lstat(pathwalk_at(&w), &st) < 0)
             return errno == ENOENT ? 0 : -1;
         link = S_ISLNK(st.st_mode);
-        for (size_t i = 0; link && i < WORKTREE_TOPS; i++)
-            if (path_is_below(pathwalk_at(&w), tops.of[i]))
-                return str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0 ? -1 : 1;
+        if (link && str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0)
+            return -1;
+        if (link && is_entry_of_tree(out, &tops))
+            return 1;
     }
     return more;
 }

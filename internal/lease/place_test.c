@@ -100,7 +100,7 @@ static void a_path_that_ssh_would_change_is_refused(void **state)
         _cleanup_free_ char *path = in(bad[i]);
         assert_int_equal(opens(path, &err), -1);
         assert_int_equal(err.kind, ERR_CONFIG);
-        assert_non_null(strstr(err.msg, "which ssh can't be told of; next: "));
+        assert_non_null(strstr(err.msg, "which can't be written in ssh_config; next: "));
     }
     assert_opens("$PWD");
 }

@@ -68,7 +68,7 @@ static int check_path(const char *path, struct error *err)
             return error_set(err, ERR_CONFIG, 0,
                              "the " STORE_WHAT
                              " %s has a quote, a backslash, \"${\" or a control character "
-                             "in its path, which ssh can't be told of; next: set "
+                             "in its path, which can't be written in ssh_config; next: set "
                              "CRABBOX_FC_STATE_DIR to another directory",
                              SHOWN(path));
     if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)

@@ -1,6 +1,6 @@
 /* store.h: the state directory: one directory and one record a lease.
  *
- *   <state>/leases/<id>/lease.json, lock, keys, seed, disk, logs, sockets
+ *   <state>/leases/<id>/lease.json, lock, keys; vmm/ (vmm/vmm.h): seed, disk, logs, sockets
  *   <state>/slugs/<slug>            symlink whose text is the lease id: the claim of the slug
  *   <state>/logs/<time>-<slug>-<id>/ console.log, vmm.log, error.txt of a lease that failed
  *   <state>/verified/<dev>-<ino>     what a pinned file's hash was: see sys/pinned.h

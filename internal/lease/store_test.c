@@ -325,27 +325,70 @@ static void removal_is_whole_and_repeatable(void **state)
     assert_int_equal(store_open_lease(&f->store, "../x", NULL, &h, &e), -1);
 }
 
+static void console_is_found(struct fixture *f, const char *ref, bool failed)
+{
+    bool is_failed;
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    _cleanup_close_ int fd = store_open_logs(&f->store, ref, &is_failed, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(is_failed, failed);
+    assert_int_equal(file_read_at(fd, VMM_CONSOLE_LOG, 100, &sb, NULL), 0);
+    assert_string_equal(sb.buf, "panic\n");
+}
+
+/* Alive and failed, by either name. `console`: where it is in the lease's directory. */
+static void logs_are_found(struct fixture *f, const char *console)
+{
+    struct lease l = sample("demo");
+    struct lease_handle h;
+    bool failed;
+    assert_int_equal(store_create(&f->store, &l, &h, NULL), 0);
+    if (strchr(console, '/'))
+        assert_int_equal(mkdirat(h.dirfd, VMM_DIR, 0700), 0);
+    assert_int_equal(file_write_new(h.dirfd, console, "panic\n", 6, 0600, NULL), 0);
+    console_is_found(f, l.id, false);
+    assert_int_equal(store_keep_logs(&f->store, &h, &l, "it failed", NULL), 0);
+    lease_handle_close(&h);
+    assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
+    console_is_found(f, "demo", true);
+    console_is_found(f, l.id, true);
+    assert_int_equal(store_open_logs(&f->store, "dem", &failed, NULL), -1);
+}
+
 static void logs_of_a_failed_lease_are_found_by_either_name(void **state)
+{
+    logs_are_found(*state, VMM_DIR "/" VMM_CONSOLE_LOG);
+}
+
+static void logs_of_older_versions_are_found(void **state)
+{
+    logs_are_found(*state, VMM_CONSOLE_LOG);
+}
+
+/* Neither a link nor a file is taken for the VMM's directory. */
+static void logs_are_read_from_no_other_directory(void **state)
 {
     struct fixture *f = *state;
     struct lease l = sample("demo");
     struct lease_handle h;
     bool failed;
     assert_int_equal(store_create(&f->store, &l, &h, NULL), 0);
-    assert_int_equal(file_write_new(h.dirfd, VMM_CONSOLE_LOG, "panic\n", 6, 0600, NULL), 0);
-    assert_int_equal(store_keep_logs(&f->store, &h, &l, "it failed", NULL), 0);
-    lease_handle_close(&h);
-    assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
-    const char *refs[] = {"demo", l.id};
-    for (size_t i = 0; i < 2; i++) {
-        _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-        int fd = store_open_logs(&f->store, refs[i], &failed, NULL);
-        assert_true(fd >= 0 && failed);
-        assert_int_equal(file_read_at(fd, VMM_CONSOLE_LOG, 100, &sb, NULL), 0);
-        assert_string_equal(sb.buf, "panic\n");
-        (void)close(fd);
+    for (int i = 0; i < 2; i++) {
+        struct error e = ERROR_INIT;
+        if (i == 0)
+            assert_int_equal(symlinkat("/tmp", h.dirfd, VMM_DIR), 0);
+        else
+            assert_int_equal(file_write_new(h.dirfd, VMM_DIR, "", 0, 0600, NULL), 0);
+        assert_int_equal(store_open_logs(&f->store, l.id, &failed, &e), -1);
+        assert_int_equal(e.kind, ERR_STATE);
+        assert_non_null(
+            strstr(e.msg, "vmm of the lease, which was replaced: Not a directory; next: "));
+        error_clear(&e);
+        assert_int_equal(store_keep_logs(&f->store, &h, &l, "it failed", &e), -1);
+        assert_int_equal(e.kind, ERR_STATE);
+        assert_int_equal(unlinkat(h.dirfd, VMM_DIR, 0), 0);
     }
-    assert_int_equal(store_open_logs(&f->store, "dem", &failed, NULL), -1);
+    lease_handle_close(&h);
 }
 
 /* Nobody looks at them any more, so they are no larger than a log may be. */
@@ -358,8 +401,10 @@ static void logs_that_are_kept_have_a_bound(void **state)
     bool failed;
     _cleanup_free_ char *flood = xcalloc(1, LOGCAP_MAX + LOGCAP_KEPT);
     assert_int_equal(store_create(&f->store, &l, &h, NULL), 0);
-    assert_int_equal(file_write_new(h.dirfd, VMM_LOG, flood, LOGCAP_MAX + LOGCAP_KEPT, 0600, NULL),
-                     0);
+    assert_int_equal(mkdirat(h.dirfd, VMM_DIR, 0700), 0);
+    assert_int_equal(
+        file_write_new(h.dirfd, VMM_DIR "/" VMM_LOG, flood, LOGCAP_MAX + LOGCAP_KEPT, 0600, NULL),
+        0);
     assert_int_equal(store_keep_logs(&f->store, &h, &l, "it failed", NULL), 0);
     lease_handle_close(&h);
     assert_int_equal(store_remove(&f->store, l.id, NULL), 0);
@@ -489,6 +534,8 @@ int main(void)
         T(sweep_frees_slugs_of_leases_that_are_gone),
         T(removal_is_whole_and_repeatable),
         T(logs_of_a_failed_lease_are_found_by_either_name),
+        T(logs_of_older_versions_are_found),
+        T(logs_are_read_from_no_other_directory),
         T(logs_that_are_kept_have_a_bound),
         T(half_a_directory_is_an_error),
         T(a_path_that_ssh_would_misread_is_refused),

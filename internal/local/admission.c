@@ -219,17 +219,17 @@ int admission_reserve(const struct store *s, const struct admission *a,
     return TAKE_FD(fd);
 }
 
-int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const struct deadline *d,
-                        struct error *err)
+int admission_disk_made(const struct store *s, int fd, int lease_fd, int vmm_fd,
+                        const struct deadline *d, struct error *err)
 {
     struct flock f = range(DISK_RANGE, 0);
     f.l_type = F_UNLCK;
     _cleanup_close_ int gate = take_gate(s, d, err);
     if (gate < 0)
         return -1;
-    if (diskroom_note_size(lease_dirfd, DISK_NEW, err) < 0)
+    if (diskroom_note_size(lease_fd, vmm_fd, err) < 0)
         return -1;
-    if (renameat(lease_dirfd, DISK_NEW, lease_dirfd, DISK_FILE) < 0)
+    if (renameat(vmm_fd, DISK_NEW, vmm_fd, DISK_FILE) < 0)
         return error_set(err, ERR_IO, errno, "rename " DISK_NEW " to " DISK_FILE);
     if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &f) < 0)
         return error_set(err, ERR_IO, errno, "release the reservation in %s/" MAKING, s->path);

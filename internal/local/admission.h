@@ -52,9 +52,9 @@ int admission_look(const char *where, const struct admission *a, const struct ho
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err);
 
-/* Gives the disk that was made in the lease's directory its name and releases its reservation, as
- * one step for anyone who looks. `fd` is the reservation, or -1. */
-int admission_disk_made(const struct store *s, int fd, int lease_dirfd, const struct deadline *d,
-                        struct error *err);
+/* Gives the disk that was made in the VMM's directory its name and releases its reservation, as one
+ * step for anyone who looks. `fd` is the reservation, or -1. */
+int admission_disk_made(const struct store *s, int fd, int lease_fd, int vmm_fd,
+                        const struct deadline *d, struct error *err);
 
 #endif

@@ -110,16 +110,23 @@ static void leases_in_the_making_count(void **state)
 /* A lease's disk as a step leaves it: so large, so much of it taken. */
 static int lease_dir(const struct fixture *f, const char *id, int64_t size_mib, int64_t taken_mib)
 {
-    char name[64], byte[4096] = {1};
+    char byte[4096] = {1};
     assert_int_equal(mkdirat(f->store.leases_fd, id, 0700), 0);
     int dir = openat(f->store.leases_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    (void)str_format(name, sizeof name, "%s/" DISK_NEW, id);
-    _cleanup_close_ int fd = openat(f->store.leases_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(dir >= 0 && fd >= 0);
+    assert_int_equal(mkdirat(dir, VMM_DIR, 0700), 0);
+    _cleanup_close_ int fd = openat(dir, VMM_DIR "/" DISK_NEW, O_WRONLY | O_CREAT | O_CLOEXEC,
+                                    0600);
+    assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, (off_t)size_mib << 20), 0);
     for (int64_t at = 0; at < taken_mib << 20; at += (int64_t)sizeof byte)
         assert_int_equal(pwrite(fd, byte, sizeof byte, (off_t)at), sizeof byte);
     return dir;
+}
+
+static int disk_made(const struct fixture *f, int reservation, int dir)
+{
+    _cleanup_close_ int vmm = vmm_dir_open(dir, NULL);
+    return admission_disk_made(&f->store, reservation, dir, vmm, NULL, NULL);
 }
 
 /* A disk counts once, whether it is being made or there, and in what it may still grow by. */
@@ -156,7 +163,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
     assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
     assert_int_equal(p.leases, 0);
-    assert_int_equal(admission_disk_made(&f->store, making, dir, NULL, NULL), 0);
+    assert_int_equal(disk_made(f, making, dir), 0);
     assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
     assert_int_equal(p.leases, 1);
     assert_in_range(p.mib, 64 - 8 + DISKROOM_EXTRA_MIB - 1, 64 - 8 + DISKROOM_EXTRA_MIB);
@@ -167,7 +174,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     assert_non_null(strstr(e.msg, "of which the guests of 1 lease there may still fill 88 MiB, "
                                   "leases being made now need 96 MiB"));
     (void)close(second);
-    assert_int_equal(unlinkat(dir, DISK_FILE, 0), 0);
+    assert_int_equal(unlinkat(dir, VMM_DIR "/" DISK_FILE, 0), 0);
     room.disk_mib += 8;
     second = admission_reserve(&f->store, &small, &room, NULL, NULL);
     assert_true(second >= 0); /* memory is still reserved, the disk is not */
@@ -181,11 +188,25 @@ static void a_disk_that_was_emptied_counts_in_full(void **state)
     struct fixture *f = *state;
     struct disk_promises p;
     _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
-    assert_int_equal(admission_disk_made(&f->store, -1, dir, NULL, NULL), 0);
-    _cleanup_close_ int disk = openat(dir, DISK_FILE, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_int_equal(disk_made(f, -1, dir), 0);
+    _cleanup_close_ int disk = openat(dir, VMM_DIR "/" DISK_FILE, O_WRONLY | O_TRUNC | O_CLOEXEC);
     assert_true(disk >= 0);
     assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
     assert_int_equal(p.mib, 64 + DISKROOM_EXTRA_MIB);
+}
+
+/* Of a lease that an older version made. */
+static void a_disk_beside_the_record_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct disk_promises p;
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
+    assert_int_equal(disk_made(f, -1, dir), 0);
+    assert_int_equal(renameat(dir, VMM_DIR "/" DISK_FILE, dir, DISK_FILE), 0);
+    assert_int_equal(unlinkat(dir, VMM_DIR, AT_REMOVEDIR), 0);
+    assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
+    assert_int_equal(p.leases, 1);
+    assert_in_range(p.mib, 64 - 8 + DISKROOM_EXTRA_MIB - 1, 64 - 8 + DISKROOM_EXTRA_MIB);
 }
 
 /* What shares its blocks with the image may have to write all of them anew. */
@@ -195,7 +216,7 @@ static void a_clone_that_shares_its_blocks_counts_in_full(void **state)
     struct disk_promises p;
     _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 8);
     assert_int_equal(file_write_new(dir, DISK_SHARED, "", 0, 0600, NULL), 0);
-    assert_int_equal(admission_disk_made(&f->store, -1, dir, NULL, NULL), 0);
+    assert_int_equal(disk_made(f, -1, dir), 0);
     assert_int_equal(diskroom_promised(f->store.leases_fd, &p, NULL), 0);
     assert_int_equal(p.mib, 64 + DISKROOM_EXTRA_MIB);
 }
@@ -209,9 +230,9 @@ static void what_a_disk_has_too_much_is_not_set_off(void **state)
     struct stat st;
     _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 8, 0);
     _cleanup_close_ int other = lease_dir(f, "cbx_000000000002", 64, 0);
-    assert_int_equal(admission_disk_made(&f->store, -1, dir, NULL, NULL), 0);
-    assert_int_equal(admission_disk_made(&f->store, -1, other, NULL, NULL), 0);
-    _cleanup_close_ int disk = openat(dir, DISK_FILE, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(disk_made(f, -1, dir), 0);
+    assert_int_equal(disk_made(f, -1, other), 0);
+    _cleanup_close_ int disk = openat(dir, VMM_DIR "/" DISK_FILE, O_WRONLY | O_CLOEXEC);
     assert_int_equal(fallocate(disk, FALLOC_FL_KEEP_SIZE, 0, 80 << 20), 0);
     assert_int_equal(fstat(disk, &st), 0);
     assert_true(st.st_size == 8 << 20 && st.st_blocks >= 80 << 11);
@@ -227,7 +248,8 @@ static void a_stock_root_is_never_made_smaller(void **state)
     char path[PATH_MAX];
     _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 100, 0);
     assert_true(dir >= 0);
-    (void)str_format(path, sizeof path, "%s/leases/cbx_000000000001/" DISK_NEW, f->path);
+    (void)str_format(path, sizeof path, "%s/leases/cbx_000000000001/" VMM_DIR "/" DISK_NEW,
+                     f->path);
     assert_int_equal(diskroom_disk_mib(64, path), 100);
     assert_int_equal(diskroom_disk_mib(128, path), 128);
     assert_int_equal(diskroom_disk_mib(64, NULL), 64);
@@ -347,6 +369,7 @@ int main(void)
         T(half_a_directory_of_leases_is_an_error),
         T(a_disk_counts_until_it_is_full),
         T(a_disk_that_was_emptied_counts_in_full),
+        T(a_disk_beside_the_record_counts),
         T(a_clone_that_shares_its_blocks_counts_in_full),
         T(what_a_disk_has_too_much_is_not_set_off),
         T(a_stock_root_is_never_made_smaller),

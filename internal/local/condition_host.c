@@ -17,7 +17,7 @@ int check_host(struct conditions *c, struct error *err)
 {
     struct utsname u;
     if (uname(&u) < 0)
-        return error_set(err, ERR_ENV, errno, "the kernel does not say what it is");
+        return error_set(err, ERR_ENV, errno, "read the name and version of the kernel");
     note(c, "os", "linux");
     note(c, "arch", "%s", u.machine);
     note(c, "kernel", "%s", u.release);

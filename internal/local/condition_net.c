@@ -11,7 +11,7 @@
 
 static bool by_chain(const struct conditions *c)
 {
-    return str_eq(c->cfg->firecracker.network, net_mode_name(NET_CNI));
+    return c->net_mode == NET_CNI;
 }
 
 /* ---- before anything is made ---- */
@@ -46,7 +46,7 @@ static int check_chain(struct conditions *c, struct error *err)
 
 int check_network(struct conditions *c, struct error *err)
 {
-    note(c, "mode", "%s", c->cfg->firecracker.network);
+    note(c, "mode", "%s", net_mode_name(c->net_mode));
     if (by_chain(c))
         return check_chain(c, err);
     note(c, "pool", "%s", c->cfg->network.pool);
@@ -98,13 +98,22 @@ static int look_at_host(struct conditions *c, struct error *err)
         {"tun", s.tun, "/dev/net/tun does not open", "modprobe tun"},
         {"nft", s.nft, "nftables does not answer", "modprobe nf_tables"},
         {"rules", s.rules, s.rules_lack, "modprobe -a " NET_MODULES},
-        {"ipForward", s.ip_forward, "the host does not forward IPv4",
-         "sysctl -w net.ipv4.ip_forward=1"},
     };
     if (s.pool_conflict && !by_chain(c))
         note(c, "conflict", "%s", s.pool_route);
-    /* A chain's own plugins see to forwarding. */
-    return check_needs(c, needs, ARRAY_LEN(needs) - by_chain(c), err);
+    return check_needs(c, needs, ARRAY_LEN(needs), err);
+}
+
+/* With a chain, its plugins see to forwarding and routes. */
+static int look_at_way(struct conditions *c, struct error *err)
+{
+    const char *pool = c->cfg->network.pool;
+    struct net_way way;
+    if (net_way_look(pool, c->cfg->network.dns, &way, err) < 0)
+        return -1;
+    note(c, "ipForward", "%s", way.end == NET_WAY_NOT_FORWARDED ? "missing" : "ok");
+    note(c, "uplink", "%s", way.dev[0] ? way.dev : "none");
+    return net_way_check(&way, pool, err);
 }
 
 /* The addresses that a lease would get; which of the pool does not matter here. */
@@ -134,5 +143,7 @@ int probe_network(struct conditions *c, struct error *err)
 {
     if (look_at_host(c, err) < 0)
         return -1;
-    return by_chain(c) ? ask_plugins(c, err) : try_plan(c, err);
+    if (by_chain(c))
+        return ask_plugins(c, err);
+    return try_plan(c, err) < 0 ? -1 : look_at_way(c, err);
 }

@@ -29,6 +29,7 @@
 #include "config/config.h"
 #include "image/image.h"
 #include "local/admission.h"
+#include "net/net.h"
 #include "sys/deadline.h"
 #include "sys/kvm.h"
 #include "vmm/vmm.h"
@@ -42,6 +43,7 @@ struct conditions {
     const struct config *cfg;
     const struct vmm_backend *vmm; /* the one that is judged */
     enum vmm_accel accel;
+    enum net_mode net_mode;
     const char *state_dir;
     const char *state_at; /* that, or the nearest directory above it that is there */
     int cache_fd;         /* borrowed: hashes of pinned files (pinned.h); -1: none are remembered */

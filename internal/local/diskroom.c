@@ -34,6 +34,15 @@ static bool look(int leases_fd, const char *id, const char *file, struct stat *s
     return fstatat(leases_fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
+/* The same of a file of the VMM. By its path: that takes no descriptor, of which there may be none
+ * left, and nothing that is promised may be overlooked. */
+static bool look_vmm(int leases_fd, const char *id, const char *file, struct stat *st)
+{
+    char name[64];
+    (void)str_format(name, sizeof name, VMM_DIR "/%s", file);
+    return look(leases_fd, id, name, st) || look(leases_fd, id, file, st); /* see vmm_dir_open */
+}
+
 static int64_t taken(const struct stat *st)
 {
     return (int64_t)st->st_blocks * BLOCK;
@@ -46,17 +55,17 @@ static int64_t extra(int leases_fd, const char *id)
     int64_t left = DISKROOM_EXTRA_MIB * MIB;
     struct stat st;
     for (size_t i = 0; i < ARRAY_LEN(logs); i++)
-        if (look(leases_fd, id, logs[i], &st))
+        if (look_vmm(leases_fd, id, logs[i], &st))
             left -= taken(&st);
     return left > 0 ? left : 0;
 }
 
-int diskroom_note_size(int lease_fd, const char *disk, struct error *err)
+int diskroom_note_size(int lease_fd, int vmm_fd, struct error *err)
 {
     struct stat st;
     char text[32];
-    if (fstatat(lease_fd, disk, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, ERR_IO, errno, "look at %s", disk);
+    if (fstatat(vmm_fd, DISK_NEW, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, ERR_IO, errno, "look at " DISK_NEW);
     (void)str_format(text, sizeof text, "%lld\n", (long long)st.st_size);
     return file_write_new(lease_fd, DISK_SIZE, text, strlen(text), 0600, err);
 }
@@ -74,7 +83,7 @@ static int64_t size_made(int leases_fd, const char *id)
 static int64_t growth(int leases_fd, const char *id)
 {
     struct stat disk, st;
-    if (!look(leases_fd, id, DISK_FILE, &disk))
+    if (!look_vmm(leases_fd, id, DISK_FILE, &disk))
         return -1;
     int64_t left = (int64_t)disk.st_size;
     int64_t made = size_made(leases_fd, id);

@@ -18,8 +18,10 @@
 
 #include "base/error.h"
 
-#define DISK_FILE   "disk.img"
-#define DISK_NEW    "disk.new"    /* being made */
+/* In the VMM's directory. */
+#define DISK_FILE "disk.img"
+#define DISK_NEW  "disk.new" /* being made */
+/* In the lease's own, so that no VMM can change what counts. */
 #define DISK_SIZE   "disk.size"   /* how large the disk was made, in bytes */
 #define DISK_SHARED "disk.shared" /* exists if the disk may share blocks with the image */
 
@@ -35,8 +37,8 @@ struct disk_promises {
  * free space afterwards: then data that is written meanwhile counts twice and not never. */
 int diskroom_promised(int leases_fd, struct disk_promises *out, struct error *err);
 
-/* Writes DISK_SIZE of a disk that was made and that no VMM has had yet. */
-int diskroom_note_size(int lease_fd, const char *disk, struct error *err);
+/* Writes DISK_SIZE of DISK_NEW, which no VMM has had yet. */
+int diskroom_note_size(int lease_fd, int vmm_fd, struct error *err);
 
 /* The space that stays free for the host and for records, cleanup and logs: a twentieth of the
  * filesystem, at least 64 MiB, at most 16 GiB. */

@@ -21,6 +21,7 @@ struct local {
     struct conditions found; /* owned: the VMM's program, the open image, the CNI list */
     int reservation_fd;      /* owned; see admission.h */
     int netns_fd;            /* owned; undo: the VMM's, where one is needed */
+    int vmm_fd;              /* owned: the VMM's directory; -1 until it is needed */
 };
 static inline struct local *local_of(const struct work *w)
 {

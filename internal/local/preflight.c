@@ -12,7 +12,7 @@ static int describe(struct work *w, struct error *err)
     struct lease_local *l = &w->lease.local;
     (void)str_copy(l->vmm.backend, sizeof l->vmm.backend, c->vmm->name);
     l->vmm.accel = c->accel;
-    l->net.mode = str_eq(c->cfg->firecracker.network, net_mode_name(NET_CNI)) ? NET_CNI : NET_NAT;
+    l->net.mode = c->net_mode;
     l->disk_overcommit = c->cfg->disk.overcommit;
     (void)str_copy(l->image_kind, sizeof l->image_kind, img->kind == IMAGE_OURS ? "ours" : "stock");
     (void)str_copy(l->kernel_release, sizeof l->kernel_release, img->kernel_release);

@@ -88,8 +88,13 @@ static int take_address(struct work *w, const struct cni_result *r, struct error
     char dns[CNI_DNS_MAX][NET_ADDR_SIZE];
     for (size_t i = 0; i < r->n_dns; i++)
         (void)str_copy(dns[i], sizeof dns[i], r->dns[i]);
-    const struct net_chain_link link = {
-        .addr = r->addr, .plen = r->plen, .gateway = r->gateway, .dns = dns, .n_dns = r->n_dns};
+    const struct net_chain_link link = {.addr = r->addr,
+                                        .plen = r->plen,
+                                        .gateway = r->gateway,
+                                        .dns = dns,
+                                        .n_dns = r->n_dns,
+                                        .search = r->search,
+                                        .options = r->options};
     return net_chain_address(&link, w->ops->cfg->network.dns, &w->lease.local.net, err);
 }
 

@@ -23,7 +23,7 @@ static void begin(struct work *w)
 {
     struct local *o = xcalloc(1, sizeof *o);
     o->found.image = (struct image)IMAGE_INIT;
-    o->reservation_fd = o->netns_fd = -1;
+    o->reservation_fd = o->netns_fd = o->vmm_fd = -1;
     w->own = o;
 }
 
@@ -34,9 +34,25 @@ static void end(struct work *w)
         return;
     conditions_release(&o->found);
     CLOSE_FD(o->netns_fd);
+    CLOSE_FD(o->vmm_fd);
     CLOSE_FD(o->reservation_fd);
     free(o);
     w->own = NULL;
+}
+
+/* The VMM's directory, opened once and kept. A lease with something else in its place is undone as
+ * if nothing were there. */
+static int vmm_dir(struct work *w, struct error *err)
+{
+    int *fd = &local_of(w)->vmm_fd;
+    struct error e = ERROR_INIT;
+    if (*fd >= 0)
+        return *fd;
+    if ((*fd = vmm_dir_open(w->handle.dirfd, &e)) < 0 && e.sys == ENOTDIR)
+        *fd = fcntl(w->handle.dirfd, F_DUPFD_CLOEXEC, 0);
+    if (*fd < 0 && err)
+        *err = e;
+    return *fd;
 }
 
 #define EXPLAIN_MS 10000
@@ -53,22 +69,30 @@ static int explain(struct work *w, const char *step, struct error *err)
     if (!err || err->kind == ERR_CANCELLED || plugin_hung)
         return -1;
     strbuf_addf(&said, "%s\n", err->msg);
-    vmm_log_tail(w->handle.dirfd, SAID_MAX, &said);
+    vmm_log_tail(vmm_dir(w, NULL), SAID_MAX, &said);
     c->deadline = ops_deadline(w->ops, EXPLAIN_MS); /* the lease's own may have passed */
     conditions_explain(c, step, said.buf, err);
     return -1;
 }
 
-/* ---- disk: the place for the guest's writes ---- */
+/* ---- disk: the VMM's directory, and in it the place for the guest's writes ---- */
+static int make_vmm_dir(struct work *w, struct error *err)
+{
+    if (mkdirat(w->handle.dirfd, VMM_DIR, 0700) < 0)
+        return error_set(err, ERR_IO, errno, "create %s/" VMM_DIR, w->handle.path);
+    return vmm_dir(w, err) < 0 ? -1 : 0;
+}
+
 static int make_disk(struct work *w, struct error *err)
 {
+    int dir = vmm_dir(w, err);
     if (local_of(w)->found.image.kind == IMAGE_OURS) {
         (void)str_copy(w->lease.local.disk_how, sizeof w->lease.local.disk_how, "overlay");
-        return image_make_disk(w->handle.dirfd, DISK_NEW, w->lease.disk_mib, UPPER_LABEL, err);
+        return image_make_disk(dir, DISK_NEW, w->lease.disk_mib, UPPER_LABEL, err);
     }
     enum clone_how how;
     if (image_clone(local_of(w)->found.image.fds[IMAGE_ROOTFS], local_of(w)->found.image.rootfs,
-                    w->handle.dirfd, DISK_NEW, w->lease.disk_mib, &w->deadline, &how, err) < 0)
+                    dir, DISK_NEW, w->lease.disk_mib, &w->deadline, &how, err) < 0)
         return -1;
     (void)str_copy(w->lease.local.disk_how, sizeof w->lease.local.disk_how, clone_how_name(how));
     return how == CLONE_REFLINK ? file_write_new(w->handle.dirfd, DISK_SHARED, "", 0, 0600, err)
@@ -78,20 +102,20 @@ static int make_disk(struct work *w, struct error *err)
 static int disk_apply(void *ctx, struct error *err)
 {
     struct work *w = ctx;
-    if (make_disk(w, err) < 0)
+    if (make_vmm_dir(w, err) < 0 || make_disk(w, err) < 0)
         return -1;
     return admission_disk_made(&w->ops->store, local_of(w)->reservation_fd, w->handle.dirfd,
-                               &w->deadline, err);
+                               vmm_dir(w, err), &w->deadline, err);
 }
 
 static int disk_undo(void *ctx, struct error *err)
 {
     struct work *w = ctx;
-    static const char *const names[] = {DISK_FILE, DISK_NEW, DISK_SIZE, DISK_SHARED};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (file_discard(w->handle.dirfd, names[i], err) < 0)
-            return -1;
-    return 0;
+    int dir = vmm_dir(w, err);
+    if (dir < 0 || file_discard(dir, DISK_FILE, err) < 0 || file_discard(dir, DISK_NEW, err) < 0 ||
+        file_unlink(w->handle.dirfd, DISK_SIZE, err) < 0)
+        return -1;
+    return file_unlink(w->handle.dirfd, DISK_SHARED, err);
 }
 
 /* ---- keys: the client's and the guest's, ssh_config, and the seed that carries them ---- */
@@ -116,9 +140,12 @@ static int seed_write(struct work *w, const char *client_key, const char *host_p
         .gateway = l->local.net.gateway,
         .dns = dns,
         .n_dns = l->local.net.n_dns,
+        .dns_search = l->local.net.dns_search,
+        .dns_options = l->local.net.dns_options,
         .stock = local_of(w)->found.image.kind == IMAGE_STOCK,
     };
-    return image_write_seed(w->handle.dirfd, SEED_FILE, &spec, err);
+    int dir = vmm_dir(w, err);
+    return dir < 0 ? -1 : image_write_seed(dir, SEED_FILE, &spec, err);
 }
 
 static int seed_apply(void *ctx, struct error *err)
@@ -136,7 +163,8 @@ static int seed_undo(void *ctx, struct error *err)
     struct work *w = ctx;
     if (access_remove(&w->handle, err) < 0)
         return -1;
-    return file_unlink(w->handle.dirfd, SEED_FILE, err);
+    int dir = vmm_dir(w, err);
+    return dir < 0 ? -1 : file_unlink(dir, SEED_FILE, err);
 }
 
 /* ---- vmm ---- */
@@ -218,14 +246,15 @@ static int vmm_apply(void *ctx, struct error *err)
     struct work *w = ctx;
     const struct config *cfg = w->ops->cfg;
     const struct vmm_backend *backend = backend_of(w, err);
-    if (!backend)
+    int dir = vmm_dir(w, err);
+    if (!backend || dir < 0)
         return -1;
     struct vmm_spec spec = {
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
         .binary = local_of(w)->found.vmm_path,
         .accel = w->lease.local.vmm.accel,
-        .dirfd = w->handle.dirfd,
+        .dirfd = dir,
         .netns_fd = local_of(w)->netns_fd,
         .cpus = (unsigned)w->lease.cpus,
         .memory_mib = (unsigned)w->lease.memory_mib,
@@ -236,7 +265,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .guest_mac = w->lease.local.net.guest_mac,
         .sandbox = cfg->sandbox,
         .uids = local_of(w)->found.uids,
-        .no_holes = file_keeps_extents(w->handle.dirfd),
+        .no_holes = file_keeps_extents(dir),
     };
     spec_drives(&spec, w);
     spec_files(&spec, &local_of(w)->found.image);
@@ -255,10 +284,13 @@ static int vmm_undo(void *ctx, struct error *err)
 {
     struct work *w = ctx;
     struct deadline d = deadline_in_ms(w->grace_ms + 10000);
-    step_net_hold(w);
-    if (vmm_end(&w->lease.local.vmm, w->handle.dirfd, w->grace_ms, &d, &w->graceful, err) < 0)
+    int dir = vmm_dir(w, err);
+    if (dir < 0)
         return -1;
-    return file_unlink(w->handle.dirfd, VMM_API_SOCK, err);
+    step_net_hold(w);
+    if (vmm_end(&w->lease.local.vmm, dir, w->grace_ms, &d, &w->graceful, err) < 0)
+        return -1;
+    return file_unlink(dir, VMM_API_SOCK, err);
 }
 
 /* ---- boot ---- */
@@ -271,7 +303,7 @@ static int boot_apply(void *ctx, struct error *err)
     if (!backend || w->guest_fd < 0)
         return -1;
     w->boot_us = clock_boot_us();
-    return backend->boot(&w->lease.local.vmm, w->handle.dirfd, &w->deadline, err) < 0
+    return backend->boot(&w->lease.local.vmm, vmm_dir(w, err), &w->deadline, err) < 0
                ? explain(w, "boot", err)
                : 0;
 }
@@ -309,10 +341,10 @@ _Static_assert(ARRAY_LEN(steps) <= PLAN_STEPS_MAX, "marks fit the record");
 /* The rest of the directory is small. */
 static int undone(struct work *w, struct error *err)
 {
-    return file_discard(w->handle.dirfd, VMM_CONSOLE_LOG, err) < 0 ||
-                   file_discard(w->handle.dirfd, VMM_LOG, err) < 0
-               ? -1
-               : 0;
+    int dir = vmm_dir(w, err);
+    if (dir < 0 || file_discard(dir, VMM_CONSOLE_LOG, err) < 0)
+        return -1;
+    return file_discard(dir, VMM_LOG, err);
 }
 
 static bool has_logs(const struct lease *l)

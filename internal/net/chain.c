@@ -52,6 +52,7 @@ static int choose_dns(const struct net_chain_link *link, const char *configured,
     _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     for (size_t i = 0; i < link->n_dns; i++)
         strbuf_addf(&lines, "nameserver %s\n", link->dns[i]);
+    strbuf_addf(&lines, "search %s\noptions %s\n", link->search, link->options);
     dns_parse_resolv(lines.buf, lines.len, out);
     return (configured && *configured) || out->n == 0 ? dns_choose(configured, out, err) : 0;
 }
@@ -99,8 +100,9 @@ static int see_link(struct nl_sock *sk, struct join *j, struct error *err)
         if (j->near.own[i].addr == j->v.lease_addr)
             return 0;
     return error_set(err, ERR_NET, 0,
-                     "the CNI chain says that " NET_CHAIN_UPLINK " has the address %s, but it "
-                     "doesn't",
+                     "the CNI chain's result gives " NET_CHAIN_UPLINK
+                     " the address %s, but the link "
+                     "does not have it",
                      j->n->lease_addr);
 }
 

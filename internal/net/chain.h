@@ -34,10 +34,12 @@ struct net_chain_link {
     const char *gateway; /* "" without one */
     const char (*dns)[NET_ADDR_SIZE];
     size_t n_dns;
+    const char *search, *options; /* words with blanks between them, or "" */
 };
 
 /* Takes the addresses into the record. DNS servers: those of the configuration (`dns`, may be ""),
- * else the chain's, else the host's. */
+ * else the chain's, else the host's. Search domains and options go with the chain's servers, else
+ * they are the host's. */
 int net_chain_address(const struct net_chain_link *link, const char *dns, struct net_lease *n,
                       struct error *err);
 

@@ -24,8 +24,13 @@ static struct net_lease planned(void)
 
 static struct net_chain_link link_with(size_t n_dns)
 {
-    return (struct net_chain_link){
-        .addr = "10.88.0.2", .plen = 24, .gateway = "10.88.0.1", .dns = servers, .n_dns = n_dns};
+    return (struct net_chain_link){.addr = "10.88.0.2",
+                                   .plen = 24,
+                                   .gateway = "10.88.0.1",
+                                   .dns = servers,
+                                   .n_dns = n_dns,
+                                   .search = " box.example",
+                                   .options = " ndots:2 trust-ad"};
 }
 
 static void test_servers_that_a_guest_reaches(void **state)
@@ -37,6 +42,8 @@ static void test_servers_that_a_guest_reaches(void **state)
     assert_int_equal(net_chain_address(&all, "", &n, &err), 0);
     assert_int_equal(n.n_dns, 1);
     assert_string_equal(n.dns[0], "10.0.0.53");
+    assert_string_equal(n.dns_search, "box.example");
+    assert_string_equal(n.dns_options, "ndots:2");
     n = planned();
     assert_int_equal(net_chain_address(&all, "10.9.9.9", &n, &err), 0);
     assert_string_equal(n.dns[0], "10.9.9.9");
@@ -58,8 +65,11 @@ static void test_all_or_nothing(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct error err = ERROR_INIT;
         struct net_lease n = planned(), before = n;
-        const struct net_chain_link link = {
-            .addr = bad[i].addr, .plen = bad[i].plen, .gateway = bad[i].gateway};
+        const struct net_chain_link link = {.addr = bad[i].addr,
+                                            .plen = bad[i].plen,
+                                            .gateway = bad[i].gateway,
+                                            .search = "",
+                                            .options = ""};
         assert_int_equal(net_chain_address(&link, bad[i].dns, &n, &err), -1);
         assert_memory_equal(&n, &before, sizeof n);
         assert_false(net_is_planned(&n));

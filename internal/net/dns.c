@@ -38,34 +38,108 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* One line of `len` bytes: "nameserver", blanks, address, then anything. */
-static void parse_line(const char *line, size_t len, struct dns_list *out)
+/* The next word of a line, up to a comment; its length, 0 at the end. */
+static size_t next_word(const char **p, const char *end)
 {
-    const char key[] = "nameserver";
-    size_t i = 0;
-    while (i < len && is_blank(line[i]))
-        i++;
-    if (len - i < sizeof key || memcmp(line + i, key, sizeof key - 1) != 0)
-        return;
-    i += sizeof key - 1;
-    if (!is_blank(line[i]))
-        return;
-    while (i < len && is_blank(line[i]))
-        i++;
-    size_t end = i;
-    while (end < len && !is_blank(line[end]))
-        end++;
-    char word[NET_ADDR_SIZE];
+    const char *at = *p;
+    while (at < end && is_blank(*at))
+        at++;
+    *p = at;
+    if (at < end && (*at == '#' || *at == ';'))
+        return 0;
+    while (at < end && !is_blank(*at))
+        at++;
+    return (size_t)(at - *p);
+}
+
+static bool word_is(const char *word, size_t len, const char *what)
+{
+    return len == strlen(what) && memcmp(word, what, len) == 0;
+}
+
+static void take_server(const char *p, const char *end, struct dns_list *out)
+{
+    char word[NET_ADDR_SIZE] = "";
     uint32_t addr;
-    if (end > i && end - i < sizeof word) {
-        memcpy(word, line + i, end - i);
-        word[end - i] = '\0';
-        if (usable(word, &addr)) {
-            dns_add(out, addr);
-            return;
-        }
+    size_t len = next_word(&p, end);
+    if (len < sizeof word)
+        memcpy(word, p, len);
+    if (usable(word, &addr))
+        dns_add(out, addr);
+    else
+        out->skipped++;
+}
+
+/* Labels of letters, digits, '-' and '_', with a dot between them and perhaps one behind. */
+static bool is_domain(const char *word, size_t len)
+{
+    size_t label = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = word[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '_' || (c == '-' && label > 0);
+        if (!plain && (c != '.' || label == 0))
+            return false;
+        label = plain ? label + 1 : 0;
+        if (label > 63)
+            return false;
     }
-    out->skipped++;
+    return len > 0 && len <= 253;
+}
+
+static bool is_option(const char *word, size_t len)
+{
+    static const char *const plain[] = {"rotate",      "single-request", "single-request-reopen",
+                                        "edns0",       "use-vc",         "no-aaaa",
+                                        "no-tld-query"};
+    static const struct {
+        const char *name;
+        uint64_t most; /* what glibc takes */
+    } numbers[] = {{"ndots:", 15}, {"timeout:", 30}, {"attempts:", 5}};
+    char text[32] = "";
+    uint64_t n;
+    if (len >= sizeof text)
+        return false;
+    memcpy(text, word, len);
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (str_eq(text, plain[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (str_has_prefix(text, numbers[i].name))
+            return str_to_u64(text + strlen(numbers[i].name), &n) == 0 && n <= numbers[i].most;
+    return false;
+}
+
+/* Appends the words that are such, as long as there is room for whole ones. */
+static void take_words(const char *p, const char *end, bool (*is)(const char *word, size_t len),
+                       char *out, size_t size)
+{
+    size_t len;
+    for (; (len = next_word(&p, end)) > 0; p += len) {
+        size_t used = strlen(out), gap = used > 0;
+        if (!is(p, len) || used + gap + len >= size)
+            continue;
+        if (gap)
+            out[used] = ' ';
+        memcpy(out + used + gap, p, len);
+        out[used + gap + len] = '\0';
+    }
+}
+
+static void parse_line(const char *p, size_t len, struct dns_list *out)
+{
+    const char *end = p + len;
+    size_t key = next_word(&p, end);
+    const char *rest = p + key;
+    if (word_is(p, key, "nameserver")) {
+        if (rest < end)
+            take_server(rest, end, out);
+    } else if (word_is(p, key, "search") || word_is(p, key, "domain")) {
+        out->search[0] = '\0';
+        take_words(rest, end, is_domain, out->search, sizeof out->search);
+    } else if (word_is(p, key, "options")) {
+        take_words(rest, end, is_option, out->options, sizeof out->options);
+    }
 }
 
 void dns_parse_resolv(const char *text, size_t len, struct dns_list *out)
@@ -110,15 +184,12 @@ int dns_parse_list(const char *text, struct dns_list *out, struct error *err)
     return 0;
 }
 
-int dns_choose(const char *configured, struct dns_list *out, struct error *err)
+/* What the host's files say, up to the first with a server that a guest can reach. */
+static int read_host(struct dns_list *out, struct error *err)
 {
-    if (configured && configured[0] != '\0') {
-        if (dns_parse_list(configured, out, err) < 0)
-            return -1;
-        if (out->n > 0)
-            return 0;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(resolv_files); i++) {
+    struct dns_list l;
+    *out = (struct dns_list){.n = 0};
+    for (size_t i = 0; i < ARRAY_LEN(resolv_files) && out->n == 0; i++) {
         /* /etc/resolv.conf is a link on many hosts, so it is opened here, following it. */
         _cleanup_close_ int fd = open(resolv_files[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (fd < 0)
@@ -126,12 +197,38 @@ int dns_choose(const char *configured, struct dns_list *out, struct error *err)
         _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
         if (fd_read_all(fd, RESOLV_MAX, resolv_files[i], &text, err) < 0)
             return -1;
-        dns_parse_resolv(text.buf, text.len, out);
-        if (out->n > 0)
-            return 0;
+        dns_parse_resolv(text.buf, text.len, &l);
+        memcpy(out->addr, l.addr, sizeof out->addr);
+        out->n = l.n;
+        /* The first file is the one that the host's own programs read. */
+        if (!out->search[0])
+            memcpy(out->search, l.search, sizeof out->search);
+        if (!out->options[0])
+            memcpy(out->options, l.options, sizeof out->options);
     }
+    return 0;
+}
+
+int dns_choose(const char *configured, struct dns_list *out, struct error *err)
+{
+    struct dns_list own = {.n = 0};
+    struct error e = ERROR_INIT;
+    if (configured && dns_parse_list(configured, &own, err) < 0)
+        return -1;
+    if (read_host(out, &e) < 0 && own.n == 0) {
+        if (err)
+            *err = e;
+        return -1;
+    }
+    if (own.n > 0) {
+        memcpy(out->addr, own.addr, sizeof out->addr);
+        out->n = own.n;
+    }
+    if (out->n > 0)
+        return 0;
     return error_set(err, ERR_CONFIG, 0,
-                     "no DNS server in %s that a guest could reach; next: set network.dns to one, "
-                     "such as the one your network gives out",
+                     "no DNS server in %s that a guest could reach (over IPv4, and not on this "
+                     "host's loopback); next: set network.dns to one, such as the one your network "
+                     "gives out",
                      resolv_files[0]);
 }

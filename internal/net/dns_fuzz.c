@@ -1,5 +1,5 @@
 /* Any bytes as resolv.conf and as network.dns: what comes out is at most NET_DNS_MAX addresses, and
- * each of them reads back as one. */
+ * each of them reads back as one; and words that can stand in the guest's file. */
 #include "net/dns.h"
 #include "net/record.h"
 
@@ -9,6 +9,8 @@ static void check(const struct dns_list *l)
 {
     uint32_t addr;
     if (l->n > NET_DNS_MAX)
+        __builtin_trap();
+    if (strpbrk(l->search, "\n\r\t#;\"'$`\\") || strpbrk(l->options, "\n\r\t#;\"'$`\\"))
         __builtin_trap();
     for (unsigned i = 0; i < l->n; i++)
         if (net_parse_ipv4(l->addr[i], &addr) < 0 || addr >> 24 == 127)

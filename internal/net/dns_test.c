@@ -30,6 +30,51 @@ static void test_resolv_conf(void **state)
     assert_string_equal(l.addr[2], "192.168.1.1");
 }
 
+static void test_search_and_options(void **state)
+{
+    (void)state;
+    struct dns_list l = parse("domain old.example\r\n"
+                              "nameserver 10.1.2.3\r\n"
+                              "search corp.example lab.corp.example. # ours too\r\n"
+                              "options ndots:5 trust-ad\ttimeout:1 debug ; attempts:3\r\n"
+                              "options rotate ndots:99 ndots: ndots:-1 ndots:2x single-request "
+                              "timeout:31 attempts:5 edns0 unknown\r\n"
+                              " options use-vc");
+    assert_string_equal(l.search, "corp.example lab.corp.example.");
+    assert_string_equal(l.options,
+                        "ndots:5 timeout:1 rotate single-request attempts:5 edns0 use-vc");
+    assert_string_equal(parse("search a.example\ndomain b.example\n").search, "b.example");
+    assert_string_equal(parse("search a.example\nsearch\n").search, "");
+    assert_string_equal(parse("search .\nsearched x\noptions\n").search, "");
+    assert_string_equal(parse("#search a.example\n;options rotate\n").options, "");
+    assert_string_equal(parse("search a$(b) -x.example a..b .c x_y.example \"q\" d\xc3\xa9.example "
+                              "`e` f-g.example\n")
+                            .search,
+                        "x_y.example f-g.example");
+}
+
+/* Longer than the 256 bytes that old resolvers knew, and longer than there is room for. */
+static void test_long_search(void **state)
+{
+    (void)state;
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    strbuf_adds(&text, "search");
+    for (int i = 0; i < 20; i++)
+        strbuf_addf(&text, " department-number-%d.corp.example", i);
+    assert_string_equal(parse(text.buf).search, text.buf + strlen("search "));
+    for (int i = 20; i < 200; i++)
+        strbuf_addf(&text, " department-number-%d.corp.example", i);
+    struct dns_list l = parse(text.buf);
+    size_t len = strlen(l.search);
+    assert_true(len > 1900 && len < NET_SEARCH_SIZE);
+    assert_string_equal(l.search + len - strlen(".corp.example"), ".corp.example");
+    _cleanup_strbuf_ struct strbuf label = STRBUF_INIT;
+    for (int i = 0; i < 64; i++)
+        strbuf_addc(&label, 'a');
+    _cleanup_free_ char *line = xasprintf("search %s %s", label.buf, label.buf + 1);
+    assert_string_equal(parse(line).search, label.buf + 1);
+}
+
 static void test_unreachable_servers(void **state)
 {
     (void)state;
@@ -98,6 +143,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resolv_conf),
+        cmocka_unit_test(test_search_and_options),
+        cmocka_unit_test(test_long_search),
         cmocka_unit_test(test_unreachable_servers),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_list),

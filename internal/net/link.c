@@ -308,6 +308,103 @@ int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway,
     return r < 0 ? nl_error(err, r, "add route", addr_text(dst, plen, text, sizeof text)) : 0;
 }
 
+static void msg_free(struct nl_msg **m)
+{
+    if (*m)
+        nlmsg_free(*m);
+}
+
+static void cb_put(struct nl_cb **cb)
+{
+    if (*cb)
+        nl_cb_put(*cb);
+}
+
+#define _cleanup_msg_ _cleanup_(msg_free)
+#define _cleanup_cb_  _cleanup_(cb_put)
+
+struct asked {
+    struct route_answer *answer;
+    bool done;
+};
+
+static int take_answer(struct nl_msg *msg, void *arg)
+{
+    struct asked *q = arg;
+    struct rtnl_route *r = NULL;
+    if (rtnl_route_parse(nlmsg_hdr(msg), &r) < 0)
+        return NL_SKIP;
+    struct rtnl_nexthop *nh = rtnl_route_get_nnexthops(r) > 0 ? rtnl_route_nexthop_n(r, 0) : NULL;
+    *q->answer = (struct route_answer){.type = rtnl_route_get_type(r),
+                                       .out = nh ? (unsigned)rtnl_route_nh_get_ifindex(nh) : 0};
+    rtnl_route_put(r);
+    return NL_OK;
+}
+
+static int take_end(struct nl_msg *msg, void *arg)
+{
+    (void)msg;
+    ((struct asked *)arg)->done = true;
+    return NL_STOP;
+}
+
+static int take_refusal(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
+{
+    struct asked *q = arg;
+    (void)from;
+    q->answer->error = -e->error;
+    q->done = true;
+    return NL_SKIP;
+}
+
+static struct nl_msg *question(struct nl_addr *dst, struct nl_addr *src, unsigned in)
+{
+    struct rtmsg m = {.rtm_family = (uint8_t)nl_addr_get_family(dst),
+                      .rtm_dst_len = (uint8_t)nl_addr_get_prefixlen(dst),
+                      .rtm_src_len = src ? (uint8_t)nl_addr_get_prefixlen(src) : 0};
+    _cleanup_msg_ struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_REQUEST);
+    if (!msg || nlmsg_append(msg, &m, sizeof m, NLMSG_ALIGNTO) < 0 ||
+        nla_put_addr(msg, RTA_DST, dst) < 0 || (src && nla_put_addr(msg, RTA_SRC, src) < 0) ||
+        (in && nla_put_u32(msg, RTA_IIF, in) < 0))
+        return NULL;
+    return TAKE_PTR(msg);
+}
+
+static int ask(struct nl_sock *sk, struct nl_msg *msg, struct route_answer *out, struct error *err)
+{
+    _cleanup_cb_ struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
+    struct asked q = {.answer = out};
+    if (!msg || !cb)
+        return out_of_memory(err);
+    *out = (struct route_answer){.error = EIO};
+    (void)nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_answer, &q);
+    (void)nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, &q);
+    (void)nl_cb_err(cb, NL_CB_CUSTOM, take_refusal, &q);
+    int r = nl_send_auto(sk, msg);
+    while (r >= 0 && !q.done)
+        r = nl_recvmsgs(sk, cb);
+    return r < 0 ? nl_error(err, r, "look up", "a route") : 0;
+}
+
+int route_ask(struct nl_sock *sk, const struct route_question *q, struct route_answer *out,
+              struct error *err)
+{
+    _cleanup_addr_ struct nl_addr *dst = build_addr(q->dst, 32);
+    _cleanup_addr_ struct nl_addr *src = q->src ? build_addr(q->src, 32) : NULL;
+    _cleanup_msg_ struct nl_msg *msg = dst && (src || !q->src) ? question(dst, src, q->in) : NULL;
+    return ask(sk, msg, out, err);
+}
+
+int route_ask6(struct nl_sock *sk, const char *dst, struct route_answer *out, struct error *err)
+{
+    _cleanup_addr_ struct nl_addr *a = NULL;
+    int r = nl_addr_parse(dst, AF_INET6, &a);
+    if (r < 0)
+        return nl_error(err, r, "look up", dst);
+    _cleanup_msg_ struct nl_msg *msg = question(a, NULL, 0);
+    return ask(sk, msg, out, err);
+}
+
 static void fill_route(struct rtnl_route *r, struct route_info *out)
 {
     *out = (struct route_info){.type = rtnl_route_get_type(r), .table = rtnl_route_get_table(r)};

@@ -77,6 +77,23 @@ int addr_list(struct nl_sock *sk, unsigned index, struct addr_info *out, unsigne
 int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway, unsigned index,
               struct error *err);
 
+/* Asks the kernel which way a packet would go. With `in` it is one from `src` that comes in on that
+ * link, and the answer has every reason that would stop it: routing rules, forwarding that is off,
+ * the reverse path filter. Without `in`, this host itself sends it. Nothing is sent. */
+struct route_question {
+    uint32_t dst, src;
+    unsigned in;
+};
+struct route_answer {
+    int error;    /* of the kernel (EHOSTUNREACH …); 0: there is a way */
+    uint8_t type; /* RTN_UNICAST, RTN_LOCAL … */
+    unsigned out; /* the link */
+};
+int route_ask(struct nl_sock *sk, const struct route_question *q, struct route_answer *out,
+              struct error *err);
+/* The same for a packet of this host to an IPv6 address. */
+int route_ask6(struct nl_sock *sk, const char *dst, struct route_answer *out, struct error *err);
+
 struct route_info {
     uint32_t dst;
     unsigned plen;

@@ -1,7 +1,7 @@
 /* net.c: how the network of one lease is made and undone.
  *
  * net_apply makes it with links of our own (chain.c does it on a CNI chain):
- * 1. Check that the host forwards packets and that its table of connections can be read.
+ * 1. Check that the host's table of connections can be read.
  * 2. Make a network namespace. It has no name, only a descriptor.
  * 3. Claim the address: make the veth pair. The name of its outer end carries the slot, and the
  *    kernel refuses a second link of that name. The inner end is made directly in the namespace.
@@ -9,7 +9,8 @@
  * 5. Add the lease to the host's nft table.
  * 6. In the namespace: addresses, links up, default route.
  * 7. On the host: address and route of the outer end, link up.
- * 8. Remove connections of an earlier lease with this address from the host's table of connections.
+ * 8. Ask the kernel which way the lease's packets go (way.h).
+ * 9. Remove connections of an earlier lease with this address from the host's table of connections.
  *
  * The rules are in place before any link is up, so no packet can get around them. If a step after
  * 3. fails, net_undo runs at once. Otherwise the caller gets the descriptor and starts the VMM in
@@ -34,6 +35,7 @@
 #include "net/record.h"
 #include "net/rules.h"
 #include "net/tap.h"
+#include "net/way.h"
 
 struct apply {
     const struct net_lease *n;
@@ -94,20 +96,14 @@ static int connect_host(struct nl_sock *sk, const struct apply *a, struct error 
     return route_add(sk, a->v.host_addr, 31, 0, index, err);
 }
 
-/* Forwarding is the administrator's setting: it is asked for, never changed. A host without a
- * default route has nothing to forward to. */
-static int check_forwarding(struct error *err)
+/* Forwarding and routing rules are the administrator's: they are asked for, never changed. */
+static int check_way(struct nl_sock *sk, const struct apply *a, struct error *err)
 {
-    struct plan_uplink up;
-    if (plan_look_at_uplink(&up, err) < 0)
+    struct way_lease l = {.addr = a->v.lease_addr, .servers = a->v.dns, .n_servers = a->n->n_dns};
+    struct net_way way;
+    if (link_index(a->n->veth, &l.link, err) < 0 || way_ask(sk, &l, &way, err) < 0)
         return -1;
-    if (up.dev[0] == '\0' || up.forwards)
-        return 0;
-    return error_set(err, ERR_ENV, 0,
-                     "this host does not forward packets, so guests would have no network: run "
-                     "`sysctl -w net.ipv4.conf.%s.forwarding=1` (that link only) or `sysctl -w "
-                     "net.ipv4.ip_forward=1`",
-                     up.dev);
+    return net_way_check(&way, a->n->pool, err);
 }
 
 /* After the claim: everything here is undone by net_undo. What an earlier holder of the address has
@@ -118,7 +114,7 @@ static int build(struct nl_sock *sk, struct apply *a, int ns, struct error *err)
         return -1;
     if (ns_run(ns, connect_lease_ns, a, err) < 0)
         return -1;
-    if (connect_host(sk, a, err) < 0)
+    if (connect_host(sk, a, err) < 0 || check_way(sk, a, err) < 0)
         return -1;
     return flows_forget(a->v.lease_addr, err);
 }
@@ -129,7 +125,7 @@ int net_apply(const struct net_lease *n, struct error *err)
     if (net_view(n, &a.v, err) < 0)
         return -1;
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk || check_forwarding(err) < 0 || flows_check(err) < 0)
+    if (!sk || flows_check(err) < 0)
         return -1;
     _cleanup_close_ int ns = ns_new(err);
     if (ns < 0 || claim_link(sk, &a, ns, err) < 0)

@@ -35,11 +35,13 @@
 #include "base/str.h"
 #include "sys/deadline.h"
 
-#define NET_ADDR_SIZE  46 /* INET6_ADDRSTRLEN */
-#define NET_DNS_MAX    3
-#define NET_MAC_SIZE   18
-#define NET_TABLE_SIZE 32
-#define NET_CIDR_SIZE  20
+#define NET_ADDR_SIZE    46 /* INET6_ADDRSTRLEN */
+#define NET_DNS_MAX      3
+#define NET_MAC_SIZE     18
+#define NET_TABLE_SIZE   32
+#define NET_CIDR_SIZE    20
+#define NET_SEARCH_SIZE  2048
+#define NET_OPTIONS_SIZE 160
 
 enum net_mode {
     NET_NAT, /* our own veth pair and host rules */
@@ -68,6 +70,8 @@ struct net_lease {
                                      * and pool */
     char dns[NET_DNS_MAX][NET_ADDR_SIZE];
     unsigned n_dns;
+    /* Words with one blank between them: domains, and options such as "ndots:5" (dns.h). */
+    char dns_search[NET_SEARCH_SIZE], dns_options[NET_OPTIONS_SIZE];
 };
 
 struct net_request {
@@ -101,6 +105,8 @@ int net_undo(const struct net_lease *n, struct error *err);
 int net_watch_guest(int netns_fd, const struct net_lease *n, struct error *err);
 
 const char *net_mode_name(enum net_mode mode); /* "nat", "cni" */
+/* -1 if there is no such mode; then *out stays. */
+int net_mode_by_name(const char *name, enum net_mode *out);
 
 /* The record's JSON object. */
 cJSON *net_lease_to_json(const struct net_lease *n);
@@ -123,15 +129,36 @@ int net_scan(struct net_found *out, unsigned max, struct error *err);
 enum net_check { NET_OK, NET_MISSING, NET_UNKNOWN };
 struct net_host_state {
     enum net_check cap_net_admin, cap_sys_admin, tun, nft;
-    enum net_check rules;      /* the kernel accepts a lease's rules, limits included */
-    char rules_lack[200];      /* why it doesn't */
-    enum net_check ip_forward; /* of the link of the default route; without one it is not needed */
-    bool forward_drop;         /* some other base chain on forward has policy drop */
-    char forward_owner[64];    /* its table, "ip filter" */
+    enum net_check rules;   /* the kernel accepts a lease's rules, limits included */
+    char rules_lack[200];   /* why it doesn't */
+    bool forward_drop;      /* some other base chain on forward has policy drop */
+    char forward_owner[64]; /* its table, "ip filter" */
     bool pool_conflict;
     char pool_route[64]; /* the route it overlaps */
 };
 /* Changes nothing, but the kernel may load modules that a lease needs. */
 int net_host_look(const char *pool, struct net_host_state *out, struct error *err);
+
+/* How guests reach the outside and their DNS servers, as the kernel's routing has it (way.h). */
+enum net_way_end {
+    NET_WAY_NONE,          /* the host has no way out itself */
+    NET_WAY_OUT,           /* out, and the answers come back */
+    NET_WAY_IPV6,          /* the host has one over IPv6 alone */
+    NET_WAY_HOST,          /* the host's own packets to a guest would leave by `dev` */
+    NET_WAY_NOT_FORWARDED, /* `dev`, where answers from `to` come in, does not forward */
+    NET_WAY_ASTRAY,        /* they come in there, and are dropped or go elsewhere */
+    NET_WAY_REFUSED,       /* the host reaches `to` by `dev`; guests don't */
+};
+struct net_way {
+    enum net_way_end end;
+    char dev[IF_NAMESIZE];
+    char to[NET_ADDR_SIZE];
+};
+/* Needs the rights of net_check_rights(). A link of the pool's slot 0 is there meanwhile. */
+int net_way_look(const char *pool, const char *dns, struct net_way *out, struct error *err);
+/* ERR_ENV: why no lease can be made there, and what would help. */
+int net_way_check(const struct net_way *w, const char *pool, struct error *err);
+/* The same of what only keeps guests from the outside: SSH to them works. */
+int net_way_doubt(const struct net_way *w, const char *pool, struct error *err);
 
 #endif

@@ -24,7 +24,7 @@ static void say_what_ended(void)
 {
     if (!doing)
         return;
-    log_warn("%s: nftables has ended this process; its own words are above", doing);
+    log_warn("%s: libnftables has ended this process; its message is above", doing);
     _exit(EXIT_FAILURE);
 }
 

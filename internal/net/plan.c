@@ -5,7 +5,6 @@
 
 #include "net/dns.h"
 #include "net/link.h"
-#include "net/ns.h"
 #include "net/record.h"
 #include "net/rules.h"
 
@@ -131,12 +130,15 @@ int plan_common(const struct net_request *req, struct net_lease *out, struct err
     return 0;
 }
 
-/* A blackhole of a larger network gives way to our longer prefix; and the default route and what
- * follows from an address (broadcast, multicast) claim nothing of their own. */
+/* A blackhole of a larger network gives way to our longer prefix. What follows from an address
+ * (broadcast, multicast) claims nothing of its own, and neither does the default route. A VPN may
+ * write that as two halves, or as the many pieces that leave its server out: nobody has a network
+ * larger than 10.0.0.0/8. */
+#define NET_PLEN_MIN 8
 static bool claims_addresses(const struct route_info *r)
 {
-    return r->plen > 0 && !r->gone && (r->type == RTN_UNICAST || r->type == RTN_LOCAL) &&
-           !net_is_our_link_name(r->dev);
+    return r->plen >= NET_PLEN_MIN && !r->gone &&
+           (r->type == RTN_UNICAST || r->type == RTN_LOCAL) && !net_is_our_link_name(r->dev);
 }
 
 static int look_at_route(const struct route_info *r, void *arg)
@@ -174,36 +176,6 @@ int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error 
     return 0;
 }
 
-static int find_uplink(const struct route_info *r, void *arg)
-{
-    struct plan_uplink *up = arg;
-    if (r->plen != 0 || r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || r->dev[0] == '\0')
-        return 0;
-    (void)str_copy(up->dev, sizeof up->dev, r->dev);
-    return 1;
-}
-
-int plan_look_at_uplink(struct plan_uplink *out, struct error *err)
-{
-    struct plan_uplink up = {.forwards = false};
-    char path[64];
-    long on;
-    _cleanup_rt_ struct nl_sock *sk = rt_open(err);
-    if (!sk)
-        return -1;
-    int r = route_each(sk, find_uplink, &up, err);
-    if (r < 0)
-        return -1;
-    if (r > 0) {
-        (void)str_format(path, sizeof path, "net/ipv4/conf/%s/forwarding", up.dev);
-        if (ns_sysctl_read(path, &on, err) < 0)
-            return -1;
-        up.forwards = on != 0;
-    }
-    *out = up;
-    return 0;
-}
-
 void plan_guest(const struct plan_routes *routes, const struct dns_list *dns, struct net_lease *out)
 {
     const struct cidr *net = &guest_nets[routes->guest_net];
@@ -211,6 +183,8 @@ void plan_guest(const struct plan_routes *routes, const struct dns_list *dns, st
     net_format_ipv4(net->base + 2, out->guest_addr);
     memcpy(out->dns, dns->addr, sizeof out->dns);
     out->n_dns = dns->n;
+    memcpy(out->dns_search, dns->search, sizeof out->dns_search);
+    memcpy(out->dns_options, dns->options, sizeof out->dns_options);
 }
 
 int net_plan(const struct net_request *req, struct net_lease *out, struct error *err)

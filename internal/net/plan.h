@@ -41,12 +41,4 @@ int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error 
 void plan_guest(const struct plan_routes *routes, const struct dns_list *dns,
                 struct net_lease *out);
 
-/* The link of the default route ("" without one) and whether it forwards what comes in on it.
- * Answers to guests come in there, and the kernel forwards by the setting of that link. */
-struct plan_uplink {
-    char dev[IF_NAMESIZE];
-    bool forwards;
-};
-int plan_look_at_uplink(struct plan_uplink *out, struct error *err);
-
 #endif

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/fields.h"
+
 static bool all_in(const char *s, const char *set)
 {
     return *s && s[strspn(s, set)] == '\0';
@@ -164,6 +166,18 @@ int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
     return 0;
 }
 
+static const struct field rows[] = {
+    FIELD_STR("veth", struct net_lease, veth),
+    FIELD_STR("veth_mac", struct net_lease, veth_mac),
+    FIELD_STR("tap", struct net_lease, tap),
+    FIELD_STR("guest_mac", struct net_lease, guest_mac),
+    FIELD_STR("host_addr", struct net_lease, host_addr),
+    FIELD_STR("lease_addr", struct net_lease, lease_addr),
+    FIELD_STR("guest_addr", struct net_lease, guest_addr),
+    FIELD_STR("gateway", struct net_lease, gateway),
+    FIELD_STR("table", struct net_lease, table),
+};
+
 cJSON *net_lease_to_json(const struct net_lease *n)
 {
     cJSON *j = cJSON_CreateObject();
@@ -173,20 +187,16 @@ cJSON *net_lease_to_json(const struct net_lease *n)
         json_add_i64(j, "lease_plen", n->lease_plen);
     }
     json_add_i64(j, "slot", n->slot);
-    (void)cJSON_AddStringToObject(j, "veth", n->veth);
-    (void)cJSON_AddStringToObject(j, "veth_mac", n->veth_mac);
-    (void)cJSON_AddStringToObject(j, "tap", n->tap);
-    (void)cJSON_AddStringToObject(j, "guest_mac", n->guest_mac);
-    (void)cJSON_AddStringToObject(j, "host_addr", n->host_addr);
-    (void)cJSON_AddStringToObject(j, "lease_addr", n->lease_addr);
-    (void)cJSON_AddStringToObject(j, "guest_addr", n->guest_addr);
-    (void)cJSON_AddStringToObject(j, "gateway", n->gateway);
+    fields_add(j, rows, ARRAY_LEN(rows), n);
     if (n->pool[0])
         (void)cJSON_AddStringToObject(j, "pool", n->pool);
-    (void)cJSON_AddStringToObject(j, "table", n->table);
     cJSON *dns = cJSON_AddArrayToObject(j, "dns");
     for (unsigned i = 0; i < n->n_dns && i < NET_DNS_MAX; i++)
         (void)cJSON_AddItemToArray(dns, cJSON_CreateString(n->dns[i]));
+    if (n->dns_search[0])
+        (void)cJSON_AddStringToObject(j, "dns_search", n->dns_search);
+    if (n->dns_options[0])
+        (void)cJSON_AddStringToObject(j, "dns_options", n->dns_options);
     return j;
 }
 
@@ -204,12 +214,27 @@ static int dns_from_json(const cJSON *j, struct net_lease *n, struct error *err)
                              NET_DNS_MAX);
         n->n_dns++;
     }
+    if (str_copy(n->dns_search, sizeof n->dns_search, json_opt_string(j, "dns_search", "")) < 0 ||
+        str_copy(n->dns_options, sizeof n->dns_options, json_opt_string(j, "dns_options", "")) < 0)
+        return error_set(err, ERR_STATE, 0, "\"dns_search\" or \"dns_options\" is too long");
     return 0;
 }
 
+static const char *const mode_names[] = {[NET_NAT] = "nat", [NET_CNI] = "cni"};
+
 const char *net_mode_name(enum net_mode mode)
 {
-    return mode == NET_CNI ? "cni" : "nat";
+    return mode_names[mode];
+}
+
+int net_mode_by_name(const char *name, enum net_mode *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(mode_names); i++)
+        if (str_eq(name, mode_names[i])) {
+            *out = (enum net_mode)i;
+            return 0;
+        }
+    return -1;
 }
 
 /* A record without a mode is of our own links, as all were before there was a choice. */
@@ -217,11 +242,10 @@ static int mode_from_json(const cJSON *j, struct net_lease *n, struct error *err
 {
     int64_t plen;
     const char *mode = json_opt_string(j, "mode", "nat");
-    if (str_eq(mode, net_mode_name(NET_NAT)))
-        return 0;
-    if (!str_eq(mode, net_mode_name(NET_CNI)))
+    if (net_mode_by_name(mode, &n->mode) < 0)
         return bad(err, "mode", mode);
-    n->mode = NET_CNI;
+    if (n->mode == NET_NAT)
+        return 0;
     if (json_get_bool(j, "peers", &n->peers, err) < 0 ||
         json_get_i64(j, "lease_plen", &plen, err) < 0)
         return -1;
@@ -240,24 +264,8 @@ int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err
     if (slot < 0 || slot > UINT32_MAX)
         return error_set(err, ERR_STATE, 0, "\"slot\" is out of range");
     n.slot = (uint32_t)slot;
-    const struct {
-        const char *key;
-        char *dst;
-        size_t size;
-    } fields[] = {
-        {"veth", n.veth, sizeof n.veth},
-        {"veth_mac", n.veth_mac, sizeof n.veth_mac},
-        {"tap", n.tap, sizeof n.tap},
-        {"guest_mac", n.guest_mac, sizeof n.guest_mac},
-        {"host_addr", n.host_addr, sizeof n.host_addr},
-        {"lease_addr", n.lease_addr, sizeof n.lease_addr},
-        {"guest_addr", n.guest_addr, sizeof n.guest_addr},
-        {"gateway", n.gateway, sizeof n.gateway},
-        {"table", n.table, sizeof n.table},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-        if (json_copy_string(j, fields[i].key, fields[i].dst, fields[i].size, err) < 0)
-            return -1;
+    if (fields_read(j, rows, ARRAY_LEN(rows), &n, err) < 0)
+        return -1;
     if (str_copy(n.pool, sizeof n.pool, json_opt_string(j, "pool", "")) < 0)
         return error_set(err, ERR_STATE, 0, "\"pool\" is too long");
     if (dns_from_json(j, &n, err) < 0)

@@ -20,6 +20,8 @@ static const struct net_lease good = {
     .table = "crabbox_fc_0a1b2c3d",
     .dns = {"10.0.0.53", "10.0.0.54"},
     .n_dns = 2,
+    .dns_search = "corp.example lab.example",
+    .dns_options = "ndots:2 rotate",
 };
 
 static const struct net_lease chain = {

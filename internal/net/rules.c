@@ -131,6 +131,10 @@ static void old_text(struct limits_ports p, struct strbuf *out)
                 p.first, p.last, p.first, p.last);
 }
 
+/* What the kernel says about a packet (too big, no way there) is related to its connection. So is a
+ * connection that the kernel was told to expect, which is nobody's answer. */
+#define RELATED "ct state related meta l4proto { icmp, icmpv6 } "
+
 /* The first packet of a flow that is given another source. */
 #define MASQUERADED "  ct status & (snat | confirmed) == snat "
 
@@ -145,7 +149,7 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
     strbuf_adds(out, "set closed { type ipv4_addr; }\n"
                      "set open { type ipv4_addr; }\n"
                      "chain lease {\n"
-                     "  ct state established,related accept\n"
+                     "  ct state established accept\n  " RELATED "accept\n"
                      "  goto to_host\n"
                      "}\n"
                      "map leases { type ipv4_addr : verdict; }\n"
@@ -155,6 +159,7 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
     keep_the_hosts("ip daddr @open", out);
     strbuf_adds(out,
                 "  ip daddr @closed ct state != { established, related } drop\n"
+                "  ip daddr @closed ct state related meta l4proto != icmp drop\n"
                 "  ip saddr @closed goto outward\n"
                 "  ip saddr @open goto outward\n"
                 "  ip daddr @open goto admit_to\n"
@@ -221,18 +226,20 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
                 g);
     keep_the_hosts(to_lease, out);
     strbuf_addf(out,
-                "  oifgroup %u ct state established,related accept\n"
+                "  oifgroup %u ct state established accept\n"
+                "  oifgroup %u " RELATED "accept\n"
                 "  oifgroup %u drop\n"
                 "  iifgroup %u iifname . ether saddr vmap @leases\n"
                 "  iifgroup %u drop\n"
                 "}\n",
-                g, g, g, g);
+                g, g, g, g, g);
     strbuf_addf(out,
                 "chain input {\n"
                 "  type filter hook input priority filter; policy accept;\n"
                 "  iifgroup != %u accept\n"
                 "  meta nfproto ipv6 drop\n"
-                "  ct state established,related accept\n"
+                "  ct state established accept\n"
+                "  " RELATED "accept\n"
                 "  fib saddr . iif oif missing drop\n"
                 "  goto to_host\n"
                 "}\n"
@@ -415,7 +422,8 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
      */
     strbuf_adds(out, "chain forward {\n"
                      "  type filter hook forward priority filter; policy drop;\n"
-                     "  ct state established,related accept\n"
+                     "  ct state established accept\n"
+                     "  " RELATED "accept\n"
                      "  ct state invalid drop\n");
     let_in(n, near, out);
     for (unsigned i = 0; i < n->n_dns; i++)
@@ -433,14 +441,15 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
 /* The VMM runs in this namespace, and a guest may have taken it over: it has no capability there,
  * but may open sockets and give them any address of the namespace. So the namespace opens nothing
  * of its own, over IPv6 neither, and nothing leaves but with the address by which the host knows
- * the lease. What the kernel says about a guest's packet (too big, no way there) is related to it.
+ * the lease.
  * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
 static void own_text(const struct net_lease *n, struct strbuf *out)
 {
     strbuf_addf(out,
                 "chain output {\n"
                 "  type filter hook output priority filter; policy drop;\n"
-                "  ct state established,related accept\n"
+                "  ct state established accept\n"
+                "  " RELATED "accept\n"
                 "}\n"
                 "chain leave {\n"
                 "  type filter hook postrouting priority srcnat + 10; policy accept;\n"

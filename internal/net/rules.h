@@ -40,7 +40,7 @@
 
 /* A part of the table's name, so that leases of two versions of the rules can exist side by side.
  * Raise it with every change of rules_host_text(). */
-#define RULES_VERSION "8"
+#define RULES_VERSION "9"
 
 /* Registers the lease in the host's table, making the table if it is the first. */
 int rules_add_host(const struct net_lease *n, const struct net_view *v, struct error *err);

@@ -166,10 +166,6 @@ int net_host_look(const char *pool, struct net_host_state *out, struct error *er
     s.tun = have_tun();
     look_at_nft(&s);
     look_at_rules(&s);
-    struct plan_uplink up;
-    if (plan_look_at_uplink(&up, err) < 0)
-        return -1;
-    s.ip_forward = up.dev[0] == '\0' || up.forwards ? NET_OK : NET_MISSING;
     *out = s;
     return 0;
 }

@@ -16,20 +16,37 @@
 
 #define TUN_PATH "/dev/net/tun"
 
-int tap_create(const char *name, struct error *err)
+static int open_tun(const char *name, short flags, struct error *err)
 {
     _cleanup_close_ int fd = open(TUN_PATH, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_ENV, errno,
                          "open " TUN_PATH " (load the tun module, or give this host the device)");
-    struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    struct ifreq ifr = {.ifr_flags = flags};
     if (str_copy(ifr.ifr_name, sizeof ifr.ifr_name, name) < 0)
         return error_set(err, ERR_NET, ENAMETOOLONG, "create tap %s", name);
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-        return error_set(err, errno == EPERM ? ERR_ENV : ERR_NET, errno, "create tap %s", name);
+        return error_set(err,
+                         errno == EPERM   ? ERR_ENV
+                         : errno == EBUSY ? ERR_EXISTS
+                                          : ERR_NET,
+                         errno, "create tap %s", name);
+    return TAKE_FD(fd);
+}
+
+int tap_create(const char *name, struct error *err)
+{
+    _cleanup_close_ int fd = open_tun(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, err);
+    if (fd < 0)
+        return -1;
     if (ioctl(fd, TUNSETPERSIST, 1) < 0)
         return error_set(err, ERR_NET, errno, "make tap %s persistent", name);
     return 0;
+}
+
+int tap_probe(const char *name, struct error *err)
+{
+    return open_tun(name, (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL), err);
 }
 
 /* Accepts frames whose source is `mac`: four bytes at offset 6, two at offset 10. */

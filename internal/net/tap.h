@@ -11,6 +11,10 @@
  * ERR_ENV when /dev/net/tun is missing or closed to us. */
 int tap_create(const char *name, struct error *err);
 
+/* Makes a link that goes when the descriptor is closed (caller closes), with no guest behind it.
+ * ERR_EXISTS when the name is taken. */
+int tap_probe(const char *name, struct error *err);
+
 /* A non-blocking packet socket that turns readable at a frame from `mac` on that tap. */
 int tap_watch(const char *name, const uint8_t mac[6], struct error *err);
 

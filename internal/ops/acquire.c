@@ -61,7 +61,6 @@ static int describe(struct work *w, struct error *err)
     if (lease_identify(l, w->slug, err) < 0)
         return -1;
     l->kind = &w->provider->kind;
-    w->slug_made_up = !w->slug || !*w->slug;
     random_bytes(nonce, sizeof nonce);
     str_hex(nonce, sizeof nonce, l->nonce);
     l->keep = w->keep;

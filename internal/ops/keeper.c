@@ -42,6 +42,7 @@
 #include "sys/spawn.h"
 #include "sys/trusted.h"
 #include "vmm/logcap.h"
+#include "vmm/vmm.h"
 
 /* How long somebody else may take to finish with a directory that is no lease any more. */
 #define SWEEP_WAIT_MS 60000
@@ -108,8 +109,9 @@ void keeper_cap_logs(const struct ops *o, const struct lease *l)
                                      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     /* Two at once would each shorten what the other has just shortened. */
     _cleanup_close_ int lock = dir < 0 ? -1 : lock_try(dir, LOGS_LOCK, true, NULL);
-    if (lock >= 0)
-        (void)logcap_apply_all(dir);
+    _cleanup_close_ int vmm = lock < 0 ? -1 : vmm_dir_open(dir, NULL);
+    if (vmm >= 0)
+        (void)logcap_apply_all(vmm);
 }
 
 /* ---- the keeper's own process ---- */

@@ -38,12 +38,15 @@ struct heard {
     bool record, logs_made, log_grown, gone;
 };
 
-/* Once, then it is set again: a console that is busy costs two looks a second, not one a byte. */
+/* The directory first: what is made in it before its watch is there is found by its name. A log
+ * once, then it is set again: a console that is busy costs two looks a second, not one a byte. */
 static void watch_logs(const struct watcher *w)
 {
     char path[160];
+    (void)str_format(path, sizeof path, "%s/" VMM_DIR, w->dir);
+    (void)inotify_add_watch(w->fd, path, IN_CREATE | IN_ONLYDIR | IN_DONT_FOLLOW);
     for (size_t i = 0; i < ARRAY_LEN(logs); i++) {
-        (void)str_format(path, sizeof path, "%s/%s", w->dir, logs[i]);
+        (void)str_format(path, sizeof path, "%s/" VMM_DIR "/%s", w->dir, logs[i]);
         (void)inotify_add_watch(w->fd, path, IN_MODIFY | IN_ONESHOT | IN_DONT_FOLLOW);
     }
 }
@@ -52,26 +55,28 @@ static void watch_logs(const struct watcher *w)
 static bool cap_logs(const struct watcher *w)
 {
     _cleanup_close_ int dirfd = open(w->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return dirfd < 0 || logcap_apply_all(dirfd);
+    _cleanup_close_ int vmm = dirfd < 0 ? -1 : vmm_dir_open(dirfd, NULL);
+    return vmm < 0 || logcap_apply_all(vmm);
 }
 
-static bool is_log(const struct inotify_event *e)
+/* A log, or the directory that will have it. */
+static bool brings_logs(const struct inotify_event *e)
 {
     for (size_t i = 0; e->len > 0 && i < ARRAY_LEN(logs); i++)
         if (str_eq(e->name, logs[i]))
             return true;
-    return false;
+    return e->len > 0 && str_eq(e->name, VMM_DIR);
 }
 
 static void hear(const struct watcher *w, const struct inotify_event *e, struct heard *h)
 {
+    h->logs_made = h->logs_made || ((e->mask & IN_CREATE) && brings_logs(e));
     if (e->wd != w->dir_wd) {
         h->log_grown = h->log_grown || (e->mask & IN_MODIFY);
         return;
     }
     h->gone = h->gone || (e->mask & IN_IGNORED);
-    h->record = h->record || (e->mask & ~(uint32_t)IN_CREATE);
-    h->logs_made = h->logs_made || ((e->mask & IN_CREATE) && is_log(e));
+    h->record = h->record || (e->mask & ~(uint32_t)(IN_CREATE | IN_ISDIR));
 }
 
 static struct heard read_events(const struct watcher *w)

@@ -29,7 +29,7 @@
 #define ID "cbx_0123456789ab"
 
 /* Both stay until the process ends: the thread has them until the directory is gone. */
-static int leases_fd, lease_fd, event_fd;
+static int leases_fd, lease_fd, vmm_fd, event_fd;
 
 static int setup(void **state)
 {
@@ -40,12 +40,16 @@ static int setup(void **state)
     lease_fd = openat(leases_fd, ID, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     event_fd = keeper_watch(leases_fd, ID, &err);
     must(event_fd, &err);
+    assert_int_equal(mkdirat(lease_fd, VMM_DIR, 0700), 0);
+    vmm_fd = vmm_dir_open(lease_fd, &err);
+    must(vmm_fd, &err);
     return 0;
 }
 
 static int teardown(void **state)
 {
     struct error err = ERROR_INIT;
+    (void)close(vmm_fd);
     (void)close(lease_fd);
     must(dir_remove_tree(leases_fd, ID, &err), &err);
     return scratch_close(state);
@@ -75,6 +79,7 @@ static void test_the_directory_s_end_is_heard_of(void **state)
 {
     (void)state;
     struct error err = ERROR_INIT;
+    CLOSE_FD(vmm_fd);
     (void)close(lease_fd);
     must(dir_remove_tree(leases_fd, ID, &err), &err);
     assert_true(heard(60000));
@@ -98,7 +103,7 @@ static void test_a_flood_is_kept_small(void **state)
     struct stat st;
     _cleanup_free_ char *line = xcalloc(1, 65536);
     memset(line, 'x', 65535);
-    _cleanup_close_ int fd = openat(lease_fd, VMM_CONSOLE_LOG,
+    _cleanup_close_ int fd = openat(vmm_fd, VMM_CONSOLE_LOG,
                                     O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     for (int64_t n = 0; n < LOGCAP_MAX + LOGCAP_MAX / 2; n += 65535)
         must(fd_write_all(fd, line, 65535, "log", &err), &err);
@@ -129,7 +134,9 @@ static void test_what_was_written_before_is_kept_small(void **state)
     _cleanup_free_ char *text = xcalloc(1, LOGCAP_MAX + 65536);
     assert_int_equal(mkdirat(leases_fd, other, 0700), 0);
     _cleanup_close_ int dir = openat(leases_fd, other, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int fd = openat(dir, VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(mkdirat(dir, VMM_DIR, 0700), 0);
+    _cleanup_close_ int fd = openat(dir, VMM_DIR "/" VMM_CONSOLE_LOG, O_RDWR | O_CREAT | O_CLOEXEC,
+                                    0600);
     memset(text, 'x', LOGCAP_MAX + 65536);
     must(fd_write_all(fd, text, LOGCAP_MAX + 65536, "log", &err), &err);
     _cleanup_close_ int event = keeper_watch(leases_fd, other, &err);
@@ -150,7 +157,7 @@ static void test_a_log_that_is_held_is_looked_at_again(void **state)
     struct error err = ERROR_INIT;
     _cleanup_free_ char *line = xcalloc(1, 65536);
     memset(line, 'x', 65535);
-    _cleanup_close_ int fd = openat(lease_fd, VMM_CONSOLE_LOG,
+    _cleanup_close_ int fd = openat(vmm_fd, VMM_CONSOLE_LOG,
                                     O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     (void)signal(SIGIO, SIG_IGN); /* by which the kernel asks for it back */
     if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)

@@ -77,8 +77,10 @@ cJSON *ops_timing_json(const struct ops_timing *t);
 int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
                 struct ssh_conn **conn, struct ops_timing *timing, struct error *err);
 
-/* Extends the idle deadline: last_touched_at = now. */
-int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err);
+/* Extends the idle deadline: last_touched_at = now. `idle_timeout_s` 0: the time stays what it is.
+ */
+int ops_touch(struct ops *o, const char *id, int64_t idle_timeout_s, struct lease *out,
+              struct error *err);
 
 /* ---- release ---- */
 struct ops_released {
@@ -129,8 +131,12 @@ enum ops_end {
 enum ops_end ops_end(const struct lease_entry *e);
 const char *ops_end_name(enum ops_end e); /* "keeper", "stop", "cleanup" */
 
-/* The documented JSON of one lease (docs/STATE.md). */
-cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e);
+/* The documented JSON of one lease (docs/STATE.md). `view` is what ops_view returned: a machine may
+ * go at any moment, and one answer must not be in two minds. */
+cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e, enum ops_view_state view);
+/* The members about its time: RFC 3339 as in Crabbox, and unix seconds under a name of their own.
+ */
+void ops_add_times(cJSON *j, const struct lease *l);
 int ops_list(struct ops *o, struct lease_entry **out, size_t *n, struct error *err);
 int ops_entry(struct ops *o, const char *ref, struct lease_entry *out, struct error *err);
 /* The same, but first waits until nobody makes or removes the lease any more. Then it is ready, or

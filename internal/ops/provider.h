@@ -19,7 +19,7 @@
 enum life {
     LIFE_THERE,
     LIFE_GONE,
-    LIFE_UNKNOWN, /* nobody can tell just now: then nothing is removed but by `stop` */
+    LIFE_UNKNOWN, /* it can't be found out now: then only `stop` removes anything */
 };
 
 /* The words for a lease's machine in a line about the lease. */

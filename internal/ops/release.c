@@ -36,6 +36,19 @@ static int undo_lease(struct work *w, struct error *err)
     return work_remove(w, err);
 }
 
+/* A record that can't be read names nothing that could be undone. */
+static int load(struct work *w, struct error *err)
+{
+    int r = store_load(&w->ops->store, &w->handle, &w->lease, err);
+    if (r == 0 || !err || err->kind != ERR_STATE)
+        return r;
+    _cleanup_free_ char *dir = str_shell_quoted(w->handle.path);
+    return error_append(err,
+                        "; next: crabbox-fc doctor, which names what the lease may have left on "
+                        "the host; then rm -r %s",
+                        dir);
+}
+
 int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct error *err)
 {
     char id[LEASE_ID_SIZE];
@@ -46,8 +59,7 @@ int ops_release(struct ops *o, const char *ref, struct ops_released *out, struct
     if (store_resolve(&o->store, ref, id, err) < 0)
         return -1;
     struct deadline d = deadline_in_ms(BUSY_WAIT_MS);
-    if (store_open_lease(&o->store, id, &d, &w.handle, err) < 0 ||
-        store_load(&o->store, &w.handle, &w.lease, err) < 0)
+    if (store_open_lease(&o->store, id, &d, &w.handle, err) < 0 || load(&w, err) < 0)
         return -1;
     work_begin_undo(&w);
     if (undo_lease(&w, err) < 0)
@@ -84,7 +96,8 @@ int ops_release_abandoned(struct ops *o, const char *slug, struct error *err)
     }
 }
 
-int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *err)
+int ops_touch(struct ops *o, const char *id, int64_t idle_timeout_s, struct lease *out,
+              struct error *err)
 {
     _cleanup_(lease_handle_close) struct lease_handle h = LEASE_HANDLE_INIT;
     struct deadline d = ops_deadline(o, BUSY_WAIT_MS);
@@ -96,6 +109,8 @@ int ops_touch(struct ops *o, const char *id, struct lease *out, struct error *er
                          lease_state_name(l.state));
     keeper_cap_logs(o, &l);
     l.last_touched_at = clock_unix_s();
+    if (idle_timeout_s)
+        l.idle_timeout_s = idle_timeout_s;
     if (store_save(&h, &l, false, err) < 0)
         return -1;
     if (out)
@@ -119,7 +134,7 @@ static bool reap_reason(const struct lease_entry *e, const char **reason)
         *reason = "expired";
         return true;
     case VIEW_UNKNOWN:
-        *reason = "nobody can tell just now whether the machine is there";
+        *reason = "it can't be found out now whether the machine is still there";
         return false;
     case VIEW_BROKEN:
         *reason = e->reason;

@@ -63,7 +63,7 @@ int session_find(struct ops *o, const char *ref, int64_t stall_ms, struct sessio
         store_open_lease(&o->store, id, NULL, &s->dir, err) < 0 || load(s, ref, err) < 0 ||
         use(s, err) < 0)
         return -1;
-    return ops_touch(o, id, &s->lease, err);
+    return ops_touch(o, id, 0, &s->lease, err);
 }
 
 /* The lock of whose turn it is; waits for it only where that is asked for. */
@@ -107,6 +107,38 @@ int session_connect(struct session *s, struct error *err)
     }
     ssh_watch(s->conn, s->gone_fd, s->stall_ms);
     return 0;
+}
+
+int session_reconnect(struct session *s, struct error *err)
+{
+    ssh_close(s->conn);
+    s->conn = NULL;
+    return session_connect(s, err);
+}
+
+bool session_ended(const struct session *s, struct error *err)
+{
+    const struct lease *l = &s->lease;
+    struct lease_entry e;
+    struct error why = ERROR_INIT;
+    if (!*l->id)
+        return false;
+    if (store_entry(&s->ops->store, l->id, &e, &why) < 0
+            ? why.kind != ERR_NOT_FOUND
+            : e.broken || e.lease.state != LEASE_RELEASING)
+        return false;
+    error_clear(err);
+    if (l->keep || clock_unix_s() < l->created_at + l->ttl_s)
+        (void)error_set(err, ERR_NOT_RUNNING, 0,
+                        "lease %s was stopped while it was in use; next: crabbox-fc list, or "
+                        "crabbox-fc warmup",
+                        l->slug);
+    else
+        (void)error_set(err, ERR_NOT_RUNNING, 0,
+                        "lease %s has expired while it was in use: its lease.ttl is over; next: "
+                        "crabbox-fc warmup with a longer --ttl",
+                        l->slug);
+    return true;
 }
 
 int session_dial(const struct session *s, struct error *err)

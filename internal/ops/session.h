@@ -51,6 +51,13 @@ int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct sessio
 int session_make(struct ops *o, const struct ops_acquire *req, int64_t stall_ms,
                  struct ops_timing *timing, struct session *s, struct error *err);
 
+/* Connects again where the connection was lost; the lease is still in use. */
+int session_reconnect(struct session *s, struct error *err);
+
+/* Whether the lease was stopped or has expired since: that is then why the session failed, and
+ * becomes the error (ERR_NOT_RUNNING). */
+bool session_ended(const struct session *s, struct error *err);
+
 /* Closes the connection. The lease may idle out again, but the session keeps the turn until
  * session_close. */
 void session_disconnect(struct session *s);

@@ -1,8 +1,4 @@
-#include <string.h>
-
-#include "base/cleanup.h"
 #include "base/str.h"
-#include "ops/access.h"
 #include "ops/keeper.h"
 #include "ops/ops.h"
 #include "ops/provider.h"
@@ -53,96 +49,6 @@ const char *ops_end_name(enum ops_end e)
     static const char *const names[] = {
         [END_KEEPER] = "keeper", [END_STOP] = "stop", [END_CLEANUP] = "cleanup"};
     return names[e];
-}
-
-static void add_label_i64(cJSON *labels, const char *key, int64_t v)
-{
-    char text[32];
-    (void)str_format(text, sizeof text, "%lld", (long long)v);
-    (void)cJSON_AddStringToObject(labels, key, text);
-}
-
-/* The labels that Crabbox's users know: all values are strings there. */
-static cJSON *labels_json(const struct lease *l, const char *state)
-{
-    cJSON *j = cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(j, "crabbox", "true");
-    (void)cJSON_AddStringToObject(j, "created_by", "crabbox-fc");
-    (void)cJSON_AddStringToObject(j, "lease", l->id);
-    (void)cJSON_AddStringToObject(j, "slug", l->slug);
-    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
-    (void)cJSON_AddStringToObject(j, "target", "linux");
-    (void)cJSON_AddStringToObject(j, "state", state);
-    (void)cJSON_AddStringToObject(j, "keep", l->keep ? "true" : "false");
-    add_label_i64(j, "created_at", l->created_at);
-    add_label_i64(j, "last_touched_at", l->last_touched_at);
-    add_label_i64(j, "idle_timeout_secs", l->idle_timeout_s);
-    add_label_i64(j, "ttl_secs", l->ttl_s);
-    add_label_i64(j, "expires_at", lease_expires_at(l));
-    (void)cJSON_AddStringToObject(j, "instance", l->name);
-    (void)cJSON_AddStringToObject(j, "vmid", l->name);
-    (void)cJSON_AddStringToObject(j, "ssh_user", l->user);
-    add_label_i64(j, "ssh_port", l->ssh_port);
-    (void)cJSON_AddStringToObject(j, "work_root", l->work_root);
-    return j;
-}
-
-static void add_ssh(cJSON *j, const struct store *s, const struct lease *l)
-{
-    char host[LEASE_NAME_SIZE];
-    cJSON *ssh = cJSON_AddObjectToObject(j, "ssh");
-    _cleanup_free_ char *key = xasprintf("%s/leases/%s/" ACCESS_KEY, s->path, l->id);
-    _cleanup_free_ char *config = xasprintf("%s/leases/%s/" ACCESS_SSH_CONFIG, s->path, l->id);
-    access_host(l, host, sizeof host);
-    (void)cJSON_AddStringToObject(ssh, "user", l->user);
-    (void)cJSON_AddStringToObject(ssh, "host", provider_of(l)->words(l).address);
-    json_add_i64(ssh, "port", l->ssh_port);
-    (void)cJSON_AddStringToObject(ssh, "key", key);
-    (void)cJSON_AddStringToObject(ssh, "config", config);
-    (void)cJSON_AddStringToObject(ssh, "configHost", host);
-    (void)cJSON_AddStringToObject(ssh, "hostKey", l->host_key);
-}
-
-static void add_machine(cJSON *j, const struct lease *l)
-{
-    cJSON *m = cJSON_AddObjectToObject(j, "machine");
-    json_add_i64(m, "cpus", l->cpus);
-    json_add_i64(m, "memoryMiB", l->memory_mib);
-    json_add_i64(m, "diskMiB", l->disk_mib);
-}
-
-cJSON *ops_lease_json(const struct store *s, const struct lease_entry *e)
-{
-    const struct lease *l = &e->lease;
-    const char *state = ops_view_name(ops_view(e));
-    cJSON *j = cJSON_CreateObject();
-    (void)cJSON_AddStringToObject(j, "leaseId", e->id);
-    if (e->broken) {
-        (void)cJSON_AddStringToObject(j, "state", state);
-        (void)cJSON_AddStringToObject(j, "reason", e->reason);
-        (void)cJSON_AddStringToObject(j, "endedBy", ops_end_name(ops_end(e)));
-        return j;
-    }
-    (void)cJSON_AddStringToObject(j, "slug", l->slug);
-    (void)cJSON_AddStringToObject(j, "name", l->name);
-    (void)cJSON_AddStringToObject(j, "cloudId", l->name);
-    (void)cJSON_AddStringToObject(j, "provider", l->kind->provider);
-    (void)cJSON_AddStringToObject(j, "state", state);
-    (void)cJSON_AddBoolToObject(j, "keep", l->keep);
-    (void)cJSON_AddBoolToObject(j, "busy", e->locked);
-    (void)cJSON_AddBoolToObject(j, "inUse", e->in_use);
-    json_add_i64(j, "createdAt", l->created_at);
-    json_add_i64(j, "lastTouchedAt", l->last_touched_at);
-    json_add_i64(j, "expiresAt", lease_expires_at(l));
-    (void)cJSON_AddStringToObject(j, "endedBy", ops_end_name(ops_end(e)));
-    (void)cJSON_AddStringToObject(j, "workRoot", l->work_root);
-    if (*l->failure)
-        (void)cJSON_AddStringToObject(j, "reason", l->failure);
-    add_ssh(j, s, l);
-    add_machine(j, l);
-    (void)cJSON_AddItemToObject(j, "labels", labels_json(l, state));
-    provider_of(l)->add_json(l, j);
-    return j;
 }
 
 static void cap_logs(const struct ops *o, const struct lease_entry *e)

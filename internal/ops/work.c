@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "image/image.h"
 #include "ops/access.h"
@@ -105,20 +106,24 @@ static int check_keeper(const struct work *w, struct error *err)
 /* ---- slug ---- */
 #define SLUG_TRIES 8
 
-/* A slug that was asked for is this one or none. A made-up one that another lease has is replaced,
- * and written down before it is claimed. */
+/* A slug that another lease has gets digits. It is written down before it is claimed. */
 int work_slug_apply(void *work, struct error *err)
 {
     struct work *w = work;
     for (int tries = 1;; tries++) {
         struct error e = ERROR_INIT;
-        if (store_claim_slug(&w->ops->store, w->lease.slug, w->lease.id, &e) == 0)
+        if (store_claim_slug(&w->ops->store, w->lease.slug, w->lease.id, &e) == 0) {
+            if (tries > 1 && w->slug && *w->slug)
+                log_warn("another lease is called %s, so this one is called %s; next: crabbox-fc "
+                         "run --id %s uses the other",
+                         w->slug, w->lease.slug, w->slug);
             return 0;
-        if (e.kind != ERR_EXISTS || !w->slug_made_up || tries == SLUG_TRIES) {
+        }
+        if (e.kind != ERR_EXISTS || tries == SLUG_TRIES) {
             *err = e;
             return -1;
         }
-        lease_slug_again(&w->lease);
+        lease_slug_again(&w->lease, w->slug);
         if (work_save(w, true, err) < 0)
             return -1;
     }

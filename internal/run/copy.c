@@ -53,7 +53,7 @@ static void begin(const struct ops *o)
 
 static int end(struct copy *c, int64_t t0, int r, struct error *err)
 {
-    if (r < 0)
+    if (r < 0 && err->kind != ERR_CANCELLED && !session_ended(&c->session, err))
         (void)hung_in(ERR_SSH, &c->session.lease, false, err);
     const struct ops_progress *p = &c->session.ops->progress;
     c->out->us = clock_boot_us() - t0;
@@ -71,6 +71,7 @@ static int receive(struct copy *c, const char *remote, struct place *place, stru
     struct fetch_rules rules = {.dirfd = place->dirfd,
                                 .name = place->name,
                                 .limits = FETCH_LIMITS_DEFAULT,
+                                .keep_times = true,
                                 .progress = on_progress,
                                 .ctx = c};
     rules.limits.idle_ms = c->session.stall_ms;
@@ -105,24 +106,15 @@ int ops_copy_out(struct ops *o, const char *ref, const char *remote, const char 
 
 /* ---- in ---- */
 
-/* Runs a command in the guest that is to succeed; what it says on stdout goes to `said`. */
+/* Runs a command in the guest; its stdout goes to `said`. */
 static int guest(struct copy *c, const char *command, const struct ssh_io *streams,
                  struct strbuf *said, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct ssh_io io = *streams;
-    struct ssh_status st;
     io.out = said;
-    io.errout = &errout;
     io.out_max = SAID_MAX;
     io.abort_signal = "TERM";
-    if (ssh_exec(c->session.conn, command, &io, &c->d, &st, err) < 0)
-        return -1;
-    if (st.exited && st.code == 0)
-        return 0;
-    text_flatten(&errout, COMPLAINT_MAX);
-    return error_set(err, ERR_SSH, 0, "the guest can't receive it (exit code %d): %s", st.code,
-                     errout.len ? errout.buf : "no message");
+    return ssh_command(c->session.conn, command, &io, &c->d, ERR_SSH, "copy into the guest", err);
 }
 
 /* What the destination comes to: itself, or a name in it where it is a directory. */
@@ -167,7 +159,8 @@ static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
 }
 
 /* Complete under another name first, as on the way out. */
-static int send_file(struct copy *c, int fd, mode_t mode, const char *target, struct error *err)
+static int send_file(struct copy *c, int fd, const struct stat *st, const char *target,
+                     struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     struct source source = {c, fd};
@@ -177,9 +170,10 @@ static int send_file(struct copy *c, int fd, mode_t mode, const char *target, st
     strbuf_addf(&command,
                 "; case $t in */*) d=${t%%/*} ;; *) d=. ;; esac; mkdir -p -- \"${d:-/}\" && "
                 "p=$(mktemp -- \"$d/.crabbox-XXXXXX\") && "
-                "if cat > \"$p\" && chmod %04o -- \"$p\" && mv -f -- \"$p\" \"$t\"; then :; else "
+                "if cat > \"$p\" && chmod %04o -- \"$p\" && touch -d @%lld -- \"$p\" && mv -f -- "
+                "\"$p\" \"$t\"; then :; else "
                 "rm -f -- \"$p\"; exit 1; fi",
-                (unsigned)(mode & 0777));
+                (unsigned)(st->st_mode & 0777), (long long)st->st_mtim.tv_sec);
     io.source = read_source;
     io.source_ctx = &source;
     if (guest(c, command.buf, &io, NULL, err) < 0)
@@ -197,7 +191,8 @@ static int send_dir(struct copy *c, int fd, const char *target, struct error *er
     if (sync_walk(fd, &limits, &c->d, &list, err) < 0)
         return -1;
     int r = sync_push(c->session.conn, &list, target, &c->d, on_progress, c, err);
-    c->out->n_files = list.n_files;
+    for (size_t i = 0; i < list.n_files; i++)
+        c->out->n_files += !S_ISDIR(list.files[i].mode);
     c->out->bytes = list.bytes;
     c->out->n_skipped = list.n_skipped;
     if (list.first_skipped)
@@ -228,7 +223,7 @@ static int transmit(struct copy *c, const char *local, const char *remote, struc
     if (!target.len)
         strbuf_adds(&target, ".");
     return S_ISDIR(st.st_mode) ? send_dir(c, fd, target.buf, err)
-                               : send_file(c, fd, st.st_mode, target.buf, err);
+                               : send_file(c, fd, &st, target.buf, err);
 }
 
 int ops_copy_in(struct ops *o, const char *local, const char *ref, const char *remote,

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "run/capture.h"
 #include "run/guestrun.h"
+#include "run/unfinished.h"
 #include "sys/tty.h"
 
 /* Who typed ~. does not want to wait for a guest that may be stuck. */
@@ -89,14 +90,21 @@ static void forget_cancel(int fd)
         (void)!read(fd, info, sizeof info);
 }
 
-/* Nobody waits for the command any more. If the guest can still hear us, it must not live on. */
+/* Nobody waits for the command any more: it must not live on. Where the connection was lost,
+ * another one may be had. */
 static void end_command(const struct execution *x, struct guest_run *g, enum err_kind why,
                         bool left)
 {
     struct error err = ERROR_INIT;
-    if (x->lease_ends || why == ERR_SSH || why == ERR_VMM)
+    if (x->lease_ends || why == ERR_VMM || session_ended(x->session, &err))
         return;
     struct deadline d = deadline_in_ms(left ? LEAVE_MS : GUEST_RUN_END_MS);
+    if (why == ERR_SSH && session_reconnect(x->session, &err) < 0) {
+        log_warn("the command may still run in the guest, and the next run there will end it: %s",
+                 err.msg);
+        return;
+    }
+    g->conn = x->session->conn;
     if (why == ERR_CANCELLED) {
         log_info("ending the command in the guest; Ctrl-C: leave it");
         forget_cancel(x->session->ops->cancel_fd);
@@ -104,6 +112,8 @@ static void end_command(const struct execution *x, struct guest_run *g, enum err
     }
     if (guest_run_end(g, &d, &err) < 0)
         log_warn("%s; next: stop the lease", err.msg);
+    else
+        unfinished_forget(x->session);
     guest_run_clean(g);
 }
 
@@ -117,15 +127,19 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
     (void)str_copy(res->run_id, sizeof res->run_id, g.id);
     int r = put_files(x, req, &g, &res->lease, err);
     int64_t t0 = clock_boot_us();
-    if (r == 0) {
+    bool begun = r == 0;
+    if (begun) {
         if (req->timeout_ms > 0)
             d = deadline_in_ms(req->timeout_ms);
         d.cancel_fd = x->session->ops->cancel_fd;
+        unfinished_note(x->session, g.id);
         r = exec_command(x, req, &g, &d, &res->status, err);
     }
     res->command_us = clock_boot_us() - t0;
     bool timed_out = r < 0 && err->kind == ERR_TIMEOUT && deadline_passed(&d);
-    if (r < 0 && (timed_out || err->kind != ERR_TIMEOUT))
+    if (begun && r == 0)
+        unfinished_forget(x->session);
+    if (r < 0 && (timed_out || (err->kind != ERR_TIMEOUT && (begun || err->kind != ERR_SSH))))
         end_command(x, &g, err->kind, res->status.left);
     else if (req->script && !x->lease_ends)
         guest_run_clean(&g);

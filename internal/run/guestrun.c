@@ -3,65 +3,53 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
+
+#define PREFIX "run_"
+
+int guest_run_again(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                    const char *id, struct error *err)
+{
+    *g = (struct guest_run){.conn = conn, .placed = true};
+    if (!str_has_prefix(id, PREFIX) || id[strspn(id, PREFIX "0123456789abcdef")] ||
+        str_copy(g->id, sizeof g->id, id) < 0)
+        return error_set(err, ERR_STATE, 0, "that is no id of a run");
+    if (str_format(g->dir, sizeof g->dir, "%s/%s/.crabbox-%s", l->work_root, l->id, g->id) < 0)
+        return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
+    return 0;
+}
 
 int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err)
 {
     uint8_t raw[6];
-    char hex[13];
-    *g = (struct guest_run){.conn = conn};
+    char hex[13], id[GUEST_RUN_ID_SIZE];
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
-    if (str_format(g->id, sizeof g->id, "run_%s", hex) < 0 ||
-        str_format(g->dir, sizeof g->dir, "%s/%s/.crabbox-%s", l->work_root, l->id, g->id) < 0)
-        return error_set(err, ERR_INTERNAL, 0, "the path of a run in the guest is too long");
-    return 0;
+    (void)str_format(id, sizeof id, PREFIX "%s", hex);
+    int r = guest_run_again(g, conn, l, id, err);
+    g->placed = false;
+    return r;
 }
 
 /* ---- putting files there ---- */
 
-struct source {
-    const char *at;
-    size_t left;
-};
-
-static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
-{
-    struct source *s = ctx;
-    size_t n = s->left < size ? s->left : size;
-    (void)err;
-    memcpy(buf, s->at, n);
-    s->at += n;
-    s->left -= n;
-    return (ssize_t)n;
-}
-
-/* A helper command of ours: anything but exit code 0 is an error with what it said. With a text to
- * read it has to move; without one only the deadline counts. */
+/* A helper command of ours. With a text to read it has to move; without one only the deadline
+ * counts. `out` (may be NULL) gets its standard output. */
 static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
-                  const struct deadline *d, const char *what, struct error *err)
+                  struct strbuf *out, const struct deadline *d, const char *what, struct error *err)
 {
-    struct source source = {text, len};
+    struct ssh_text source = {text, len};
     struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
-    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    io.errout = &said;
+    io.out = out;
     io.out_max = SAID_MAX;
     io.may_be_silent = !text;
     if (text) {
-        io.source = next_bytes;
+        io.source = ssh_text_next;
         io.source_ctx = &source;
     }
-    if (ssh_exec(g->conn, command, &io, d, &st, err) < 0)
-        return error_prefix(err, "%s", what);
-    if (st.exited && st.code == 0)
-        return 0;
-    text_flatten(&said, COMPLAINT_MAX);
-    return error_set(err, ERR_SSH, 0, "%s: %s", what,
-                     said.len ? said.buf : "the guest's shell failed without a word");
+    return ssh_command(g->conn, command, &io, d, ERR_SSH, what, err);
 }
 
 static void add_quoted(struct strbuf *out, const char *before, const char *dir, const char *name)
@@ -122,7 +110,8 @@ int guest_run_put(struct guest_run *g, const struct guest_command *c, const stru
     add_quoted(&command, " && umask 077 && cat > ", g->dir, "/start");
     start_text(g, c, &text);
     g->placed = true;
-    int r = helper(g, command.buf, text.buf, text.len, d, "put the command into the guest", err);
+    int r = helper(g, command.buf, text.buf, text.len, NULL, d, "put the command into the guest",
+                   err);
     explicit_bzero(text.buf, text.len);
     strbuf_free(&text);
     return r;
@@ -134,7 +123,7 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     add_quoted(&command, "umask 077 && cat > ", g->dir, "/script");
     add_quoted(&command, " && chmod 0700 ", g->dir, "/script");
-    return helper(g, command.buf, text, len, d, "put the script into the guest", err);
+    return helper(g, command.buf, text, len, NULL, d, "put the script into the guest", err);
 }
 
 /* A bash that reads a file names that file when it can't find the command; one that reads its -c
@@ -191,6 +180,7 @@ static const char end_script[] =
     "}\n"
     "{ exec 9<>/dev/ptmx; } 2>/dev/null\n"
     "find_all || { read -r -t 0.2 -u 9 p 2>/dev/null; find_all; } || exit 0\n"
+    "echo found\n"
     "kill -TERM ${hit[@]} 2>/dev/null\n"
     "end=$((SECONDS + 2))\n"
     "while ((SECONDS <= end)); do\n"
@@ -214,11 +204,13 @@ static const char end_script[] =
 
 int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT, out = STRBUF_INIT;
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
-    return helper(g, command.buf, NULL, 0, d, "end the command in the guest", err);
+    if (helper(g, command.buf, NULL, 0, &out, d, "end the command in the guest", err) < 0)
+        return -1;
+    return out.len > 0;
 }
 
 void guest_run_clean(struct guest_run *g)
@@ -228,6 +220,6 @@ void guest_run_clean(struct guest_run *g)
     if (!g->placed)
         return;
     add_quoted(&command, "exec rm -rf -- ", g->dir, "");
-    (void)helper(g, command.buf, NULL, 0, &d, "clean up in the guest", NULL);
+    (void)helper(g, command.buf, NULL, 0, NULL, &d, "clean up in the guest", NULL);
     g->placed = false;
 }

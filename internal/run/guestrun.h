@@ -50,6 +50,9 @@ struct guest_command {
 /* Makes up the id. -1 if the lease's paths are too long. */
 int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                    struct error *err);
+/* One that an earlier process made, with this id; ERR_STATE if it is none. */
+int guest_run_again(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                    const char *id, struct error *err);
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
                   struct error *err);
@@ -59,8 +62,8 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 /* What to give ssh_exec. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out);
 
-/* Ends every process of the run. The guest takes some seconds; GUEST_RUN_END_MS is enough also
- * where it is busy. */
+/* Ends every process of the run; 1 where there were any, 0 where there were none. The guest takes
+ * some seconds; GUEST_RUN_END_MS is enough also where it is busy. */
 #define GUEST_RUN_END_MS 30000
 int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err);
 

@@ -1,5 +1,6 @@
 #include "run/run.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,15 +11,19 @@
 #include "ops/session.h"
 #include "run/execute.h"
 #include "run/hung.h"
+#include "run/unfinished.h"
 #include "sync/sync.h"
+
+enum { WORK_DIR_SIZE = LEASE_PATH_SIZE + PATH_MAX };
 
 /* What one run carries from phase to phase. */
 struct run_state {
     struct ops *ops;
     const struct ops_run *req;
     struct ops_run_result *res;
-    struct session session; /* owned */
-    char work_dir[LEASE_PATH_SIZE * 2];
+    struct session session;       /* owned */
+    char tree_dir[WORK_DIR_SIZE]; /* the tree in the guest */
+    bool ended;                   /* somebody else has stopped it, or its time was over */
 };
 
 static void phase_begin(struct run_state *s, const char *phase)
@@ -61,15 +66,27 @@ int ops_exit_code(const struct ssh_status *st)
     return st->code;
 }
 
+static bool succeeded(const struct ops_run_result *res)
+{
+    return !res->timed_out && res->status.exited && res->status.code == 0;
+}
+
+/* Whether the lease went away under us, which is then the error. */
+static bool ended(struct run_state *s, struct error *err)
+{
+    if (!s->ended && err->kind != ERR_CANCELLED)
+        s->ended = session_ended(&s->session, err);
+    return s->ended;
+}
+
 /* Whether the lease goes away with this run, given that all of it went well or not. */
 static bool must_release(const struct run_state *s, bool ok)
 {
     const struct ops_run *req = s->req;
     const struct ops_run_result *res = s->res;
-    if (s->session.turn_fd < 0 && !res->acquired)
+    if (s->ended || (s->session.turn_fd < 0 && !res->acquired))
         return false; /* not ours to take away */
-    bool good = ok && !res->timed_out && !res->collected.tests_failed &&
-                (!res->ran || (res->status.exited && res->status.code == 0));
+    bool good = ok && !res->collected.tests_failed && (!res->ran || succeeded(res));
     switch (req->stop_after) {
     case STOP_ALWAYS:
         return true;
@@ -96,8 +113,9 @@ static int use_existing(struct run_state *s, struct error *err)
     phase_begin(s, "connect");
     int64_t t0 = clock_boot_us();
     int r = session_connect(x, err);
-    phase_end(s->ops, "connect", clock_boot_us() - t0, r == 0);
-    return r;
+    s->res->connect_us = clock_boot_us() - t0;
+    phase_end(s->ops, "connect", s->res->connect_us, r == 0);
+    return r < 0 ? -1 : unfinished_end(x, err);
 }
 
 static int open_lease(struct run_state *s, struct error *err)
@@ -119,6 +137,14 @@ static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
         p->update(p->ctx, "sync", files, bytes);
 }
 
+static enum sync_git git_wanted(const struct run_state *s)
+{
+    const char *how = s->ops->cfg->run.git;
+    return str_eq(how, "full")      ? SYNC_GIT_FULL
+           : str_eq(how, "shallow") ? SYNC_GIT_SHALLOW
+                                    : SYNC_GIT_NONE;
+}
+
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
 static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
@@ -129,12 +155,26 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     if (sync_store_name(list->name, name, err) < 0)
         return -1;
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
-    int r = sync_update(s->session.conn, list, s->work_dir, &store, limits, d, on_sync_progress, s,
+    int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
+    if (r == 0)
+        r = sync_git(s->session.conn, list, s->tree_dir, &store, git_wanted(s), &result, d, err);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
     return r;
+}
+
+/* Where the tree is in the guest, and in it the place where the user stands. */
+static int place_tree(struct run_state *s, const struct sync_list *tree, struct error *err)
+{
+    const struct lease *l = &s->res->lease;
+    if (str_format(s->tree_dir, sizeof s->tree_dir, "%s/%s/%s", l->work_root, l->id, tree->name) <
+            0 ||
+        str_format(s->res->work_dir, sizeof s->res->work_dir, "%s%s%s", s->tree_dir,
+                   *tree->subdir ? "/" : "", tree->subdir) < 0)
+        return error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
+    return 0;
 }
 
 static int sync_tree(struct run_state *s, struct error *err)
@@ -144,6 +184,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     struct sync_list list = {0};
     d.cancel_fd = s->ops->cancel_fd;
     limits.from_scratch = s->req->full_resync;
+    limits.reclaim = s->req->reclaim;
     limits.never = s->ops->store.path; /* the keys of all leases */
     if (s->req->sync_large) {
         limits.max_files = 0;
@@ -163,10 +204,7 @@ static int sync_tree(struct run_state *s, struct error *err)
             "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
             "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
             list.n_skipped, list.first_skipped);
-    int r = 0;
-    if (str_format(s->work_dir, sizeof s->work_dir, "%s/%s/%s", s->res->lease.work_root,
-                   s->res->lease.id, list.name) < 0)
-        r = error_set(err, ERR_SYNC, 0, "the work directory's path is too long");
+    int r = place_tree(s, &list, err);
     if (r == 0)
         r = update_tree(s, &list, &limits, &d, err);
     s->res->files = list.n_files;
@@ -180,11 +218,27 @@ static int sync_phase(struct run_state *s, struct error *err)
     int64_t t0 = clock_boot_us();
     phase_begin(s, "sync");
     int r = sync_tree(s, err);
-    if (r < 0)
+    if (r < 0 && !ended(s, err))
         (void)hung_in(ERR_SYNC, &s->res->lease, must_release(s, false), err);
     s->res->sync_us = clock_boot_us() - t0;
     phase_end(s->ops, "sync", s->res->sync_us, r == 0);
     return r;
+}
+
+/* Without a sync: whether the user stands in a tree that an earlier run synced to this lease. A
+ * tree that can't be told is none: nothing of it is sent. */
+static bool find_synced(struct run_state *s)
+{
+    char name[SYNC_STORE_NAME_SIZE];
+    struct sync_list tree = {0};
+    struct error err = ERROR_INIT;
+    if (s->req->dir_fd < 0 || sync_locate(s->req->dir_fd, &tree, &err) < 0)
+        return false;
+    struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
+    bool found = sync_store_name(tree.name, name, &err) == 0 && place_tree(s, &tree, &err) == 0 &&
+                 sync_is_there(&store, &tree, s->tree_dir);
+    sync_list_free(&tree);
+    return found;
 }
 
 /* The command, in the tree that was synced or else in the lease's own directory. */
@@ -192,15 +246,20 @@ static int execute(struct run_state *s, struct error *err)
 {
     struct execution x = {
         .session = &s->session,
-        .work_dir = s->work_dir,
+        .work_dir = s->res->work_dir,
         .lease_ends = must_release(s, false),
     };
-    if (!*s->work_dir)
-        (void)str_format(s->work_dir, sizeof s->work_dir, "%s/%s", s->res->lease.work_root,
-                         s->res->lease.id);
+    if (s->req->no_sync && !find_synced(s))
+        (void)str_format(s->res->work_dir, sizeof s->res->work_dir, "%s/%s",
+                         s->res->lease.work_root, s->res->lease.id);
     phase_begin(s, "run");
     int r = execute_run(&x, s->req, s->res, err);
-    if (r < 0)
+    /* A guest that shuts down ends its processes first. */
+    if (r == 0 && !succeeded(s->res) && ended(s, err)) {
+        s->res->ran = s->res->timed_out = false;
+        r = -1;
+    }
+    if (r < 0 && !ended(s, err))
         (void)hung_or_lost(&s->res->lease, x.lease_ends, err);
     phase_end(s->ops, "run", s->res->command_us, r == 0);
     return r;
@@ -212,13 +271,14 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(&s->session, s->work_dir, res->run_id, s->req->collect, &res->collected,
-                            &e);
+    int r = collect_results(&s->session, s->res->work_dir, res->run_id, s->req->collect,
+                            &res->collected, &e);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;
-    (void)hung_in(ERR_SSH, &res->lease, must_release(s, false), &e);
-    if (res->timed_out || !res->status.exited || res->status.code != 0) {
+    if (!ended(s, &e))
+        (void)hung_in(ERR_SSH, &res->lease, must_release(s, false), &e);
+    if (!succeeded(res)) {
         log_warn("%s", e.msg);
         return 0;
     }
@@ -284,7 +344,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
             r = -1;
         }
     } else if (*res->lease.id) {
-        (void)ops_touch(o, res->lease.id, NULL, NULL);
+        (void)ops_touch(o, res->lease.id, 0, NULL, NULL);
     }
     res->total_us = clock_boot_us() - t0;
     return r;

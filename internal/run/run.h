@@ -2,6 +2,8 @@
 #ifndef CRABBOX_RUN_RUN_H
 #define CRABBOX_RUN_RUN_H
 
+#include <limits.h>
+
 #include "ops/ops.h"
 #include "run/collect.h"
 #include "run/envset.h"
@@ -35,8 +37,9 @@ struct ops_run {
     bool no_sync, sync_only;
     /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
     bool full_resync, sync_large, delete_many;
-    int dir_fd; /* where in the working tree the user is; borrowed, may be O_PATH; unused with
-                   no_sync */
+    bool reclaim; /* likewise if the directory belongs to another tree */
+    int dir_fd;   /* where in the working tree the user is; borrowed, may be O_PATH; with no_sync it
+                     may be -1 */
     int stdin_fd, stdout_fd, stderr_fd; /* borrowed; stdin -1: none */
     /* Names of the files that the two are, which fill no disk; NULL: the user's own streams. */
     const char *capture_stdout, *capture_stderr;
@@ -50,10 +53,12 @@ struct ops_run_result {
     struct ssh_status status; /* how it ended */
     bool timed_out;           /* ended by us when its time was over; status says nothing then */
     char run_id[24];
+    char work_dir[LEASE_PATH_SIZE + PATH_MAX]; /* in the guest; "" until it is known */
     size_t files;
     int64_t bytes;
     size_t files_sent, files_deleted; /* of them this time */
     int64_t bytes_sent;
+    int64_t connect_us; /* to a lease that was there */
     int64_t lease_us, sync_us, command_us, stop_us, total_us;
     struct ops_collected collected;
     struct ops_timing timing; /* of the acquire */

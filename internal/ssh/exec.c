@@ -52,7 +52,7 @@ struct exec {
     bool left;     /* we wait no longer, though it is open */
     bool in_ended; /* nothing more will come from our side */
     bool eof_sent;
-    int n_ends;       /* how many ends of the command the guest has told */
+    int n_ends;       /* how many ends of the command the guest has reported */
     int64_t moved_ms; /* when something came or went last, a window's extension too */
     struct escape escape;
     size_t in_off, in_len;
@@ -87,7 +87,7 @@ static void on_status(ssh_session session, ssh_channel ch, int code, void *ctx)
     x->st->code = code;
 }
 
-/* The name comes from the guest: only what a signal's name can hold is taken. */
+/* The name comes from the guest. Only characters that a signal's name can have are taken. */
 static void on_signal(ssh_session session, ssh_channel ch, const char *name, int core,
                       const char *msg, const char *lang, void *ctx)
 {
@@ -147,7 +147,8 @@ static int exec_init(struct exec *x, struct error *err)
     return 0;
 }
 
-/* The guest did nothing for the stall time. ERR_TIMEOUT of a deadline that has not passed. */
+/* The error of a guest that did nothing for the stall time: ERR_TIMEOUT, although the deadline has
+ * not passed. */
 static int hung(const struct exec *x, const char *what, struct error *err)
 {
     char time[32];
@@ -164,7 +165,7 @@ static bool stalled(const struct exec *x)
     return sink_full(&x->out) || sink_full(&x->errout);
 }
 
-/* What comes before the command: all of it within the stall time, whatever the guest says. */
+/* One wait before the command has started. All of them together may take the stall time. */
 static int wait_start(const struct exec *x, const struct deadline *start, const char *what,
                       struct error *err)
 {
@@ -241,14 +242,15 @@ static void exec_pump(struct exec *x)
             return;
 }
 
-/* libssh also reads a little where it is only to write. A server that keeps us writing must not
- * fill the memory in this way while a reader of ours is slow; an honest one never gets so far. */
+/* libssh also reads a little when it should only write. A server that keeps us writing must not be
+ * able to fill our memory while a reader on our side is slow. An honest server never gets so far.
+ */
 static bool swamped(const struct exec *x)
 {
     return sink_held(&x->out) > SWAMPED || sink_held(&x->errout) > SWAMPED;
 }
 
-/* A stall of the outputs must not keep queued input from leaving. */
+/* Sends queued input even while our outputs are full. */
 static void exec_flush(struct exec *x)
 {
     if (conn_events(x->c) & POLLOUT && !swamped(x))
@@ -260,7 +262,7 @@ static bool can_send(const struct exec *x)
     return !(conn_events(x->c) & POLLOUT) && ssh_channel_window_size(x->ch) > 0;
 }
 
-/* Keys are read also while the guest takes none: "~." must be heard. */
+/* Keys are also read while the guest takes none, so that "~." always works. */
 static bool wants_input(const struct exec *x)
 {
     if (x->in_ended || x->closed)
@@ -318,8 +320,8 @@ static int take_input(struct exec *x, struct error *err)
     return 0;
 }
 
-/* Hands taken input to the channel, and its end once. A command that closed its input is no
- * error: what is left is dropped, as by a pipe with nobody behind. */
+/* Hands the input that was read to the channel, and its end once. It is no error if the command has
+ * closed its input: the rest is dropped. */
 static void give_input(struct exec *x)
 {
     if (x->closed || x->eof_sent)
@@ -341,23 +343,23 @@ static void give_input(struct exec *x)
     }
 }
 
-/* Whether it is the guest's turn to do something: not when a reader of ours is slow, and not while
- * a command that is not ours works in silence. */
+/* Whether it is the guest's turn to do something. It is not if a reader on our side is slow, or
+ * while a command that is not ours works in silence. */
 static bool must_move(const struct exec *x)
 {
     return sink_empty(&x->out) && sink_empty(&x->errout) &&
            (!x->io->may_be_silent || x->n_ends > 0);
 }
 
-/* The time is over: ours, or the guest's. */
+/* After a timeout: is it the deadline, a guest that hangs, or only a leftover of the command? */
 static int waited_enough(struct exec *x, bool must, struct error *err)
 {
     if (!err || err->kind != ERR_TIMEOUT || deadline_passed(x->d) || !must)
         return -1;
     if (x->n_ends == 0)
         return hung(x, "nothing came from it and it took nothing", err);
-    /* It ended; what it left behind need not. */
-    log_warn("the command has ended, but something that it started keeps its output open: not "
+    /* The command has ended. Processes that it left behind may keep its output open for ever. */
+    log_warn("the command has ended, but a process that it started keeps its output open: not "
              "waiting for that");
     error_clear(err);
     x->left = true;
@@ -380,15 +382,15 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = x->vmm_fd, .events = POLLIN},
         {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
-    /* A flood keeps something ready at all times: the deadline holds all the same. The stall time
-     * does not: what is ready has moved. */
+    /* A flood of output keeps something ready at all times. The deadline still holds then; the
+     * stall time does not apply, as bytes move. */
     unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
     bool must = must_move(x);
     int64_t patience = x->moved_ms + x->c->stall_ms - clock_boot_ms();
     struct deadline stall = deadline_sub(x->d, patience > 0 ? patience : 0);
     if (deadline_poll_once(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
         return waited_enough(x, must, err);
-    /* A guest that only says that it can take more has taken something. */
+    /* A message that only makes the window larger counts: the guest has taken something. */
     if (!must || fds[0].revents & POLLIN)
         x->moved_ms = clock_boot_ms();
     if (fds[5].revents)
@@ -436,7 +438,7 @@ static int exec_run(struct exec *x, const char *command, struct error *err)
     return conn_check(x->c, err);
 }
 
-/* We leave before the command does. Asks for no reply, so nothing here can wait. */
+/* We stop waiting before the command has ended. Asks for no reply, so nothing here can wait. */
 static void exec_abort(struct exec *x)
 {
     if (!x->io->abort_signal || !x->started || x->closed || lost(x))
@@ -445,23 +447,28 @@ static void exec_abort(struct exec *x)
     exec_flush(x);
 }
 
-/* An end as a process can have it, and one only. */
+/* Exactly one end, and one that a process can have. */
 static int check_end(const struct exec *x, struct error *err)
 {
     const struct ssh_status *st = x->st;
     if (x->n_ends > 1)
-        return error_set(err, ERR_SSH, 0, "the guest (%s) told %d ends of one command", x->c->peer,
-                         x->n_ends);
+        return error_set(err, ERR_SSH, 0,
+                         "the guest's SSH server (%s) reported the end of one command %d times; "
+                         "next: stop the lease",
+                         x->c->peer, x->n_ends);
     if (x->n_ends == 1 && (st->signalled || (st->code >= 0 && st->code <= CODE_MAX)))
         return 0;
     if (x->n_ends == 1)
-        return error_set(err, ERR_SSH, 0, "the guest (%s) told exit code %u, which no command has",
+        return error_set(err, ERR_SSH, 0,
+                         "the guest's SSH server (%s) reported exit code %u, which no command can "
+                         "have; next: stop the lease",
                          x->c->peer, (unsigned)st->code);
     if (lost(x))
         return conn_fail(x->c, x->vmm_fd, "the connection was lost while a command ran on", err);
-    return error_set(err, ERR_SSH, 0,
-                     "the command on %s ended without a status: its SSH server died or was killed",
-                     x->c->peer);
+    return error_set(
+        err, ERR_SSH, 0,
+        "the command on %s ended without an exit code: the guest's SSH server died or was killed",
+        x->c->peer);
 }
 
 int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,

@@ -144,6 +144,43 @@ static void test_wrong_client_key(void **state)
     assert_int_equal(sshpair_fds(), fds);
 }
 
+/* However a command of ours fails, the message has its end and what it wrote, as one line. */
+static void test_command_that_has_to_succeed(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    static const struct {
+        const char *command, *message;
+    } failures[] = {
+        {"exit 3", "look: exit code 3, no message"},
+        {"printf 'a\\033[2J\\nb\\n' >&2; exit 1", "look: exit code 1: a\\x1b[2J; b"},
+        {"ulimit -c 0; kill -KILL $$", "look: killed by SIGKILL, no message"},
+        {"cat; exit 2", "look: exit code 2, no message"},
+    };
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    struct deadline d = deadline_in_ms(60000);
+    for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
+        struct ssh_io io = SSH_IO_INIT;
+        struct error err = ERROR_INIT;
+        assert_int_equal(ssh_command(c, failures[i].command, &io, &d, ERR_SYNC, "look", &err), -1);
+        assert_string_equal(err.msg, failures[i].message);
+        assert_int_equal(err.kind, ERR_SYNC);
+    }
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    struct ssh_text text = {"text", 4};
+    struct ssh_io io = SSH_IO_INIT;
+    struct error err = ERROR_INIT;
+    io.source = ssh_text_next;
+    io.source_ctx = &text;
+    io.out = &out;
+    io.out_max = 64;
+    assert_int_equal(ssh_command(c, "cat", &io, &d, ERR_SSH, "look", &err), 0);
+    assert_string_equal(out.buf, "text");
+    d = deadline_in_ms(0);
+    assert_int_equal(ssh_command(c, "cat", &io, &d, ERR_SYNC, "look", &err), -1);
+    assert_int_equal(err.kind, ERR_TIMEOUT);
+    assert_memory_equal(err.msg, "look: ", 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +190,7 @@ int main(void)
         {"test_abort_signal_reaches_the_command (dropbear)", test_abort_signal_reaches_the_command,
          NULL, NULL, &sshpair_dropbear},
         SSHPAIR_BOTH(test_connection_dies_during_a_command),
+        SSHPAIR_BOTH(test_command_that_has_to_succeed),
         SSHPAIR_BOTH(test_wrong_host_key),
         SSHPAIR_BOTH(test_wrong_client_key),
     };

@@ -289,13 +289,13 @@ static void test_ends_that_are_none(void **state)
         enum lie lie;
         const char *says;
     } cases[] = {
-        {NO_STATUS, "without a status"},
+        {NO_STATUS, "without an exit code"},
         {CUT, "connection was lost"},
-        {STATUS_THEN_SIGNAL, "told 2 ends"},
-        {SIGNAL_THEN_STATUS, "told 2 ends"},
-        {TWO_STATUSES, "told 2 ends"},
-        {CODE_256, "exit code 256, which no command has"},
-        {CODE_HUGE, "exit code 2147483648, which no command has"},
+        {STATUS_THEN_SIGNAL, "reported the end of one command 2 times"},
+        {SIGNAL_THEN_STATUS, "reported the end of one command 2 times"},
+        {TWO_STATUSES, "reported the end of one command 2 times"},
+        {CODE_256, "exit code 256, which no command can have"},
+        {CODE_HUGE, "exit code 2147483648, which no command can have"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_(attempt_free) struct attempt a = run(cases[i].lie, NULL);

@@ -133,6 +133,24 @@ struct ssh_io {
 int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
              const struct deadline *d, struct ssh_status *st, struct error *err);
 
+/* Runs a command that has to succeed. Any other end than exit code 0 is an error of that kind,
+ * which says how the command ended and quotes its stderr. `what` begins every message: "copy into
+ * the guest". Sets errout of the streams, and out_max if they have no `out`. */
+int ssh_command(struct ssh_conn *c, const char *command, const struct ssh_io *streams,
+                const struct deadline *d, enum err_kind kind, const char *what, struct error *err);
+
+/* The second half of ssh_command, for a caller that needs its own ssh_exec: 0 for exit code 0, or
+ * the error. Flattens errout. */
+int ssh_succeeded(const struct ssh_status *st, struct strbuf *errout, enum err_kind kind,
+                  const char *what, struct error *err);
+
+/* A source that is a text in memory: io.source = ssh_text_next, io.source_ctx = &text. */
+struct ssh_text {
+    const char *at;
+    size_t left;
+};
+ssize_t ssh_text_next(void *text, void *buf, size_t size, struct error *err);
+
 void ssh_close(struct ssh_conn *c); /* NULL is fine */
 static inline void cleanup_ssh_conn(struct ssh_conn **c)
 {

@@ -23,12 +23,12 @@ int faults_write(const char *dir, const char *const *env, struct error *err)
     return file_write_new(dirfd, FILE_NAME, text.buf, text.len, 0600, err);
 }
 
-/* The nearest file: the lease's directory is three levels below the bed's. Read once, before the
+/* The nearest file: the VMM's directory is four levels below the bed's. Read once, before the
  * stand-in goes anywhere else. */
 static const char *faults(void)
 {
     static const char *const places[] = {FILE_NAME, "../" FILE_NAME, "../../" FILE_NAME,
-                                         "../../../" FILE_NAME};
+                                         "../../../" FILE_NAME, "../../../../" FILE_NAME};
     static struct strbuf text = STRBUF_INIT;
     static bool looked;
     for (size_t i = 0; !looked && i < ARRAY_LEN(places); i++)

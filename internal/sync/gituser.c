@@ -115,7 +115,7 @@ static void warn_of(char *const paths[], size_t n)
         log_warn(
             "%s lies in the tree, where anybody may have written it: ignore patterns that it "
             "has or names do not count; next: name in .crabboxignore what is meant to stay, or "
-            "set HOME and XDG_CONFIG_HOME to directories elsewhere",
+            "set HOME, XDG_CONFIG_HOME and GIT_CONFIG_GLOBAL to places elsewhere",
             paths[i]);
         return;
     }
@@ -129,16 +129,35 @@ static bool is_in_tree(const char *path, const char *cwd)
     return path && (worktree_tops(cwd, &tops) < 0 || worktree_leads_through_top(path, &tops));
 }
 
+/* The same, of what a variable names: also around the tree that is sent. */
+static bool is_in_trees(const struct scan *s, const char *path)
+{
+    char fd_name[64];
+    (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
+    return is_in_tree(path, fd_name) || is_in_tree(path, ".");
+}
+
+/* Whether the file that GIT_CONFIG_GLOBAL names came with the code. git sees a relative path from
+ * where it is started, so from "/" here. */
+static bool leave_out_global(const struct scan *s)
+{
+    const char *path = getenv("GIT_CONFIG_GLOBAL");
+    if (!path || !*path || (*path == '/' && !is_in_trees(s, path)))
+        return false;
+    char *named = xstrdup(path);
+    warn_of(&named, 1);
+    free(named);
+    return true;
+}
+
 /* In many a job of a CI the home is the tree. What came with the code is not the user's word, and
  * the tree has patterns of its own. */
 static void leave_out_tree(const struct scan *s, struct places *u)
 {
-    char fd_name[64];
     const struct places all = *u;
-    (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
-    if (is_in_tree(u->home, fd_name) || is_in_tree(u->home, "."))
+    if (is_in_trees(s, u->home))
         u->home = NULL;
-    if (is_in_tree(u->xdg, fd_name) || is_in_tree(u->xdg, "."))
+    if (is_in_trees(s, u->xdg))
         u->xdg = NULL;
     bool has_xdg = all.xdg && *all.xdg == '/';
     bool no_home = all.home && !u->home, no_xdg = has_xdg ? !u->xdg : no_home;
@@ -329,7 +348,7 @@ int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, stru
     if (callers && !same && add_patterns(s, &sudo, &d, g, err) < 0)
         return -1;
     own.asked = GLOBAL_FILE;
-    if (add_patterns(s, &own, &d, g, err) < 0)
+    if (!leave_out_global(s) && add_patterns(s, &own, &d, g, err) < 0)
         return -1;
     own.asked = VALUES;
     if (own.as && !same) {

@@ -69,6 +69,21 @@ static void test_patterns_by_variables_and_of_the_sudo_caller(void **state)
     synckit_assert_listed(tree, all);
 }
 
+/* The third way to a file that came with the code. */
+static void test_a_global_file_in_the_tree_does_not_count(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "global",
+        "mkdir t; cd t; " SYNCKIT_INIT "touch f .env; echo .env >../ign; "
+        "printf '[core]\n\texcludesFile = %s\n' $PWD/../ign >g");
+    _cleanup_free_ char *tree = xasprintf("%s/t", dir);
+    _cleanup_free_ char *global = xasprintf("%s/t/g", dir);
+    (void)setenv("GIT_CONFIG_GLOBAL", global, 1);
+    synckit_assert_listed(tree, ".env\nf\ng\n");
+    (void)unsetenv("GIT_CONFIG_GLOBAL");
+}
+
 /* The user who called sudo may link from the usual places, or name, what only root can read. Its
  * lines would be patterns, and the list would tell which names in the tree they match. */
 static void test_files_that_the_sudo_caller_cannot_read(void **state)
@@ -296,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns_by_variables_and_of_the_sudo_caller),
+        cmocka_unit_test(test_a_global_file_in_the_tree_does_not_count),
         cmocka_unit_test(test_files_that_the_sudo_caller_cannot_read),
         cmocka_unit_test(test_patterns_that_cannot_be_read),
         cmocka_unit_test(test_patterns_that_are_none),

@@ -43,6 +43,8 @@ int scan_walk(struct scan *s, struct error *err);
 
 /* Adds one path if its kind can be sent; checks the limits. */
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err);
+/* Adds a directory of which nothing is sent. */
+int scan_add_dir(struct scan *s, const char *path, mode_t mode, struct error *err);
 void scan_skip(struct scan *s, const char *path);
 /* A submodule that is not initialised. */
 void scan_absent(struct scan *s, const char *path);

@@ -1,5 +1,5 @@
 /* manifest.c: the file is a sequence of NUL-terminated strings, as paths may hold anything else:
- * magic, root, remote, id, then for each entry "mode size mtime ctime dirty" and its path.
+ * magic, root, mark, remote, id, then for each entry "mode size mtime ctime dirty" and its path.
  */
 #include "sync/manifest.h"
 
@@ -12,7 +12,7 @@
 #include "sys/file.h"
 #include "sys/hash.h"
 
-#define MAGIC        "crabbox-fc sync manifest 1"
+#define MAGIC        "crabbox-fc sync manifest 2"
 #define MANIFEST_MAX (256 * 1024 * 1024)
 
 enum { NAME_KEPT = 120 }; /* bytes; with lock.sync- before it and a hash after it, a file's name */
@@ -126,10 +126,12 @@ int sync_manifest_parse(struct manifest *m, const char *text, size_t len)
     const char *end = text + len;
     const char *magic = next_string(&at, end);
     const char *root = next_string(&at, end);
+    const char *mark = next_string(&at, end);
     const char *remote = next_string(&at, end);
     const char *id = next_string(&at, end);
     *m = (struct manifest){0};
-    if (!id || !str_eq(magic, MAGIC) || !id_is_hex(id))
+    if (!id || !str_eq(magic, MAGIC) || !id_is_hex(id) ||
+        str_copy(m->mark, sizeof m->mark, mark) < 0)
         return -1;
     m->root = xstrdup(root);
     m->remote = xstrdup(remote);
@@ -153,28 +155,50 @@ int sync_manifest_parse(struct manifest *m, const char *text, size_t len)
     return 0;
 }
 
-bool sync_manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
-                        const char *remote)
+void sync_manifest_begin(struct manifest *m, const struct sync_list *tree, const char *remote)
 {
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     uint8_t raw[(MANIFEST_ID_SIZE - 1) / 2];
-    *m = (struct manifest){0};
-    if (file_read_at(store->dirfd, store->name, MANIFEST_MAX, &text, NULL) == 0 &&
-        sync_manifest_parse(m, text.buf, text.len) == 0 && str_eq(m->root, root) &&
-        str_eq(m->remote, remote))
-        return true;
-    sync_manifest_free(m);
-    m->root = xstrdup(root);
-    m->remote = xstrdup(remote);
+    *m = (struct manifest){.root = xstrdup(tree->root), .remote = xstrdup(remote)};
+    (void)str_copy(m->mark, sizeof m->mark, tree->mark);
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, m->id);
+}
+
+bool sync_manifest_load(struct manifest *m, const struct sync_store *store,
+                        const struct sync_list *tree, const char *remote)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    *m = (struct manifest){0};
+    if (file_read_at(store->dirfd, store->name, MANIFEST_MAX, &text, NULL) == 0 &&
+        sync_manifest_parse(m, text.buf, text.len) == 0 && str_eq(m->remote, remote))
+        return true;
+    sync_manifest_free(m);
+    sync_manifest_begin(m, tree, remote);
     return false;
+}
+
+enum manifest_tree sync_manifest_compare(const struct manifest *m, const struct sync_list *tree)
+{
+    bool place = str_eq(m->root, tree->root);
+    if (*m->mark && *tree->mark ? str_eq(m->mark, tree->mark) : place)
+        return MANIFEST_SAME;
+    return place ? MANIFEST_REPLACED : MANIFEST_OTHER;
+}
+
+bool sync_is_there(const struct sync_store *store, const struct sync_list *tree,
+                   const char *remote_dir)
+{
+    struct manifest m;
+    bool same = sync_manifest_load(&m, store, tree, remote_dir) &&
+                sync_manifest_compare(&m, tree) == MANIFEST_SAME;
+    sync_manifest_free(&m);
+    return same;
 }
 
 int sync_manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
-    const char *const head[] = {MAGIC, m->root, m->remote, m->id};
+    const char *const head[] = {MAGIC, m->root, m->mark, m->remote, m->id};
     for (size_t i = 0; i < ARRAY_LEN(head); i++)
         strbuf_add(&out, head[i], strlen(head[i]) + 1);
     for (size_t i = 0; i < m->n; i++) {

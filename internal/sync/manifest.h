@@ -23,6 +23,7 @@ struct manifest_entry {
 
 struct manifest {
     char *root;                     /* owned; the tree here */
+    char mark[SYNC_MARK_SIZE];      /* of its directory, as in struct sync_list */
     char *remote;                   /* owned; the directory in the guest */
     char id[MANIFEST_ID_SIZE];      /* also in the guest's marker file; hex */
     struct manifest_entry *entries; /* owned; sorted by path */
@@ -31,10 +32,20 @@ struct manifest {
 
 void sync_manifest_free(struct manifest *m);
 
-/* Reads the manifest of this root and remote directory; an empty one with a new id otherwise.
- * Returns whether something was known. */
-bool sync_manifest_load(struct manifest *m, const struct sync_store *store, const char *root,
-                        const char *remote);
+/* Reads the manifest of this remote directory, whatever tree it is of. False if there is none: then
+ * `m` is a new one (sync_manifest_begin). */
+bool sync_manifest_load(struct manifest *m, const struct sync_store *store,
+                        const struct sync_list *tree, const char *remote);
+/* An empty one with a new id. */
+void sync_manifest_begin(struct manifest *m, const struct sync_list *tree, const char *remote);
+
+/* Whether it is of this tree, and how that is known. */
+enum manifest_tree {
+    MANIFEST_SAME,     /* the same directory, wherever it is now */
+    MANIFEST_REPLACED, /* another directory at the same place */
+    MANIFEST_OTHER,
+};
+enum manifest_tree sync_manifest_compare(const struct manifest *m, const struct sync_list *tree);
 int sync_manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err);
 
 /* The parser alone: 0 and a filled `m`, or -1 (then `m` is to be freed all the same). */

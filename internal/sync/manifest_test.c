@@ -14,9 +14,11 @@
 #include "sync/sync.h"
 #include "sys/file.h"
 
-#define MAGIC "crabbox-fc sync manifest 1"
+#define MAGIC "crabbox-fc sync manifest 2"
 #define ID    "0123456789abcdef0123456789abcdef"
-#define HEAD  MAGIC "\0/root\0/remote\0" ID "\0"
+#define HEAD                                                                                       \
+    MAGIC "\0/root\0"                                                                              \
+          "7 1\0/remote\0" ID "\0"
 
 static int parse(const char *text, size_t len)
 {
@@ -40,11 +42,14 @@ static void test_round_trip(void **state)
     char path_b[] = "d/\377";
     struct sync_file a = {path_a, 5, 1700000000123456789, -5, S_IFREG | 0644};
     struct sync_file b = {path_b, 0, 0, 7, S_IFLNK | 0777};
-    assert_false(sync_manifest_load(&m, &store, "/r", "/g"));
+    char root[] = "/r";
+    struct sync_list tree = {.root = root, .mark = "7 1"};
+    assert_false(sync_manifest_load(&m, &store, &tree, "/g"));
     sync_manifest_append(&m, &a, false);
     sync_manifest_append(&m, &b, true);
     assert_int_equal(sync_manifest_save(&m, &store, &err), 0);
-    assert_true(sync_manifest_load(&back, &store, "/r", "/g"));
+    assert_true(sync_manifest_load(&back, &store, &tree, "/g"));
+    assert_string_equal(back.mark, "7 1");
     assert_string_equal(back.id, m.id);
     assert_int_equal(back.n, 2);
     const struct manifest_entry *e = sync_manifest_find(&back, "a\nb");
@@ -56,12 +61,38 @@ static void test_round_trip(void **state)
     assert_true(sync_manifest_find(&back, "d/\377")->dirty);
     assert_null(sync_manifest_find(&back, "c"));
     sync_manifest_free(&back);
-    assert_false(sync_manifest_load(&back, &store, "/other", "/g"));
+    assert_true(sync_is_there(&store, &tree, "/g"));
+    assert_false(sync_manifest_load(&back, &store, &tree, "/other"));
     assert_string_not_equal(back.id, m.id);
     sync_manifest_free(&back);
     sync_manifest_free(&m);
     (void)close(store.dirfd);
     assert_int_equal(dir_remove_tree(AT_FDCWD, dir, &err), 0);
+}
+
+/* A tree is known by its directory, wherever that is; its place counts where there is no mark. */
+static void test_trees_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *root, *mark;
+        enum manifest_tree want;
+    } cases[] = {
+        {"/a/r", "7 1", MANIFEST_SAME},     {"/b/r", "7 1", MANIFEST_SAME},
+        {"/a/r", "8 1", MANIFEST_REPLACED}, {"/b/r", "8 1", MANIFEST_OTHER},
+        {"/a/r", "", MANIFEST_SAME},        {"/b/r", "", MANIFEST_OTHER},
+    };
+    char at[] = "/a/r";
+    struct sync_list first = {.root = at, .mark = "7 1"};
+    struct manifest m;
+    sync_manifest_begin(&m, &first, "/g");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *root = xstrdup(cases[i].root);
+        struct sync_list tree = {.root = root};
+        (void)str_copy(tree.mark, sizeof tree.mark, cases[i].mark);
+        assert_int_equal(sync_manifest_compare(&m, &tree), cases[i].want);
+    }
+    sync_manifest_free(&m);
 }
 
 static void test_bad_manifests_are_refused(void **state)
@@ -73,7 +104,8 @@ static void test_bad_manifests_are_refused(void **state)
                      0);
     assert_int_equal(PARSE(""), -1);
     assert_int_equal(PARSE(MAGIC "\0/root\0/remote\0short\0"), -1);
-    assert_int_equal(PARSE(MAGIC "\0/root\0/remote\0"
+    assert_int_equal(PARSE(MAGIC "\0/root\0"
+                                 "7 1\0/remote\0"
                                  "0123456789abcdef0123456789abcde;\0"),
                      -1);
     assert_int_equal(PARSE("other\0/root\0/remote\0" ID "\0"), -1);
@@ -114,7 +146,9 @@ static void survey(const char *answer, size_t len, const char *dirty)
     char got[4] = "";
     for (size_t i = 0; i < 3; i++)
         sync_manifest_append(&m, &(struct sync_file){.path = paths[i]}, false);
-    assert_true(survey_apply(&m, answer, len));
+    struct survey_said said = {0};
+    assert_true(survey_apply(&m, answer, len, &said));
+    survey_names_free(&said.mounts);
     for (size_t i = 0; i < 3; i++)
         got[i] = m.entries[i].dirty ? '1' : '0';
     sync_manifest_free(&m);
@@ -140,6 +174,11 @@ static void test_survey(void **state)
     SURVEY("./d\0\0./d/e\0./d/y\0\0", "000");
     /* d became a symlink: nothing is listed in it */
     SURVEY(".\0./d\0\0./a\0./d\0\0", "011");
+    /* mounted: at d/e, on a file, beside all, below one */
+    SURVEY("\0\0d/e\0\0", "010");
+    SURVEY("\0\0a\0d/y\0\0", "101");
+    SURVEY("\0\0b\0d/f\0\0", "000");
+    SURVEY("\0\0d/y/z\0\0", "000");
     /* cut off */
     SURVEY("./a", "000");
     SURVEY("./d\0\0./d/e", "011");
@@ -160,7 +199,9 @@ static void test_survey_of_too_many(void **state)
         for (size_t i = 0; i < 300000; i++)
             strbuf_add(&answer, "a", 2);
         strbuf_add(&answer, "\0", 2);
-        bool taken = survey_apply(&m, answer.buf, answer.len);
+        struct survey_said said = {0};
+        bool taken = survey_apply(&m, answer.buf, answer.len, &said);
+        survey_names_free(&said.mounts);
         bool dirty = m.entries[0].dirty;
         sync_manifest_free(&m);
         assert_false(taken || dirty);
@@ -192,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_trees_are_told_apart),
         cmocka_unit_test(test_bad_manifests_are_refused),
         cmocka_unit_test(test_unsafe_paths_are_refused),
         cmocka_unit_test(test_names_of_trees),

@@ -145,7 +145,8 @@ static int begin_next(struct pack *p, struct error *err)
 {
     struct stat st;
     const char *base;
-    const char *path = p->list->files[p->next++].path;
+    const struct sync_file *file = &p->list->files[p->next++];
+    const char *path = file->path;
     if (put_directories(p, path, err) < 0)
         return -1;
     int parent = tree_parent(&p->tree, path, &base);
@@ -154,6 +155,10 @@ static int begin_next(struct pack *p, struct error *err)
         return 0;
     }
     p->last = path;
+    if (S_ISDIR(st.st_mode) && S_ISDIR(file->mode)) {
+        st.st_mode |= 0700;
+        return put_header(p, path, &st, NULL, err);
+    }
     if (S_ISLNK(st.st_mode))
         return put_symlink(p, parent, base, path, &st, err);
     return begin_file(p, parent, base, path, err);
@@ -205,18 +210,27 @@ static int produce(struct pack *p, struct error *err)
     return archive_write_close(p->writer) == ARCHIVE_OK ? 0 : writer_failed(p, p->list->root, err);
 }
 
+/* Fills all of `buf`: what is handed over at a time goes as a packet of its own, and a header of
+ * 512 bytes in one costs nearly as much as a full one. */
 ssize_t pack_read(void *pack, void *buf, size_t size, struct error *err)
 {
     struct pack *p = pack;
-    while (p->out_off == p->out.len && !p->ended) {
+    size_t done = 0;
+    while (done < size) {
+        size_t left = p->out.len - p->out_off;
+        size_t n = left < size - done ? left : size - done;
+        if (n)
+            memcpy((char *)buf + done, p->out.buf + p->out_off, n);
+        p->out_off += n;
+        done += n;
+        if (n)
+            continue;
+        if (p->ended)
+            break;
         strbuf_reset(&p->out);
         p->out_off = 0;
         if (produce(p, err) < 0)
             return -1;
     }
-    size_t left = p->out.len - p->out_off;
-    size_t n = left < size ? left : size;
-    memcpy(buf, p->out.buf + p->out_off, n);
-    p->out_off += n;
-    return (ssize_t)n;
+    return (ssize_t)done;
 }

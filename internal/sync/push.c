@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "sync/pack.h"
 #include "sync/push.h"
 #include "sync/survey.h"
@@ -58,12 +57,42 @@ static void unpack_command(struct strbuf *out, const char *dir, const char *mark
 static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, const char *dir,
                          struct error *err)
 {
-    text_flatten(errout, COMPLAINT_MAX);
-    if (st->signalled)
-        return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s was killed by SIG%s", dir,
-                         st->signal);
-    return error_set(err, ERR_SYNC, 0, "unpacking in the guest's %s failed (exit code %d): %s", dir,
-                     st->code, errout->len ? errout->buf : "no message");
+    bool full = strstr(errout->buf ? errout->buf : "", "No space left");
+    _cleanup_free_ char *what = xasprintf("unpack in the guest's %s", dir);
+    (void)ssh_succeeded(st, errout, ERR_SYNC, what, err);
+    return error_add_next(err,
+                          full ? "make room there, or take a lease with a larger --disk"
+                               : "--full-resync, or remove what is in the way with crabbox-fc ssh");
+}
+
+/* 1 if the guest's tar could not unpack all of it. */
+static int send_once(struct sender *s, struct ssh_conn *c, const struct sync_list *l,
+                     const char *remote_dir, const char *marker_id, const struct deadline *d,
+                     struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    if (pack_init(&s->pack, l, err) < 0)
+        return -1;
+    unpack_command(&command, remote_dir, marker_id);
+    io.source = next_bytes;
+    io.source_ctx = s;
+    io.errout = &errout;
+    io.out_max = STDERR_MAX;
+    io.abort_signal = "TERM";
+    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
+        return error_prefix(err, "sync");
+    if (st.signalled || st.code) {
+        (void)unpack_failed(&st, &errout, remote_dir, err);
+        return st.signalled ? -1 : 1;
+    }
+    if (!s->pack.ended)
+        return error_set(err, ERR_SYNC, 0,
+                         "the guest's tar reported success after %zu of %zu files", s->pack.n_files,
+                         l->n_files);
+    return 0;
 }
 
 int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
@@ -71,26 +100,16 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
                const struct push_progress *progress, struct sync_result *res, struct error *err)
 {
     _cleanup_(cleanup_sender) struct sender s = {.progress = progress, .before = res};
-    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
-    struct ssh_io io = SSH_IO_INIT;
-    struct ssh_status st;
-    if (pack_init(&s.pack, l, err) < 0)
+    int r = send_once(&s, c, l, remote_dir, marker_id, d, err);
+    if (r > 0 && marker_id) {
+        error_clear(err);
+        pack_free(&s.pack);
+        r = push_make_way(c, l, remote_dir, d, err);
+        if (r == 0)
+            r = send_once(&s, c, l, remote_dir, marker_id, d, err);
+    }
+    if (r != 0)
         return -1;
-    unpack_command(&command, remote_dir, marker_id);
-    io.source = next_bytes;
-    io.source_ctx = &s;
-    io.errout = &errout;
-    io.out_max = STDERR_MAX;
-    io.abort_signal = "TERM";
-    if (ssh_exec(c, command.buf, &io, d, &st, err) < 0)
-        return error_prefix(err, "sync");
-    if (st.signalled || st.code)
-        return unpack_failed(&st, &errout, remote_dir, err);
-    if (!s.pack.ended)
-        return error_set(err, ERR_SYNC, 0,
-                         "the guest's tar said that all is well after %zu of %zu files",
-                         s.pack.n_files, l->n_files);
     tell(&s, true);
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",

@@ -141,12 +141,30 @@ static int64_t time_ns(const struct timespec *t)
     return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
 }
 
-int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err)
+/* With a copy of the path. */
+static int append(struct scan *s, const char *path, const struct sync_file *f, struct error *err)
 {
     struct sync_list *l = s->list;
+    if (l->n_files == s->alloc) {
+        s->alloc = s->alloc ? 2 * s->alloc : 256;
+        l->files = xrealloc(l->files, s->alloc * sizeof *l->files);
+    }
+    l->files[l->n_files] = *f;
+    l->files[l->n_files++].path = xstrdup(path);
+    l->bytes += f->size;
+    s->path_bytes += strlen(path) + 1;
+    return check_max(s, err);
+}
+
+int scan_add_dir(struct scan *s, const char *path, mode_t mode, struct error *err)
+{
+    return append(s, path, &(struct sync_file){.mode = mode}, err);
+}
+
+int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err)
+{
     const char *base;
-    size_t len = strlen(path);
-    if ((!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) || len >= PATH_MAX) {
+    if ((!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) || strlen(path) >= PATH_MAX) {
         scan_skip(s, path);
         return 0;
     }
@@ -158,20 +176,13 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
             return 0;
         }
     }
-    if (l->n_files == s->alloc) {
-        s->alloc = s->alloc ? 2 * s->alloc : 256;
-        l->files = xrealloc(l->files, s->alloc * sizeof *l->files);
-    }
-    l->files[l->n_files++] = (struct sync_file){
-        .path = xstrdup(path),
+    const struct sync_file f = {
         .size = S_ISREG(st->st_mode) ? st->st_size : 0,
         .mtime_ns = time_ns(&st->st_mtim),
         .ctime_ns = time_ns(&st->st_ctim),
         .mode = st->st_mode,
     };
-    l->bytes += l->files[l->n_files - 1].size;
-    s->path_bytes += len + 1;
-    return check_max(s, err);
+    return append(s, path, &f, err);
 }
 
 static int by_path(const void *a, const void *b)
@@ -209,6 +220,15 @@ static int load_ignore(struct scan *s, const char *exclude, struct error *err)
     return ignore_add(&s->ignore, text.buf, IGNORE_FILE, &s->effort, err);
 }
 
+static void set_mark(struct sync_list *l)
+{
+    struct statx st;
+    if (statx(l->root_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) == 0 &&
+        (st.stx_mask & STATX_BTIME))
+        (void)str_format(l->mark, sizeof l->mark, "%llu %lld %u", (unsigned long long)st.stx_ino,
+                         (long long)st.stx_btime.tv_sec, (unsigned)st.stx_btime.tv_nsec);
+}
+
 /* Takes the root, which is named after where it is now. */
 static int take_root(struct scan *s, int root_fd, struct error *err)
 {
@@ -220,6 +240,7 @@ static int take_root(struct scan *s, int root_fd, struct error *err)
     l->root = TAKE_PTR(name);
     l->root_fd = TAKE_FD(fd);
     l->name = xstrdup(strrchr(l->root, '/') + 1);
+    set_mark(l);
     if (find_never(s, l->root_fd, err) < 0)
         return -1;
     if (tree_init(&s->tree, l->root_fd, &l->never, l->whole) < 0)
@@ -324,6 +345,18 @@ int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
     if ((list.git ? scan_git(&s, &repo, err) : scan_walk(&s, err)) < 0)
         return -1;
     return finish(&s, out, err);
+}
+
+int sync_locate(int dirfd, struct sync_list *out, struct error *err)
+{
+    _cleanup_(cleanup_list) struct sync_list list = {0};
+    _cleanup_(cleanup_scan) struct scan s = {.list = &list, .tree = TREE_INIT};
+    _cleanup_(repo_free) struct repo repo = REPO_INIT;
+    if (find_root(&s, dirfd, &repo, err) < 0)
+        return -1;
+    *out = list;
+    list = (struct sync_list){0};
+    return 0;
 }
 
 int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline *d,

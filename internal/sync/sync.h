@@ -30,8 +30,11 @@ struct sync_file {
     char *path; /* relative to the root, owned */
     int64_t size;
     int64_t mtime_ns, ctime_ns;
-    mode_t mode; /* type and permissions: a regular file or a symlink */
+    mode_t mode; /* type and permissions: a regular file, a symlink or an empty directory, whose
+                    size and times are 0 */
 };
+
+#define SYNC_MARK_SIZE 64
 
 struct sync_list {
     char *root;   /* absolute: the repository's top, or the directory itself; owned */
@@ -39,11 +42,13 @@ struct sync_list {
     char *subdir; /* where the scanned directory lies below root, "" if it is the root; owned */
     int root_fd;  /* what is sent is read beneath this, never by `root`; owned, O_PATH; valid where
                      `root` is not NULL */
-    bool git;     /* root is a git repository */
-    bool whole;   /* by sync_walk: a .git goes along like anything else */
-    struct tree_id never;    /* of limits.never */
-    int64_t scanned_ns;      /* unix time when the scan began */
-    struct sync_file *files; /* sorted by path */
+    char mark[SYNC_MARK_SIZE]; /* of root's directory, which a copy of it and another directory at
+                                  its place don't have; "" where the filesystem has no such thing */
+    bool git;                  /* root is a git repository */
+    bool whole;                /* by sync_walk: a .git goes along like anything else */
+    struct tree_id never;      /* of limits.never */
+    int64_t scanned_ns;        /* unix time when the scan began */
+    struct sync_file *files;   /* sorted by path */
     size_t n_files;
     int64_t bytes;
     size_t n_skipped;    /* sockets, devices, unreadable, repositories that are no submodules */
@@ -58,13 +63,14 @@ struct sync_limits {
     int64_t warn_bytes, max_bytes;
     size_t max_deletes; /* sync_update refuses this many deletions or more */
     bool from_scratch;  /* sync_update empties the guest's directory first and sends everything */
+    bool reclaim;       /* the same if it belongs to another tree, which is else an error */
     /* Absolute, or NULL: neither this directory nor anything below it is ever listed or sent,
      * under any name. */
     const char *never;
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
-        50000, 150000, 5LL << 30, 20LL << 30, 200, false, NULL                                     \
+        50000, 150000, 5LL << 30, 20LL << 30, 200, false, false, NULL                              \
     }
 
 /* Lists what belongs to the tree that `dirfd` (borrowed; may be O_PATH) lies in. The tree and
@@ -78,6 +84,8 @@ struct sync_limits {
  * user's own configuration of git is needed and there is no git to read it. */
 int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
+/* Only finds the tree: fills all but the files. */
+int sync_locate(int dirfd, struct sync_list *out, struct error *err);
 /* Lists every file below `dirfd`, whatever git or .crabboxignore say. */
 int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline *d,
               struct sync_list *out, struct error *err);
@@ -88,7 +96,8 @@ typedef void sync_progress_fn(void *ctx, size_t files, int64_t bytes);
 
 /* Creates `remote_dir` and unpacks the tree there. A file that changes while it is read is sent
  * with the size it had when opened (cut, or filled with zeros) and reported on stderr; one that
- * has gone is left out. ERR_SYNC with what the guest's tar said, or the connection's own error. */
+ * has gone is left out. ERR_SYNC with the message of the guest's tar, or the connection's own
+ * error. */
 int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
               const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err);
 
@@ -104,10 +113,16 @@ struct sync_store {
 #define SYNC_STORE_NAME_SIZE 192
 int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err);
 
+/* Whether an update put this tree there. */
+bool sync_is_there(const struct sync_store *store, const struct sync_list *tree,
+                   const char *remote_dir);
+
 struct sync_result {
     size_t n_sent, n_deleted;
     int64_t bytes_sent;
-    bool full; /* nothing was known about the guest: everything was sent */
+    char
+        git_id[65]; /* what the guest's .git was made from by sync_git; "" if it has none of ours */
+    bool full;      /* nothing was known about the guest: everything was sent */
 };
 
 /* How much is sent before it is written down as sent. */
@@ -119,10 +134,25 @@ struct sync_result {
  * there and the tree no longer has. What the guest made on its own stays. An interrupted update is
  * finished by the next one, which sends again at most the last SYNC_STEP_BYTES or SYNC_STEP_FILES
  * of what had arrived. A guest whose record of the last sync is gone gets everything.
+ * A directory that an update filled from another tree is not touched (ERR_SYNC, limits->reclaim).
+ * Where the tree's place has another directory since, it is emptied first, with a warning.
  * ERR_SYNC also when more than limits->max_deletes files would go (0: no limit). */
 int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                 const struct sync_store *store, const struct sync_limits *limits,
                 const struct deadline *d, sync_progress_fn *progress, void *ctx,
                 struct sync_result *res, struct error *err);
+
+enum sync_git {
+    SYNC_GIT_NONE,
+    SYNC_GIT_SHALLOW, /* all commits up to HEAD with their tags, but only the files of HEAD */
+    SYNC_GIT_FULL,    /* all branches and tags, with all files */
+};
+
+/* Gives the tree in the guest a .git with what the repository here has, but nothing of its
+ * configuration. After sync_update, whose result is `last`. What the repository or git on this host
+ * is the cause of is only a warning. */
+int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
+             const struct sync_store *store, enum sync_git how, const struct sync_result *last,
+             const struct deadline *d, struct error *err);
 
 #endif

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sync/manifest.h"
 #include "sync/push.h"
 #include "sync/survey.h"
@@ -43,7 +44,9 @@ struct update {
     struct sync_list send; /* borrows paths; owns the array */
     const char **deletes;  /* owned array, borrows paths of `known` */
     size_t n_deletes;
-    bool refresh; /* worth a new marker though nothing is to be sent */
+    size_t n_dirs;           /* of them */
+    struct survey_said said; /* owned */
+    bool refresh;            /* worth a new marker though nothing is to be sent */
 };
 
 static void cleanup_update(struct update *u)
@@ -52,6 +55,7 @@ static void cleanup_update(struct update *u)
     sync_manifest_free(&u->next);
     free(u->send.files);
     free(u->deletes);
+    survey_names_free(&u->said.mounts);
 }
 
 static bool is_racy(const struct sync_file *f, int64_t scanned_ns)
@@ -92,7 +96,9 @@ static void compare(struct update *u)
                     : k == known->n ? -1
                                     : strcmp(l->files[i].path, known->entries[k].file.path);
         if (order > 0) {
-            /* stays in the manifest, dirty, until it is really gone */
+            /* stays in the manifest, dirty, until it is really gone; a directory may only have
+             * ceased to be empty */
+            u->n_dirs += S_ISDIR(known->entries[k].file.mode);
             sync_manifest_append(&u->next, &known->entries[k].file, true);
             u->deletes[u->n_deletes++] = known->entries[k++].file.path;
             continue;
@@ -110,12 +116,13 @@ static void compare(struct update *u)
 static int check_deletes(const struct update *u, const struct sync_limits *limits,
                          struct error *err)
 {
-    if (!limits->max_deletes || u->n_deletes < limits->max_deletes)
+    size_t n = u->n_deletes - u->n_dirs;
+    if (!limits->max_deletes || n < limits->max_deletes)
         return 0;
     return error_set(err, ERR_SYNC, 0,
                      "%s: %zu files that were synced before are gone here, %s first; deleting so "
                      "many in the guest is refused; if it is meant: --allow-mass-deletions",
-                     u->list->root, u->n_deletes, u->deletes[0]);
+                     u->list->root, n, u->deletes[0]);
 }
 
 /* What was deleted is forgotten. */
@@ -158,24 +165,106 @@ static struct sync_list step(const struct update *u, size_t at)
     return part;
 }
 
+/* What an earlier update put there belongs to its tree. Another one, such as a second checkout of
+ * the same name, would be built together with that one's files. 1: the directory is to be emptied,
+ * 0, -1. */
+static int check_tree(const struct manifest *known, const struct sync_list *l, bool reclaim,
+                      struct error *err)
+{
+    switch (sync_manifest_compare(known, l)) {
+    case MANIFEST_SAME:
+        return 0;
+    case MANIFEST_REPLACED:
+        log_warn("%s is another directory than the one that was synced before: emptying the "
+                 "guest's %s and copying everything",
+                 l->root, known->remote);
+        return 1;
+    case MANIFEST_OTHER:
+        break;
+    }
+    if (reclaim)
+        return 1;
+    return error_set(err, ERR_SYNC, 0,
+                     "the guest's %s has the files of %s, which is another tree than %s; next: "
+                     "--reclaim to empty it and copy this tree there, or take another lease",
+                     known->remote, known->root, l->root);
+}
+
+/* Nothing is there and nothing is known. In this order: if it dies in between, the next update
+ * still sees whose files may be left. */
+static int start_over(struct update *u, struct ssh_conn *c, const char *remote_dir,
+                      const struct sync_store *store, const struct deadline *d, struct error *err)
+{
+    if (push_clear(c, remote_dir, d, err) < 0)
+        return -1;
+    sync_manifest_free(&u->known);
+    sync_manifest_begin(&u->known, u->list, remote_dir);
+    return sync_manifest_save(&u->known, store, err);
+}
+
 static int look(struct update *u, struct ssh_conn *c, const char *remote_dir,
-                const struct sync_store *store, const struct deadline *d, struct sync_result *res,
-                struct error *err)
+                const struct sync_store *store, const struct sync_limits *limits,
+                const struct deadline *d, struct sync_result *res, struct error *err)
 {
     int survey = SURVEY_LOST;
-    if (sync_manifest_load(&u->known, store, u->list->root, remote_dir)) {
-        survey = survey_guest(c, &u->known, d, err);
+    bool known = sync_manifest_load(&u->known, store, u->list, remote_dir);
+    int over = limits->from_scratch ? 1 : 0;
+    if (known && !over)
+        over = check_tree(&u->known, u->list, limits->reclaim, err);
+    if (over < 0 || (over && start_over(u, c, remote_dir, store, d, err) < 0))
+        return -1;
+    if (known && !over) {
+        survey = survey_guest(c, &u->known, d, &u->said, err);
         if (survey < 0)
             return -1;
     }
     if (survey == SURVEY_LOST)
         all_dirty(&u->known);
+    else
+        (void)str_copy(res->git_id, sizeof res->git_id, u->said.git_id);
     u->refresh = survey != SURVEY_DONE;
     res->full = survey == SURVEY_LOST;
-    u->next.root = xstrdup(u->known.root);
+    u->next.root = xstrdup(u->list->root); /* it may have moved */
+    (void)str_copy(u->next.mark, sizeof u->next.mark, u->list->mark);
     u->next.remote = xstrdup(u->known.remote);
     memcpy(u->next.id, u->known.id, sizeof u->next.id);
     return 0;
+}
+
+/* Whether a file of either side is at this place or below it. */
+static bool is_ours(const struct manifest *m, const char *place)
+{
+    size_t len = strlen(place);
+    size_t low = 0;
+    for (size_t high = m->n; low < high;) {
+        size_t mid = low + (high - low) / 2;
+        if (strcmp(m->entries[mid].file.path, place) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    /* "a" comes before "a-b", and that before "a/b". */
+    for (; low < m->n && strncmp(m->entries[low].file.path, place, len) == 0; low++) {
+        char next = m->entries[low].file.path[len];
+        if (next == '\0' || next == '/')
+            return true;
+        if (next > '/')
+            break;
+    }
+    return false;
+}
+
+/* What is mounted over files of the tree would take them, and cover what is there now. */
+static int uncover(struct update *u, struct ssh_conn *c, const char *remote_dir,
+                   const struct deadline *d, struct error *err)
+{
+    struct survey_names *mounts = &u->said.mounts;
+    size_t n = 0;
+    for (size_t i = 0; i < mounts->n; i++)
+        if (is_ours(&u->next, mounts->v[i]))
+            mounts->v[n++] = mounts->v[i];
+    mounts->n = n;
+    return n ? push_unmount(c, remote_dir, mounts->v, n, d, err) : 0;
 }
 
 /* A step for each part, and one with nothing in it where only the marker is to be new. */
@@ -185,9 +274,11 @@ static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
 {
     if (sync_manifest_save(&u->next, store, err) < 0)
         return -1;
+    if (uncover(u, c, remote_dir, d, err) < 0)
+        return -1;
     if (u->n_deletes && push_deletes(c, remote_dir, u->deletes, u->n_deletes, d, err) < 0)
         return -1;
-    res->n_deleted = u->n_deletes;
+    res->n_deleted = u->n_deletes - u->n_dirs;
     forget(u);
     size_t at = 0;
     do {
@@ -202,17 +293,6 @@ static int change(struct update *u, struct ssh_conn *c, const char *remote_dir,
     return 0;
 }
 
-/* Nothing is there and nothing is known: in this order, so that dying in between is no harm. */
-static int start_over(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
-                      const struct sync_store *store, const struct deadline *d, struct error *err)
-{
-    struct manifest nothing;
-    (void)sync_manifest_load(&nothing, &(struct sync_store){-1, ""}, l->root, remote_dir);
-    int r = sync_manifest_save(&nothing, store, err);
-    sync_manifest_free(&nothing);
-    return r < 0 ? -1 : push_clear(c, remote_dir, d, err);
-}
-
 int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                 const struct sync_store *store, const struct sync_limits *limits,
                 const struct deadline *d, sync_progress_fn *progress, void *ctx,
@@ -225,8 +305,7 @@ int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remot
     *res = (struct sync_result){0};
     _cleanup_close_ int lock = lock_wait(store->dirfd, lock_name, true, d, err);
     limits = limits ? limits : &defaults;
-    if (lock < 0 || (limits->from_scratch && start_over(c, l, remote_dir, store, d, err) < 0) ||
-        look(&u, c, remote_dir, store, d, res, err) < 0)
+    if (lock < 0 || look(&u, c, remote_dir, store, limits, d, res, err) < 0)
         return -1;
     compare(&u);
     if (check_deletes(&u, limits, err) < 0)

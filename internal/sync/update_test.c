@@ -305,6 +305,143 @@ static void test_from_scratch(void **state)
     pair_close(&p);
 }
 
+static void updates_with(struct pair *p, const struct sync_limits *limits)
+{
+    struct sync_result res;
+    struct error err = ERROR_INIT;
+    if (try_update(p, limits, &res, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+/* One of the same name may be synced to the same lease, but not among this one's files. */
+static void test_another_tree_is_refused(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    struct sync_result res;
+    struct error err = ERROR_INIT;
+    pair_open(&p, "two");
+    synckit_sh(p.base, "echo A >src/main; echo A >src/only-a; mkdir -p b/src; echo B >b/src/main",
+               NULL);
+    update(&p, 2, 0);
+    free(p.src);
+    p.src = xasprintf("%s/b/src", p.base);
+    assert_int_equal(try_update(&p, NULL, &res, &err), -1);
+    assert_int_equal(err.kind, ERR_SYNC);
+    assert_non_null(strstr(err.msg, "/two/src, which is another tree than "));
+    assert_non_null(strstr(err.msg, "; next: --reclaim to empty it"));
+    synckit_sh(p.to, "test \"$(cat main)\" = A; echo made >own", NULL);
+    limits.reclaim = true;
+    updates_with(&p, &limits);
+    assert_same(&p, "");
+    update(&p, 0, 0); /* it is this one's now */
+    pair_close(&p);
+}
+
+/* The same directory at another place is the same tree; another one at the same place is not. */
+static void test_a_tree_that_moves(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "moves");
+    synckit_sh(p.src, "echo 1 >a; echo 2 >b", NULL);
+    update(&p, 2, 0);
+    (void)poll(NULL, 0, 20);
+    synckit_sh(p.to, "echo own >own", NULL);
+    synckit_sh(p.base, "mkdir away; mv src away/src; rm away/src/b", NULL);
+    free(p.src);
+    p.src = xasprintf("%s/away/src", p.base);
+    update(&p, 0, 1);
+    synckit_sh(p.to, "test -f own", NULL);
+    synckit_sh(p.base, "mv away/src old; mkdir away/src; echo new >away/src/c", NULL);
+    update(&p, 1, 0);
+    assert_same(&p, "");
+    pair_close(&p);
+}
+
+/* What a command leaves does not stop the next sync. The user of this guest is root, for whom no
+ * rights count, so the like of that is done by attributes and mounts, where the kernel has them. */
+static void test_what_commands_leave(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *guest, *host;
+    } cases[] = {
+        {"rm a; mkdir -p a/full; echo x >a/full/x", "echo 2 >a"},
+        {"rm a; mkdir -p a/full; echo x >a/full/x", ":"},
+        {"rm -r d; echo file >d", ":"},
+        {"rm -r d; ln -s /etc d", ":"},
+        {"rm -r d; mkfifo d; rm a; ln -s /etc/passwd a", ":"},
+        {"echo own >d/own", "rm -r d; echo now a file >d"},
+        {"mkdir a.own; mount -t tmpfs none a.own; echo x >a.own/x", "rm a; mkdir a; echo 1 >a/b"},
+        {"mount -t tmpfs none d; echo x >d/x", ":"},
+        {"mkdir 'm m'; mount -t tmpfs none 'm m'; echo x >'m m/x'", "mkdir 'm m'; echo 1 >'m m/f'"},
+        {"mkdir ../other; echo o >../other/b; mount --bind ../other d", "echo 3 >d/b"},
+        {"mount --bind /etc/hostname a", ":"},
+        {"mount -t tmpfs none d", "rm -r d"},
+        {"mkdir -p deep/er; mount -t tmpfs none deep/er; echo x >deep/er/x", "echo file >deep"},
+        {"mkdir -p ../.crabbox-sync-x; rm ../.crabbox-sync-*\\ to; mkdir \"../.crabbox-sync-it's "
+         "to\"",
+         "echo 4 >a"},
+        {"cd ..; rm -r \"it's to\"; echo file >\"it's to\"", ":"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pair p;
+        _cleanup_free_ char *name = xasprintf("leave%zu", i);
+        pair_open(&p, name);
+        synckit_sh(p.src, "mkdir d; echo 1 >a; echo 2 >d/b; echo 3 >z", NULL);
+        updates_with(&p, NULL);
+        (void)poll(NULL, 0, 20);
+        synckit_sh(p.to, cases[i].guest, NULL);
+        synckit_sh(p.src, cases[i].host, NULL);
+        updates_with(&p, NULL);
+        assert_same(&p, "a.own/x d/x d/own");
+        pair_close(&p);
+    }
+}
+
+static void test_from_scratch_takes_all(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    pair_open(&p, "takes");
+    synckit_sh(p.src, "mkdir d; echo 1 >a; echo 2 >d/b", NULL);
+    update(&p, 2, 0);
+    synckit_sh(p.to,
+               "mkdir -p ro/p t 'm m' ../safe; echo x >ro/p/f; chmod -R a-w ro; echo x >../safe/x\n"
+               "mount -t tmpfs none t; mkdir t/in; mount -t tmpfs none t/in; echo x >t/in/x\n"
+               "mount --bind ../safe 'm m'",
+               NULL);
+    limits.from_scratch = true;
+    updates_with(&p, &limits);
+    assert_same(&p, "");
+    synckit_sh(p.to, "test -f ../safe/x; ! grep -q /takes/ /proc/mounts", NULL);
+    pair_close(&p);
+}
+
+/* A directory of which nothing is sent arrives; in a repository there is none, as for git. */
+static void test_empty_directories(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "empty");
+    synckit_sh(p.src, "mkdir -p logs/deep src out; echo 1 >src/a; chmod 750 logs/deep", NULL);
+    update(&p, 1, 0);
+    synckit_sh(p.to, "test \"$(stat -c %a logs/deep)\" = 750; test -d out", NULL);
+    update(&p, 0, 0);
+    synckit_sh(p.src, "rmdir out; echo x >logs/deep/x; mkdir new", NULL);
+    update(&p, 1, 0);
+    (void)poll(NULL, 0, 20);
+    synckit_sh(p.to, "test ! -e out; test -f logs/deep/x; rmdir new", NULL);
+    update(&p, 0, 0);
+    synckit_sh(p.to, "test -d new", NULL);
+    synckit_sh(p.src, "git init -q", NULL);
+    update(&p, 0, 0);
+    pair_close(&p);
+}
+
 static void test_twenty_thousand_files(void **state)
 {
     (void)state;
@@ -359,6 +496,11 @@ int main(void)
         cmocka_unit_test(test_interrupted_update_is_resumed),
         cmocka_unit_test(test_interrupted_update_goes_on),
         cmocka_unit_test(test_from_scratch),
+        cmocka_unit_test(test_another_tree_is_refused),
+        cmocka_unit_test(test_a_tree_that_moves),
+        cmocka_unit_test(test_what_commands_leave),
+        cmocka_unit_test(test_from_scratch_takes_all),
+        cmocka_unit_test(test_empty_directories),
         cmocka_unit_test(test_twenty_thousand_files),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);

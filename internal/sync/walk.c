@@ -34,7 +34,13 @@ static int walk_into(struct scan *s, int parent, const char *name, struct strbuf
         scan_skip(s, path->buf);
         return 0;
     }
-    return walk_dir(s, TAKE_FD(fd), path, depth + 1, err);
+    size_t before = s->list->n_files;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_set(err, ERR_SYNC, errno, "look at %s", path->buf);
+    if (walk_dir(s, TAKE_FD(fd), path, depth + 1, err) < 0)
+        return -1;
+    return s->list->n_files == before ? scan_add_dir(s, path->buf, st.st_mode, err) : 0;
 }
 
 static int walk_entry(struct scan *s, int fd, const char *name, struct strbuf *path, int depth,

@@ -103,9 +103,10 @@ static uint64_t rights_of(enum confine_access access, bool directory)
         [CONFINE_EXECUTE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
                             LANDLOCK_ACCESS_FS_EXECUTE,
         [CONFINE_WRITE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE,
+        [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                            LANDLOCK_ACCESS_FS_MAKE_SOCK,
         [CONFINE_DEVICE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                            FS_IOCTL_DEV,
-        [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_MAKE_SOCK,
     };
     uint64_t rights = table[access] & fs_rights(confine_version());
     return directory ? rights : rights & ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
@@ -141,14 +142,14 @@ int confine_bound(void)
     return 0;
 }
 
-int confine_apply(int confine_fd, bool holes)
+int confine_apply(int confine_fd, unsigned more)
 {
     static const struct __user_cap_data_struct none[2];
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
         set_capabilities(none) < 0 || syscall(SYS_landlock_restrict_self, confine_fd, 0) < 0)
         return -1;
-    return syscalls_confine(holes);
+    return syscalls_confine(more);
 }
 
 /* ---- what is ---- */

@@ -28,9 +28,10 @@
 enum confine_access {
     CONFINE_READ,    /* a file, or all below a directory */
     CONFINE_EXECUTE, /* the same, and run it */
-    CONFINE_WRITE,   /* read and write a file, and make it longer by writing */
+    CONFINE_WRITE,   /* read and write a file, or all below a directory, and make it longer by
+                        writing; files can't be made there, nor the directory read */
+    CONFINE_SOCKETS, /* the same of a directory, and make sockets in it */
     CONFINE_DEVICE,  /* the same of a device, and its ioctls */
-    CONFINE_SOCKETS, /* make sockets in a directory, and nothing else there */
 };
 
 /* A list with nothing on it: a descriptor (caller closes), ERR_ENV where the kernel has no
@@ -45,9 +46,8 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
 /* In the child, between fork and exec, before and after it becomes another user:
  * async-signal-safe. -1 with errno. */
 int confine_bound(void);
-/* `holes`: it may punch them into files
- * that it writes. -1 with errno. */
-int confine_apply(int confine_fd, bool holes);
+/* `more`: see syscalls.h. */
+int confine_apply(int confine_fd, unsigned more);
 
 /* Whether the process really has no capabilities, no_new_privs and a filter of system calls: what
  * is, not what was asked for. ERR_ENV if not. */

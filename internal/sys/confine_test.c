@@ -141,6 +141,23 @@ static void test_sockets_where_they_may_be(void **state)
     assert_int_equal(shell(true, make), 0);
     assert_int_equal(unlinkat(dir_fd, "sock", 0), 0);
     both(": >>new && exec rm new", false);
+    both("exec cat other && echo more >>other", true);
+}
+
+/* All files that are there, whatever their names; but no other name, and no list of them. What may
+ * only be read has a mode that says so. */
+static void test_a_directory_to_write_in(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    must(file_write_new(dir_fd, "seed", "text\n", 5, 0400, &err), &err);
+    allow(".", CONFINE_WRITE);
+    both("exec cat other seed", true);
+    both("echo more >>other", true);
+    both(": >>new && exec rm new", false);
+    both("exec ls . >>/dev/null", false);
+    assert_int_not_equal(shell(true, "echo more >>seed"), 0);
+    assert_int_not_equal(shell(true, "exec chmod 600 seed"), 0);
 }
 
 static void test_no_capabilities_and_none_to_be_had(void **state)
@@ -363,6 +380,7 @@ int main(int argc, char **argv)
         T(test_only_what_is_on_the_list),
         T(test_a_file_put_in_its_place_is_not_on_it),
         T(test_sockets_where_they_may_be),
+        T(test_a_directory_to_write_in),
         T(test_no_capabilities_and_none_to_be_had),
         T(test_what_was_asked_for_is_looked_at),
         T(test_no_call_gets_around_it),

@@ -108,7 +108,7 @@ static void test_it_sees_what_was_put_there(void **state)
     expect("exec ls -A /dev /image", "/dev:\nnull\n\n/image:\nread\n");
     expect("exec cat /image/read", "text\n");
     expect("pwd", "/lease\n");
-    expect("cd ../../.. && pwd && exec ls -A lease", "/\n");
+    expect("exec ls -A ../..", "bin\ndev\nimage\nlease\nlib\nlib64\nusr\n");
     expect("echo lost >>/dev/null", "");
 }
 

@@ -331,7 +331,7 @@ static void explain_call(const struct kvm_report *r, struct strbuf *sb)
         [KVM_STAGE_SETUP] = "set up memory and registers of the vCPU",
     };
     if (r->stage == KVM_STAGE_API && r->sys == 0 && !r->timed_out)
-        strbuf_addf(sb, "/dev/kvm speaks API version %d, not %d", r->api_version, KVM_API_VERSION);
+        strbuf_addf(sb, "/dev/kvm has API version %d, not %d", r->api_version, KVM_API_VERSION);
     else if (r->stage == KVM_STAGE_SETUP && r->sys == ENOSYS)
         strbuf_adds(sb, "KVM can't be checked on this architecture");
     else

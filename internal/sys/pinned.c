@@ -98,11 +98,10 @@ static void remember(const struct file_id *id, const char *sha256, int cache_fd)
 
 static int wrong(const struct pinned *p, const char *path, const char *found, struct error *err)
 {
-    return error_set(
-        err, ERR_CONFIG, 0,
-        "%s %s is not the pinned one: its sha256 is %s, the pin says %s; next: find out "
-        "who changed it, and build or install it again",
-        p->what, path, found, p->sha256);
+    return error_set(err, ERR_CONFIG, 0,
+                     "%s %s is not the pinned one: its sha256 is %s, the pin is %s; next: find out "
+                     "who changed it, and build or install it again",
+                     p->what, path, found, p->sha256);
 }
 
 static int hash(const struct pinned *p, const char *path, int fd, const struct deadline *d,

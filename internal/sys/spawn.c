@@ -17,6 +17,7 @@
 #include "sys/confine.h"
 #include "sys/jail.h"
 #include "sys/program.h"
+#include "sys/syscalls.h"
 
 /* What the child needs between fork and exec, computed before the fork: afterwards only
  * async-signal-safe calls are allowed. */
@@ -91,6 +92,8 @@ static int become(const struct caller *user)
 static void child_main(const struct child_plan *p)
 {
     const struct spawn_spec *spec = p->spec;
+    unsigned more = (spec->no_holes ? 0 : SYSCALLS_HOLES) |
+                    (spec->own_filters ? SYSCALLS_FILTERS : 0);
     reset_signals();
     (void)umask(022);
     if ((spec->new_session || spec->user) && setsid() < 0)
@@ -122,7 +125,7 @@ static void child_main(const struct child_plan *p)
         if (getppid() != p->parent)
             _exit(127);
     }
-    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, !spec->no_holes) < 0)
+    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, more) < 0)
         child_fail(p->error_fd);
     execve(p->path, exec_vector(spec->argv), exec_vector(spec->envp ? spec->envp : made_env));
     child_fail(p->error_fd);

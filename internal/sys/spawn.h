@@ -45,6 +45,7 @@ struct spawn_spec {
     int netns_fd;            /* network namespace to enter; -1: unchanged */
     int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
     bool no_holes;           /* confined, it punches none into files */
+    bool own_filters;        /* confined, it may filter its calls further (syscalls.h) */
     const struct jail *jail; /* confined, its root directory (jail.h); NULL: the host's. Then
                               * cwd_fd does not count, and the program lies in the jail */
     const int *files;        /* further descriptors that it gets, by the same numbers */

@@ -170,17 +170,27 @@ int worktree_tops(const char *cwd, struct worktree_tops *out)
 
 /* ---- along a path ---- */
 
+/* A directory may have a second name without any link: by a bind mount, or by another case of its
+ * letters. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 bool worktree_leads_through(const char *path, const char *root)
 {
     struct pathwalk w;
-    struct stat st;
+    struct stat st, top;
     bool link = false;
+    bool known = *root && stat(root, &top) == 0;
     int more = pathwalk_start(&w, path);
     for (; more > 0; more = pathwalk_next(&w, link)) {
         if (path_is_below(pathwalk_at(&w), root))
             return true;
         if (lstat(pathwalk_at(&w), &st) < 0)
             return errno != ENOENT && errno != ENOTDIR;
+        if (known && is_same(&st, &top))
+            return true;
         link = S_ISLNK(st.st_mode);
     }
     return more < 0 || w.looped;
@@ -213,17 +223,19 @@ int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]
 {
     struct homes homes;
     struct pathwalk w;
-    struct stat st;
+    struct stat st, known;
     bool link = false;
+    bool has_top = *top && stat(top, &known) == 0;
     find_homes(&homes);
     int more = pathwalk_start(&w, path);
     for (; more > 0; more = pathwalk_next(&w, link)) {
         const char *at = pathwalk_at(&w);
-        int tree = is_users(&homes, at) ? 0 : str_eq(at, top) ? 1 : has_git(at);
-        if (tree)
-            return tree < 0 ? -1 : str_copy(out, PATH_MAX, at) < 0 ? -1 : 1;
         if (lstat(at, &st) < 0)
             return is_none(errno) ? 0 : -1;
+        bool is_top = has_top && is_same(&st, &known);
+        int tree = is_users(&homes, at) ? 0 : is_top ? 1 : has_git(at);
+        if (tree)
+            return tree < 0 ? -1 : str_copy(out, PATH_MAX, at) < 0 ? -1 : 1;
         link = S_ISLNK(st.st_mode);
     }
     errno = w.looped ? ELOOP : ENAMETOOLONG;

@@ -69,7 +69,8 @@ struct worktree_tops {
 int worktree_tops(const char *cwd, struct worktree_tops *out);
 
 /* Whether the path leads through `root` (a real path, "" for none) or into it, step by step through
- * every link, or can't be followed. What is missing leads nowhere. */
+ * every link and under whatever name, or can't be followed. What is missing leads nowhere. A mount
+ * of a part of the tree elsewhere is not seen to be one. */
 bool worktree_leads_through(const char *path, const char *root);
 /* The first of the tops of which that is true, or NULL. */
 const char *worktree_leads_through_top(const char *path, const struct worktree_tops *tops);

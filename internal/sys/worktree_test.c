@@ -8,9 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -158,6 +160,26 @@ static void the_directory_of_dir_counts_as_well(void **state)
     set_dir(NULL);
     assert_int_equal(worktree_tops("/", &tops), 0);
     assert_null(worktree_leads_through_top(deep, &tops));
+}
+
+/* By a bind mount, as containers of CIs have it. */
+static void a_tree_of_two_names_is_known_by_both(void **state)
+{
+    char got[PATH_MAX];
+    _cleanup_free_ char *repo = in("%/repo"), *alias = in("%/alias"), *sub = in("%/alias/sub");
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_return_code(mkdir(alias, 0755), errno);
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(mount(repo, alias, NULL, MS_BIND, NULL), 0);
+    assert_true(worktree_leads_through(sub, repo));
+    assert_true(worktree_leads_through(alias, repo));
+    assert_int_equal(worktree_on_way(sub, repo, got), 1);
+    assert_int_equal(umount2(alias, MNT_DETACH), 0);
+    assert_false(worktree_leads_through(alias, repo));
+    assert_return_code(rmdir(alias), errno);
 }
 
 /* The host's own programs make /usr/local no archive's. */
@@ -317,6 +339,7 @@ int main(void)
         cmocka_unit_test(goes_up_to_the_top_of_the_host),
         cmocka_unit_test(the_outermost_git_or_the_highest_directory),
         cmocka_unit_test(the_directory_of_dir_counts_as_well),
+        cmocka_unit_test(a_tree_of_two_names_is_known_by_both),
         cmocka_unit_test(programs_of_the_host_are_in_no_archive),
         cmocka_unit_test(what_can_not_be_told_is_an_error),
         cmocka_unit_test(without_descriptors_no_tree_is_overlooked),

@@ -415,7 +415,7 @@ static const struct attempt on_files[] = {
     {"talk", talk, ENOSYS, 0},
     {"datagram", datagram, EPERM, 0},
     {"raw_datagram", raw_datagram, EPERM, 0},
-    {"pair", pair, EPERM, 0},
+    {"pair", pair, ENOSYS, 0},
     {"stream", stream, 0, 0},
     {"of_the_network", of_the_network, EPERM, 0},
     {"far_write", far_write, EFBIG, EFBIG},

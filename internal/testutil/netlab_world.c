@@ -99,7 +99,8 @@ static int try_chain(unsigned i, bool peers, struct net_lease *n, struct error *
     const struct chain_names c = chain_names(i);
     const struct net_request req = {
         .lease_id = c.id, .pool = "10.213.0.0/16", .state_dir = "/state/one"};
-    const struct net_chain_link link = {.addr = c.lease, .plen = 24, .gateway = c.host};
+    const struct net_chain_link link = {
+        .addr = c.lease, .plen = 24, .gateway = c.host, .search = "", .options = ""};
     struct end here = {c.link, c.host, NULL};
     struct end there = {NET_CHAIN_UPLINK, c.lease, c.host};
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);

@@ -27,6 +27,8 @@ int main(int argc, char **argv)
         .gateway = "192.0.2.1",
         .dns = servers,
         .n_dns = ARRAY_LEN(servers),
+        .dns_search = "corp.example lab.example",
+        .dns_options = "ndots:2",
         .stock = argc == 3 && str_eq(argv[1], "--stock"),
     };
     if (argc != (spec.stock ? 3 : 2)) {

@@ -1,4 +1,4 @@
-/* vmmfix.h: a lease directory with all that a VMM backend needs, for tests of vmm/.
+/* vmmfix.h: a VMM's directory with all that a VMM backend needs, for tests of vmm/.
  *
  *   main       vmmfix_enter() once: a network namespace of the test's own with a tap in it
  *   each test  vmmfix_make(), change spec, launch with vmmfix_on_started, vmmfix_drop()

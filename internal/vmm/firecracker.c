@@ -74,7 +74,7 @@ static int put(struct http_client *c, const char *path, const cJSON *body, const
 
 #define LOOK_MS 5 /* between looks where there is no event to be had */
 
-/* Watches the lease directory; made before the program starts so that nothing is missed. -1 where
+/* Watches the VMM's directory; made before the program starts so that nothing is missed. -1 where
  * the user has no inotify instance left (128 by default, and each keeper has one). */
 static int watch_directory(int dirfd)
 {
@@ -260,7 +260,8 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
         return -1;
     _cleanup_(fd_close_aside) int watch = watch_directory(spec->dirfd);
     *ref = (struct vmm_ref){.backend = "firecracker", .accel = VMM_KVM};
-    if (vmm_process_start(spec, argv, -1, true, ref, started, ctx, &child, err) < 0)
+    if (vmm_process_start(spec, argv, -1, VMM_PRINTS_CONSOLE | VMM_FILTERS_ITSELF, ref, started,
+                          ctx, &child, err) < 0)
         return -1;
     if (connect_and_configure(spec, ref, watch, &child, d, &why) < 0) {
         (void)vmm_process_explain(&child, spec, "Firecracker", exit_words, &why);

@@ -24,7 +24,7 @@
 /* Looks once. 1: something was dropped, 0: nothing to do or no such file. */
 int logcap_apply(int dirfd, const char *name, struct error *err);
 
-/* Looks at both logs in a lease's directory; best effort. False where a process holds a file lease
+/* Looks at both logs in a VMM's directory; best effort. False where a process holds a file lease
  * on one of them (F_SETLEASE): nothing tells when that is over, so look again later. */
 bool logcap_apply_all(int dirfd);
 

@@ -21,7 +21,7 @@
 #define PROBE_OUT_MAX  4096
 #define FILE_LIMIT_MIN (4 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
 #define SIGNALS_MAX    1024
-#define FILES_MAX      1024
+#define FILES_MAX      512
 #define THREADS_MAX    256 /* 32 processors, and QEMU's 64 threads for its disks */
 
 static int open_log(int dirfd, const char *name, struct error *err)
@@ -30,7 +30,7 @@ static int open_log(int dirfd, const char *name, struct error *err)
     _cleanup_close_ int fd = openat(dirfd, name,
                                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_IO, errno, "open %s in the lease directory", name);
+        return error_set(err, ERR_IO, errno, "open %s in the VMM's directory", name);
     if (st.st_size == 0 && file_in_place(fd, name, err) < 0)
         return -1;
     return TAKE_FD(fd);
@@ -78,8 +78,8 @@ static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, 
 }
 
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
-                      bool console_on_stdout, struct vmm_ref *ref, vmm_started_fn *started,
-                      void *ctx, struct child *child, struct error *err)
+                      unsigned ways, struct vmm_ref *ref, vmm_started_fn *started, void *ctx,
+                      struct child *child, struct error *err)
 {
     _cleanup_close_ int console = open_log(spec->dirfd, VMM_CONSOLE_LOG, err);
     if (console < 0)
@@ -94,7 +94,8 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.argv = argv;
     s.no_holes = spec->no_holes;
     s.stdin_fd = stdin_fd;
-    s.stdout_fd = console_on_stdout ? console : log;
+    s.stdout_fd = ways & VMM_PRINTS_CONSOLE ? console : log;
+    s.own_filters = ways & VMM_FILTERS_ITSELF;
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;

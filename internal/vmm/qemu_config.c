@@ -91,7 +91,8 @@ static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
     add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
     /* Translated code is kept up to so many MiB, by default a GiB; admission counts it. */
     add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
-    add2(a, "-cpu", kvm ? "host" : "max,la57=off");
+    /* No guests of the guest. */
+    add2(a, "-cpu", kvm ? "host,-vmx,-svm" : "max,la57=off");
     add2f(a, "-smp", "%u", spec->cpus);
     add2f(a, "-m", "%uM", spec->memory_mib);
     add(a, "-no-user-config");
@@ -99,7 +100,10 @@ static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
     add(a, "-no-reboot");
     add(a, "-S");
     add2(a, "-display", "none");
-    add2(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    /* Confined, it is held to a shorter list (sys/syscalls.h), and could not add its own. */
+    if (!spec->sandbox)
+        add2(a, "-sandbox",
+             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add2f(a, "-chardev", "socket,id=qmp,fd=%d,server=on,wait=off", QEMU_QMP_FD);
     add2(a, "-mon", "chardev=qmp,mode=control");
     add2(a, "-chardev", "file,id=console,path=" VMM_CONSOLE_LOG ",append=on");
@@ -138,7 +142,7 @@ int qemu_check_accel(const struct vmm_spec *spec, const cJSON *kvm, struct error
 {
     bool enabled;
     if (json_get_bool(kvm, "enabled", &enabled, NULL) < 0)
-        return error_set(err, ERR_VMM, 0, "QEMU does not say which accelerator it uses");
+        return error_set(err, ERR_VMM, 0, "QEMU does not report which accelerator it uses");
     if (enabled != (spec->accel == VMM_KVM))
         return error_set(err, ERR_VMM, 0, "QEMU runs with %s, asked for accel %s",
                          enabled ? "kvm" : "emulation", vmm_accel_name(spec->accel));

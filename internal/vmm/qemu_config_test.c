@@ -67,6 +67,11 @@ static void command_line_has_everything(void **state)
                 has(&a, "-no-reboot"));
     assert_true(str_has_prefix(value_of(&a, "-sandbox", 0), "on,"));
     assert_non_null(strstr(value_of(&a, "-netdev", 0), "ifname=tap0,script=no,downscript=no"));
+    /* Confined, it may not add a filter. */
+    spec.sandbox = true;
+    qemu_args_free(&a);
+    qemu_args_build(&spec, &a);
+    assert_false(has(&a, "-sandbox"));
 }
 
 static void paths_need_no_escape(void **state)
@@ -110,7 +115,7 @@ static void hardware_is_only_used_where_asked(void **state)
     spec.tap = "";
     qemu_args_build(&spec, &a);
     assert_string_equal(value_of(&a, "-accel", 0), "kvm");
-    assert_string_equal(value_of(&a, "-cpu", 0), "host");
+    assert_string_equal(value_of(&a, "-cpu", 0), "host,-vmx,-svm");
     assert_false(has(&a, "-initrd") || has(&a, "-netdev"));
 }
 

@@ -1,8 +1,8 @@
 /* sandbox.c: the list of what a VMM may reach, and the jail that holds nothing else.
  *
  * The VMM finds every file by the name that it has on the host, so the names in its configuration
- * and on its command line are the same with and without a sandbox. Only the lease directory, where
- * it starts, is called /lease. An image's file that we have open goes by a name like
+ * and on its command line are the same with and without a sandbox. Only its own directory,
+ * where it starts, is called /vmm there. An image's file that we have open goes by a name like
  * /proc/self/fd/7, and so it does in the jail, where it is a mount of that file.
  *
  * Each name is entered twice: into the jail, so that it is there, and into the Landlock list, which
@@ -23,8 +23,8 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define LEASE_DIR "/lease" /* in the jail */
-#define NOBODY    65534    /* for a program that has no guest */
+#define JAIL_DIR "/vmm" /* the VMM's directory, in the jail */
+#define NOBODY   65534  /* for a program that has no guest */
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -106,7 +106,7 @@ static int allow_host(struct vmm_sandbox *s, struct error *err)
     return 0;
 }
 
-/* In the lease directory the VMM's user has what the VMM writes, and may read what it reads. */
+/* In its directory the VMM's user has what the VMM writes, and may read what it reads. */
 static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool writes,
                 struct error *err)
 {
@@ -128,15 +128,14 @@ static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const 
         return 0;
     if (*path == '/')
         return confine_can_read(path, err) < 0 ? -1 : allow(s, path, access, true, err);
-    if (give(s, spec->dirfd, path, writes, err) < 0)
-        return -1;
-    return confine_allow(s->confine_fd, spec->dirfd, path, access, true, err);
+    return give(s, spec->dirfd, path, writes, err);
 }
 
-static int allow_lease_dir(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
+static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
                            struct error *err)
 {
-    if (binds && confine_allow(s->confine_fd, spec->dirfd, ".", CONFINE_SOCKETS, false, err) < 0)
+    if (confine_allow(s->confine_fd, spec->dirfd, ".", binds ? CONFINE_SOCKETS : CONFINE_WRITE,
+                      false, err) < 0)
         return -1;
     if (!has_jail(s))
         return 0;
@@ -144,8 +143,8 @@ static int allow_lease_dir(struct vmm_sandbox *s, const struct vmm_spec *spec, b
     if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
         fchmod(spec->dirfd, binds ? 01770 : 0710) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
-    s->jail.cwd = LEASE_DIR;
-    return jail_put(&s->jail, spec->dirfd, ".", LEASE_DIR, JAIL_WRITE, false, err);
+    s->jail.cwd = JAIL_DIR;
+    return jail_put(&s->jail, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, false, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
@@ -160,7 +159,7 @@ static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool 
     if (allow_file(s, spec, VMM_CONSOLE_LOG, true, err) < 0 ||
         allow_file(s, spec, VMM_LOG, true, err) < 0)
         return -1;
-    return allow_lease_dir(s, spec, binds, err);
+    return allow_directory(s, spec, binds, err);
 }
 
 /* A right that a directory has, all below it have: a lease there would give its keys away. */

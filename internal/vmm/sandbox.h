@@ -26,10 +26,10 @@ struct vmm_sandbox {
         .confine_fd = -1, .jail = JAIL_INIT, .uid_fd = -1                                          \
     }
 
-/* Prepares it, and gives the VMM's user what it has to read and write in the lease directory. The
- * logs must exist. `binds`: the VMM makes its control socket itself, so it may make sockets in the
- * lease directory. ERR_ENV where the kernel can't do it; ERR_CONFIG for a file that the VMM could
- * not read then, and for a lease among what it may read. */
+/* Prepares it, and gives the VMM's user what it has to read and write in its directory. The logs
+ * must exist. `binds`: the VMM makes its control socket itself, so it may make sockets there.
+ * ERR_ENV where the kernel can't do it; ERR_CONFIG for a file that the VMM could not read then, and
+ * for a lease among what it may read. */
 int vmm_sandbox_make(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *out,
                      struct error *err);
 /* The same for a program that only prints its version. */

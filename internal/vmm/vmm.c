@@ -25,6 +25,21 @@ const struct vmm_backend *vmm_backend_by_name(const char *name, struct error *er
     return error_null(err, ERR_CONFIG, 0, "VMM \"%s\" is unknown: firecracker or qemu", name);
 }
 
+int vmm_dir_open(int lease_fd, struct error *err)
+{
+    int fd = openat(lease_fd, VMM_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        fd = fcntl(lease_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOTDIR)
+        return error_set(err, ERR_STATE, ENOTDIR,
+                         "open the directory " VMM_DIR
+                         " of the lease, which was replaced; next: end the lease by crabbox-fc "
+                         "stop");
+    return error_set(err, ERR_IO, errno, "open the directory " VMM_DIR " of the lease");
+}
+
 /* Asks the guest to end and waits. True if the process went by itself; errors only mean that it
  * has to be killed. */
 static bool end_gracefully(const struct vmm_ref *ref, int dirfd, int pidfd, int64_t grace_ms,

@@ -6,9 +6,11 @@
  *   shutdown ask the guest to end itself (the caller waits on the process and kills at its
  * deadline) status   what the VMM says of itself
  *
- * A VMM lives in its own session and network namespace, with the lease directory as its working
- * directory; its sockets and logs there have fixed names, so any later process can drive it:
- * nothing is kept but struct vmm_ref. Emulation is only ever used when the spec has VMM_TCG.
+ * A VMM lives in its own session and network namespace, with a directory of its own, VMM_DIR, as
+ * its working directory. All that it may write is there, and nothing that it must not see: the
+ * lease's record and keys are in the directory above. Its sockets and logs have fixed names, so any
+ * later process can drive it: nothing is kept but struct vmm_ref. Emulation is only ever used when
+ * the spec has VMM_TCG.
  */
 #ifndef CRABBOX_VMM_VMM_H
 #define CRABBOX_VMM_VMM_H
@@ -24,7 +26,8 @@
 #include "sys/proc.h"
 #include "sys/uids.h"
 
-/* Files in the lease directory. */
+#define VMM_DIR "vmm" /* in the lease's directory */
+/* Files in it. */
 #define VMM_API_SOCK    "api.sock" /* Firecracker's HTTP API, or QEMU's QMP */
 #define VMM_CONSOLE_LOG "console.log"
 #define VMM_LOG         "vmm.log"
@@ -45,8 +48,8 @@ int vmm_accel_by_name(const char *name, enum vmm_accel *out, struct error *err);
 
 struct vmm_drive {
     const char *id;   /* [A-Za-z0-9_] */
-    const char *path; /* absolute, or relative to the lease directory */
-    bool read_only;
+    const char *path; /* absolute, or in the VMM's directory */
+    bool read_only;   /* one in the VMM's directory has to be so by its mode, too */
     bool root;
 };
 
@@ -55,7 +58,7 @@ struct vmm_spec {
     const char *vm_id;  /* [A-Za-z0-9-], at most 64 */
     const char *binary; /* whole path */
     enum vmm_accel accel;
-    int dirfd;    /* lease directory; borrowed */
+    int dirfd;    /* the VMM's directory; borrowed */
     int netns_fd; /* borrowed */
     unsigned cpus;
     unsigned memory_mib;
@@ -126,6 +129,11 @@ struct vmm_backend {
 };
 
 extern const struct vmm_backend vmm_firecracker, vmm_qemu;
+
+/* Opens the VMM's directory of a lease. Leases of versions before this directory have the VMM's
+ * files in their own: then, and where there is nothing of a VMM yet, that one. ERR_STATE with
+ * ENOTDIR where something else is in its place. */
+int vmm_dir_open(int lease_fd, struct error *err);
 
 /* NULL with ERR_CONFIG for an unknown name. */
 const struct vmm_backend *vmm_backend_by_name(const char *name, struct error *err);

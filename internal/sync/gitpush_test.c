@@ -1,0 +1,231 @@
+/* The repository that the guest gets: what git says in it, and what never gets there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sync/sync.h"
+#include "sys/file.h"
+#include "testutil/synckit.h"
+
+struct pair {
+    struct ssh_conn *c;
+    char *base, *src, *to;
+    struct sync_store store;
+};
+
+static void pair_open(struct pair *p, const char *name, const char *script)
+{
+    p->c = synckit_connect(&kit);
+    p->base = synckit_new_dir(&kit, name);
+    p->src = xasprintf("%s/src", p->base);
+    p->to = xasprintf("%s/lease/to", p->base);
+    p->store = (struct sync_store){open(p->base, O_PATH | O_DIRECTORY | O_CLOEXEC), "manifest"};
+    synckit_sh(p->base, "mkdir src", NULL);
+    synckit_sh(p->src, SYNCKIT_INIT, NULL);
+    synckit_sh(p->src, script, NULL);
+}
+
+static void pair_close(struct pair *p)
+{
+    ssh_close(p->c);
+    synckit_sh(p->base, "test ! -e git-work -a ! -e git-out", NULL);
+    (void)close(p->store.dirfd);
+    free(p->base);
+    free(p->src);
+    free(p->to);
+}
+
+static void give(struct pair *p, enum sync_git how)
+{
+    struct deadline d = deadline_in_ms(60000);
+    struct sync_result res;
+    struct error err = ERROR_INIT;
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    synckit_scan(p->src, NULL, &l);
+    if (sync_update(p->c, &l, p->to, &p->store, NULL, &d, NULL, NULL, &res, &err) < 0 ||
+        sync_git(p->c, &l, p->to, &p->store, how, &res, &d, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+/* Both print the same. */
+static void assert_says_the_same(const struct pair *p, const char *script)
+{
+    _cleanup_strbuf_ struct strbuf here = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf there = STRBUF_INIT;
+    synckit_sh(p->src, script, &here);
+    synckit_sh(p->to, script, &there);
+    assert_string_equal(there.buf, here.buf);
+}
+
+/* Tags of both kinds, a merge, a tag beside HEAD, something staged and something not. */
+#define HISTORY                                                                                    \
+    "for i in 1 2 3 4; do mkdir d$i; echo $i >f$i; echo $i >d$i/x; git add -A; git commit -qm "    \
+    "c$i;"                                                                                         \
+    "done; git tag -a -m one v1.0 HEAD~2; git tag light HEAD~1; git checkout -q -b side HEAD~2;"   \
+    "echo s >s; git add s; git commit -qm s; git tag -a -m no beside; git checkout -q -b my/work " \
+    "HEAD~1; echo w >w; git add w; git commit -qm w; git merge -q -m m main;"
+
+#define ASK                                                                                        \
+    "git rev-parse HEAD; git symbolic-ref HEAD; git describe; git describe --tags --long --dirty;" \
+    "git log --format='%H %an %s' HEAD; git status --short; git ls-files; git diff --cached "      \
+    "--stat;"                                                                                      \
+    "git show HEAD:f1; git tag --merged HEAD; git count-objects >/dev/null; git fsck 2>&1 | grep " \
+    "-v "                                                                                          \
+    "dangling || :;"
+
+static void test_what_git_says(void **state)
+{
+    (void)state;
+    static const enum sync_git hows[] = {SYNC_GIT_SHALLOW, SYNC_GIT_FULL};
+    for (size_t i = 0; i < ARRAY_LEN(hows); i++) {
+        struct pair p;
+        _cleanup_free_ char *name = xasprintf("says%zu", i);
+        pair_open(&p, name,
+                  HISTORY "git gc -q; git tag new; echo 2 >>f2; echo new >staged; git add staged;"
+                          "echo 1 >untracked; rm f3");
+        give(&p, hows[i]);
+        assert_says_the_same(&p, ASK);
+        if (hows[i] == SYNC_GIT_FULL)
+            assert_says_the_same(&p,
+                                 "git log --all --format='%H %D' | sort; git show side:s; git diff "
+                                 "HEAD~1 --stat; git branch -a");
+        else
+            synckit_sh(p.to, "! git rev-parse -q --verify side; ! git rev-parse -q --verify beside",
+                       NULL);
+        /* The next commit, and back to nothing. */
+        synckit_sh(p.src, "git commit -qam next; git tag v2", NULL);
+        give(&p, hows[i]);
+        assert_says_the_same(&p, ASK);
+        give(&p, SYNC_GIT_NONE);
+        synckit_sh(p.to, "test ! -e .git", NULL);
+        pair_close(&p);
+    }
+}
+
+/* Repositories of other kinds than a plain one with commits. */
+static void test_other_repositories(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *make, *ask;
+    } cases[] = {
+        {":", "git status --short; git symbolic-ref HEAD"},
+        {"echo a >a; git add a; echo b >b", "git status --short; git ls-files -s"},
+        {HISTORY "git checkout -q --detach HEAD~1",
+         "git rev-parse HEAD; git describe; git status --short"},
+        {HISTORY "cd ..; mv src main; git -C main worktree add -q ../src side",
+         "git rev-parse HEAD; git describe --all; git symbolic-ref HEAD"},
+        {HISTORY "git update-index --split-index; echo x >x; git add x", ASK},
+        {HISTORY "git update-index --index-version 4", ASK},
+        {HISTORY "cd ..; git clone -q --depth 2 file://$PWD/src s; rm -r src; mv s src",
+         "git log --format=%H; git rev-parse HEAD; git status --short"},
+        {HISTORY "cd ..; git -C src config uploadpack.allowFilter true; git clone -q "
+                 "--filter=blob:none file://$PWD/src s; mv src origin; mv s src",
+         "git log --format=%H; git rev-parse HEAD; git status --short; git describe"},
+        {"git init -q --object-format=sha256 ../s; rm -r .git; mv ../s/.git .; git config "
+         "user.name t;"
+         "git config user.email t@t; echo a >a; git add a; git commit -qm a; git tag -am t t",
+         "git rev-parse HEAD; git describe; git status --short"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pair p;
+        _cleanup_free_ char *name = xasprintf("other%zu", i);
+        pair_open(&p, name, cases[i].make);
+        give(&p, SYNC_GIT_SHALLOW);
+        assert_says_the_same(&p, cases[i].ask);
+        give(&p, SYNC_GIT_FULL);
+        assert_says_the_same(&p, cases[i].ask);
+        pair_close(&p);
+    }
+}
+
+/* Nothing of the configuration, the hooks and the logs, where a URL has a token. */
+static void test_no_credential_gets_there(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(
+        &p, "secrets",
+        HISTORY
+        "git remote add origin https://user:s3cret@example.invalid/r;"
+        "git config http.extraheader 'AUTHORIZATION: basic s3cret';"
+        "git config branch.main.merge s3cret; echo 'echo s3cret' >.git/hooks/pre-commit;"
+        "echo s3cret >.git/FETCH_HEAD; echo s3cret >.git/logs/x; echo s3cret >.git/credentials;"
+        "echo s3cret >.git/info/exclude; git config core.worktree $PWD");
+    for (int how = SYNC_GIT_SHALLOW; how <= SYNC_GIT_FULL; how++) {
+        give(&p, (enum sync_git)how);
+        synckit_sh(p.to, "test -d .git; ! grep -r s3cret .git; ! git remote | grep .; git describe",
+                   NULL);
+    }
+    pair_close(&p);
+}
+
+/* What such a repository would like git to do; and the guest has the files all the same. */
+static void test_hostile_repositories(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "git -C .. init -q --bare other; git -C ../other config x.y z; echo $PWD/../other/objects "
+        ">.git/objects/info/alternates",
+        "mv .git/objects/pack ../pack; ln -s ../../../pack .git/objects/pack",
+        "mv .git/objects ../objects; ln -s ../../objects .git/objects",
+        "echo 'ref: refs/heads/../../config' >.git/HEAD",
+        "echo 'ref: ../../../key' >.git/HEAD",
+        "rm .git/refs/heads/main; ln -s ../../../../key .git/refs/heads/main",
+        "d=.git/objects/$(git rev-parse HEAD | cut -c 1-2); mv $d ../d; ln -s ../../../d $d",
+        "rm -r .git/objects/??",
+        "mkdir .git/reftable",
+    };
+    static const char evil[] = HISTORY
+        "git checkout -q main; echo s3cret >../key;"
+        "for k in core.fsmonitor core.sshCommand core.hooksPath uploadpack.packObjectsHook "
+        "core.alternateRefsCommand diff.external core.pager; do git config $k \"sh -c 'touch "
+        "$PWD/../pwned'\"; done; git config extensions.partialClone o; git config "
+        "remote.o.promisor true; git config remote.o.url \"ext::sh -c 'touch $PWD/../pwned'\"; ";
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pair p;
+        _cleanup_free_ char *name = xasprintf("hostile%zu", i);
+        _cleanup_free_ char *script = xasprintf("%s%s", evil, cases[i]);
+        pair_open(&p, name, script);
+        give(&p, SYNC_GIT_FULL);
+        _cleanup_free_ char *check = xasprintf(
+            "echo %zu; test ! -e pwned; test -f lease/to/f1; test ! -e lease/to/.git", i);
+        synckit_sh(p.base, check, NULL);
+        pair_close(&p);
+    }
+}
+
+/* git runs as the owner of the repository; one that the guest made itself stays. */
+static void test_owners(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "owner", HISTORY "chown -R 1234:1234 .");
+    give(&p, SYNC_GIT_SHALLOW);
+    synckit_sh(p.to, "git -c safe.directory='*' describe", NULL);
+    synckit_sh(p.to, "rm -rf .git; git init -q; echo mine >.git/own", NULL);
+    give(&p, SYNC_GIT_SHALLOW);
+    synckit_sh(p.to, "test -f .git/own", NULL);
+    pair_close(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_git_says),
+        cmocka_unit_test(test_other_repositories),
+        cmocka_unit_test(test_no_credential_gets_there),
+        cmocka_unit_test(test_hostile_repositories),
+        cmocka_unit_test(test_owners),
+    };
+    return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
+}

@@ -1,0 +1,190 @@
+/* gitseed.c: what git keeps of a repository outside of its objects, read beneath its directory. */
+#include "sync/gitseed.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "sync/gitindex.h"
+#include "sync/tree.h"
+#include "sys/beneath.h"
+#include "sys/file.h"
+
+enum {
+    BYTES_MAX = 256 * 1024 * 1024, /* of all that is read */
+    INDEX_MAX = 128 * 1024 * 1024,
+    REF_MAX = 4096,
+    REFS_MAX = 100000, /* files of refs; git packs them long before */
+    DEPTH_MAX = 16,
+};
+
+void gitseed_free(struct gitseed *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->files[i].name);
+        strbuf_free(&s->files[i].text);
+    }
+    free(s->files);
+    *s = (struct gitseed)GITSEED_INIT;
+}
+
+/* Adds a file of the repository's under its name. 1, 0 where there is none, -1. */
+static int add(struct gitseed *s, int dirfd, const char *name, size_t max, struct error *err)
+{
+    struct gitseed_file f = {.text = STRBUF_INIT};
+    int r = tree_read(dirfd, name, s->repo->git_dir, max, &f.text, err);
+    if (r > 0 && (s->n == REFS_MAX || (s->bytes += f.text.len) > BYTES_MAX))
+        r = error_set(err, ERR_SYNC, 0, "%s has more than %d refs or %d bytes of them",
+                      s->repo->git_dir, REFS_MAX, BYTES_MAX);
+    if (r <= 0) {
+        strbuf_free(&f.text);
+        return r;
+    }
+    if (s->n == s->alloc) {
+        s->alloc = s->alloc ? 2 * s->alloc : 16;
+        s->files = xrealloc(s->files, s->alloc * sizeof *s->files);
+    }
+    f.name = xstrdup(name);
+    s->files[s->n++] = f;
+    return 1;
+}
+
+/* What may be a component of a ref: never ".", ".." or something hidden. What else git refuses, it
+ * refuses itself. */
+static bool name_is_fit(const char *name, size_t len)
+{
+    return len && name[0] != '.' && !(len >= 5 && memcmp(name + len - 5, ".lock", 5) == 0) &&
+           strcspn(name, " \t\n~^:?*[\\") >= len;
+}
+
+static bool ref_is_fit(const char *ref)
+{
+    for (const char *p = ref;; p++) {
+        size_t len = strcspn(p, "/");
+        if (!name_is_fit(p, len))
+            return false;
+        p += len;
+        if (!*p)
+            return true;
+    }
+}
+
+/* All refs that are files of their own below a directory. */
+static int add_refs(struct gitseed *s, const char *dir, int depth, struct error *err)
+{
+    struct stat st;
+    int common = s->repo->common_fd;
+    int fd = beneath_open(common, dir, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : error_set(err, ERR_SYNC, errno, "open %s/%s", s->repo->git_dir, dir);
+    _cleanup_closedir_ DIR *d = fdopendir(fd);
+    if (!d) {
+        error_fill(err, ERR_SYNC, errno, "list %s", dir);
+        CLOSE_FD(fd);
+        return -1;
+    }
+    for (struct dirent *e; (e = dir_next(d));) {
+        if (!name_is_fit(e->d_name, strlen(e->d_name)) || depth >= DEPTH_MAX ||
+            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        _cleanup_free_ char *path = xasprintf("%s/%s", dir, e->d_name);
+        if (S_ISDIR(st.st_mode) ? add_refs(s, path, depth + 1, err) < 0
+                                : add(s, common, path, REF_MAX, err) < 0)
+            return -1;
+    }
+    return errno ? error_set(err, ERR_SYNC, errno, "list %s", dir) : 0;
+}
+
+/* HEAD, and the branch that it names. */
+static int add_head(struct gitseed *s, struct error *err)
+{
+    static const char prefix[] = "ref: ";
+    if (add(s, s->repo->git_fd, "HEAD", REF_MAX, err) <= 0)
+        return error_is_set(err) ? -1 : error_set(err, ERR_SYNC, 0, "HEAD is missing");
+    struct strbuf *head = &s->files[0].text;
+    head->len = strcspn(head->buf, "\r\n");
+    head->buf[head->len] = '\0';
+    if (!str_has_prefix(head->buf, prefix))
+        return 0;
+    const char *ref = head->buf + strlen(prefix);
+    if (!str_has_prefix(ref, "refs/heads/") || !ref_is_fit(ref) ||
+        str_copy(s->branch, sizeof s->branch, ref) < 0)
+        return error_set(err, ERR_SYNC, 0, "HEAD names %s, which is no branch", ref);
+    return s->how == SYNC_GIT_FULL ? 0 : add(s, s->repo->common_fd, ref, REF_MAX, err);
+}
+
+static int add_index(struct gitseed *s, struct error *err)
+{
+    _cleanup_(gitindex_free) struct gitindex x = {0};
+    int r = add(s, s->repo->git_fd, "index", INDEX_MAX, err);
+    if (r <= 0)
+        return r;
+    const struct strbuf *text = &s->files[s->n - 1].text;
+    if (gitindex_parse(&x, text->buf, text->len, "the index", err) < 0)
+        return -1;
+    if (!*x.base)
+        return 0;
+    _cleanup_free_ char *name = xasprintf("sharedindex.%s", x.base);
+    return add(s, s->repo->git_fd, name, INDEX_MAX, err);
+}
+
+/* One that the objects of another are a part of would lead there, and it says where that is. */
+static int check_objects(const struct repo *r, struct error *err)
+{
+    struct stat st;
+    static const char *const others[] = {"objects/info/alternates", "objects/info/http-alternates"};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (fstatat(r->common_fd, others[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+            return error_set(err, ERR_SYNC, 0,
+                             "%s/%s takes objects from another repository; next: git repack -a -d "
+                             "and remove that file" REPO_IF_TRUSTED,
+                             r->git_dir, others[i]);
+    if (fstatat(r->common_fd, "reftable", &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return error_set(err, ERR_SYNC, 0, "%s keeps its refs in a reftable, which is not read",
+                         r->git_dir);
+    return 0;
+}
+
+static int name_it(struct gitseed *s, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf all = STRBUF_INIT;
+    strbuf_addf(&all, "%d", (int)s->how);
+    for (size_t i = 0; i < s->n; i++) {
+        char hash[SHA256_HEX_SIZE];
+        if (sha256_bytes(s->files[i].text.buf, s->files[i].text.len, hash, err) < 0)
+            return -1;
+        strbuf_addf(&all, " %s %s", s->files[i].name, hash);
+    }
+    return sha256_bytes(all.buf, all.len, s->id, err);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct gitseed_file *)a)->name, ((const struct gitseed_file *)b)->name);
+}
+
+int gitseed_read(const struct repo *r, enum sync_git how, struct gitseed *out, struct error *err)
+{
+    struct gitseed s = {.how = how, .repo = r};
+    bool full = how == SYNC_GIT_FULL;
+    int common = r->common_fd;
+    if (check_objects(r, err) == 0 && add_head(&s, err) >= 0 && add_index(&s, err) >= 0 &&
+        add(&s, common, "shallow", BYTES_MAX, err) >= 0 &&
+        add(&s, common, "packed-refs", BYTES_MAX, err) >= 0 &&
+        add_refs(&s, "refs/tags", 0, err) == 0 &&
+        (!full ||
+         (add_refs(&s, "refs/heads", 0, err) == 0 && add_refs(&s, "refs/remotes", 0, err) == 0))) {
+        qsort(s.files, s.n, sizeof *s.files, by_name);
+        if (name_it(&s, err) == 0) {
+            *out = s;
+            return 0;
+        }
+    }
+    gitseed_free(&s);
+    return -1;
+}

@@ -1,0 +1,348 @@
+/* gitseed_build.c: the .git of the guest, made by git in a repository that has nothing of the
+ * user's configuration or the repository's.
+ *
+ * That repository has the refs and the index that gitseed_read took, and takes its objects from the
+ * user's repository by an open directory. git runs there as the owner of that repository, so that
+ * it can read nothing else by links among the objects. What it lists is packed into one file. A
+ * shallow one has all commits up to HEAD with their tags, but of the files only those of HEAD and
+ * of the index. In git's words that is a partial clone, and the guest's configuration says so.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sync/gitseed.h"
+#include "sys/beneath.h"
+#include "sys/caller.h"
+#include "sys/file.h"
+#include "sys/program.h"
+#include "sys/spawn.h"
+
+#define COMMITS_MAX 250000
+enum { OID_MAX = 64, TAGS_MAX = 64 * 1024 * 1024, COMPLAINT_SIZE = 4096 };
+
+struct build {
+    const struct gitseed *seed;
+    int work_fd, out_fd; /* borrowed */
+    const struct deadline *d;
+    char git[PATH_MAX];
+    int objects_fd;          /* owned */
+    struct caller owner;     /* of the repository, */
+    const struct caller *as; /* whom git runs as; NULL: us */
+    int list_fd;             /* owned: the objects to pack, one a line */
+};
+
+static void cleanup_build(struct build *b)
+{
+    CLOSE_FD(b->objects_fd);
+    CLOSE_FD(b->list_fd);
+}
+
+/* ---- the two directories ---- */
+
+static int put(int dirfd, const char *name, const void *text, size_t len, struct error *err)
+{
+    const char *slash = strrchr(name, '/');
+    _cleanup_free_ char *dir = xasprintf("%.*s", slash ? (int)(slash - name) : 1,
+                                         slash ? name : ".");
+    _cleanup_close_ int at = beneath_mkdirs(dirfd, dir, 0755, NULL);
+    _cleanup_close_ int fd = at < 0 ? -1
+                                    : openat(at, slash ? slash + 1 : name,
+                                             O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "write %s for the guest", name);
+    return fd_write_all(fd, text, len, name, err);
+}
+
+static int put_text(int dirfd, const char *name, const char *text, struct error *err)
+{
+    return put(dirfd, name, text, strlen(text), err);
+}
+
+static int make_dirs(int dirfd, struct error *err)
+{
+    static const char *const names[] = {"objects/pack", "objects/info", "refs/heads", "refs/tags"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        _cleanup_close_ int fd = beneath_mkdirs(dirfd, names[i], 0755, NULL);
+        if (fd < 0)
+            return error_set(err, ERR_IO, errno, "make a directory for git");
+    }
+    return 0;
+}
+
+static const struct gitseed_file *find(const struct gitseed *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (str_eq(s->files[i].name, name))
+            return &s->files[i];
+    return NULL;
+}
+
+/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. */
+static bool is_sha256(const struct gitseed *s)
+{
+    const struct gitseed_file *packed = find(s, "packed-refs");
+    const char *line = packed ? packed->text.buf : "";
+    while (*line == '#' && strchr(line, '\n'))
+        line = strchr(line, '\n') + 1;
+    if (strspn(line, "0123456789abcdef") == OID_MAX)
+        return true;
+    for (size_t i = 0; i < s->n; i++)
+        if ((str_has_prefix(s->files[i].name, "refs/") || str_eq(s->files[i].name, "HEAD")) &&
+            strspn(s->files[i].text.buf, "0123456789abcdef") == OID_MAX)
+            return true;
+    return false;
+}
+
+/* Neither graph nor index over packs: both are the repository's word for what objects say, and the
+ * second names files. */
+static int make_work(const struct build *b, struct error *err)
+{
+    const struct gitseed *s = b->seed;
+    _cleanup_free_ char *config = xasprintf(
+        "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tcommitGraph = false\n"
+        "\tmultiPackIndex = false\n[pack]\n\tuseBitmaps = false\n\tcompression = 1\n[gc]\n\tauto = "
+        "0\n%s",
+        is_sha256(s) ? "[extensions]\n\tobjectFormat = sha256\n" : "");
+    if (make_dirs(b->work_fd, err) < 0 || put_text(b->work_fd, "config", config, err) < 0)
+        return -1;
+    for (size_t i = 0; i < s->n; i++)
+        if (put(b->work_fd, s->files[i].name, s->files[i].text.buf, s->files[i].text.len, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- running git ---- */
+
+/* Appends what git prints to out_fd. Its exit code, or -1. */
+static int git(const struct build *b, const char *const *args, int stdin_fd, int out_fd,
+               struct error *err)
+{
+    char objects[64];
+    const char *argv[16] = {b->git, "--no-pager"};
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct child c = CHILD_INIT;
+    struct exit_status st;
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    _cleanup_close_ int said_fd = memfd_create("git", MFD_CLOEXEC);
+    for (size_t i = 2; i < ARRAY_LEN(argv) - 1 && *args; i++)
+        argv[i] = *args++;
+    (void)str_format(objects, sizeof objects, "GIT_OBJECT_DIRECTORY=/proc/self/fd/%d",
+                     b->objects_fd);
+    spec.argv = argv;
+    spec.envp = (const char *const[]){"PATH=/usr/bin:/bin",
+                                      "LC_ALL=C",
+                                      "GIT_DIR=.",
+                                      objects,
+                                      "GIT_CONFIG_GLOBAL=/dev/null",
+                                      "GIT_CONFIG_NOSYSTEM=1",
+                                      "GIT_ATTR_NOSYSTEM=1",
+                                      "GIT_NO_LAZY_FETCH=1",
+                                      "GIT_NO_REPLACE_OBJECTS=1",
+                                      "GIT_OPTIONAL_LOCKS=0",
+                                      "GIT_TERMINAL_PROMPT=0",
+                                      "GIT_TRACE2=0",
+                                      "GIT_TRACE2_PERF=0",
+                                      "GIT_TRACE2_EVENT=0",
+                                      NULL};
+    spec.stdin_fd = stdin_fd;
+    spec.stdout_fd = out_fd;
+    spec.stderr_fd = said_fd;
+    spec.cwd_fd = b->work_fd;
+    spec.files = &b->objects_fd;
+    spec.n_files = 1;
+    spec.user = b->as;
+    spec.die_with_parent = true;
+    if (said_fd < 0 || spawn(&spec, &c, err) < 0)
+        return said_fd < 0 ? error_set(err, ERR_IO, errno, "run git") : -1;
+    if (child_wait(&c, b->d, &st, err) < 0) {
+        child_kill(&c);
+        return -1;
+    }
+    child_release(&c);
+    if (st.exited && st.code == 0)
+        return 0;
+    if (lseek(said_fd, 0, SEEK_SET) == 0)
+        (void)fd_read_all(said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
+    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", argv[2], (int)strcspn(said.buf, "\n"),
+                     said.len ? said.buf : "it failed without a message");
+}
+#define GIT(b, in, out, err, ...)                                                                  \
+    git((b), (const char *const[]){__VA_ARGS__, NULL}, (in), (out), (err))
+
+static int memory_file(struct error *err)
+{
+    int fd = memfd_create("git", MFD_CLOEXEC);
+    return fd < 0 ? error_set(err, ERR_IO, errno, "make a file in memory") : fd;
+}
+
+static int read_back(int fd, size_t max, struct strbuf *out, struct error *err)
+{
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return error_set(err, ERR_IO, errno, "read what git printed");
+    return fd_read_all(fd, max, "what git printed", out, err);
+}
+
+/* The commit of HEAD; "" before the first one. */
+static int head_commit(const struct build *b, char out[static OID_MAX + 1], struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    struct error unborn = ERROR_INIT;
+    _cleanup_close_ int fd = memory_file(err);
+    *out = '\0';
+    if (fd < 0)
+        return -1;
+    if (GIT(b, -1, fd, &unborn, "rev-parse", "--verify", "-q", "HEAD") < 0)
+        return unborn.kind == ERR_SYNC ? 0 : error_set(err, unborn.kind, 0, "%s", unborn.msg);
+    if (read_back(fd, COMPLAINT_SIZE, &said, err) < 0)
+        return -1;
+    size_t len = strspn(said.buf, "0123456789abcdef");
+    return str_format(out, OID_MAX + 1, "%.*s", (int)len, said.buf);
+}
+
+/* ---- what goes ---- */
+
+/* All commits up to HEAD, and the objects of HEAD and the index. */
+static int list_shallow(const struct build *b, struct error *err)
+{
+    char most[32];
+    struct stat st;
+    (void)str_format(most, sizeof most, "--max-count=%d", COMMITS_MAX + 1);
+    if (GIT(b, -1, b->list_fd, err, "rev-list", most, "HEAD") < 0)
+        return -1;
+    if (fstat(b->list_fd, &st) == 0 && st.st_size > (off_t)COMMITS_MAX * (OID_MAX + 1))
+        return error_set(err, ERR_SYNC, 0, "the history has more than %d commits", COMMITS_MAX);
+    return GIT(b, -1, b->list_fd, err, "rev-list", "--objects", "--no-walk", "--indexed-objects",
+               "--missing=allow-any", "HEAD");
+}
+
+/* Before the first commit the index is all that a shallow one has. */
+static int list_objects(const struct build *b, bool born, struct error *err)
+{
+    if (!born)
+        return b->seed->how == SYNC_GIT_FULL
+                   ? GIT(b, -1, b->list_fd, err, "rev-list", "--objects", "--indexed-objects",
+                         "--missing=allow-any", "--all")
+                   : 0;
+    return b->seed->how == SYNC_GIT_FULL
+               ? GIT(b, -1, b->list_fd, err, "rev-list", "--objects", "--all", "--indexed-objects",
+                     "--missing=allow-any", "HEAD")
+               : list_shallow(b, err);
+}
+
+/* The refs that the guest gets, which are also objects to pack: a tag may have one of its own. */
+static int list_refs(const struct build *b, const char *head, struct error *err)
+{
+    static const char format[] = "--format=%(objectname) %(refname)";
+    const struct gitseed *s = b->seed;
+    _cleanup_strbuf_ struct strbuf refs = STRBUF_INIT;
+    _cleanup_close_ int fd = memory_file(err);
+    if (fd < 0)
+        return -1;
+    int r = s->how == SYNC_GIT_FULL
+                ? GIT(b, -1, fd, err, "for-each-ref", format)
+                : GIT(b, -1, fd, err, "for-each-ref", format, "--merged=HEAD", "refs/tags");
+    if (r < 0 || read_back(fd, TAGS_MAX, &refs, err) < 0 ||
+        fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0)
+        return -1;
+    if (*s->branch && s->how != SYNC_GIT_FULL)
+        strbuf_addf(&refs, "%s %s\n", head, s->branch);
+    return put(b->out_fd, "packed-refs", refs.buf, refs.len, err);
+}
+
+static int pack(const struct build *b, struct error *err)
+{
+    _cleanup_free_ char *name = xasprintf("objects/pack/pack-%.40s.pack", b->seed->id);
+    _cleanup_close_ int fd = openat(b->out_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    struct stat st;
+    if (fd < 0 || fstat(b->list_fd, &st) < 0 || lseek(b->list_fd, 0, SEEK_SET) < 0)
+        return error_set(err, ERR_IO, errno, "make a pack for the guest");
+    if (!st.st_size)
+        return unlinkat(b->out_fd, name, 0);
+    return GIT(b, b->list_fd, fd, err, "pack-objects", "-q", "--stdout", "--delta-base-offset",
+               "--window=0", "--missing=allow-any");
+}
+
+static int make_out(const struct build *b, struct error *err)
+{
+    const struct gitseed *s = b->seed;
+    static const char *const same[] = {"HEAD", "index", "shallow"};
+    _cleanup_free_ char *config = xasprintf(
+        "[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = false\n"
+        "\tlogallrefupdates = true\n%s%s%s",
+        is_sha256(s) || s->how == SYNC_GIT_SHALLOW ? "[extensions]\n" : "",
+        is_sha256(s) ? "\tobjectFormat = sha256\n" : "",
+        s->how == SYNC_GIT_SHALLOW ? "\tpartialClone = origin\n" : "");
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        bool goes = str_has_prefix(f->name, "sharedindex.");
+        for (size_t k = 0; k < ARRAY_LEN(same); k++)
+            goes = goes || str_eq(f->name, same[k]);
+        if (goes && put(b->out_fd, f->name, f->text.buf, f->text.len, err) < 0)
+            return -1;
+    }
+    return put_text(b->out_fd, "config", config, err) < 0 ||
+                   put_text(b->out_fd, "crabbox-fc", s->id, err) < 0
+               ? -1
+               : 0;
+}
+
+/* ---- from what ---- */
+
+/* No link leads from the objects elsewhere. */
+static int check_links(int fd, const char *name, struct error *err)
+{
+    struct stat st;
+    int dir_fd = beneath_open(fd, name, O_RDONLY | O_DIRECTORY, 0);
+    if (dir_fd < 0)
+        return errno == ENOENT ? 0 : error_set(err, ERR_SYNC, errno, "open the objects' %s", name);
+    _cleanup_closedir_ DIR *d = fdopendir(dir_fd);
+    if (!d) {
+        error_fill(err, ERR_SYNC, errno, "list the objects' %s", name);
+        CLOSE_FD(dir_fd);
+        return -1;
+    }
+    for (struct dirent *e; (e = dir_next(d));)
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+            return error_set(err, ERR_SYNC, 0, "its objects have the symbolic link %s", e->d_name);
+    return errno ? error_set(err, ERR_SYNC, errno, "list the objects' %s", name) : 0;
+}
+
+static int open_objects(struct build *b, struct error *err)
+{
+    const struct repo *r = b->seed->repo;
+    struct stat st;
+    b->objects_fd = beneath_open(r->common_fd, "objects", O_PATH | O_DIRECTORY, 0);
+    if (b->objects_fd < 0 || fstat(b->objects_fd, &st) < 0)
+        return error_set(err, ERR_SYNC, errno, "open %s/objects", r->git_dir);
+    if (geteuid() == 0 && st.st_uid != 0) {
+        b->owner = (struct caller){st.st_uid, st.st_gid};
+        b->as = &b->owner;
+    }
+    return check_links(b->objects_fd, ".", err) < 0 || check_links(b->objects_fd, "pack", err) < 0
+               ? -1
+               : 0;
+}
+
+int gitseed_build(const struct gitseed *s, int work_fd, int out_fd, const struct deadline *d,
+                  struct error *err)
+{
+    char head[OID_MAX + 1];
+    _cleanup_(cleanup_build) struct build b = {
+        .seed = s, .work_fd = work_fd, .out_fd = out_fd, .d = d, .objects_fd = -1, .list_fd = -1};
+    b.list_fd = memory_file(err);
+    /* A tree at "/" holds every program. */
+    const char *tree = str_eq(s->repo->top, "/") ? NULL : s->repo->top;
+    if (b.list_fd < 0 || program_locate("git", "program", tree, b.git, err) < 0 ||
+        open_objects(&b, err) < 0 || make_work(&b, err) < 0 || make_dirs(out_fd, err) < 0 ||
+        head_commit(&b, head, err) < 0 || list_objects(&b, *head, err) < 0)
+        return -1;
+    if (*head && list_refs(&b, head, err) < 0)
+        return -1;
+    return pack(&b, err) < 0 ? -1 : make_out(&b, err);
+}
