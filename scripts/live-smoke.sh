@@ -182,6 +182,7 @@ finish() {
 }
 
 failed() {
+    if [[ -n ${step_stderr:-} ]]; then head -c 65536 "$step_stderr" >&2; fi
     finish "classification=validation_failed provider=firecracker mutation=$mutation reason=$1${2:+ $2}" 1
 }
 trap 'failed unexpected_exit' EXIT
@@ -207,7 +208,7 @@ now_ms() {
 }
 
 # step NAME SHOWN COMMAND...: runs with a deadline, output to $work/NAME.out and .err. The transcript
-# gets SHOWN, the code and the time; the terminal gets the stderr. Sets step_code and step_ms.
+# gets SHOWN, the code and the time. Sets step_code, step_ms and step_stderr.
 step() {
     local name=$1 shown=$2 t0
     shift 2
@@ -219,7 +220,7 @@ step() {
     step_pid=
     step_ms=$(($(now_ms) - t0))
     note "\$ crabbox-fc $shown [exit $step_code, $step_ms ms]"
-    [[ $step_code -eq 0 || $name == doctor ]] || head -c 65536 "$work/$name.err" >&2
+    step_stderr=$work/$name.err
 }
 
 # ---- readiness ----

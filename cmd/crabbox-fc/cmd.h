@@ -29,11 +29,12 @@ struct options {
     bool help, json, quiet, verbose;
     bool keep, keep_on_failure, no_sync, sync_only, sync_plan, shell, dry_run, print, timing_json,
         console, raw, wait, script_stdin, terminal, fail_on_test_failures, full_resync, reclaim,
-        force_sync_large, allow_mass_deletions, reuse, missing_ok;
+        no_git, force_sync_large, allow_mass_deletions, reuse, missing_ok;
     const char *id, *slug, *state_dir, *provider, *wait_timeout, *ttl, *idle_timeout, *stop_after,
         *dir, *script, *timeout, *stall_timeout, *artifact_dir, *capture_stdout, *capture_stderr,
-        *sha256, *local_port;
-    struct option_list env, env_file, download, artifact_glob, junit, local_forward, remote_forward;
+        *sha256, *local_port, *label, *lease_id, *debounce, *idle_exit;
+    struct option_list env, env_file, download, artifact_glob, junit, local_forward, remote_forward,
+        require_artifact;
 };
 
 enum option_kind {
@@ -199,6 +200,7 @@ int stock_ssh_filter(int *saved, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 int cmd_run(struct invocation *in, struct error *err);
+int cmd_watch(struct invocation *in, struct error *err);
 int cmd_stop(struct invocation *in, struct error *err);
 int cmd_list(struct invocation *in, struct error *err);
 int cmd_status(struct invocation *in, struct error *err);

@@ -40,7 +40,7 @@ int cmd_doctor(struct invocation *in, struct error *err)
     if (provider && str_eq(provider, "crabbox-fc")) /* whatever its VMM */
         provider = NULL;
     if ((provider && check_conflict(in, err) < 0) ||
-        doctor_run(&in->cfg, in->opt.state_dir, provider, &r, err) < 0)
+        doctor_run(&in->cfg, providers, in->opt.state_dir, provider, &r, err) < 0)
         return -1;
     int code = print_report(in, &r, err) < 0 ? -1 : r.ok ? 0 : 1;
     doctor_free(&r);

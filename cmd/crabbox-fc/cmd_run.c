@@ -21,7 +21,7 @@
 
 enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
 
-static void print_summary(const struct ops_run_result *r)
+static void print_summary(const struct ops_run_result *r, const char *label)
 {
     const struct machine_words words = machine_words(&r->lease);
     char how[64];
@@ -32,12 +32,12 @@ static void print_summary(const struct ops_run_result *r)
     else
         (void)str_format(how, sizeof how, "exit=%d", r->status.code);
     log_info(
-        "run complete %s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu of %zu files) "
+        "run complete %s%s%s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu of %zu files) "
         "command=%lldms stop=%lldms total=%lldms",
-        how, r->lease.slug, words.vmm, words.accel, words.emulated ? " (emulated)" : "",
-        (long long)(r->lease_us / 1000), (long long)(r->sync_us / 1000), r->files_sent, r->files,
-        (long long)(r->command_us / 1000), (long long)(r->stop_us / 1000),
-        (long long)(r->total_us / 1000));
+        how, label ? " label=" : "", label ? label : "", r->lease.slug, words.vmm, words.accel,
+        words.emulated ? " (emulated)" : "", (long long)(r->lease_us / 1000),
+        (long long)(r->sync_us / 1000), r->files_sent, r->files, (long long)(r->command_us / 1000),
+        (long long)(r->stop_us / 1000), (long long)(r->total_us / 1000));
 }
 
 static void print_synced(const struct ops_run_result *r)
@@ -48,6 +48,19 @@ static void print_synced(const struct ops_run_result *r)
              r->lease.slug, words.vmm, words.accel, (long long)(r->lease_us / 1000),
              (long long)(r->sync_us / 1000), r->files_sent, r->files,
              (long long)(r->total_us / 1000));
+}
+
+/* After a command that failed: where to look. */
+static void print_digest(const struct ops_run_result *r)
+{
+    if (r->released)
+        log_info("the command failed, and its lease is gone; next: run --keep-on-failure keeps the "
+                 "machine, --artifact-glob and --capture-stdout bring files and output back");
+    else
+        log_info("the command failed in %s; next: crabbox-fc ssh %s, crabbox-fc logs %s, or "
+                 "crabbox-fc run --id %s --no-sync -- COMMAND",
+                 *r->work_dir ? r->work_dir : "its lease", r->lease.slug, r->lease.slug,
+                 r->lease.slug);
 }
 
 static void print_kept(const struct ops_run_result *r)
@@ -85,6 +98,7 @@ static int check_options(const struct invocation *in, struct error *err)
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
         {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
         {o->full_resync && o->no_sync, "--full-resync and --no-sync"},
+        {o->json && !o->sync_plan, "--json and a run (next: --timing-json, or --sync-plan)"},
         {o->reclaim && o->no_sync, "--reclaim and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
@@ -230,9 +244,11 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
         log_warn("the command was ended because its time was over (--timeout %s)", in->opt.timeout);
     results_print(&res.collected);
     if (r == 0 && res.ran)
-        print_summary(&res);
+        print_summary(&res, in->opt.label);
     else if (r == 0 && in->opt.sync_only)
         print_synced(&res);
+    if (r == 0 && res.ran && code != 0)
+        print_digest(&res);
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)
@@ -264,6 +280,7 @@ int cmd_run(struct invocation *in, struct error *err)
         .sync_only = o->sync_only,
         .full_resync = o->full_resync,
         .reclaim = o->reclaim,
+        .no_git = o->no_git,
         .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
         .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
         .stdout_fd = STDOUT_FILENO,
@@ -281,7 +298,7 @@ int cmd_run(struct invocation *in, struct error *err)
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||
-        results_request(o, &reports, &collect, err) < 0 || take_script(in, &script, err) < 0 ||
+        results_request(in, &reports, &collect, err) < 0 || take_script(in, &script, err) < 0 ||
         capture_open("--capture-stdout", o->capture_stdout, &capture_out, err) < 0 ||
         capture_open("--capture-stderr", o->capture_stderr, &capture_err, err) < 0)
         return -1;

@@ -50,12 +50,66 @@ static void print_timing(const struct lease *l, const struct ops_timing *t)
     out_json_stderr(j);
 }
 
+enum { SETTLE_MS = 5 * 60 * 1000 };
+
+/* The lease with the id that was asked for. 1: it is there. 0: there is none, or no longer. */
+static int find_asked(struct invocation *in, const char *id, struct lease *l, struct error *err)
+{
+    struct error e = ERROR_INIT;
+    struct lease_entry entry;
+    struct ops_released released;
+    if (ops_entry_settled(&in->ops, id, SETTLE_MS, &entry, &e) < 0) {
+        if (e.kind == ERR_NOT_FOUND || e.kind == ERR_NOT_RUNNING) /* it went away meanwhile */
+            return 0;
+        *err = e;
+        return -1;
+    }
+    enum ops_view_state v = ops_view(&entry);
+    if (v == VIEW_READY) {
+        log_info("lease %s is there already, and is used as it is", id);
+        *l = entry.lease;
+        return 1;
+    }
+    if (v != VIEW_INTERRUPTED)
+        return error_set(err, ERR_NOT_RUNNING, 0, "lease %s is %s; next: crabbox-fc stop %s", id,
+                         ops_view_name(v), id);
+    /* Half of one, whose maker was killed: the same call again makes a whole one. */
+    if (ops_release(&in->ops, id, &released, &e) == 0 || e.kind == ERR_NOT_FOUND)
+        return 0;
+    *err = e;
+    return -1;
+}
+
+/* With --lease-id, however often it is called there is one lease. */
+static int acquire(struct invocation *in, struct lease *l, struct ops_timing *t, struct error *err)
+{
+    enum { TRIES = 8 };
+    const struct options *o = &in->opt;
+    const struct ops_acquire req = {.id = o->lease_id, .slug = o->slug, .keep = o->keep};
+    if (!req.id)
+        return ops_acquire(&in->ops, &req, l, NULL, t, err);
+    if (!lease_id_valid(req.id))
+        return error_set(err, ERR_USAGE, 0, "--lease-id: \"%s\" is not cbx_ and 12 hex digits",
+                         req.id);
+    for (int i = 1;; i++) {
+        struct error e = ERROR_INIT;
+        int found = find_asked(in, req.id, l, err);
+        if (found != 0)
+            return found < 0 ? -1 : 0;
+        if (ops_acquire(&in->ops, &req, l, NULL, t, &e) == 0)
+            return 0;
+        if (e.kind != ERR_EXISTS || i == TRIES) { /* else somebody else was faster */
+            *err = e;
+            return -1;
+        }
+    }
+}
+
 int cmd_warmup(struct invocation *in, struct error *err)
 {
-    struct ops_acquire req = {.slug = in->opt.slug, .keep = in->opt.keep};
     struct ops_timing t = {0};
     struct lease l;
-    if (ops_acquire(&in->ops, &req, &l, NULL, &t, err) < 0)
+    if (acquire(in, &l, &t, err) < 0)
         return -1;
     int r = in->opt.json ? print_json(in, &l, &t, err) : print_text(&l, &t, err);
     if (in->opt.timing_json)

@@ -235,9 +235,9 @@ static void list_free(struct option_list *list)
 void options_free(struct parsed *p)
 {
     struct options *o = &p->opt;
-    struct option_list *lists[] = {&o->env,           &o->env_file, &o->download,
-                                   &o->artifact_glob, &o->junit,    &o->local_forward,
-                                   &o->remote_forward};
+    struct option_list *lists[] = {
+        &o->env,   &o->env_file,      &o->download,       &o->artifact_glob,
+        &o->junit, &o->local_forward, &o->remote_forward, &o->require_artifact};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_free(lists[i]);
     free(p->args);

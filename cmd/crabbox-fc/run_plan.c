@@ -1,15 +1,136 @@
 #include "run_plan.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd.h"
 #include "sync/sync.h"
+
+enum { TOP = 20 };
+
+/* Files and bytes below a directory. */
+struct total {
+    const char *path; /* the first `len` bytes of it; borrowed */
+    size_t len, files;
+    int64_t bytes;
+};
 
 /* A name may hold any byte but NUL; its row is one line. */
 static void add_row(struct strbuf *out, const struct sync_file *f)
 {
     strbuf_addf(out, "%12lld ", (long long)f->size);
     text_add(out, f->path);
-    strbuf_addc(out, '\n');
+    strbuf_adds(out, S_ISDIR(f->mode) ? "/\n" : "\n");
+}
+
+/* ---- as JSON ---- */
+
+static int by_bytes(const void *a, const void *b)
+{
+    int64_t x = ((const struct total *)a)->bytes, y = ((const struct total *)b)->bytes;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Two levels at most, so that a deep tree has a few sums that say something; as in Crabbox. */
+static size_t group_of(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    const char *second = slash ? strchr(slash + 1, '/') : NULL;
+    return second ? (size_t)(second - path) : slash ? (size_t)(slash - path) : 0;
+}
+
+static void add_totals(cJSON *to, struct total *all, size_t n)
+{
+    qsort(all, n, sizeof *all, by_bytes);
+    for (size_t i = 0; i < n && i < TOP; i++) {
+        _cleanup_free_ char *path = xasprintf("%.*s", (int)all[i].len, all[i].path);
+        cJSON *j = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(j, "path", *path ? path : ".");
+        json_add_i64(j, "files", (int64_t)all[i].files);
+        json_add_i64(j, "bytes", all[i].bytes);
+        (void)cJSON_AddItemToArray(to, j);
+    }
+}
+
+/* The files come sorted, but "a/b.c" may be between "a/b" and "a/b/c": the groups are sorted too.
+ */
+static int by_group(const void *a, const void *b)
+{
+    const struct total *x = a, *y = b;
+    int r = memcmp(x->path, y->path, x->len < y->len ? x->len : y->len);
+    return r ? r : x->len < y->len ? -1 : x->len > y->len;
+}
+
+static void add_sums(cJSON *j, const struct sync_list *l)
+{
+    _cleanup_free_ struct total *all = xcalloc(l->n_files + 1, sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_files; i++)
+        all[i] = (struct total){l->files[i].path, strlen(l->files[i].path), 1, l->files[i].size};
+    add_totals(cJSON_AddArrayToObject(j, "topFiles"), all, l->n_files);
+    for (size_t i = 0; i < l->n_files; i++)
+        all[i].len = group_of(all[i].path);
+    if (l->n_files)
+        qsort(all, l->n_files, sizeof *all, by_group);
+    for (size_t i = 0; i < l->n_files; i++) {
+        if (n && by_group(&all[n - 1], &all[i]) == 0) {
+            all[n - 1].files++;
+            all[n - 1].bytes += all[i].bytes;
+        } else {
+            all[n++] = all[i];
+        }
+    }
+    add_totals(cJSON_AddArrayToObject(j, "topDirs"), all, n);
+}
+
+static int print_json(const struct sync_list *l, struct error *err)
+{
+    _cleanup_json_ cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "root", l->root);
+    cJSON *candidate = cJSON_AddObjectToObject(j, "candidate");
+    json_add_i64(candidate, "files", (int64_t)l->n_files);
+    json_add_i64(candidate, "bytes", l->bytes);
+    add_sums(j, l);
+    cJSON *left = cJSON_AddArrayToObject(j, "leftOut");
+    for (size_t i = 0; i < l->n_left && i < SYNC_LEFT_MAX; i++) {
+        cJSON *e = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(e, "path", l->left[i].path);
+        (void)cJSON_AddStringToObject(e, "pattern", l->left[i].pattern);
+        (void)cJSON_AddItemToArray(left, e);
+    }
+    json_add_i64(j, "leftOutCount", (int64_t)l->n_left);
+    json_add_i64(j, "skippedCount", (int64_t)l->n_skipped);
+    (void)cJSON_AddStringToObject(j, "firstSkipped", l->first_skipped ? l->first_skipped : "");
+    return out_json(j, err);
+}
+
+/* ---- as text ---- */
+
+static void say_left(const struct sync_list *l)
+{
+    for (size_t i = 0; i < l->n_left && i < SYNC_LEFT_MAX; i++)
+        log_info("left out: %s (untracked, and the built-in pattern %s matches)", l->left[i].path,
+                 l->left[i].pattern);
+    if (l->n_left)
+        log_info("left out by built-in patterns: %zu; next: write !PATTERN in .crabboxignore to "
+                 "copy what one matches",
+                 l->n_left);
+}
+
+static int print_text(const struct invocation *in, const struct sync_list *l, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    for (size_t i = 0; i < l->n_files; i++)
+        add_row(&out, &l->files[i]);
+    int r = out_text(out.buf, err);
+    say_left(l);
+    log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s; %zu left out%s%s", l->n_files,
+             (long long)l->bytes, l->root, in->cfg.firecracker.work_root, l->name, l->n_skipped,
+             l->first_skipped ? ", first " : "", l->first_skipped ? l->first_skipped : "");
+    return r;
 }
 
 int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
@@ -17,22 +138,17 @@ int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
     struct deadline d = deadline_never();
     struct sync_list list = {0};
-    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     d.cancel_fd = in->cancel_fd;
     limits.never = in->ops.store.path;
+    limits.include = in->cfg.run.include;
+    limits.no_git = in->opt.no_git;
     if (in->opt.force_sync_large) {
         limits.max_files = 0;
         limits.max_bytes = 0;
     }
     if (sync_scan(dir_fd, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
-    for (size_t i = 0; i < list.n_files; i++)
-        add_row(&out, &list.files[i]);
-    int r = out_text(out.buf, err);
-    log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s; %zu left out%s%s", list.n_files,
-             (long long)list.bytes, list.root, in->cfg.firecracker.work_root, list.name,
-             list.n_skipped, list.first_skipped ? ", first " : "",
-             list.first_skipped ? list.first_skipped : "");
+    int r = in->opt.json ? print_json(&list, err) : print_text(in, &list, err);
     sync_list_free(&list);
     return r;
 }

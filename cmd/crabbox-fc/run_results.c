@@ -21,32 +21,47 @@ void words_free(struct option_list *list)
     *list = (struct option_list){0};
 }
 
-/* --junit takes "a.xml,b.xml" as well as being repeated. */
-static void split_commas(const struct option_list *from, struct option_list *to)
+static void split_commas(const char *text, struct option_list *to)
 {
-    for (size_t i = 0; i < from->n; i++) {
-        _cleanup_free_ char *copy = xstrdup(from->items[i]);
-        char *rest = copy;
-        for (char *word; (word = strsep(&rest, ","));) {
-            to->items = xrealloc(to->items, (to->n + 2) * sizeof *to->items);
-            to->items[to->n++] = xstrdup(word);
-            to->items[to->n] = NULL;
-        }
+    _cleanup_free_ char *copy = xstrdup(text);
+    char *rest = copy;
+    for (char *word; (word = strsep(&rest, ","));) {
+        to->items = xrealloc(to->items, (to->n + 2) * sizeof *to->items);
+        to->items[to->n++] = xstrdup(word);
+        to->items[to->n] = NULL;
     }
 }
 
-int results_request(const struct options *o, struct option_list *reports, struct ops_collect *c,
+/* --junit takes "a.xml,b.xml" as well as being repeated. */
+static void take_reports(const struct invocation *in, struct option_list *reports)
+{
+    const struct option_list *junit = &in->opt.junit;
+    for (size_t i = 0; i < junit->n; i++)
+        split_commas(junit->items[i], reports);
+    if (!junit->n && *in->cfg.results.junit)
+        split_commas(in->cfg.results.junit, reports);
+}
+
+int results_request(const struct invocation *in, struct option_list *reports, struct ops_collect *c,
                     struct error *err)
 {
-    split_commas(&o->junit, reports);
+    const struct options *o = &in->opt;
+    take_reports(in, reports);
     *c = (struct ops_collect){
         .downloads = words(&o->download),
         .artifacts = words(&o->artifact_glob),
+        .required = words(&o->require_artifact),
         .reports = words(reports),
+        .strict_reports = o->junit.n > 0,
+        .auto_reports = in->cfg.results.automatic && !reports->n,
         .artifact_dir = o->artifact_dir,
-        .fail_on_test_failures = o->fail_on_test_failures,
+        .fail_on_test_failures = o->fail_on_test_failures || in->cfg.results.fail_on_failures,
     };
-    if (o->sync_only && (collect_wanted(c) || o->capture_stdout || o->capture_stderr))
+    if (o->fail_on_test_failures && !reports->n && !c->auto_reports)
+        return error_set(err, ERR_USAGE, 0,
+                         "--fail-on-test-failures needs --junit or --results-auto");
+    bool asked = o->download.n || o->artifact_glob.n || o->require_artifact.n || o->junit.n;
+    if (o->sync_only && (asked || o->capture_stdout || o->capture_stderr))
         return error_set(err, ERR_USAGE, 0, "--sync-only runs nothing that could have results");
     if (o->terminal && (o->capture_stdout || o->capture_stderr))
         return error_set(err, ERR_USAGE, 0, "--terminal and --capture-* exclude each other");

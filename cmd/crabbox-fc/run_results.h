@@ -7,7 +7,7 @@
 
 /* Fills `c` with what borrows from the options and `reports` (to be freed by words_free), and
  * checks it. */
-int results_request(const struct options *o, struct option_list *reports, struct ops_collect *c,
+int results_request(const struct invocation *in, struct option_list *reports, struct ops_collect *c,
                     struct error *err);
 void words_free(struct option_list *list);
 

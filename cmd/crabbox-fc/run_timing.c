@@ -83,6 +83,8 @@ void run_timing_print(const struct invocation *in, const struct ops_run_result *
     (void)cJSON_AddStringToObject(j, "workdir", r->work_dir);
     add_times(j, r);
     add_sync(j, r);
+    if (in->opt.label)
+        (void)cJSON_AddStringToObject(j, "label", in->opt.label);
     results_json(j, &r->collected);
     json_add_i64(j, "exitCode", code);
     add_verdict(j, r, code, e);

@@ -6,6 +6,7 @@
 
 extern const struct option_spec warmup_options[];
 extern const struct option_spec run_options[];
+extern const struct option_spec watch_options[];
 extern const struct option_spec stop_options[];
 extern const struct option_spec json_options[];
 extern const struct option_spec heartbeat_options[];

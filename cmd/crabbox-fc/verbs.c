@@ -57,6 +57,25 @@ const struct verb verbs[] = {
      .makes_leases = true,
      .takes = "COMMAND",
      .run = cmd_run},
+    {.name = "watch",
+     .args = "[OPTION]... [--] COMMAND [ARG]...",
+     .summary = "run a command again whenever the working tree has changed",
+     .details =
+         "Makes a lease, or uses that of --id, and runs the command in it as run does. After each "
+         "run it waits until a file has changed that would be copied, and runs the command "
+         "again. Files that are not copied start no run. The command gets no standard input.\n\n"
+         "Ctrl-C ends it, exit code 130. A lease that was made for it is stopped then, unless "
+         "--keep is given.",
+     .examples = "crabbox-fc watch -- make test\n"
+                 "crabbox-fc watch --id demo --debounce 1s -- make test",
+     .options = watch_options,
+     .max_args = -1,
+     .stops_at_args = true,
+     .uses_config = true,
+     .uses_store = true,
+     .makes_leases = true,
+     .takes = "COMMAND",
+     .run = cmd_watch},
     {.name = "stop",
      .alias = "release",
      .args = "[OPTION]... LEASE...",

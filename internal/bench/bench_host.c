@@ -74,7 +74,8 @@ static int fake_lease(struct store *s, unsigned i, struct error *err)
     char slug[32];
     (void)str_format(slug, sizeof slug, "listed-%u", i);
     l.kind = local_kinds[0];
-    if (lease_identify(&l, slug, err) < 0 || proc_ref_of(getpid(), &l.local.vmm.proc, err) < 0)
+    if (lease_identify(&l, NULL, slug, err) < 0 ||
+        proc_ref_of(getpid(), &l.local.vmm.proc, err) < 0)
         return -1;
     struct net_request net = {
         .lease_id = l.id, .pool = "10.213.0.0/16", .dns = "192.0.2.53", .state_dir = s->path};

@@ -1,3 +1,10 @@
+/* chain.c: finds the network list, checks it, and lists the programs that it needs.
+ *
+ * cni_chain_load reads every file of the directory, not only up to the first match, because two
+ * lists of one name are an error. A single plugin's file becomes a list of one plugin. Then the
+ * entries that this program replaces are taken out, and all types are checked before one of them
+ * becomes part of a path.
+ */
 #include "cni/chain.h"
 
 #include <dirent.h>
@@ -49,9 +56,9 @@ bool cni_chain_speaks(const struct cni_chain *c, int major, int minor)
     return has > major || (has == major && v[2] - '0' >= minor);
 }
 
-/* ---- is it sound ---- */
+/* ---- checking it ---- */
 
-/* What is joined to the directory of plugins, or stands in a message. */
+/* A word that may be joined to the directory of plugins and may be quoted in a message. */
 static bool is_plain_name(const char *s)
 {
     return *s && strlen(s) < CNI_NAME_SIZE && s[0] != '.' && s[0] != '-' &&
@@ -88,7 +95,7 @@ static int check_plugin(const cJSON *plugin, int n, struct error *err)
     return 0;
 }
 
-/* Takes entries out whose work is done by us. */
+/* Takes out the entries whose work this program does itself. */
 static bool leave_out_redirect(cJSON *plugins)
 {
     bool left_out = false;
@@ -141,7 +148,7 @@ static int is_single(const struct dirent *de)
     return str_has_suffix(de->d_name, ".conf") || str_has_suffix(de->d_name, ".json");
 }
 
-/* A single plugin's file as the list that it stands for. */
+/* Makes a list of a single plugin's file. */
 static cJSON *list_of_single(cJSON *plugin)
 {
     cJSON *list = cJSON_CreateObject();
@@ -159,7 +166,7 @@ static cJSON *read_list(const char *dir, int dirfd, const char *name, bool singl
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
     struct stat st;
-    /* Links are followed: other programs put their lists here that way. */
+    /* Links are followed, because other programs install their lists as links. */
     _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_null(err, ERR_CONFIG, errno, "open %s", name);
@@ -179,7 +186,7 @@ static cJSON *read_list(const char *dir, int dirfd, const char *name, bool singl
     return j && single ? list_of_single(j) : j;
 }
 
-/* Every file is read: two lists of one name would be decided by their files' names alone. */
+/* Reads every file. Otherwise the names of the files would decide between two lists of one name. */
 static int find_in(const char *dir, int dirfd, int (*filter)(const struct dirent *),
                    const char *network, struct cni_chain *c, struct error *err)
 {
@@ -210,8 +217,8 @@ static int find_in(const char *dir, int dirfd, int (*filter)(const struct dirent
     return r;
 }
 
-/* Since CNI 1.1 a list may have further plugins in a folder of its name. Running without them would
- * be less than was asked for. */
+/* Since CNI 1.1 a list may have further plugins in a folder of its name. Without them the chain
+ * would do less than its list demands. */
 static int refuse_folder(int dirfd, const struct cni_chain *c, struct error *err)
 {
     struct stat st;
@@ -246,7 +253,7 @@ static int load_from(const char *dir, int dirfd, const char *bin_dir, const char
     return refuse_folder(dirfd, c, err);
 }
 
-/* Whoever has no list yet wants one to start from. */
+/* The hint for users without a list: where to get one. */
 static int open_failed(const char *conf_dir, int sys, struct error *err)
 {
     _cleanup_free_ char *quoted = str_shell_quoted(conf_dir);
@@ -272,7 +279,7 @@ int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *networ
     if (load_from(conf_dir, dirfd, bin_dir, network, out, err) == 0)
         return 0;
     cni_chain_free(out);
-    if (err && err->kind == ERR_STATE) /* what is no JSON is configuration here */
+    if (err && err->kind == ERR_STATE) /* a file that is not JSON counts as wrong configuration */
         err->kind = ERR_CONFIG;
     if (err && err->kind == ERR_TRUST)
         return -1;
@@ -310,7 +317,7 @@ char *cni_plugins_path(struct error *err)
     return NULL;
 }
 
-/* Plugins that call iptables, always or where they are to masquerade. */
+/* Whether the plugin calls iptables: some always do, others only to masquerade. */
 static bool wants_iptables(const cJSON *plugin)
 {
     const char *type = json_opt_string(plugin, "type", "");
@@ -332,7 +339,7 @@ static int program_trusted(const char *dir, const char *name, struct error *err)
     return *name ? trusted_path(NULL, path, "CNI plugin", err) : 0;
 }
 
-/* A shell there would be a plugin that runs whatever the list says. */
+/* If a shell lay there, a list could name it as a plugin and run any command with it. */
 static bool is_one_of(const char *dir, const char *path)
 {
     char real[PATH_MAX], other[PATH_MAX];
@@ -345,9 +352,9 @@ static bool is_one_of(const char *dir, const char *path)
     return false;
 }
 
-/* The directory that a lease's record says: that alone makes no program of it a plugin. But what
- * was used for ADD is needed for DEL, wherever one stands by now, and earlier versions also took
- * what the host's administrator has among other programs. */
+/* The directory that a lease's record names. The record alone does not make its programs
+ * trustworthy. But DEL needs the programs that ADD used, whatever the working directory is now.
+ * Earlier versions also accepted directories in which the administrator has other programs. */
 static int check_recorded_dir(const char *dir, struct error *err)
 {
     char tree[PATH_MAX];
@@ -413,7 +420,7 @@ int cni_chain_trusted(const struct cni_chain *c, struct error *err)
             program_trusted(c->bin_dir, json_opt_string(ipam, "type", ""), err) < 0)
             return -1;
     }
-    /* The directory too: a plugin may start others that the list does not name. */
+    /* Checks the directory too, as a plugin may start others that the list does not name. */
     return trusted_path(NULL, c->bin_dir, BIN_DIR_WHAT, err);
 }
 

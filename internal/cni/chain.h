@@ -31,11 +31,11 @@ struct cni_chain {
     char bin_dir[PATH_MAX];
     cJSON *list; /* owned; "plugins" is an array of 1 to CNI_PLUGINS_MAX objects with a "type" */
     bool redirect_left_out;
-    bool recorded; /* bin_dir is what a lease's record says */
+    bool recorded; /* bin_dir comes from a lease's record */
 };
 
-/* ERR_ENV: the directory can't be read; ERR_CONFIG: no such list, or it is not sound; ERR_TRUST: it
- * could be another user's. All say what to do. */
+/* ERR_ENV: the directory can't be read; ERR_CONFIG: no such list, or it has an error;
+ * ERR_TRUST: another user could have written it. Every message has a next step. */
 int cni_chain_load(const char *conf_dir, const char *bin_dir, const char *network,
                    struct cni_chain *out, struct error *err);
 void cni_chain_free(struct cni_chain *c);

@@ -1,3 +1,10 @@
+/* cni.c: the chain of one lease, from ADD to DEL.
+ *
+ * The lease's directory has everything that DEL needs: the list as it was read (cni.json) and one
+ * file for each plugin, into which the plugin writes its result itself. Another process can read
+ * these files after a crash. An empty file (cni.del) is made before the first DEL, so a later DEL
+ * knows that it is not the first one.
+ */
 #include "cni/cni.h"
 
 #include <errno.h>
@@ -9,7 +16,7 @@
 #include "sys/file.h"
 
 #define SAVED_FILE "cni.json"
-#define DEL_FILE   "cni.del" /* there: a DEL was begun */
+#define DEL_FILE   "cni.del" /* exists once a DEL has begun */
 #define SAVED_MAX  (1u << 20)
 
 static void result_name(size_t i, char out[static 16])
@@ -164,8 +171,8 @@ int cni_saved_load(int dirfd, struct cni_saved *out, struct error *err)
     return 1;
 }
 
-/* All of them, whatever one says: each has things of its own to remove. The first failure is told.
- */
+/* Calls every plugin, even after one has failed, as each has its own things to remove. The error is
+ * that of the first failure. */
 static int del_each(const struct cni_job *job, const cJSON *result, struct error *err)
 {
     const cJSON *prev = cni_chain_speaks(job->chain, 0, 4) ? result : NULL;
@@ -210,7 +217,7 @@ int cni_forget(int dirfd, struct error *err)
         if (file_unlink(dirfd, name, err) < 0)
             return -1;
     }
-    /* Last: without it nothing of the rest means anything. */
+    /* This file last: without it the others have no meaning. */
     if (file_unlink(dirfd, DEL_FILE, err) < 0)
         return -1;
     return file_unlink(dirfd, SAVED_FILE, err);

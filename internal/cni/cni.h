@@ -16,33 +16,34 @@
 
 #define CNI_IFNAME "eth0" /* of the lease's interface, in its namespace */
 
-/* Writes the list down in the lease's directory. */
+/* Saves the list in the lease's directory. */
 int cni_save(const struct cni_chain *c, int dirfd, struct error *err);
 
-/* Runs the chain's ADD. On error the caller runs cni_del: plugins before the failed one have made
- * things. ERR_NET also for a chain that gave no IPv4 address. */
+/* Runs the chain's ADD. On error the caller runs cni_del, because plugins before the failed one
+ * have made things. ERR_NET also if the chain gave no IPv4 address. */
 int cni_add(const struct cni_job *job, struct cni_result *out, struct error *err);
 
-/* Whether things are as ADD left them, by the plugins' own CHECK; a success where the list's
- * version has none or it is switched off in the list. */
+/* Runs the plugins' CHECK, which compares things with what ADD made. Succeeds without a check if
+ * the list's version has no CHECK or the list switches it off. */
 int cni_check(const struct cni_job *job, struct error *err);
 
 struct cni_saved {
     struct cni_chain chain;
     char boot_id[BOOT_ID_SIZE]; /* of the boot that ADD ran in */
     cJSON *result;              /* owned; of the last plugin that gave one, or NULL */
-    struct cni_result read;     /* what it says */
-    bool del_begun;             /* an earlier cni_del may have got anywhere */
+    struct cni_result read;     /* the same, parsed */
+    bool del_begun;             /* an earlier cni_del has begun and may have removed anything */
 };
 /* 1: filled, caller frees; 0: nothing was ever saved; -1: ERR_STATE. */
 int cni_saved_load(int dirfd, struct cni_saved *out, struct error *err);
 void cni_saved_free(struct cni_saved *s);
 #define _cleanup_saved_ _cleanup_(cni_saved_free)
 
-/* Runs the chain's DEL, in reverse and past failures; job->chain is &s->chain. Plugins find what to
- * remove by the interface in the namespace: where that is gone, give them one with the same
- * interface and addresses (net_scene). A second try after a failed or interrupted one also counts
- * when the plugins succeed without a namespace, since what the first try removed they may miss. */
+/* Runs the chain's DEL in reverse order and does not stop at failures; job->chain is &s->chain.
+ * Plugins use the interface in the namespace to find what they have to remove. If the namespace is
+ * gone, give them another one with the same interface and addresses (net_scene). A second try,
+ * after one that failed or was interrupted, also counts as done if the plugins succeed without a
+ * namespace: they may fail on what the first try has removed. */
 int cni_del(const struct cni_job *job, const struct cni_saved *s, struct error *err);
 
 /* Removes the files. */

@@ -17,7 +17,8 @@
 
 /* ---- what a plugin is given ---- */
 
-/* The entry of the list with what all entries share, as the specification derives it. */
+/* A plugin's configuration: its entry of the list with the members that all entries share, as the
+ * specification demands. */
 static char *config_of(const struct cni_chain *c, size_t i, const cJSON *prev)
 {
     const cJSON *entry = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(c->list, "plugins"),
@@ -33,7 +34,7 @@ static char *config_of(const struct cni_chain *c, size_t i, const cJSON *prev)
     return json_print(j, false);
 }
 
-/* A file in memory that holds `text`, to be read from its start. */
+/* A file in memory with `text`, at its start. */
 static int memory_file(const char *text, struct error *err)
 {
     _cleanup_close_ int fd = memfd_create("cni", MFD_CLOEXEC);
@@ -55,7 +56,7 @@ static int fill_env(char *env[ENV_MAX], const struct cni_job *job, const char *v
         return -1;
     env[n++] = xasprintf("CNI_COMMAND=%s", verb);
     env[n++] = xasprintf("CNI_CONTAINERID=%s", job->id);
-    /* By our descriptor: the namespace has no name. */
+    /* The path leads through our descriptor, as the namespace has no name. */
     env[n++] = job->netns_fd >= 0
                    ? xasprintf("CNI_NETNS=/proc/%d/fd/%d", (int)getpid(), job->netns_fd)
                    : xstrdup("CNI_NETNS=");
@@ -74,8 +75,8 @@ static void free_env(char *(*env)[ENV_MAX])
 
 /* ---- running it ---- */
 
-/* The plugin and what it started: it leads a session, so its group has its number, which no other
- * process gets before it is reaped. */
+/* Kills the plugin and all that it started. It leads a session, so the number of its group is its
+ * pid, and no other process gets that number before the plugin is reaped. */
 static void kill_all(struct child *c)
 {
     if (c->pid > 0)
@@ -211,7 +212,7 @@ int cni_settle(const struct proc_ref *proc, const struct deadline *d, struct err
     }
     if (fd < 0 || pidfd_wait(fd, d, NULL) == 0)
         return 0;
-    /* It still leads its session: the group's number is its own. */
+    /* It still leads its session, so the number of its group is its pid. */
     if (kill(-proc->pid, SIGKILL) < 0 && pidfd_signal(fd, SIGKILL, err) < 0)
         return error_prefix(err, "end a CNI plugin");
     struct deadline after_kill = deadline_in_ms(5000);

@@ -138,6 +138,8 @@ bool check_is_tightening(const struct config_key *key, const char *current, cons
     /* Patterns are added to those that are there, which only "!" could undo. */
     if (key->rule == RULE_PATTERNS)
         return !*current || (*next != '!' && !strstr(next, "\n!"));
+    if (key->rule == RULE_INCLUDES)
+        return !*current;
     if (config_key_is_number(key))
         return value_number(key, next) <= value_number(key, current);
     /* The default of a switch is its safe side. */

@@ -81,8 +81,14 @@ struct config {
     struct {
         const char *allow_env; /* run.allowEnv = CI,NODE_OPTIONS */
         const char *git;       /* sync.git = shallow: "none", "shallow" or "full" */
+        const char *include;   /* sync.include: newline-separated patterns; "" = all */
         const char *exclude;   /* sync.exclude: newline-separated patterns */
     } run;
+    struct {
+        const char *junit; /* results.junit: comma-separated patterns */
+        bool automatic;    /* results.auto = false */
+        bool fail_on_failures;
+    } results;
     void *priv; /* arena, sources and the list of files read; owned by this module */
 };
 
@@ -134,6 +140,8 @@ enum config_rule {
     RULE_ENV_NAMES,  /* names of environment variables */
     RULE_ADDRESSES,  /* at most 3 IP addresses */
     RULE_PATTERNS,   /* exclude patterns */
+    RULE_INCLUDES,   /* the same for what is copied: a repository may only narrow it */
+    RULE_GLOBS,      /* patterns of files of the guest; run judges their form */
     RULE_SHA256,     /* 64 lower-case hex digits */
     RULE_WORD,       /* letters, digits, ".", "_", "-" */
     RULE_UIDS        /* a range of user ids (sys/uids.h) */

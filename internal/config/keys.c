@@ -134,10 +134,39 @@ const struct config_key config_keys[] = {
      .separator = ',', .host = true, .fallback = "CI,NODE_OPTIONS", .may_be_empty = true,
      AT(run.allow_env),
      .help = "environment variables of the host that run passes to the command in the guest"},
+    {.name = "results.junit",
+     .env = "CRABBOX_RESULTS_JUNIT",
+     .flag = "results-junit",
+     .type = CFG_LIST,
+     .rule = RULE_GLOBS,
+     .separator = ',',
+     .fallback = "",
+     .may_be_empty = true,
+     AT(results.junit),
+     .help = "test reports of the guest that run sums up if they are there; --junit replaces them"},
+    {.name = "results.auto",
+     .env = "CRABBOX_RESULTS_AUTO",
+     .flag = "results-auto",
+     .type = CFG_BOOL,
+     .fallback = "false",
+     AT(results.automatic),
+     .help = "without results.junit: sum up what the command wrote under the usual names of test "
+             "reports (junit*.xml, TEST-*.xml, results.xml)"},
+    {.name = "results.failOnFailures",
+     .env = "CRABBOX_RESULTS_FAIL_ON_FAILURES",
+     .flag = "results-fail-on-failures",
+     .type = CFG_BOOL,
+     .fallback = "false",
+     AT(results.fail_on_failures),
+     .help = "exit code 1 if such a report has a failed test and the command's code is 0"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
      .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
              "files; or all branches and tags with all files"},
+    {OURS("sync.include", "SYNC_INCLUDE", "sync-include"), .type = CFG_LIST, .rule = RULE_INCLUDES,
+     .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.include),
+     .help = "patterns, seen from the tree's root: if there are any, only what matches one and no "
+             "exclude is copied into the guest"},
     {OURS("sync.exclude", "SYNC_EXCLUDE", "sync-exclude"), .type = CFG_LIST, .rule = RULE_PATTERNS,
      .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.exclude),
      .help = "patterns of files that are not copied into the guest"},
@@ -154,8 +183,24 @@ const struct config_key *config_key_by_flag(const char *flag)
     return NULL;
 }
 
+/* Crabbox's names of keys that have another one here. */
+static const struct {
+    const char *block, *name, *key;
+} same[] = {{"env", "env.allow", "run.allowEnv"}};
+
+bool config_is_block_of_same(const char *block)
+{
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        if (str_eq(same[i].block, block))
+            return true;
+    return false;
+}
+
 const struct config_key *config_key_by_name(const char *name)
 {
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        if (str_eq(same[i].name, name))
+            name = same[i].key;
     for (size_t i = 0; i < config_keys_len; i++)
         if (str_eq(config_keys[i].name, name))
             return &config_keys[i];
@@ -182,7 +227,7 @@ bool config_key_is_number(const struct config_key *key)
 
 bool config_key_is_judged(const struct config_key *key)
 {
-    return key->host || key->costs || key->rule == RULE_PATTERNS;
+    return key->host || key->costs || key->rule == RULE_PATTERNS || key->rule == RULE_INCLUDES;
 }
 
 const char *config_type_name(enum config_type type)

@@ -9,7 +9,10 @@
 
 #define CONFIG_KEYS_MAX 64
 
+/* By our name, or by Crabbox's where it has another (env.allow). */
 const struct config_key *config_key_by_name(const char *name);
+/* Whether there is such a block for the sake of Crabbox's names alone. */
+bool config_is_block_of_same(const char *block);
 const struct config_key *config_key_by_env(const char *env);
 size_t config_key_index(const struct config_key *key);
 

@@ -134,6 +134,8 @@ const char *rule_check(enum config_rule rule, const char *text, unsigned index)
     case RULE_UIDS:
         return check_uids(text);
     case RULE_PATTERNS:
+    case RULE_INCLUDES:
+    case RULE_GLOBS:
         return check_pattern(text, index);
     case RULE_NONE:
         return NULL;

@@ -52,6 +52,9 @@ static int find_store(const char *const *envp, bool change, char dir[static PATH
     if (!*dir)
         return error_set(err, ERR_TRUST, 0,
                          "no place for the trust store: neither XDG_CONFIG_HOME nor HOME is set");
+    const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
+    if (change && !(xdg && *xdg) && dir_check_home(env_get(envp, "HOME"), err) < 0)
+        return error_add_next(err, "set HOME to your own");
     return source_check_user_dir(dir, ".", change, envp, err);
 }
 

@@ -131,6 +131,19 @@ static void test_tightening(void **state)
     assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
 }
 
+/* A repository may narrow what goes, but not name more than the user does. */
+static void test_include_only_narrows(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, REPO_FILE, "sync: {include: [src, '*.json']}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(cfg.run.include, "src\n*.json");
+    config_free(&cfg);
+    config_dir_write(d, USER_FILE, "sync: {include: [src/a]}\n");
+    assert_int_equal(config_dir_refused(d, "sync.include"), ERR_TRUST);
+}
+
 /* What the user keeps out of the guest stays out: a repository only adds to it. */
 static void test_exclude_is_added_to(void **state)
 {
@@ -488,6 +501,7 @@ int main(void)
         CONFIG_DIR_TEST(test_every_key),
         CONFIG_DIR_TEST(test_tightening),
         CONFIG_DIR_TEST(test_exclude_is_added_to),
+        CONFIG_DIR_TEST(test_include_only_narrows),
         CONFIG_DIR_TEST(test_a_guest_does_not_outlive_its_work),
         CONFIG_DIR_TEST(test_no_more_than_without_the_file),
         CONFIG_DIR_TEST(test_repo_symlink),

@@ -333,6 +333,10 @@ static int read_key(struct reader *r, const char *block)
         return read_entry(r, &at, key);
     if (!*block && str_eq(word, "floor"))
         return read_floor(r, at.mark);
+    if (!*block && config_is_block_of_same(word)) {
+        _cleanup_free_ char *name = xstrdup(word);
+        return read_block(r, name);
+    }
     size_t index = *block ? config_keys_len : block_index(word);
     if (index < config_keys_len) {
         if (r->block_seen[index])

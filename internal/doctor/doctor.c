@@ -234,15 +234,17 @@ static int prepare(struct doctor_ctx *ctx, const struct config *cfg, const char 
     return 0;
 }
 
-int doctor_run(const struct config *cfg, const char *state_dir, const char *provider,
-               struct doctor_report *out, struct error *err)
+int doctor_run(const struct config *cfg, const struct provider *const *providers,
+               const char *state_dir, const char *provider, struct doctor_report *out,
+               struct error *err)
 {
     struct doctor_ctx ctx = {.state_err = ERROR_INIT};
     struct store s = STORE_INIT;
     int64_t t0 = clock_boot_us();
     if (prepare(&ctx, cfg, state_dir, provider, err) < 0)
         return -1;
-    if (*ctx.state_dir && store_open_existing(&s, ctx.state_dir, local_kinds, NULL) == 0)
+    ops_kinds(providers, ctx.kinds);
+    if (*ctx.state_dir && store_open_existing(&s, ctx.state_dir, ctx.kinds, NULL) == 0)
         ctx.on.cache_fd = s.verified_fd;
     *out = (struct doctor_report){.ok = true, .n = ARRAY_LEN(table)};
     for (size_t i = 0; i < out->n; i++) {

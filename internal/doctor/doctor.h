@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "ops/provider.h"
 
 #define DOCTOR_CHECKS_MAX  24
 #define DOCTOR_MESSAGE_MAX 768
@@ -45,11 +46,13 @@ struct doctor_report {
     int64_t took_us;
 };
 
-/* Runs every check. `state_dir` NULL: the default place. `provider` NULL: judge what is configured,
- * so with vmm "qemu" the checks that only Firecracker needs are skipped. "firecracker": judge
- * whether Firecracker on KVM works, whatever `vmm` says; any other name is ERR_USAGE. */
-int doctor_run(const struct config *cfg, const char *state_dir, const char *provider,
-               struct doctor_report *out, struct error *err);
+/* Runs every check. `providers` ends with NULL; their leases are known. `state_dir` NULL: the
+ * default place. `provider` NULL: judge what is configured, so with vmm "qemu" the checks that only
+ * Firecracker needs are skipped. "firecracker": judge whether Firecracker on KVM works, whatever
+ * `vmm` says; any other name is ERR_USAGE. */
+int doctor_run(const struct config *cfg, const struct provider *const *providers,
+               const char *state_dir, const char *provider, struct doctor_report *out,
+               struct error *err);
 /* The report where there is no configuration to judge: one failed check, "config". */
 void doctor_refused(const struct error *why, struct doctor_report *out);
 void doctor_free(struct doctor_report *r);

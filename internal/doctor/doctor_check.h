@@ -15,6 +15,7 @@
 
 #include "doctor/doctor.h"
 #include "local/conditions.h"
+#include "ops/ops.h"
 
 /* Why a check failed: the host lacks something, or a value is blank or wrong. For a command that
  * fails for the same reason, the exit code is 1 or 2. */
@@ -26,6 +27,7 @@ struct doctor_ctx {
     char state_dir[PATH_MAX];      /* "" when there is none, with the reason in state_err */
     char state_ancestor[PATH_MAX]; /* the nearest directory that exists */
     struct error state_err;
+    const struct lease_kind *kinds[PROVIDERS_MAX + 1]; /* of the leases that may be there */
 };
 
 typedef void doctor_fn(struct doctor_ctx *ctx, struct doctor_check *c);

@@ -8,7 +8,6 @@
 #include "base/cleanup.h"
 #include "doctor/doctor_check.h"
 #include "lease/store.h"
-#include "local/local.h"
 #include "net/net.h"
 #include "ops/keeper.h"
 #include "ops/ops.h"
@@ -136,7 +135,7 @@ static int read_leases(struct doctor_ctx *ctx, struct orphans *o, struct error *
 {
     struct store s = STORE_INIT;
     struct error mine = ERROR_INIT;
-    if (store_open_existing(&s, ctx->state_dir, local_kinds, &mine) < 0) {
+    if (store_open_existing(&s, ctx->state_dir, ctx->kinds, &mine) < 0) {
         if (mine.kind == ERR_NOT_FOUND)
             return 0; /* no state, so nothing is owned */
         *err = mine;

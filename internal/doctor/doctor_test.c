@@ -98,7 +98,8 @@ static void unknown_provider_is_a_usage_error(void **state)
     struct error err = ERROR_INIT;
     config_dir_write(&doctorkit_dir, USER_FILE, "vmm: firecracker\n");
     assert_int_equal(config_dir_load(&doctorkit_dir, NULL, 0, &cfg, &err), 0);
-    assert_int_equal(doctor_run(&cfg, doctorkit_path("state"), "aws", &r, &err), -1);
+    assert_int_equal(
+        doctor_run(&cfg, doctorkit_providers, doctorkit_path("state"), "aws", &r, &err), -1);
     assert_int_equal(err.kind, ERR_USAGE);
     config_free(&cfg);
 }
@@ -372,7 +373,7 @@ static int judge_as_nobody(const struct config *cfg)
     struct error err = ERROR_INIT;
     struct stat st;
     if (setresuid(65534, 65534, 65534) < 0 || stat("/dev/kvm", &st) < 0 ||
-        doctor_run(cfg, doctorkit_path("state"), "firecracker", &r, &err) < 0)
+        doctor_run(cfg, doctorkit_providers, doctorkit_path("state"), "firecracker", &r, &err) < 0)
         return 1;
     const char *fix = doctorkit_detail(doctorkit_find(&r, "kvm"), "fix");
     bool group = (st.st_mode & 060) == 060 && st.st_gid;

@@ -1,44 +1,12 @@
 /* Many leases on one CNI chain at once, of two state directories, and many who end them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "e2e/bed.h"
-
-static struct bed bed;
+#include "e2e/e2e.h"
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!bed_cni_dir())
-        return -1;
-    bed_open(&bed);
     bed.run_timeout_ms = 200000;
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-ec",
-        "ip link add boxbr type bridge; iptables -t nat -A POSTROUTING -j RETURN; "
-        "iptables -t nat -D POSTROUTING -j RETURN");
-    bed_assert_code(r, 0);
-    bed_rebase(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
+    return e2e_open_cni(state, "ip link add boxbr type bridge");
 }
 
 /* The script on each kind of chain; it says "wrong" of what is wrong, and leaves nothing. */
@@ -105,11 +73,10 @@ static void test_keepers_end_what_has_expired(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_teardown(f, after_each)
     const struct CMUnitTest tests[] = {
-        T(test_sixteen_at_once_of_two_state_directories),
-        T(test_stop_and_cleanup_of_the_same_leases),
-        T(test_keepers_end_what_has_expired),
+        E2E_TEST(test_sixteen_at_once_of_two_state_directories),
+        E2E_TEST(test_stop_and_cleanup_of_the_same_leases),
+        E2E_TEST(test_keepers_end_what_has_expired),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, e2e_close);
 }

@@ -14,16 +14,12 @@ static char bin[PATH_MAX]; /* the plugins again, and those of the test */
 
 static int setup(void **state)
 {
-    plugins = bed_cni_dir();
-    if (!plugins)
-        return -1;
     bed.run_timeout_ms = 30000;
-    (void)e2e_open(state);
+    if (e2e_open_cni(state, "git init -q; mkdir \"$1\"/bin; ln -s \"$0\"/* \"$1\"/bin\n"
+                            "ip link add boxbr type bridge") < 0)
+        return -1;
+    plugins = bed_cni_dir();
     (void)str_format(bin, sizeof bin, "%s/bin", bed.dir);
-    E2E_EXEC_OK("sh", "-ec",
-                "git init -q; mkdir \"$1\"; ln -s \"$0\"/* \"$1\"; ip link add boxbr type bridge",
-                plugins, bin);
-    bed_ready_for_cni(&bed);
     return 0;
 }
 
@@ -50,13 +46,6 @@ static struct bed_result warmup(void)
     return BED_RUN(&bed, "warmup", "--slug", "a");
 }
 
-static void stop_ok(void)
-{
-    e2e_stop("a");
-    bed_assert_clean(&bed);
-    bed_assert_cni_clean(&bed);
-}
-
 /* The warmup fails with this in its message, and leaves nothing. */
 static void warmup_fails(int code, const char *message)
 {
@@ -77,7 +66,7 @@ static void test_status_says_cni(void **state)
         bed.program);
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "cni\n10.88.0.");
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 static void test_a_failed_plugin_is_undone_with_those_before_it(void **state)
@@ -198,7 +187,7 @@ static void test_the_list_and_its_file_may_change_meanwhile(void **state)
     bed_use_cni(&bed, bin, BED_CNI_PTP);
     e2e_warmup("a");
     E2E_EXEC_OK("sh", "-ec", "rm \"$0\"/cni/10-box.conflist", bed.dir);
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 /* The namespace goes with the VMM; DEL finds one that looks like it. */
@@ -210,7 +199,7 @@ static void test_stop_after_the_vmm_was_killed(void **state)
     e2e_shell("pid=$(\"$0\" status a --json | jq .vmm.pid); kill -9 $pid; "
               "while [ -e /proc/$pid ] && ! grep -q '^State:.[ZX]' /proc/$pid/status; do :; done; "
               "iptables -t nat -S | grep -q CNI-");
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 static void test_after_a_reboot_plugins_get_no_namespace(void **state)
@@ -252,7 +241,7 @@ static void test_a_failed_del_is_kept_and_tried_again(void **state)
     bed_assert_has(list.out.buf, "broken");
     bed_assert_cni_clean(&bed); /* the other plugin had its turn all the same */
     E2E_EXEC_OK("rm", "../broken");
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 /* What made the lease has to undo it, although it would not be taken for a new one. */
@@ -315,7 +304,7 @@ static void test_a_plugin_sees_only_what_is_its_own(void **state)
         "| tr '\\n' ' '");
     assert_string_equal(r.out.buf, "CNI_COMMAND CNI_CONTAINERID CNI_IFNAME CNI_NETNS CNI_PATH PATH "
                                    "0 1 2 3 / 0022 "); /* 3 is of ls */
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 /* Also long after warmup has looked: what would undo the lease runs as root too. */
@@ -331,7 +320,7 @@ static void test_a_plugin_that_others_could_replace_is_not_run(void **state)
     assert_true(r.st.exited && r.st.code != 0);
     bed_assert_has(r.err.buf, "/odd is owned by uid 65534 (nobody)");
     E2E_EXEC_OK("sh", "-ec", "! test -e ../ran; chown root \"$0/odd\"", bin);
-    stop_ok();
+    e2e_stop_cni("a");
     E2E_EXEC_OK("sh", "-ec", "grep DEL ../ran; rm ../ran");
 }
 
@@ -340,7 +329,7 @@ static void test_entries_for_the_tap_are_not_needed(void **state)
     (void)state;
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP ",{\"type\":\"tc-redirect-tap\"}"));
     e2e_warmup("a");
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 static void test_peers_are_reached_where_that_is_asked_for(void **state)
@@ -357,7 +346,7 @@ static void test_peers_are_reached_where_that_is_asked_for(void **state)
         bed.program);
     bed_assert_code(r, 0);
     bed_assert_has(r.out.buf, "SSH-2.0-");
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 static void test_peers_have_no_meaning_without_a_chain(void **state)
@@ -378,7 +367,7 @@ static void test_a_smaller_mtu_is_found_out(void **state)
     e2e_warmup("a");
     e2e_shell("head -c 3000000 /dev/urandom > blob; "
               "\"$0\" run --id a --no-sync -q -- cat < blob | cmp - blob; rm blob");
-    stop_ok();
+    e2e_stop_cni("a");
 }
 
 /* As Docker sets the host up: what doctor says of it is so, and so is its fix. */

@@ -1,8 +1,10 @@
 /* What scripts and configuration files made for Crabbox rely on: they work here as they are. */
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "e2e/e2e.h"
+#include "lease/store.h"
 
 #define ROUTED "--provider", "firecracker", "--target", "linux"
 
@@ -272,6 +274,116 @@ static void test_its_variables(void **state)
         bed_setenv(&bed, set[i], NULL);
 }
 
+static void test_a_lease_id_is_made_once(void **state)
+{
+    (void)state;
+#define ID "cbx_0123456789ab"
+    E2E_CODE(2, "warmup", "--lease-id", "cbx_short");
+    struct child c[3];
+    for (size_t i = 0; i < ARRAY_LEN(c); i++)
+        c[i] = BED_START(&bed, -1, "warmup", "-q", "--lease-id", ID, "--slug", "once");
+    for (size_t i = 0; i < ARRAY_LEN(c); i++)
+        assert_int_equal(e2e_code(&c[i], 60000), 0);
+    _cleanup_bed_result_ struct bed_result again = BED_RUN(&bed, "warmup", "--json", "--lease-id",
+                                                           ID);
+    bed_assert_code(again, 0);
+    _cleanup_json_ cJSON *j = e2e_json(&again);
+    assert_string_equal(text_of(j, "id"), ID);
+    assert_string_equal(text_of(j, "slug"), "once");
+    struct lease_entry *all = NULL;
+    assert_int_equal(e2e_leases(&all), 1);
+    /* What a killed one has left is made anew. */
+    e2e_stop(ID);
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", "PUT /actions");
+    struct child held = e2e_warmup_stuck("half");
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", NULL);
+    free(all);
+    assert_int_equal(e2e_leases(&all), 1);
+    e2e_signal(&held, SIGKILL);
+    (void)e2e_wait(&held, 60000);
+    E2E_OK("warmup", "-q", "--lease-id", all[0].id);
+    e2e_stop(all[0].id);
+    free(all);
+}
+
+#define REPORT(verdict) "<testsuite><testcase name=\"a\">" verdict "</testcase></testsuite>"
+
+static void test_results(void **state)
+{
+    (void)state;
+    /* One that an earlier run left here, and the sync takes there. */
+    static const char old[] = REPORT("<failure/>");
+    e2e_write_file("junit-old.xml", old, strlen(old));
+    e2e_warmup("res");
+#define IN_RES "run", "--id", "res", "--timing-json"
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, IN_RES, "--results-auto", "--fail-on-test-failures", "--", "sh", "-c",
+        "mkdir -p out node_modules/x; echo '" REPORT(
+            "") "' | tee out/TEST-1.xml >junit.xml; cp "
+                "junit-old.xml node_modules/x/junit.xml; echo '<not' >out/results.xml");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "tests: 2 run, 0 failed");
+    bed_assert_has(r.err.buf, "results.xml");
+    /* The marker of the start is gone again. */
+    E2E_OK("run", "--id", "res", "-q", "--no-sync", "--shell", "! ls -d ../.crabbox-run_*/");
+    E2E_CODE(1, IN_RES, "-q", "--results-auto", "--results-fail-on-failures", "--", "cp",
+             "junit-old.xml", "junit.xml");
+    static const char keys[] = "results:\n  junit: [out/*.xml]\n  failOnFailures: true\n"
+                               "env:\n  allow: [CI]\n";
+    write_config(keys);
+    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, IN_RES, "--", "rm", "-r", "out");
+    bed_assert_code(none, 0); /* what the configuration names need not be there */
+    _cleanup_bed_result_ struct bed_result k = BED_RUN(&bed, IN_RES, "--label", "nightly", "--",
+                                                       "sh", "-c",
+                                                       "mkdir out; cp junit-old.xml out/1.xml");
+    bed_assert_code(k, 1);
+    bed_assert_has(k.err.buf, "run complete exit=0 label=nightly ");
+    _cleanup_json_ cJSON *j = e2e_timing(&k);
+    assert_string_equal(text_of(j, "label"), "nightly");
+    E2E_CODE(7, IN_RES, "--junit", "nothing.xml", "--", "true");
+    drop_config();
+    E2E_CODE(2, "run", "--fail-on-test-failures", "--", "true");
+    e2e_stop("res");
+    e2e_shell("rm junit-old.xml");
+}
+
+static void test_required_artifacts(void **state)
+{
+    (void)state;
+    e2e_warmup("art");
+#define IN_ART "run", "--id", "art", "--no-sync", "-q"
+    E2E_OK(IN_ART, "--require-artifact", "proof/*.txt", "--", "sh", "-c",
+           "mkdir -p proof; echo yes >proof/a.txt");
+    e2e_shell("test \"$(cat artifacts/*/proof/a.txt)\" = yes; rm -r artifacts");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, IN_ART, "--require-artifact", "proof/*", "--require-artifact", "no/*", "--", "true");
+    bed_assert_code(r, 4);
+    bed_assert_has(r.err.buf, "matches --require-artifact no/*");
+    e2e_shell("test -e artifacts/*/proof/a.txt; rm -r artifacts");
+    E2E_CODE(9, IN_ART, "--require-artifact", "no/*", "--", "sh", "-c", "exit 9");
+    e2e_shell("! test -e artifacts");
+    e2e_stop("art");
+}
+
+/* After a failure the next commands are told; they fit what is left. */
+static void test_a_failure_says_where_to_look(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result gone = BED_RUN(&bed, "run", "--no-sync", "--", "false");
+    bed_assert_code(gone, 1);
+    bed_assert_has(gone.err.buf, "its lease is gone; next: run --keep-on-failure");
+    e2e_warmup("dig");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "dig", "--no-sync",
+                                                       "--", "sh", "-c", "exit 3");
+    bed_assert_code(r, 3);
+    bed_assert_has(r.err.buf, "the command failed in /work/crabbox/cbx_");
+    bed_assert_has(r.err.buf, "next: crabbox-fc ssh dig, crabbox-fc logs dig");
+    _cleanup_bed_result_ struct bed_result q = E2E_RUN_IN("dig", "--", "false");
+    bed_assert_code(q, 1);
+    assert_null(strstr(q.err.buf, "the command failed"));
+    e2e_stop("dig");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +396,10 @@ int main(void)
         E2E_TEST(test_a_slug_shares_no_machine_unless_asked),
         E2E_TEST(test_heartbeat_sets_the_idle_time),
         E2E_TEST(test_its_variables),
+        E2E_TEST(test_a_lease_id_is_made_once),
+        E2E_TEST(test_results),
+        E2E_TEST(test_required_artifacts),
+        E2E_TEST(test_a_failure_says_where_to_look),
     };
     return E2E_MAIN(tests);
 }

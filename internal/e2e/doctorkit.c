@@ -13,6 +13,9 @@
 #include "base/json.h"
 #include "e2e/bed.h"
 #include "e2e/bed_internal.h"
+#include "local/local.h"
+
+const struct provider *const doctorkit_providers[] = {&provider_local, NULL};
 
 struct config_dir doctorkit_dir;
 static pid_t outside;
@@ -64,7 +67,7 @@ struct doctor_report doctorkit_judge(const char *yaml, const char *provider)
     }
     config_dir_write(&doctorkit_dir, USER_FILE, text.buf);
     if (config_dir_load(&doctorkit_dir, NULL, 0, &cfg, &err) < 0 ||
-        doctor_run(&cfg, doctorkit_path("state"), provider, &r, &err) < 0)
+        doctor_run(&cfg, doctorkit_providers, doctorkit_path("state"), provider, &r, &err) < 0)
         fail_msg("%s", err.msg);
     config_free(&cfg);
     return r;

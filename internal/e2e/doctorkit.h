@@ -29,6 +29,7 @@
 #define CONFIG "configuration_incomplete"
 
 extern struct config_dir doctorkit_dir;
+extern const struct provider *const doctorkit_providers[]; /* what doctor_run() takes */
 
 int doctorkit_open(void **state);
 int doctorkit_close(void **state);

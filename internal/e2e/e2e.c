@@ -50,6 +50,17 @@ int e2e_close_box(void **state)
     return e2e_close(state);
 }
 
+int e2e_open_cni(void **state, const char *script)
+{
+    const char *plugins = bed_cni_dir();
+    if (!plugins)
+        return -1;
+    (void)e2e_open(state);
+    E2E_EXEC_OK("sh", "-ec", script, plugins, bed.dir);
+    bed_ready_for_cni(&bed);
+    return 0;
+}
+
 int e2e_end(int failed)
 {
     bool open = *bed.dir;
@@ -71,6 +82,13 @@ void e2e_check_run(int want, const char *const *args, const char *file, int line
 {
     _cleanup_bed_result_ struct bed_result r = bed_run(&bed, args);
     bed_check_code(&r, want, file, line);
+}
+
+void e2e_stop_cni(const char *slug)
+{
+    e2e_stop(slug);
+    bed_assert_clean(&bed);
+    bed_assert_cni_clean(&bed);
 }
 
 void e2e_check_exec(const char *const *argv, const char *file, int line)

@@ -57,6 +57,10 @@ int e2e_after_each(void **state);
 /* The same two with a lease "box" that all tests of the group use. */
 int e2e_open_box(void **state);
 int e2e_close_box(void **state);
+/* The setup of a group on CNI chains: e2e_open, then the script prepares the host, with the
+ * directory of the host's plugins as "$0" and that of the bed as "$1". What it makes may stay. -1
+ * if there are no plugins. */
+int e2e_open_cni(void **state, const char *script);
 /* Adds to the number of failures what cmocka does not: a teardown of the group that failed. */
 int e2e_end(int failed);
 
@@ -76,6 +80,8 @@ void e2e_check_exec(const char *const *argv, const char *file, int line);
 
 #define e2e_warmup(slug) E2E_OK("warmup", "-q", "--slug", slug)
 #define e2e_stop(slug)   E2E_OK("stop", slug)
+/* Also checks that nothing is left of it, on the host and at its chain. */
+void e2e_stop_cni(const char *slug);
 /* A line of shell in the guest. */
 #define e2e_guest(slug, script) E2E_OK("ssh", slug, script)
 

@@ -104,7 +104,7 @@ static void lease_goes(const char *slug, const char *command, const char *meanwh
     bed_assert_has(r.err.buf, says);
     bed_assert_has(r.err.buf, slug);
     bed_assert_has(r.err.buf, BED_NEXT "crabbox-fc ");
-    bed_assert_has(r.err.buf, "\"errorKind\":\"not_running\"");
+    bed_assert_has(r.err.buf, "\"cause\":\"not_running\"");
     assert_null(strstr(r.err.buf, "connection"));
     assert_null(strstr(r.err.buf, "crabbox-fc logs"));
 }

@@ -93,56 +93,60 @@ static void test_a_session_does_not_idle_out(void **state)
     (void)wait_until_gone("session", 60000);
 }
 
-/* A guest that does not go is waited for a long time; who won't wait says so a second time. */
+/* Runs lines of bash with these: releasing waits until the lease is being released, pipe makes a
+ * pipe that nobody reads, fill fills it, interrupt presses Ctrl-C until the process has ended. The
+ * code has to be 130. */
+static struct bed_result interrupted(const char *script)
+{
+    static const char functions[] =
+        "releasing() { until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do\n"
+        "    sleep 0.05; done; }\n"
+        "pipe() { mkfifo $1; exec 3<>$1; }\n"
+        "fill() { dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=$1 2>&1 | grep "
+        "unavailable; }\n"
+        "interrupt() { for i in {1..100}; do kill -INT $1 2>/dev/null || break; sleep 0.2; done\n"
+        "    kill -KILL $1 2>/dev/null; wait $1; }\n";
+    _cleanup_free_ char *all = xasprintf("%s%s", functions, script);
+    struct bed_result r = BED_EXEC(&bed, "bash", "-c", all, bed.program);
+    bed_assert_code(r, 130);
+    return r;
+}
+
+/* stop waits a long time for a guest that does not shut down. A second Ctrl-C ends that. */
 static void test_the_second_interrupt_ends_at_once(void **state)
 {
     (void)state;
-    static const char script[] =
-        "\"$0\" stop stuck 2>err & stop=$!\n"
-        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
-        "while kill -INT $stop 2>/dev/null; do sleep 0.1; done\n"
-        "wait $stop; code=$?; cat err >&2; exit $code";
     bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
     WARMUP("stuck", "--stop-timeout", "10m");
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+    _cleanup_bed_result_ struct bed_result r = interrupted(
+        "\"$0\" stop stuck 2>err & stop=$!\nreleasing; interrupt $stop; code=$?\n"
+        "cat err >&2; exit $code");
     bed_assert_has(r.err.buf, "ended at the second interrupt; a lease may be left");
     bed_assert_has(r.err.buf, "next: crabbox-fc list");
     (void)wait_until_gone("stuck", 60000);
 }
 
-/* Nor for a reader of standard error that has stopped reading. */
+/* The same if nobody reads its standard error. */
 static void test_the_second_interrupt_with_a_reader_that_sleeps(void **state)
 {
     (void)state;
-    static const char script[] =
-        "mkfifo unread; exec 3<>unread\n"
-        "\"$0\" stop unread 2>unread & stop=$!\n"
-        "until \"$0\" list --json | jq -e '.[].state == \"releasing\"'; do sleep 0.05; done\n"
-        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=unread 2>&1 | grep 'unavailable'\n"
-        "for i in {1..100}; do kill -INT $stop 2>/dev/null || break; sleep 0.2; done\n"
-        "kill -KILL $stop 2>/dev/null; wait $stop";
     bed_setenv(&bed, "CRABBOX_STANDIN_IGNORE_SHUTDOWN", "1");
     WARMUP("unread", "--stop-timeout", "10m");
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+    _cleanup_bed_result_ struct bed_result r = interrupted(
+        "pipe unread; \"$0\" stop unread 2>unread & stop=$!\n"
+        "releasing; fill unread; interrupt $stop");
     bed_assert_has(r.out.buf, "unavailable");
     (void)wait_until_gone("unread", 60000);
 }
 
-/* Of leases it speaks only where one may be left half-way. */
+/* The message mentions leases only if the command can leave one half-way. */
 static void test_the_second_interrupt_of_a_question(void **state)
 {
     (void)state;
-    static const char script[] =
-        "mkfifo asked; exec 3<>asked\n"
-        "dd if=/dev/zero bs=4096 count=1000 oflag=nonblock of=asked 2>/dev/null\n"
-        "\"$0\" version >asked 2>said & asks=$!\n"
+    _cleanup_bed_result_ struct bed_result r = interrupted(
+        "pipe asked; fill asked >/dev/null; \"$0\" version >asked 2>said & asks=$!\n"
         "until grep -q 'Threads:.*2' /proc/$asks/status; do sleep 0.05; done\n"
-        "for i in {1..50}; do kill -INT $asks 2>/dev/null || break; sleep 0.4; done\n"
-        "kill -KILL $asks 2>/dev/null; wait $asks; code=$?; cat said; exit $code";
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+        "interrupt $asks; code=$?; cat said; exit $code");
     assert_string_equal(r.out.buf, "crabbox-fc: ended at the second interrupt\n");
 }
 

@@ -1,66 +1,20 @@
 /* What a chain gives a lease, by the host's own CNI plugins: neighbours that are no leases, an
  * address that another lease has, no DNS server that a guest could reach.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/json.h"
-#include "e2e/bed.h"
-
-static struct bed bed;
-static const char *bin;
+#include "e2e/e2e.h"
 
 /* The bridge is the host's, with an address in each subnet that the tests use. */
 static int setup(void **state)
 {
-    (void)state;
-    bin = bed_cni_dir();
-    if (!bin)
-        return -1;
-    bed_open(&bed);
     bed.run_timeout_ms = 60000;
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(
-        &bed, "sh", "-ec",
+    return e2e_open_cni(
+        state,
         /* As on a host without br_netfilter: what a bridge forwards passes no rule of the host. */
-        "[ ! -d /proc/sys/net/bridge ] || sysctl -qw net.bridge.bridge-nf-call-iptables=0; "
-        "ip link add boxbr type bridge; ip addr add 10.88.0.1/24 dev boxbr; "
+        "[ ! -d /proc/sys/net/bridge ] || sysctl -qw net.bridge.bridge-nf-call-iptables=0\n"
+        "ip link add boxbr type bridge; ip addr add 10.88.0.1/24 dev boxbr\n"
         "ip addr add 10.99.0.1/24 dev boxbr; ip link set boxbr up");
-    bed_assert_code(r, 0);
-    bed_rebase(&bed);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bed_close(&bed);
-    return 0;
-}
-
-static int after_each(void **state)
-{
-    (void)state;
-    bed_after_each(&bed);
-    return 0;
-}
-
-static void warmup_ok(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", slug);
-    bed_assert_code(r, 0);
-}
-
-static void stop_ok(const char *slug)
-{
-    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", slug);
-    bed_assert_code(r, 0);
-    bed_assert_clean(&bed);
-    bed_assert_cni_clean(&bed);
 }
 
 /* Two subnets on one bridge, and a neighbour with an address in each. */
@@ -95,11 +49,11 @@ static struct bed_result meet_neighbour(const char *list, const char *peers)
         "echo to $s: $(\"$0\" run --id a --no-sync -q -- " READ "$s 99 2>&1)\ndone\n"
         "ip route del 10.77.0.0/24; ip link del nb0\n"; /* its namespace would end some time later
                                                          */
-    bed_use_cni(&bed, bin, list);
+    bed_use_cni(&bed, bed_cni_dir(), list);
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", peers);
-    warmup_ok("a");
+    e2e_warmup("a");
     struct bed_result r = BED_EXEC(&bed, "bash", "-c", meet, bed.program);
-    stop_ok("a");
+    e2e_stop_cni("a");
     return r;
 }
 
@@ -135,24 +89,24 @@ static void assert_guarded(const char *map)
 static void test_an_address_has_one_lease(void **state)
 {
     (void)state;
-    bed_use_cni(&bed, bin, ONE_ADDRESS);
-    warmup_ok("a");
+    bed_use_cni(&bed, bed_cni_dir(), ONE_ADDRESS);
+    e2e_warmup("a");
     assert_guarded("10.88.0.50 ");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "b");
     bed_assert_code(r, 1);
     assert_guarded("10.88.0.50 ");
     bed_assert_has(r.err.buf, "10.88.0.50, which another lease has");
     assert_null(strstr(r.err.buf, "undoing"));
-    stop_ok("a");
-    warmup_ok("b");
-    stop_ok("b");
+    e2e_stop_cni("a");
+    e2e_warmup("b");
+    e2e_stop_cni("b");
 }
 
 /* The chain is done when servers are chosen: what fails then is undone like the rest. */
 static void test_servers_that_no_guest_reaches(void **state)
 {
     (void)state;
-    bed_use_cni(&bed, bin, TWO_RANGES);
+    bed_use_cni(&bed, bed_cni_dir(), TWO_RANGES);
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_DNS", "2606:4700::1111");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "a");
     bed_assert_code(r, 2);
@@ -163,11 +117,10 @@ static void test_servers_that_no_guest_reaches(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_teardown(f, after_each)
     const struct CMUnitTest tests[] = {
-        T(test_neighbours_are_kept_apart),
-        T(test_an_address_has_one_lease),
-        T(test_servers_that_no_guest_reaches),
+        E2E_TEST(test_neighbours_are_kept_apart),
+        E2E_TEST(test_an_address_has_one_lease),
+        E2E_TEST(test_servers_that_no_guest_reaches),
     };
-    return bed_run_group(tests, setup, teardown);
+    return E2E_GROUP(tests, setup, e2e_close);
 }

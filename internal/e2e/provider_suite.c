@@ -104,6 +104,17 @@ static void test_list_and_status(void **state)
     assert_int_equal(cJSON_GetArraySize(empty), 0);
 }
 
+/* Its record is one that doctor can read, so neither it nor what belongs to it is an orphan. */
+static void test_doctor_knows_the_lease(void **state)
+{
+    (void)state;
+    e2e_warmup("known");
+    e2e_shell("\"$0\" doctor --json >doctor.json || :\n"
+              "jq -e '.checks[] | select(.check == \"orphans\") | .status == \"ok\" and "
+              ".details.records == \"1\"' doctor.json >/dev/null || { cat doctor.json; exit 1; }");
+    e2e_stop("known");
+}
+
 static void test_stop_twice(void **state)
 {
     (void)state;
@@ -194,6 +205,28 @@ static void wait_until_gone(const char *slug)
 {
     e2e_wait_until_none();
     assert_false(e2e_there(slug));
+}
+
+/* The path of the state stands in ssh's configuration, in a command that the user's shell reads,
+ * and in messages. What can't stand there is refused before anything is made. */
+static void test_an_odd_place_for_the_state(void **state)
+{
+    (void)state;
+    e2e_shell("up=$(dirname \"$PWD\"); d=\"$up/it's a #1 100%d \\$HOME *&;(x)\"; P=$0\n"
+              "export CRABBOX_FC_STATE_DIR=\"$d\"\n"
+              "\"$P\" warmup -q --slug odd\n"
+              "[ \"$(\"$P\" run --id odd --no-sync -q -- echo ran)\" = ran ]\n"
+              "[ \"$(\"$P\" ssh odd echo by ssh)\" = 'by ssh' ]\n"
+              "[ \"$(eval \"$(\"$P\" ssh --print odd)\" echo printed)\" = printed ]\n"
+              "echo text >here; \"$P\" cp here odd:there; \"$P\" cp odd:there back; cmp here back\n"
+              "scp -q -F \"$d\"/leases/cbx_*/ssh_config crabbox-odd:there again; cmp here again\n"
+              "\"$P\" logs odd >/dev/null; \"$P\" stop -q odd\n"
+              "rm -r here back again \"$d\"\n"
+              "for bad in 'a\"b' 'a\\b' 'a\nb' 'a${HOME}b'; do\n"
+              "    bad=$up/$(printf \"${bad%%\\\\b}\"); case $bad in */a) bad=$bad\\\\b ;; esac\n"
+              "    code=0; CRABBOX_FC_STATE_DIR=$bad \"$P\" warmup 2>err || code=$?\n"
+              "    [ $code = 2 ] && grep -q \"can't be told of\" err && [ ! -e \"$bad\" ]\n"
+              "done; rm err");
 }
 
 static void test_ttl_is_over(void **state)
@@ -397,11 +430,13 @@ int suite_life(void)
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_warmup_says_what_there_is),
         E2E_TEST(test_list_and_status),
+        E2E_TEST(test_doctor_knows_the_lease),
         E2E_TEST(test_stop_twice),
         E2E_TEST(test_unknown_lease_is_4),
         E2E_TEST(test_slug_taken),
         E2E_TEST(test_run_without_a_lease),
         E2E_TEST(test_stock_openssh),
+        E2E_TEST(test_an_odd_place_for_the_state),
         E2E_TEST(test_ttl_is_over),
         E2E_TEST(test_heartbeat_extends),
         E2E_TEST(test_death_of_the_maker),

@@ -136,11 +136,33 @@ static void test_strangers_are_not_signalled(void **state)
     bed_assert_clean(&bed);
 }
 
+/* Nothing is made below a HOME that is missing, wherever that would be. */
+static void test_a_home_that_is_missing(void **state)
+{
+    (void)state;
+    static const char *const verbs[] = {
+        "list",        "status x", "stop x",         "cleanup",  "logs x",      "warmup",
+        "run -- true", "ssh x",    "trust add repo", "cp x:a .", "heartbeat x", "tunnel -L 1 x"};
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        _cleanup_free_ char *line = xasprintf(
+            "mkdir -p repo; touch repo/.crabbox-fc.yaml; unset CRABBOX_FC_STATE_DIR; "
+            "HOME=%s/no/home; export HOME; \"$0\" %s; code=$?; rm -r repo; exit $code",
+            bed.dir,
+            str_eq(verbs[i], "trust add repo") ? "trust add repo/.crabbox-fc.yaml" : verbs[i]);
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", line, bed.program);
+        bed_assert_code(r, 2);
+        bed_assert_has(r.err.buf, "no/home, which is not a directory" BED_NEXT "set HOME");
+        _cleanup_free_ char *none = xasprintf("[ ! -e %s/no ]", bed.dir);
+        e2e_shell(none);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_nothing_is_followed_outside),
         E2E_TEST(test_strangers_are_not_signalled),
+        E2E_TEST(test_a_home_that_is_missing),
     };
     return E2E_MAIN(tests);
 }

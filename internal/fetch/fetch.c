@@ -159,6 +159,7 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     io.out_max = STDERR_MAX;
     io.abort_signal = "TERM";
     io.may_be_silent = true; /* the reader sees what moves */
+    io.mark = SSH_MARK_BEFORE;
     int rc = pthread_create(&thread, NULL, read_archive, &reader);
     if (rc) {
         CLOSE_FD(pipefd[0]);
@@ -255,7 +256,9 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
 /* With IFS empty a word of the shell is expanded as a pattern and split nowhere. */
 static const char glob_script[] =
     "shopt -s nullglob globstar; IFS=\n"
-    "for g do for f in $g; do [ -f \"$f\" ] && printf './%s\\0' \"$f\"; done; done |\n"
+    "fresh() { [[ ! $since || ( -e $since && ! $since -nt $1 && /$1 != */node_modules/* ) ]]; }\n"
+    "for g do for f in $g; do [ -f \"$f\" ] && fresh \"$f\" && printf './%s\\0' \"$f\"; done; done "
+    "|\n"
     "    LC_ALL=C sort -zu | tar -c -h -f - --null -T -";
 
 int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
@@ -264,7 +267,9 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     strbuf_adds(&command, "cd -- ");
     strbuf_add_shell_quoted(&command, from);
-    strbuf_adds(&command, " && exec bash -c ");
+    strbuf_adds(&command, " && since=");
+    strbuf_add_shell_quoted(&command, rules->since ? rules->since : "");
+    strbuf_adds(&command, " exec bash -c ");
     strbuf_add_shell_quoted(&command, glob_script);
     strbuf_adds(&command, " bash");
     for (const char *const *glob = rules->globs; *glob; glob++) {

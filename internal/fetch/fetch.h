@@ -55,7 +55,10 @@ struct fetch_rules {
     const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
     struct fetch_limits limits;
     bool keep_times; /* of files and directories, as the guest tells them */
-    bool is_store;   /* a repository's own directory is what was asked for: with its HEADs */
+    /* With globs: only files that are not older than this file of the guest, and none that package
+     * managers put there. NULL: all. */
+    const char *since;
+    bool is_store; /* a repository's own directory is what was asked for: with its HEADs */
     /* Gets the path of each file and a NUL; dirfd is empty then, and a name that comes again ends
      * the transfer. May be NULL. */
     struct strbuf *names;

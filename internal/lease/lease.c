@@ -72,7 +72,7 @@ void lease_slug_again(struct lease *l, const char *asked)
     name_by_slug(l);
 }
 
-int lease_identify(struct lease *l, const char *slug, struct error *err)
+int lease_identify(struct lease *l, const char *id, const char *slug, struct error *err)
 {
     uint8_t raw[6];
     char hex[13];
@@ -84,7 +84,7 @@ int lease_identify(struct lease *l, const char *slug, struct error *err)
     } else {
         make_slug(l->slug);
     }
-    (void)str_format(l->id, sizeof l->id, "cbx_%s", hex);
+    (void)str_format(l->id, sizeof l->id, id ? "%s" : "cbx_%s", id ? id : hex);
     name_by_slug(l);
     return 0;
 }

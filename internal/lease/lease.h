@@ -70,9 +70,10 @@ struct lease {
     struct lease_local local; /* where the provider is the local one */
 };
 
-/* New identity: id, name and, where `slug` is NULL or "", a made-up adjective-noun slug. A given
- * slug is normalised to [a-z0-9-], at most 41 characters (ERR_USAGE if nothing remains). */
-int lease_identify(struct lease *l, const char *slug, struct error *err);
+/* New identity: id (made up where `id` is NULL), name and, where `slug` is NULL or "", a made-up
+ * adjective-noun slug. A given slug is normalised to [a-z0-9-], at most 41 characters (ERR_USAGE if
+ * nothing remains). */
+int lease_identify(struct lease *l, const char *id, const char *slug, struct error *err);
 
 /* Another slug after a clash, with digits that make the next clash unlikely: `asked` and the
  * digits, or a made-up one where `asked` is NULL or "". */

@@ -34,9 +34,12 @@ int store_default_path(char out[static PATH_MAX], struct error *err)
         r = str_format(out, PATH_MAX, "%s", own);
     else if (xdg && *xdg == '/')
         r = str_format(out, PATH_MAX, "%s/crabbox-fc", xdg);
-    else if (home && *home == '/')
+    else if (home && *home == '/') {
+        if (dir_check_home(home, err) < 0)
+            return error_add_next(
+                err, "set HOME to your own, or CRABBOX_FC_STATE_DIR to a place for leases");
         r = str_format(out, PATH_MAX, "%s/" STORE_BELOW_HOME, home);
-    else
+    } else
         return error_set(err, ERR_CONFIG, 0,
                          "no state directory; next: set CRABBOX_FC_STATE_DIR to an absolute path");
     if (r < 0 || out[0] != '/')
@@ -290,7 +293,7 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
     (void)str_format(out->path, sizeof out->path, "%.3900s/leases/%s", s->path, l->id);
     int r = fill_new(s, tmp, l, out, err);
     if (r == 0 && renameat2(s->leases_fd, tmp, s->leases_fd, l->id, RENAME_NOREPLACE) < 0)
-        r = error_set(err, ERR_IO, errno, "create lease %s", l->id);
+        r = error_set(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno, "create lease %s", l->id);
     bool named = r == 0;
     if (r == 0)
         r = dir_sync(s->leases_fd, l->id, err);
@@ -512,8 +515,13 @@ int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE
     struct stat st;
     char slug[LEASE_SLUG_SIZE] = "";
     char target[64];
-    if (lease_id_valid(ref) && fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return str_copy(id, LEASE_ID_SIZE, ref);
+    if (lease_id_valid(ref) && s->leases_fd >= 0) {
+        if (fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            return str_copy(id, LEASE_ID_SIZE, ref);
+        /* What can't be looked at may be there: "not found" would count as removed. */
+        if (errno != ENOENT)
+            return error_set(err, ERR_IO, errno, "look at %s/leases/%s", s->path, ref);
+    }
     if (lease_slug_normalise(ref, slug, NULL) == 0) {
         ssize_t n = readlinkat(s->slugs_fd, slug, target, sizeof target - 1);
         target[n > 0 ? n : 0] = '\0';

@@ -56,7 +56,7 @@ static int teardown(void **state)
 static struct lease sample(const char *slug)
 {
     struct lease l = {0};
-    assert_int_equal(lease_identify(&l, slug, NULL), 0);
+    assert_int_equal(lease_identify(&l, NULL, slug, NULL), 0);
     l.kind = &kind;
     l.state = LEASE_CREATING;
     l.keep = true;

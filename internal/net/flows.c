@@ -12,31 +12,27 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "net/nl.h"
 #include "net/ns.h"
 
 #define COUNT  "net/netfilter/nf_conntrack_count"
 #define PASSES 100
 #define REMOVE "remove the lease's connections"
 
-/* Which parts of CTA_TUPLE_ORIG a filter compares: bit 0 the source, bit 1 the destination. The
- * kernel has these numbers in no header of its own for programs. */
-enum side { OPENED_BY = 1 << 0, OPENED_TO = 1 << 1 };
-static const enum side sides[] = {OPENED_BY, OPENED_TO};
-
-static void sock_free(struct nl_sock **sk)
-{
-    if (*sk)
-        nl_socket_free(*sk);
-}
-
-static void msg_free(struct nl_msg **m)
-{
-    if (*m)
-        nlmsg_free(*m);
-}
-
-#define _cleanup_sock_ _cleanup_(sock_free)
-#define _cleanup_msg_  _cleanup_(msg_free)
+/* Where an entry may have the address. The answers' ends are the lease's alone where somebody
+ * translated it (a rule of the admin's, a helper of the kernel's): of such a connection the first
+ * packet went to another address. `flag` says which part of the tuple a filter compares: bit 0 the
+ * source, bit 1 the destination. The kernel has these numbers in no header of its own for programs.
+ */
+static const struct side {
+    int tuple, ip, flags;
+    uint32_t flag;
+} sides[] = {
+    {CTA_TUPLE_ORIG, CTA_IP_V4_SRC, CTA_FILTER_ORIG_FLAGS, 1 << 0},
+    {CTA_TUPLE_ORIG, CTA_IP_V4_DST, CTA_FILTER_ORIG_FLAGS, 1 << 1},
+    {CTA_TUPLE_REPLY, CTA_IP_V4_SRC, CTA_FILTER_REPLY_FLAGS, 1 << 0},
+    {CTA_TUPLE_REPLY, CTA_IP_V4_DST, CTA_FILTER_REPLY_FLAGS, 1 << 1},
+};
 
 static int fail(struct error *err, int r, const char *what)
 {
@@ -79,19 +75,17 @@ static struct nl_msg *new_msg(int type, int flags)
 
 /* The entries that have `addr` on that side. The tuple stands in it also for kernels that don't
  * know the filter: a removal that names neither would remove everything. */
-static struct nl_msg *filtered(int type, int flags, enum side side, uint32_t addr)
+static struct nl_msg *filtered(int type, int flags, const struct side *side, uint32_t addr)
 {
     _cleanup_msg_ struct nl_msg *m = new_msg(type, flags);
     struct nlattr *tuple, *ip, *filter;
     uint32_t be = htonl(addr);
-    if (!m || !(tuple = nla_nest_start(m, CTA_TUPLE_ORIG)) ||
-        !(ip = nla_nest_start(m, CTA_TUPLE_IP)) ||
-        nla_put(m, side == OPENED_BY ? CTA_IP_V4_SRC : CTA_IP_V4_DST, sizeof be, &be) < 0)
+    if (!m || !(tuple = nla_nest_start(m, side->tuple)) ||
+        !(ip = nla_nest_start(m, CTA_TUPLE_IP)) || nla_put(m, side->ip, sizeof be, &be) < 0)
         return NULL;
     (void)nla_nest_end(m, ip);
     (void)nla_nest_end(m, tuple);
-    if (!(filter = nla_nest_start(m, CTA_FILTER)) ||
-        nla_put_u32(m, CTA_FILTER_ORIG_FLAGS, side) < 0)
+    if (!(filter = nla_nest_start(m, CTA_FILTER)) || nla_put_u32(m, side->flags, side->flag) < 0)
         return NULL;
     (void)nla_nest_end(m, filter);
     struct nl_msg *ready = m;
@@ -129,25 +123,31 @@ bool flows_any(void)
 
 struct each {
     struct nl_sock *sk; /* a second one: the first is busy with the list. NULL: count only */
-    enum side side;
+    const struct side *side;
     uint32_t addr;
     unsigned found;
     int failed;
 };
 
-/* The address of one side of an entry, and whether there is one. */
-static bool read_side(struct nlattr *tuple, enum side side, uint32_t *out)
+static bool has_side(struct nlattr *const *entry, const struct side *side, uint32_t addr)
 {
     struct nlattr *t[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];
+    struct nlattr *tuple = entry[side->tuple];
     if (!tuple || nla_parse_nested(t, CTA_TUPLE_MAX, tuple, NULL) < 0 || !t[CTA_TUPLE_IP] ||
         nla_parse_nested(ip, CTA_IP_MAX, t[CTA_TUPLE_IP], NULL) < 0)
         return false;
-    const struct nlattr *a = ip[side == OPENED_BY ? CTA_IP_V4_SRC : CTA_IP_V4_DST];
-    if (!a || nla_len(a) != sizeof *out)
-        return false;
-    memcpy(out, nla_data(a), sizeof *out);
-    *out = ntohl(*out);
-    return true;
+    const struct nlattr *a = ip[side->ip];
+    uint32_t be = htonl(addr);
+    return a && nla_len(a) == sizeof be && memcmp(nla_data(a), &be, sizeof be) == 0;
+}
+
+/* An entry counts once: for the first of the sides that has the address. */
+static bool is_for(struct nlattr *const *entry, const struct each *e)
+{
+    const struct side *s = sides;
+    while (s < e->side && !has_side(entry, s, e->addr))
+        s++;
+    return s == e->side && has_side(entry, s, e->addr);
 }
 
 /* By its id, so that no later entry with the same ends is hit. */
@@ -169,9 +169,8 @@ static int on_entry(struct nl_msg *m, void *arg)
 {
     struct each *e = arg;
     struct nlattr *a[CTA_MAX + 1];
-    uint32_t addr;
     if (e->failed < 0 || nlmsg_parse(nlmsg_hdr(m), sizeof(struct nfgenmsg), a, CTA_MAX, NULL) < 0 ||
-        !read_side(a[CTA_TUPLE_ORIG], e->side, &addr) || addr != e->addr)
+        !is_for(a, e))
         return NL_OK;
     if (e->sk)
         e->failed = remove_one(e->sk, a);
@@ -208,7 +207,7 @@ int flows_forget_each(uint32_t addr, struct error *err)
     if (!sk)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
-        struct each e = {.sk = sk, .side = sides[i], .addr = addr};
+        struct each e = {.sk = sk, .side = &sides[i], .addr = addr};
         /* What moves in the table while it is listed may be passed over: until nothing is found. */
         for (int pass_no = 0; pass_no == 0 || e.found > 0; pass_no++) {
             if (pass_no == PASSES)
@@ -225,7 +224,7 @@ int flows_count(uint32_t addr, unsigned *out, struct error *err)
 {
     *out = 0;
     for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
-        struct each e = {.side = sides[i], .addr = addr};
+        struct each e = {.side = &sides[i], .addr = addr};
         if (pass(&e, "count the lease's connections", err) < 0)
             return -1;
         *out += e.found;
@@ -242,7 +241,7 @@ int flows_forget(uint32_t addr, struct error *err)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
         _cleanup_msg_ struct nl_msg *m = filtered(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK,
-                                                  sides[i], addr);
+                                                  &sides[i], addr);
         int r = ask(sk, m);
         if (r == -NLE_INVAL || r == -NLE_OPNOTSUPP)
             return flows_forget_each(addr, err);

@@ -24,8 +24,9 @@ int flows_check(struct error *err);
  * tracks no connections. */
 bool flows_any(void);
 
-/* Removes every entry that was opened from or to the address (host byte order). None is a success;
- * ERR_NET when there is still one, because new ones keep appearing. */
+/* Removes every entry that was opened from or to the address (host byte order), or whose answers
+ * come from there or go there. None is a success; ERR_NET when there is still one, because new ones
+ * keep appearing. */
 int flows_forget(uint32_t addr, struct error *err);
 
 /* The same, entry by entry: what flows_forget does where the kernel (before Linux 6.7) doesn't

@@ -140,6 +140,35 @@ static void test_only_the_address_is_forgotten(void **state)
     }
 }
 
+/* A rule of the host's, or a helper of its kernel, sends to the lease what was for another address.
+ * The lease's own address is only the answers' source, or where they go. */
+static void test_what_was_translated_is_forgotten(void **state)
+{
+    struct lab_world *w = *state;
+    struct error err = ERROR_INIT;
+    struct net_view v;
+    int (*const ways[])(uint32_t, struct error *) = {flows_forget, flows_forget_each};
+    assert_int_equal(net_view(&w->a.n, &v, &err), 0);
+    _cleanup_free_ char *rules = xasprintf(
+        "table inet admins {\n"
+        "chain to { type nat hook output priority -100; ip daddr 198.18.0.77 dnat ip to %s; }\n"
+        "chain as { type nat hook postrouting priority 90; ip daddr 198.18.0.2 udp dport %d "
+        "snat ip to %s; }\n}\n",
+        w->a.n.lease_addr, PORT, w->a.n.lease_addr);
+    lab_nft(w->lab.here, rules);
+    lab_add_route(w->lab.here, w->a.n.veth, "198.18.0.77", w->a.n.lease_addr);
+    _cleanup_close_ int ssh = lab_socket(w->a.guest.ns, SOCK_STREAM, "0.0.0.0", 22);
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        assert_true(lab_tcp_echoes(w->lab.here, ssh, "198.18.0.77", 22, OPEN));
+        assert_int_equal(flows_of(w, &w->a.n), 1);
+        (void)lab_udp_reaches(w->lab.here, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL);
+        assert_int_equal(flows_of(w, &w->a.n), 2);
+        assert_int_equal(ways[i](v.lease_addr, &err), 0);
+        assert_int_equal(flows_of(w, &w->a.n), 0);
+    }
+    lab_nft(w->lab.here, "delete table inet admins");
+}
+
 /* Who is told that all entries are gone may rely on it. */
 static void test_new_ones_without_end_are_an_error(void **state)
 {
@@ -237,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_a_lease_takes_its_connections_along),
         T(test_only_the_address_is_forgotten),
+        T(test_what_was_translated_is_forgotten),
         T(test_new_ones_without_end_are_an_error),
         T(test_undo_without_a_link),
         T(test_late_undo_spares_the_next_lease),

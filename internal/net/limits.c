@@ -105,7 +105,6 @@ static void shared_hops_text(unsigned share_bits, struct strbuf *out)
  * a lease past the host, which then sees only the guest's half. That half may go back where it came
  * from: the lease's namespace sees both halves and has checked it. */
 #define WITH_PORTS "  meta l4proto != { tcp, udp, icmp } drop\n"
-#define MIDSTREAM  "  ct state new tcp flags & (fin | syn | rst | ack) != syn "
 
 /* How fast all leases may open connections: one half is for whoever comes first (`common`), the
  * other is divided among the shares. By the minute, since a share's part may be less than one a
@@ -145,8 +144,8 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
                 "set fair { type ipv4_addr; flags dynamic; size %d; }\n"
                 "set conns { type ipv4_addr; flags dynamic; size 65535; }\n"
                 "set shares { type ipv4_addr; flags dynamic; size %d; }\n"
-                "chain admit {\n" WITH_PORTS MIDSTREAM "fib daddr . iif oif missing drop\n" NO_STATE
-                "goto hop\n" KNOWN("hop"),
+                "chain admit {\n" WITH_PORTS LIMITS_MIDSTREAM
+                "fib daddr . iif oif missing drop\n" NO_STATE "goto hop\n" KNOWN("hop"),
                 half_a_minute(l), l->all_burst / 2, 2 * LIMITS_SHARES, 2 * LIMITS_SHARES);
     charge_text("saddr", "hop", l, share_bits, out);
     strbuf_adds(out, "chain admit_to {\n" NO_STATE "goto hop_to\n" KNOWN("hop_to"));
@@ -158,7 +157,7 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
     brief_text(out);
     hops_text("hop", "hops", LIMITS_SHARE_HOPS, out);
     strbuf_addf(out,
-                "chain admit {\n" WITH_PORTS MIDSTREAM
+                "chain admit {\n" WITH_PORTS LIMITS_MIDSTREAM
                 "drop\n" KNOWN("hop") "  limit rate over %u/second burst %u packets drop\n"
                                       "  ct count over %u drop\n"
                                       "  meta l4proto tcp ct timeout set \"brief\"\n"

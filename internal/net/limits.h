@@ -36,6 +36,9 @@
 #define LIMITS_SHARE_HOPS 32
 #define LIMITS_HOPS_S     5
 
+/* Matches TCP that begins in its middle: the kernel would take up such a connection. */
+#define LIMITS_MIDSTREAM "  ct state new tcp flags & (fin | syn | rst | ack) != syn "
+
 struct limits {
     unsigned conns, rate, burst;
     unsigned share;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "net/nl.h"
 
 static void link_put(struct rtnl_link **l)
 {
@@ -308,20 +309,13 @@ int route_add(struct nl_sock *sk, uint32_t dst, unsigned plen, uint32_t gateway,
     return r < 0 ? nl_error(err, r, "add route", addr_text(dst, plen, text, sizeof text)) : 0;
 }
 
-static void msg_free(struct nl_msg **m)
-{
-    if (*m)
-        nlmsg_free(*m);
-}
-
 static void cb_put(struct nl_cb **cb)
 {
     if (*cb)
         nl_cb_put(*cb);
 }
 
-#define _cleanup_msg_ _cleanup_(msg_free)
-#define _cleanup_cb_  _cleanup_(cb_put)
+#define _cleanup_cb_ _cleanup_(cb_put)
 
 struct asked {
     struct route_answer *answer;

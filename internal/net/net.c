@@ -20,7 +20,8 @@
  * is made from the lease's id, so it never removes a link of another lease. If the link went with
  * its namespace, the address may still have connections in the host's table. Then net_undo claims
  * the name again for a moment, so that no new lease gets the address meanwhile. It sets the link
- * down, removes the connections, and then removes the link and the lease's entry in the nft table.
+ * down, ends the host's sockets that are connected to the address (sockets.h), removes the
+ * connections, and then removes the link and the lease's entry in the nft table.
  * On a CNI chain there is only that entry and the connections: the chain's DEL removes the link.
  */
 #include "net/net.h"
@@ -34,6 +35,7 @@
 #include "net/plan.h"
 #include "net/record.h"
 #include "net/rules.h"
+#include "net/sockets.h"
 #include "net/tap.h"
 #include "net/way.h"
 
@@ -139,11 +141,19 @@ int net_apply(const struct net_lease *n, struct error *err)
     return TAKE_FD(ns);
 }
 
+/* Nobody else has the address yet, and the lease can't use it any more. The sockets go first: the
+ * kernel may say goodbye for them. */
+static int forget(uint32_t addr, struct error *err)
+{
+    sockets_end(addr);
+    return flows_forget(addr, err);
+}
+
 /* On a chain it is the entry in the table that says whose the address is. */
 static int leave_chain(const struct net_lease *n, const struct net_view *v, struct error *err)
 {
     int in = rules_has_host(n, v, err);
-    if (in < 0 || (in > 0 && flows_forget(v->lease_addr, err) < 0))
+    if (in < 0 || (in > 0 && forget(v->lease_addr, err) < 0))
         return -1;
     return rules_remove_host(n, v, err);
 }
@@ -196,7 +206,7 @@ static int forget_flows(struct nl_sock *sk, struct apply *a, unsigned index, str
     int other = route_each(sk, is_of_another, a, err);
     if (other < 0 || link_down(sk, index, a->n->veth, err) < 0)
         return -1;
-    return other ? 0 : flows_forget(a->v.lease_addr, err);
+    return other ? 0 : forget(a->v.lease_addr, err);
 }
 
 static int leave_host_table(void *arg, struct error *err)

@@ -402,16 +402,22 @@ static void keep_from_subnets(const struct net_lease *n, const struct rules_near
         add_subnet(&near->own[i], out);
 }
 
-/* Who may open a connection to the guest: whoever the chain lets, or the host alone. */
+/* Who may open a connection to the guest: whoever the chain lets, or the host alone. What begins in
+ * its middle was a connection to an earlier lease with this address, whose client doesn't know that
+ * it is over: what it sends is not for this guest. */
 static void let_in(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
-    char from[NET_ADDR_SIZE];
-    strbuf_addf(out, "  iifname \"%s\" oifname \"%s\" ", net_uplink(n), n->tap);
+    char addr[NET_ADDR_SIZE], from[96];
+    (void)str_format(from, sizeof from, "iifname \"%s\" oifname \"%s\" ", net_uplink(n), n->tap);
     if (near && !n->peers) {
-        net_format_ipv4(near->source, from);
-        strbuf_addf(out, "ip saddr %s ", from);
+        net_format_ipv4(near->source, addr);
+        size_t len = strlen(from);
+        (void)str_format(from + len, sizeof from - len, "ip saddr %s ", addr);
     }
-    strbuf_adds(out, "ct status dnat accept\n");
+    strbuf_addf(out,
+                LIMITS_MIDSTREAM "%sreject with tcp reset\n"
+                                 "  %sct status dnat accept\n",
+                from, from);
 }
 
 static void forward_text(const struct net_lease *n, const struct rules_near *near,
@@ -441,7 +447,7 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
 /* The VMM runs in this namespace, and a guest may have taken it over: it has no capability there,
  * but may open sockets and give them any address of the namespace. So the namespace opens nothing
  * of its own, over IPv6 neither, and nothing leaves but with the address by which the host knows
- * the lease.
+ * the lease. The resets are let_in's.
  * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
 static void own_text(const struct net_lease *n, struct strbuf *out)
 {
@@ -450,6 +456,7 @@ static void own_text(const struct net_lease *n, struct strbuf *out)
                 "  type filter hook output priority filter; policy drop;\n"
                 "  ct state established accept\n"
                 "  " RELATED "accept\n"
+                "  ct state related tcp flags & (fin | syn | rst) == rst accept\n"
                 "}\n"
                 "chain leave {\n"
                 "  type filter hook postrouting priority srcnat + 10; policy accept;\n"

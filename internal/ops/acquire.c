@@ -10,6 +10,15 @@
 #include "ops/provider.h"
 #include "ops/work.h"
 
+void ops_kinds(const struct provider *const *providers,
+               const struct lease_kind *kinds[static PROVIDERS_MAX + 1])
+{
+    size_t n = 0;
+    for (; n < PROVIDERS_MAX && providers[n]; n++)
+        kinds[n] = &providers[n]->kind;
+    kinds[n] = NULL;
+}
+
 int ops_open(struct ops *o, const struct provider *const *providers, const struct config *cfg,
              const char *state_dir, bool make, int cancel_fd, struct error *err)
 {
@@ -20,8 +29,7 @@ int ops_open(struct ops *o, const struct provider *const *providers, const struc
     o->self_exe = "/proc/self/exe";
     o->store = (struct store)STORE_INIT;
     o->provider = providers[0];
-    for (size_t i = 0; i < PROVIDERS_MAX && providers[i]; i++)
-        o->kinds[i] = &providers[i]->kind;
+    ops_kinds(providers, o->kinds);
     if (!state_dir && store_default_path(path, err) < 0)
         return -1;
     const char *dir = state_dir ? state_dir : path;
@@ -58,7 +66,7 @@ static int describe(struct work *w, struct error *err)
     const struct config *cfg = w->ops->cfg;
     struct lease *l = &w->lease;
     uint8_t nonce[16];
-    if (lease_identify(l, w->slug, err) < 0)
+    if (lease_identify(l, w->id, w->slug, err) < 0)
         return -1;
     l->kind = &w->provider->kind;
     random_bytes(nonce, sizeof nonce);
@@ -178,6 +186,7 @@ int ops_acquire(struct ops *o, const struct ops_acquire *req, struct lease *out,
     int64_t t0 = clock_boot_us();
     work_init(&w, o, o->provider);
     w.deadline = ops_deadline(o, o->cfg->firecracker.launch_timeout_ms);
+    w.id = req->id;
     w.slug = req->slug;
     w.keep = req->keep;
     if (req->slug && ops_release_abandoned(o, req->slug, err) < 0)

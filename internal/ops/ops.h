@@ -47,12 +47,16 @@ struct ops {
  * leases. */
 int ops_open(struct ops *o, const struct provider *const *providers, const struct config *cfg,
              const char *state_dir, bool make, int cancel_fd, struct error *err);
+/* What the store has to know of these providers to read their leases. */
+void ops_kinds(const struct provider *const *providers,
+               const struct lease_kind *kinds[static PROVIDERS_MAX + 1]);
 void ops_close(struct ops *o);
 
 struct deadline ops_deadline(const struct ops *o, int64_t ms);
 
 /* ---- acquire ---- */
 struct ops_acquire {
+    const char *id;   /* NULL: made up. ERR_EXISTS where a lease has it */
     const char *slug; /* NULL: made up */
     bool keep;
 };

@@ -96,7 +96,7 @@ int session_connect(struct session *s, struct error *err)
 {
     char key[64];
     struct ssh_target target;
-    struct ssh_wait wait = {.guest_fd = -1, .vmm_fd = s->gone_fd};
+    struct ssh_wait wait = {.guest_fd = -1, .gone_fd = s->gone_fd};
     struct deadline d = ops_deadline(s->ops, s->stall_ms < CONNECT_MS ? s->stall_ms : CONNECT_MS);
     keeper_cap_logs(s->ops, &s->lease);
     access_target(&s->lease, s->dir.dirfd, key, sizeof key, &target);

@@ -157,7 +157,7 @@ static int check_nonce(struct work *w, struct error *err)
     struct ssh_status st;
     io.out = &out;
     io.out_max = 256;
-    io.vmm_fd = w->gone_fd;
+    io.gone_fd = w->gone_fd;
     if (ssh_exec(w->conn, "cat " SEED_NONCE_PATH, &io, &w->deadline, &st, err) < 0)
         return -1;
     out.buf[strcspn(out.buf, "\r\n")] = '\0';
@@ -173,7 +173,7 @@ int work_ready_apply(void *work, struct error *err)
     struct work *w = work;
     char key[64];
     struct ssh_target target;
-    struct ssh_wait wait = {.guest_fd = w->guest_fd, .vmm_fd = w->gone_fd};
+    struct ssh_wait wait = {.guest_fd = w->guest_fd, .gone_fd = w->gone_fd};
     access_target(&w->lease, w->handle.dirfd, key, sizeof key, &target);
     if (ssh_wait_ready(&target, &wait, &w->deadline, &w->conn, &w->ready, err) < 0)
         return -1;

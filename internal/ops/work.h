@@ -19,11 +19,11 @@ struct work {
     struct deadline deadline;
     void *own; /* the provider's */
     /* acquire only */
-    const char *slug; /* that was asked for, or NULL */
-    bool keep;        /* asked for */
-    int keeper_go;    /* owned; see keeper_start */
-    int guest_fd;     /* owned: readable at the guest's first sign of life; -1: none is seen */
-    int gone_fd;      /* owned: readable once the machine is gone; -1 */
+    const char *id, *slug; /* that were asked for, or NULL */
+    bool keep;             /* asked for */
+    int keeper_go;         /* owned; see keeper_start */
+    int guest_fd;          /* owned: readable at the guest's first sign of life; -1: none is seen */
+    int gone_fd;           /* owned: readable once the machine is gone; -1 */
     struct ssh_conn *conn;
     struct ssh_ready_times ready;
     int64_t boot_us; /* when the guest began to run */

@@ -25,7 +25,8 @@ static bool any(const char *const *list)
 
 bool collect_wanted(const struct ops_collect *c)
 {
-    return c && (any(c->downloads) || any(c->artifacts) || any(c->reports));
+    return c && (any(c->downloads) || any(c->artifacts) || any(c->required) || any(c->reports) ||
+                 c->auto_reports);
 }
 
 static int check_globs(const char *const *globs, struct error *err)
@@ -89,7 +90,7 @@ static int find_places(struct ops_collect *c, struct error *err)
     int r = 0;
     for (const char *const *d = c->downloads; r == 0 && any(d); d++)
         r = find_download(c, *d, err);
-    if (r == 0 && any(c->artifacts))
+    if (r == 0 && (any(c->artifacts) || any(c->required)))
         r = find_artifacts(c, err);
     if (r < 0)
         collect_close(c);
@@ -104,11 +105,11 @@ int collect_check(struct ops_collect *c, struct error *err)
             return error_set(err, ERR_USAGE, 0,
                              "--download \"%s\" is not REMOTE=LOCAL, as in out/report.txt=.", *d);
     }
-    if (c->artifact_dir && !any(c->artifacts))
-        return error_set(err, ERR_USAGE, 0, "--artifact-dir needs --artifact-glob");
-    if (c->fail_on_test_failures && !any(c->reports))
-        return error_set(err, ERR_USAGE, 0, "--fail-on-test-failures needs --junit");
-    if (check_globs(c->artifacts, err) < 0 || check_globs(c->reports, err) < 0)
+    if (c->artifact_dir && !any(c->artifacts) && !any(c->required))
+        return error_set(err, ERR_USAGE, 0,
+                         "--artifact-dir needs --artifact-glob or --require-artifact");
+    if (check_globs(c->artifacts, err) < 0 || check_globs(c->required, err) < 0 ||
+        check_globs(c->reports, err) < 0)
         return -1;
     return find_places(c, err);
 }
@@ -116,7 +117,9 @@ int collect_check(struct ops_collect *c, struct error *err)
 /* One collecting, with what it needs everywhere. */
 struct collect {
     struct session *session;
-    const char *work_dir, *run_id;
+    const char *work_dir;
+    const struct guest_run *run;
+    bool good;
     const struct ops_collect *req;
     struct ops_collected *out;
     struct fetch_limits limits;
@@ -170,21 +173,47 @@ static int hide_from_git(int dirfd, struct error *err)
     return file_write_new(dirfd, ".gitignore", "*\n", 2, 0644, err);
 }
 
-static int artifacts_into(struct collect *c, int fd, struct fetch_result *res, struct error *err)
+static int artifacts_into(struct collect *c, int fd, const char *const *globs, size_t *n,
+                          struct error *err)
 {
-    struct fetch_rules rules = {.dirfd = fd,
-                                .globs = c->req->artifacts,
-                                .limits = c->limits,
-                                .progress = on_progress,
-                                .ctx = c};
-    int r = fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, res, err);
-    if (r == 0 && res->n_files && !c->req->artifact_dir)
-        r = hide_from_git(fd, err);
-    if (r == 0)
-        add(c, res);
-    if (r == 0 && !res->n_files)
-        log_warn("no file of the guest matches --artifact-glob %s%s", c->req->artifacts[0],
-                 c->req->artifacts[1] ? " or the others" : "");
+    struct fetch_result res = {0};
+    struct fetch_rules rules = {
+        .dirfd = fd, .globs = globs, .limits = c->limits, .progress = on_progress, .ctx = c};
+    if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
+        return -1;
+    add(c, &res);
+    *n += res.n_files;
+    return 0;
+}
+
+/* Each pattern for itself, so that the one without a file is known. */
+static int required_into(struct collect *c, int fd, size_t *n, struct error *err)
+{
+    for (const char *const *g = c->req->required; any(g); g++) {
+        const char *const one[] = {*g, NULL};
+        size_t before = *n;
+        if (artifacts_into(c, fd, one, n, err) < 0)
+            return -1;
+        if (c->good && *n == before)
+            return error_set(err, ERR_NOT_FOUND, 0,
+                             "the command succeeded, but no file of the guest matches "
+                             "--require-artifact %s",
+                             *g);
+    }
+    return 0;
+}
+
+static int all_into(struct collect *c, int fd, size_t *n, struct error *err)
+{
+    const char *const *globs = c->req->artifacts;
+    if (any(globs) && artifacts_into(c, fd, globs, n, err) < 0)
+        return -1;
+    if (any(globs) && !*n)
+        log_warn("no file of the guest matches --artifact-glob %s%s", globs[0],
+                 globs[1] ? " or the others" : "");
+    int r = required_into(c, fd, n, err);
+    if (*n && !c->req->artifact_dir && hide_from_git(fd, r < 0 ? NULL : err) < 0)
+        r = -1;
     return r;
 }
 
@@ -193,20 +222,19 @@ static int artifacts(struct collect *c, struct error *err)
 {
     const struct place_dir *place = &c->req->places->artifacts;
     char dir[PATH_MAX];
-    const char *sub = c->req->artifact_dir ? "." : c->run_id;
-    struct fetch_result res = {0};
+    const char *sub = c->req->artifact_dir ? "." : c->run->id;
+    size_t n_files = 0;
     unsigned made, made_sub;
     int n = c->req->artifact_dir ? str_format(dir, sizeof dir, "%s", c->req->artifact_dir)
-                                 : str_format(dir, sizeof dir, ARTIFACTS "/%s", c->run_id);
+                                 : str_format(dir, sizeof dir, ARTIFACTS "/%s", c->run->id);
     if (n < 0)
         return error_set(err, ERR_IO, ENAMETOOLONG, "%s", c->req->artifact_dir);
     _cleanup_close_ int top = place_dir_make(place, &made, err);
     if (top < 0)
         return -1;
     _cleanup_close_ int fd = beneath_mkdirs(top, sub, 0777, &made_sub);
-    int r = fd < 0 ? error_set(err, ERR_IO, errno, "make %s", dir)
-                   : artifacts_into(c, fd, &res, err);
-    if (!res.n_files) {
+    int r = fd < 0 ? error_set(err, ERR_IO, errno, "make %s", dir) : all_into(c, fd, &n_files, err);
+    if (!n_files) {
         beneath_rmdirs(top, sub, made_sub);
         beneath_rmdirs(place->b.dirfd, place->path, made);
     } else {
@@ -217,35 +245,52 @@ static int artifacts(struct collect *c, struct error *err)
 
 /* ---- reports ---- */
 
-int collect_read_reports(int dirfd, const struct strbuf *names, int cancel_fd, struct junit *sum,
-                         struct error *err)
+int collect_read_reports(int dirfd, const struct strbuf *names, bool strict, int cancel_fd,
+                         struct junit *sum, struct error *err)
 {
     for (size_t at = 0; at < names->len; at += strlen(names->buf + at) + 1) {
         _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
         const char *name = names->buf + at;
-        if (file_read_at(dirfd, name, JUNIT_MAX_BYTES, &text, err) < 0 ||
-            junit_parse(text.buf, text.len, name, cancel_fd, sum, err) < 0)
+        struct error e = ERROR_INIT;
+        if (file_read_at(dirfd, name, JUNIT_MAX_BYTES, &text, &e) == 0 &&
+            junit_parse(text.buf, text.len, name, cancel_fd, sum, &e) == 0)
+            continue;
+        if (strict || e.kind == ERR_CANCELLED) {
+            *err = e;
             return -1;
+        }
+        log_warn("%s", e.msg);
     }
     return 0;
 }
 
+/* What test runners call their reports. */
+static const char *const usual_reports[] = {"**/junit*.xml", "**/TEST-*.xml", "**/results.xml",
+                                            NULL};
+
+/* Reports by pattern, or where there is none by their usual names. */
 static int reports_into(struct collect *c, int dirfd, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
     struct fetch_result res;
+    bool strict = c->req->strict_reports, named = any(c->req->reports);
     struct fetch_rules rules = {.dirfd = dirfd,
-                                .globs = c->req->reports,
+                                .globs = named ? c->req->reports : usual_reports,
+                                .since = named ? NULL : c->run->dir,
                                 .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, c->limits.idle_ms},
                                 .names = &names};
     if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
+    if (!res.n_files && !strict) {
+        log_info("the command has left no report of tests");
+        return 0;
+    }
     if (!res.n_files)
         return error_set(err, ERR_SSH, 0,
                          "no file of the guest matches --junit %s%s: there is no report of tests",
                          c->req->reports[0], c->req->reports[1] ? " or the others" : "");
     struct junit *sum = &c->out->junit;
-    if (collect_read_reports(dirfd, &names, c->d.cancel_fd, sum, err) < 0)
+    if (collect_read_reports(dirfd, &names, strict, c->d.cancel_fd, sum, err) < 0)
         return -1;
     c->out->tests_failed = c->req->fail_on_test_failures && sum->failures + sum->errors > 0;
     return 0;
@@ -256,7 +301,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
 static int reports(struct collect *c, struct error *err)
 {
     const struct lease_handle *dir = &c->session->dir;
-    _cleanup_free_ char *name = xasprintf("reports-%s", c->run_id);
+    _cleanup_free_ char *name = xasprintf("reports-%s", c->run->id);
     if (mkdirat(dir->dirfd, name, 0700) < 0)
         return error_set(err, ERR_IO, errno, "make %s/%s", dir->path, name);
     _cleanup_close_ int fd = beneath_open(dir->dirfd, name, O_RDONLY | O_DIRECTORY, 0);
@@ -266,19 +311,19 @@ static int reports(struct collect *c, struct error *err)
     return r;
 }
 
-int collect_results(struct session *s, const char *work_dir, const char *run_id,
+int collect_results(struct session *s, const char *work_dir, const struct guest_run *run, bool good,
                     const struct ops_collect *req, struct ops_collected *out, struct error *err)
 {
-    struct collect c = {s, work_dir, run_id, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
+    struct collect c = {s, work_dir, run, good, req, out, FETCH_LIMITS_DEFAULT, deadline_never()};
     int64_t t0 = clock_boot_us();
     int r = 0;
     c.limits.idle_ms = s->stall_ms;
     c.d.cancel_fd = s->ops->cancel_fd;
     for (size_t i = 0; r == 0 && i < req->places->n; i++)
         r = download(&c, &req->places->downloads[i], err);
-    if (r == 0 && any(req->artifacts))
+    if (r == 0 && (any(req->artifacts) || any(req->required)))
         r = artifacts(&c, err);
-    if (r == 0 && any(req->reports))
+    if (r == 0 && (any(req->reports) || req->auto_reports))
         r = reports(&c, err);
     out->us = clock_boot_us() - t0;
     return r;

@@ -27,10 +27,10 @@ static void test_reading_can_be_interrupted(void **state)
     strbuf_add(&names, list, sizeof list);
     must(file_write_new(scratch_fd, "a.xml", report, strlen(report), 0600, &err), &err);
     must(file_write_new(scratch_fd, "b.xml", report, strlen(report), 0600, &err), &err);
-    must(collect_read_reports(scratch_fd, &names, cancel, &sum, &err), &err);
+    must(collect_read_reports(scratch_fd, &names, true, cancel, &sum, &err), &err);
     assert_int_equal(sum.n_reports, 2);
     assert_int_equal(eventfd_write(cancel, 1), 0);
-    assert_int_equal(collect_read_reports(scratch_fd, &names, cancel, &sum, &err), -1);
+    assert_int_equal(collect_read_reports(scratch_fd, &names, true, cancel, &sum, &err), -1);
     assert_int_equal(err.kind, ERR_CANCELLED);
     assert_int_equal(sum.n_reports, 2);
 }

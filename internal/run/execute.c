@@ -14,6 +14,12 @@
 /* Who typed ~. does not want to wait for a guest that may be stuck. */
 #define LEAVE_MS 8000
 
+/* The time of the start is asked for later. */
+static bool keeps_dir(const struct ops_run *req)
+{
+    return req->collect && req->collect->auto_reports;
+}
+
 static int put_files(const struct execution *x, const struct ops_run *req, struct guest_run *g,
                      const struct lease *l, struct error *err)
 {
@@ -27,6 +33,7 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
         .script = req->script != NULL,
         .has_shebang = req->script && req->script_len >= 2 && memcmp(req->script, "#!", 2) == 0,
         .env = req->env ? req->env : &none,
+        .keeps_dir = keeps_dir(req),
     };
     d.cancel_fd = x->session->ops->cancel_fd;
     if (guest_run_put(g, &c, &d, err) < 0)
@@ -63,6 +70,7 @@ static int exec_on(const struct execution *x, const struct ops_run *req, struct 
     io.stdout_fd = stdout_fd;
     io.stderr_fd = stderr_fd;
     io.may_be_silent = true;
+    io.mark = SSH_MARK_INSIDE;
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->session->conn, command.buf, &io, d, st, err);
 }
@@ -141,7 +149,7 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
         unfinished_forget(x->session);
     if (r < 0 && (timed_out || (err->kind != ERR_TIMEOUT && (begun || err->kind != ERR_SSH))))
         end_command(x, &g, err->kind, res->status.left);
-    else if (req->script && !x->lease_ends)
+    else if (req->script && !keeps_dir(req) && !x->lease_ends)
         guest_run_clean(&g);
     if (timed_out) {
         res->timed_out = true;

@@ -82,7 +82,7 @@ static void start_text(const struct guest_run *g, const struct guest_command *c,
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
-    add_quoted(out, "rm -rf -- ", g->dir, c->script ? "/start" : "");
+    add_quoted(out, "rm -rf -- ", g->dir, c->script || c->keeps_dir ? "/start" : "");
     strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
                 dir.buf, dir.buf);
     env_set_script(c->env, out);
@@ -126,15 +126,29 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
     return helper(g, command.buf, text, len, NULL, d, "put the script into the guest", err);
 }
 
-/* A bash that reads a file names that file when it can't find the command; one that reads its -c
- * names itself as it is told to. */
+/* What a login bash would do, except that its start-up files print to stderr: stdout is the
+ * command's. If one of them exits, the command starts without the rest. A bash that reads a file
+ * names that file when it can't find the command; one that reads its -c names itself as it is told
+ * to. All of it is one line, so that the command's first is the first. */
 void guest_run_command(const struct guest_run *g, struct strbuf *out)
 {
-    _cleanup_strbuf_ struct strbuf read_it = STRBUF_INIT;
-    add_quoted(&read_it, "eval \"$(<", g->dir, "/start");
-    strbuf_adds(&read_it, ")\"");
-    strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec bash -lc ", g->id);
-    strbuf_add_shell_quoted(out, read_it.buf);
+    _cleanup_strbuf_ struct strbuf begin = STRBUF_INIT, all = STRBUF_INIT;
+    strbuf_adds(&begin, "trap - EXIT; unset crabbox_p; exec >&9 9>&-; " SSH_MARK_PRINT);
+    add_quoted(&begin, "eval \"$(<", g->dir, "/start");
+    strbuf_adds(&begin, ")\"");
+    _cleanup_free_ char *cut_off = xasprintf("echo 'crabbox-fc: /etc/profile or ~/.profile exits, "
+                                             "so the command starts without the rest "
+                                             "of it' >&2; %s",
+                                             begin.buf);
+    strbuf_adds(&all, "trap ");
+    strbuf_add_shell_quoted(&all, cut_off);
+    strbuf_addf(&all,
+                " EXIT; [ ! -r /etc/profile ] || . /etc/profile; "
+                "for crabbox_p in ~/.bash_profile ~/.bash_login ~/.profile; do "
+                "if [ -r \"$crabbox_p\" ]; then . \"$crabbox_p\"; break; fi; done; %s",
+                begin.buf);
+    strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec 9>&1 >&2; exec bash --norc -c ", g->id);
+    strbuf_add_shell_quoted(out, all.buf);
     strbuf_adds(out, " crabbox-fc");
 }
 

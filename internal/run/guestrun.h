@@ -44,6 +44,7 @@ struct guest_command {
     bool shell;              /* argv is joined and read by bash */
     bool script;             /* guest_run_put_script follows */
     bool has_shebang;        /* of the script; else bash reads it */
+    bool keeps_dir; /* for the caller, until guest_run_clean: its time is that of the start */
     const struct env_set *env;
 };
 

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "ops/session.h"
 #include "run/execute.h"
+#include "run/guestrun.h"
 #include "run/hung.h"
 #include "run/unfinished.h"
 #include "sync/sync.h"
@@ -185,6 +186,8 @@ static int sync_tree(struct run_state *s, struct error *err)
     d.cancel_fd = s->ops->cancel_fd;
     limits.from_scratch = s->req->full_resync;
     limits.reclaim = s->req->reclaim;
+    limits.no_git = s->req->no_git;
+    limits.include = s->ops->cfg->run.include;
     limits.never = s->ops->store.path; /* the keys of all leases */
     if (s->req->sync_large) {
         limits.max_files = 0;
@@ -204,6 +207,12 @@ static int sync_tree(struct run_state *s, struct error *err)
             "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
             "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
             list.n_skipped, list.first_skipped);
+    if (list.n_left)
+        log_info("left out by built-in patterns: %zu untracked entries, first %s; next: "
+                 "--sync-plan lists them",
+                 list.n_left, list.left[0].path);
+    if (!list.n_files && *s->ops->cfg->run.include)
+        log_warn("no file matches sync.include");
     int r = place_tree(s, &list, err);
     if (r == 0)
         r = update_tree(s, &list, &limits, &d, err);
@@ -231,8 +240,10 @@ static bool find_synced(struct run_state *s)
 {
     char name[SYNC_STORE_NAME_SIZE];
     struct sync_list tree = {0};
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
     struct error err = ERROR_INIT;
-    if (s->req->dir_fd < 0 || sync_locate(s->req->dir_fd, &tree, &err) < 0)
+    limits.no_git = s->req->no_git;
+    if (s->req->dir_fd < 0 || sync_locate(s->req->dir_fd, &limits, &tree, &err) < 0)
         return false;
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
     bool found = sync_store_name(tree.name, name, &err) == 0 && place_tree(s, &tree, &err) == 0 &&
@@ -271,8 +282,13 @@ static int collect(struct run_state *s, struct error *err)
     struct ops_run_result *res = s->res;
     struct error e = ERROR_INIT;
     phase_begin(s, "collect");
-    int r = collect_results(&s->session, s->res->work_dir, res->run_id, s->req->collect,
+    struct guest_run g;
+    int r = guest_run_again(&g, s->session.conn, &res->lease, res->run_id, &e);
+    if (r == 0)
+        r = collect_results(&s->session, s->res->work_dir, &g, succeeded(res), s->req->collect,
                             &res->collected, &e);
+    if (s->req->collect->auto_reports && !must_release(s, r == 0))
+        guest_run_clean(&g);
     phase_end(s->ops, "collect", res->collected.us, r == 0);
     if (r == 0)
         return 0;

@@ -37,6 +37,7 @@ struct ops_run {
     bool no_sync, sync_only;
     /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
     bool full_resync, sync_large, delete_many;
+    bool no_git;  /* a .git means nothing: all files of the directory */
     bool reclaim; /* likewise if the directory belongs to another tree */
     int dir_fd;   /* where in the working tree the user is; borrowed, may be O_PATH; with no_sync it
                      may be -1 */

@@ -40,6 +40,7 @@ int ssh_command(struct ssh_conn *c, const char *command, const struct ssh_io *st
     struct ssh_io io = *streams;
     struct ssh_status st;
     io.errout = &errout;
+    io.mark = SSH_MARK_BEFORE;
     if (!io.out)
         io.out_max = STDERR_MAX;
     if (ssh_exec(c, command, &io, d, &st, err) < 0)

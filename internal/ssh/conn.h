@@ -22,7 +22,7 @@ struct ssh_conn {
     ino_t sock;   /* tells whether fd is still that socket */
     bool dialled; /* no TCP */
     char peer[PEER_SIZE];
-    int vmm_fd; /* borrowed, or -1 */
+    int gone_fd; /* borrowed, or -1 */
     int64_t stall_ms;
     /* What the peer makes us do; see peer.c. */
     struct ssh_counter_struct wire, packets;
@@ -53,7 +53,7 @@ void dial_keep_alive(int fd, int64_t ms);
 void dial_name(const struct ssh_target *t, char out[static PEER_SIZE]);
 
 /* SSH over a connected socket, which is consumed in any case: key exchange, host key, login. */
-int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadline *d,
+int conn_open(const struct ssh_target *t, int fd, int gone_fd, const struct deadline *d,
               struct ssh_ready_times *times, enum conn_stage *stage, struct ssh_conn **out,
               struct error *err);
 
@@ -61,7 +61,7 @@ int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadl
 short conn_events(const struct ssh_conn *c);
 /* Waits until the connection may go on. ERR_VMM, ERR_TIMEOUT, ERR_CANCELLED, or what conn_check
  * finds. */
-int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
+int conn_wait(struct ssh_conn *c, int gone_fd, const struct deadline *d, const char *what,
               struct error *err);
 /* peer.c: bounds for what a server can make libssh do for it.
  *
@@ -81,7 +81,7 @@ void conn_drop_data(struct ssh_conn *c, ssh_channel ch);
 
 /* ERR_SSH with libssh's reason, or ERR_VMM if the machine is gone by now. `doing` completes
  * "<doing> <peer>: <reason>". */
-int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err);
+int conn_fail(const struct ssh_conn *c, int gone_fd, const char *doing, struct error *err);
 
 /* "ssh-ed25519 AAAA… comment" → key; -1 if it is not one. */
 int key_parse_public(const char *line, ssh_key *out);

@@ -41,17 +41,17 @@ short conn_events(const struct ssh_conn *c)
 }
 
 /* False for -1. */
-static bool vmm_is_dead(int vmm_fd)
+static bool machine_is_gone(int gone_fd)
 {
-    struct pollfd p = {.fd = vmm_fd, .events = POLLIN};
-    return vmm_fd >= 0 && poll(&p, 1, 0) > 0;
+    struct pollfd p = {.fd = gone_fd, .events = POLLIN};
+    return gone_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-int conn_wait(struct ssh_conn *c, int vmm_fd, const struct deadline *d, const char *what,
+int conn_wait(struct ssh_conn *c, int gone_fd, const struct deadline *d, const char *what,
               struct error *err)
 {
     struct pollfd fds[] = {{.fd = c->fd, .events = conn_events(c)},
-                           {.fd = vmm_fd, .events = POLLIN}};
+                           {.fd = gone_fd, .events = POLLIN}};
     if (conn_check(c, err) < 0 || deadline_poll(fds, 2, d, what, err) < 0)
         return -1;
     /* What the guest still had to say before the machine went comes first. */
@@ -67,10 +67,10 @@ static void reason_of(ssh_session session, char *out, size_t size)
     text_copy(out, size, text && *text ? text : "connection lost");
 }
 
-int conn_fail(const struct ssh_conn *c, int vmm_fd, const char *doing, struct error *err)
+int conn_fail(const struct ssh_conn *c, int gone_fd, const char *doing, struct error *err)
 {
     char reason[256];
-    if (vmm_is_dead(vmm_fd))
+    if (machine_is_gone(gone_fd))
         return error_set(err, ERR_VMM, 0, "%s %s: the machine ended", doing, c->peer);
     reason_of(c->session, reason, sizeof reason);
     return error_set(err, ERR_SSH, 0, "%s %s: %s", doing, c->peer, reason);
@@ -148,7 +148,7 @@ static void note_banner(const struct ssh_conn *c, struct ssh_ready_times *times,
     times->banner_us = clock_boot_us();
 }
 
-static int exchange_keys(struct ssh_conn *c, int vmm_fd, const struct deadline *d,
+static int exchange_keys(struct ssh_conn *c, int gone_fd, const struct deadline *d,
                          struct ssh_ready_times *times, enum conn_stage *stage, struct error *err)
 {
     for (;;) {
@@ -157,14 +157,14 @@ static int exchange_keys(struct ssh_conn *c, int vmm_fd, const struct deadline *
         if (rc == SSH_OK)
             return 0;
         if (rc != SSH_AGAIN)
-            return conn_fail(c, vmm_fd, "SSH handshake with", err);
+            return conn_fail(c, gone_fd, "SSH handshake with", err);
         const char *what = *stage < STAGE_BANNER ? "the guest's SSH banner" : "the SSH handshake";
-        if (conn_wait(c, vmm_fd, d, what, err) < 0)
+        if (conn_wait(c, gone_fd, d, what, err) < 0)
             return -1;
     }
 }
 
-static int log_in(struct ssh_conn *c, const struct ssh_target *t, int vmm_fd,
+static int log_in(struct ssh_conn *c, const struct ssh_target *t, int gone_fd,
                   const struct deadline *d, enum conn_stage *stage, struct error *err)
 {
     _cleanup_(cleanup_key) ssh_key key = NULL;
@@ -184,8 +184,8 @@ static int log_in(struct ssh_conn *c, const struct ssh_target *t, int vmm_fd,
                              t->user);
         }
         if (rc != SSH_AUTH_AGAIN)
-            return conn_fail(c, vmm_fd, "SSH login to", err);
-        if (conn_wait(c, vmm_fd, d, "the SSH login", err) < 0)
+            return conn_fail(c, gone_fd, "SSH login to", err);
+        if (conn_wait(c, gone_fd, d, "the SSH login", err) < 0)
             return -1;
     }
 }
@@ -200,7 +200,7 @@ static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct erro
 {
     struct ssh_conn *c = xcalloc(1, sizeof *c);
     c->fd = fd;
-    c->vmm_fd = -1;
+    c->gone_fd = -1;
     c->stall_ms = SSH_STALL_MS;
     c->sock = socket_inode(fd);
     c->dialled = t->dial != NULL;
@@ -218,7 +218,7 @@ static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct erro
     return NULL;
 }
 
-int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadline *d,
+int conn_open(const struct ssh_target *t, int fd, int gone_fd, const struct deadline *d,
               struct ssh_ready_times *times, enum conn_stage *stage, struct ssh_conn **out,
               struct error *err)
 {
@@ -229,8 +229,8 @@ int conn_open(const struct ssh_target *t, int fd, int vmm_fd, const struct deadl
     _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = conn_new(t, fd, err);
     if (!c)
         return -1;
-    if (exchange_keys(c, vmm_fd, d, times, stage, err) < 0 || check_host_key(c, t, err) < 0 ||
-        log_in(c, t, vmm_fd, d, stage, err) < 0)
+    if (exchange_keys(c, gone_fd, d, times, stage, err) < 0 || check_host_key(c, t, err) < 0 ||
+        log_in(c, t, gone_fd, d, stage, err) < 0)
         return -1;
     times->auth_us = clock_boot_us();
     *out = TAKE_PTR(c);
@@ -246,9 +246,9 @@ int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct 
     return fd < 0 ? -1 : conn_open(t, fd, -1, d, &times, &stage, out, err);
 }
 
-void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms)
+void ssh_watch(struct ssh_conn *c, int gone_fd, int64_t stall_ms)
 {
-    c->vmm_fd = vmm_fd;
+    c->gone_fd = gone_fd;
     c->stall_ms = stall_ms;
     if (!c->dialled)
         dial_keep_alive(c->fd, stall_ms < SSH_DEAD_MS ? stall_ms : SSH_DEAD_MS);

@@ -8,8 +8,8 @@
  * 2. The sinks write to our descriptors what these take now.
  * 3. give_input hands input that was read before to the channel, as far as the guest's window
  *    allows.
- * 4. exec_poll waits for whatever can go on: the connection, our input and outputs, the VMM's
- *    pidfd, a resize of the terminal, or the deadline.
+ * 4. exec_poll waits for whatever can go on: the connection, our input and outputs, the end of
+ *    the machine, a resize of the terminal, or the deadline.
  *
  * Memory stays limited in both directions. While a sink is full, nothing is read from the
  * connection, so the guest's TCP window closes and the command waits. Input is read only if the
@@ -35,6 +35,9 @@
 #include "ssh/sink.h"
 #include "sys/tty.h"
 
+/* What SSH_MARK_PRINT prints; its first byte is nowhere else in it. */
+static const char mark[] = "\002crabbox-fc\003";
+
 enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64, CODE_MAX = 255, SWAMPED = 1 << 20 };
 
 struct exec {
@@ -46,12 +49,13 @@ struct exec {
     ssh_event ev;
     struct ssh_channel_callbacks_struct cb;
     struct sink out, errout;
-    int vmm_fd;    /* borrowed pidfd, or -1 */
+    int gone_fd;   /* borrowed; readable once the machine is gone; or -1 */
     bool started;  /* the guest accepted the command */
     bool closed;   /* the guest closed the channel */
     bool left;     /* we wait no longer, though it is open */
     bool in_ended; /* nothing more will come from our side */
     bool eof_sent;
+    size_t mark_len;  /* how much of the mark has come */
     int n_ends;       /* how many ends of the command the guest has reported */
     int64_t moved_ms; /* when something came or went last, a window's extension too */
     struct escape escape;
@@ -59,13 +63,30 @@ struct exec {
     char in[INPUT_CHUNK];
 };
 
+/* Leaves out what comes before the mark. */
+static size_t skip_to_mark(struct exec *x, const char *data, size_t len)
+{
+    size_t i = 0;
+    while (i < len && x->mark_len < sizeof mark - 1) {
+        char c = data[i++];
+        x->mark_len = c == mark[x->mark_len] ? x->mark_len + 1 : c == mark[0];
+    }
+    return i;
+}
+
+static bool is_begun(const struct exec *x)
+{
+    return x->io->mark == SSH_MARK_NONE || x->mark_len == sizeof mark - 1;
+}
+
 static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len, int is_stderr,
                    void *ctx)
 {
     (void)session;
     (void)ch;
     struct exec *x = ctx;
-    sink_put(is_stderr ? &x->errout : &x->out, data, len);
+    size_t skip = is_stderr || is_begun(x) ? 0 : skip_to_mark(x, data, len);
+    sink_put(is_stderr ? &x->errout : &x->out, (const char *)data + skip, len - skip);
     return (int)len;
 }
 
@@ -134,7 +155,7 @@ static int exec_init(struct exec *x, struct error *err)
     x->ch = ssh_channel_new(x->c->session);
     x->ev = ssh_event_new();
     if (!x->ch || !x->ev || ssh_event_add_session(x->ev, x->c->session) != SSH_OK)
-        return conn_fail(x->c, x->vmm_fd, "open a channel to", err);
+        return conn_fail(x->c, x->gone_fd, "open a channel to", err);
     x->cb = (struct ssh_channel_callbacks_struct){
         .userdata = x,
         .channel_data_function = on_data,
@@ -174,7 +195,7 @@ static int wait_start(const struct exec *x, const struct deadline *start, const 
                          "the guest (%s) sends output of a command that it has not started: its "
                          "SSH server can't be trusted; next: stop the lease",
                          x->c->peer);
-    if (conn_wait(x->c, x->vmm_fd, start, what, err) == 0)
+    if (conn_wait(x->c, x->gone_fd, start, what, err) == 0)
         return 0;
     if (err && err->kind == ERR_TIMEOUT && !deadline_passed(x->d))
         return hung(x, "it does not start a command", err);
@@ -189,7 +210,7 @@ static int exec_open(struct exec *x, const struct deadline *start, struct error 
         if (wait_start(x, start, "a channel to the guest", err) < 0)
             return -1;
     conn_watch_rest();
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a channel to", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "open a channel to", err);
 }
 
 /* A terminal of the size of ours. */
@@ -203,7 +224,7 @@ static int exec_terminal(struct exec *x, const struct deadline *start, struct er
     while ((rc = ssh_channel_request_pty_size(x->ch, tty->term, columns, rows)) == SSH_AGAIN)
         if (wait_start(x, start, "a terminal in the guest", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "open a terminal on", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "open a terminal on", err);
 }
 
 /* Asks for no reply, so nothing here can wait. */
@@ -226,7 +247,7 @@ static int exec_request(struct exec *x, const char *command, const struct deadli
     while ((rc = ssh_channel_request_exec(x->ch, command)) == SSH_AGAIN)
         if (wait_start(x, start, "the guest to start the command", err) < 0)
             return -1;
-    return rc == SSH_OK ? 0 : conn_fail(x->c, x->vmm_fd, "start a command on", err);
+    return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "start a command on", err);
 }
 
 static bool lost(const struct exec *x)
@@ -379,7 +400,7 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
         {.fd = want_input && !pull ? x->io->stdin_fd : -1, .events = POLLIN},
         {.fd = sink_empty(&x->out) ? -1 : x->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&x->errout) ? -1 : x->errout.fd, .events = POLLOUT},
-        {.fd = x->vmm_fd, .events = POLLIN},
+        {.fd = x->gone_fd, .events = POLLIN},
         {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
     };
     /* A flood of output keeps something ready at all times. The deadline still holds then; the
@@ -456,6 +477,13 @@ static int check_end(const struct exec *x, struct error *err)
                          "the guest's SSH server (%s) reported the end of one command %d times; "
                          "next: stop the lease",
                          x->c->peer, x->n_ends);
+    if (x->n_ends == 1 && st->exited && !is_begun(x))
+        return error_set(
+            err, ERR_SSH, 0,
+            "the shell of the guest's user ended (exit code %d) before it began the "
+            "command: a start-up file, such as ~/.bashrc, exits; next: put `return` in "
+            "the place of `exit` there, or stop the lease",
+            st->code);
     if (x->n_ends == 1 && (st->signalled || (st->code >= 0 && st->code <= CODE_MAX)))
         return 0;
     if (x->n_ends == 1)
@@ -464,7 +492,7 @@ static int check_end(const struct exec *x, struct error *err)
                          "have; next: stop the lease",
                          x->c->peer, (unsigned)st->code);
     if (lost(x))
-        return conn_fail(x->c, x->vmm_fd, "the connection was lost while a command ran on", err);
+        return conn_fail(x->c, x->gone_fd, "the connection was lost while a command ran on", err);
     return error_set(
         err, ERR_SSH, 0,
         "the command on %s ended without an exit code: the guest's SSH server died or was killed",
@@ -480,9 +508,12 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->io = io;
     x->d = d;
     x->st = st;
-    x->vmm_fd = io->vmm_fd >= 0 ? io->vmm_fd : c->vmm_fd;
+    x->gone_fd = io->gone_fd >= 0 ? io->gone_fd : c->gone_fd;
     conn_begin(c);
-    if (exec_run(x, command, err) < 0) {
+    _cleanup_free_ char *marked = io->mark == SSH_MARK_BEFORE
+                                      ? xasprintf(SSH_MARK_PRINT "%s", command)
+                                      : NULL;
+    if (exec_run(x, marked ? marked : command, err) < 0) {
         exec_abort(x);
         return -1;
     }

@@ -50,7 +50,7 @@ static void test_cancel_and_dying_vmm(void **state)
     d.cancel_fd = -1;
     if (ssh_exec(c, "true", &io, &d, &st, &err) < 0)
         fail_msg("%s", err.msg);
-    io.vmm_fd = event;
+    io.gone_fd = event;
     assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
     if (err.kind != ERR_VMM)
         fail_msg("%s", err.msg);

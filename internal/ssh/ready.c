@@ -130,7 +130,7 @@ static int wait_once(struct waiter *r, bool *connected, struct error *err)
     struct deadline sub = deadline_sub(r->d, max_i64(r->next_ms - now, 0));
     struct pollfd fds[] = {{.fd = r->fd, .events = POLLOUT},
                            {.fd = r->w->guest_fd, .events = POLLIN},
-                           {.fd = r->w->vmm_fd, .events = POLLIN}};
+                           {.fd = r->w->gone_fd, .events = POLLIN}};
     struct error local = ERROR_INIT;
     /* The next attempt's time takes nothing away from an answer that is there; the end of all
      * attempts does, or a guest that never stops sending frames would be waited for in vain. */
@@ -202,7 +202,7 @@ int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const s
         if (fd < 0)
             return error_is_set(&last) ? error_append(err, "; before: %s", last.msg) : -1;
         error_clear(&last);
-        if (conn_open(t, fd, w->vmm_fd, d, times, &stage, out, &last) == 0)
+        if (conn_open(t, fd, w->gone_fd, d, times, &stage, out, &last) == 0)
             return 0;
         if (!worth_another(&last, stage, &broken)) {
             if (err)

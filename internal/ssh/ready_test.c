@@ -141,7 +141,7 @@ static void test_frames_without_end_stretch_no_deadline(void **state)
     (void)state;
     need_sandbox();
     _cleanup_close_ int frames = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    struct ssh_wait w = {.guest_fd = frames, .vmm_fd = -1};
+    struct ssh_wait w = {.guest_fd = frames, .gone_fd = -1};
     struct deadline d = deadline_in_ms(200);
     struct error err = ERROR_INIT;
     (void)never_ready(&w, &d, &err);
@@ -153,7 +153,7 @@ static void test_no_frame_at_all_says_so(void **state)
     (void)state;
     need_sandbox();
     _cleanup_close_ int guest = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct ssh_wait w = {.guest_fd = guest, .vmm_fd = -1};
+    struct ssh_wait w = {.guest_fd = guest, .gone_fd = -1};
     struct deadline d = deadline_in_ms(150);
     struct error err = ERROR_INIT;
     (void)never_ready(&w, &d, &err);
@@ -189,7 +189,7 @@ static void test_dying_vmm_ends_the_wait(void **state)
             (void)poll(NULL, 0, 100);
             _exit(write(vmm[1], "x", 1) == 1 ? 0 : 1);
         }
-        struct ssh_wait w = {.guest_fd = -1, .vmm_fd = vmm[0]};
+        struct ssh_wait w = {.guest_fd = -1, .gone_fd = vmm[0]};
         int64_t took = never_ready(&w, &d, &err);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         CLOSE_FD(vmm[0]);
@@ -237,7 +237,7 @@ static void test_rude_servers(void **state)
 static void late_server(bool watched)
 {
     _cleanup_close_ int guest = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct ssh_wait w = {.guest_fd = watched ? guest : -1, .vmm_fd = -1};
+    struct ssh_wait w = {.guest_fd = watched ? guest : -1, .gone_fd = -1};
     struct deadline d = deadline_in_ms(60000);
     struct ssh_target t = target_on(PORT);
     struct ssh_ready_times times;
@@ -305,7 +305,7 @@ static void test_lost_syn_is_retried_on_a_frame(void **state)
     }
     (void)poll(NULL, 0, 20);
     _cleanup_close_ int guest = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct ssh_wait w = {.guest_fd = guest, .vmm_fd = -1};
+    struct ssh_wait w = {.guest_fd = guest, .gone_fd = -1};
     pid_t pid = fork();
     if (pid == 0) {
         uint64_t one = 1;
@@ -443,7 +443,7 @@ static void test_never_dialled(void **state)
     need_sandbox();
     static const enum err_kind final[] = {ERR_CONFIG, ERR_CANCELLED, ERR_VMM};
     _cleanup_close_ int gone = eventfd(1, EFD_CLOEXEC);
-    struct ssh_wait w = {.guest_fd = -1, .vmm_fd = gone};
+    struct ssh_wait w = {.guest_fd = -1, .gone_fd = gone};
     struct ssh_conn *c = NULL;
     for (size_t i = 0; i < ARRAY_LEN(final); i++) {
         struct line l = line_that_says(1, final[i], 0);

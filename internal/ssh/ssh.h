@@ -59,7 +59,7 @@ int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct 
 /* What readiness may watch besides the connection; every descriptor is borrowed and may be -1. */
 struct ssh_wait {
     int guest_fd; /* readable when the guest sent a frame (net_watch_guest): retry at once */
-    int vmm_fd;   /* readable once the machine is gone: fail at once with ERR_VMM */
+    int gone_fd;  /* readable once the machine is gone: fail at once with ERR_VMM */
 };
 
 /* Connects as soon as the guest answers: retries on refusal or silence (ERR_SSH of `dial` is a
@@ -73,11 +73,11 @@ int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const s
 
 enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
 
-/* Sets how each command is watched from now on. `vmm_fd` (readable once the machine is gone, or -1)
- * is borrowed until ssh_close: a machine that is gone is ERR_VMM at once. `stall_ms` limits how
+/* Sets how each command is watched from now on. `gone_fd` (readable once the machine is gone, or
+ * -1) is borrowed until ssh_close: a machine that is gone is ERR_VMM at once. `stall_ms` limits how
  * long nothing may move. It also limits how long the guest's kernel may be silent, if it is less
  * than SSH_DEAD_MS. Without a call: no machine is watched, SSH_STALL_MS. */
-void ssh_watch(struct ssh_conn *c, int vmm_fd, int64_t stall_ms);
+void ssh_watch(struct ssh_conn *c, int gone_fd, int64_t stall_ms);
 
 /* How a remote command ended: exactly one of the first two unless the connection was lost. */
 struct ssh_status {
@@ -99,6 +99,16 @@ struct ssh_tty {
     int (*begun)(int fd, struct error *err);
 };
 
+/* Start-up files of the guest's shell (~/.bashrc) may print, and may exit. With a mark, what comes
+ * on stdout before the mark is left out, and a command that ends without it was never begun: that
+ * is ERR_SSH. */
+enum ssh_mark {
+    SSH_MARK_NONE,
+    SSH_MARK_BEFORE, /* ssh_exec has it printed before the command */
+    SSH_MARK_INSIDE, /* the command prints it by SSH_MARK_PRINT */
+};
+#define SSH_MARK_PRINT "printf '\\002crabbox-fc\\003'; "
+
 /* Where a command's streams go. Descriptors are borrowed. */
 struct ssh_io {
     int stdin_fd;          /* -1: end of file at once */
@@ -111,7 +121,7 @@ struct ssh_io {
      * number of bytes, 0 at the end, -1 with err set to abort. */
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);
     void *source_ctx;
-    int vmm_fd;                /* to watch; -1: that of ssh_watch */
+    int gone_fd;               /* to watch; -1: that of ssh_watch */
     bool may_be_silent;        /* the command is not ours: only its start can hang, and what still
                                 * holds its output when it has ended */
     const struct ssh_tty *tty; /* borrowed; NULL: no terminal */
@@ -119,10 +129,11 @@ struct ssh_io {
      * output that is gone). NULL: none; the command may then live on in the guest. It reaches the
      * process that `command` became, not its children. */
     const char *abort_signal;
+    enum ssh_mark mark;
 };
 #define SSH_IO_INIT                                                                                \
     {                                                                                              \
-        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .vmm_fd = -1                             \
+        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .gone_fd = -1                            \
     }
 
 /* Runs `command` (one string, as SSH has it: the login shell of the guest's user reads it) and

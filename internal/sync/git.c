@@ -241,6 +241,7 @@ static bool is_left_out(const struct git_scan *g, const struct gitignore *patter
 {
     struct scan *s = g->s;
     return gitignore_match(patterns, path, is_dir, &s->effort) ||
+           scan_leaves_untracked(s, path, is_dir) ||
            (is_dir ? scan_leaves_out_all(s, path) : scan_leaves_out(s, path, false));
 }
 

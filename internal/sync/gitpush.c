@@ -27,6 +27,7 @@ static int is_wanted(struct ssh_conn *c, const char *remote_dir, const struct de
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
+    io.mark = SSH_MARK_BEFORE;
     struct ssh_status st;
     strbuf_adds(&command, "command -v git >/dev/null && cd -- ");
     strbuf_add_shell_quoted(&command, remote_dir);
@@ -75,12 +76,12 @@ static int deliver(struct ssh_conn *c, const struct gitseed *s, int out_fd, cons
                 "cd -- \"$top\" || exit\nzap ./.git\nmine .\nmv -- \"$new\" .git\n",
                 s->id, s->how == SYNC_GIT_SHALLOW ? "    : >$p.promisor\n" : "");
     if (push_run(c, remote_dir, "rm -rf -- \"$top/../.crabbox-git-${top##*/}\"\n",
-                 "preparing a repository", d, err) < 0 ||
+                 "prepare a repository in", d, err) < 0 ||
         sync_walk(out_fd, &limits, d, &list, err) < 0)
         return -1;
     int r = sync_push(c, &list, beside, d, NULL, NULL, err);
     sync_list_free(&list);
-    return r < 0 ? -1 : push_run(c, remote_dir, script.buf, "making the repository", d, err);
+    return r < 0 ? -1 : push_run(c, remote_dir, script.buf, "make the repository in", d, err);
 }
 
 static int build_and_deliver(struct ssh_conn *c, const struct gitseed *s, const char *remote_dir,
@@ -111,7 +112,7 @@ int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_d
     _cleanup_(gitseed_free) struct gitseed seed = GITSEED_INIT;
     if (!l->git || how == SYNC_GIT_NONE)
         return *last->git_id ? push_run(c, remote_dir, "zap \"$top/.git\"\n",
-                                        "removing the repository", d, err)
+                                        "remove the repository in", d, err)
                              : 0;
     int r = repo_find(l->root_fd, &repo, &e);
     if (r == 0)

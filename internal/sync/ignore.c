@@ -260,13 +260,20 @@ static bool match_any_level(const struct ignore_pattern *p, char *path, bool is_
     return false;
 }
 
-bool ignore_match(const struct ignore *ig, const char *path, bool is_dir, struct effort *e)
+const struct ignore_pattern *ignore_find(const struct ignore *ig, const char *path, bool is_dir,
+                                         struct effort *e)
 {
     if (ig->n == 0)
-        return false;
+        return NULL;
     _cleanup_free_ char *copy = xstrdup(path);
     for (size_t i = ig->n; i-- > 0 && !(e && e->stop);)
         if (match_any_level(&ig->patterns[i], copy, is_dir, e))
-            return !ig->patterns[i].negated;
-    return false;
+            return &ig->patterns[i];
+    return NULL;
+}
+
+bool ignore_match(const struct ignore *ig, const char *path, bool is_dir, struct effort *e)
+{
+    const struct ignore_pattern *p = ignore_find(ig, path, is_dir, e);
+    return p && !p->negated;
 }

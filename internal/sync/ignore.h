@@ -45,6 +45,10 @@ void ignore_free(struct ignore *ig);
 /* Whether `path` (relative, no leading "./") is left out. False once `e` has ended. */
 bool ignore_match(const struct ignore *ig, const char *path, bool is_dir, struct effort *e);
 
+/* The pattern that decides about `path`, or NULL. */
+const struct ignore_pattern *ignore_find(const struct ignore *ig, const char *path, bool is_dir,
+                                         struct effort *e);
+
 /* The glob alone against a whole string; linear in practice, never exponential. */
 bool ignore_glob(const char *glob, const char *text, struct effort *e);
 

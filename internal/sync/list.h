@@ -16,8 +16,11 @@
 struct scan {
     struct sync_list *list;
     struct tree tree;
-    struct ignore always; /* what the configuration leaves out: no "!" of the tree undoes it */
-    struct ignore ignore; /* that again, and the tree's own */
+    struct ignore always;    /* what the configuration leaves out: no "!" of the tree undoes it */
+    struct ignore ignore;    /* that again, and the tree's own */
+    struct ignore built_in;  /* untracked files that are made again where they are needed; */
+    struct ignore untracked; /* these again, then `ignore`, whose "!" undoes them */
+    struct ignore include;
     struct sync_limits limits;
     struct effort effort;  /* and the deadline */
     size_t alloc;          /* of list->files */
@@ -52,6 +55,8 @@ void scan_absent(struct scan *s, const char *path);
  * with everything that may be below it. */
 bool scan_leaves_out(struct scan *s, const char *path, bool is_dir);
 bool scan_leaves_out_all(struct scan *s, const char *path);
+/* Whether a built-in pattern leaves out an untracked path; it is then on the list of these. */
+bool scan_leaves_untracked(struct scan *s, const char *path, bool is_dir);
 /* Call it for each entry: -1 if the listing has to end. */
 int scan_stop(struct scan *s, struct error *err);
 /* Opens a directory of the tree for reading: -1 with errno; ENOENT also where it is limits.never.

@@ -216,9 +216,89 @@ static void test_directories_that_cannot_be_entered(void **state)
     }
 }
 
+/* What is made again where it is needed is left out, but never what git tracks, nor what a pattern
+ * of the tree's own brings back; and nothing of that outside of a repository. */
+static void test_built_in_patterns(void **state)
+{
+    (void)state;
+    static const char make[] =
+        "mkdir -p node_modules/a dist src/target src/x .venv .cache coverage .crabbox/captures "
+        "artifacts/run_1 artifacts/kept; for d in node_modules/a dist src/target src/x .venv "
+        ".cache "
+        "coverage .crabbox/captures artifacts/run_1 artifacts/kept; do echo $d >$d/f; done; "
+        "echo t >dist/tracked; echo file >target; ";
+    _cleanup_free_ char *dir = synckit_make(&kit, "builtin", make);
+    synckit_sh(dir, "git init -q; git add dist/tracked", NULL);
+    synckit_assert_listed(dir, "artifacts/kept/f\ndist/tracked\nsrc/x/f\ntarget\n");
+    struct sync_list l = {0};
+    synckit_scan(dir, NULL, &l);
+    assert_int_equal(l.n_left, 8);
+    for (size_t i = 0; i < l.n_left; i++)
+        if (str_eq(l.left[i].path, "src/target/"))
+            assert_string_equal(l.left[i].pattern, "target/");
+    sync_list_free(&l);
+    synckit_sh(dir, "printf '!dist\\n!/.cache/f\\n' >.crabboxignore", NULL);
+    synckit_assert_listed(dir, ".cache/f\n.crabboxignore\nartifacts/kept/f\ndist/f\n"
+                               "dist/tracked\nsrc/x/f\ntarget\n");
+    synckit_sh(dir, "rm -r .git .crabboxignore; rm -r .venv .cache coverage .crabbox artifacts",
+               NULL);
+    synckit_assert_listed(dir, "dist/f\ndist/tracked\nnode_modules/a/f\nsrc/target/f\nsrc/x/f\n"
+                               "target\n");
+}
+
+static void listed_with(const char *dir, const struct sync_limits *limits, const char *want)
+{
+    struct sync_list l = {0};
+    struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    if (synckit_try(dir, "*.o", limits, NULL, &l, &err) < 0)
+        fail_msg("%s", err.msg);
+    for (size_t i = 0; i < l.n_files; i++)
+        strbuf_addf(&out, "%s\n", l.files[i].path);
+    sync_list_free(&l);
+    assert_string_equal(out.buf, want);
+}
+
+/* Only what sync.include names, seen from the root, and of that nothing that is left out. */
+static void test_include(void **state)
+{
+    (void)state;
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    _cleanup_free_ char *dir = synckit_make(&kit, "include",
+                                            "mkdir -p src/a lib/src out; for f in src/a/c src/b.o "
+                                            "lib/src/d top.json out/x; do echo 1 >$f; "
+                                            "done; git init -q; git add src/a/c");
+    limits.include = "src\n/top.*\nlib/*/d";
+    listed_with(dir, &limits, "lib/src/d\nsrc/a/c\ntop.json\n");
+    limits.include = "none";
+    listed_with(dir, &limits, "");
+    limits.include = "";
+    listed_with(dir, &limits, "lib/src/d\nout/x\nsrc/a/c\ntop.json\n");
+}
+
+/* A .git that git would reject is an error, unless it is to mean nothing. */
+static void test_no_git(void **state)
+{
+    (void)state;
+    struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "nogit",
+        "mkdir -p .git sub/.git; echo .env >.gitignore; echo 1 >.env; echo 2 >sub/f; "
+        "echo gitdir: nowhere >sub/.git/x");
+    _cleanup_free_ char *sub = xasprintf("%s/sub", dir);
+    synckit_assert_refused(dir, "it has no HEAD; next: remove it, or --no-git");
+    synckit_assert_refused(sub, "it has no HEAD");
+    limits.no_git = true;
+    listed_with(dir, &limits, ".env\n.gitignore\nsub/f\n");
+    listed_with(sub, &limits, "f\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_built_in_patterns),
+        cmocka_unit_test(test_include),
+        cmocka_unit_test(test_no_git),
         cmocka_unit_test(test_nested_repositories),
         cmocka_unit_test(test_index_that_names_files_of_a_later_clone),
         cmocka_unit_test(test_gitlinks_below_gitlinks),

@@ -73,6 +73,7 @@ static int send_once(struct sender *s, struct ssh_conn *c, const struct sync_lis
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf errout = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
+    io.mark = SSH_MARK_BEFORE;
     struct ssh_status st;
     if (pack_init(&s->pack, l, err) < 0)
         return -1;

@@ -32,7 +32,7 @@ int push_make_way(struct ssh_conn *c, const struct sync_list *l, const char *rem
                   const struct deadline *d, struct error *err);
 
 /* Runs a script that may call zap, mine and unmount (delete.c), with the directory as $top. `what`
- * it does is for the message. */
+ * begins the message, before "the guest's DIRECTORY": "remove the repository in". */
 int push_run(struct ssh_conn *c, const char *remote_dir, const char *script, const char *what,
              const struct deadline *d, struct error *err);
 

@@ -271,7 +271,8 @@ static int open_at(int top_fd, const char *top, const struct repo *around, unsig
         return -1;
     if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(err, ERR_SYNC, 0,
-                         "%s is no git repository: it has no HEAD; next: remove it, or --no-sync",
+                         "%s is no git repository: it has no HEAD; next: remove it, or --no-git "
+                         "to copy all files as if it were not there, or --no-sync",
                          r.git_dir);
     r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
     if (r.top_fd < 0)

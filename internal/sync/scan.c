@@ -29,12 +29,32 @@ enum {
 };
 /* Left out unless the user asks for them with "!". */
 #define BUILT_IN ".DS_Store\n"
+/* Likewise, but only of what git does not track: caches, what was built, and what a run brought
+ * back. As in Crabbox, but ".local" and ".tmp". */
+static const char *const built_in[] = {
+    "._*",           "node_modules/",
+    ".turbo/",       ".next/",
+    ".vite/",        ".parcel-cache/",
+    "dist/",         "dist-runtime/",
+    "coverage/",     "playwright-report/",
+    "test-results/", ".cache/",
+    ".swiftpm/",     ".build/",
+    ".pnpm-store/",  ".npm/",
+    ".yarn/cache/",  ".venv/",
+    "__pycache__/",  ".pytest_cache/",
+    ".mypy_cache/",  ".ruff_cache/",
+    ".gradle/",      "target/",
+    ".crabbox/",     "/artifacts/run_*/",
+};
 
 static void cleanup_scan(struct scan *s)
 {
     tree_close(&s->tree);
     ignore_free(&s->always);
     ignore_free(&s->ignore);
+    ignore_free(&s->built_in);
+    ignore_free(&s->untracked);
+    ignore_free(&s->include);
     gitignore_free(&s->user);
     free(s->first_odd);
 }
@@ -56,6 +76,8 @@ void sync_list_free(struct sync_list *l)
     free(l->subdir);
     free(l->first_skipped);
     free(l->first_absent);
+    for (size_t i = 0; i < l->n_left && i < SYNC_LEFT_MAX; i++)
+        free(l->left[i].path);
     *l = (struct sync_list){0};
 }
 
@@ -81,6 +103,21 @@ bool scan_leaves_out_all(struct scan *s, const char *path)
 {
     return (!s->always.has_negated && ignore_match(&s->always, path, true, &s->effort)) ||
            (!s->ignore.has_negated && ignore_match(&s->ignore, path, true, &s->effort));
+}
+
+bool scan_leaves_untracked(struct scan *s, const char *path, bool is_dir)
+{
+    struct sync_list *l = s->list;
+    const struct ignore_pattern *p = ignore_find(&s->built_in, path, is_dir, &s->effort);
+    if (!p || (is_dir && s->ignore.has_negated) ||
+        !ignore_match(&s->untracked, path, is_dir, &s->effort))
+        return false;
+    /* Where a directory could not be left out as a whole, its first file stands for it. */
+    if (l->n_left < SYNC_LEFT_MAX)
+        l->left[l->n_left] = (struct sync_left){xasprintf("%s%s", path, is_dir ? "/" : ""),
+                                                built_in[p - s->built_in.patterns]};
+    l->n_left++;
+    return true;
 }
 
 int scan_stop(struct scan *s, struct error *err)
@@ -144,6 +181,8 @@ static int64_t time_ns(const struct timespec *t)
 /* With a copy of the path. */
 static int append(struct scan *s, const char *path, const struct sync_file *f, struct error *err)
 {
+    if (s->include.n && !ignore_match(&s->include, path, S_ISDIR(f->mode), &s->effort))
+        return 0;
     struct sync_list *l = s->list;
     if (l->n_files == s->alloc) {
         s->alloc = s->alloc ? 2 * s->alloc : 256;
@@ -158,7 +197,7 @@ static int append(struct scan *s, const char *path, const struct sync_file *f, s
 
 int scan_add_dir(struct scan *s, const char *path, mode_t mode, struct error *err)
 {
-    return append(s, path, &(struct sync_file){.mode = mode}, err);
+    return strlen(path) < PATH_MAX ? append(s, path, &(struct sync_file){.mode = mode}, err) : 0;
 }
 
 int scan_add(struct scan *s, const char *path, const struct stat *st, struct error *err)
@@ -208,16 +247,39 @@ static void sort_unique(struct sync_list *l)
     l->n_files = kept + 1;
 }
 
+/* The patterns of sync.include begin at the root, with or without a slash. */
+static int load_include(struct scan *s, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    for (const char *line = s->limits.include; line && *line;) {
+        size_t len = strcspn(line, "\n");
+        if (len)
+            strbuf_addf(&text, "%s%.*s\n", *line == '/' ? "" : "/", (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+    return ignore_add(&s->include, text.buf, "sync.include", &s->effort, err);
+}
+
 static int load_ignore(struct scan *s, const char *exclude, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (ignore_add(&s->always, exclude, "sync.exclude", &s->effort, err) < 0 ||
+    _cleanup_strbuf_ struct strbuf own = STRBUF_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
+        strbuf_addf(&own, "%s\n", built_in[i]);
+    if (load_include(s, err) < 0 ||
+        ignore_add(&s->built_in, own.buf, "sync", &s->effort, err) < 0 ||
+        ignore_add(&s->untracked, own.buf, "sync", &s->effort, err) < 0 ||
+        ignore_add(&s->untracked, exclude, "sync.exclude", &s->effort, err) < 0 ||
+        ignore_add(&s->always, exclude, "sync.exclude", &s->effort, err) < 0 ||
         ignore_add(&s->ignore, BUILT_IN, "sync", &s->effort, err) < 0 ||
         ignore_add(&s->ignore, exclude, "sync.exclude", &s->effort, err) < 0)
         return -1;
     if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
         return -1;
-    return ignore_add(&s->ignore, text.buf, IGNORE_FILE, &s->effort, err);
+    return ignore_add(&s->untracked, text.buf, IGNORE_FILE, &s->effort, err) < 0 ||
+                   ignore_add(&s->ignore, text.buf, IGNORE_FILE, &s->effort, err) < 0
+               ? -1
+               : 0;
 }
 
 static void set_mark(struct sync_list *l)
@@ -271,7 +333,8 @@ static int check_above(const struct scan *s, int dirfd, struct error *err)
 static int find_root(struct scan *s, int dirfd, struct repo *repo, struct error *err)
 {
     struct sync_list *l = s->list;
-    if (repo_find(dirfd, repo, err) < 0 || take_root(s, repo->top ? repo->top_fd : dirfd, err) < 0)
+    if ((!s->limits.no_git && repo_find(dirfd, repo, err) < 0) ||
+        take_root(s, repo->top ? repo->top_fd : dirfd, err) < 0)
         return -1;
     l->git = repo->top != NULL;
     if (l->git && check_above(s, dirfd, err) < 0)
@@ -347,10 +410,11 @@ int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
     return finish(&s, out, err);
 }
 
-int sync_locate(int dirfd, struct sync_list *out, struct error *err)
+int sync_locate(int dirfd, const struct sync_limits *limits, struct sync_list *out,
+                struct error *err)
 {
     _cleanup_(cleanup_list) struct sync_list list = {0};
-    _cleanup_(cleanup_scan) struct scan s = {.list = &list, .tree = TREE_INIT};
+    _cleanup_(cleanup_scan) struct scan s = {.list = &list, .tree = TREE_INIT, .limits = *limits};
     _cleanup_(repo_free) struct repo repo = REPO_INIT;
     if (find_root(&s, dirfd, &repo, err) < 0)
         return -1;

@@ -155,6 +155,7 @@ int survey_guest(struct ssh_conn *c, struct manifest *m, const struct deadline *
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     struct strbuf answer = STRBUF_INIT;
     struct ssh_io io = SSH_IO_INIT;
+    io.mark = SSH_MARK_BEFORE;
     struct ssh_status st;
     survey_command(&command, m);
     io.out = &answer;

@@ -34,6 +34,13 @@ struct sync_file {
                     size and times are 0 */
 };
 
+/* What a built-in pattern has left out: untracked, a directory with all below it. */
+#define SYNC_LEFT_MAX 100
+struct sync_left {
+    char *path;          /* owned; a directory ends with "/" */
+    const char *pattern; /* static */
+};
+
 #define SYNC_MARK_SIZE 64
 
 struct sync_list {
@@ -53,8 +60,10 @@ struct sync_list {
     int64_t bytes;
     size_t n_skipped;    /* sockets, devices, unreadable, repositories that are no submodules */
     char *first_skipped; /* the first such path, or NULL; owned */
-    size_t n_absent;     /* submodules that are not initialised */
-    char *first_absent;  /* likewise */
+    struct sync_left left[SYNC_LEFT_MAX]; /* the first of them */
+    size_t n_left;                        /* all of them */
+    size_t n_absent;                      /* submodules that are not initialised */
+    char *first_absent;                   /* likewise */
 };
 
 /* Beyond max_* the scan fails (0: no limit); warn_* is for the caller, who has the list. */
@@ -67,10 +76,13 @@ struct sync_limits {
     /* Absolute, or NULL: neither this directory nor anything below it is ever listed or sent,
      * under any name. */
     const char *never;
+    const char
+        *include; /* patterns, one per line, from the root: only these files; NULL or "": all */
+    bool no_git;  /* a .git means nothing, here and below: all files, without it */
 };
 #define SYNC_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
-        50000, 150000, 5LL << 30, 20LL << 30, 200, false, false, NULL                              \
+        50000, 150000, 5LL << 30, 20LL << 30, 200, false, false, NULL, NULL, false                 \
     }
 
 /* Lists what belongs to the tree that `dirfd` (borrowed; may be O_PATH) lies in. The tree and
@@ -85,7 +97,8 @@ struct sync_limits {
 int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
               const struct deadline *d, struct sync_list *out, struct error *err);
 /* Only finds the tree: fills all but the files. */
-int sync_locate(int dirfd, struct sync_list *out, struct error *err);
+int sync_locate(int dirfd, const struct sync_limits *limits, struct sync_list *out,
+                struct error *err);
 /* Lists every file below `dirfd`, whatever git or .crabboxignore say. */
 int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline *d,
               struct sync_list *out, struct error *err);

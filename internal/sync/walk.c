@@ -27,7 +27,7 @@ static int walk_into(struct scan *s, int parent, const char *name, struct strbuf
             scan_skip(s, path->buf);
         return 0;
     }
-    int git = s->all ? 0 : worktree_has_git(fd, NULL);
+    int git = s->all || s->limits.no_git ? 0 : worktree_has_git(fd, NULL);
     if (git > 0)
         return scan_git_at(s, fd, path->buf, err);
     if (git < 0) { /* it can't be seen whether its own rules count, nor what is in it */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "sys/caller.h"
 
 bool file_keeps_extents(int fd)
@@ -210,6 +211,17 @@ int dir_make_all(const char *path, mode_t mode, struct error *err)
         if (!saved)
             return 0;
     }
+}
+
+int dir_check_home(const char *home, struct error *err)
+{
+    struct stat st;
+    int r = stat(home, &st);
+    if (r < 0 && errno != ENOENT && errno != ENOTDIR)
+        return 0; /* what is done there says more */
+    if (r < 0 || !S_ISDIR(st.st_mode))
+        return error_set(err, ERR_CONFIG, 0, "HOME is %s, which is not a directory", SHOWN(home));
+    return 0;
 }
 
 /* The way there may be the sudo caller's; the directory itself is ours. */

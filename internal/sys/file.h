@@ -60,6 +60,9 @@ int file_in_place(int fd, const char *name, struct error *err);
 /* mkdir -p with the given mode for what is new. In the sudo caller's home it is that user's,
  * and so are files that the functions above make there (caller.h). */
 int dir_make_all(const char *path, mode_t mode, struct error *err);
+/* Whether HOME, as it is set, is a directory: below one that is missing nothing is made, as it
+ * would be made somewhere at the root. ERR_CONFIG. */
+int dir_check_home(const char *home, struct error *err);
 /* Opens a directory and checks that it is owned by us and closed to others (mode 0700 set
  * where we just made it). Returns a descriptor. */
 int dir_open_private(const char *path, struct error *err);

@@ -18,18 +18,6 @@
 #include "sys/program.h"
 #include "testutil/scratch.h"
 
-/* Every % is the scratch directory. */
-static char *in(const char *text)
-{
-    struct strbuf sb = STRBUF_INIT;
-    for (; *text; text++)
-        if (*text == '%')
-            strbuf_adds(&sb, scratch_dir);
-        else
-            strbuf_addc(&sb, *text);
-    return strbuf_detach(&sb);
-}
-
 static void make(const char *dir)
 {
     struct error err = ERROR_INIT;
@@ -61,8 +49,8 @@ static int setup(void **state)
     make_program("out/tool", 0755);
     make_program("out/data", 0644);
     make_program("repository/tool", 0755);
-    _cleanup_free_ char *bin = in("%/repo/bin"), *tool = in("%/repo/bin/tool");
-    _cleanup_free_ char *outside = in("%/out");
+    _cleanup_free_ char *bin = scratch_in("%/repo/bin"), *tool = scratch_in("%/repo/bin/tool");
+    _cleanup_free_ char *outside = scratch_in("%/out");
     assert_int_equal(symlinkat(bin, scratch_fd, "links/dir"), 0);
     assert_int_equal(symlinkat(tool, scratch_fd, "links/tool"), 0);
     assert_int_equal(symlinkat(outside, scratch_fd, "repo/out"), 0);
@@ -118,9 +106,9 @@ static void path_counts_where_it_is_absolute_and_outside(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct program p;
-        _cleanup_free_ char *cwd = in(cases[i].cwd), *path = in(cases[i].path);
-        _cleanup_free_ char *found = in(cases[i].found ? cases[i].found : "");
-        _cleanup_free_ char *passed = in(cases[i].passed ? cases[i].passed : "");
+        _cleanup_free_ char *cwd = scratch_in(cases[i].cwd), *path = scratch_in(cases[i].path);
+        _cleanup_free_ char *found = scratch_in(cases[i].found ? cases[i].found : "");
+        _cleanup_free_ char *passed = scratch_in(cases[i].passed ? cases[i].passed : "");
         assert_int_equal(chdir(cwd), 0);
         bool there = program_find("tool", path, cwd, NULL, &p);
         assert_int_equal(chdir("/"), 0);
@@ -135,7 +123,7 @@ static void path_counts_where_it_is_absolute_and_outside(void **state)
 static void a_working_directory_above_everything_shuts_nothing_out(void **state)
 {
     struct program p;
-    _cleanup_free_ char *home = in("%/tree"), *path = in("%/tree/bin");
+    _cleanup_free_ char *home = scratch_in("%/tree"), *path = scratch_in("%/tree/bin");
     (void)state;
     assert_true(program_find("env", NULL, "/", NULL, &p));
     assert_true(program_find("env", "/usr/bin", "/usr", NULL, &p));
@@ -149,7 +137,8 @@ static void a_working_directory_above_everything_shuts_nothing_out(void **state)
 static void a_file_that_cannot_be_run_is_none(void **state)
 {
     struct program p;
-    _cleanup_free_ char *out = in("%/out"), *data = in("%/out/data"), *tool = in("%/out/tool");
+    _cleanup_free_ char *out = scratch_in("%/out"), *data = scratch_in("%/out/data"),
+                        *tool = scratch_in("%/out/tool");
     (void)state;
     assert_false(program_find("data", out, "/", NULL, &p));
     assert_false(program_find("", out, "/", NULL, &p));
@@ -175,7 +164,8 @@ static void what_is_started_is_nobody_else_s(void **state)
     struct error err = ERROR_INIT;
     (void)state;
     _cleanup_free_ char *before = xstrdup(getenv("PATH"));
-    _cleanup_free_ char *repo = in("%/repo"), *out = in("%/out"), *tool = in("%/out/tool");
+    _cleanup_free_ char *repo = scratch_in("%/repo"), *out = scratch_in("%/out"),
+                        *tool = scratch_in("%/out/tool");
     assert_int_equal(chdir(repo), 0);
     assert_int_equal(setenv("PATH", "bin", 1), 0);
     located("tool", ERR_ENV, "the VMM program tool is not in PATH; bin/tool does not count");
@@ -210,7 +200,8 @@ static void what_came_with_the_directory_of_dir_does_not_count(void **state)
     struct program p;
     (void)state;
     _cleanup_free_ char *before = xstrdup(getenv("PATH"));
-    _cleanup_free_ char *src = in("%/archive/src"), *way = in("%/archive/bin:/usr/bin");
+    _cleanup_free_ char *src = scratch_in("%/archive/src"),
+                        *way = scratch_in("%/archive/bin:/usr/bin");
     assert_true(program_find("tool", way, "/", NULL, &p));
     set_dir(src);
     assert_false(program_find("tool", way, "/", NULL, &p));
@@ -233,9 +224,9 @@ static void a_removed_working_directory_opens_no_way(void **state)
     struct program p;
     (void)state;
     _cleanup_free_ char *before = xstrdup(getenv("PATH"));
-    _cleanup_free_ char *sub = in("%/archive/src/gone"), *out = in("%/out");
+    _cleanup_free_ char *sub = scratch_in("%/archive/src/gone"), *out = scratch_in("%/out");
     make("archive/src/gone");
-    _cleanup_free_ char *bin = in("%/archive/bin");
+    _cleanup_free_ char *bin = scratch_in("%/archive/bin");
     assert_int_equal(chdir(sub), 0);
     assert_int_equal(rmdir(sub), 0);
     assert_int_equal(setenv("PATH", bin, 1), 0);

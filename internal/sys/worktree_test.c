@@ -25,18 +25,6 @@
 #include "sys/worktree.h"
 #include "testutil/scratch.h"
 
-/* Every % is the scratch directory. */
-static char *in(const char *text)
-{
-    struct strbuf sb = STRBUF_INIT;
-    for (; *text; text++)
-        if (*text == '%')
-            strbuf_adds(&sb, scratch_dir);
-        else
-            strbuf_addc(&sb, *text);
-    return strbuf_detach(&sb);
-}
-
 /* repo/ is a repository with another in it, made/ has a .git that is a file, archive/ has none. */
 static int setup(void **state)
 {
@@ -55,14 +43,14 @@ static int setup(void **state)
     struct error err = ERROR_INIT;
     (void)scratch_open(state);
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-        _cleanup_free_ char *dir = in(dirs[i]);
+        _cleanup_free_ char *dir = scratch_in(dirs[i]);
         must(dir_make_all(dir, 0755, &err), &err);
     }
     for (size_t i = 0; i < ARRAY_LEN(links); i++) {
-        _cleanup_free_ char *name = in(links[i][1]);
+        _cleanup_free_ char *name = scratch_in(links[i][1]);
         assert_return_code(symlink(links[i][0], name), errno);
     }
-    _cleanup_free_ char *git = in("%/made/.git");
+    _cleanup_free_ char *git = scratch_in("%/made/.git");
     must(file_write_new(AT_FDCWD, git, "gitdir: x\n", 10, 0644, &err), &err);
     return 0;
 }
@@ -88,7 +76,7 @@ static void goes_up_to_the_top_of_the_host(void **state)
     (void)state;
     _cleanup_close_ int fd = openat(scratch_fd, "repo/sub", O_PATH | O_CLOEXEC);
     assert_int_equal(worktree_go_up(&fd), 1);
-    _cleanup_free_ char *name = fd_path(fd), *repo = in("%/repo");
+    _cleanup_free_ char *name = fd_path(fd), *repo = scratch_in("%/repo");
     assert_string_equal(name, repo);
     int n = 0;
     while (worktree_go_up(&fd) == 1)
@@ -100,7 +88,7 @@ static void goes_up_to_the_top_of_the_host(void **state)
 static void assert_around(const char *cwd, const char *want)
 {
     char got[PATH_MAX];
-    _cleanup_free_ char *dir = in(cwd), *path = in(want);
+    _cleanup_free_ char *dir = scratch_in(cwd), *path = scratch_in(want);
     if (worktree_around(dir, got) < 0 || !str_eq(got, path))
         fail_msg("around %s: %s", dir, got);
 }
@@ -137,8 +125,8 @@ static void the_directory_of_dir_counts_as_well(void **state)
 {
     char top[PATH_MAX], gone[] = "/tmp/crabbox-tree-XXXXXX";
     struct worktree_tops tops;
-    _cleanup_free_ char *deep = in("%/archive/src/deep"), *repo = in("%/repo");
-    _cleanup_free_ char *sub = in("%/repo/sub"), *moved = in("%/repo/moved");
+    _cleanup_free_ char *deep = scratch_in("%/archive/src/deep"), *repo = scratch_in("%/repo");
+    _cleanup_free_ char *sub = scratch_in("%/repo/sub"), *moved = scratch_in("%/repo/moved");
     (void)state;
     assert_int_equal(worktree_tops("/", &tops), 0);
     assert_null(worktree_leads_through_top(deep, &tops));
@@ -166,7 +154,8 @@ static void the_directory_of_dir_counts_as_well(void **state)
 static void a_tree_of_two_names_is_known_by_both(void **state)
 {
     char got[PATH_MAX];
-    _cleanup_free_ char *repo = in("%/repo"), *alias = in("%/alias"), *sub = in("%/alias/sub");
+    _cleanup_free_ char *repo = scratch_in("%/repo"), *alias = scratch_in("%/alias"),
+                        *sub = scratch_in("%/alias/sub");
     (void)state;
     if (geteuid() != 0)
         skip();
@@ -207,7 +196,7 @@ static void what_can_not_be_told_is_an_error(void **state)
     assert_int_equal(worktree_around(".", got), -1);
     assert_int_equal(errno, ENOENT);
     /* What is above a removed directory is still there. */
-    _cleanup_free_ char *sub = in("%/repo/gone"), *repo = in("%/repo");
+    _cleanup_free_ char *sub = scratch_in("%/repo/gone"), *repo = scratch_in("%/repo");
     assert_return_code(mkdir(sub, 0755), errno);
     assert_return_code(chdir(sub), errno);
     assert_return_code(rmdir(sub), errno);
@@ -219,7 +208,7 @@ static void what_can_not_be_told_is_an_error(void **state)
 static void without_descriptors_no_tree_is_overlooked(void **state)
 {
     struct rlimit before, few;
-    _cleanup_free_ char *sub = in("%/repo/sub"), *repo = in("%/repo");
+    _cleanup_free_ char *sub = scratch_in("%/repo/sub"), *repo = scratch_in("%/repo");
     (void)state;
     assert_return_code(getrlimit(RLIMIT_NOFILE, &before), errno);
     unsigned failed = 0;
@@ -240,7 +229,7 @@ static void without_descriptors_no_tree_is_overlooked(void **state)
 /* What can't be looked at is not called a tree: whoever reads that would look for its .git. */
 static void a_directory_that_can_t_be_searched_is_no_answer(void **state)
 {
-    _cleanup_free_ char *closed = in("%/closed"), *path = in("%/closed/sub");
+    _cleanup_free_ char *closed = scratch_in("%/closed"), *path = scratch_in("%/closed/sub");
     char got[PATH_MAX];
     int status;
     (void)state;
@@ -266,7 +255,7 @@ static void the_users_own_is_no_tree(void **state)
     assert_around("/", "");
     assert_around("/usr", "");
     assert_around("/usr/bin", "");
-    _cleanup_free_ char *tree = in("%/archive");
+    _cleanup_free_ char *tree = scratch_in("%/archive");
     assert_return_code(setenv("HOME", tree, 1), errno);
     char top[PATH_MAX];
     assert_around("%/archive/src", archives_top(top));
@@ -292,7 +281,7 @@ static void paths_lead_through_step_by_step(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        _cleanup_free_ char *path = in(cases[i].path), *root = in(cases[i].root);
+        _cleanup_free_ char *path = scratch_in(cases[i].path), *root = scratch_in(cases[i].root);
         if (worktree_leads_through(path, root) != cases[i].want)
             fail_msg("%s through %s", path, root);
     }
@@ -319,13 +308,13 @@ static void paths_pass_the_top_of_a_tree(void **state)
         {"/usr/bin/state", "/usr", NULL},
     };
     char unused[PATH_MAX];
-    _cleanup_free_ char *loop = in("%/links/loop/state");
+    _cleanup_free_ char *loop = scratch_in("%/links/loop/state");
     assert_int_equal(worktree_on_way(loop, "", unused), -1);
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char got[PATH_MAX] = "";
-        _cleanup_free_ char *path = in(cases[i].path), *top = in(cases[i].top);
-        _cleanup_free_ char *want = in(cases[i].want ? cases[i].want : "");
+        _cleanup_free_ char *path = scratch_in(cases[i].path), *top = scratch_in(cases[i].top);
+        _cleanup_free_ char *want = scratch_in(cases[i].want ? cases[i].want : "");
         int found = worktree_on_way(path, top, got);
         if (found != (cases[i].want != NULL) || (found && !str_eq(got, want)))
             fail_msg("%s past %s: %s", path, top, found ? got : "none");

@@ -31,6 +31,17 @@ int scratch_open(void **state)
     return 0;
 }
 
+char *scratch_in(const char *text)
+{
+    struct strbuf sb = STRBUF_INIT;
+    for (; *text; text++)
+        if (*text == '%')
+            strbuf_adds(&sb, scratch_dir);
+        else
+            strbuf_addc(&sb, *text);
+    return strbuf_detach(&sb);
+}
+
 int scratch_close(void **state)
 {
     (void)state;

@@ -23,6 +23,9 @@ extern int scratch_fd;
 int scratch_open(void **state);
 int scratch_close(void **state);
 
+/* The text with the scratch directory in the place of every %; the caller frees it. */
+char *scratch_in(const char *text);
+
 /* This directory counts as that of --dir (worktree.h), until the next call; NULL: none does. */
 void set_dir(const char *path);
 
