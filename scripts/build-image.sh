@@ -25,7 +25,8 @@ name=default
 force=0
 
 packages=bash,coreutils,git,rsync,tar,gzip,xz-utils,curl,ca-certificates,python3
-packages+=,gcc,libc6-dev,make,dropbear-bin,openssh-sftp-server,sudo,procps,iproute2,less
+packages+=,gcc,libc6-dev,make,openssh-server,sudo,procps,iproute2,less
+packages+=,ncurses-term,kitty-terminfo,foot-terminfo
 packages+=${CRABBOX_FC_EXTRA_PACKAGES:+,$CRABBOX_FC_EXTRA_PACKAGES}
 
 # Modules by the stage in which crabbox-init loads them; a kernel may have some built in.
@@ -37,8 +38,10 @@ declare -A stage_modules=(
     [disk]="virtio_blk"
     [net]="virtio_net"
     [late]="button virtio_rng"
+    [clock]="ptp_kvm"
 )
-declare -A stage_after=([early]="" [bus]="" [disk]="bus" [net]="bus" [late]="early|bus|disk|net")
+declare -A stage_after=([early]="" [bus]="" [disk]="bus" [net]="bus" [late]="early|bus|disk|net"
+    [clock]="early|bus|disk|net|late")
 
 usage() {
     sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p;}' "$0"
@@ -89,7 +92,7 @@ case $name in
 *[!a-zA-Z0-9._-]* | '') die "image name '$name' has other characters than letters, digits, . _ -" ;;
 esac
 [ "$(id -u)" = 0 ] || die "run as root: a root filesystem needs files owned by root"
-for tool in mmdebstrap mke2fs resize2fs dpkg-deb apt-get modprobe depmod cpio lz4 sha256sum flock; do
+for tool in mmdebstrap mke2fs resize2fs dpkg-deb apt-get modprobe depmod cpio lz4 tic sha256sum flock; do
     command -v "$tool" >/dev/null || die "$tool is missing; run scripts/deps.sh, or install its package"
 done
 if [ ! -x "$init" ] && [ "$init" = "$repo/build/crabbox-init" ]; then
@@ -214,7 +217,7 @@ collect_modules() {
     local stage module path base before
     mkdir -p "$work/modules"
     : >"$work/modules/modules.list"
-    for stage in early bus disk net late; do
+    for stage in early bus disk net late clock; do
         before="$stage${stage_after[$stage]:+|${stage_after[$stage]}}"
         for module in ${stage_modules[$stage]}; do
             module_paths "$module" >"$work/paths"
@@ -245,7 +248,7 @@ make_initrd() {
 # ---- root -----------------------------------------------------------------------------
 
 # This host's apt sources, reduced to the distribution's own suites of component main, with
-# universe on Ubuntu (dropbear is there).
+# universe on Ubuntu (the terminal kinds of kitty and foot are there).
 host_sources() {
     local file parts=main
     [ "$ID" = ubuntu ] && parts="main|universe"
@@ -297,17 +300,86 @@ host_apt_options() {
         grep -v '""' || true
 }
 
+# Terminals of today by path pattern; of the others only what ncurses-base has.
+terminals="a/alacritty* A/Apple_Terminal f/foot* g/gnome* i/iterm* k/kitty* k/konsole* m/mintty*
+n/nsterm* p/putty* r/rxvt* s/screen* s/st-* t/tmux* v/vte* x/xterm-*"
+
+terminal_options() {
+    printf '%s\n' '--dpkgopt=path-exclude=/usr/share/terminfo/?/*'
+    # shellcheck disable=SC2086 # a list of patterns, for which the caller has switched globbing off
+    printf -- '--dpkgopt=path-include=/usr/share/terminfo/%s\n' $terminals
+}
+
+# Kinds that no package of the release has; each can do more than the entry says.
+add_terminals() {
+    tic -x -o "$1/usr/share/terminfo" - <<'EOF'
+xterm-ghostty|ghostty|Ghostty terminal,
+	Tc, use=xterm-256color,
+wezterm|WezTerm terminal,
+	Tc, use=xterm-256color,
+rio|xterm-rio|Rio terminal,
+	Tc, use=xterm-256color,
+contour|contour-latest|Contour terminal,
+	Tc, use=xterm-256color,
+EOF
+}
+
+# The end of a guest is the end of its lease, so all four do the same.
+add_power_commands() {
+    local name
+    cat >"$1/usr/sbin/poweroff" <<'EOF'
+#!/bin/sh
+# poweroff, reboot, halt, shutdown: crabbox-init ends this guest, and its lease with it.
+me=${0##*/}
+for word in "$@"; do
+    case $word in
+    -* | now | +0) ;;
+    *)
+        echo "$me: only now: $word is not supported here; next: $me" >&2
+        exit 1
+        ;;
+    esac
+done
+[ "$(id -u)" = 0 ] || exec sudo -n -- "$0" "$@"
+kill -TERM 1
+EOF
+    chmod 0755 "$1/usr/sbin/poweroff"
+    for name in reboot halt shutdown; do
+        ln -s poweroff "$1/usr/sbin/$name"
+    done
+}
+
+# What systemd-tmpfiles and a login by PAM would add, and needs no boot: docs/GUEST.md has the table.
+add_boot_files() {
+    local root=$1
+    install -m 0664 -g 43 /dev/null "$root/var/log/wtmp"
+    install -d -m 1777 "$root/tmp/.X11-unix" "$root/tmp/.ICE-unix"
+    ln -sfn ../proc/self/mounts "$root/etc/mtab"
+    printf 'LANG=C.UTF-8\n' >"$root/etc/default/locale"
+    cat >"$root/etc/profile.d/crabbox-fc.sh" <<'EOF'
+# The directory that crabbox-init made for this user, as a login through PAM would name it.
+if [ -z "${XDG_RUNTIME_DIR:-}" ] && [ -O "/run/user/${UID:-$(id -u)}" ]; then
+    export XDG_RUNTIME_DIR="/run/user/${UID:-$(id -u)}"
+fi
+EOF
+}
+
 # Files of the finished tree that belong to the build and not to the image.
 tidy_root() {
     local root=$1
     rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/hostname" "$root/etc/resolv.conf"
-    rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* \
-        "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root"/run/* "$root"/tmp/*
+    # The keys that the SSH server's package makes would be the same in every lease.
+    rm -f "$root"/etc/ssh/ssh_host_*
+    find "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/var/log ! -type d -delete
+    rm -rf "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root"/run/* "$root"/tmp/*
     # A mirror's password has no place in an image.
     sed -i 's#://[^/@ ]*@#://#' "$root/etc/apt/sources.list" 2>/dev/null || true
     find "$root/usr/share/locale" -mindepth 1 -maxdepth 1 ! -name 'C*' ! -name locale.alias \
         -exec rm -rf {} + 2>/dev/null || true
     mkdir -p "$root/etc/sudoers.d" "$root/work"
+    add_terminals "$root"
+    add_power_commands "$root"
+    add_boot_files "$root"
     # Made by every lease for itself.
     : >"$root/etc/machine-id"
 }
@@ -316,6 +388,9 @@ make_root() {
     local root=$work/root options=() option
     host_sources | sort -u >"$work/sources"
     [ -s "$work/sources" ] || die "no apt source of this host offers '$suite main'"
+    set -f
+    mapfile -t options < <(terminal_options)
+    set +f
     while read -r option; do
         options+=("--aptopt=$option")
     done < <(host_apt_options)
@@ -325,7 +400,7 @@ make_root() {
         --dpkgopt='path-exclude=/usr/share/lintian/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${options[@]}" "$suite" "$root" "$work/sources" >&2
     tidy_root "$root"
-    [ -x "$root/usr/sbin/dropbear" ] || die "the root has no /usr/sbin/dropbear"
+    [ -x "$root/usr/sbin/sshd" ] || die "the root has no /usr/sbin/sshd"
     note "filesystem of $(du -sm "$root" | cut -f1) MiB"
     # Generous first, then shrunk to what it needs: writes go to the overlay.
     mke2fs -q -t ext4 -L crabbox-root -m 0 -b 4096 -I 256 \
@@ -347,7 +422,8 @@ version=$(apt-cache policy "$real" | awk '$1 == "Candidate:" {print $2}')
 kernel_inputs=$(hash_of "$real" "$version" "$(declare -f fetch_kernel extract_vmlinux)")
 initrd_inputs=$(hash_of "$kernel_inputs" "$(sha256sum <"$init")" \
     "$(declare -p stage_modules stage_after)" "$(declare -f collect_modules make_initrd)")
-root_inputs=$(hash_of "$suite" "$packages" "$(declare -f make_root tidy_root)")
+root_inputs=$(hash_of "$suite" "$packages" "$terminals" \
+    "$(declare -f make_root tidy_root terminal_options add_terminals add_power_commands add_boot_files)")
 
 if reuse vmlinux "$kernel_inputs" && reuse initrd.cpio "$initrd_inputs"; then
     say "kernel: unchanged ($real $version)"

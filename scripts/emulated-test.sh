@@ -10,6 +10,7 @@
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/emulated.sh
+. scripts/emulated-guest.sh
 
 another_kernel() {
     local boot
@@ -68,6 +69,7 @@ for n in 1 2 3; do
     ok "lease $n: words and streams arrive as they are" says 'a  b|$HOME' \
         "$fc" run --id "$slug" -q --no-sync -- printf '%s|%s' 'a  b' '$HOME'
     ok "lease $n: the console is kept" says 1 sh -c "'$fc' logs --console '$slug' | grep -c 'crabbox-init: start'"
+    [ "$n" -ne 1 ] || guest_tests "$slug"
     # A second name for the disk keeps it when the lease is gone.
     ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/vmm/disk.img" \
         "$work/disk-$n.img"

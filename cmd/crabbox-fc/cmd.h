@@ -199,6 +199,9 @@ int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, s
 int stock_ssh_filter(int *saved, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
+/* The shell's `cd` follows a link that came with code, and then the link would choose what is sent,
+ * and where what comes back is written. ERR_USAGE if so, unless --dir names another place. */
+int way_here_check(const struct options *o, struct error *err);
 int cmd_run(struct invocation *in, struct error *err);
 int cmd_watch(struct invocation *in, struct error *err);
 int cmd_stop(struct invocation *in, struct error *err);

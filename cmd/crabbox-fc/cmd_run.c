@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
 #include "ops/provider.h"
 #include "run/run.h"
@@ -18,6 +20,7 @@
 #include "sync/home.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
+#include "sys/worktree.h"
 
 enum { SCRIPT_MAX = 16 * 1024 * 1024, DEFAULT_WAIT_MS = 10 * 60 * 1000 };
 
@@ -119,6 +122,19 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
+int way_here_check(const struct options *o, struct error *err)
+{
+    char link[PATH_MAX];
+    int r = o->dir ? 0 : worktree_pwd_link(getenv("PWD"), link);
+    if (r <= 0)
+        return r == 0 ? 0 : error_set(err, ERR_USAGE, errno, "find out how you came here");
+    return error_set(err, ERR_USAGE, 0,
+                     "you came here by the symbolic link %s, which may have come with code that is "
+                     "not yours, and would choose what is sent or written; next: cd -P . if you "
+                     "mean this directory",
+                     SHOWN(link));
+}
+
 /* The user's place in the tree. It may be gone if there is nothing to sync. */
 static int open_tree(struct invocation *in, int *fd, struct error *err)
 {
@@ -140,7 +156,7 @@ static bool is_dir_at(int fd, const char *path)
  * not one that the system knows, as in a CI job. */
 static int check_tree(const struct options *o, int fd, struct error *err)
 {
-    const char *home = getenv("HOME");
+    const char *home = home_by_env();
     if (o->dir || o->no_sync ||
         (!home_is_within(fd, false) &&
          (!is_dir_at(fd, home) || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)))
@@ -287,7 +303,7 @@ int cmd_run(struct invocation *in, struct error *err)
         .stderr_fd = STDERR_FILENO,
     };
     in->opt.force_sync_large |= allowed_by_env("CRABBOX_SYNC_ALLOW_LARGE");
-    if (check_options(in, err) < 0 || open_tree(in, &tree, err) < 0)
+    if (check_options(in, err) < 0 || way_here_check(o, err) < 0 || open_tree(in, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
         return run_plan_print(in, tree, err);

@@ -82,10 +82,10 @@ static int check_outside(const struct config_priv *p, const struct config_key *k
                          const struct config_slot *slot, const struct worktree_tops *tops,
                          struct error *err)
 {
-    bool into_repo = worktree_leads_through(slot->text, p->repo_root);
-    const char *tree = into_repo ? p->repo_root : worktree_leads_through_top(slot->text, tops);
+    const char *tree = worktree_leads_through_top(slot->text, tops);
     if (!tree)
         return 0;
+    bool into_repo = str_eq(tree, p->repo_root);
     return error_set(err, ERR_TRUST, 0,
                      "%s (%s) leads into the %s %s, whose content trust does not cover; move it "
                      "out, or name it with --%s",
@@ -99,6 +99,7 @@ int check_host_paths(const struct config_priv *p, const char *cwd, const char *c
     struct worktree_tops tops;
     if (source_tops(cwd, &tops, err) < 0)
         return -1;
+    (void)str_copy(tops.of[WORKTREE_OTHER], sizeof tops.of[WORKTREE_OTHER], p->repo_root);
     for (size_t i = 0; i < config_keys_len; i++) {
         const struct config_key *key = &config_keys[i];
         const struct config_slot *slot = &p->slots[i];

@@ -141,7 +141,7 @@ enum config_rule {
     RULE_ADDRESSES,  /* at most 3 IP addresses */
     RULE_PATTERNS,   /* exclude patterns */
     RULE_INCLUDES,   /* the same for what is copied: a repository may only narrow it */
-    RULE_GLOBS,      /* patterns of files of the guest; run judges their form */
+    RULE_GLOBS,      /* patterns of files of the guest: run judges their form */
     RULE_SHA256,     /* 64 lower-case hex digits */
     RULE_WORD,       /* letters, digits, ".", "_", "-" */
     RULE_UIDS        /* a range of user ids (sys/uids.h) */

@@ -54,17 +54,18 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
     return 0;
 }
 
-/* Whether `dir` has an entry `name`: 1, 0 or -1. A link counts as there, wherever it leads. */
-static int has_entry(const char *dir, const char *name, struct error *err)
+/* Whether `dir` has an entry `name`: 1, 0 or -1. A `link` of a tree on the way counts as one,
+ * wherever it leads. */
+static int has_entry(const char *dir, const char *name, const struct worktree_tops *tops,
+                     char link[static PATH_MAX], struct error *err)
 {
     char path[PATH_MAX];
     struct stat st;
     if (str_format(path, sizeof path, "%s/%s", str_eq(dir, "/") ? "" : dir, name) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "%s/%s", SHOWN(dir), name);
-    if (lstat(path, &st) == 0)
-        return 1;
-    if (errno == ENOENT || errno == ENOTDIR)
-        return 0;
+    int r = worktree_look(path, tops, &st, link);
+    if (r >= 0 || *link)
+        return r != 0;
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
@@ -85,15 +86,15 @@ static bool is_known(const char *path, const char *below, const char *const *env
     return false;
 }
 
-/* Whether `path` leads into one of the trees, or into any with a .git unless it is `known`; or that
- * can't be told. `tree` gets which. */
-static bool leads_into_tree(const char *path, const struct worktree_tops *tops, bool known,
+/* Whether `path` leads into one of the trees, or into any with a .git unless `base`, where it
+ * begins, is `below` the home; or that can't be told. `tree` gets which. */
+static bool leads_into_tree(const char *path, const char *base, const char *below,
+                            const struct worktree_tops *tops, const char *const *envp,
                             char tree[static PATH_MAX])
 {
     const char *top = worktree_leads_through_top(path, tops);
-    if (top)
-        (void)str_copy(tree, PATH_MAX, top);
-    return top || (!known && worktree_on_way(path, "", tree) != 0);
+    (void)str_copy(tree, PATH_MAX, top ? top : "/");
+    return top || (!is_known(base, below, envp) && worktree_on_way(path, "", tree) != 0);
 }
 
 int source_tops(const char *here, struct worktree_tops *out, struct error *err)
@@ -114,7 +115,7 @@ const char *source_home_for_files(const char *here, const char *const *envp)
     const char *home = env_get(envp, "HOME");
     if (!home || worktree_tops(here, &tops) < 0)
         return NULL;
-    return leads_into_tree(home, &tops, is_known(home, "", envp), tree) ? NULL : home;
+    return leads_into_tree(home, home, "", &tops, envp, tree) ? NULL : home;
 }
 
 int source_check_user_dir(const char *dir, const char *here, bool make, const char *const *envp,
@@ -124,14 +125,13 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
     const char *xdg = env_get(envp, "XDG_CONFIG_HOME");
     bool by_xdg = xdg && *xdg;
     const char *by = by_xdg ? "XDG_CONFIG_HOME" : "HOME";
-    char tree[PATH_MAX];
+    char tree[PATH_MAX], link[PATH_MAX];
     struct worktree_tops tops;
     if (!*dir)
         return 0;
     if (source_tops(here, &tops, err) < 0)
         return -1;
-    bool known = is_known(env_get(envp, by), by_xdg ? "/.config" : "", envp);
-    if (!leads_into_tree(dir, &tops, known, tree))
+    if (!leads_into_tree(dir, env_get(envp, by), by_xdg ? "/.config" : "", &tops, envp, tree))
         return 0;
     if (make)
         return error_set(err, ERR_TRUST, 0,
@@ -139,9 +139,15 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
                          " there would not count as yours; next: set %s to a directory elsewhere",
                          by, SHOWN(tree), by);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        int there = has_entry(dir, names[i], err);
+        int there = has_entry(dir, names[i], &tops, link, err);
         if (there < 0)
             return -1;
+        if (there && *link)
+            return error_set(err, ERR_TRUST, 0,
+                             "%s leads into the tree %s and by %s, which is a link of the tree, to "
+                             "a configuration that would count as yours; next: remove the link, or "
+                             "set %s to a directory elsewhere",
+                             by, SHOWN(tree), SHOWN(link), by);
         if (there)
             return error_set(
                 err, ERR_TRUST, 0,

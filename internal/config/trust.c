@@ -92,6 +92,23 @@ int trust_list(const char *const *envp, struct trust_store *out, struct error *e
     return read_store(dir, envp, out, err);
 }
 
+/* No link of a tree chooses which file is meant, or what is looked at to find it. */
+static int check_typed(const char *path, struct error *err)
+{
+    struct worktree_tops tops;
+    struct stat st;
+    char link[PATH_MAX];
+    _cleanup_free_ char *in = xasprintf("%s/" CONFIG_REPO_NAME, path);
+    if (source_tops(".", &tops, err) < 0)
+        return -1;
+    if (worktree_look(in, &tops, &st, link) >= 0 || !*link)
+        return 0;
+    return error_set(err, ERR_USAGE, 0,
+                     "%s: %s is a symbolic link in the working tree, and such a link may lead "
+                     "anywhere; next: name the real path",
+                     SHOWN(path), SHOWN(link));
+}
+
 int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], struct error *err)
 {
     _cleanup_(source_repo_free) struct source_repo repo = SOURCE_REPO_INIT;
@@ -109,6 +126,8 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
     if (str_format(path, sizeof path, "%s%s%s", *arg == '/' ? "" : cwd, *arg == '/' ? "" : "/",
                    arg) < 0)
         return error_set(err, ERR_NOT_FOUND, ENAMETOOLONG, "%s", arg);
+    if (check_typed(path, err) < 0)
+        return -1;
     bool is_dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
     char *slash = strrchr(path, '/');
     if (!is_dir && !str_eq(slash + 1, CONFIG_REPO_NAME))

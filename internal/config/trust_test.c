@@ -20,6 +20,7 @@
 #include "config/source.h"
 #include "config/trust.h"
 #include "testutil/config_dir.h"
+#include "testutil/scratch.h"
 
 /* ---- hostile repositories ---- */
 
@@ -351,6 +352,23 @@ static void test_trust_real_path(void **state)
     config_dir_expect_cpus(d, 2);
 }
 
+/* A link of the tree in the typed path is refused, as in any other, before anybody follows it. */
+static void test_trust_follows_no_link_of_the_tree(void **state)
+{
+    static const char *const args[] = {"away", "away/.crabbox-fc.yaml", "away/sub"};
+    struct config_dir *d = *state;
+    char found[PATH_MAX];
+    _cleanup_free_ char *link = xstrdup(config_dir_path(d, "repo/away"));
+    config_dir_write(d, "repo/.git/HEAD", "");
+    make_link("/nonexistent/x", link);
+    for (size_t i = 0; i < ARRAY_LEN(args); i++) {
+        struct error err = ERROR_INIT;
+        assert_int_equal(trust_find(config_dir_path(d, "repo"), args[i], found, &err), -1);
+        assert_non_null(strstr(err.msg, "/repo/away is a symbolic link in the working tree"));
+    }
+    assert_false(link_was_read(link));
+}
+
 static void test_trust_find_errors(void **state)
 {
     struct config_dir *d = *state;
@@ -512,6 +530,7 @@ int main(void)
         CONFIG_DIR_TEST(test_trust_elsewhere),
         CONFIG_DIR_TEST(test_trust_real_path),
         CONFIG_DIR_TEST(test_trust_find_errors),
+        CONFIG_DIR_TEST(test_trust_follows_no_link_of_the_tree),
         CONFIG_DIR_TEST(test_trust_add_errors),
         CONFIG_DIR_TEST(test_trust_list),
         CONFIG_DIR_TEST(test_broken_store),

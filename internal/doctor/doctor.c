@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "doctor/doctor_check.h"
+#include "lease/place.h"
 #include "lease/store.h"
 #include "local/local.h"
 
@@ -222,8 +223,9 @@ static int prepare(struct doctor_ctx *ctx, const struct config *cfg, const char 
                          "provider \"%s\" is unknown: the only one is " DOCTOR_PROVIDER, provider);
     if (conditions_begin(&ctx->on, cfg, provider ? vmm_firecracker.name : NULL, err) < 0)
         return -1;
-    if (state_dir ? str_copy(ctx->state_dir, sizeof ctx->state_dir, state_dir) < 0
-                  : store_default_path(ctx->state_dir, &ctx->state_err) < 0)
+    if ((state_dir ? str_copy(ctx->state_dir, sizeof ctx->state_dir, state_dir)
+                   : store_default_path(ctx->state_dir, &ctx->state_err)) < 0 ||
+        place_check(ctx->state_dir, &ctx->state_err) < 0)
         ctx->state_dir[0] = '\0';
     find_ancestor(ctx);
     ctx->on.looking = true;

@@ -24,7 +24,7 @@
 
 struct doctor_ctx {
     struct conditions on;          /* the configuration, and what the conditions found */
-    char state_dir[PATH_MAX];      /* "" when there is none, with the reason in state_err */
+    char state_dir[PATH_MAX];      /* "" when none may be looked at, with the reason in state_err */
     char state_ancestor[PATH_MAX]; /* the nearest directory that exists */
     struct error state_err;
     const struct lease_kind *kinds[PROVIDERS_MAX + 1]; /* of the leases that may be there */

@@ -19,8 +19,8 @@
 #include "standin/standin.h"
 #include "standin/standin_fault.h"
 
-static const char *const server_argv[] = {"/usr/sbin/dropbear", "-i", "-s",      "-w", "-r",
-                                          GUEST_HOSTKEY,        "-W", "1048576", NULL};
+static const char *const server_argv[] = {"/usr/sbin/sshd",  "-i", "-e", "-f",
+                                          GUEST_SSHD_CONFIG, NULL};
 
 static void die(const char *what) __attribute__((noreturn));
 static void die(const char *what)
@@ -39,7 +39,7 @@ static void serve_ssh(int fd, bool deaf)
         die(strerror(errno));
     (void)execve(server_argv[0], (char *const *)(uintptr_t)server_argv,
                  (char *const *)(uintptr_t)guest_sshd_env);
-    die("start dropbear");
+    die("start sshd");
 }
 
 /* Those who watch are not answered. Their connections are the first process's own, and so end

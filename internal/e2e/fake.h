@@ -2,7 +2,7 @@
  *
  * build/tools/crabbox-fc-fake is the whole program with this provider instead of its own
  * (fake_provider.c). A machine of it (fake-machine_main.c) is a process with namespaces of its own,
- * without a network, in which a real dropbear serves one connection each. It is reached by an
+ * without a network, in which a real sshd serves one connection each. It is reached by an
  * abstract unix socket that is named after the lease, and that is all that a lease knows of it: as
  * with a machine elsewhere, there is no process to look at and nothing of it in the record.
  *

@@ -90,6 +90,21 @@ static void test_directories(void **state)
     e2e_guest("box", "! find / -xdev -name ran | grep -q .");
 }
 
+/* `cd` has followed the link before we are asked. */
+static void test_the_working_directory(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *pwd = xasprintf("%s/../arc/way", bed.work);
+    e2e_shell("rmdir .git; mkdir ../arc; ln -s \"$PWD\" ../arc/way");
+    bed_setenv(&bed, "PWD", pwd);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--", "touch", "ran");
+    bed_setenv(&bed, "PWD", NULL);
+    e2e_shell("rm -r ../arc");
+    bed_assert_code(r, 2);
+    bed_assert_has(r.err.buf, "arc/way, which may have come with code");
+    e2e_guest("box", "! find / -xdev -name ran | grep -q .");
+}
+
 /* What was fine when the run began is looked at again when the files come. */
 static void test_link_made_meanwhile(void **state)
 {
@@ -297,6 +312,7 @@ int main(void)
         cmocka_unit_test_setup(test_files_that_are_read, fresh),
         cmocka_unit_test_setup(test_files_that_are_written, fresh),
         cmocka_unit_test_setup(test_directories, fresh),
+        cmocka_unit_test_setup(test_the_working_directory, fresh),
         cmocka_unit_test_setup(test_link_made_meanwhile, fresh),
         cmocka_unit_test_setup(test_cp, fresh),
         cmocka_unit_test_setup(test_tree_of_dir, fresh),

@@ -88,8 +88,16 @@ static void test_arguments(void **state)
     SHOWS(2, HOSTILE_SHOWN, "list", HOSTILE);
     SHOWS(2, "control character", "list", "--vmm", HOSTILE);
     SHOWS(2, HOSTILE_SHOWN, "config", HOSTILE);
-    SHOWS(0, HOSTILE_SHOWN, "stop", HOSTILE);
-    SHOWS(0, HOSTILE_JSON, "stop", "--json", HOSTILE);
+    SHOWS(4, HOSTILE_SHOWN, "stop", HOSTILE);
+    SHOWS(4, HOSTILE_JSON, "stop", "--json", HOSTILE);
+    SHOWS(0, HOSTILE_SHOWN, "stop", "--missing-ok", HOSTILE);
+    SHOWS(0, HOSTILE_JSON, "stop", "--missing-ok", "--json", HOSTILE);
+    SHOWS(2, HOSTILE_SHOWN, "warmup", "--lease-id", HOSTILE);
+    SHOWS(2, HOSTILE_SHOWN, "tunnel", "box", HOSTILE);
+    SHOWS(2, HOSTILE_SHOWN, "watch", "--debounce", HOSTILE, "--id", "box", "--", "true");
+    SHOWS(0, HOSTILE_SHOWN, "run", "--no-sync", "--id", "box", "--label", HOSTILE, "--", "true");
+    SHOWS(0, HOSTILE_JSON, "run", "-q", "--no-sync", "--id", "box", "--timing-json", "--label",
+          HOSTILE, "--", "true");
     SHOWS(4, HOSTILE_SHOWN, "status", HOSTILE);
     SHOWS(4, HOSTILE_SHOWN, "status", "--json", HOSTILE);
     SHOWS(4, HOSTILE_SHOWN, "logs", HOSTILE);

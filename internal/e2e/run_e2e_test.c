@@ -275,7 +275,7 @@ static void test_lost_connection_is_not_a_failed_command(void **state)
         "for p in /proc/[0-9]*; do\n"
         "    grep -qsF 'sleep 5551' $p/cmdline || continue\n"
         "    read -r _ _ _ ppid _ <$p/stat && read -r comm </proc/$ppid/comm\n"
-        "    [ \"$comm\" = dropbear ] && kill -9 $ppid\n"
+        "    [ \"$comm\" = sshd ] && kill -9 $ppid\n"
         "done\nwait $run; code=$?; cat err >&2; exit $code";
     _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
     bed_assert_code(r, 7);

@@ -65,6 +65,34 @@ static void test_a_profile_that_exits(void **state)
     put(".profile", "");
 }
 
+/* A full or read-only guest takes no command: what would help is said, and once. */
+static void test_a_guest_that_takes_no_file(void **state)
+{
+    static const struct {
+        const char *fails, *next;
+    } cases[] = {
+        {"No space left on device",
+         BED_NEXT "the guest has no room or no inodes left (df -h, df -i); "
+                  "remove files there: crabbox-fc ssh box rm -r PATH\n"},
+        {"Read-only file system", "crabbox-fc ssh box dmesg\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *line = xasprintf(
+            "mkdir() { echo mkdir: %s >&2; return 1; }; export -f mkdir", cases[i].fails);
+        put(".bashrc", line);
+        _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "true");
+        _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, "cp", "/etc/hostname", "box:x/y");
+        put(".bashrc", "");
+        bed_assert_code(r, 7);
+        bed_assert_code(c, 7);
+        bed_assert_has(c.err.buf, cases[i].next);
+        bed_assert_has(r.err.buf, cases[i].fails);
+        bed_assert_has(r.err.buf, cases[i].next);
+        assert_null(strstr(r.err.buf, "crabbox-fc logs"));
+    }
+}
+
 /* That shell takes no command, and none may seem to have succeeded. */
 static void test_a_bashrc_that_exits(void **state)
 {
@@ -88,6 +116,7 @@ int main(void)
         cmocka_unit_test(test_without_noise),
         cmocka_unit_test(test_files_that_print),
         cmocka_unit_test(test_a_profile_that_exits),
+        cmocka_unit_test(test_a_guest_that_takes_no_file),
         cmocka_unit_test(test_a_bashrc_that_exits),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);

@@ -127,6 +127,14 @@ static void test_terminal(void **state)
     terminal_type(&t, "\032");
     terminal_expect(&t, "stopped 148");
     assert_int_equal(terminal_end(&t), 3);
+    /* What the command leaves running may have something to say. */
+    terminal_start(&t, "term", "exec > >(sleep 1; cat) 2>&1; echo la''te; exit 4");
+    terminal_expect(&t, "late");
+    assert_int_equal(terminal_end(&t), 4);
+    /* But it keeps nobody waiting. */
+    terminal_start(&t, "term", "sleep 4442 & echo le''ft; exit 5");
+    terminal_expect(&t, "left");
+    assert_int_equal(terminal_end(&t), 5);
     e2e_stop("term");
 }
 

@@ -5,35 +5,10 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "guest/hostkey.h"
 #include "guest/rootdir.h"
+#include "guest/runfiles.h"
 #include "guest/seed_net.h"
 #include "guest/user.h"
-
-/* -W: a receive window that does not throttle the transfer of a working tree. */
-const char *const guest_sshd_argv[] = {
-    "/usr/sbin/dropbear",
-    "-F",
-    "-E",
-    "-s",
-    "-w",
-    "-p",
-    "22",
-    "-r",
-    GUEST_HOSTKEY,
-    "-P",
-    GUEST_RUN_DIR "/dropbear.pid",
-    "-W",
-    "1048576",
-    NULL,
-};
-
-const char *const guest_sshd_env[] = {
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG=C.UTF-8",
-    "HOME=/",
-    NULL,
-};
 
 static int write_text(int root, const char *path, const struct strbuf *sb, struct error *err)
 {
@@ -66,16 +41,6 @@ static int write_resolv_conf(int root, const struct seed_net *net, struct error 
     return write_text(root, "/etc/resolv.conf", &sb, err);
 }
 
-static int write_hostkey(int root, const struct seed *seed, struct error *err)
-{
-    uint8_t key[DROPBEAR_ED25519_LEN];
-    if (hostkey_to_dropbear(seed->host_private, key, err) < 0)
-        return -1;
-    int r = root_write(root, GUEST_HOSTKEY, key, sizeof key, 0600, OWNER_ROOT, err);
-    explicit_bzero(key, sizeof key);
-    return r;
-}
-
 static int write_files(int root, const struct seed *seed, struct owner user, struct error *err)
 {
     for (unsigned i = 0; i < seed->nfiles; i++) {
@@ -85,6 +50,17 @@ static int write_files(int root, const struct seed *seed, struct owner user, str
             return -1;
     }
     return 0;
+}
+
+/* The lease's own directory too: a command that works there can start on a full disk. */
+static int make_work_dirs(int root, const struct seed *seed, struct owner user, struct error *err)
+{
+    if (!seed->work_root)
+        return 0;
+    _cleanup_free_ char *own = xasprintf("%s/%s", seed->work_root, seed->instance_id);
+    if (root_mkdir(root, seed->work_root, 0755, user, err) < 0)
+        return -1;
+    return root_mkdir(root, own, 0755, user, err);
 }
 
 static int open_root(const char *path, struct error *err)
@@ -98,29 +74,32 @@ static int open_root(const char *path, struct error *err)
 int guest_setup_server(const char *root_path, const struct seed *seed, struct error *err)
 {
     _cleanup_close_ int root = open_root(root_path, err);
-    return root < 0 ? -1 : write_hostkey(root, seed, err);
+    return root < 0 ? -1 : sshd_setup(root, seed->host_private, err);
 }
 
-int guest_setup_login(const char *root_path, const struct seed *seed, struct error *err)
+int guest_setup_login(const char *root_path, const struct seed *seed, struct owner *user,
+                      struct error *err)
 {
     struct account account;
     _cleanup_close_ int root = open_root(root_path, err);
     if (root < 0 || user_setup(root, &seed->user, &account, err) < 0)
         return -1;
+    *user = account.owner;
     if (write_names(root, seed->hostname, err) < 0)
         return -1;
     if (seed->has_net && write_resolv_conf(root, &seed->net, err) < 0)
         return -1;
     if (write_files(root, seed, account.owner, err) < 0)
         return -1;
-    if (seed->work_root)
-        return root_mkdir(root, seed->work_root, 0755, account.owner, err);
-    return 0;
+    if (runfiles_make(root, account.owner, err) < 0)
+        return -1;
+    return make_work_dirs(root, seed, account.owner, err);
 }
 
 int guest_setup(const char *root_path, const struct seed *seed, struct error *err)
 {
+    struct owner user;
     if (guest_setup_server(root_path, seed, err) < 0)
         return -1;
-    return guest_setup_login(root_path, seed, err);
+    return guest_setup_login(root_path, seed, &user, err);
 }

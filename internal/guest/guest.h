@@ -10,25 +10,19 @@
 #define CRABBOX_GUEST_GUEST_H
 
 #include "base/error.h"
+#include "guest/rootdir.h"
 #include "guest/seed.h"
+#include "guest/sshd.h"
 
-#define GUEST_RUN_DIR "/run/crabbox-fc"
-#define GUEST_HOSTKEY GUEST_RUN_DIR "/dropbear_ed25519"
-
-/* Writes hostname, hosts, resolv.conf, the user with its keys, the host key for dropbear,
+/* Writes hostname, hosts, resolv.conf, the user with its keys, the SSH server's files,
  * the seed's files and the work root below `root`. Needs root's rights (chown). */
 int guest_setup(const char *root, const struct seed *seed, struct error *err);
 
 /* The two halves of guest_setup(), for init, which lets the server load its libraries while
- * the rest is written: the first is all that the server needs to start. */
+ * the rest is written: the first is all that the server needs to start. `user` tells who the user
+ * is. */
 int guest_setup_server(const char *root, const struct seed *seed, struct error *err);
-int guest_setup_login(const char *root, const struct seed *seed, struct error *err);
-
-/* The SSH server: argv[0] is its path inside the root. It stays in the foreground, logs to
- * stderr, takes public keys only, and refuses root. */
-extern const char *const guest_sshd_argv[];
-
-/* The environment of the SSH server, and so of what it starts before a login shell. */
-extern const char *const guest_sshd_env[];
+int guest_setup_login(const char *root, const struct seed *seed, struct owner *user,
+                      struct error *err);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "guest/guest.h"
 #include "guest/rootdir.h"
+#include "guest/runfiles.h"
 #include "guest/user.h"
 
 struct box {
@@ -229,34 +230,20 @@ static void reads_no_more_than_asked(void **state)
 static const char guest_user_data[] =
     "#cloud-config\n{\"users\":[{\"name\":\"crabbox\",\"shell\":\"/bin/bash\","
     "\"ssh_authorized_keys\":[\"ssh-ed25519 AAAA\"]}],"
-    "\"ssh_keys\":{\"ed25519_private\":\"%s\",\"ed25519_public\":\"p\"},"
+    "\"ssh_keys\":{\"ed25519_private\":\"PRIVATE\\n\",\"ed25519_public\":\"p\"},"
     "\"write_files\":[{\"path\":\"/run/crabbox-fc/nonce\",\"content\":\"77\\n\"},"
     "{\"path\":\"/opt/mine\",\"content\":\"m\",\"permissions\":\"0600\",\"owner\":\"crabbox\"},"
     "{\"path\":\"/run/crabbox-fc/guest.json\",\"content\":\"{\\\"workRoot\\\":\\\"/w/c\\\"}\"}]}";
 static const char guest_net[] =
     "{\"version\":2,\"ethernets\":{\"e\":{\"match\":{\"macaddress\":\"02:00:00:00:00:01\"},"
     "\"nameservers\":{\"addresses\":[\"127.0.0.53\",\"192.0.2.53\",\"::1\"]}}}}";
-/* ed25519 in OpenSSH's format, every key byte zero: no key that could open anything. */
-static const char zero_key[] =
-    "-----BEGIN OPENSSH PRIVATE KEY-----\\n"
-    "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZWQyNTUx"
-    "OQAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIMAAAAAAAAAAAAAAAtzc2gt"
-    "ZWQyNTUxOQAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAA"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-    "AA==\\n-----END OPENSSH PRIVATE KEY-----\\n";
-
 static void makes_a_guest_of_a_root(void **state)
 {
     const struct box *b = *state;
     struct error err = ERROR_INIT;
     _cleanup_seed_ struct seed s = {0};
-    _cleanup_strbuf_ struct strbuf user = STRBUF_INIT;
-    const char *at = strstr(guest_user_data, "%s");
-    strbuf_add(&user, guest_user_data, (size_t)(at - guest_user_data));
-    strbuf_adds(&user, zero_key);
-    strbuf_adds(&user, at + 2);
-    if (seed_parse(user.buf, "{\"instance-id\":\"i\",\"local-hostname\":\"crabbox-a\"}", guest_net,
-                   &s, &err) < 0 ||
+    if (seed_parse(guest_user_data, "{\"instance-id\":\"cbx_i\",\"local-hostname\":\"crabbox-a\"}",
+                   guest_net, &s, &err) < 0 ||
         guest_setup(b->path, &s, &err) < 0)
         fail_msg("%s", err.msg);
     assert_holds(b, "/etc/hostname", "crabbox-a\n");
@@ -268,12 +255,79 @@ static void makes_a_guest_of_a_root(void **state)
     assert_null(strstr(resolv, "::1"));
     struct stat key = stat_of(b, GUEST_HOSTKEY);
     assert_int_equal(key.st_mode & 07777, 0600);
-    assert_int_equal(key.st_size, 83);
+    assert_holds(b, GUEST_HOSTKEY, "PRIVATE\n");
+    assert_int_equal(stat_of(b, "/run/sshd").st_mode & 07777, 0755);
     uid_t uid = stat_of(b, "/home/crabbox").st_uid;
     assert_int_equal(stat_of(b, "/w/c").st_uid, uid);
+    assert_int_equal(stat_of(b, "/w/c/cbx_i").st_uid, uid);
     assert_int_equal(stat_of(b, "/w").st_uid, 0);
     assert_int_equal(stat_of(b, "/opt/mine").st_uid, uid);
     assert_int_equal(stat_of(b, "/opt/mine").st_mode & 07777, 0600);
+}
+
+/* What programs expect of a distribution that has booted. */
+static void makes_what_programs_expect(void **state)
+{
+    const struct box *b = *state;
+    struct error err = ERROR_INIT;
+    static const struct owner user = {1002, 1003};
+    put(b, "/etc/machine-id", "");
+    assert_int_equal(runfiles_make(b->fd, user, &err), 0);
+    _cleanup_free_ char *id = get(b, "/etc/machine-id");
+    assert_int_equal(strlen(id), 33);
+    assert_int_equal(strspn(id, "0123456789abcdef"), 32);
+    assert_int_equal(stat_of(b, "/run/lock").st_mode & 07777, 01777);
+    assert_int_equal(stat_of(b, "/run/utmp").st_mode & 07777, 0664);
+    struct stat own = stat_of(b, "/run/user/1002");
+    assert_int_equal(own.st_mode & 07777, 0700);
+    assert_int_equal(own.st_gid, 1003);
+    /* Another guest has another id; one that the image brought stays. */
+    put(b, "/etc/machine-id", "");
+    assert_int_equal(runfiles_make(b->fd, user, &err), 0);
+    _cleanup_free_ char *other = get(b, "/etc/machine-id");
+    assert_string_not_equal(id, other);
+    assert_int_equal(runfiles_make(b->fd, user, &err), 0);
+    assert_holds(b, "/etc/machine-id", other);
+}
+
+static void fills_a_new_home(void **state)
+{
+    const struct box *b = *state;
+    struct error err = ERROR_INIT;
+    struct account a;
+    struct seed_user u = crabbox();
+    char outside[128];
+    put(b, "/etc/skel/.profile", "profile");
+    put(b, "/etc/skel/.config/deep/file", "deep");
+    put(b, "/etc/subuid", "");
+    put(b, "/etc/subgid", "old:100000:65536\n");
+    (void)str_format(outside, sizeof outside, "%s/etc/skel/link", b->path);
+    assert_int_equal(symlink("/etc/shadow", outside), 0);
+    assert_int_equal(user_setup(b->fd, &u, &a, &err), 0);
+    assert_holds(b, home(&a, ".profile"), "profile");
+    assert_holds(b, home(&a, ".config/deep/file"), "deep");
+    assert_int_equal(stat_of(b, home(&a, ".config/deep")).st_uid, 1002);
+    assert_int_equal(stat_of(b, home(&a, ".profile")).st_gid, 1002);
+    assert_false(root_exists(b->fd, home(&a, "link")));
+    assert_holds(b, "/etc/subuid", "crabbox:100000:65536\n");
+    assert_holds(b, "/etc/subgid", "old:100000:65536\n");
+    /* A home that is there is somebody's. */
+    put(b, home(&a, ".profile"), "mine");
+    assert_int_equal(user_setup(b->fd, &u, &a, &err), 0);
+    assert_holds(b, home(&a, ".profile"), "mine");
+}
+
+/* A server that makes clients wait is told not to; an older one would not start with that word. */
+static void writes_what_the_server_knows(void **state)
+{
+    const struct box *b = *state;
+    struct error err = ERROR_INIT;
+    assert_int_equal(sshd_setup(b->fd, "KEY\n", &err), 0);
+    _cleanup_free_ char *old = get(b, GUEST_SSHD_CONFIG);
+    assert_null(strstr(old, "PerSourcePenalties"));
+    put(b, "/usr/lib/openssh/sshd-session", "");
+    assert_int_equal(sshd_setup(b->fd, "KEY\n", &err), 0);
+    assert_holds(b, GUEST_SSHD_CONFIG, "\nPerSourcePenalties no\n");
 }
 
 int main(void)
@@ -284,9 +338,11 @@ int main(void)
     }
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(adds_the_user_everywhere),  T(is_the_same_the_second_time), T(falls_back_to_sh),
-        T(keeps_a_user_of_the_image), T(links_stay_inside_the_root),  T(reads_no_more_than_asked),
-        T(makes_a_guest_of_a_root),
+        T(adds_the_user_everywhere),   T(is_the_same_the_second_time),
+        T(falls_back_to_sh),           T(keeps_a_user_of_the_image),
+        T(links_stay_inside_the_root), T(reads_no_more_than_asked),
+        T(makes_a_guest_of_a_root),    T(makes_what_programs_expect),
+        T(fills_a_new_home),           T(writes_what_the_server_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

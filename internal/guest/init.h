@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "guest/clock.h"
 
 /* One line on the console, "crabbox-init: " before it. */
 void console(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -47,6 +48,8 @@ int mounts_early(struct error *err);
 int mounts_root(const struct drives *d, const char *tmpfs_size, struct error *err);
 /* Overlay over both, the kernel's filesystems into it, then it becomes "/". */
 int mounts_switch(struct error *err);
+/* The settings of the kernel that systemd makes; failure means nothing. */
+void mounts_tune(void);
 /* At the end: nothing may be left unwritten on an upper drive. */
 void mounts_finish(void);
 
@@ -61,8 +64,9 @@ void power_block_signals(void);
 void power_unblock_signals(void);
 /* Starts the SSH server of the image; -1 if even fork fails. */
 pid_t power_start_server(void);
-/* Reaps, restarts the server a few times, until someone asks for the end. */
-void power_loop(pid_t server, int modules_dir);
+/* Reaps, restarts the server a few times, keeps the clock (NULL: none), until someone asks for the
+ * end. */
+void power_loop(pid_t server, int modules_dir, struct guest_clock *clock);
 /* Ends the VM; never returns. */
 void power_off(void) __attribute__((noreturn));
 

@@ -86,16 +86,20 @@ static int bring_up_root(int modules_dir, struct seed *seed, struct marks *m, pi
 
 /* The SSH server is started first, since it takes longest to be ready; the network comes
  * last, so that nobody can knock before the user and its keys are there. */
-static int bring_up_login(const struct seed *seed, pid_t net, pid_t *server, struct error *err)
+static int bring_up_login(const struct seed *seed, pid_t net, pid_t *server,
+                          struct guest_clock *clock, struct error *err)
 {
+    struct owner user;
     set_clock(seed);
+    mounts_tune();
     if (sethostname(seed->hostname, strlen(seed->hostname)) < 0)
         return error_set(err, ERR_IO, errno, "set the host name");
     if (guest_setup_server("/", seed, err) < 0)
         return -1;
     *server = power_start_server();
-    if (guest_setup_login("/", seed, err) < 0 || join_child(net, "net", err) < 0)
+    if (guest_setup_login("/", seed, &user, err) < 0 || join_child(net, "net", err) < 0)
         return -1;
+    clock_listen(clock, user);
     return seed->has_net ? netconf_apply(&seed->net, err) : netconf_loopback(err);
 }
 
@@ -108,9 +112,10 @@ int main(void)
     m.start = boot_ms();
     power_block_signals();
     int modules_dir = open("/modules", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct guest_clock clock;
     pid_t net = -1, server = -1;
     if (bring_up_root(modules_dir, &seed, &m, &net, &err) < 0 ||
-        bring_up_login(&seed, net, &server, &err) < 0) {
+        bring_up_login(&seed, net, &server, &clock, &err) < 0) {
         console("fatal: %s", err.msg);
         power_off();
     }
@@ -118,6 +123,6 @@ int main(void)
     console("times start=%lld bus=%lld disk=%lld seed=%lld root=%lld", (long long)m.start,
             (long long)m.bus, (long long)m.disk, (long long)m.seed, (long long)m.root);
     seed_free(&seed);
-    power_loop(server, modules_dir);
+    power_loop(server, modules_dir, &clock);
     power_off();
 }

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include "base/str.h"
-#include "guest/guest.h"
 
 /* Kept open so that the upper drive can be found again once it is out of sight. */
 static int upper_fd = -1;
@@ -56,16 +55,20 @@ static int mount_runtime(struct error *err)
     static const struct {
         const char *source, *target, *type, *data;
         unsigned long flags;
+        bool spare; /* some kernels are built without */
     } table[] = {
-        {"sysfs", "/new/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
-        {"run", "/new/run", "tmpfs", "mode=0755,size=20%", MS_NOSUID | MS_NODEV},
-        {"devpts", "/new/dev/pts", "devpts", "mode=0620,gid=5,ptmxmode=0666",
-         MS_NOSUID | MS_NOEXEC},
-        {"shm", "/new/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV},
+        {"sysfs", "/new/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, false},
+        {"run", "/new/run", "tmpfs", "mode=0755,size=20%", MS_NOSUID | MS_NODEV, false},
+        {"devpts", "/new/dev/pts", "devpts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC,
+         false},
+        {"shm", "/new/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV, false},
+        {"mqueue", "/new/dev/mqueue", "mqueue", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, true},
+        {"cgroup2", "/new/sys/fs/cgroup", "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (mount_at(table[i].source, table[i].target, table[i].type, table[i].flags, table[i].data,
-                     err) < 0)
+                     table[i].spare ? NULL : err) < 0 &&
+            !table[i].spare)
             return -1;
     return 0;
 }
@@ -79,10 +82,13 @@ static void link_dev(void)
     (void)!symlink("/proc/self/fd/2", "/dev/stderr");
 }
 
+/* redirect_dir: a directory of the image can be renamed, and not only copied. */
 int mounts_switch(struct error *err)
 {
     if (mount_at("overlay", "/new", "overlay", 0,
-                 "lowerdir=" MOUNT_LOWER ",upperdir=/upper/data,workdir=/upper/work", err) < 0)
+                 "lowerdir=" MOUNT_LOWER ",upperdir=/upper/data,workdir=/upper/work,"
+                 "redirect_dir=on",
+                 err) < 0)
         return -1;
     link_dev();
     if (mount_at("/dev", "/new/dev", NULL, MS_MOVE, NULL, err) < 0 ||
@@ -95,6 +101,23 @@ int mounts_switch(struct error *err)
         chdir("/") < 0)
         return error_set(err, ERR_IO, errno, "switch to the guest's root");
     return 0;
+}
+
+void mounts_tune(void)
+{
+    static const struct {
+        const char *path, *value;
+    } table[] = {
+        {"/proc/sys/kernel/pid_max", "4194304"},
+        {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
+        {"/proc/sys/fs/protected_fifos", "1"},
+        {"/proc/sys/fs/protected_regular", "2"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        _cleanup_close_ int fd = open(table[i].path, O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            (void)!write(fd, table[i].value, strlen(table[i].value));
+    }
 }
 
 void mounts_finish(void)

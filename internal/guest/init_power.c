@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -46,12 +47,21 @@ void power_unblock_signals(void)
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* What systemd gives: a soft limit that select() can take, and a hard one that programs may raise
+ * theirs to. */
+static void set_limits(void)
+{
+    const struct rlimit files = {.rlim_cur = 1024, .rlim_max = 524288};
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 pid_t power_start_server(void)
 {
     pid_t pid = fork();
     if (pid != 0)
         return pid;
     power_unblock_signals();
+    set_limits();
     (void)setsid();
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0)
@@ -109,19 +119,25 @@ static void load_late(int modules_dir)
         console("warning: %s", err.msg);
 }
 
-void power_loop(pid_t server, int modules_dir)
+void power_loop(pid_t server, int modules_dir, struct guest_clock *clock)
 {
     sigset_t set = loop_signals();
     int sig = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     unsigned restarts = 0;
     load_late(modules_dir);
     int acpi = acpi_event_open();
-    struct pollfd fds[] = {{sig, POLLIN, 0}, {acpi, POLLIN, 0}};
+    struct pollfd fds[2 + CLOCK_FDS] = {{sig, POLLIN, 0}, {acpi, POLLIN, 0}};
+    if (clock)
+        clock_start(clock, modules_dir);
     for (;;) {
         bool child = false;
         int status = 0;
-        if (ppoll(fds, ARRAY_LEN(fds), NULL, NULL) < 0 && errno != EINTR)
+        if (clock)
+            clock_fds(clock, fds + 2);
+        if (ppoll(fds, clock ? ARRAY_LEN(fds) : 2, NULL, NULL) < 0 && errno != EINTR)
             return;
+        if (clock)
+            clock_handle(clock, fds + 2);
         if (read_signals(sig, &child))
             return;
         if (child && reap(server, &status))

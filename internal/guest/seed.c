@@ -155,8 +155,7 @@ static int parse_file(const json_t *f, struct seed *out, struct error *err)
     return 0;
 }
 
-/* "<seconds>" or "<seconds>.<fraction>", up to nine digits of which count. */
-static int parse_clock(const char *text, struct timespec *out)
+int seed_clock_parse(const char *text, struct timespec *out)
 {
     uint64_t sec = 0;
     long nsec = 0;
@@ -216,7 +215,7 @@ static int parse_files(const json_t *root, struct seed *out, struct error *err)
             parse_guest_json(file->content, out, err) < 0)
             return -1;
         if (str_eq(file->path, CLOCK_PATH)) {
-            if (parse_clock(file->content, &out->clock) < 0)
+            if (seed_clock_parse(file->content, &out->clock) < 0)
                 return bad(err, CLOCK_PATH " is not a time in seconds");
             out->clock_known = true;
         }

@@ -97,6 +97,9 @@ int seed_read(int fd, struct seed *out, struct error *err);
 int seed_parse(const char *user_data, const char *meta_data, const char *network_config,
                struct seed *out, struct error *err);
 
+/* "<seconds>" or "<seconds>.<fraction>", up to nine digits of which count; -1 if it is not that. */
+int seed_clock_parse(const char *text, struct timespec *out);
+
 void seed_free(struct seed *seed);
 
 #define _cleanup_seed_ _cleanup_(seed_free)

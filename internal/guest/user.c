@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "guest/skel.h"
+
 #define ACCOUNT_FILE_MAX (1024u * 1024)
 #define FIRST_ID         1000u
 #define LAST_ID          59999u
@@ -200,12 +202,37 @@ static int write_sudoers(int root, const struct seed_user *user, struct error *e
                       err);
 }
 
+/* The ids that the user may give to processes of its containers, where the image has such files: as
+ * useradd does. */
+static int add_subids(int root, const char *path, const char *name, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (!root_exists(root, path))
+        return 0;
+    if (root_read(root, path, ACCOUNT_FILE_MAX, &text, err) < 0)
+        return -1;
+    if (text.len) /* the image's own: ours might overlap */
+        return 0;
+    strbuf_addf(&text, "%s:100000:65536\n", name);
+    return root_write(root, path, text.buf, text.len, 0644, OWNER_ROOT, err);
+}
+
+static int make_home(int root, const struct account *a, struct error *err)
+{
+    if (root_exists(root, a->home))
+        return 0;
+    if (root_mkdir(root, a->home, 0755, a->owner, err) < 0)
+        return -1;
+    return skel_copy(root, a->home, a->owner, err);
+}
+
 int user_setup(int root, const struct seed_user *user, struct account *out, struct error *err)
 {
     *out = (struct account){0};
-    if (update_accounts(root, user, out, err) < 0)
+    if (update_accounts(root, user, out, err) < 0 || make_home(root, out, err) < 0)
         return -1;
-    if (!root_exists(root, out->home) && root_mkdir(root, out->home, 0755, out->owner, err) < 0)
+    if (add_subids(root, "/etc/subuid", user->name, err) < 0 ||
+        add_subids(root, "/etc/subgid", user->name, err) < 0)
         return -1;
     if (write_keys(root, user, out, err) < 0)
         return -1;

@@ -21,6 +21,8 @@
 
 enum { MARK_SIZE = 64 };
 
+static const char *const contents[] = {"leases", "slugs", "logs", "verified"};
+
 /* Where the path leads, through every link, even if the last of it is still to be made. */
 static bool find_real(const char *path, char out[static PATH_MAX])
 {
@@ -57,36 +59,26 @@ static bool is_known_place(const char *path)
             is_default_of(who.sudo, real));
 }
 
-/* Whether a path without links, but for its last component, lies in one of the trees. */
-static bool is_entry_of_tree(const char *path, const struct worktree_tops *tops)
+/* Whether there are leases: 1, 0, or -1 with errno; `link` as in worktree_look. Not `told`: what
+ * came with code around the working directory is not known. */
+static int look(const char *path, bool *told, char link[static PATH_MAX])
 {
-    _cleanup_free_ char *dir = xstrdup(path);
-    char *slash = strrchr(dir, '/');
-    slash[slash == dir] = '\0';
-    return worktree_leads_through_top(dir, tops) != NULL;
+    struct worktree_tops tops;
+    struct stat st;
+    char leases[PATH_MAX];
+    *link = '\0';
+    *told = worktree_tops(".", &tops) == 0;
+    if (str_format(leases, sizeof leases, "%s/%s", path, contents[0]) == 0)
+        return worktree_look(leases, &tops, &st, link);
+    errno = ENAMETOOLONG;
+    return -1;
 }
 
-/* The first link on the way that may have come with code around the working directory or that of
- * --dir: 1, 0, or -1 with errno. */
-static int find_foreign_link(const char *path, char out[static PATH_MAX])
+bool place_may_have_leases(const char *path)
 {
-    struct pathwalk w;
-    struct stat st;
-    struct worktree_tops tops;
-    bool link = false;
-    if (worktree_tops(".", &tops) < 0)
-        return -1;
-    int more = pathwalk_start(&w, path);
-    for (; more > 0; more = pathwalk_next(&w, link)) {
-        if (lstat(pathwalk_at(&w), &st) < 0)
-            return errno == ENOENT ? 0 : -1;
-        link = S_ISLNK(st.st_mode);
-        if (link && str_copy(out, PATH_MAX, pathwalk_at(&w)) < 0)
-            return -1;
-        if (link && is_entry_of_tree(out, &tops))
-            return 1;
-    }
-    return more;
+    char link[PATH_MAX];
+    bool told;
+    return look(path, &told, link) != 0;
 }
 
 static int refuse_tree(const char *path, const char *tree, struct error *err)
@@ -111,6 +103,12 @@ static int refuse_dir(const char *path, bool cwd, struct error *err)
 
 static int refuse_link(const char *path, const char *link, struct error *err)
 {
+    char tree[PATH_MAX];
+    _cleanup_free_ char *dir = xstrdup(link);
+    char *slash = strrchr(dir, '/');
+    slash[slash == dir] = '\0';
+    if (worktree_on_way(dir, "", tree) > 0)
+        return refuse_tree(path, tree, err);
     return error_set(
         err, ERR_TRUST, 0,
         "the " STORE_WHAT " %s leads through the symbolic link %s, which may have come with "
@@ -131,6 +129,10 @@ static int leads_into_dir(const char *path, const char *dir)
 int place_check(const char *path, struct error *err)
 {
     char found[PATH_MAX];
+    /* First of all, as what comes next follows links. */
+    bool told;
+    if (look(path, &told, found) < 0 && *found)
+        return refuse_link(path, found, err);
     int r = worktree_on_way(path, "", found);
     if (r > 0)
         return refuse_tree(path, found, err);
@@ -141,11 +143,7 @@ int place_check(const char *path, struct error *err)
         r = leads_into_dir(path, worktree_dir());
     if (r > 0)
         return refuse_dir(path, cwd, err);
-    if (r == 0)
-        r = find_foreign_link(path, found);
-    if (r > 0)
-        return refuse_link(path, found, err);
-    if (r < 0)
+    if (r < 0 || !told)
         return error_set(err, ERR_TRUST, errno,
                          "find out whether the " STORE_WHAT " %s is your own; next: cd to another "
                          "directory, or set CRABBOX_FC_STATE_DIR to one",
@@ -178,8 +176,6 @@ static int has_mark(int fd, const char *mark, struct error *err)
         text.buf[--text.len] = '\0';
     return text.len && str_eq(text.buf, mark);
 }
-
-static const char *const contents[] = {"leases", "slugs", "logs", "verified"};
 
 /* Files that only processes agree by. */
 static const char *const agreed[] = {"lock", "admission", "making"};

@@ -38,6 +38,9 @@
  * if that can't be told. */
 int place_check(const char *path, struct error *err);
 
+/* Whether leases may be there, as far as can be seen without following a link of a tree. */
+bool place_may_have_leases(const char *path);
+
 /* ERR_TRUST if others can write to the directory of this path and it has content: closing it then
  * does not undo what they may have put there. */
 int place_check_closed(const char *path, struct error *err);

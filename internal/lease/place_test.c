@@ -403,6 +403,26 @@ static void what_others_put_there_is_refused(void **state)
     assert_non_null(strstr(err.msg, "next: chmod 700"));
 }
 
+/* It may lead to another machine, by an automounter. */
+static void no_link_of_a_tree_is_followed_to_judge_it(void **state)
+{
+    static const char *const dirs[] = {"asked", "asked-too"};
+    (void)state;
+    make("asked/.git");
+    make("asked-too/sub");
+    _cleanup_free_ char *cwd = in("asked-too/sub");
+    assert_return_code(chdir(cwd), errno);
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        _cleanup_free_ char *rel = xasprintf("%s/away", dirs[i]), *link = in(rel);
+        _cleanup_free_ char *below = xasprintf("%s/state", rel);
+        make_link("/nonexistent/x", link);
+        assert_refused(rel, i ? "leads through the symbolic link" : "which is a working tree");
+        assert_refused(below, i ? "leads through the symbolic link" : "which is a working tree");
+        assert_false(link_was_read(link));
+    }
+    assert_return_code(chdir("/"), errno);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
@@ -418,6 +438,7 @@ int main(void)
         T(state_below_var_lib_may_be_where_one_stands),
         T(what_others_put_there_is_refused),
         T(without_a_time_of_birth_the_inode_has_to_do),
+        T(no_link_of_a_tree_is_followed_to_judge_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,7 +74,7 @@ static int check_path(const char *path, struct error *err)
                              "in its path, which can't be written in ssh_config; next: set "
                              "CRABBOX_FC_STATE_DIR to another directory",
                              SHOWN(path));
-    if (trusted_way(NULL, path, STORE_WHAT, err) < 0 || place_check(path, err) < 0)
+    if (place_check(path, err) < 0 || trusted_way(NULL, path, STORE_WHAT, err) < 0)
         return -1;
     return place_check_closed(path, err);
 }
@@ -178,10 +178,8 @@ int store_open(struct store *s, const char *path, const struct lease_kind *const
 int store_open_if_there(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err)
 {
-    char leases[PATH_MAX];
     *s = (struct store)STORE_INIT;
-    if (str_format(leases, sizeof leases, "%s/leases", path) < 0 ||
-        faccessat(AT_FDCWD, leases, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+    if (place_may_have_leases(path))
         return open_or_close(s, path, kinds, TO_WORK, err);
     s->kinds = kinds;
     return str_copy(s->path, sizeof s->path, path);

@@ -53,8 +53,10 @@ static void begin(const struct ops *o)
 
 static int end(struct copy *c, int64_t t0, int r, struct error *err)
 {
-    if (r < 0 && err->kind != ERR_CANCELLED && !session_ended(&c->session, err))
+    if (r < 0 && err->kind != ERR_CANCELLED && !session_ended(&c->session, err)) {
         (void)hung_in(ERR_SSH, &c->session.lease, false, err);
+        (void)hung_or_full(&c->session.lease, err);
+    }
     const struct ops_progress *p = &c->session.ops->progress;
     c->out->us = clock_boot_us() - t0;
     if (p->end)

@@ -32,6 +32,7 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
         .shell = req->shell,
         .script = req->script != NULL,
         .has_shebang = req->script && req->script_len >= 2 && memcmp(req->script, "#!", 2) == 0,
+        .terminal = req->term != NULL,
         .env = req->env ? req->env : &none,
         .keeps_dir = keeps_dir(req),
     };

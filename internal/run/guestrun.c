@@ -3,6 +3,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "run/behind.h"
+#include "run/hung.h"
+#include "sys/deadline.h"
+
+/* Beside every process of the guest, and as private as the other by its mode. */
+#define MEMORY_DIR "/dev/shm"
 
 enum { CLEAN_MS = 1000, SAID_MAX = 2048 };
 
@@ -35,21 +41,54 @@ int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct leas
 
 /* ---- putting files there ---- */
 
-/* A helper command of ours. With a text to read it has to move; without one only the deadline
- * counts. `out` (may be NULL) gets its standard output. */
-static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
-                  struct strbuf *out, const struct deadline *d, const char *what, struct error *err)
+/* A text, and when its end was asked for. */
+struct source {
+    struct ssh_text text;
+    int64_t ended_us;
+};
+
+/* What a helper says, and between which moments it began to. */
+struct answer {
+    struct strbuf text;
+    int64_t sent_us, got_us;
+};
+
+static void answer_free(struct answer *a)
 {
-    struct ssh_text source = {text, len};
+    strbuf_free(&a->text);
+}
+
+static ssize_t next_bytes(void *ctx, void *buf, size_t size, struct error *err)
+{
+    struct source *s = ctx;
+    ssize_t n = ssh_text_next(&s->text, buf, size, err);
+    if (n == 0)
+        s->ended_us = clock_unix_us();
+    return n;
+}
+
+/* A helper command of ours. With a text to read it has to move; without one only the deadline
+ * counts. `answer` (may be NULL) gets its standard output. */
+static int helper(const struct guest_run *g, const char *command, const char *text, size_t len,
+                  struct answer *answer, const struct deadline *d, const char *what,
+                  struct error *err)
+{
+    struct source source = {{text, len}, 0};
     struct ssh_io io = SSH_IO_INIT;
-    io.out = out;
     io.out_max = SAID_MAX;
     io.may_be_silent = !text;
     if (text) {
-        io.source = ssh_text_next;
+        io.source = next_bytes;
         io.source_ctx = &source;
     }
-    return ssh_command(g->conn, command, &io, d, ERR_SSH, what, err);
+    if (answer) {
+        io.out = &answer->text;
+        io.out_at_us = &answer->got_us;
+    }
+    int r = ssh_command(g->conn, command, &io, d, ERR_SSH, what, err);
+    if (answer)
+        answer->sent_us = source.ended_us;
+    return r;
 }
 
 static void add_quoted(struct strbuf *out, const char *before, const char *dir, const char *name)
@@ -77,20 +116,44 @@ static void add_joined(struct strbuf *out, const char *const *argv)
     strbuf_free(&joined);
 }
 
-/* Read by a login bash: the user's profile comes first, so what was asked for is stronger. */
+#define DIR_VARIABLE "crabbox_fc_dir"
+
+/* The kernel hangs a terminal up when the first process of its session ends, and what the others
+ * still had to say is lost. So with a terminal the shell that starts the command stays, and ends
+ * when nobody of the session is left, at most two seconds after the command. It ends as the command
+ * did, by the signals that can only mean this. */
+static const char terminal_end[] =
+    ")\ns=$?\n"
+    "left() {\n"
+    "    local p t\n"
+    "    for p in /proc/[0-9]*/stat; do\n"
+    "        { read -r t <$p; } 2>/dev/null || continue\n"
+    "        set -- ${t##*) }\n"
+    "        [ \"$4\" = $$ ] && [ $1 != Z ] && [ $p != /proc/$$/stat ] && return 0\n"
+    "    done\n"
+    "    return 1\n"
+    "}\n"
+    "for ((i = 0; i < 20; i++)); do left && sleep 0.1 || break; done\n"
+    "case $s in 129 | 130 | 134 | 137 | 139 | 143) kill -s $((s - 128)) $$ ;; esac\n"
+    "exit $s\n";
+
+/* Read by a login bash, in which DIR_VARIABLE is the private directory. The user's profile comes
+ * first, so what was asked for is stronger. */
 static void start_text(const struct guest_run *g, const struct guest_command *c, struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     strbuf_add_shell_quoted(&dir, c->work_dir);
-    add_quoted(out, "rm -rf -- ", g->dir, c->script || c->keeps_dir ? "/start" : "");
+    strbuf_adds(out, c->script || c->keeps_dir ? "rm -f -- \"$" DIR_VARIABLE "/start\""
+                                               : "rm -rf -- \"$" DIR_VARIABLE "\"");
     strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
                 dir.buf, dir.buf);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);
-    strbuf_adds(out, "exec --");
+    strbuf_adds(out, c->terminal ? "(exec --" : "exec --");
     if (c->script) {
-        add_quoted(out, c->has_shebang ? " " : " bash ", g->dir, "/script");
+        strbuf_adds(out, c->has_shebang ? " \"$" DIR_VARIABLE "/script\""
+                                        : " bash \"$" DIR_VARIABLE "/script\"");
         add_words(out, c->argv);
     } else if (c->shell) {
         strbuf_adds(out, " bash -c");
@@ -98,23 +161,59 @@ static void start_text(const struct guest_run *g, const struct guest_command *c,
     } else {
         add_words(out, c->argv);
     }
-    strbuf_addc(out, '\n');
+    strbuf_adds(out, c->terminal ? terminal_end : "\n");
+}
+
+/* Where the files go if they can't be beside the work directory. */
+static char *spare_dir(const struct guest_run *g)
+{
+    return xasprintf(MEMORY_DIR "/.crabbox-%s", g->id);
+}
+
+/* Reads all of it before there is a file, so that there can be another try. Says what time it is,
+ * and which directory has the file. */
+static void put_command(const struct guest_run *g, struct strbuf *out)
+{
+    _cleanup_free_ char *spare = spare_dir(g);
+    strbuf_adds(out, "t=$(cat && echo .) || exit; [ -p " BEHIND_TOLD " ] && "
+                     "echo \"${EPOCHREALTIME:-}\"; "
+                     "put() { umask 077; printf %s \"${t%.}\" >\"$1/start\" && echo \"in$2\" || "
+                     "{ rm -rf -- \"$1\"; return 1; }; }; ");
+    add_quoted(out, "mkdir -p -m 0700 -- ", g->dir, "");
+    add_quoted(out, " && put ", g->dir, "");
+    strbuf_addf(out, " 0 || { mkdir -m 0700 %s && put %s 1; }", spare, spare);
+}
+
+/* Where the file is: nothing else that a guest says is believed. */
+static void take_answer(struct guest_run *g, struct answer *a)
+{
+    _cleanup_free_ char *spare = spare_dir(g);
+    char *rest = a->text.buf, *line;
+    while (rest && (line = strsep(&rest, "\n"))) {
+        if (str_eq(line, "in1"))
+            (void)str_copy(g->dir, sizeof g->dir, spare); /* shorter than the other */
+        if (*line >= '0' && *line <= '9')
+            g->behind_us = behind_us(line, a->sent_us, a->got_us);
+    }
 }
 
 int guest_run_put(struct guest_run *g, const struct guest_command *c, const struct deadline *d,
                   struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_(answer_free) struct answer answer = {.text = STRBUF_INIT};
     struct strbuf text = STRBUF_INIT;
-    add_quoted(&command, "mkdir -p -m 0700 -- ", g->dir, "");
-    add_quoted(&command, " && umask 077 && cat > ", g->dir, "/start");
+    put_command(g, &command);
     start_text(g, c, &text);
     g->placed = true;
-    int r = helper(g, command.buf, text.buf, text.len, NULL, d, "put the command into the guest",
+    int r = helper(g, command.buf, text.buf, text.len, &answer, d, "put the command into the guest",
                    err);
     explicit_bzero(text.buf, text.len);
     strbuf_free(&text);
-    return r;
+    if (r < 0)
+        return hung_or_full(c->lease, err);
+    take_answer(g, &answer);
+    return 0;
 }
 
 int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
@@ -126,6 +225,16 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
     return helper(g, command.buf, text, len, NULL, d, "put the script into the guest", err);
 }
 
+/* What waits for the answer is a shell of the guest's: its init is there, or the guest is not. */
+static void add_clock(const struct guest_run *g, struct strbuf *out)
+{
+    int64_t us = g->behind_us < 0 ? -g->behind_us : g->behind_us;
+    if (us)
+        strbuf_addf(out, "echo %s%lld.%06lld >" BEHIND_TOLD "; read -r x <" BEHIND_DONE "; ",
+                    g->behind_us < 0 ? "-" : "", (long long)(us / 1000000),
+                    (long long)(us % 1000000));
+}
+
 /* What a login bash would do, except that its start-up files print to stderr: stdout is the
  * command's. If one of them exits, the command starts without the rest. A bash that reads a file
  * names that file when it can't find the command; one that reads its -c names itself as it is told
@@ -134,8 +243,8 @@ void guest_run_command(const struct guest_run *g, struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf begin = STRBUF_INIT, all = STRBUF_INIT;
     strbuf_adds(&begin, "trap - EXIT; unset crabbox_p; exec >&9 9>&-; " SSH_MARK_PRINT);
-    add_quoted(&begin, "eval \"$(<", g->dir, "/start");
-    strbuf_adds(&begin, ")\"");
+    add_quoted(&begin, DIR_VARIABLE "=", g->dir, "");
+    strbuf_adds(&begin, "; eval \"$(<\"$" DIR_VARIABLE "/start\")\"");
     _cleanup_free_ char *cut_off = xasprintf("echo 'crabbox-fc: /etc/profile or ~/.profile exits, "
                                              "so the command starts without the rest "
                                              "of it' >&2; %s",
@@ -147,6 +256,7 @@ void guest_run_command(const struct guest_run *g, struct strbuf *out)
                 "for crabbox_p in ~/.bash_profile ~/.bash_login ~/.profile; do "
                 "if [ -r \"$crabbox_p\" ]; then . \"$crabbox_p\"; break; fi; done; %s",
                 begin.buf);
+    add_clock(g, out);
     strbuf_addf(out, "export CRABBOX_RUN_ID=%s; exec 9>&1 >&2; exec bash --norc -c ", g->id);
     strbuf_add_shell_quoted(out, all.buf);
     strbuf_adds(out, " crabbox-fc");
@@ -218,22 +328,23 @@ static const char end_script[] =
 
 int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT, out = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_(answer_free) struct answer answer = {.text = STRBUF_INIT};
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
-    if (helper(g, command.buf, NULL, 0, &out, d, "end the command in the guest", err) < 0)
-        return -1;
-    return out.len > 0;
+    return helper(g, command.buf, NULL, 0, NULL, d, "end the command in the guest", err);
 }
 
 void guest_run_clean(struct guest_run *g)
 {
     struct deadline d = deadline_in_ms(CLEAN_MS);
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_free_ char *spare = spare_dir(g);
     if (!g->placed)
         return;
     add_quoted(&command, "exec rm -rf -- ", g->dir, "");
+    strbuf_addf(&command, " %s", spare); /* a process before this one may have put it there */
     (void)helper(g, command.buf, NULL, 0, NULL, &d, "clean up in the guest", NULL);
     g->placed = false;
 }

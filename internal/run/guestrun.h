@@ -6,7 +6,9 @@
  * The words of the command and the values of its environment travel over SSH into a file. Only the
  * guest's user can enter the directory of that file. So no argument vector on either side shows
  * them. The SSH server's limit on the length of a command does not matter, and it may refuse
- * variables. The file removes itself before the command begins.
+ * variables. The file removes itself before the command begins. It is beside the work directory, or
+ * in memory (/dev/shm) where there can be no file: so a command starts also on a full or read-only
+ * disk. If the guest's clock stood still, it is set before the command begins.
  *
  * guest_run_end finds the processes of the run by CRABBOX_RUN_ID in their environment and by
  * descent. So a process can't escape by leaving the session or the process group, or by forking
@@ -34,6 +36,7 @@ struct guest_run {
     char id[GUEST_RUN_ID_SIZE];
     char dir[LEASE_PATH_SIZE + LEASE_ID_SIZE + 32]; /* private, in the guest */
     bool placed;                                    /* there may be something in dir */
+    int64_t behind_us;                              /* what its clock has lost */
 };
 
 /* What runs, and in what surroundings. */
@@ -44,6 +47,7 @@ struct guest_command {
     bool shell;              /* argv is joined and read by bash */
     bool script;             /* guest_run_put_script follows */
     bool has_shebang;        /* of the script; else bash reads it */
+    bool terminal;           /* it gets one */
     bool keeps_dir; /* for the caller, until guest_run_clean: its time is that of the start */
     const struct env_set *env;
 };

@@ -11,4 +11,7 @@ int hung_in(enum err_kind kind, const struct lease *l, bool lease_ends, struct e
 /* The same for a command that could be lost as well: then its logs may tell why. */
 int hung_or_lost(const struct lease *l, bool lease_ends, struct error *err);
 
+/* What to type next where the guest says that its disk is full or read-only. Returns -1. */
+int hung_or_full(const struct lease *l, struct error *err);
+
 #endif

@@ -14,7 +14,7 @@
 #define KEY_FILE_MAX     16384
 #define FINGERPRINT_SIZE 80
 
-/* Cheap ones first: emulated guests have no AES instructions, and dropbear has no GCM. */
+/* Cheap ones first: emulated guests have no AES instructions, and some servers have no GCM. */
 #define KEX                                                                                        \
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"                           \
     "diffie-hellman-group14-sha256"

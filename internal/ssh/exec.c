@@ -85,6 +85,8 @@ static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len
     (void)session;
     (void)ch;
     struct exec *x = ctx;
+    if (!is_stderr && x->io->out_at_us && *x->io->out_at_us == 0)
+        *x->io->out_at_us = clock_unix_us();
     size_t skip = is_stderr || is_begun(x) ? 0 : skip_to_mark(x, data, len);
     sink_put(is_stderr ? &x->errout : &x->out, (const char *)data + skip, len - skip);
     return (int)len;
@@ -372,6 +374,13 @@ static bool must_move(const struct exec *x)
            (!x->io->may_be_silent || x->n_ends > 0);
 }
 
+/* How long nothing may come when it is the guest's turn. A command that has ended is waited for
+ * only for the sake of what it left running. */
+static int64_t patience(const struct exec *x)
+{
+    return x->n_ends > 0 && x->c->stall_ms > SSH_LINGER_MS ? SSH_LINGER_MS : x->c->stall_ms;
+}
+
 /* After a timeout: is it the deadline, a guest that hangs, or only a leftover of the command? */
 static int waited_enough(struct exec *x, bool must, struct error *err)
 {
@@ -407,8 +416,8 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
      * stall time does not apply, as bytes move. */
     unsigned n = deadline_passed(x->d) ? 0 : ARRAY_LEN(fds);
     bool must = must_move(x);
-    int64_t patience = x->moved_ms + x->c->stall_ms - clock_boot_ms();
-    struct deadline stall = deadline_sub(x->d, patience > 0 ? patience : 0);
+    int64_t left = x->moved_ms + patience(x) - clock_boot_ms();
+    struct deadline stall = deadline_sub(x->d, left > 0 ? left : 0);
     if (deadline_poll_once(fds, n, must ? &stall : x->d, "the command to end", err) < 0)
         return waited_enough(x, must, err);
     /* A message that only makes the window larger counts: the guest has taken something. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "testutil/sshpair.h"
 
 enum { MIB = 1024 * 1024 };
@@ -274,6 +276,39 @@ static void test_reader_that_went_away(void **state)
     assert_int_equal(err.sys, EPIPE);
 }
 
+/* The output stays open while anything has it, as long as that lasts; dropbear closes it. */
+static void test_output_after_the_end(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    _cleanup_(sshpair_said_free) struct sshpair_said r;
+    sshpair_run(c, "(sleep 1; echo late) & echo main; exit 3", &r);
+    assert_int_equal(r.st.code, 3);
+    assert_string_equal(r.out.buf, "main\nlate\n");
+}
+
+/* Something keeps it open and says nothing: the end is not waited for as long as a command is. */
+static void test_silence_after_the_end(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(SSH_STALL_MS / 2);
+    io.out = &out;
+    io.out_max = 64;
+    io.may_be_silent = true;
+    if (ssh_exec(c, "sleep 4411 & echo $!; exit 3", &io, &d, &st, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(st.code, 3);
+    uint64_t pid;
+    out.buf[strcspn(out.buf, "\n")] = '\0';
+    assert_int_equal(str_to_u64(out.buf, &pid), 0);
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +321,10 @@ int main(void)
         SSHPAIR_BOTH(test_stdin_from_a_file_and_a_pipe),
         SSHPAIR_BOTH(test_command_ignores_its_input),
         SSHPAIR_BOTH(test_reader_that_went_away),
+        {"test_output_after_the_end (openssh)", test_output_after_the_end, NULL, NULL,
+         &sshpair_openssh},
+        {"test_silence_after_the_end (openssh)", test_silence_after_the_end, NULL, NULL,
+         &sshpair_openssh},
     };
     return cmocka_run_group_tests(tests, sshpair_open, sshpair_close);
 }

@@ -11,6 +11,9 @@
  * most SSH_DEAD_MS, whatever runs (TCP keepalive; a dialled stream has to do this itself). If it
  * answers but nothing has moved for the stall time, the result is ERR_TIMEOUT: no byte came, and
  * none could be sent. A slow transfer is never ended as long as it moves.
+ *
+ * All output is read until the server closes the channel, however long after the command's end. A
+ * close that never comes is waited for SSH_LINGER_MS from the last output on.
  */
 #ifndef CRABBOX_SSH_SSH_H
 #define CRABBOX_SSH_SSH_H
@@ -71,7 +74,9 @@ struct ssh_ready_times {
 int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const struct deadline *d,
                    struct ssh_conn **out, struct ssh_ready_times *times, struct error *err);
 
-enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000 };
+/* LINGER: how long a command that has ended is waited for when something that it started keeps its
+ * output open and says nothing. */
+enum { SSH_DEAD_MS = 90000, SSH_STALL_MS = 300000, SSH_LINGER_MS = 10000 };
 
 /* Sets how each command is watched from now on. `gone_fd` (readable once the machine is gone, or
  * -1) is borrowed until ssh_close: a machine that is gone is ERR_VMM at once. `stall_ms` limits how
@@ -117,6 +122,7 @@ struct ssh_io {
     struct strbuf *out;    /* alternative to stdout_fd: capture at most out_max bytes */
     struct strbuf *errout; /* alternative to stderr_fd */
     size_t out_max;
+    int64_t *out_at_us; /* when its first byte came, by the wall clock; NULL: nobody asks */
     /* Alternative to stdin_fd: called when the channel can take data. Fills buf, returns the
      * number of bytes, 0 at the end, -1 with err set to abort. */
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);

@@ -3,7 +3,7 @@
  * It takes Firecracker's command line, serves its API as strictly as the real one, and at
  * InstanceStart serves a "guest" made of namespaces: a tap of its own behind the lease's tap, the
  * host's files under an overlay in memory, our guest code configured from the lease's seed drive,
- * and the host's dropbear as SSH server. Nothing of the product knows about it.
+ * and the host's sshd as SSH server. Nothing of the product knows about it.
  *
  *   standin-firecracker_main.c  command line, socket, the one poll loop
  *   standin_http.c              requests in, replies out

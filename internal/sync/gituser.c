@@ -104,13 +104,29 @@ static int read_own(const char *path, const char *next, size_t max, struct strbu
 
 /* ---- what is not the user's ---- */
 
-/* Tells of files that do not count. The first stands for all. */
-static void warn_of(char *const paths[], size_t n)
+/* What may have come with code around the tree that is sent, around the working directory, or
+ * around that of --dir. All of the host, where that can't be told. */
+static void find_tops(const struct scan *s, struct worktree_tops *out)
+{
+    char fd_name[64];
+    (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
+    if (worktree_tops(".", out) < 0 || worktree_around(fd_name, out->of[WORKTREE_OTHER]) < 0)
+        (void)str_copy(out->of[0], sizeof out->of[0], "/");
+}
+
+static bool is_in_trees(const char *path, const struct worktree_tops *tops)
+{
+    return path && worktree_leads_through_top(path, tops);
+}
+
+/* Tells of files that do not count. The first stands for all. They are not opened, and no link of
+ * the tree is followed to see them. */
+static void warn_of(char *const paths[], size_t n, const struct worktree_tops *tops)
 {
     struct stat st;
+    char link[PATH_MAX];
     for (size_t i = 0; i < n; i++) {
-        _cleanup_close_ int fd = paths[i] ? beneath_open_own(paths[i], O_RDONLY, &st) : -1;
-        if (!paths[i] || (fd < 0 && (errno == ENOENT || errno == ENOTDIR)))
+        if (!paths[i] || worktree_look(paths[i], tops, &st, link) == 0)
             continue;
         log_warn(
             "%s lies in the tree, where anybody may have written it: ignore patterns that it "
@@ -121,31 +137,17 @@ static void warn_of(char *const paths[], size_t n)
     }
 }
 
-/* Whether the path leads into what may have come with code around the directory `cwd` or that of
- * --dir. */
-static bool is_in_tree(const char *path, const char *cwd)
-{
-    struct worktree_tops tops;
-    return path && (worktree_tops(cwd, &tops) < 0 || worktree_leads_through_top(path, &tops));
-}
-
-/* The same, of what a variable names: also around the tree that is sent. */
-static bool is_in_trees(const struct scan *s, const char *path)
-{
-    char fd_name[64];
-    (void)str_format(fd_name, sizeof fd_name, "/proc/self/fd/%d", s->list->root_fd);
-    return is_in_tree(path, fd_name) || is_in_tree(path, ".");
-}
-
 /* Whether the file that GIT_CONFIG_GLOBAL names came with the code. git sees a relative path from
  * where it is started, so from "/" here. */
 static bool leave_out_global(const struct scan *s)
 {
     const char *path = getenv("GIT_CONFIG_GLOBAL");
-    if (!path || !*path || (*path == '/' && !is_in_trees(s, path)))
+    struct worktree_tops tops;
+    find_tops(s, &tops);
+    if (!path || !*path || (*path == '/' && !is_in_trees(path, &tops)))
         return false;
     char *named = xstrdup(path);
-    warn_of(&named, 1);
+    warn_of(&named, 1, &tops);
     free(named);
     return true;
 }
@@ -155,16 +157,18 @@ static bool leave_out_global(const struct scan *s)
 static void leave_out_tree(const struct scan *s, struct places *u)
 {
     const struct places all = *u;
-    if (is_in_trees(s, u->home))
+    struct worktree_tops tops;
+    find_tops(s, &tops);
+    if (is_in_trees(u->home, &tops))
         u->home = NULL;
-    if (is_in_trees(s, u->xdg))
+    if (is_in_trees(u->xdg, &tops))
         u->xdg = NULL;
     bool has_xdg = all.xdg && *all.xdg == '/';
     bool no_home = all.home && !u->home, no_xdg = has_xdg ? !u->xdg : no_home;
     _cleanup_free_ char *old_config = no_home ? home_file(&all, ".gitconfig") : NULL;
     _cleanup_free_ char *config = no_xdg ? xdg_file(&all, "config") : NULL;
     _cleanup_free_ char *ignore = no_xdg ? xdg_file(&all, "ignore") : NULL;
-    warn_of((char *const[]){old_config, config, ignore}, 3);
+    warn_of((char *const[]){old_config, config, ignore}, 3, &tops);
 }
 
 /* ---- asking ---- */
@@ -318,11 +322,15 @@ static int add_patterns(struct scan *s, const struct places *u, const struct dea
                : 0;
 }
 
-/* Where root works with another's home, as by su, that user is asked, not root. */
-static const struct caller *owner_of(const char *home, struct caller *out)
+/* Where root works with another's home, as by su, that user is asked, not root. A home that was
+ * left out is the tree's owner's. */
+static const struct caller *owner_of(const struct scan *s, const char *home, bool left_out,
+                                     struct caller *out)
 {
     struct stat st;
-    if (geteuid() != 0 || !home || stat(home, &st) < 0 || st.st_uid == 0)
+    if (geteuid() != 0 || !home)
+        return NULL;
+    if ((left_out ? fstat(s->list->root_fd, &st) : stat(home, &st)) < 0 || st.st_uid == 0)
         return NULL;
     *out = (struct caller){st.st_uid, st.st_gid};
     return out;
@@ -341,8 +349,8 @@ int git_user_ignore(struct scan *s, int64_t answer_ms, struct gitignore *g, stru
                          .next = "make it readable, or set HOME to your own home directory"};
     const struct places sudo = {.home = callers, .as = &caller, .next = "make it readable"};
     bool same = callers && own.home && str_eq(own.home, callers);
-    own.as = same ? &caller : owner_of(own.home, &owner);
     leave_out_tree(s, &own);
+    own.as = same ? &caller : owner_of(s, getenv("HOME"), !own.home, &owner);
     if (add_patterns(s, &own, &d, g, err) < 0)
         return -1;
     if (callers && !same && add_patterns(s, &sudo, &d, g, err) < 0)

@@ -9,4 +9,7 @@
  * of them. */
 bool home_is_within(int dirfd, bool by_env);
 
+/* HOME; NULL also where a link of a tree would choose where it leads. */
+const char *home_by_env(void);
+
 #endif

@@ -24,9 +24,14 @@ int64_t clock_boot_ms(void)
     return clock_boot_us() / 1000;
 }
 
+int64_t clock_unix_us(void)
+{
+    return clock_us(CLOCK_REALTIME);
+}
+
 int64_t clock_unix_s(void)
 {
-    return clock_us(CLOCK_REALTIME) / 1000000;
+    return clock_unix_us() / 1000000;
 }
 
 struct deadline deadline_in_ms(int64_t ms)

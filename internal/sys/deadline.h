@@ -24,6 +24,7 @@ struct deadline {
 int64_t clock_boot_ms(void);
 int64_t clock_boot_us(void);
 int64_t clock_unix_s(void);
+int64_t clock_unix_us(void);
 
 struct deadline deadline_in_ms(int64_t ms);
 struct deadline deadline_never(void);

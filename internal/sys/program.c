@@ -17,6 +17,15 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
+/* The same where the file came with code, which is only told: a link there is not followed. */
+static bool is_foreign_program(const char *path, const struct worktree_tops *tops)
+{
+    struct stat st;
+    char link[PATH_MAX];
+    return worktree_look(path, tops, &st, link) > 0 &&
+           (S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && (st.st_mode & 0111)));
+}
+
 bool program_find(const char *name, const char *path, const char *cwd, const char *tree,
                   struct program *out)
 {
@@ -27,14 +36,17 @@ bool program_find(const char *name, const char *path, const char *cwd, const cha
     if (strchr(name, '/'))
         return str_copy(out->path, sizeof out->path, name) == 0 && is_program(name);
     out->lost = worktree_tops(cwd, &tops) < 0;
+    if (tree)
+        (void)str_copy(tops.of[WORKTREE_OTHER], sizeof tops.of[WORKTREE_OTHER], tree);
     _cleanup_free_ char *copy = xstrdup(path && !out->lost ? path : PROGRAM_PATH);
     for (char *rest = copy, *dir; *name && (dir = strsep(&rest, ":"));) {
-        if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0 || !is_program(file))
+        if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0)
             continue;
-        if (*file == '/' && !worktree_leads_through_top(file, &tops) &&
-            !(tree && worktree_leads_through(file, tree)))
+        /* Asked first: a link of somebody else's would choose what is looked at. */
+        bool ours = *file == '/' && !worktree_leads_through_top(file, &tops);
+        if (ours && is_program(file))
             return str_copy(out->path, sizeof out->path, file) == 0;
-        if (!out->passed[0])
+        if (!ours && !out->passed[0] && is_foreign_program(file, &tops))
             (void)str_copy(out->passed, sizeof out->passed, file);
     }
     return false;

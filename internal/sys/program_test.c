@@ -83,13 +83,13 @@ static const struct {
     {"%/repo/pkg/.git", "%/repo/bin", NULL, "%/repo/bin/tool"},
     {"%/repo", "%/links/dir", NULL, "%/links/dir/tool"},
     {"%/repo", "%/links", NULL, "%/links/tool"},
-    {"%/repo", "%/repo/out", NULL, "%/repo/out/tool"}, /* ours by the repository's own link */
+    {"%/repo", "%/repo/out", NULL, NULL}, /* by the repository's own link, which is not followed */
     {"%/repo", "%/out:%/repo/bin", "%/out/tool", NULL},
     {"%/repo", "%/repository", "%/repository/tool", NULL}, /* a neighbour */
     {"%/repo", "%/tree/bin", "%/tree/bin/tool", NULL},     /* another's, not where we are */
     /* by links that pass through the repository on their way */
-    {"%/repo", "%/links/chain", NULL, "%/links/chain/tool"},
-    {"%/repo", "%/links/long:%/out", "%/out/tool", "%/links/long/tool"},
+    {"%/repo", "%/links/chain", NULL, NULL},
+    {"%/repo", "%/links/long:%/out", "%/out/tool", NULL},
     {"%/repo", "%/links/past", NULL, "%/links/past/tool"},
     /* no repository: the working directory, and what an archive around it may have brought along */
     {"%/tree", "%/tree/bin", NULL, "%/tree/bin/tool"},
@@ -243,6 +243,24 @@ static void a_removed_working_directory_opens_no_way(void **state)
     assert_int_equal(chdir("/"), 0);
 }
 
+/* Not to find out whether the program is there either. */
+static void no_link_of_the_code_is_followed(void **state)
+{
+    struct program p;
+    _cleanup_free_ char *repo = scratch_in("%/repo"), *link = scratch_in("%/repo/away"),
+                        *far = scratch_in("%/far");
+    _cleanup_free_ char *path = scratch_in("%/repo/away:%/repo/bin:%/out"),
+                        *found = scratch_in("%/out/tool");
+    _cleanup_free_ char *passed = scratch_in("%/repo/bin/tool");
+    (void)state;
+    make_link(far, link);
+    assert_true(program_find("tool", path, repo, NULL, &p));
+    assert_string_equal(p.path, found);
+    assert_string_equal(p.passed, passed);
+    assert_false(link_was_read(link));
+    assert_int_equal(unlink(link), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +270,7 @@ int main(void)
         cmocka_unit_test(what_is_started_is_nobody_else_s),
         cmocka_unit_test(what_came_with_the_directory_of_dir_does_not_count),
         cmocka_unit_test(a_removed_working_directory_opens_no_way),
+        cmocka_unit_test(no_link_of_the_code_is_followed),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }

@@ -160,9 +160,9 @@ const char *worktree_dir(void)
 
 int worktree_tops(const char *cwd, struct worktree_tops *out)
 {
-    const char *const dirs[WORKTREE_TOPS] = {cwd, worktree_dir()};
+    const char *const dirs[] = {cwd, worktree_dir()};
     *out = (struct worktree_tops){0};
-    for (size_t i = 0; i < WORKTREE_TOPS; i++)
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
         if (dirs[i] && worktree_around(dirs[i], out->of[i]) < 0)
             return -1;
     return 0;
@@ -177,31 +177,26 @@ static bool is_same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-bool worktree_leads_through(const char *path, const char *root)
-{
-    struct pathwalk w;
-    struct stat st, top;
-    bool link = false;
-    bool known = *root && stat(root, &top) == 0;
-    int more = pathwalk_start(&w, path);
-    for (; more > 0; more = pathwalk_next(&w, link)) {
-        if (path_is_below(pathwalk_at(&w), root))
-            return true;
-        if (lstat(pathwalk_at(&w), &st) < 0)
-            return errno != ENOENT && errno != ENOTDIR;
-        if (known && is_same(&st, &top))
-            return true;
-        link = S_ISLNK(st.st_mode);
-    }
-    return more < 0 || w.looped;
-}
-
 const char *worktree_leads_through_top(const char *path, const struct worktree_tops *tops)
 {
+    struct pathwalk w;
+    struct stat st, top[WORKTREE_TOPS];
+    bool link = false, known[WORKTREE_TOPS];
     for (size_t i = 0; i < WORKTREE_TOPS; i++)
-        if (worktree_leads_through(path, tops->of[i]))
-            return tops->of[i];
-    return NULL;
+        known[i] = *tops->of[i] && stat(tops->of[i], &top[i]) == 0;
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, link)) {
+        for (size_t i = 0; i < WORKTREE_TOPS; i++)
+            if (path_is_below(pathwalk_at(&w), tops->of[i]))
+                return tops->of[i];
+        if (lstat(pathwalk_at(&w), &st) < 0)
+            return errno == ENOENT || errno == ENOTDIR ? NULL : tops->of[0];
+        for (size_t i = 0; i < WORKTREE_TOPS; i++)
+            if (known[i] && is_same(&st, &top[i]))
+                return tops->of[i];
+        link = S_ISLNK(st.st_mode);
+    }
+    return more < 0 || w.looped ? tops->of[0] : NULL;
 }
 
 /* Nothing is there, or it is no directory. */
@@ -240,4 +235,86 @@ int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]
     }
     errno = w.looped ? ELOOP : ENAMETOOLONG;
     return more < 0 || w.looped ? -1 : 0;
+}
+
+static void dir_of(const char *path, char out[static PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    (void)str_format(out, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+/* Whether a path without links, but for its last component, lies in one of the trees. */
+static bool is_entry_of_tree(const char *path, const struct worktree_tops *tops)
+{
+    char dir[PATH_MAX];
+    dir_of(path, dir);
+    return worktree_leads_through_top(dir, tops) != NULL;
+}
+
+int worktree_look(const char *path, const struct worktree_tops *tops, struct stat *st,
+                  char link[static PATH_MAX])
+{
+    struct homes homes;
+    struct pathwalk w;
+    bool is_link = false;
+    int in_tree = 0;
+    find_homes(&homes);
+    *link = '\0';
+    int more = pathwalk_start(&w, path);
+    for (; more > 0; more = pathwalk_next(&w, is_link)) {
+        const char *at = pathwalk_at(&w);
+        if (lstat(at, st) < 0)
+            return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+        if (pathwalk_is_at_end(&w))
+            return 1;
+        is_link = S_ISLNK(st->st_mode);
+        if (is_link && (in_tree || is_entry_of_tree(at, tops))) {
+            (void)str_copy(link, PATH_MAX, at);
+            break;
+        }
+        if (!in_tree && !is_link && !is_users(&homes, at) && (in_tree = has_git(at)) < 0)
+            return -1;
+    }
+    errno = *link || w.looped ? ELOOP : ENAMETOOLONG;
+    return -1;
+}
+
+/* Whether the link `at` may have come with code and leads out of it to `here`: 1, 0, or -1 with
+ * errno. */
+static int leads_astray(const char *at, const char *here)
+{
+    char dir[PATH_MAX], tree[PATH_MAX];
+    dir_of(at, dir);
+    if (worktree_around(dir, tree) < 0)
+        return -1;
+    if (!*tree || path_is_below(here, dir))
+        return 0;
+    int in_tree = worktree_on_way(dir, "", tree);
+    if (in_tree)
+        return in_tree < 0 ? -1 : !path_is_below(here, tree);
+    int to_tree = worktree_on_way(here, "", tree);
+    return to_tree < 0 ? -1 : !to_tree;
+}
+
+int worktree_pwd_link(const char *pwd, char link[static PATH_MAX])
+{
+    char here[PATH_MAX];
+    struct pathwalk w;
+    struct stat st, named;
+    bool is_link = false;
+    *link = '\0';
+    if (!pwd || *pwd != '/' || stat(".", &st) < 0 || stat(pwd, &named) < 0 ||
+        !is_same(&st, &named) || !getcwd(here, sizeof here))
+        return 0;
+    int more = pathwalk_start(&w, pwd);
+    for (; more > 0; more = pathwalk_next(&w, is_link)) {
+        const char *at = pathwalk_at(&w);
+        if (lstat(at, &st) < 0)
+            return -1;
+        is_link = S_ISLNK(st.st_mode);
+        int astray = is_link ? leads_astray(at, here) : 0;
+        if (astray)
+            return astray < 0 ? -1 : str_copy(link, PATH_MAX, at) < 0 ? -1 : 1;
+    }
+    return more;
 }

@@ -60,24 +60,39 @@ int worktree_set_dir(int fd);
 /* A path that leads to it, whatever has its name by now; NULL: there is none. */
 const char *worktree_dir(void);
 
-/* worktree_around the directory `cwd` and around the one that was set; "" for none. */
-enum { WORKTREE_TOPS = 2 };
+/* worktree_around the directory `cwd` and around the one that was set; "" for none. One more is the
+ * caller's to fill. */
+enum { WORKTREE_TOPS = 3, WORKTREE_OTHER = 2 };
 struct worktree_tops {
     char of[WORKTREE_TOPS][PATH_MAX];
 };
 /* 0, or -1 with errno if one of them can't be told. */
 int worktree_tops(const char *cwd, struct worktree_tops *out);
 
-/* Whether the path leads through `root` (a real path, "" for none) or into it, step by step through
- * every link and under whatever name, or can't be followed. What is missing leads nowhere. A mount
- * of a part of the tree elsewhere is not seen to be one. */
-bool worktree_leads_through(const char *path, const char *root);
-/* The first of the tops of which that is true, or NULL. */
+/* The first of the tops that the path leads through or into, step by step through every link and
+ * under whatever name; one of them, maybe "", also if it can't be followed; else NULL. No link that
+ * lies in any of them is followed. What is missing leads nowhere. A mount of a part of the tree
+ * elsewhere is not seen to be one. */
 const char *worktree_leads_through_top(const char *path, const struct worktree_tops *tops);
 
 /* The first directory on the way of `path`, step by step through every link, that is the top of a
  * tree by its .git, or is `top` (a real path, "" for none). 1; 0 if there is none; -1 with errno if
  * the path can't be followed. What is missing leads nowhere. */
 int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]);
+
+/* What is at `path`, seen without following any link that may have come with code: one that lies in
+ * one of the tops, or further down than the top of any tree. Such a link leads where its author
+ * likes, to another machine by an automounter too. The last component is not followed at all. 1
+ * with `st`; 0 where there is nothing; -1 with errno: ELOOP with the path of such a link, or with
+ * "" in `link`. */
+int worktree_look(const char *path, const struct worktree_tops *tops, struct stat *st,
+                  char link[static PATH_MAX]);
+
+/* The first link on the way of `pwd`, the shell's name for the working directory, that may have come
+ * with code and chosen where one stands: 1; 0 if there is none, or the name is another
+ * directory's; -1 with errno. It has chosen nothing that did not come along if it leads further
+ * down from where it lies, or stays in its working tree. A link beside no .git that leads to a
+ * working tree counts as the user's, who keeps repositories in another place. */
+int worktree_pwd_link(const char *pwd, char link[static PATH_MAX]);
 
 #endif

@@ -150,6 +150,13 @@ static void the_directory_of_dir_counts_as_well(void **state)
     assert_null(worktree_leads_through_top(deep, &tops));
 }
 
+static bool leads_through(const char *path, const char *root)
+{
+    struct worktree_tops tops = {0};
+    (void)str_copy(tops.of[0], sizeof tops.of[0], root);
+    return worktree_leads_through_top(path, &tops) != NULL;
+}
+
 /* By a bind mount, as containers of CIs have it. */
 static void a_tree_of_two_names_is_known_by_both(void **state)
 {
@@ -163,11 +170,11 @@ static void a_tree_of_two_names_is_known_by_both(void **state)
     assert_int_equal(unshare(CLONE_NEWNS), 0);
     assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
     assert_int_equal(mount(repo, alias, NULL, MS_BIND, NULL), 0);
-    assert_true(worktree_leads_through(sub, repo));
-    assert_true(worktree_leads_through(alias, repo));
+    assert_true(leads_through(sub, repo));
+    assert_true(leads_through(alias, repo));
     assert_int_equal(worktree_on_way(sub, repo, got), 1);
     assert_int_equal(umount2(alias, MNT_DETACH), 0);
-    assert_false(worktree_leads_through(alias, repo));
+    assert_false(leads_through(alias, repo));
     assert_return_code(rmdir(alias), errno);
 }
 
@@ -282,7 +289,7 @@ static void paths_lead_through_step_by_step(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_free_ char *path = scratch_in(cases[i].path), *root = scratch_in(cases[i].root);
-        if (worktree_leads_through(path, root) != cases[i].want)
+        if (leads_through(path, root) != cases[i].want)
             fail_msg("%s through %s", path, root);
     }
 }
@@ -321,6 +328,89 @@ static void paths_pass_the_top_of_a_tree(void **state)
     }
 }
 
+/* Where a link that came with code leads is not even asked. The user's own are followed. */
+static void what_is_there_is_seen_through_no_link_of_a_tree(void **state)
+{
+    static const struct {
+        const char *path;
+        int want;
+        const char *link; /* that stopped it */
+    } cases[] = {
+        {"%/repo/sub/deep", 1, ""},
+        {"%/repo/back", 1, ""}, /* itself */
+        {"%/repo/back/x", -1, "%/repo/back"},
+        {"%/links/chain/x", -1, "%/repo/back"},
+        {"%/links/in/deep", 1, ""},
+        {"%/links/in/none", 0, ""},
+        {"%/made/out/x", -1, "%/made/out"}, /* of another tree than ours */
+        {"%/archive/out", 1, ""},
+        {"%/archive/out/x", -1, "%/archive/out"},
+        {"%/none/x", 0, ""},
+        {"%/links/loop/x", -1, ""},
+    };
+    struct worktree_tops tops = {0};
+    _cleanup_free_ char *archive = scratch_in("%/archive");
+    _cleanup_free_ char *made = scratch_in("%/made/out"), *out = scratch_in("%/archive/out");
+    char *const links[] = {made, out};
+    (void)state;
+    (void)str_copy(tops.of[0], sizeof tops.of[0], archive);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        make_link("../out", links[i]);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct stat st;
+        char link[PATH_MAX];
+        _cleanup_free_ char *path = scratch_in(cases[i].path), *want = scratch_in(cases[i].link);
+        int got = worktree_look(path, &tops, &st, link);
+        if (got != cases[i].want || !str_eq(link, want) || (got < 0 && errno != ELOOP))
+            fail_msg("%s: %d, %s", path, got, link);
+    }
+    /* Nor to compare it with another top. */
+    (void)str_copy(tops.of[1], sizeof tops.of[1], archive);
+    (void)str_copy(tops.of[0], sizeof tops.of[0], "/nonexistent");
+    _cleanup_free_ char *beyond = scratch_in("%/archive/out/x");
+    assert_string_equal(worktree_leads_through_top(beyond, &tops), archive);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        assert_false(link_was_read(links[i]));
+}
+
+/* `cd` follows links: what came with code may not choose in which of the user's directories one
+ * works. */
+static void the_shells_name_tells_by_which_link_one_came(void **state)
+{
+    static const struct {
+        const char *target, *link, *pwd;
+        int want;
+    } cases[] = {
+        {"../../keys", "%/arc/proj/src", "%/arc/proj/src", 1},
+        {"../../keys", "%/arc/proj/src", "%/arc/proj/src/sub", 1},
+        {"../../keys", "%/arc/proj/src", "%/keys", 0},      /* by its own name */
+        {"../../keys", "%/arc/proj/src", "%/arc/proj", -2}, /* an old name */
+        {"lib", "%/arc/proj/src", "%/arc/proj/src", 0},     /* further down */
+        {"../../repo", "%/arc/proj/src", "%/arc/proj/src/sub", 0},
+        {"../repo/sub", "%/made/src", "%/made/src", 1}, /* out of a working tree */
+        {"../keys", "%/made/src", "%/made/src", 1},
+        {"../sub", "%/repo/inner/src2", "%/repo/inner/src2", 0}, /* within it */
+    };
+    static const char *const dirs[] = {"%/keys/sub", "%/arc/proj/lib"};
+    struct error err = ERROR_INIT;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        _cleanup_free_ char *dir = scratch_in(dirs[i]);
+        must(dir_make_all(dir, 0755, &err), &err);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char found[PATH_MAX];
+        _cleanup_free_ char *link = scratch_in(cases[i].link), *pwd = scratch_in(cases[i].pwd);
+        assert_return_code(symlink(cases[i].target, link), errno);
+        assert_return_code(chdir(cases[i].want == -2 ? "/" : pwd), errno);
+        int want = cases[i].want == 1, got = worktree_pwd_link(pwd, found);
+        if (got != want || !str_eq(found, want ? link : ""))
+            fail_msg("%s -> %s: %d by %s", pwd, cases[i].target, got, found);
+        assert_return_code(unlink(link), errno);
+    }
+    assert_return_code(chdir("/"), errno);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +426,8 @@ int main(void)
         cmocka_unit_test(the_users_own_is_no_tree),
         cmocka_unit_test(paths_lead_through_step_by_step),
         cmocka_unit_test(paths_pass_the_top_of_a_tree),
+        cmocka_unit_test(what_is_there_is_seen_through_no_link_of_a_tree),
+        cmocka_unit_test(the_shells_name_tells_by_which_link_one_came),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }

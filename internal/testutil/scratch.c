@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sys/deadline.h"
@@ -56,6 +58,20 @@ void set_dir(const char *path)
     _cleanup_close_ int fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     assert_int_equal(!path, fd < 0);
     assert_int_equal(worktree_set_dir(fd), 0);
+}
+
+void make_link(const char *target, const char *path)
+{
+    const struct timespec times[] = {{.tv_sec = 1}, {.tv_nsec = UTIME_OMIT}};
+    assert_int_equal(symlink(target, path), 0);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+bool link_was_read(const char *path)
+{
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    return st.st_atim.tv_sec != 1;
 }
 
 void must(int r, const struct error *err)

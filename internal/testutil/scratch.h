@@ -13,6 +13,7 @@
 #define CRABBOX_TESTUTIL_SCRATCH_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -28,6 +29,11 @@ char *scratch_in(const char *text);
 
 /* This directory counts as that of --dir (worktree.h), until the next call; NULL: none does. */
 void set_dir(const char *path);
+
+/* A link, of which link_was_read tells whether anybody has asked since where it leads. It sees
+ * nothing on a filesystem without times of access. */
+void make_link(const char *target, const char *path);
+bool link_was_read(const char *path);
 
 /* What a function returned is not an error. */
 void must(int r, const struct error *err);

@@ -1,0 +1,58 @@
+/* clock.h: keeps the guest's clock at the host's when the guest stood still.
+ *
+ * A guest that was paused, or whose host slept, goes on where it stopped. Three sources tell the
+ * time of the host:
+ * 1. whoever starts a command tells how far the clock is behind: a line in CLOCK_TOLD, answered by
+ *    one in CLOCK_DONE (run/guestrun.h is the other side);
+ * 2. the clock that KVM lends its guests (ptp_kvm), to the microsecond;
+ * 3. elsewhere the clock chip (emulated guests have one). It has whole seconds only, and those
+ *    begin at another moment than the host's. So what counts is that the distance between clock and
+ *    chip, taken when the chip's second changes, gets smaller only if the guest stood still.
+ * The last two are looked at every CLOCK_EVERY_S seconds. A clock that somebody set forward is left
+ * alone by 3, and taken back by the others.
+ *
+ * Order: clock_listen → clock_start → clock_fds, poll, clock_handle, again and again.
+ */
+#ifndef CRABBOX_GUEST_CLOCK_H
+#define CRABBOX_GUEST_CLOCK_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest/rootdir.h"
+
+#define CLOCK_TOLD "/run/crabbox-fc/behind"
+#define CLOCK_DONE "/run/crabbox-fc/behind.done"
+
+enum { CLOCK_EVERY_S = 10, CLOCK_FDS = 3 };
+
+/* How far the clock was from the chip, in nanoseconds. */
+struct chip_watch {
+    bool known, seen;
+    unsigned edges;
+    int64_t gap, last;
+};
+
+struct guest_clock {
+    int told, done;      /* FIFOs, or -1 */
+    int ptp, rtc, timer; /* or -1 */
+    struct chip_watch chip;
+};
+
+/* Only `user` may tell. Failure is a warning on the console. */
+void clock_listen(struct guest_clock *c, struct owner user);
+/* Loads the driver of 2 if the kernel has it, and opens what there is. */
+void clock_start(struct guest_clock *c, int modules_dir);
+void clock_fds(const struct guest_clock *c, struct pollfd fds[CLOCK_FDS]);
+void clock_handle(struct guest_clock *c, const struct pollfd fds[CLOCK_FDS]);
+
+/* "[-]<seconds>[.<fraction>]", how far the clock is behind: nanoseconds. -1 if it is not that. */
+int clock_parse(const char *text, int64_t *out);
+
+/* One change of the chip's second, with the clock `gap` ahead of it. True when no more are needed:
+ * two in a row agreed, or too many did not (an interrupt may be late). `shift` is then what the
+ * clock has lost, or 0. */
+bool clock_edge(struct chip_watch *w, int64_t gap, int64_t *shift);
+
+#endif

@@ -1,0 +1,76 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "guest/clock.h"
+
+#define MS 1000000LL
+
+static int64_t edges(struct chip_watch *w, int64_t first, int64_t second)
+{
+    int64_t by;
+    assert_false(clock_edge(w, first, &by));
+    assert_int_equal(by, 0);
+    assert_true(clock_edge(w, second, &by));
+    return by;
+}
+
+/* The chip's second begins 600 ms after the clock's; the guest then stands still for 7.5 s. */
+static void what_the_clock_has_lost(void **state)
+{
+    (void)state;
+    struct chip_watch w = {0};
+    assert_int_equal(edges(&w, 603 * MS, 600 * MS), 0);
+    assert_true(w.known);
+    assert_int_equal(w.gap, 600 * MS);
+    assert_int_equal(edges(&w, 601 * MS, 612 * MS), 0);
+    assert_int_equal(edges(&w, -6900 * MS, -6899 * MS), 7500 * MS);
+    assert_int_equal(edges(&w, 600 * MS, 600 * MS), 0);
+}
+
+/* An interrupt that comes late, and a clock that somebody set forward, are no loss. */
+static void what_is_no_loss(void **state)
+{
+    (void)state;
+    struct chip_watch w = {0};
+    int64_t by;
+    assert_int_equal(edges(&w, 600 * MS, 600 * MS), 0);
+    assert_int_equal(edges(&w, 570 * MS, 571 * MS), 0);
+    assert_int_equal(edges(&w, 9000 * MS, 9000 * MS), 0);
+    /* One that alone is far off: more edges, up to six. */
+    assert_false(clock_edge(&w, -9000 * MS, &by));
+    assert_false(clock_edge(&w, 600 * MS, &by));
+    assert_true(clock_edge(&w, 600 * MS, &by));
+    assert_int_equal(by, 0);
+    for (int i = 0; i < 5; i++)
+        assert_false(clock_edge(&w, -1000 * i * MS, &by));
+    assert_true(clock_edge(&w, -9000 * MS, &by));
+    assert_int_equal(by, 0);
+    assert_int_equal(w.gap, 600 * MS);
+}
+
+static void words_of_the_host(void **state)
+{
+    (void)state;
+    int64_t by = 0;
+    assert_int_equal(clock_parse("30.250000", &by), 0);
+    assert_int_equal(by, 30250 * MS);
+    assert_int_equal(clock_parse("-0.5", &by), 0);
+    assert_int_equal(by, -500 * MS);
+    static const char *const bad[] = {"", "-", "--1", "1e9", "999999999999", "1.5x", "now"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(clock_parse(bad[i], &by), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_clock_has_lost),
+        cmocka_unit_test(what_is_no_loss),
+        cmocka_unit_test(words_of_the_host),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
