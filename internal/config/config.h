@@ -47,7 +47,8 @@ struct config {
     const char *target;
     struct config_firecracker firecracker;
     const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
-    bool sandbox;    /* `sandbox` = true: the VMM is confined (sys/confine.h) */
+    bool sandbox;    /* `sandbox` = true: the VMM is confined (vmm/sandbox.h) */
+    const char *sandbox_uids; /* who it may become then: "1900000000-1900065535" */
     struct {
         const char *binary; /* qemu.binary = qemu-system-x86_64 */
         const char *accel;  /* qemu.accel: "kvm" or "tcg"; no default: "" means not chosen */
@@ -142,7 +143,8 @@ enum config_rule {
     RULE_INCLUDES,   /* the same for what is copied: a repository may only narrow it */
     RULE_GLOBS,      /* patterns of files of the guest: run judges their form */
     RULE_SHA256,     /* 64 lower-case hex digits */
-    RULE_WORD        /* letters, digits, ".", "_", "-" */
+    RULE_WORD,       /* letters, digits, ".", "_", "-" */
+    RULE_UIDS        /* a range of user ids (sys/uids.h) */
 };
 
 struct config_key {

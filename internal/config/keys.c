@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "config/keys.h"
+#include "sys/uids.h"
 
 #define SECOND 1000LL
 #define MINUTE (60 * SECOND)
@@ -86,8 +87,11 @@ const struct config_key config_keys[] = {
      .fallback = "firecracker", AT(vmm), .help = "which virtual machine monitor starts the guest"},
     {OURS("sandbox", "SANDBOX", "sandbox"), .type = CFG_BOOL, .host = true, .fallback = "true",
      AT(sandbox),
-     .help = "confine the VMM: no capabilities, and access only to its programs and the guest's "
-             "files"},
+     .help = "confine the VMM: a user and a root directory of its own, with only its programs and "
+             "the guest's files"},
+    {OURS("sandboxUids", "SANDBOX_UIDS", "sandbox-uids"), .type = CFG_STRING, .rule = RULE_UIDS,
+     .host = true, .fallback = UID_RANGE, AT(sandbox_uids),
+     .help = "user ids for VMMs, one for each; nothing else on the host may have them"},
     {OURS("qemu.binary", "QEMU_BINARY", "qemu-binary"), .type = CFG_PATH, .rule = RULE_PROGRAM,
      .host = true, .fallback = "qemu-system-x86_64", AT(qemu.binary),
      .help = "QEMU program: a name looked up in PATH, or an absolute path"},

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/pathwalk.h"
+#include "sys/uids.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -97,6 +98,15 @@ static const char *check_word(const char *s)
     return NULL;
 }
 
+static const char *check_uids(const char *s)
+{
+    struct uid_range range;
+    struct error err = ERROR_INIT;
+    return uid_range_parse(s, &range, &err) == 0
+               ? NULL
+               : "not a range of user ids from 65536 to 2147483647, such as 1900000000-1900065535";
+}
+
 static const char *check_sha256(const char *s)
 {
     if (strlen(s) != 64 || !all_of(s, DIGITS "abcdef"))
@@ -121,6 +131,8 @@ const char *rule_check(enum config_rule rule, const char *text, unsigned index)
         return check_sha256(text);
     case RULE_WORD:
         return check_word(text);
+    case RULE_UIDS:
+        return check_uids(text);
     case RULE_PATTERNS:
     case RULE_INCLUDES:
     case RULE_GLOBS:

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "local/condition_rows.h"
 #include "sys/confine.h"
+#include "sys/jail.h"
 #include "sys/program.h"
 #include "vmm/sandbox.h"
 
@@ -187,14 +188,17 @@ int check_sandbox(struct conditions *c, struct error *err)
 {
     int version = confine_version();
     note(c, "landlock", "%d", version);
-    if (version > 0 || !c->cfg->sandbox)
+    if (!c->cfg->sandbox)
         return 0;
+    if (version > 0)
+        return uid_range_check(&c->uids, err);
     return error_set(err, ERR_ENV, 0,
                      "this kernel has no Landlock, which confines the VMM; next: boot with "
                      "lsm=landlock added to the kernel's list, or accept less: --sandbox false");
 }
 
-/* What root may open, and a confined VMM may not. A stock root is cloned first. */
+/* What root may open, and a confined VMM may not. A stock root is cloned first. A jail with the
+ * devices needs rights that a container may lack. */
 int probe_sandbox(struct conditions *c, struct error *err)
 {
     if (!c->cfg->sandbox)
@@ -205,7 +209,9 @@ int probe_sandbox(struct conditions *c, struct error *err)
         if (c->image.fds[f] >= 0 && !(f == IMAGE_ROOTFS && c->image.kind == IMAGE_STOCK) &&
             confine_can_read(c->image.open_at[f], err) < 0)
             return -1;
-    if (c->accel == VMM_KVM && confine_can_use("/dev/kvm", err) < 0)
-        return -1;
-    return confine_can_use("/dev/net/tun", err);
+    _cleanup_(jail_close) struct jail jail = JAIL_INIT;
+    return geteuid() != 0 ||
+                   (jail_open(&jail, 0, err) == 0 && jail_device(&jail, "/dev/net/tun", err) == 0)
+               ? 0
+               : -1;
 }

@@ -35,7 +35,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
         return -1;
     c->accel = c->vmm->accel(cfg);
     (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode); /* config knows the same two */
-    return 0;
+    return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 
 void conditions_release(struct conditions *c)

@@ -55,6 +55,7 @@ struct conditions {
     struct admission need;         /* what a lease takes */
     struct host_room room;         /* what the host has */
     struct disk_promises promised; /* to the leases that are there */
+    struct uid_range uids;         /* of the configuration */
     /* What was found. */
     char vmm_path[PATH_MAX];
     char vmm_version[64];

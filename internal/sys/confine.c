@@ -5,9 +5,10 @@
  * file or directory with the rights that the child may use there. A rule belongs to the opened file
  * and not to its path, so a file that is put in its place later is not covered.
  *
- * confine_apply runs in the child between fork and exec, so it only makes system calls. The order
- * matters:
- * 1. Drop all capabilities from the bounding set, so that no exec can give them back.
+ * confine_bound and confine_apply run in the child between fork and exec, so they only make system
+ * calls. The order matters:
+ * 1. Drop all capabilities from the bounding set, so that no exec can give them back. This comes
+ *    before the child changes its user, which takes away the right to do it.
  * 2. Set no_new_privs. Landlock and seccomp need that from a process without capabilities, and
  *    setuid programs lose their effect.
  * 3. Drop the ambient, permitted, effective and inheritable capabilities.
@@ -44,6 +45,8 @@
 #define FS_IOCTL_DEV (UINT64_C(1) << 15) /* version 5 */
 #define NET_ALL      UINT64_C(3)         /* version 4: TCP bind and connect */
 #define SCOPE_ALL    UINT64_C(3)         /* version 6: abstract sockets, signals */
+
+#define NOBODY 65534 /* a user with the rights that every user has */
 
 /* As the kernel has it since version 6; older ones take the beginning of it. */
 struct ruleset_attr {
@@ -131,17 +134,22 @@ static int set_capabilities(const struct __user_cap_data_struct data[2])
     return (int)syscall(SYS_capset, &head, data);
 }
 
-int confine_apply(int confine_fd, bool holes)
+int confine_bound(void)
 {
-    static const struct __user_cap_data_struct none[2];
     for (unsigned long cap = 0; cap <= 63; cap++)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
             return -1;
+    return 0;
+}
+
+int confine_apply(int confine_fd, unsigned more)
+{
+    static const struct __user_cap_data_struct none[2];
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
         set_capabilities(none) < 0 || syscall(SYS_landlock_restrict_self, confine_fd, 0) < 0)
         return -1;
-    return syscalls_confine(holes);
+    return syscalls_confine(more);
 }
 
 /* ---- what is ---- */
@@ -187,58 +195,47 @@ int confine_verify(pid_t pid, struct error *err)
 
 struct attempt {
     const char *path;
-    int flags;
     int sys;
 };
 
-/* Capabilities are a thread's own: this one gives its up and ends. */
-static void *try_to_open(void *arg)
+/* Who a thread is, and its capabilities, are its own: this one gives up what root has and ends. */
+static bool be_nobody(void)
 {
     static const struct __user_cap_data_struct none[2];
+    if (geteuid() != 0)
+        return set_capabilities(none) == 0;
+    return syscall(SYS_setgroups, 0, NULL) == 0 &&
+           syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0 &&
+           syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0;
+}
+
+static void *try_to_open(void *arg)
+{
     struct attempt *a = arg;
-    _cleanup_close_ int fd = set_capabilities(none) < 0
-                                 ? -1
-                                 : open(a->path, a->flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    _cleanup_close_ int fd = be_nobody()
+                                 ? open(a->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+                                 : -1;
     a->sys = fd < 0 ? errno : 0;
     return NULL;
 }
 
-/* 1 if a confined program may open it, or it is not there; 0 if it may not. */
-static int may_open(const char *path, int flags, struct error *err)
+int confine_can_read(const char *path, struct error *err)
 {
     pthread_t thread;
-    struct attempt a = {.path = path, .flags = flags};
+    struct attempt a = {.path = path};
     int r = pthread_create(&thread, NULL, try_to_open, &a);
     if (r != 0)
         return error_set(err, ERR_INTERNAL, r, "start a thread");
     (void)pthread_join(thread, NULL);
-    return a.sys != EACCES && a.sys != EPERM;
-}
-
-int confine_can_use(const char *device, struct error *err)
-{
-    int r = may_open(device, O_RDWR, err);
-    if (r != 0)
-        return r < 0 ? -1 : 0;
-    return error_set(
-        err, ERR_ENV, 0,
-        "the VMM runs without root's rights and can't open %s; next: chown root %s, or "
-        "accept a VMM with all rights by --sandbox false",
-        device, device);
-}
-
-int confine_can_read(const char *path, struct error *err)
-{
-    int r = may_open(path, O_RDONLY, err);
-    if (r != 0)
-        return r < 0 ? -1 : 0;
+    if (a.sys != EACCES && a.sys != EPERM)
+        return 0;
     /* A file named by its descriptor goes by its own name here, and where it lies doesn't count. */
     bool by_fd = str_has_prefix(path, "/proc/self/fd/");
     _cleanup_free_ char *real = realpath(path, NULL);
     return error_set(
         err, ERR_CONFIG, 0,
-        "the VMM runs without root's rights and can't read %s; next: open %s, or accept a VMM with "
-        "all rights by --sandbox false",
+        "the VMM runs as a user of its own and can't read %s; next: open %s, or accept a VMM with "
+        "all of root's rights by --sandbox false",
         real ? real : path,
         by_fd ? "it to others (chmod o+r)"
               : "it and the directories above it to others (chmod o+rX), move it below /var/lib");

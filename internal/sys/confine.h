@@ -43,18 +43,19 @@ int confine_new(struct error *err);
 int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_access access,
                   bool optional, struct error *err);
 
-/* In the child, between fork and exec: async-signal-safe. `holes`: it may punch them into files
- * that it writes. -1 with errno. */
-int confine_apply(int confine_fd, bool holes);
+/* In the child, between fork and exec, before and after it becomes another user:
+ * async-signal-safe. -1 with errno. */
+int confine_bound(void);
+/* `more`: see syscalls.h. */
+int confine_apply(int confine_fd, unsigned more);
 
 /* Whether the process really has no capabilities, no_new_privs and a filter of system calls: what
  * is, not what was asked for. ERR_ENV if not. */
 int confine_verify(pid_t pid, struct error *err);
 
-/* Whether a confined program could open this file to read; ERR_CONFIG says what to change. */
+/* Whether a confined program, which is a user that nobody else is if we are root, could open this
+ * file to read. ERR_CONFIG says what to change. */
 int confine_can_read(const char *path, struct error *err);
-/* The same of a device, to read and write; ERR_ENV. */
-int confine_can_use(const char *device, struct error *err);
 
 /* The kernel's version of Landlock, 0 without one. */
 int confine_version(void);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
 #include <linux/keyctl.h>
 #include <sched.h>
@@ -16,15 +15,15 @@
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
-#include "sys/mounts.h"
+#include "sys/jail.h"
 #include "sys/program.h"
+#include "sys/syscalls.h"
 
 /* What the child needs between fork and exec, computed before the fork: afterwards only
  * async-signal-safe calls are allowed. */
 struct child_plan {
     const struct spawn_spec *spec;
-    const char *path;                /* resolved program */
-    const struct strbuf *automounts; /* that a confined child has not */
+    const char *path; /* resolved program */
     int fds[3];
     int hold_fd;
     int error_fd;
@@ -83,15 +82,18 @@ static int become(const struct caller *user)
 {
     if (!user || (user->uid == geteuid() && user->gid == getegid()))
         return 0;
-    if (leave_keys() < 0 || setgroups(0, NULL) < 0 ||
-        setresgid(user->gid, user->gid, user->gid) < 0)
+    /* Not by the library, which would look for the parent's threads to change them too. */
+    if (leave_keys() < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+        syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0)
         return -1;
-    return setresuid(user->uid, user->uid, user->uid);
+    return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
 static void child_main(const struct child_plan *p)
 {
     const struct spawn_spec *spec = p->spec;
+    unsigned more = (spec->no_holes ? 0 : SYSCALLS_HOLES) |
+                    (spec->own_filters ? SYSCALLS_FILTERS : 0);
     reset_signals();
     (void)umask(022);
     if ((spec->new_session || spec->user) && setsid() < 0)
@@ -113,7 +115,8 @@ static void child_main(const struct child_plan *p)
     for (unsigned i = 0; i < spec->n_files; i++)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
             child_fail(p->error_fd);
-    if (become(spec->user) < 0)
+    if ((spec->jail && jail_enter(spec->jail) < 0) ||
+        (spec->confine_fd >= 0 && confine_bound() < 0) || become(spec->user) < 0)
         child_fail(p->error_fd);
     /* After the change of user, which would clear it. */
     if (spec->die_with_parent) {
@@ -122,9 +125,7 @@ static void child_main(const struct child_plan *p)
         if (getppid() != p->parent)
             _exit(127);
     }
-    if (spec->confine_fd >= 0 && geteuid() == 0 && mounts_leave(p->automounts) < 0)
-        child_fail(p->error_fd);
-    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, !spec->no_holes) < 0)
+    if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, more) < 0)
         child_fail(p->error_fd);
     execve(p->path, exec_vector(spec->argv), exec_vector(spec->envp ? spec->envp : made_env));
     child_fail(p->error_fd);
@@ -146,14 +147,14 @@ static int stdio_source(int fd, int flags)
 
 /* fork, but for what glibc keeps about threads, which the child does not use before exec. A
  * confined child is the first process in a namespace of its own: by a number it reaches none but
- * itself, with signals above all, which Landlock scopes only since Linux 6.12. A System V or POSIX
- * queue has no such number, so a namespace for these would keep nothing in that the filter lets
- * out. Whoever is not root can't have one, and signals only what is the user's anyway. */
+ * itself, with signals above all, which Landlock scopes only since Linux 6.12. A user that is not
+ * root can't have one, and signals only what is the user's anyway. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
     if (spec->confine_fd < 0 || geteuid() != 0)
         return fork();
-    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0L, 0L, 0L, 0L);
+    unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
+    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | apart | SIGCHLD, 0L, 0L, 0L, 0L);
 }
 
 /* fork, with every descriptor of the parent's side in `out`. The signal mask is full around
@@ -233,11 +234,7 @@ int spawn(const struct spawn_spec *spec, struct child *out, struct error *err)
         return error_set(err, ERR_ENV, errno, "start %s: descriptors", path);
     _cleanup_close_ int hold_read = hold[0];
     _cleanup_close_ int hold_write = hold[1];
-    _cleanup_strbuf_ struct strbuf automounts = STRBUF_INIT;
-    if (spec->confine_fd >= 0 && mounts_automatic(path, &automounts, err) < 0)
-        return error_prefix(err, "start %s", path);
-    struct child_plan plan = {
-        .spec = spec, .path = path, .automounts = &automounts, .fds = {in, outfd, errfd}};
+    struct child_plan plan = {.spec = spec, .path = path, .fds = {in, outfd, errfd}};
     if (fork_child(&plan, hold, errpipe, out, err) < 0)
         return -1;
     out->error_fd = TAKE_FD(err_read);

@@ -14,8 +14,8 @@
  * other by its number and ends all that it started, a signal is ignored that it has not asked for
  * (but SIGKILL from us), and it can't have `die_with_parent`: it has no parent there.
  *
- * It finds no mount points of the host's automounters either (mounts.h), but of one that is set up
- * later or that its program lies below.
+ * With a jail it has a root directory, a host name and System V objects of its own as well. The
+ * program's path is then looked up twice, on the host for whom it belongs to and in the jail.
  *
  * A child with a `user` becomes that user for good, without further groups; another one than us
  * takes root. It always gets a session of its own, with a keyring of its own: that user's processes
@@ -33,6 +33,8 @@
 #include "sys/caller.h"
 #include "sys/deadline.h"
 
+struct jail;
+
 struct spawn_spec {
     const char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
     const char *const *envp; /* NULL: PATH and LC_ALL=C. `environ` passes ours on */
@@ -43,6 +45,9 @@ struct spawn_spec {
     int netns_fd;            /* network namespace to enter; -1: unchanged */
     int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
     bool no_holes;           /* confined, it punches none into files */
+    bool own_filters;        /* confined, it may filter its calls further (syscalls.h) */
+    const struct jail *jail; /* confined, its root directory (jail.h); NULL: the host's. Then
+                              * cwd_fd does not count, and the program lies in the jail */
     const int *files;        /* further descriptors that it gets, by the same numbers */
     unsigned n_files;
     const struct caller *user; /* who it becomes, see above; NULL: who we are */

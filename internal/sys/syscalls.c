@@ -85,15 +85,11 @@ static const int any_arguments[] = {
     SYS_faccessat,
     SYS_faccessat2,
     SYS_getcwd,
-    SYS_chdir,
-    SYS_fchdir,
     /* memory */
     SYS_brk,
     SYS_munmap,
     SYS_mprotect,
     SYS_mremap,
-    SYS_madvise,
-    SYS_mincore,
     SYS_msync,
     SYS_get_mempolicy,
     SYS_set_mempolicy,
@@ -197,6 +193,9 @@ static const int any_arguments[] = {
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET)
 
+/* A thread that shares all it can: each table of descriptors has a limit of its own. */
+#define THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+
 /* On the list if the bits of an argument are one of the values. Rows of the same call stand
  * together, and all have to hold. */
 struct check {
@@ -214,12 +213,17 @@ static const struct check checks[] = {
      * signals sent. */
     {SYS_ioctl, LOW(1), ENOTTY, .mask = LETTER, IN(KVMIO << 8, 'T' << 8)},
     /* Not F_SETLEASE and the like, on which whoever opens the file waits: the keeper, which keeps
-     * the logs small, and users who read them. Not F_SETOWN, by which others get signals. */
+     * the logs small, and users who read them. Not F_SETOWN, by which others get signals. No lock:
+     * others wait for one on a file of the host, such as that of a database of packages. */
     {SYS_fcntl, LOW(1), EPERM, .mask = WHOLE,
-     IN(F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_GETLK, F_OFD_SETLK,
-        F_ADD_SEALS, F_GET_SEALS)},
+     IN(F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_ADD_SEALS, F_GET_SEALS)},
     /* Huge pages are the host's, set aside by its admin. */
     {SYS_mmap, LOW(3), ENOMEM, .mask = MAP_HUGETLB, IN(0)},
+    /* MADV_REMOVE punches holes. MADV_MERGEABLE shares pages with what others have in theirs. */
+    {SYS_madvise, LOW(2), EINVAL, .mask = WHOLE,
+     IN(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE,
+        MADV_DONTFORK, MADV_DOFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_UNMERGEABLE, MADV_DONTDUMP,
+        MADV_DODUMP, MADV_POPULATE_WRITE)},
     {SYS_memfd_create, LOW(1), EINVAL, .mask = MFD_HUGETLB, IN(0)},
     /* Blocks behind a file's end, or a longer file: ext4 and XFS don't look at RLIMIT_FSIZE. To
      * punch holes is what a guest's discard comes to. */
@@ -230,25 +234,28 @@ static const struct check checks[] = {
      * on Landlock has a right for that, which no file is given. */
     {SYS_ftruncate, HIGH(1), EPERM, .mask = WHOLE, IN(0)},
     {SYS_ftruncate, LOW(1), EPERM, .mask = WHOLE, IN(0x1000, 0x4000, 0x10000)},
-    {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC, IN(0)},
+    /* Landlock does not look at O_PATH, which keeps a file on its disk after it was removed. */
+    {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC | O_PATH, IN(0)},
 #ifdef SYS_open
-    {SYS_open, LOW(1), EACCES, .mask = O_TRUNC, IN(0)},
+    {SYS_open, LOW(1), EACCES, .mask = O_TRUNC | O_PATH, IN(0)},
 #endif
     /* Threads, no processes, and no namespaces: it would have all capabilities in those, and
      * undoing the lease enters the network that its process is in. The flags of clone3 can't be
      * seen, so glibc has to do with this one. */
-    {SYS_clone, LOW(0), EPERM, .mask = CLONE_THREAD | NEW_NAMESPACES, IN(CLONE_THREAD)},
+    {SYS_clone, LOW(0), EPERM, .mask = THREAD | NEW_NAMESPACES, IN(THREAD)},
     {SYS_kill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     /* Its own only. */
     {SYS_prlimit64, LOW(0), EPERM, .mask = WHOLE, IN(0)},
+    /* And to look at: a core that may be 0 bytes goes to the host's handler of cores, of 1 does
+       not. */
+    {SYS_prlimit64, HIGH(2), EPERM, .mask = WHOLE, IN(0)},
+    {SYS_prlimit64, LOW(2), EPERM, .mask = WHOLE, IN(0)},
     /* A VMM's network is its tap, so it needs no socket but that of its control. Services of the
      * host that listen at a path would take it for the host's root. A datagram, to the journal for
      * one, needs no connection; SOCK_RAW is only another name for it. */
     {SYS_socket, LOW(0), EPERM, .mask = WHOLE, IN(AF_UNIX)},
     {SYS_socket, LOW(1), EPERM, .mask = 0xf, IN(SOCK_STREAM)}, /* without flags */
-    {SYS_socketpair, LOW(0), EPERM, .mask = WHOLE, IN(AF_UNIX)},
-    {SYS_socketpair, LOW(1), EPERM, .mask = 0xf, IN(SOCK_STREAM)},
     {SYS_prctl, LOW(0), EINVAL, .mask = WHOLE,
      IN(PR_SET_NAME, PR_GET_NAME, PR_SET_TIMERSLACK, PR_MCE_KILL, PR_SET_VMA, PR_GET_DUMPABLE,
         PR_CAPBSET_READ, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_GET_SECCOMP,
@@ -277,6 +284,7 @@ bool syscalls_listed(long nr)
 /* Built in the child between fork and exec: on the stack. */
 struct program {
     uint32_t own_pid;
+    unsigned more;
     unsigned short n;
     struct sock_filter code[MAX_SIZE];
 };
@@ -302,6 +310,13 @@ static void compare(struct program *p, unsigned how, uint32_t value, size_t yes,
     add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | how | BPF_K, value, (uint8_t)yes, (uint8_t)no));
 }
 
+/* Calls that not every program has. */
+static bool is_had(const struct program *p, int nr)
+{
+    return (nr != SYS_fallocate || p->more & SYSCALLS_HOLES) &&
+           (nr != SYS_seccomp || p->more & SYSCALLS_FILTERS);
+}
+
 static void begin(struct program *p)
 {
     load(p, offsetof(struct seccomp_data, arch));
@@ -321,6 +336,9 @@ static void add_check(struct program *p, const struct check *c)
         add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->mask));
     for (unsigned i = 0; i < c->n; i++) {
         uint32_t value = c->values[i] == OWN_PID ? p->own_pid : c->values[i];
+        /* The same by its older name. */
+        if (c->nr == SYS_prctl && value == PR_SET_SECCOMP && !(p->more & SYSCALLS_FILTERS))
+            value = PR_GET_SECCOMP;
         compare(p, BPF_JEQ, value, (size_t)c->n - i, 0);
     }
     answer(p, SECCOMP_RET_ERRNO | c->error);
@@ -342,27 +360,30 @@ static const struct check *add_checked(struct program *p, const struct check *c)
 
 /* The kernel remembers which calls need no look at their arguments, so only the order of the others
  * counts: ioctl, which runs a processor of the guest, is the first. */
-static void build(struct program *p, bool holes)
+static void build(struct program *p)
 {
     begin(p);
     for (const struct check *c = checks; c < checks + ARRAY_LEN(checks);)
-        if (holes || c->nr != SYS_fallocate)
+        if (is_had(p, c->nr))
             c = add_checked(p, c);
         else
             c++;
     for (size_t i = 0; i < ARRAY_LEN(any_arguments); i++) {
+        if (!is_had(p, any_arguments[i]))
+            continue;
         compare(p, BPF_JEQ, (uint32_t)any_arguments[i], 0, 1);
         answer(p, SECCOMP_RET_ALLOW);
     }
     answer(p, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
-int syscalls_confine(bool holes)
+int syscalls_confine(unsigned more)
 {
     struct program p;
     p.own_pid = (uint32_t)getpid();
     p.n = 0;
-    build(&p, holes);
+    p.more = more;
+    build(&p);
     const struct sock_fprog program = {.len = p.n, .filter = p.code};
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }

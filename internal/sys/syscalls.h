@@ -13,9 +13,17 @@
 
 #include <stdbool.h>
 
-/* Holds the calling process to the list, for good and through exec; without `holes` fallocate is
- * not on it. It needs no_new_privs. Async-signal-safe. -1 with errno. */
-int syscalls_confine(bool holes);
+/* What not every program has. */
+enum syscalls_more {
+    SYSCALLS_HOLES = 1 << 0,   /* fallocate, to punch holes into files */
+    SYSCALLS_FILTERS = 1 << 1, /* filters of its own on top of this. By one a program can also have
+                                * the kernel write a record of each of its calls into the host's
+                                * audit log, without any limit. */
+};
+
+/* Holds the calling process to the list, for good and through exec. `more` is an OR of the above.
+ * It needs no_new_privs. Async-signal-safe. -1 with errno. */
+int syscalls_confine(unsigned more);
 
 /* Whether a call is on the list, with any arguments. */
 bool syscalls_listed(long nr);

@@ -2,8 +2,8 @@
  *
  * A test program runs itself, confined and not confined, with the name of an attempt; in that other
  * role it calls attempt_run and exits with the result. It stands in a directory with the files
- * "write", of at most ATTEMPT_LIMIT bytes, and "other", and a socket "listens"; the variable
- * ATTEMPT_PID has the number of a process of the same user.
+ * "write", of at most ATTEMPT_LIMIT bytes (its RLIMIT_FSIZE), and "other", and a socket "listens";
+ * the variable ATTEMPT_PID has the number of a process of the same user.
  */
 #ifndef CRABBOX_TESTUTIL_ATTEMPTS_H
 #define CRABBOX_TESTUTIL_ATTEMPTS_H

@@ -1,8 +1,11 @@
 /* attempts_others.c: attempts on other processes, on what the kernel has once for all users, and on
  * what outlives a process. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/ioprio.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <mqueue.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,6 +14,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -304,6 +308,44 @@ static long own_limits(int fd)
     return getrlimit(RLIMIT_CORE, &l);
 }
 
+/* One by which each call is recorded in the host's audit log, say. */
+static long filter_calls(int fd)
+{
+    struct sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const struct sock_fprog program = {.len = 1, .filter = all};
+    (void)fd;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -1;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+/* The same by its own call. */
+static long filter_calls_too(int fd)
+{
+    struct sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const struct sock_fprog program = {.len = 1, .filter = all};
+    (void)fd;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -1;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+/* Then the host's handler of cores gets it all (core(5)). */
+static long no_core(int fd)
+{
+    const struct rlimit none = {0, 0};
+    (void)fd;
+    return setrlimit(RLIMIT_CORE, &none);
+}
+
+/* What is opened so stays on its disk after it was removed, and Landlock does not look at it. */
+static long held_open(int fd)
+{
+    (void)fd;
+    _cleanup_close_ int other = open("other", O_PATH | O_CLOEXEC);
+    return other < 0 ? -1 : 0;
+}
+
 const struct attempt attempts_on_others[] = {
     {"shared_memory", shared_memory, ENOSYS, 0},
     {"attached", attached, ENOSYS, 0},
@@ -340,6 +382,10 @@ const struct attempt attempts_on_others[] = {
     {"less_time", less_time, ENOSYS, 0},
     {"limits_of_another", limits_of_another, EPERM, 0},
     {"own_limits", own_limits, 0, 0},
+    {"no_core", no_core, EPERM, 0},
+    {"filter_calls", filter_calls, EINVAL, 0},
+    {"filter_calls_too", filter_calls_too, ENOSYS, 0},
+    {"held_open", held_open, EACCES, 0},
 };
 
 const size_t n_attempts_on_others = ARRAY_LEN(attempts_on_others);

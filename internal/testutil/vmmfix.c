@@ -77,7 +77,7 @@ static int write_kernel(int dirfd, const char *name)
     memcpy(k.owner, "Xen", 4);
     k.entry = LOAD_ADDRESS;
     memset(k.code, 0xf4, sizeof k.code);
-    return file_write_new(dirfd, name, &k, sizeof k, 0600, NULL);
+    return file_write_new(dirfd, name, &k, sizeof k, 0644, NULL);
 }
 
 static int fill_directory(struct vmmfix *f)
@@ -85,9 +85,9 @@ static int fill_directory(struct vmmfix *f)
     static const char zeros[65536];
     if (write_kernel(f->dirfd, "vmlinux") < 0)
         return -1;
-    if (file_write_new(f->dirfd, "root,base=1.img", zeros, sizeof zeros, 0600, NULL) < 0)
+    if (file_write_new(f->dirfd, "root,base=1.img", zeros, sizeof zeros, 0644, NULL) < 0)
         return -1;
-    return file_write_new(f->dirfd, "upper.img", zeros, sizeof zeros, 0600, NULL);
+    return file_write_new(f->dirfd, "upper.img", zeros, sizeof zeros, 0644, NULL);
 }
 
 struct vmmfix *vmmfix_make(const char *binary, enum vmm_accel accel)
@@ -105,6 +105,7 @@ struct vmmfix *vmmfix_make(const char *binary, enum vmm_accel accel)
         .accel = accel,
         .dirfd = f->dirfd,
         .netns_fd = f->netns,
+        .uids = {1900000000, 1900065535},
         .cpus = 2,
         .memory_mib = 64,
         .kernel = "vmlinux",

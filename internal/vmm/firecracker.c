@@ -260,7 +260,8 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
         return -1;
     _cleanup_(fd_close_aside) int watch = watch_directory(spec->dirfd);
     *ref = (struct vmm_ref){.backend = "firecracker", .accel = VMM_KVM};
-    if (vmm_process_start(spec, argv, -1, true, ref, started, ctx, &child, err) < 0)
+    if (vmm_process_start(spec, argv, -1, VMM_PRINTS_CONSOLE | VMM_FILTERS_ITSELF, ref, started,
+                          ctx, &child, err) < 0)
         return -1;
     if (connect_and_configure(spec, ref, watch, &child, d, &why) < 0) {
         (void)vmm_process_explain(&child, spec, "Firecracker", exit_words, &why);

@@ -21,7 +21,8 @@
 #define PROBE_OUT_MAX  4096
 #define FILE_LIMIT_MIN (4 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
 #define SIGNALS_MAX    1024
-#define FILES_MAX      1024
+#define FILES_MAX      512
+#define THREADS_MAX    256 /* 32 processors, and QEMU's 64 threads for its disks */
 
 static int open_log(int dirfd, const char *name, struct error *err)
 {
@@ -51,10 +52,9 @@ static rlim_t file_limit(const struct vmm_spec *spec)
 
 /* Bounds what the held program may take, for good: it can't raise them without a capability. A
  * core would be as large as the guest's memory. 1 keeps also programs that cores are piped to from
- * getting one, which 0 does not (core(5)). Signals that wait count for all of root's processes
- * together, as do the pairs of descriptors that epoll watches; 32 processors and 4 drives come to
- * some 400 descriptors. */
-static int limit_program(const struct vmm_spec *spec, pid_t pid, struct error *err)
+ * getting one, which 0 does not (core(5)). Signals that wait and threads count for all processes of
+ * a user together. 32 processors and 4 drives come to some 400 descriptors. */
+static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, struct error *err)
 {
     const struct {
         int resource;
@@ -62,8 +62,10 @@ static int limit_program(const struct vmm_spec *spec, pid_t pid, struct error *e
     } limits[] = {{RLIMIT_FSIZE, file_limit(spec)},
                   {RLIMIT_CORE, 1},
                   {RLIMIT_SIGPENDING, SIGNALS_MAX},
-                  {RLIMIT_NOFILE, FILES_MAX}};
-    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+                  {RLIMIT_NOFILE, FILES_MAX},
+                  {RLIMIT_NPROC, THREADS_MAX}};
+    size_t n = ARRAY_LEN(limits) - !own_user;
+    for (size_t i = 0; i < n; i++) {
         struct rlimit now, lower;
         if (prlimit(pid, (__rlimit_resource_t)limits[i].resource, NULL, &now) < 0)
             return error_set(err, ERR_ENV, errno, "look at the limits of %s", spec->binary);
@@ -76,8 +78,8 @@ static int limit_program(const struct vmm_spec *spec, pid_t pid, struct error *e
 }
 
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
-                      bool console_on_stdout, struct vmm_ref *ref, vmm_started_fn *started,
-                      void *ctx, struct child *child, struct error *err)
+                      unsigned ways, struct vmm_ref *ref, vmm_started_fn *started, void *ctx,
+                      struct child *child, struct error *err)
 {
     _cleanup_close_ int console = open_log(spec->dirfd, VMM_CONSOLE_LOG, err);
     if (console < 0)
@@ -85,15 +87,15 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     _cleanup_close_ int log = open_log(spec->dirfd, VMM_LOG, err);
     if (log < 0)
         return -1;
-    _cleanup_close_ int sandbox = spec->sandbox ? vmm_sandbox(spec, stdin_fd < 0, err) : -1;
-    if (spec->sandbox && sandbox < 0)
+    _cleanup_(vmm_sandbox_close) struct vmm_sandbox sandbox = VMM_SANDBOX_INIT;
+    if (spec->sandbox && vmm_sandbox_make(spec, stdin_fd < 0, &sandbox, err) < 0)
         return -1;
     struct spawn_spec s = SPAWN_SPEC_INIT;
     s.argv = argv;
-    s.confine_fd = sandbox;
     s.no_holes = spec->no_holes;
     s.stdin_fd = stdin_fd;
-    s.stdout_fd = console_on_stdout ? console : log;
+    s.stdout_fd = ways & VMM_PRINTS_CONSOLE ? console : log;
+    s.own_filters = ways & VMM_FILTERS_ITSELF;
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;
@@ -101,9 +103,12 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.n_files = spec->n_files;
     s.new_session = true;
     s.held = true;
+    if (spec->sandbox)
+        vmm_sandbox_use(&sandbox, &s);
     if (spawn(&s, child, err) < 0)
         return -1;
-    if (limit_program(spec, child->pid, err) < 0 || proc_ref_of(child->pid, &ref->proc, err) < 0 ||
+    if (limit_program(spec, s.user != NULL, child->pid, err) < 0 ||
+        proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
         /* Never released, so nothing of the program has run. */
         child_kill(child);
@@ -118,6 +123,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         return -1;
     }
     ref->sandbox = true;
+    ref->uid = sandbox.user.uid;
     return 0;
 }
 
@@ -214,14 +220,14 @@ int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
     char how[128];
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const struct vmm_spec only = {.binary = binary, .dirfd = -1};
-    _cleanup_close_ int confined = sandbox ? vmm_sandbox(&only, false, err) : -1;
-    if (sandbox && confined < 0)
+    _cleanup_(vmm_sandbox_close) struct vmm_sandbox confined = VMM_SANDBOX_INIT;
+    if (sandbox && vmm_sandbox_probe(binary, &confined, err) < 0)
         return -1;
     s.argv = argv;
-    s.confine_fd = confined;
     s.cwd_fd = root;
     s.die_with_parent = !sandbox; /* a confined one has no parent to see */
+    if (sandbox)
+        vmm_sandbox_use(&confined, &s);
     if (spawn_run(&s, d, PROBE_OUT_MAX, &out, NULL, &st, err) < 0)
         return -1;
     if (!st.exited || st.code != 0)

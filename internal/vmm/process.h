@@ -14,12 +14,19 @@
 #include "sys/spawn.h"
 #include "vmm/vmm.h"
 
-/* `stdin_fd` is the control socket, or -1 where the program makes it itself. `console_on_stdout`:
- * the program prints the guest's serial line there; otherwise stdout goes to VMM_LOG with stderr.
- * ref->proc is filled before `started` runs. */
+/* The ways of a program. */
+enum vmm_ways {
+    VMM_PRINTS_CONSOLE = 1 << 0, /* the guest's serial line on stdout, which otherwise goes to
+                                  * VMM_LOG with stderr */
+    VMM_FILTERS_ITSELF = 1 << 1, /* it holds itself to a list of calls before the guest runs, one
+                                  * that keeps it from making further ones */
+};
+
+/* `stdin_fd` is the control socket, or -1 where the program makes it itself. `ways` is an OR of
+ * enum vmm_ways. ref->proc is filled before `started` runs. */
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
-                      bool console_on_stdout, struct vmm_ref *ref, vmm_started_fn *started,
-                      void *ctx, struct child *child, struct error *err);
+                      unsigned ways, struct vmm_ref *ref, vmm_started_fn *started, void *ctx,
+                      struct child *child, struct error *err);
 
 /* How a program says goodbye, in words, or NULL: exit code to meaning. */
 typedef const char *vmm_exit_words_fn(int code);

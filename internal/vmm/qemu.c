@@ -65,7 +65,7 @@ static int start(const struct vmm_spec *spec, const struct qemu_args *args, stru
     _cleanup_close_ int listener = qmp_listen(spec->dirfd, VMM_API_SOCK, err);
     if (listener < 0)
         return -1;
-    return vmm_process_start(spec, argv, listener, false, ref, started, ctx, child, err);
+    return vmm_process_start(spec, argv, listener, 0, ref, started, ctx, child, err);
 }
 
 static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,

@@ -44,7 +44,8 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
 }
 
 /* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
- * read-only files are opened by many guests at once, so they carry no lock. */
+ * read-only files are opened by many guests at once, and a disk is its lease's own, so none carries
+ * a lock. */
 static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
                       bool holes)
 {
@@ -63,7 +64,7 @@ static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsign
     (void)cJSON_AddBoolToObject(file, "read-only", drive->read_only);
     if (discards)
         (void)cJSON_AddStringToObject(file, "discard", "unmap");
-    (void)cJSON_AddStringToObject(file, "locking", drive->read_only ? "off" : "auto");
+    (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
     add2f(a, "-device", "virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on,addr=0x%x", drive->id,
           drive->id, 0x10 + index);
@@ -90,7 +91,8 @@ static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
     add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
     /* Translated code is kept up to so many MiB, by default a GiB; admission counts it. */
     add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
-    add2(a, "-cpu", kvm ? "host" : "max,la57=off");
+    /* No guests of the guest. */
+    add2(a, "-cpu", kvm ? "host,-vmx,-svm" : "max,la57=off");
     add2f(a, "-smp", "%u", spec->cpus);
     add2f(a, "-m", "%uM", spec->memory_mib);
     add(a, "-no-user-config");
@@ -98,7 +100,10 @@ static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
     add(a, "-no-reboot");
     add(a, "-S");
     add2(a, "-display", "none");
-    add2(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    /* Confined, it is held to a shorter list (sys/syscalls.h), and could not add its own. */
+    if (!spec->sandbox)
+        add2(a, "-sandbox",
+             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add2f(a, "-chardev", "socket,id=qmp,fd=%d,server=on,wait=off", QEMU_QMP_FD);
     add2(a, "-mon", "chardev=qmp,mode=control");
     add2(a, "-chardev", "file,id=console,path=" VMM_CONSOLE_LOG ",append=on");

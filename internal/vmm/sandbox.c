@@ -1,3 +1,13 @@
+/* sandbox.c: the list of what a VMM may reach, and the jail that holds nothing else.
+ *
+ * The VMM finds every file by the name that it has on the host, so the names in its configuration
+ * and on its command line are the same with and without a sandbox. Only its own directory,
+ * where it starts, is called /vmm there. An image's file that we have open goes by a name like
+ * /proc/self/fd/7, and so it does in the jail, where it is a mount of that file.
+ *
+ * Each name is entered twice: into the jail, so that it is there, and into the Landlock list, which
+ * would still hold if there were a way out of the jail.
+ */
 #include "vmm/sandbox.h"
 
 #include <errno.h>
@@ -5,9 +15,16 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
+#include "sys/spawn.h"
+#include "sys/uids.h"
+
+#define JAIL_DIR "/vmm" /* the VMM's directory, in the jail */
+#define NOBODY   65534  /* for a program that has no guest */
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -21,32 +38,128 @@ static const struct {
     {"/dev/kvm", CONFINE_DEVICE},
     {"/dev/net/tun", CONFINE_DEVICE},
     {"/dev/null", CONFINE_DEVICE},
-    {"/dev/urandom", CONFINE_READ},
+    {"/dev/urandom", CONFINE_DEVICE},
     {"/sys/devices/system", CONFINE_READ}, /* how many processors there are */
 };
 
-/* A file elsewhere, for the guest: also readable by its mode, since no capability helps. */
-static int allow_file(int fd, const char *path, bool writes, struct error *err)
+static bool has_jail(const struct vmm_sandbox *s)
 {
-    if (!path || *path != '/')
-        return 0;
-    if (confine_can_read(path, err) < 0)
-        return -1;
-    /* Of a file that is not there the VMM itself says so. */
-    return confine_allow(fd, AT_FDCWD, path, writes ? CONFINE_WRITE : CONFINE_READ, true, err);
+    return s->jail.root_fd >= 0;
 }
 
-static int allow_guest(int fd, const struct vmm_spec *spec, bool binds, struct error *err)
+/* A directory that is a link (/lib to usr/lib) is one in the jail too. */
+static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_access access,
+                       bool optional, struct error *err)
 {
-    if (allow_file(fd, spec->kernel, false, err) < 0 ||
-        allow_file(fd, spec->initrd, false, err) < 0)
+    static const enum jail_access in_jail[] = {
+        [CONFINE_READ] = JAIL_READ, [CONFINE_EXECUTE] = JAIL_EXECUTE, [CONFINE_WRITE] = JAIL_WRITE};
+    char target[PATH_MAX];
+    if (access == CONFINE_DEVICE)
+        return jail_device(&s->jail, path, err);
+    ssize_t n = access == CONFINE_EXECUTE ? readlink(path, target, sizeof target - 1) : -1;
+    if (n > 0 && target[0] != '/') {
+        target[n] = '\0';
+        return jail_link(&s->jail, target, path, err);
+    }
+    return jail_put(&s->jail, AT_FDCWD, path, path, in_jail[access], optional, err);
+}
+
+/* A file or directory of the host, by its absolute path. */
+static int allow(struct vmm_sandbox *s, const char *path, enum confine_access access, bool optional,
+                 struct error *err)
+{
+    if (has_jail(s) && put_in_jail(s, path, access, optional, err) < 0)
+        return -1;
+    /* The jail's devices are nodes of its own. */
+    if (has_jail(s) && access == CONFINE_DEVICE)
+        return confine_allow(s->confine_fd, s->jail.root_fd, path + 1, access, true, err);
+    return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len]);
+}
+
+/* Where the program is not there, starting it reports that. */
+static int allow_program(struct vmm_sandbox *s, const char *binary, struct error *err)
+{
+    char real[PATH_MAX];
+    if (confine_can_read(binary, err) < 0)
+        return -1;
+    if (has_jail(s) && !is_below(binary, "/usr") &&
+        put_in_jail(s, binary, CONFINE_EXECUTE, true, err) < 0)
+        return -1;
+    /* What a link leads to. */
+    if (has_jail(s) && realpath(binary, real) && !str_eq(real, binary) && !is_below(real, "/usr") &&
+        jail_put(&s->jail, AT_FDCWD, real, real, JAIL_EXECUTE, true, err) < 0)
+        return -1;
+    return confine_allow(s->confine_fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err);
+}
+
+static int allow_host(struct vmm_sandbox *s, struct error *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
+        if (allow(s, host_files[i].path, host_files[i].access, true, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* In its directory the VMM's user has what the VMM writes, and may read what it reads. */
+static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool writes,
+                struct error *err)
+{
+    if (!has_jail(s))
+        return 0;
+    uid_t owner = writes ? s->user.uid : (uid_t)-1;
+    if (fchownat(dirfd, name, owner, s->user.gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (!writes && fchmodat(dirfd, name, 0440, 0) < 0))
+        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "give %s to the VMM", name);
+    return 0;
+}
+
+/* A file that the guest is given. Of one that is not there the VMM itself reports it. */
+static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const char *path,
+                      bool writes, struct error *err)
+{
+    enum confine_access access = writes ? CONFINE_WRITE : CONFINE_READ;
+    if (!path || !*path)
+        return 0;
+    if (*path == '/')
+        return confine_can_read(path, err) < 0 ? -1 : allow(s, path, access, true, err);
+    return give(s, spec->dirfd, path, writes, err);
+}
+
+static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
+                           struct error *err)
+{
+    if (confine_allow(s->confine_fd, spec->dirfd, ".", binds ? CONFINE_SOCKETS : CONFINE_WRITE,
+                      false, err) < 0)
+        return -1;
+    if (!has_jail(s))
+        return 0;
+    /* Sticky: what root has put there stays root's. */
+    if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
+        fchmod(spec->dirfd, binds ? 01770 : 0710) < 0)
+        return error_set(err, ERR_IO, errno, "let the VMM into its directory");
+    s->jail.cwd = JAIL_DIR;
+    return jail_put(&s->jail, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, false, err);
+}
+
+static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
+                       struct error *err)
+{
+    if (allow_file(s, spec, spec->kernel, false, err) < 0 ||
+        allow_file(s, spec, spec->initrd, false, err) < 0)
         return -1;
     for (unsigned i = 0; i < spec->n_drives; i++)
-        if (allow_file(fd, spec->drives[i].path, !spec->drives[i].read_only, err) < 0)
+        if (allow_file(s, spec, spec->drives[i].path, !spec->drives[i].read_only, err) < 0)
             return -1;
-    return spec->dirfd < 0 ? 0
-                           : confine_allow(fd, spec->dirfd, ".",
-                                           binds ? CONFINE_SOCKETS : CONFINE_WRITE, false, err);
+    if (allow_file(s, spec, VMM_CONSOLE_LOG, true, err) < 0 ||
+        allow_file(s, spec, VMM_LOG, true, err) < 0)
+        return -1;
+    return allow_directory(s, spec, binds, err);
 }
 
 /* A right that a directory has, all below it have: a lease there would give its keys away. */
@@ -55,34 +168,71 @@ int vmm_sandbox_apart(const char *dir, struct error *err)
     char real[PATH_MAX], of_host[PATH_MAX];
     if (!realpath(dir, real))
         return error_set(err, ERR_ENV, errno, "find %s", dir);
-    for (size_t i = 0; i < ARRAY_LEN(host_files); i++) {
-        size_t len = realpath(host_files[i].path, of_host) ? strlen(of_host) : 0;
-        if (len && str_has_prefix(real, of_host) && (real[len] == '/' || !real[len]))
+    for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
+        if (realpath(host_files[i].path, of_host) && is_below(real, of_host))
             return error_set(err, ERR_CONFIG, 0,
                              "leases lie below %s, all of which a confined VMM may read; next: set "
                              "CRABBOX_FC_STATE_DIR to a directory elsewhere, such as "
                              "/var/lib/crabbox-fc/state",
                              of_host);
-    }
     return 0;
 }
 
-int vmm_sandbox(const struct vmm_spec *spec, bool binds, struct error *err)
+static int fill(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *s, struct error *err)
 {
-    const char *binary = spec->binary;
     char at[32];
     (void)str_format(at, sizeof at, "/proc/self/fd/%d", spec->dirfd);
-    if (spec->dirfd >= 0 && vmm_sandbox_apart(at, err) < 0)
+    if (vmm_sandbox_apart(at, err) < 0)
         return -1;
-    _cleanup_close_ int fd = confine_new(err);
-    if (fd < 0)
+    s->uid_fd = geteuid() == 0 ? uid_claim(&spec->uids, &s->user.uid, err) : -1;
+    if (geteuid() == 0 && s->uid_fd < 0)
         return -1;
-    for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
-        if (confine_allow(fd, AT_FDCWD, host_files[i].path, host_files[i].access, true, err) < 0)
-            return -1;
-    /* Where the program is not there, starting it says so. */
-    if (confine_allow(fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err) < 0 ||
-        confine_can_read(binary, err) < 0)
+    s->user.gid = s->user.uid;
+    s->confine_fd = confine_new(err);
+    if (s->confine_fd < 0 || (s->uid_fd >= 0 && jail_open(&s->jail, s->user.uid, err) < 0))
         return -1;
-    return allow_guest(fd, spec, binds, err) < 0 ? -1 : TAKE_FD(fd);
+    return allow_host(s, err) < 0 || allow_program(s, spec->binary, err) < 0
+               ? -1
+               : allow_guest(s, spec, binds, err);
+}
+
+int vmm_sandbox_make(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *out,
+                     struct error *err)
+{
+    *out = (struct vmm_sandbox)VMM_SANDBOX_INIT;
+    if (fill(spec, binds, out, err) == 0)
+        return 0;
+    vmm_sandbox_close(out);
+    return -1;
+}
+
+int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error *err)
+{
+    *out = (struct vmm_sandbox)VMM_SANDBOX_INIT;
+    out->user = (struct caller){NOBODY, NOBODY};
+    out->confine_fd = confine_new(err);
+    if (out->confine_fd >= 0 && (geteuid() != 0 || jail_open(&out->jail, NOBODY, err) == 0) &&
+        allow_host(out, err) == 0 && allow_program(out, binary, err) == 0)
+        return 0;
+    vmm_sandbox_close(out);
+    return -1;
+}
+
+void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
+{
+    spec->confine_fd = sandbox->confine_fd;
+    if (!has_jail(sandbox))
+        return;
+    spec->jail = &sandbox->jail;
+    spec->user = &sandbox->user;
+    /* Its own copies of the files that it would have inherited are in the jail. */
+    spec->files = &sandbox->uid_fd;
+    spec->n_files = sandbox->uid_fd >= 0;
+}
+
+void vmm_sandbox_close(struct vmm_sandbox *sandbox)
+{
+    CLOSE_FD(sandbox->confine_fd);
+    CLOSE_FD(sandbox->uid_fd);
+    jail_close(&sandbox->jail);
 }

@@ -1,21 +1,44 @@
 /* sandbox.h: what a VMM may reach of the host: its program, the guest's files, two devices.
  *
- * A guest that breaks out of its VMM finds itself in the lease's network namespace without
- * capabilities, able to read the host's programs and libraries, to read and write the files in the
- * VMM's own directory, and nothing else: not the lease's record and keys, not other leases, not the
- * user's files. What a VMM may only read of its directory has a mode that says so: it can't change
- * modes.
+ * A guest that breaks out of its VMM finds itself as a user that nobody else is, in the lease's
+ * network namespace, without capabilities. Its root directory holds the host's programs and
+ * libraries, this lease's disk and logs, and nothing else: not the lease's record and keys, not
+ * other leases, not the user's files, and no socket of a service of the host.
  */
 #ifndef CRABBOX_VMM_SANDBOX_H
 #define CRABBOX_VMM_SANDBOX_H
 
+#include "sys/caller.h"
+#include "sys/jail.h"
 #include "vmm/vmm.h"
 
-/* A descriptor for struct spawn_spec.confine_fd (caller closes). spec->dirfd is -1 for a program
- * that has no directory. `binds`: it makes its control socket itself, so it may make sockets in its
- * directory. ERR_ENV where the kernel can't do it; ERR_CONFIG for a file that the VMM could not
- * read then, and for a lease among what it may read. */
-int vmm_sandbox(const struct vmm_spec *spec, bool binds, struct error *err);
+struct spawn_spec;
+
+struct vmm_sandbox {
+    int confine_fd;     /* owned */
+    struct jail jail;   /* owned; not made where this process is not root */
+    int uid_fd;         /* owned; holds the claim of the user id */
+    struct caller user; /* who the VMM becomes; uid 0: who we are */
+};
+
+#define VMM_SANDBOX_INIT                                                                           \
+    {                                                                                              \
+        .confine_fd = -1, .jail = JAIL_INIT, .uid_fd = -1                                          \
+    }
+
+/* Prepares it, and gives the VMM's user what it has to read and write in its directory. The logs
+ * must exist. `binds`: the VMM makes its control socket itself, so it may make sockets there.
+ * ERR_ENV where the kernel can't do it; ERR_CONFIG for a file that the VMM could not read then, and
+ * for a lease among what it may read. */
+int vmm_sandbox_make(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *out,
+                     struct error *err);
+/* The same for a program that only prints its version. */
+int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error *err);
+
+/* Has a program started in it; `sandbox` must live until it was started. */
+void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec);
+
+void vmm_sandbox_close(struct vmm_sandbox *sandbox);
 
 /* Whether leases may lie in or below a directory: ERR_CONFIG where a confined VMM could read them
  * among the host's programs. */

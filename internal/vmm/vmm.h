@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "sys/deadline.h"
 #include "sys/proc.h"
+#include "sys/uids.h"
 
 #define VMM_DIR "vmm" /* in the lease's directory */
 /* Files in it. */
@@ -72,8 +73,9 @@ struct vmm_spec {
     unsigned n_files;
     const char *tap;
     const char *guest_mac;
-    bool no_holes; /* none are punched into its drives (file_keeps_extents) */
-    bool sandbox;  /* no capabilities, and no file but these (sys/confine.h) */
+    bool no_holes;         /* none are punched into its drives (file_keeps_extents) */
+    bool sandbox;          /* no capabilities, and no file but these (vmm/sandbox.h) */
+    struct uid_range uids; /* with `sandbox`, and where we are root: one of these the VMM becomes */
 };
 
 /* What is kept in the lease record. */
@@ -82,6 +84,7 @@ struct vmm_ref {
     enum vmm_accel accel;
     char version[64]; /* as the program said it, "" before that */
     bool sandbox;     /* it was seen to be confined */
+    uid_t uid;        /* who it is then; 0: who we are */
     struct proc_ref proc;
 };
 

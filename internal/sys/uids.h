@@ -1,0 +1,41 @@
+/* uids.h: user ids that nothing else on this host has, one for each confined VMM.
+ *
+ *   uid_range_parse → uid_range_check → uid_claim → struct spawn_spec.files
+ *
+ * An id is claimed by a lock (flock) on an empty file of its number in /run/crabbox-fc/uids, for
+ * all state directories of the host together. The lock belongs to an open file that the VMM
+ * inherits, so the kernel gives the id back when the VMM ends, however that happens. The files
+ * stay, as many as there were VMMs at once.
+ *
+ * A VMM that was taken over can close its file. Another lease may then get the same id. This gains
+ * little, because each has a root directory and namespaces of its own.
+ */
+#ifndef CRABBOX_SYS_UIDS_H
+#define CRABBOX_SYS_UIDS_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Ids that no system gives its users or containers by itself (systemd's list of them ends at
+ * 1879048191). */
+#define UID_RANGE "1900000000-1900065535"
+
+struct uid_range {
+    uid_t first, last;
+};
+
+/* "1900000000-1900065535": ids of users that nobody has to make. ERR_CONFIG for something else, and
+ * for ids below 65536, where systems have users of their own, or above 2147483647, which some
+ * programs take for negative. */
+int uid_range_parse(const char *text, struct uid_range *out, struct error *err);
+
+/* Whether somebody was given ids of this range for containers (/etc/subuid, /etc/subgid).
+ * ERR_CONFIG names the file and its line. */
+int uid_range_check(const struct uid_range *r, struct error *err);
+
+/* Takes the lowest id that no user, group or other VMM has. Returns the descriptor of its lock,
+ * open for reading only (caller closes; a child may inherit it); ERR_ENV where none is free. */
+int uid_claim(const struct uid_range *r, uid_t *out, struct error *err);
+
+#endif
