@@ -98,7 +98,8 @@ int bed_make_image(const char *dir, struct error *err)
     make_kernel(&kernel);
     if (file_write_new(dirfd, "vmlinux", &kernel, sizeof kernel, 0644, err) < 0 ||
         file_write_new(dirfd, "initrd.cpio", initrd, sizeof initrd - 1, 0644, err) < 0 ||
-        image_make_disk(dirfd, "rootfs.ext4", 16, "bed-root", err) < 0)
+        image_make_disk(dirfd, "rootfs.ext4", 16, "bed-root", err) < 0 ||
+        fchmodat(dirfd, "rootfs.ext4", 0644, 0) < 0)
         return -1;
     return write_manifest(dirfd, err);
 }

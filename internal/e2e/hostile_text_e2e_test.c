@@ -416,7 +416,7 @@ static void test_environment_and_doctor(void **state)
     SHOWS(1, "h\\\\u009b31m\\\\u202e", "doctor", "--json");
     SHOWS(2, HOSTILE_UTF8_SHOWN "\\x1b[2J", "warmup");
     bed_clear_faults(&bed);
-    _cleanup_free_ char *state_dir = xasprintf("%s/%s-state", bed.work, HOSTILE);
+    _cleanup_free_ char *state_dir = xasprintf("%s/%s-state", bed.dir, HOSTILE);
     bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", state_dir);
     SHOWS(ANY, HOSTILE_SHOWN "-state", "doctor");
     SHOWS(ANY, HOSTILE_JSON "-state", "doctor", "--json");

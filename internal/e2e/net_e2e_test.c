@@ -60,7 +60,7 @@ static int setup_ptp(void **state)
 
 static int teardown(void **state)
 {
-    E2E_OK("stop", "a", "b");
+    E2E_OK("stop", "--missing-ok", "a", "b");
     return e2e_close(state);
 }
 

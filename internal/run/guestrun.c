@@ -333,7 +333,9 @@ int guest_run_end(struct guest_run *g, const struct deadline *d, struct error *e
     strbuf_adds(&command, "exec bash -c ");
     strbuf_add_shell_quoted(&command, end_script);
     strbuf_addf(&command, " bash CRABBOX_RUN_ID=%s", g->id);
-    return helper(g, command.buf, NULL, 0, NULL, d, "end the command in the guest", err);
+    if (helper(g, command.buf, NULL, 0, &answer, d, "end the command in the guest", err) < 0)
+        return -1;
+    return answer.text.len > 0;
 }
 
 void guest_run_clean(struct guest_run *g)

@@ -1,6 +1,6 @@
 /* jail.h: a root directory of its own for a confined program.
  *
- *   jail_open → jail_put, jail_device, jail_link (any number) → struct spawn_spec.jail → jail_close
+ *   jail_open → jail_put, jail_device, jail_link (any number) → spawn_spec.jail → jail_close
  *
  * The jail is a small tmpfs that no path of the host leads to. It has the devices that were asked
  * for as nodes of its own, and the files and directories that were put there, each as a mount of

@@ -140,7 +140,7 @@ static void test_what_is_mounted_later_does_not_show(void **state)
     _cleanup_(child_kill) struct child child = CHILD_INIT;
     assert_int_equal(unshare(CLONE_NEWNS), 0);
     (void)close(scratch_fd);
-    scratch_fd = open(scratch_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* of this namespace */
+    scratch_fd = open(scratch_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);    /* of this namespace */
     assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0); /* as systemd has it */
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
     start("exec sleep 1000", p[1], &child);

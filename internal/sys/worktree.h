@@ -88,8 +88,8 @@ int worktree_on_way(const char *path, const char *top, char out[static PATH_MAX]
 int worktree_look(const char *path, const struct worktree_tops *tops, struct stat *st,
                   char link[static PATH_MAX]);
 
-/* The first link on the way of `pwd`, the shell's name for the working directory, that may have come
- * with code and chosen where one stands: 1; 0 if there is none, or the name is another
+/* The first link on the way of `pwd`, the shell's name for the working directory, that may have
+ * come with code and chosen where one stands: 1; 0 if there is none, or the name is another
  * directory's; -1 with errno. It has chosen nothing that did not come along if it leads further
  * down from where it lies, or stays in its working tree. A link beside no .git that leads to a
  * working tree counts as the user's, who keeps repositories in another place. */

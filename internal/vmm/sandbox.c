@@ -32,6 +32,7 @@ static const struct {
     enum confine_access access;
 } host_files[] = {
     {"/usr", CONFINE_EXECUTE}, /* libraries, the loader, QEMU's firmware and modules */
+    {"/bin", CONFINE_EXECUTE},
     {"/lib", CONFINE_EXECUTE},
     {"/lib64", CONFINE_EXECUTE},
     {"/etc/ld.so.cache", CONFINE_READ},
@@ -82,11 +83,22 @@ static bool is_below(const char *path, const char *dir)
     return strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len]);
 }
 
-/* Where the program is not there, starting it reports that. */
+/* In the jail the directories above a file are the jail's, so only the file's own mode counts. Of
+ * one that is not there the VMM or its start reports it. */
+static int check_readable(const struct vmm_sandbox *s, const char *path, struct error *err)
+{
+    char at[32];
+    if (!has_jail(s))
+        return confine_can_read(path, err);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    (void)str_format(at, sizeof at, "/proc/self/fd/%d", fd);
+    return fd < 0 ? 0 : confine_can_read(at, err);
+}
+
 static int allow_program(struct vmm_sandbox *s, const char *binary, struct error *err)
 {
     char real[PATH_MAX];
-    if (confine_can_read(binary, err) < 0)
+    if (check_readable(s, binary, err) < 0)
         return -1;
     if (has_jail(s) && !is_below(binary, "/usr") &&
         put_in_jail(s, binary, CONFINE_EXECUTE, true, err) < 0)
@@ -127,7 +139,7 @@ static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const 
     if (!path || !*path)
         return 0;
     if (*path == '/')
-        return confine_can_read(path, err) < 0 ? -1 : allow(s, path, access, true, err);
+        return check_readable(s, path, err) < 0 ? -1 : allow(s, path, access, true, err);
     return give(s, spec->dirfd, path, writes, err);
 }
 
