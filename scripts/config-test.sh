@@ -92,6 +92,7 @@ values() { # values KEY TYPE
     provider) echo '"crabbox-fc" "firecracker" "crabbox-fc" "firecracker" "crabbox-fc"' ;;
     target) echo '"linux" "linux" "linux" "linux" "linux"' ;;
     firecracker.network) echo '"cni" "nat" "cni" "nat" "cni"' ;;
+    sandboxUids) echo '"70000-70001" "70000-70002" "70000-70003" "70000-70004" "70000-70005"' ;;
     vmm) echo '"qemu" "firecracker" "qemu" "firecracker" "qemu"' ;;
     qemu.accel) echo '"kvm" "tcg" "kvm" "tcg" "kvm"' ;;
     firecracker.workRoot) echo '"/w/1" "/w/2" "/w/3" "/w/4" "/w/5"' ;;

@@ -39,7 +39,7 @@ changing=creat,mkdir,mkdirat,mknod,mknodat,link,linkat,symlink,symlinkat,rename,
 changing+=,unlink,unlinkat,rmdir,truncate,ftruncate,fallocate,chmod,fchmod,fchmodat,chown,lchown
 changing+=,fchown,fchownat,utimensat,setxattr,lsetxattr,fsetxattr,removexattr,fremovexattr,mount
 changing+=,umount2,kill,tkill,tgkill,pidfd_send_signal,sethostname,setns,unshare,pivot_root
-watched=open,openat,openat2,ioctl,sendto,sendmsg,$changing
+watched=open,openat,openat2,ioctl,sendto,sendmsg,fsmount,clone,$changing
 
 # What no line of the trace may have. Opening for writing is for devices only; an nft or rtnetlink
 # message asks, and neither makes nor removes. Prints the lines; true if there are any.
@@ -47,8 +47,22 @@ forbidden() {
     guilty "$1" >"$work/bad"
     [ -s "$work/bad" ]
 }
+# The program that is asked for its version gets a root directory: a filesystem that is attached
+# nowhere, or in a mount namespace of the program's own. What is done in there is no change.
+outside() {
+    awk '{ pid = ($1 ~ /^[0-9]+$/) ? $1 : 0; n = $NF }
+        /fsmount\(/ { jail[n] = 1 }
+        /openat2?\(|open\(/ { delete jail[n] }
+        /clone\(.*CLONE_NEWNS/ { own[n] = 1 }
+        match($0, /(mkdir|mknod|fchown|symlink)at\(/) {
+            split(substr($0, RSTART + RLENGTH), a, ", ")
+            if (a[1] in jail || (/symlinkat\(/ && a[2] in jail)) next
+        }
+        pid in own && / (mount|umount2|pivot_root|sethostname)\(/ { next }
+        { print }' "$1"
+}
 guilty() {
-    grep -E "^([0-9]+ +)?(${changing//,/|})\(" "$1"
+    outside "$1" | grep -E "^([0-9]+ +)?(${changing//,/|})\("
     grep -E '^([0-9]+ +)?open(at2?)?\(' "$1" | grep -E 'O_(WRONLY|RDWR|CREAT|TRUNC|TMPFILE)' |
         grep -vE '"/dev/(null|kvm|net/tun|sgx_vepc)"'
     grep -E '^([0-9]+ +)?ioctl\(' "$1" | grep -E 'TUN|SIOCS|SIOCBR|FICLONE|FS_IOC_SET|LOOP_'

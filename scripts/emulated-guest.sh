@@ -82,7 +82,7 @@ s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.recv(9).decod
 }
 
 pause_vm() { # the VMM stops for some seconds, as a host does that sleeps
-    python3 - "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$1" | jq -r .leaseId)/api.sock" "$2" <<'EOF'
+    python3 - "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$1" | jq -r .leaseId)/vmm/api.sock" "$2" <<'EOF'
 import json, socket, sys, time
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])

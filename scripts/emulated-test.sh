@@ -34,7 +34,9 @@ confined() { # by what the kernel says, and by what its neighbours' files say
     pid=$("$fc" status --json "$1" | jq -e 'select(.vmm.sandbox) | .vmm.pid') || return
     grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" &&
         grep -q '^Seccomp:.2$' "/proc/$pid/status" &&
-        grep -q '^Seccomp_filters:.2$' "/proc/$pid/status" # QEMU's own and ours
+        grep -q '^Seccomp_filters:.1$' "/proc/$pid/status" && # ours: it may add none
+        grep -qE '^Uid:\s19000' "/proc/$pid/status" && # nobody else's
+        [ ! -e "/proc/$pid/root/home" ] && [ ! -e "/proc/$pid/root/etc/passwd" ]
 }
 
 keeps_to_itself() { # no variable of the caller's is in what runs on: VMM and keeper
