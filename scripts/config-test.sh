@@ -94,6 +94,7 @@ values() { # values KEY TYPE
     firecracker.network) echo '"cni" "nat" "cni" "nat" "cni"' ;;
     sandboxUids) echo '"70000-70001" "70000-70002" "70000-70003" "70000-70004" "70000-70005"' ;;
     vmm) echo '"qemu" "firecracker" "qemu" "firecracker" "qemu"' ;;
+    sync.git) echo '"full" "none" "full" "none" "full"' ;;
     qemu.accel) echo '"kvm" "tcg" "kvm" "tcg" "kvm"' ;;
     firecracker.workRoot) echo '"/w/1" "/w/2" "/w/3" "/w/4" "/w/5"' ;;
     network.dns) echo '["192.0.2.1"] ["192.0.2.2"] ["192.0.2.3"] ["192.0.2.4"] ["192.0.2.5"]' ;;

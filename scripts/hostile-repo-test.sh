@@ -43,7 +43,7 @@ snapshot() { find "$work/home" "$work/state-parent" "$repo" | LC_ALL=C sort; }
 verbs=('warmup' 'warmup --slug x --keep' 'run -- true' 'run --no-sync -- true' 'run --id x -- true'
     'run --sync-plan' 'stop x' 'release x' 'list' 'list --json' 'status x' 'inspect x' 'ssh x'
     'ssh --print x' 'cp x:/etc/passwd .' 'cp secret x:/tmp/y' 'tunnel x -L 8080:127.0.0.1:80'
-    'logs x' 'cleanup' 'cleanup --dry-run' 'heartbeat x' 'doctor'
+    'watch --id x -- true' 'connect x' 'logs x' 'cleanup' 'cleanup --dry-run' 'heartbeat x' 'doctor'
     'doctor --provider firecracker --json' 'config show' 'config show --json' 'config path')
 needs_no_config=(trust completion version help)
 known=" ${needs_no_config[*]} $(printf '%s\n' "${verbs[@]}" | cut -d' ' -f1 | tr '\n' ' ')"
@@ -59,7 +59,16 @@ expect_refused() { # expect_refused NAME WORDS
         # shellcheck disable=SC2086 # a list of words
         fc $verb
         code=$?
-        [[ $code -eq 2 ]] || bad "$name: $verb: exit code $code, not 2"
+        case $verb in
+            # One that is asked by a script answers as always: by a failed check.
+            doctor*--json*)
+                [[ $code -eq 1 ]] || bad "$name: $verb: exit code $code, not 1"
+                jq -e '.ok == false and .checks[0].check == "config"' "$work/out" >/dev/null ||
+                    bad "$name: $verb: no failed check of the configuration"
+                jq -r '.checks[0] | .message, .details.fix // ""' "$work/out" >"$work/err"
+                ;;
+            *) [[ $code -eq 2 ]] || bad "$name: $verb: exit code $code, not 2" ;;
+        esac
         grep -qF -- "$words" "$work/err" || bad "$name: $verb: no \"$words\" in the message"
         grep -q 'do-not-show-this' "$work/out" "$work/err" && bad "$name: $verb shows the secret"
         [[ ! -e $work/mark ]] || bad "$name: $verb ran the repository's program"
