@@ -167,7 +167,12 @@ static void take_told(struct guest_clock *c)
     text[strcspn(text, "\n")] = '\0';
     if (clock_parse(text, &by) == 0) {
         shift(by);
-        c->chip = (struct chip_watch){0}; /* how far it is from the chip is another now */
+        c->chip.seen = false;
+        c->chip.edges = 0;
+        /* Set forward, it is where it was before it stood still; what is known of the chip holds.
+         */
+        if (by < 0)
+            c->chip.gap += by;
         look(c);
     }
     (void)!write(c->done, "\n", 1);
