@@ -49,7 +49,8 @@ void sink_put(struct sink *s, const void *data, size_t len)
         s->alloc = 2 * (s->len + len);
         s->buf = xrealloc(s->buf, s->alloc);
     }
-    memcpy(s->buf + s->len, data, len);
+    if (len)
+        memcpy(s->buf + s->len, data, len);
     s->len += len;
 }
 
