@@ -134,13 +134,13 @@ const struct breach breaches_of_vmm[] = {
      .code = 2,
      .says = "is not the pinned one",
      .env = {"CRABBOX_FC_PIN_VMM=" WRONG_HASH}},
-    /* Root reads it there, but without root's rights it does not. */
+    /* Root can run it, and every other user but its owner can not. */
     {.check = "binary",
      .code = 1,
      .says = "runs, but not confined as the VMM is",
      .harm = "mkdir -m 700 home/bin; cp /bin/true home/bin/fc; "
              "printf '#!/bin/sh\\n[ \"$1\" != --version ] || echo Firecracker v1.16.1\\n' "
-             ">home/bin/fc; chown -R nobody home/bin",
+             ">home/bin/fc; chmod 700 home/bin/fc; chown -R nobody home/bin",
      .undo = "rm -r home/bin",
      .env = {BINARY("%/home/bin/fc"), "SUDO_UID=65534", "CRABBOX_FC_SANDBOX=true"}},
     {.check = "qemu", .code = 2, .says = "qemu.accel is not set", .env = {"CRABBOX_FC_VMM=qemu"}},

@@ -46,7 +46,7 @@
 #define NET_ALL      UINT64_C(3)         /* version 4: TCP bind and connect */
 #define SCOPE_ALL    UINT64_C(3)         /* version 6: abstract sockets, signals */
 
-#define NOBODY 65534 /* a user with the rights that every user has */
+#define NOBODY 2147483646 /* an id that nobody has: it has the rights that every user has */
 
 /* As the kernel has it since version 6; older ones take the beginning of it. */
 struct ruleset_attr {

@@ -23,8 +23,8 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define JAIL_DIR "/vmm" /* the VMM's directory, in the jail */
-#define NOBODY   65534  /* for a program that has no guest */
+#define JAIL_DIR "/vmm"     /* the VMM's directory, in the jail */
+#define NOBODY   2147483646 /* an id that nobody has, for a program without a guest */
 
 /* The host's own, for every VMM. */
 static const struct {
