@@ -132,6 +132,24 @@ static void test_tightening(void **state)
     assert_int_equal(config_dir_refused(d, "run.allowEnv"), ERR_TRUST);
 }
 
+/* Nor may it have the guest see the user's other branches. */
+static void test_git_is_only_lowered(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, REPO_FILE, "sync: {git: full}\n");
+    assert_int_equal(config_dir_refused(d, "sync.git is full, but a repository that is not trusted "
+                                           "gets at most shallow (default)"),
+                     ERR_TRUST);
+    config_dir_write(d, REPO_FILE, "sync: {git: none}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_string_equal(cfg.run.git, "none");
+    config_free(&cfg);
+    config_dir_write(d, USER_FILE, "sync: {git: none}\n");
+    config_dir_write(d, REPO_FILE, "sync: {git: shallow}\n");
+    assert_int_equal(config_dir_refused(d, "gets at most none (user:"), ERR_TRUST);
+}
+
 /* A repository may narrow what goes, but not name more than the user does. */
 static void test_include_only_narrows(void **state)
 {
@@ -520,6 +538,7 @@ int main(void)
         CONFIG_DIR_TEST(test_tightening),
         CONFIG_DIR_TEST(test_exclude_is_added_to),
         CONFIG_DIR_TEST(test_include_only_narrows),
+        CONFIG_DIR_TEST(test_git_is_only_lowered),
         CONFIG_DIR_TEST(test_a_guest_does_not_outlive_its_work),
         CONFIG_DIR_TEST(test_no_more_than_without_the_file),
         CONFIG_DIR_TEST(test_repo_symlink),
