@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
+#include "sys/pathwalk.h"
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
@@ -77,12 +78,6 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
     return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-    size_t len = strlen(dir);
-    return strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len]);
-}
-
 /* In the jail the directories above a file are the jail's, so only the file's own mode counts. Of
  * one that is not there the VMM or its start reports it. */
 static int check_readable(const struct vmm_sandbox *s, const char *path, struct error *err)
@@ -95,17 +90,34 @@ static int check_readable(const struct vmm_sandbox *s, const char *path, struct 
     return fd < 0 ? 0 : confine_can_read(at, err);
 }
 
+/* Whether the jail has it as a part of the host's programs. */
+static bool is_among_programs(const char *path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
+        if (host_files[i].access == CONFINE_EXECUTE && path_is_below(path, host_files[i].path))
+            return true;
+    return false;
+}
+
+/* By the first of its names that does not lie among the host's programs: the links that lead there
+ * are in the jail, and those behind it may not be. */
+static int put_program(struct vmm_sandbox *s, const char *binary, struct error *err)
+{
+    struct pathwalk w;
+    struct stat st;
+    bool link = false;
+    for (int more = pathwalk_start(&w, binary); more > 0; more = pathwalk_next(&w, link)) {
+        _cleanup_free_ char *name = xasprintf("%s%s", w.at, w.rest);
+        if (!is_among_programs(name))
+            return jail_put(&s->jail, AT_FDCWD, binary, name, JAIL_EXECUTE, true, err);
+        link = lstat(pathwalk_at(&w), &st) == 0 && S_ISLNK(st.st_mode);
+    }
+    return 0;
+}
+
 static int allow_program(struct vmm_sandbox *s, const char *binary, struct error *err)
 {
-    char real[PATH_MAX];
-    if (check_readable(s, binary, err) < 0)
-        return -1;
-    if (has_jail(s) && !is_below(binary, "/usr") &&
-        put_in_jail(s, binary, CONFINE_EXECUTE, true, err) < 0)
-        return -1;
-    /* What a link leads to. */
-    if (has_jail(s) && realpath(binary, real) && !str_eq(real, binary) && !is_below(real, "/usr") &&
-        jail_put(&s->jail, AT_FDCWD, real, real, JAIL_EXECUTE, true, err) < 0)
+    if (check_readable(s, binary, err) < 0 || (has_jail(s) && put_program(s, binary, err) < 0))
         return -1;
     return confine_allow(s->confine_fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err);
 }
@@ -181,7 +193,7 @@ int vmm_sandbox_apart(const char *dir, struct error *err)
     if (!realpath(dir, real))
         return error_set(err, ERR_ENV, errno, "find %s", dir);
     for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
-        if (realpath(host_files[i].path, of_host) && is_below(real, of_host))
+        if (realpath(host_files[i].path, of_host) && path_is_below(real, of_host))
             return error_set(err, ERR_CONFIG, 0,
                              "leases lie below %s, all of which a confined VMM may read; next: set "
                              "CRABBOX_FC_STATE_DIR to a directory elsewhere, such as "
