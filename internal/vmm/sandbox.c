@@ -24,8 +24,7 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define JAIL_DIR "/vmm"     /* the VMM's directory, in the jail */
-#define NOBODY   2147483646 /* an id that nobody has, for a program without a guest */
+#define JAIL_DIR "/vmm" /* the VMM's directory, in the jail */
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -233,9 +232,9 @@ int vmm_sandbox_make(const struct vmm_spec *spec, bool binds, struct vmm_sandbox
 int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error *err)
 {
     *out = (struct vmm_sandbox)VMM_SANDBOX_INIT;
-    out->user = (struct caller){NOBODY, NOBODY};
+    out->user = (struct caller){UID_NOBODY, UID_NOBODY};
     out->confine_fd = confine_new(err);
-    if (out->confine_fd >= 0 && (geteuid() != 0 || jail_open(&out->jail, NOBODY, err) == 0) &&
+    if (out->confine_fd >= 0 && (geteuid() != 0 || jail_open(&out->jail, UID_NOBODY, err) == 0) &&
         allow_host(out, err) == 0 && allow_program(out, binary, err) == 0)
         return 0;
     vmm_sandbox_close(out);
