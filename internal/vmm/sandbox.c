@@ -24,7 +24,8 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define JAIL_DIR "/vmm" /* the VMM's directory, in the jail */
+#define JAIL_DIR       "/vmm" /* the VMM's directory, in the jail */
+#define DIRECTORY_MODE 0710   /* the VMM's user opens files there, and makes none */
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -136,9 +137,11 @@ static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool w
     if (!has_jail(s))
         return 0;
     uid_t owner = writes ? s->user.uid : (uid_t)-1;
-    if (fchownat(dirfd, name, owner, s->user.gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (!writes && fchmodat(dirfd, name, 0440, 0) < 0))
-        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "give %s to the VMM", name);
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || fchown(fd, owner, s->user.gid) < 0 || (!writes && fchmod(fd, 0440) < 0))
+        return error_set(err, ERR_IO, errno, "give %s to the VMM", name);
     return 0;
 }
 
@@ -164,7 +167,7 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         return 0;
     /* Sticky: what root has put there stays root's. */
     if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
-        fchmod(spec->dirfd, binds ? 01770 : 0710) < 0)
+        fchmod(spec->dirfd, binds ? 01770 : DIRECTORY_MODE) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
     s->jail.cwd = JAIL_DIR;
     return jail_put(&s->jail, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, false, err);
@@ -239,6 +242,13 @@ int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error 
         return 0;
     vmm_sandbox_close(out);
     return -1;
+}
+
+int vmm_sandbox_bound(const struct vmm_spec *spec, struct error *err)
+{
+    if (!spec->sandbox || geteuid() != 0 || fchmod(spec->dirfd, DIRECTORY_MODE) == 0)
+        return 0;
+    return error_set(err, ERR_IO, errno, "close the VMM's directory to new files");
 }
 
 void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
