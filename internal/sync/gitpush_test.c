@@ -182,6 +182,7 @@ static void test_hostile_repositories(void **state)
         "echo 'ref: ../../../key' >.git/HEAD",
         "rm .git/refs/heads/main; ln -s ../../../../key .git/refs/heads/main",
         "d=.git/objects/$(git rev-parse HEAD | cut -c 1-2); mv $d ../d; ln -s ../../../d $d",
+        "f=.git/objects/$(git rev-parse HEAD | sed 's,..,&/,'); mv $f ../o; ln -s ../../../../o $f",
         "rm -r .git/objects/??",
         "mkdir .git/reftable",
     };
