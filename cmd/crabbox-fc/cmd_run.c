@@ -309,6 +309,19 @@ static struct ops_run request_of(const struct invocation *in)
     };
 }
 
+/* Streams that go to files; -1: one goes where ours does. */
+static void use_captures(const struct options *o, int out, int err_out, struct ops_run *req)
+{
+    if (out >= 0) {
+        req->stdout_fd = out;
+        req->capture_stdout = o->capture_stdout;
+    }
+    if (err_out >= 0) {
+        req->stderr_fd = err_out;
+        req->capture_stderr = o->capture_stderr;
+    }
+}
+
 int cmd_run(struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
@@ -339,14 +352,7 @@ int cmd_run(struct invocation *in, struct error *err)
         req.script = script.buf;
         req.script_len = script.len;
     }
-    if (capture_out >= 0) {
-        req.stdout_fd = capture_out;
-        req.capture_stdout = o->capture_stdout;
-    }
-    if (capture_err >= 0) {
-        req.stderr_fd = capture_err;
-        req.capture_stderr = o->capture_stderr;
-    }
+    use_captures(o, capture_out, capture_err, &req);
     req.ref = existing(in);
     return run_request(in, &req, err);
 }

@@ -143,6 +143,8 @@ bool check_is_tightening(const struct config_key *key, const char *current, cons
         return !*current;
     if (config_key_is_number(key))
         return value_number(key, next) <= value_number(key, current);
+    if (key->type == CFG_ENUM && key->costs)
+        return strstr(key->choices, next) <= strstr(key->choices, current);
     /* The default of a switch is its safe side. */
     return key->type == CFG_BOOL && str_eq(next, key->fallback);
 }

@@ -156,7 +156,8 @@ struct config_key {
     const char *choices;  /* CFG_ENUM: "kvm|tcg" */
     int64_t min, max;     /* CFG_INT, CFG_MIB, CFG_DURATION (ms), CFG_CIDR (prefix length) */
     bool host;  /* names something of the host or weakens isolation: trusted sources only */
-    bool costs; /* the host pays for more of it: only trusted sources may raise it */
+    bool costs; /* the host pays for more of it, or the guest learns more: only trusted sources may
+                   raise it; the choices of an enum rise */
     const char *help;
     size_t offset; /* in struct config */
     enum config_rule rule;

@@ -160,7 +160,7 @@ const struct config_key config_keys[] = {
      AT(results.fail_on_failures),
      .help = "exit code 1 if such a report has a failed test and the command's code is 0"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
-     .fallback = "shallow", AT(run.git),
+     .costs = true, .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
              "files; or all branches and tags with all files"},
     {OURS("sync.include", "SYNC_INCLUDE", "sync-include"), .type = CFG_LIST, .rule = RULE_INCLUDES,

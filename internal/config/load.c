@@ -141,6 +141,14 @@ static const struct config_entry *first_untrusted(const struct config_priv *p,
     return NULL;
 }
 
+static void add_value(const struct config_key *key, const char *text, struct strbuf *out)
+{
+    if (config_key_is_number(key))
+        value_format_number(key->type, value_number(key, text), out);
+    else
+        strbuf_adds(out, text);
+}
+
 /* Why an untrusted file may not set `bad`: "firecracker.cpus is 32, but ... at most 4 (default)".
  */
 static void why_untrusted(const struct config_priv *p, const struct config_entry *bad,
@@ -148,14 +156,14 @@ static void why_untrusted(const struct config_priv *p, const struct config_entry
 {
     const struct config_key *key = bad->key;
     const struct config_slot *slot = &p->slots[config_key_index(key)];
-    if (!config_key_is_number(key)) {
+    if (!config_key_is_number(key) && !key->costs) {
         strbuf_addf(out, "%s concerns the host and counts only from a trusted source", key->name);
         return;
     }
     strbuf_addf(out, "%s is ", key->name);
-    value_format_number(key->type, value_number(key, bad->value), out);
+    add_value(key, bad->value, out);
     strbuf_adds(out, ", but a repository that is not trusted gets at most ");
-    value_format_number(key->type, value_number(key, slot->text), out);
+    add_value(key, slot->text, out);
     strbuf_addf(out, " (%s)", SHOWN(slot->origin));
 }
 

@@ -104,7 +104,7 @@ static const char *check_uids(const char *s)
     struct error err = ERROR_INIT;
     return uid_range_parse(s, &range, &err) == 0
                ? NULL
-               : "not a range of user ids from 65536 to 2147483647, such as 1900000000-1900065535";
+               : "not a range of user ids from 65536 to 2147483645, such as 1900000000-1900065535";
 }
 
 static const char *check_sha256(const char *s)

@@ -168,8 +168,8 @@ static void test_exclude_is_added_to(void **state)
     config_free(&cfg);
 }
 
-/* A guest of a repository that is not trusted does not outlive its work: times get shorter, and a
- * switch goes to its safe side, or they are the user's to set. */
+/* A guest of a repository that is not trusted does not outlive its work, nor learn more: times get
+ * shorter, and a switch goes to its safe side, or they are the user's to set. */
 static void test_a_guest_does_not_outlive_its_work(void **state)
 {
     struct config_dir *d = *state;
@@ -184,6 +184,8 @@ static void test_a_guest_does_not_outlive_its_work(void **state)
         {"firecracker: {deleteOnRelease: true}\nnetwork: {peers: false}\n", NULL},
         {"firecracker: {deleteOnRelease: false}\n", "firecracker.deleteOnRelease"},
         {"network: {peers: true}\n", "network.peers"},
+        {"sync: {git: none}\n", NULL},
+        {"sync: {git: full}\n", "gets at most shallow (default)"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct config cfg;
@@ -211,6 +213,10 @@ static void test_no_more_than_without_the_file(void **state)
                      ERR_TRUST);
     (void)config_dir_refused(d, "or set it in your own configuration, or read the file, then run: "
                                 "crabbox-fc trust add '");
+    config_dir_write(d, SYS_FILE, "sync: {git: none}\n");
+    config_dir_write(d, REPO_FILE, "sync: {git: shallow}\n");
+    (void)config_dir_refused(d, "sync.git is shallow, but a repository that is not trusted gets at "
+                                "most none (system:");
     config_dir_write(d, REPO_FILE, "firecracker: {cpus: 5, diskMiB: 2048}\n");
     config_dir_expect_cpus(d, 5);
     config_dir_load_ok(d, &flag, 1, &cfg); /* what is typed is the user's own word */

@@ -164,7 +164,7 @@ static int refuse_answer(struct conditions *c, const struct error *why, struct e
         return error_set(
             err, ERR_ENV, 0,
             "%s runs, but not confined as the VMM is (%.*s); next: install it with all "
-            "that it needs below /usr, or accept a VMM with all rights by --sandbox "
+            "that it needs below /usr, or accept a VMM with all of root's rights by --sandbox "
             "false",
             c->vmm_path, (int)len, why->msg);
     return error_set(err, why->kind == ERR_CANCELLED ? ERR_CANCELLED : ERR_ENV, 0,

@@ -42,19 +42,12 @@ int nl_wait_for_ack(struct nl_sock *sk)
     return r;
 }
 
-static void join(struct lab_member *m, const char *id)
-{
-    const struct net_request req = {
-        .lease_id = id, .pool = "10.213.0.0/16", .dns = LAB_HOST, .state_dir = "/state/one"};
-    lab_join(m, &req);
-}
-
 static int world_up(void **state)
 {
     assert_true(lab_enter());
     struct lab_world *w = lab_world_up();
-    join(&w->a, "cbx_00000000000a");
-    join(&w->b, "cbx_00000000000b");
+    lab_join_by_id(&w->a, "cbx_00000000000a");
+    lab_join_by_id(&w->b, "cbx_00000000000b");
     lab_keep_flows(w->lab.here);
     *state = w;
     return 0;
@@ -110,7 +103,7 @@ static void test_a_lease_takes_its_connections_along(void **state)
     assert_int_equal(flows_of(w, &w->b.n), 61);
     assert_true(lab_flows_of(w->lab.here, LAB_HOST) >= 51);
     lab_assert_host_connects(w);
-    join(&w->a, "cbx_00000000000a");
+    lab_join_by_id(&w->a, "cbx_00000000000a");
     assert_true(lab_udp_reaches(w->a.guest.ns, w->udp, LAB_OUTSIDE, PORT, OPEN, NULL));
 }
 
@@ -201,7 +194,7 @@ static void test_undo_without_a_link(void **state)
     assert_false(has_link(&w->a.n));
     assert_int_equal(flows_of(w, &w->a.n), 0);
     assert_int_equal(flows_of(w, &w->b.n), 61);
-    join(&w->a, "cbx_00000000000a");
+    lab_join_by_id(&w->a, "cbx_00000000000a");
 }
 
 /* By then another lease may have the address: what the first one left is not the second one's, and

@@ -21,11 +21,7 @@
 static int world_up(void **state)
 {
     struct lab_world *w = lab_world_up();
-    const struct net_request req = {.lease_id = "cbx_0000000000a1",
-                                    .pool = "10.213.0.0/16",
-                                    .dns = LAB_HOST,
-                                    .state_dir = "/state/one"};
-    lab_join(&w->a, &req);
+    lab_join_by_id(&w->a, "cbx_0000000000a1");
     lab_nft(w->lab.here, "add table inet admins; "
                          "add ct helper inet admins of-ftp { type \"ftp\" protocol tcp; }; "
                          "add chain inet admins pre { type filter hook prerouting priority 0; }; "

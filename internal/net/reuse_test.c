@@ -23,13 +23,6 @@
 
 #define SERVICE 8080
 
-static void join(struct lab_member *m, const char *id)
-{
-    const struct net_request req = {
-        .lease_id = id, .pool = "10.213.0.0/16", .dns = LAB_HOST, .state_dir = "/state/one"};
-    lab_join(m, &req);
-}
-
 static int world_up(void **state)
 {
     assert_true(lab_enter());
@@ -114,7 +107,7 @@ static void test_a_connection_to_the_first_lease_is_reset(void **state)
     struct lab_world *w = *state;
     struct error err = ERROR_INIT;
     struct link_info link;
-    join(&w->a, "cbx_00000000000a");
+    lab_join_by_id(&w->a, "cbx_00000000000a");
     struct net_lease first = w->a.n;
     _cleanup_close_ int client = lab_client(w->lab.here);
     connect_and_mute(&w->a, client);
@@ -132,8 +125,8 @@ static void test_a_connection_to_the_first_lease_is_reset(void **state)
 static void test_sockets_end_with_the_lease(void **state)
 {
     struct lab_world *w = *state;
-    join(&w->a, "cbx_00000000000a");
-    join(&w->b, "cbx_00000000000b");
+    lab_join_by_id(&w->a, "cbx_00000000000a");
+    lab_join_by_id(&w->b, "cbx_00000000000b");
     _cleanup_close_ int at_b = lab_socket(w->b.guest.ns, SOCK_STREAM, "0.0.0.0", SERVICE);
     _cleanup_close_ int stays = lab_client(w->lab.here);
     _cleanup_close_ int peer = connect_to(&w->b, at_b, stays, false);

@@ -35,11 +35,7 @@ static int world_down(void **state)
 
 static void join_pair(struct lab_member *m)
 {
-    const struct net_request req = {.lease_id = "cbx_00000000000a",
-                                    .pool = "10.213.0.0/16",
-                                    .dns = LAB_HOST,
-                                    .state_dir = "/state/one"};
-    lab_join(m, &req);
+    lab_join_by_id(m, "cbx_00000000000a");
 }
 
 static void open_output(const struct lab_member *m)

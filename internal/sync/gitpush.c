@@ -110,7 +110,13 @@ int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_d
     struct error e = ERROR_INIT;
     _cleanup_(repo_free) struct repo repo = REPO_INIT;
     _cleanup_(gitseed_free) struct gitseed seed = GITSEED_INIT;
-    if (!l->git || how == SYNC_GIT_NONE)
+    bool withheld = l->git && l->held_back && how == SYNC_GIT_SHALLOW;
+    if (withheld)
+        log_warn(
+            "the guest gets no repository (.git), which would have the files that sync.exclude, "
+            "sync.include or .crabboxignore hold back; next: --git none, or --git full if the "
+            "guest may have them");
+    if (!l->git || withheld || how == SYNC_GIT_NONE)
         return *last->git_id ? push_run(c, remote_dir, "zap \"$top/.git\"\n",
                                         "remove the repository in", d, err)
                              : 0;

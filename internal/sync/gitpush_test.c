@@ -111,6 +111,22 @@ static void test_what_git_says(void **state)
     }
 }
 
+/* What the user holds back is in a commit all the same. */
+static void test_files_that_are_held_back(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "held", "echo k >key; git add key; git commit -qm key; echo f >f");
+    give(&p, SYNC_GIT_SHALLOW);
+    synckit_sh(p.to, "git show HEAD:key", NULL);
+    synckit_sh(p.src, "echo key >.crabboxignore", NULL);
+    give(&p, SYNC_GIT_SHALLOW);
+    synckit_sh(p.to, "test ! -e key -a ! -e .git -a -e f", NULL);
+    give(&p, SYNC_GIT_FULL); /* asked for in so many words */
+    synckit_sh(p.to, "test ! -e key; git show HEAD:key", NULL);
+    pair_close(&p);
+}
+
 /* Repositories of other kinds than a plain one with commits. */
 static void test_other_repositories(void **state)
 {
@@ -182,6 +198,7 @@ static void test_hostile_repositories(void **state)
         "echo 'ref: ../../../key' >.git/HEAD",
         "rm .git/refs/heads/main; ln -s ../../../../key .git/refs/heads/main",
         "d=.git/objects/$(git rev-parse HEAD | cut -c 1-2); mv $d ../d; ln -s ../../../d $d",
+        "f=.git/objects/$(git rev-parse HEAD | sed 's,..,&/,'); mv $f ../o; ln -s ../../../../o $f",
         "rm -r .git/objects/??",
         "mkdir .git/reftable",
     };
@@ -222,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_git_says),
+        cmocka_unit_test(test_files_that_are_held_back),
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),

@@ -324,9 +324,16 @@ static int open_objects(struct build *b, struct error *err)
         b->owner = (struct caller){st.st_uid, st.st_gid};
         b->as = &b->owner;
     }
-    return check_links(b->objects_fd, ".", err) < 0 || check_links(b->objects_fd, "pack", err) < 0
-               ? -1
-               : 0;
+    if (check_links(b->objects_fd, ".", err) < 0 || check_links(b->objects_fd, "pack", err) < 0)
+        return -1;
+    for (unsigned i = 0; i <= 0xff;
+         i++) { /* an object of its own may be one of another repository */
+        char name[3];
+        (void)str_format(name, sizeof name, "%02x", i);
+        if (check_links(b->objects_fd, name, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int gitseed_build(const struct gitseed *s, int work_fd, int out_fd, const struct deadline *d,

@@ -182,6 +182,20 @@ static void test_patterns_that_are_none(void **state)
     assert_string_equal(out.buf, "f\n");
 }
 
+/* A home in the tree is not looked at by the tree's own links. */
+static void assert_no_link_is_followed(const char *tree)
+{
+    _cleanup_free_ char *away = xasprintf("%s/away", tree);
+    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+    make_link("/nonexistent/x", away);
+    (void)setenv("HOME", away, 1);
+    (void)unsetenv("XDG_CONFIG_HOME");
+    synckit_warnings(tree, &told);
+    assert_non_null(strstr(told.buf, "/t/away/.gitconfig lies in the tree"));
+    assert_false(link_was_read(away));
+    assert_return_code(unlink(away), errno);
+}
+
 /* Where the tree is the home, the repository would say which file of the host is read. */
 static void test_home_that_is_the_tree(void **state)
 {
@@ -218,16 +232,7 @@ static void test_home_that_is_the_tree(void **state)
                           : told.len != 0)
             fail_msg("case %zu: %s", i, told.buf);
     }
-    /* Nor is it looked at by the tree's own links. */
-    _cleanup_free_ char *away = xasprintf("%s/t/away", dir);
-    make_link("/nonexistent/x", away);
-    (void)setenv("HOME", away, 1);
-    (void)unsetenv("XDG_CONFIG_HOME");
-    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
-    synckit_warnings(tree, &told);
-    assert_non_null(strstr(told.buf, "/t/away/.gitconfig lies in the tree"));
-    assert_false(link_was_read(away));
-    assert_return_code(unlink(away), errno);
+    assert_no_link_is_followed(tree);
     /* Nor is one where one stands, or that --dir names, while another is sent. */
     synckit_sh(dir,
                "mkdir -p u/home/.config/git; echo f >u/home/.config/git/ignore; "

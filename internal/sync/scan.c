@@ -276,6 +276,7 @@ static int load_ignore(struct scan *s, const char *exclude, struct error *err)
         return -1;
     if (tree_read(s->tree.root_fd, IGNORE_FILE, s->list->root, IGNORE_FILE_MAX, &text, err) < 0)
         return -1;
+    s->list->held_back = text.len > 0 || s->include.n > 0 || (exclude && *exclude);
     return ignore_add(&s->untracked, text.buf, IGNORE_FILE, &s->effort, err) < 0 ||
                    ignore_add(&s->ignore, text.buf, IGNORE_FILE, &s->effort, err) < 0
                ? -1

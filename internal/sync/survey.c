@@ -23,9 +23,9 @@ void survey_marker(struct strbuf *out, const char *remote)
 }
 
 /* Three lists of names, each ended by an empty one: what changed, what is in the directories that
- * changed, and where something is mounted; and what
- * .git was made from. No marker of ours, or a find without -cnewer: nothing is
- * known. The kernel writes a blank in the name of a mount point as \040. */
+ * changed, and where something is mounted. Then what .git was made from. No marker of ours, or a
+ * find without -cnewer: nothing is known. The kernel writes a blank in the name of a mount point as
+ * \040. */
 static void survey_command(struct strbuf *out, const struct manifest *m)
 {
     _cleanup_strbuf_ struct strbuf marker = STRBUF_INIT;

@@ -52,6 +52,7 @@ struct sync_list {
     char mark[SYNC_MARK_SIZE]; /* of root's directory, which a copy of it and another directory at
                                   its place don't have; "" where the filesystem has no such thing */
     bool git;                  /* root is a git repository */
+    bool held_back;            /* the user has patterns of files that are not to be sent */
     bool whole;                /* by sync_walk: a .git goes along like anything else */
     struct tree_id never;      /* of limits.never */
     int64_t scanned_ns;        /* unix time when the scan began */
@@ -157,7 +158,8 @@ int sync_update(struct ssh_conn *c, const struct sync_list *l, const char *remot
 
 enum sync_git {
     SYNC_GIT_NONE,
-    SYNC_GIT_SHALLOW, /* all commits up to HEAD with their tags, but only the files of HEAD */
+    SYNC_GIT_SHALLOW, /* all commits up to HEAD with their tags, but only the files of HEAD. None of
+                       * it where the user holds files back, which it would have */
     SYNC_GIT_FULL,    /* all branches and tags, with all files */
 };
 

@@ -39,14 +39,13 @@
 #include "base/str.h"
 #include "sys/file.h"
 #include "sys/syscalls.h"
+#include "sys/uids.h"
 
 /* Newer than the headers of Debian 12; numbers of the kernel's interface. */
 #define FS_TRUNCATE  (UINT64_C(1) << 14) /* version 3 */
 #define FS_IOCTL_DEV (UINT64_C(1) << 15) /* version 5 */
 #define NET_ALL      UINT64_C(3)         /* version 4: TCP bind and connect */
 #define SCOPE_ALL    UINT64_C(3)         /* version 6: abstract sockets, signals */
-
-#define NOBODY 2147483646 /* an id that nobody has: it has the rights that every user has */
 
 /* As the kernel has it since version 6; older ones take the beginning of it. */
 struct ruleset_attr {
@@ -205,8 +204,8 @@ static bool be_nobody(void)
     if (geteuid() != 0)
         return set_capabilities(none) == 0;
     return syscall(SYS_setgroups, 0, NULL) == 0 &&
-           syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0 &&
-           syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0;
+           syscall(SYS_setresgid, UID_NOBODY, UID_NOBODY, UID_NOBODY) == 0 &&
+           syscall(SYS_setresuid, UID_NOBODY, UID_NOBODY, UID_NOBODY) == 0;
 }
 
 static void *try_to_open(void *arg)

@@ -16,8 +16,7 @@
 
 #define DIRECTORY   "/run/crabbox-fc/uids"
 #define UID_LOWEST  65536
-#define UID_HIGHEST INT32_MAX
-#define TRIES       1024
+#define UID_HIGHEST (UID_NOBODY - 1)
 #define SUBIDS_MAX  (1024 * 1024) /* bytes of /etc/subuid */
 #define ENTRY_SIZE  16384         /* of a user's or group's entry */
 
@@ -82,9 +81,9 @@ static bool is_known(uid_t id)
     struct passwd user, *u = NULL;
     struct group group, *g = NULL;
     _cleanup_free_ char *text = xcalloc(1, ENTRY_SIZE);
-    (void)getpwuid_r(id, &user, text, ENTRY_SIZE, &u);
-    (void)getgrgid_r(id, &group, text, ENTRY_SIZE, &g);
-    return u || g;
+    /* ERANGE: an entry that is too long is one. */
+    return getpwuid_r(id, &user, text, ENTRY_SIZE, &u) == ERANGE || u ||
+           getgrgid_r(id, &group, text, ENTRY_SIZE, &g) == ERANGE || g;
 }
 
 static int open_directory(struct error *err)

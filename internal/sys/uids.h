@@ -21,13 +21,16 @@
  * 1879048191). */
 #define UID_RANGE "1900000000-1900065535"
 
+/* No VMM with a guest gets this id, so it has the rights that every user has, and no more. */
+#define UID_NOBODY 2147483646
+
 struct uid_range {
     uid_t first, last;
 };
 
 /* "1900000000-1900065535": ids of users that nobody has to make. ERR_CONFIG for something else, and
- * for ids below 65536, where systems have users of their own, or above 2147483647, which some
- * programs take for negative. */
+ * for ids below 65536, where systems have users of their own, and from UID_NOBODY on; ids above
+ * 2147483647 some programs take for negative. */
 int uid_range_parse(const char *text, struct uid_range *out, struct error *err);
 
 /* Whether somebody was given ids of this range for containers (/etc/subuid, /etc/subgid).

@@ -154,6 +154,8 @@ const char *config_dir_weaker(const struct config_key *key)
     static char text[32];
     if (key->type == CFG_BOOL)
         return str_eq(key->fallback, "true") ? "false" : "true";
+    if (key->type == CFG_ENUM && key->costs)
+        return strrchr(key->choices, '|') + 1;
     if (!config_key_is_number(key))
         return config_dir_sample(key);
     (void)str_format(text, sizeof text, "%lld%s", (long long)key->max,

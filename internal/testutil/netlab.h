@@ -71,6 +71,8 @@ struct lab_member {
     struct lab_guest guest;
 };
 void lab_join(struct lab_member *m, const struct net_request *req);
+/* With all but its id as most tests have it. */
+void lab_join_by_id(struct lab_member *m, const char *id);
 void lab_kill(struct lab_member *m);
 void lab_leave(struct lab_member *m);
 

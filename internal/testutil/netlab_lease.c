@@ -41,6 +41,13 @@ void lab_join(struct lab_member *m, const struct net_request *req)
     lab_guest_start(&m->guest, m->ns, &m->n);
 }
 
+void lab_join_by_id(struct lab_member *m, const char *id)
+{
+    const struct net_request req = {
+        .lease_id = id, .pool = "10.213.0.0/16", .dns = LAB_HOST, .state_dir = "/state/one"};
+    lab_join(m, &req);
+}
+
 void lab_kill(struct lab_member *m)
 {
     lab_guest_stop(&m->guest);

@@ -9,6 +9,7 @@
 #include "sys/file.h"
 #include "vmm/firecracker_config.h"
 #include "vmm/process.h"
+#include "vmm/sandbox.h"
 
 #define SERIAL_SINCE_MAJOR 1
 #define SERIAL_SINCE_MINOR 14
@@ -237,7 +238,7 @@ static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *re
     _cleanup_(cleanup_http_client) struct http_client *c = http_open(spec->dirfd, VMM_API_SOCK,
                                                                      err);
     if (!c || wait_socket(watch, child, spec->dirfd, d, err) < 0 ||
-        read_version(c, child, d, ref, &v, err) < 0)
+        vmm_sandbox_bound(spec, err) < 0 || read_version(c, child, d, ref, &v, err) < 0)
         return -1;
     return configure(c, spec, v, d, err);
 }

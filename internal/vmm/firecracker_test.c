@@ -95,6 +95,22 @@ static void stale_socket_is_removed(void **state)
     end_it(f);
 }
 
+/* Taken over, it can make no further names in its directory. */
+static void confined_it_makes_one_socket_only(void **state)
+{
+    struct vmmfix *f = *state;
+    struct stat st, sock;
+    f->spec.sandbox = true;
+    launch_ok(f);
+    assert_int_equal(fstat(f->dirfd, &st), 0);
+    assert_int_equal(fstatat(f->dirfd, VMM_API_SOCK, &sock, AT_SYMLINK_NOFOLLOW), 0);
+    assert_int_equal(sock.st_uid, f->ref.uid);
+    assert_int_equal(st.st_uid, 0);
+    assert_int_equal(st.st_gid, f->ref.uid);
+    assert_int_equal(st.st_mode & 07777, 0710);
+    end_it(f);
+}
+
 static void expect_failure(struct vmmfix *f, enum err_kind kind, const char *word)
 {
     struct error err = ERROR_INIT;
@@ -249,6 +265,7 @@ int main(void)
         T(launches_configured),
         T(old_version_gets_no_newer_field),
         T(stale_socket_is_removed),
+        T(confined_it_makes_one_socket_only),
         T(exit_at_once_is_explained),
         T(no_socket_ends_at_the_deadline),
         T(refusal_is_told),

@@ -489,6 +489,28 @@ static void probe_tells_version(void **state)
     assert_int_equal(err.kind, ERR_ENV);
 }
 
+/* The jail has the program by each name that it has on the host. */
+static void confined_program_is_found_through_links(void **state)
+{
+    struct vmmfix *f = *state;
+    char version[64], path[128];
+    static const char *const names[] = {"first", "current/qemu"};
+    struct error err = ERROR_INIT;
+    assert_int_equal(symlinkat("second", f->dirfd, "first"), 0);
+    assert_int_equal(symlinkat(QEMU, f->dirfd, "second"), 0);
+    assert_int_equal(mkdirat(f->dirfd, "v1", 0755), 0);
+    assert_int_equal(symlinkat("v1", f->dirfd, "current"), 0);
+    assert_int_equal(symlinkat("../second", f->dirfd, "v1/qemu"), 0);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        (void)str_format(path, sizeof path, "%s/%s", f->dir, names[i]);
+        if (vmm_qemu.probe(path, true, &f->d, version, sizeof version, &err) < 0)
+            fail_msg("%s: %s", names[i], err.msg);
+    }
+    (void)str_format(path, sizeof path, "%s", QEMU + strlen("/usr"));
+    if (vmm_qemu.probe(path, true, &f->d, version, sizeof version, &err) < 0)
+        fail_msg("%s: %s", path, err.msg);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -514,6 +536,7 @@ int main(void)
         T(accel_is_never_guessed),
         T(passed_deadline_leaves_nothing),
         T(probe_tells_version),
+        T(confined_program_is_found_through_links),
     };
     if (access(QEMU, X_OK) < 0 && missing("qemu-system-x86"))
         return 0;

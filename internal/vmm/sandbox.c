@@ -20,11 +20,12 @@
 
 #include "base/cleanup.h"
 #include "sys/confine.h"
+#include "sys/pathwalk.h"
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define JAIL_DIR "/vmm"     /* the VMM's directory, in the jail */
-#define NOBODY   2147483646 /* an id that nobody has, for a program without a guest */
+#define JAIL_DIR       "/vmm" /* the VMM's directory, in the jail */
+#define DIRECTORY_MODE 0710   /* the VMM's user opens files there, and makes none */
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -77,12 +78,6 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
     return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-    size_t len = strlen(dir);
-    return strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len]);
-}
-
 /* In the jail the directories above a file are the jail's, so only the file's own mode counts. Of
  * one that is not there the VMM or its start reports it. */
 static int check_readable(const struct vmm_sandbox *s, const char *path, struct error *err)
@@ -95,17 +90,34 @@ static int check_readable(const struct vmm_sandbox *s, const char *path, struct 
     return fd < 0 ? 0 : confine_can_read(at, err);
 }
 
+/* Whether the jail has it as a part of the host's programs. */
+static bool is_among_programs(const char *path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
+        if (host_files[i].access == CONFINE_EXECUTE && path_is_below(path, host_files[i].path))
+            return true;
+    return false;
+}
+
+/* By the first of its names that does not lie among the host's programs: the links that lead there
+ * are in the jail, and those behind it may not be. */
+static int put_program(struct vmm_sandbox *s, const char *binary, struct error *err)
+{
+    struct pathwalk w;
+    struct stat st;
+    bool link = false;
+    for (int more = pathwalk_start(&w, binary); more > 0; more = pathwalk_next(&w, link)) {
+        _cleanup_free_ char *name = xasprintf("%s%s", w.at, w.rest);
+        if (!is_among_programs(name))
+            return jail_put(&s->jail, AT_FDCWD, binary, name, JAIL_EXECUTE, true, err);
+        link = lstat(pathwalk_at(&w), &st) == 0 && S_ISLNK(st.st_mode);
+    }
+    return 0;
+}
+
 static int allow_program(struct vmm_sandbox *s, const char *binary, struct error *err)
 {
-    char real[PATH_MAX];
-    if (check_readable(s, binary, err) < 0)
-        return -1;
-    if (has_jail(s) && !is_below(binary, "/usr") &&
-        put_in_jail(s, binary, CONFINE_EXECUTE, true, err) < 0)
-        return -1;
-    /* What a link leads to. */
-    if (has_jail(s) && realpath(binary, real) && !str_eq(real, binary) && !is_below(real, "/usr") &&
-        jail_put(&s->jail, AT_FDCWD, real, real, JAIL_EXECUTE, true, err) < 0)
+    if (check_readable(s, binary, err) < 0 || (has_jail(s) && put_program(s, binary, err) < 0))
         return -1;
     return confine_allow(s->confine_fd, AT_FDCWD, binary, CONFINE_EXECUTE, true, err);
 }
@@ -125,9 +137,11 @@ static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool w
     if (!has_jail(s))
         return 0;
     uid_t owner = writes ? s->user.uid : (uid_t)-1;
-    if (fchownat(dirfd, name, owner, s->user.gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (!writes && fchmodat(dirfd, name, 0440, 0) < 0))
-        return errno == ENOENT ? 0 : error_set(err, ERR_IO, errno, "give %s to the VMM", name);
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || fchown(fd, owner, s->user.gid) < 0 || (!writes && fchmod(fd, 0440) < 0))
+        return error_set(err, ERR_IO, errno, "give %s to the VMM", name);
     return 0;
 }
 
@@ -153,7 +167,7 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         return 0;
     /* Sticky: what root has put there stays root's. */
     if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
-        fchmod(spec->dirfd, binds ? 01770 : 0710) < 0)
+        fchmod(spec->dirfd, binds ? 01770 : DIRECTORY_MODE) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
     s->jail.cwd = JAIL_DIR;
     return jail_put(&s->jail, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, false, err);
@@ -181,7 +195,7 @@ int vmm_sandbox_apart(const char *dir, struct error *err)
     if (!realpath(dir, real))
         return error_set(err, ERR_ENV, errno, "find %s", dir);
     for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
-        if (realpath(host_files[i].path, of_host) && is_below(real, of_host))
+        if (realpath(host_files[i].path, of_host) && path_is_below(real, of_host))
             return error_set(err, ERR_CONFIG, 0,
                              "leases lie below %s, all of which a confined VMM may read; next: set "
                              "CRABBOX_FC_STATE_DIR to a directory elsewhere, such as "
@@ -221,13 +235,20 @@ int vmm_sandbox_make(const struct vmm_spec *spec, bool binds, struct vmm_sandbox
 int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error *err)
 {
     *out = (struct vmm_sandbox)VMM_SANDBOX_INIT;
-    out->user = (struct caller){NOBODY, NOBODY};
+    out->user = (struct caller){UID_NOBODY, UID_NOBODY};
     out->confine_fd = confine_new(err);
-    if (out->confine_fd >= 0 && (geteuid() != 0 || jail_open(&out->jail, NOBODY, err) == 0) &&
+    if (out->confine_fd >= 0 && (geteuid() != 0 || jail_open(&out->jail, UID_NOBODY, err) == 0) &&
         allow_host(out, err) == 0 && allow_program(out, binary, err) == 0)
         return 0;
     vmm_sandbox_close(out);
     return -1;
+}
+
+int vmm_sandbox_bound(const struct vmm_spec *spec, struct error *err)
+{
+    if (!spec->sandbox || geteuid() != 0 || fchmod(spec->dirfd, DIRECTORY_MODE) == 0)
+        return 0;
+    return error_set(err, ERR_IO, errno, "close the VMM's directory to new files");
 }
 
 void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)

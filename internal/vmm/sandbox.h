@@ -38,6 +38,10 @@ int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error 
 /* Has a program started in it; `sandbox` must live until it was started. */
 void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec);
 
+/* To call when a VMM that `binds` has made its control socket: it makes no further one. With as
+ * many as it likes it would take all inodes of the host. */
+int vmm_sandbox_bound(const struct vmm_spec *spec, struct error *err);
+
 void vmm_sandbox_close(struct vmm_sandbox *sandbox);
 
 /* Whether leases may lie in or below a directory: ERR_CONFIG where a confined VMM could read them
