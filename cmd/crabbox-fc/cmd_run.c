@@ -101,7 +101,6 @@ static int check_options(const struct invocation *in, struct error *err)
         {o->sync_only && o->no_sync, "--sync-only and --no-sync"},
         {o->sync_plan && o->no_sync, "--sync-plan and --no-sync"},
         {o->full_resync && o->no_sync, "--full-resync and --no-sync"},
-        {o->json && !o->sync_plan, "--json and a run (next: --timing-json, or --sync-plan)"},
         {o->reclaim && o->no_sync, "--reclaim and --no-sync"},
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
@@ -114,6 +113,9 @@ static int check_options(const struct invocation *in, struct error *err)
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
         if (pairs[i].both)
             return error_set(err, ERR_USAGE, 0, "%s exclude each other", pairs[i].what);
+    if (o->json && !o->sync_plan)
+        return error_set(err, ERR_USAGE, 0,
+                         "--json needs --sync-plan; next: --timing-json, for the times of a run");
     if (o->reuse && !o->slug)
         return error_set(err, ERR_USAGE, 0, "--reuse needs --slug; next: crabbox-fc run --help");
     if (o->terminal && !isatty(STDIN_FILENO))
@@ -263,13 +265,48 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
         print_summary(&res, in->opt.label);
     else if (r == 0 && in->opt.sync_only)
         print_synced(&res);
-    if (r == 0 && res.ran && code != 0)
+    if (r == 0 && res.ran && (res.timed_out || ops_exit_code(&res.status) != 0))
         print_digest(&res);
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)
         run_timing_print(in, &res, code, err);
     return r < 0 ? -1 : code;
+}
+
+int run_begin(struct invocation *in, int *tree, struct error *err)
+{
+    struct options *o = &in->opt;
+    o->force_sync_large |= allowed_by_env("CRABBOX_SYNC_ALLOW_LARGE");
+    o->allow_mass_deletions |= allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS");
+    if (check_options(in, err) < 0 || way_here_check(o, err) < 0 || open_tree(in, tree, err) < 0)
+        return -1;
+    return o->sync_plan ? 0 : check_tree(o, *tree, err);
+}
+
+/* What the options say as they stand. */
+static struct ops_run request_of(const struct invocation *in)
+{
+    const struct options *o = &in->opt;
+    return (struct ops_run){
+        .slug = o->slug,
+        .keep = o->keep || (o->sync_only && !o->stop_after),
+        .keep_on_failure = o->keep_on_failure,
+        .argv = in->args,
+        .shell = o->shell,
+        .term = o->terminal ? term_name() : NULL,
+        .wait_ms = o->wait ? DEFAULT_WAIT_MS : 0,
+        .no_sync = o->no_sync,
+        .sync_only = o->sync_only,
+        .full_resync = o->full_resync,
+        .reclaim = o->reclaim,
+        .no_git = o->no_git,
+        .sync_large = o->force_sync_large,
+        .delete_many = o->allow_mass_deletions,
+        .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
+        .stdout_fd = STDOUT_FILENO,
+        .stderr_fd = STDERR_FILENO,
+    };
 }
 
 /* Streams that go to files; -1: one goes where ours does. */
@@ -295,35 +332,15 @@ int cmd_run(struct invocation *in, struct error *err)
     _cleanup_(words_free) struct option_list reports = {0};
     _cleanup_(collect_close) struct ops_collect collect = {0};
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
-    struct ops_run req = {
-        .collect = &collect,
-        .slug = o->slug,
-        .keep = o->keep || (o->sync_only && !o->stop_after),
-        .keep_on_failure = o->keep_on_failure,
-        .argv = in->args,
-        .shell = o->shell,
-        .env = &env,
-        .term = o->terminal ? term_name() : NULL,
-        .wait_ms = o->wait ? DEFAULT_WAIT_MS : 0,
-        .no_sync = o->no_sync,
-        .sync_only = o->sync_only,
-        .full_resync = o->full_resync,
-        .reclaim = o->reclaim,
-        .no_git = o->no_git,
-        .delete_many = o->allow_mass_deletions || allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS"),
-        .stdin_fd = o->script_stdin ? -1 : STDIN_FILENO,
-        .stdout_fd = STDOUT_FILENO,
-        .stderr_fd = STDERR_FILENO,
-    };
-    in->opt.force_sync_large |= allowed_by_env("CRABBOX_SYNC_ALLOW_LARGE");
-    if (check_options(in, err) < 0 || way_here_check(o, err) < 0 || open_tree(in, &tree, err) < 0)
+    if (run_begin(in, &tree, err) < 0)
         return -1;
     if (o->sync_plan)
         return run_plan_print(in, tree, err);
+    struct ops_run req = request_of(in);
     req.dir_fd = tree;
-    req.sync_large = o->force_sync_large;
-    if (check_tree(o, tree, err) < 0 ||
-        option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
+    req.env = &env;
+    req.collect = &collect;
+    if (option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||
         take_stop_after(o->stop_after, &req.stop_after, err) < 0 || take_env(in, &env, err) < 0 ||

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cmd.h"
 #include "run/treewatch.h"
+#include "run_plan.h"
 
 enum { DEBOUNCE_MS = 250, INTERRUPTED = 130 };
 
@@ -34,28 +35,29 @@ static int close_stdin(struct error *err)
                : 0;
 }
 
-static int loop_open(struct invocation *in, struct loop *l, struct error *err)
+/* All that can be refused without a lease. */
+static int loop_prepare(struct invocation *in, struct loop *l, struct error *err)
 {
     struct tree_watch *t = &l->tree;
+    l->quiet_ms = DEBOUNCE_MS;
+    if (option_time("debounce", in->opt.debounce, &l->quiet_ms, err) < 0 ||
+        option_time("idle-exit", in->opt.idle_exit, &l->idle_ms, err) < 0 ||
+        run_begin(in, &t->dir_fd, err) < 0)
+        return -1;
+    t->exclude = in->cfg.run.exclude;
+    t->limits = run_plan_limits(in);
+    t->cancel_fd = in->cancel_fd;
+    return tree_watch_open(t, err);
+}
+
+static int use_lease(struct invocation *in, struct loop *l, struct error *err)
+{
     if (session_find(&in->ops, in->opt.id, 0, &l->session, err) < 0)
         return -1;
-    int64_t lease_ms = l->session.lease.idle_timeout_s * 1000;
-    l->quiet_ms = DEBOUNCE_MS;
-    l->idle_ms = lease_ms;
-    if (option_time("debounce", in->opt.debounce, &l->quiet_ms, err) < 0 ||
-        option_time("idle-exit", in->opt.idle_exit, &l->idle_ms, err) < 0)
-        return -1;
-    t->dir_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (t->dir_fd < 0)
-        return error_set(err, ERR_SYNC, errno, "open the current directory");
-    t->exclude = in->cfg.run.exclude;
-    t->limits = (struct sync_limits)SYNC_LIMITS_DEFAULT;
-    t->limits.never = in->ops.store.path;
-    if (in->opt.force_sync_large)
-        t->limits.max_files = t->limits.max_bytes = 0;
-    t->cancel_fd = in->cancel_fd;
-    t->gone_fd = l->session.gone_fd;
-    return tree_watch_open(t, err);
+    if (!in->opt.idle_exit)
+        l->idle_ms = l->session.lease.idle_timeout_s * 1000;
+    l->tree.gone_fd = l->session.gone_fd;
+    return 0;
 }
 
 /* Until Ctrl-C, or until nothing has changed for long enough: the code of the last run. */
@@ -80,40 +82,31 @@ static int run_loop(struct invocation *in, struct loop *l, struct error *err)
     }
 }
 
-static int watch(struct invocation *in, struct error *err)
+static int watch(struct invocation *in, struct loop *l, struct error *err)
 {
-    _cleanup_(loop_close) struct loop l = {.session = SESSION_INIT, .tree = TREE_WATCH_INIT};
-    if (loop_open(in, &l, err) < 0)
+    if (use_lease(in, l, err) < 0)
         return -1;
-    int code = run_loop(in, &l, err);
+    int code = run_loop(in, l, err);
     if (code < 0 && err->kind == ERR_CANCELLED) { /* how it mostly ends */
         error_clear(err);
         code = INTERRUPTED;
     }
-    log_info("watch: ended after %zu run%s", l.runs, l.runs == 1 ? "" : "s");
+    log_info("watch: ended after %zu run%s", l->runs, l->runs == 1 ? "" : "s");
     return code;
 }
 
-int cmd_watch(struct invocation *in, struct error *err)
+static int watch_in_new(struct invocation *in, struct loop *loop, struct error *err)
 {
     const struct ops_acquire req = {.slug = in->opt.slug, .keep = in->opt.keep};
     struct lease l;
     struct ops_released released;
     struct error e = ERROR_INIT;
-    if (!in->n_args)
-        return error_set(err, ERR_USAGE, 0,
-                         "watch needs a command; next: crabbox-fc watch -- COMMAND [ARG]...");
-    if (in->opt.id && in->opt.slug)
-        return error_set(err, ERR_USAGE, 0, "--id and --slug exclude each other");
-    if (close_stdin(err) < 0)
-        return -1;
-    if (in->opt.id)
-        return watch(in, err);
     if (ops_acquire(&in->ops, &req, &l, NULL, NULL, err) < 0)
         return -1;
     in->opt.id = l.id;
     in->opt.slug = NULL;
-    int code = watch(in, err);
+    int code = watch(in, loop, err);
+    session_close(&loop->session);
     if (in->opt.keep) {
         log_info("the lease is kept; next: crabbox-fc stop %s", l.slug);
     } else if (ops_release(&in->ops, l.id, &released, &e) < 0 && e.kind != ERR_NOT_FOUND) {
@@ -124,4 +117,15 @@ int cmd_watch(struct invocation *in, struct error *err)
         code = -1;
     }
     return code;
+}
+
+int cmd_watch(struct invocation *in, struct error *err)
+{
+    _cleanup_(loop_close) struct loop l = {.session = SESSION_INIT, .tree = TREE_WATCH_INIT};
+    if (!in->n_args)
+        return error_set(err, ERR_USAGE, 0,
+                         "watch needs a command; next: crabbox-fc watch -- COMMAND [ARG]...");
+    if (loop_prepare(in, &l, err) < 0 || close_stdin(err) < 0)
+        return -1;
+    return in->opt.id ? watch(in, &l, err) : watch_in_new(in, &l, err);
 }

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd.h"
-#include "sync/sync.h"
 
 enum { TOP = 20 };
 
@@ -55,8 +54,7 @@ static void add_totals(cJSON *to, struct total *all, size_t n)
     }
 }
 
-/* The files come sorted, but "a/b.c" may be between "a/b" and "a/b/c": the groups are sorted too.
- */
+/* Puts the files of each group together. */
 static int by_group(const void *a, const void *b)
 {
     const struct total *x = a, *y = b;
@@ -73,8 +71,7 @@ static void add_sums(cJSON *j, const struct sync_list *l)
     add_totals(cJSON_AddArrayToObject(j, "topFiles"), all, l->n_files);
     for (size_t i = 0; i < l->n_files; i++)
         all[i].len = group_of(all[i].path);
-    if (l->n_files)
-        qsort(all, l->n_files, sizeof *all, by_group);
+    qsort(all, l->n_files, sizeof *all, by_group);
     for (size_t i = 0; i < l->n_files; i++) {
         if (n && by_group(&all[n - 1], &all[i]) == 0) {
             all[n - 1].files++;
@@ -133,12 +130,9 @@ static int print_text(const struct invocation *in, const struct sync_list *l, st
     return r;
 }
 
-int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
+struct sync_limits run_plan_limits(const struct invocation *in)
 {
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
-    struct deadline d = deadline_never();
-    struct sync_list list = {0};
-    d.cancel_fd = in->cancel_fd;
     limits.never = in->ops.store.path;
     limits.include = in->cfg.run.include;
     limits.no_git = in->opt.no_git;
@@ -146,6 +140,15 @@ int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
         limits.max_files = 0;
         limits.max_bytes = 0;
     }
+    return limits;
+}
+
+int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
+{
+    const struct sync_limits limits = run_plan_limits(in);
+    struct deadline d = deadline_never();
+    struct sync_list list = {0};
+    d.cancel_fd = in->cancel_fd;
     if (sync_scan(dir_fd, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
     int r = in->opt.json ? print_json(&list, err) : print_text(in, &list, err);

@@ -3,6 +3,10 @@
 #define CRABBOX_CMD_RUN_PLAN_H
 
 #include "cmd.h"
+#include "sync/sync.h"
+
+/* The limits of a scan as the options, the configuration and the store have them. */
+struct sync_limits run_plan_limits(const struct invocation *in);
 
 /* `dir_fd` (borrowed) lies in the tree. Prints one line a file on stdout, "<bytes> <path>", and a
  * summary on stderr. Touches nothing. */

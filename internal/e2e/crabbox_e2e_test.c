@@ -338,6 +338,7 @@ static void test_results(void **state)
                                                        "mkdir out; cp junit-old.xml out/1.xml");
     bed_assert_code(k, 1);
     bed_assert_has(k.err.buf, "run complete exit=0 label=nightly ");
+    assert_null(strstr(k.err.buf, "the command failed"));
     _cleanup_json_ cJSON *j = e2e_timing(&k);
     assert_string_equal(text_of(j, "label"), "nightly");
     E2E_CODE(7, IN_RES, "--junit", "nothing.xml", "--", "true");

@@ -28,6 +28,14 @@ static int after(void **state)
     return e2e_after_each(state);
 }
 
+/* Runs AROUND(...), which has to be interrupted. */
+static struct bed_result interrupted(const char *script)
+{
+    struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
+    bed_assert_code(r, 130);
+    return r;
+}
+
 static void test_a_run_for_each_change(void **state)
 {
     (void)state;
@@ -41,8 +49,7 @@ static void test_a_run_for_each_change(void **state)
         /* In the directory that was not there at first. */
         "put four tree/new/g; has four out; runs 4\n"
         "\"$0\" status w >/dev/null || exit 98");
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+    _cleanup_bed_result_ struct bed_result r = interrupted(script);
     bed_assert_has(r.err.buf, "watch: run 4 ended with 0");
     bed_assert_has(r.err.buf, "watch: ended after 4 runs");
     assert_false(e2e_there("w"));
@@ -56,8 +63,7 @@ static void test_a_failure_goes_on(void **state)
     e2e_warmup("mine");
     static const char script[] = AROUND("--id mine -- sh -c 'cat a/b/f; exit 3'",
                                         "runs 1; put two tree/a/b/f; has two out; runs 2");
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+    _cleanup_bed_result_ struct bed_result r = interrupted(script);
     bed_assert_has(r.err.buf, "watch: run 2 ended with 3");
     e2e_stop("mine");
 }
@@ -84,8 +90,7 @@ static void test_a_tree_that_never_rests(void **state)
         "--slug busy -- cat a/b/f",
         "(while :; do echo $((n = n + 1)) >tree/a/b/f; sleep 0.02; done) & noise=$!\n"
         "runs 3; kill $noise");
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+    _cleanup_bed_result_ struct bed_result r = interrupted(script);
     assert_false(e2e_there("busy"));
 }
 
@@ -97,17 +102,48 @@ static void test_links_are_not_followed(void **state)
         "--slug l -- cat a/b/f",
         "runs 1; mkdir away; ln -s \"$PWD/away\" tree/link; runs 2\n"
         "echo x >away/x; put two tree/a/b/f; has two out; runs 3; rm -r away");
-    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script, bed.program);
-    bed_assert_code(r, 130);
+    _cleanup_bed_result_ struct bed_result r = interrupted(script);
     bed_assert_has(r.err.buf, "watch: ended after 3 runs");
+}
+
+/* What sync.include leaves out is not sent, so a change of it starts no run. */
+static void test_only_what_is_included(void **state)
+{
+    (void)state;
+    static const char script[] = AROUND(
+        "--slug inc --sync-include 'a/**' -- cat a/b/f",
+        "runs 1; put x tree/out; mkdir tree/o; put y tree/o/p; sleep 1\n"
+        "put two tree/a/b/f; has two out; runs 2");
+    _cleanup_bed_result_ struct bed_result r = interrupted(script);
+    bed_assert_has(r.err.buf, "watch: ended after 2 runs");
+}
+
+/* What is wrong from the start is said before there is a lease. */
+static void test_nothing_is_made_for_a_mistake(void **state)
+{
+    (void)state;
+    static const char *const mistakes[] = {"cd tree; \"$0\" watch --debounce x -- true",
+                                           "cd tree; \"$0\" watch --idle-exit x -- true",
+                                           "cd /; \"$0\" watch --idle-exit 1ms -- true"};
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", mistakes[i],
+                                                            bed.program);
+        bed_assert_code(r, 2);
+        assert_null(strstr(r.err.buf, "watch: "));
+    }
 }
 
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, after)
     const struct CMUnitTest tests[] = {
-        T(test_a_run_for_each_change),   T(test_a_failure_goes_on),      T(test_it_ends_by_itself),
-        T(test_a_tree_that_never_rests), T(test_links_are_not_followed),
+        T(test_a_run_for_each_change),
+        T(test_a_failure_goes_on),
+        T(test_it_ends_by_itself),
+        T(test_a_tree_that_never_rests),
+        T(test_links_are_not_followed),
+        T(test_only_what_is_included),
+        T(test_nothing_is_made_for_a_mistake),
     };
     return E2E_MAIN(tests);
 }

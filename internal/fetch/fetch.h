@@ -54,7 +54,7 @@ struct fetch_rules {
     const char *name;         /* what the file or directory becomes below dirfd; or NULL and: */
     const char *const *globs; /* each name is kept, and matches one of these; NULL-terminated */
     struct fetch_limits limits;
-    bool keep_times; /* of files and directories, as the guest tells them */
+    bool keep_times; /* of files, as the guest tells them */
     /* With globs: only files that are not older than this file of the guest, and none that package
      * managers put there. NULL: all. */
     const char *since;
