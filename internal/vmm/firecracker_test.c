@@ -95,6 +95,7 @@ static void stale_socket_is_removed(void **state)
     end_it(f);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* whose runtime a confined stand-in can't start */
 /* Taken over, it can make no further names in its directory. */
 static void confined_it_makes_one_socket_only(void **state)
 {
@@ -110,6 +111,7 @@ static void confined_it_makes_one_socket_only(void **state)
     assert_int_equal(st.st_mode & 07777, 0710);
     end_it(f);
 }
+#endif
 
 static void expect_failure(struct vmmfix *f, enum err_kind kind, const char *word)
 {
@@ -265,7 +267,9 @@ int main(void)
         T(launches_configured),
         T(old_version_gets_no_newer_field),
         T(stale_socket_is_removed),
+#ifndef __SANITIZE_ADDRESS__
         T(confined_it_makes_one_socket_only),
+#endif
         T(exit_at_once_is_explained),
         T(no_socket_ends_at_the_deadline),
         T(refusal_is_told),
