@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
@@ -71,7 +72,6 @@ static const int any_arguments[] = {
     SYS_pwritev,
     SYS_lseek,
     SYS_close,
-    SYS_close_range,
     SYS_dup,
     SYS_dup3,
     SYS_fstat,
@@ -249,6 +249,8 @@ static const struct check checks[] = {
      * undoing the lease enters the network that its process is in. The flags of clone3 can't be
      * seen, so glibc has to do with this one. */
     {SYS_clone, LOW(0), EPERM, .mask = THREAD | NEW_NAMESPACES, IN(THREAD)},
+    /* Not CLOSE_RANGE_UNSHARE, by which a thread gets a table of its own later. */
+    {SYS_close_range, LOW(2), EINVAL, .mask = WHOLE, IN(0, CLOSE_RANGE_CLOEXEC)},
     {SYS_kill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     /* Its own only. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
@@ -346,6 +347,12 @@ static long ask_queue(int fd) /* stands for those with the letter 'T' that aren'
     return ioctl(s, TIOCOUTQ, &n);
 }
 
+static long own_descriptors(int fd)
+{
+    (void)fd;
+    return syscall(SYS_close_range, 4000U, 4000U, CLOSE_RANGE_UNSHARE);
+}
+
 static long of_the_network(int fd)
 {
     (void)fd;
@@ -392,6 +399,7 @@ static const struct attempt on_files[] = {
     {"zero_ioctl", zero_ioctl, ENOTTY, ATTEMPT_ANY},
     {"get_flags", get_flags, ENOTTY, ATTEMPT_ANY},
     {"ask_queue", ask_queue, ENOTTY, 0},
+    {"own_descriptors", own_descriptors, EINVAL, 0},
     {"reflink", reflink, ENOTTY, ATTEMPT_ANY},
     {"copy_range", copy_range, ENOSYS, 0},
     {"uring", uring, ENOSYS, ATTEMPT_ANY},
