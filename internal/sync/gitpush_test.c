@@ -182,6 +182,35 @@ static void test_a_deep_tree_of_long_names(void **state)
     pair_close(&p);
 }
 
+/* git trusts its index: here an extension has more directories than it says it has. What is staged
+ * goes all the same. */
+static void test_an_index_that_git_must_not_see(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(
+        &p, "index",
+        "echo a >a; git add a; git commit -qm a; echo staged >s; git add s; python3 -c \""
+        "import hashlib, struct\n"
+        "def v(n):\n"
+        "    o = bytes([n & 127]); n >>= 7\n"
+        "    while n: n -= 1; o = bytes([128 | n & 127]) + o; n >>= 7\n"
+        "    return o\n"
+        "i = open('.git/index', 'rb').read()[:-20]\n"
+        "u = v(2) + b'x\\0' + bytes(116) + b'.gitignore\\0' + v(1) + v(0) + v(1000) + b'\\0'\n"
+        "u += (v(0) + v(0) + b'A' * 8 + b'\\0') * 1000 + b'\\0'\n"
+        "i += b'UNTR' + struct.pack('>I', len(u)) + u\n"
+        "open('.git/index', 'wb').write(i + hashlib.sha1(i).digest())\"");
+    for (int how = SYNC_GIT_SHALLOW; how <= SYNC_GIT_FULL; how++) {
+        give(&p, (enum sync_git)how);
+        synckit_sh(p.to,
+                   "test $(git log --format=%s) = a; o=$(git hash-object s); "
+                   "test $(git cat-file blob $o) = staged",
+                   NULL);
+    }
+    pair_close(&p);
+}
+
 static int take_room(void *left, int64_t bytes, struct error *err)
 {
     int64_t *n = left;
@@ -291,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_files_that_are_held_back),
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_a_deep_tree_of_long_names),
+        cmocka_unit_test(test_an_index_that_git_must_not_see),
         cmocka_unit_test(test_no_room_for_the_pack),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),

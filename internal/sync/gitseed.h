@@ -26,13 +26,15 @@ struct gitseed {
     struct gitseed_file *files; /* owned */
     size_t n, alloc;
     size_t bytes;
+    struct strbuf oids; /* of the files in the index, hash bytes each */
+    size_t hash;        /* 0 without an index */
     char id[SHA256_HEX_SIZE];
     char branch[256]; /* what HEAD names; "" if it names a commit */
 };
 
 #define GITSEED_INIT                                                                               \
     {                                                                                              \
-        .n = 0                                                                                     \
+        .oids = STRBUF_INIT                                                                        \
     }
 
 /* ERR_SYNC with a reason if this repository can't be given to a guest. */

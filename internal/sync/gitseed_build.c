@@ -1,11 +1,12 @@
 /* gitseed_build.c: the .git of the guest, made by git in a repository that has nothing of the
  * user's configuration or the repository's.
  *
- * That repository has the refs and the index that gitseed_read took, and takes its objects from the
- * user's repository by an open directory. git runs there as the owner of that repository, so that
- * it can read nothing else by links among the objects. What it lists is packed into one file. A
- * shallow one has all commits up to HEAD with their tags, but of the files only those of HEAD and
- * of the index. In git's words that is a partial clone, and the guest's configuration says so.
+ * That repository has the refs that gitseed_read took and an index of ours, and takes its objects
+ * from the user's repository by an open directory. git runs there as the owner of that repository,
+ * so that it can read nothing else by links among the objects. What it lists is packed into one
+ * file. A shallow one has all commits up to HEAD with their tags, but of the files only those of
+ * HEAD and of the index. In git's words that is a partial clone, and the guest's configuration says
+ * so.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,6 +28,7 @@
 
 #define COMMITS_MAX 250000
 enum {
+    OID_SHA1 = 40,
     OID_MAX = 64,
     TAGS_MAX = 64 * 1024 * 1024,
     LIST_MAX = 512 * 1024 * 1024, /* of objects: they are in memory */
@@ -34,8 +36,9 @@ enum {
     PIECE = 64 * 1024,
     ROOM_PIECE = 8 * 1024 * 1024 /* of the pack, between two looks whether there is room */
 };
-#define MEMORY_MAX (2LL << 30) /* that git takes: a few bytes can stand for an object of any size  \
-                                */
+#define MEMORY_MAX                                                                                 \
+    (2LL << 30) /* that git takes: a few bytes can stand for an object of any size                 \
+                 */
 
 struct build {
     const struct gitseed *seed;
@@ -101,20 +104,67 @@ static const struct gitseed_file *find(const struct gitseed *s, const char *name
     return NULL;
 }
 
-/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. */
+/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. Without a
+ * ref the index tells. */
 static bool is_sha256(const struct gitseed *s)
 {
+    bool named = false;
     const struct gitseed_file *packed = find(s, "packed-refs");
     const char *line = packed ? packed->text.buf : "";
     while (*line == '#' && strchr(line, '\n'))
         line = strchr(line, '\n') + 1;
     if (strspn(line, "0123456789abcdef") == OID_MAX)
         return true;
-    for (size_t i = 0; i < s->n; i++)
-        if ((str_has_prefix(s->files[i].name, "refs/") || str_eq(s->files[i].name, "HEAD")) &&
-            strspn(s->files[i].text.buf, "0123456789abcdef") == OID_MAX)
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        size_t digits = strspn(f->text.buf, "0123456789abcdef");
+        if (!str_has_prefix(f->name, "refs/") && !str_eq(f->name, "HEAD"))
+            continue;
+        if (digits == OID_MAX)
             return true;
-    return false;
+        named = named || digits == OID_SHA1;
+    }
+    return !named && !packed && s->hash == OID_MAX / 2;
+}
+
+static bool is_index(const char *name)
+{
+    return str_eq(name, "index") || str_has_prefix(name, "sharedindex.");
+}
+
+static void add_be32(struct strbuf *sb, uint32_t n)
+{
+    const unsigned char bytes[] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+                                   (unsigned char)(n >> 8), (unsigned char)n};
+    strbuf_add(sb, bytes, sizeof bytes);
+}
+
+/* An index of ours with the objects of the repository's, under names of ours, in git's second
+ * format. git trusts whoever made its index, so it never sees the repository's own. */
+static int put_index(const struct build *b, struct error *err)
+{
+    const struct gitseed *s = b->seed;
+    static const unsigned char zeros[OID_MAX / 2];
+    _cleanup_strbuf_ struct strbuf x = STRBUF_INIT;
+    if (!s->hash)
+        return 0;
+    if (s->hash != (is_sha256(s) ? OID_MAX : OID_SHA1) / 2)
+        return error_set(err, ERR_SYNC, 0, "its index is of another format than its refs");
+    size_t n = s->oids.len / s->hash;
+    strbuf_adds(&x, "DIRC");
+    add_be32(&x, 2);
+    add_be32(&x, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) {
+        size_t start = x.len;
+        for (int k = 0; k < 10; k++) /* no times and places, the mode of a file */
+            add_be32(&x, k == 6 ? 0100644 : 0);
+        strbuf_add(&x, s->oids.buf + i * s->hash, s->hash);
+        strbuf_add(&x, "\0\x08", 2); /* the length of its name */
+        strbuf_addf(&x, "%08zx", i);
+        strbuf_add(&x, zeros, 8 - (x.len - start) % 8);
+    }
+    strbuf_add(&x, zeros, s->hash); /* no checksum */
+    return room(b, x.len, err) < 0 ? -1 : put(b->work_fd, "index", x.buf, x.len, err);
 }
 
 /* Neither graph nor index over packs: both are the repository's word for what objects say, and the
@@ -130,10 +180,12 @@ static int make_work(const struct build *b, struct error *err)
     if (room(b, s->bytes, err) < 0 || make_dirs(b->work_fd, err) < 0 ||
         put_text(b->work_fd, "config", config, err) < 0)
         return -1;
-    for (size_t i = 0; i < s->n; i++)
-        if (put(b->work_fd, s->files[i].name, s->files[i].text.buf, s->files[i].text.len, err) < 0)
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        if (!is_index(f->name) && put(b->work_fd, f->name, f->text.buf, f->text.len, err) < 0)
             return -1;
-    return 0;
+    }
+    return put_index(b, err);
 }
 
 /* ---- running git ---- */
@@ -380,7 +432,7 @@ static int make_out(const struct build *b, struct error *err)
     const struct gitseed *s = b->seed;
     if (room(b, s->bytes, err) < 0)
         return -1;
-    static const char *const same[] = {"HEAD", "index", "shallow"};
+    static const char *const same[] = {"HEAD", "shallow"};
     _cleanup_free_ char *config = xasprintf(
         "[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = false\n"
         "\tlogallrefupdates = true\n%s%s%s",
@@ -389,7 +441,7 @@ static int make_out(const struct build *b, struct error *err)
         s->how == SYNC_GIT_SHALLOW ? "\tpartialClone = origin\n" : "");
     for (size_t i = 0; i < s->n; i++) {
         const struct gitseed_file *f = &s->files[i];
-        bool goes = str_has_prefix(f->name, "sharedindex.");
+        bool goes = is_index(f->name);
         for (size_t k = 0; k < ARRAY_LEN(same); k++)
             goes = goes || str_eq(f->name, same[k]);
         if (goes && put(b->out_fd, f->name, f->text.buf, f->text.len, err) < 0)
