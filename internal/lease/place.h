@@ -34,10 +34,9 @@
 
 #define PLACE_MARK "origin"
 
-/* ERR_TRUST if the path leads through a working tree, through the working directory or that of
- * --dir, or through a link of an archive around either. The directories of a known place (the
- * default state directory, /var/lib/crabbox-fc) are allowed. Also ERR_TRUST if it can't be found
- * out. */
+/* ERR_TRUST if the path leads through a working tree, through a link of an archive, or through the
+ * working directory or that of --dir. These two are no obstacle for a known place (the default
+ * state directory, or below /var/lib/crabbox-fc). Also ERR_TRUST if it can't be found out. */
 int place_check(const char *path, struct error *err);
 
 /* Whether leases may be there, judged without following any link of a tree. */
