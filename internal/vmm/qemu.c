@@ -23,7 +23,7 @@ static int query(struct qmp *q, const char *command, const struct deadline *d, c
     return qmp_execute(q, command, NULL, d, reply, err);
 }
 
-/* Asks QEMU what it made of the command line. */
+/* Asks QEMU for its settings and compares them with the spec. */
 static int compare(struct qmp *q, const struct vmm_spec *spec, const struct deadline *d,
                    struct error *err)
 {
@@ -54,8 +54,8 @@ static int connect_and_compare(const struct vmm_spec *spec, struct vmm_ref *ref,
     return compare(&q, spec, d, err);
 }
 
-/* The control socket listens before QEMU exists and is inherited as its stdin: the first
- * connection needs no wait, and it breaks the moment QEMU ends. */
+/* The control socket already listens before QEMU exists, and QEMU inherits it as its stdin. So the
+ * first connection need not wait, and it breaks at the moment when QEMU ends. */
 static int start(const struct vmm_spec *spec, const struct qemu_args *args, struct vmm_ref *ref,
                  vmm_started_fn *started, void *ctx, struct child *child, struct error *err)
 {
@@ -138,7 +138,7 @@ static const char *binary(const struct config *cfg)
     return cfg->qemu.binary;
 }
 
-/* The configuration takes no other words than these. */
+/* The configuration accepts only these words. */
 static enum vmm_accel accel(const struct config *cfg)
 {
     enum vmm_accel a = VMM_ACCEL_UNSET;

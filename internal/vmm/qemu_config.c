@@ -6,8 +6,9 @@
 
 #include "base/cleanup.h"
 
-/* A reset ends QEMU (-no-reboot), so a panic must reset, at once. The kernel's tests of its own
- * ciphers are a fifth of an emulated boot (0.5 of 2.6 CPU-seconds, Debian's 6.1 cloud kernel). */
+/* A reset ends QEMU (-no-reboot), so a panic has to reset at once. The kernel's tests of its own
+ * ciphers would take a fifth of an emulated boot (0.5 of 2.6 CPU-seconds, Debian's 6.1 cloud
+ * kernel). */
 #define BASE_WORDS "reboot=t panic=-1 console=ttyS0 quiet loglevel=1 cryptomgr.notests=1"
 
 static void add(struct qemu_args *a, const char *arg)
@@ -43,9 +44,9 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
     add2(a, option, text);
 }
 
-/* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
- * read-only files are opened by many guests at once, and a disk is its lease's own, so none carries
- * a lock. */
+/* Drives are deleted with their lease, so flushing them to the host's disk would be useless. They
+ * need no locks: shared read-only files are opened by many guests at once, and a disk belongs to
+ * one lease. */
 static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
                       bool holes)
 {
@@ -80,18 +81,20 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
           mac ? ",mac=" : "", mac ? spec->guest_mac : "");
 }
 
-/* Only what is asked for: no default devices, no display, no user's configuration, no reboot. The
- * guest waits (-S) until boot. Its memory is not shared with that of other guests (mem-merge, where
- * the host runs ksmd), so how long a write takes tells it nothing of them. */
+/* Adds only what is needed: no default devices, no display, no configuration of the user, no
+ * reboot. The guest waits (-S) until boot. Its memory is not shared with other guests (mem-merge,
+ * if the host runs ksmd), so it can't learn anything about them from the time that a write
+ * takes. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
     bool kvm = spec->accel == VMM_KVM;
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
-    /* Not microvm: emulated, its kernel has no second clock to calibrate the TSC by, and hangs. */
+    /* The machine is not microvm: under emulation, a kernel there has no second clock to calibrate
+     * the TSC, and hangs. */
     add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
-    /* Translated code is kept up to so many MiB, by default a GiB; admission counts it. */
+    /* Translated code is kept up to this many MiB (by default a GiB); admission includes it. */
     add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
-    /* No guests of the guest. */
+    /* The guest can't run guests of its own. */
     add2(a, "-cpu", kvm ? "host,-vmx,-svm" : "max,la57=off");
     add2f(a, "-smp", "%u", spec->cpus);
     add2f(a, "-m", "%uM", spec->memory_mib);
@@ -100,7 +103,8 @@ static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
     add(a, "-no-reboot");
     add(a, "-S");
     add2(a, "-display", "none");
-    /* Confined, it is held to a shorter list (sys/syscalls.h), and could not add its own. */
+    /* A confined QEMU is limited to a shorter list (sys/syscalls.h) and can't add a filter of its
+     * own. */
     if (!spec->sandbox)
         add2(a, "-sandbox",
              "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
