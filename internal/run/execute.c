@@ -72,6 +72,10 @@ static int exec_on(const struct execution *x, const struct ops_run *req, struct 
     io.stderr_fd = stderr_fd;
     io.may_be_silent = true;
     io.mark = SSH_MARK_INSIDE;
+    if (req->bundle) {
+        io.hear = bundle_hear;
+        io.hear_ctx = req->bundle;
+    }
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->session->conn, command.buf, &io, d, st, err);
 }
