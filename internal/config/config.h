@@ -88,6 +88,7 @@ struct config {
         const char *junit; /* results.junit: comma-separated patterns */
         bool automatic;    /* results.auto = false */
         bool fail_on_failures;
+        bool capture_on_fail; /* results.captureOnFail = true */
     } results;
     void *priv; /* arena, sources and the list of files read; owned by this module */
 };

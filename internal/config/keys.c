@@ -159,6 +159,14 @@ const struct config_key config_keys[] = {
      .fallback = "false",
      AT(results.fail_on_failures),
      .help = "exit code 1 if such a report has a failed test and the command's code is 0"},
+    {.name = "results.captureOnFail",
+     .env = "CRABBOX_CAPTURE_ON_FAIL",
+     .flag = "capture-on-fail",
+     .type = CFG_BOOL,
+     .fallback = "true",
+     AT(results.capture_on_fail),
+     .help = "keep the end of the output, the logs, the results and the names of the variables of "
+             "a run that failed, in the state directory (docs/RUN.md)"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
      .costs = true, .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
