@@ -24,8 +24,7 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define JAIL_DIR       "/vmm" /* the VMM's directory, in the jail */
-#define DIRECTORY_MODE 0710   /* the VMM's user opens files there, and makes none */
+#define DIRECTORY_MODE 0710 /* the VMM's user opens files there, and makes none */
 
 /* The host's own, for every VMM. */
 static const struct {
@@ -169,8 +168,8 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
     if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
         fchmod(spec->dirfd, binds ? 01770 : DIRECTORY_MODE) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
-    s->jail.cwd = JAIL_DIR;
-    return jail_put(&s->jail, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, false, err);
+    s->jail.cwd = VMM_SANDBOX_DIR;
+    return jail_put(&s->jail, spec->dirfd, ".", VMM_SANDBOX_DIR, JAIL_WRITE, false, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,

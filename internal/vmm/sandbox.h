@@ -14,6 +14,9 @@
 
 struct spawn_spec;
 
+/* What a confined VMM's directory is called inside. */
+#define VMM_SANDBOX_DIR "/vmm"
+
 struct vmm_sandbox {
     int confine_fd;     /* owned */
     struct jail jail;   /* owned; not made where this process is not root */
