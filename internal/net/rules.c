@@ -6,6 +6,7 @@
 #include "net/limits.h"
 #include "net/metadata.h"
 #include "net/nft.h"
+#include "net/rates.h"
 
 #define KEY_SIZE 80
 
@@ -503,17 +504,21 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 outward, n->lease_addr, tap, n->gateway);
     forward_text(n, near, out);
     own_text(n, out);
+    rates_in_text(&n->rates, tap, out);
     strbuf_addf(out,
                 "}\n"
                 "table netdev crabbox {\n"
                 "chain tap {\n"
-                "  type filter hook ingress device \"%s\" priority filter; policy drop;\n"
+                "  type filter hook ingress device \"%s\" priority filter; policy drop;\n",
+                tap);
+    rates_out_text(&n->rates, out);
+    strbuf_addf(out,
                 "  ether saddr != %s drop\n"
                 "  arp saddr ether %s arp saddr ip { %s, 0.0.0.0 } accept\n"
                 "  ip saddr %s accept\n"
                 "}\n"
                 "}\n",
-                tap, n->guest_mac, n->guest_mac, guest, guest);
+                n->guest_mac, n->guest_mac, guest, guest);
 }
 
 int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err)
