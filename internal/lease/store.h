@@ -3,6 +3,7 @@
  *   <state>/leases/<id>/lease.json, lock, keys; vmm/ (vmm/vmm.h): seed, disk, logs, sockets
  *   <state>/slugs/<slug>            symlink whose text is the lease id: the claim of the slug
  *   <state>/logs/<time>-<slug>-<id>/ console.log, vmm.log, error.txt of a lease that failed
+ *   <state>/logs/<time>-<slug>-<id>-<run id>/ what is kept of a run that failed (run/bundle.h)
  *   <state>/verified/<dev>-<ino>     what a pinned file's hash was: see sys/pinned.h
  *   <state>/origin                   marks it as made by this program: see place.h
  *   <state>/lock                    held for a moment while a lease directory is made or swept
@@ -107,7 +108,16 @@ int store_remove_rest(struct store *s, const char *id, const struct deadline *d,
  */
 int store_keep_logs(struct store *s, const struct lease_handle *h, const struct lease *l,
                     const char *reason, struct error *err);
-/* Directory of a lease's logs by id or slug, living or failed (caller closes). */
+/* A directory for what is kept of a run that failed; its descriptor, which the caller closes. At
+ * most 20 of them are kept. `run_id` "": it had none yet. */
+#define STORE_BUNDLE_NAME_SIZE (LEASE_SLUG_SIZE + LEASE_ID_SIZE + 48)
+int store_make_bundle(struct store *s, const struct lease *l, const char *run_id,
+                      char name[static STORE_BUNDLE_NAME_SIZE], struct error *err);
+/* Appends the end of a log of a living lease, at most `max` bytes, as far as there is one. */
+void store_log_end(const struct lease_handle *h, const char *name, size_t max, struct strbuf *out,
+                   bool *cut);
+
+/* Directory of logs by a lease's id or slug or a run's id, living or failed (caller closes). */
 int store_open_logs(struct store *s, const char *ref, bool *failed, struct error *err);
 
 /* Claims the slug for a lease; ERR_EXISTS names the lease that has it. store_drop_slug gives it up,

@@ -29,7 +29,7 @@ static void unescape(char *s)
 }
 
 /* False if the line does not describe a mount. */
-static bool read_line(char *line, char **point, char **type)
+static bool read_line(char *line, char **point, char **type, char **options)
 {
     char *rest = line;
     char *dash = strstr(line, " - ");
@@ -37,7 +37,11 @@ static bool read_line(char *line, char **point, char **type)
         return false;
     *dash = '\0';
     *type = dash + 3;
-    (*type)[strcspn(*type, " ")] = '\0';
+    *options = *type;
+    (void)strsep(options, " "); /* ends the type */
+    (void)strsep(options, " "); /* what is mounted */
+    if (!*options)
+        *options = *type + strlen(*type);
     *point = NULL;
     for (int i = 0; i <= POINT_FIELD; i++)
         *point = strsep(&rest, " ");
@@ -46,10 +50,10 @@ static bool read_line(char *line, char **point, char **type)
     return *point != NULL;
 }
 
-bool mounts_next(char **rest, char **point, char **type)
+bool mounts_next(char **rest, char **point, char **type, char **options)
 {
     for (char *line; (line = strsep(rest, "\n"));)
-        if (read_line(line, point, type))
+        if (read_line(line, point, type, options))
             return true;
     return false;
 }

@@ -13,6 +13,7 @@
 
 #define SERIAL_SINCE_MAJOR 1
 #define SERIAL_SINCE_MINOR 14
+#define LIMIT_SINCE_MINOR  16 /* of the console, of the same major version */
 
 /* Exit codes as Firecracker documents them. */
 static const char *exit_words(int code)
@@ -41,8 +42,29 @@ static int probe(const char *binary, bool sandbox, const struct deadline *d, cha
     return vmm_process_probe(binary, "Firecracker ", sandbox, d, version, size, err);
 }
 
+<<<<<<< HEAD
 /* The reason for a refusal. It is in another member if Firecracker could not read the request at
  * all. */
+=======
+/* An older one drops what it doesn't know of the console, or refuses it. */
+static int check_limits(const struct vmm_limits *l, const char *version, struct error *err)
+{
+    struct fc_version v;
+    if (!l->console_bytes || !*version)
+        return 0;
+    if (fc_version_parse(version, &v, err) < 0)
+        return -1;
+    if (fc_version_at_least(v, SERIAL_SINCE_MAJOR, LIMIT_SINCE_MINOR))
+        return 0;
+    return error_set(err, ERR_ENV, 0,
+                     "limits.consoleKiB: Firecracker %s can't limit the guest's console; next: "
+                     "install Firecracker 1.16 or newer, or set limits.consoleKiB to 0",
+                     version);
+}
+
+/* Why it refused: a request that it understood and one that it could not read are answered in two
+ * ways. */
+>>>>>>> fix-h6
 static const char *refusal(const cJSON *answer)
 {
     const char *why = json_opt_string(answer, "fault_message", NULL);
@@ -174,16 +196,25 @@ static int put_logger(struct http_client *c, const struct deadline *d, struct er
     return put(c, "/logger", body, d, err);
 }
 
+<<<<<<< HEAD
 /* Firecracker writes this file from its beginning and does not append. So the start-up lines that
  * it printed on stdout before are removed first (the log has them, too). */
 static int put_serial(struct http_client *c, int dirfd, const struct deadline *d, struct error *err)
+=======
+/* Firecracker writes this file from its start, not in append mode: what it printed on stdout
+ * before (its own start-up lines, by now in the log) is taken away first. */
+static int put_serial(struct http_client *c, const struct vmm_spec *spec, const struct deadline *d,
+                      struct error *err)
+>>>>>>> fix-h6
 {
     _cleanup_json_ cJSON *body = cJSON_CreateObject();
-    _cleanup_close_ int fd = openat(dirfd, VMM_CONSOLE_LOG,
+    _cleanup_close_ int fd = openat(spec->dirfd, VMM_CONSOLE_LOG,
                                     O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "empty %s", VMM_CONSOLE_LOG);
     (void)cJSON_AddStringToObject(body, "serial_out_path", VMM_CONSOLE_LOG);
+    if (spec->limits.console_bytes)
+        (void)cJSON_AddItemToObject(body, "rate_limiter", fc_bucket(spec->limits.console_bytes));
     return put(c, "/serial", body, d, err);
 }
 
@@ -217,7 +248,7 @@ static int configure(struct http_client *c, const struct vmm_spec *spec, struct 
     if (!intent || put_logger(c, d, err) < 0)
         return -1;
     if (fc_version_at_least(v, SERIAL_SINCE_MAJOR, SERIAL_SINCE_MINOR) &&
-        put_serial(c, spec->dirfd, d, err) < 0)
+        put_serial(c, spec, d, err) < 0)
         return -1;
     if (put_object(c, intent, "machine-config", d, err) < 0 ||
         put_object(c, intent, "boot-source", d, err) < 0 ||
@@ -239,7 +270,8 @@ static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *re
     _cleanup_(cleanup_http_client) struct http_client *c = http_open(spec->dirfd, VMM_API_SOCK,
                                                                      err);
     if (!c || wait_socket(watch, child, spec->dirfd, d, err) < 0 ||
-        vmm_sandbox_bound(spec, err) < 0 || read_version(c, child, d, ref, &v, err) < 0)
+        vmm_sandbox_bound(spec, err) < 0 || read_version(c, child, d, ref, &v, err) < 0 ||
+        check_limits(&spec->limits, ref->version, err) < 0)
         return -1;
     return configure(c, spec, v, d, err);
 }
@@ -353,6 +385,7 @@ const struct vmm_backend vmm_firecracker = {
     .older_lacks = "it describes no devices by ACPI",
     .bus_option = "VIRTIO_MMIO",
     .probe = probe,
+    .check_limits = check_limits,
     .launch = launch,
     .boot = boot,
     .shutdown = shutdown_guest,

@@ -79,6 +79,25 @@ static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct er
     return 0;
 }
 
+cJSON *fc_bucket(int64_t each_second)
+{
+    cJSON *bucket = cJSON_CreateObject();
+    (void)cJSON_AddNumberToObject(bucket, "size", (double)each_second);
+    add_number(bucket, "refill_time", 1000);
+    return bucket;
+}
+
+static void add_limiter(cJSON *drive, const struct vmm_limits *l)
+{
+    if (!l->disk_bytes && !l->disk_ops)
+        return;
+    cJSON *limiter = cJSON_AddObjectToObject(drive, "rate_limiter");
+    if (l->disk_bytes)
+        (void)cJSON_AddItemToObject(limiter, "bandwidth", fc_bucket(l->disk_bytes));
+    if (l->disk_ops)
+        (void)cJSON_AddItemToObject(limiter, "ops", fc_bucket(l->disk_ops));
+}
+
 static void add_drives(cJSON *intent, const struct vmm_spec *spec)
 {
     cJSON *drives = cJSON_AddArrayToObject(intent, "drives");
@@ -88,6 +107,7 @@ static void add_drives(cJSON *intent, const struct vmm_spec *spec)
         add_string(d, "path_on_host", spec->drives[i].path);
         (void)cJSON_AddBoolToObject(d, "is_root_device", spec->drives[i].root);
         (void)cJSON_AddBoolToObject(d, "is_read_only", spec->drives[i].read_only);
+        add_limiter(d, &spec->limits);
         (void)cJSON_AddItemToArray(drives, d);
     }
 }

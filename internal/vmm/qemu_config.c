@@ -44,13 +44,53 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
     add2(a, option, text);
 }
 
+<<<<<<< HEAD
 /* Drives are deleted with their lease, so flushing them to the host's disk would be useless. They
  * need no locks: shared read-only files are opened by many guests at once, and a disk belongs to
  * one lease. */
 static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
                       bool holes)
+=======
+#define LIMITED_PREFIX "limited-" /* no drive's name has a '-' */
+
+bool qemu_limits_drives(const struct vmm_limits *l)
 {
-    bool discards = holes && !drive->read_only;
+    return l->disk_bytes || l->disk_ops;
+}
+
+/* What goes between a drive and its device. */
+static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
+                         const struct vmm_limits *l)
+{
+    _cleanup_free_ char *group = xasprintf(QEMU_GROUP_PREFIX "%s", drive->id);
+    _cleanup_free_ char *name = xasprintf(LIMITED_PREFIX "%s", drive->id);
+    _cleanup_json_ cJSON *object = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(object, "qom-type", "throttle-group");
+    (void)cJSON_AddStringToObject(object, "id", group);
+    cJSON *limits = cJSON_AddObjectToObject(object, "limits");
+    if (l->disk_bytes)
+        json_add_i64(limits, "bps-total", l->disk_bytes);
+    if (l->disk_ops)
+        json_add_i64(limits, "iops-total", l->disk_ops);
+    add_json(a, "-object", object);
+    _cleanup_json_ cJSON *node = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(node, "driver", "throttle");
+    (void)cJSON_AddStringToObject(node, "node-name", name);
+    (void)cJSON_AddStringToObject(node, "throttle-group", group);
+    (void)cJSON_AddStringToObject(node, "file", drive->id);
+    (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
+    add_json(a, "-blockdev", node);
+}
+
+/* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
+ * read-only files are opened by many guests at once, and a disk is its lease's own, so none carries
+ * a lock. */
+static void add_drive(struct qemu_args *a, const struct vmm_spec *spec, unsigned index)
+>>>>>>> fix-h6
+{
+    const struct vmm_drive *drive = &spec->drives[index];
+    bool discards = !spec->no_holes && !drive->read_only;
+    bool limited = qemu_limits_drives(&spec->limits);
     _cleanup_json_ cJSON *node = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(node, "driver", "raw");
     (void)cJSON_AddStringToObject(node, "node-name", drive->id);
@@ -67,8 +107,10 @@ static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsign
         (void)cJSON_AddStringToObject(file, "discard", "unmap");
     (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
-    add2f(a, "-device", "virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on,addr=0x%x", drive->id,
-          drive->id, 0x10 + index);
+    if (limited)
+        add_throttle(a, drive, &spec->limits);
+    add2f(a, "-device", "virtio-blk-pci,drive=%s%s,serial=%s,disable-legacy=on,addr=0x%x",
+          limited ? LIMITED_PREFIX : "", drive->id, drive->id, 0x10 + index);
 }
 
 static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
@@ -130,7 +172,7 @@ void qemu_args_build(const struct vmm_spec *spec, struct qemu_args *out)
     add_machine(out, spec);
     add_kernel(out, spec);
     for (unsigned i = 0; i < spec->n_drives; i++)
-        add_drive(out, &spec->drives[i], i, !spec->no_holes);
+        add_drive(out, spec, i);
     add_network(out, spec);
     add2(out, "-device", "virtio-rng-pci,disable-legacy=on,addr=0x9");
 }
@@ -184,6 +226,19 @@ int qemu_check_drives(const struct vmm_spec *spec, const cJSON *nodes, struct er
                              drive->id, json_opt_string(found, "file", "nothing"), drive->path);
     }
     return 0;
+}
+
+int qemu_check_limits(const struct vmm_limits *l, const char *id, const cJSON *has,
+                      struct error *err)
+{
+    int64_t bytes = json_opt_i64(has, "bps-total", -1), ops = json_opt_i64(has, "iops-total", -1);
+    if (bytes == l->disk_bytes && ops == l->disk_ops)
+        return 0;
+    return error_set(err, ERR_VMM, 0,
+                     "QEMU limits drive %s to %lld bytes and %lld requests a second, asked for "
+                     "%lld and %lld (0: no limit)",
+                     id, (long long)bytes, (long long)ops, (long long)l->disk_bytes,
+                     (long long)l->disk_ops);
 }
 
 int qemu_check_size(const struct vmm_spec *spec, const cJSON *cpus, const cJSON *memory,
