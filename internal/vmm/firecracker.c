@@ -42,10 +42,6 @@ static int probe(const char *binary, bool sandbox, const struct deadline *d, cha
     return vmm_process_probe(binary, "Firecracker ", sandbox, d, version, size, err);
 }
 
-<<<<<<< HEAD
-/* The reason for a refusal. It is in another member if Firecracker could not read the request at
- * all. */
-=======
 /* An older one drops what it doesn't know of the console, or refuses it. */
 static int check_limits(const struct vmm_limits *l, const char *version, struct error *err)
 {
@@ -62,9 +58,8 @@ static int check_limits(const struct vmm_limits *l, const char *version, struct 
                      version);
 }
 
-/* Why it refused: a request that it understood and one that it could not read are answered in two
- * ways. */
->>>>>>> fix-h6
+/* The reason for a refusal. It is in another member if Firecracker could not read the request at
+ * all. */
 static const char *refusal(const cJSON *answer)
 {
     const char *why = json_opt_string(answer, "fault_message", NULL);
@@ -196,16 +191,10 @@ static int put_logger(struct http_client *c, const struct deadline *d, struct er
     return put(c, "/logger", body, d, err);
 }
 
-<<<<<<< HEAD
 /* Firecracker writes this file from its beginning and does not append. So the start-up lines that
  * it printed on stdout before are removed first (the log has them, too). */
-static int put_serial(struct http_client *c, int dirfd, const struct deadline *d, struct error *err)
-=======
-/* Firecracker writes this file from its start, not in append mode: what it printed on stdout
- * before (its own start-up lines, by now in the log) is taken away first. */
 static int put_serial(struct http_client *c, const struct vmm_spec *spec, const struct deadline *d,
                       struct error *err)
->>>>>>> fix-h6
 {
     _cleanup_json_ cJSON *body = cJSON_CreateObject();
     _cleanup_close_ int fd = openat(spec->dirfd, VMM_CONSOLE_LOG,

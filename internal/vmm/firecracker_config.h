@@ -27,14 +27,10 @@ struct fc_version {
 int fc_version_parse(const char *text, struct fc_version *out, struct error *err);
 bool fc_version_at_least(struct fc_version v, unsigned major, unsigned minor);
 
-<<<<<<< HEAD
-/* The configuration that is wanted; the caller deletes it. NULL with ERR_CONFIG. */
-=======
 /* A token bucket of so much each second, which begins full. */
 cJSON *fc_bucket(int64_t each_second);
 
-/* The intent; the caller deletes it. NULL with ERR_CONFIG. */
->>>>>>> fix-h6
+/* The configuration that is wanted; the caller deletes it. NULL with ERR_CONFIG. */
 cJSON *fc_intent(const struct vmm_spec *spec, struct error *err);
 
 /* Every member of `intent` must be in `actual` with the same value; lists must have the same

@@ -23,9 +23,6 @@ static int query(struct qmp *q, const char *command, const struct deadline *d, c
     return qmp_execute(q, command, NULL, d, reply, err);
 }
 
-<<<<<<< HEAD
-/* Asks QEMU for its settings and compares them with the spec. */
-=======
 /* It has no limiter for a character device, whatever its version. */
 static int check_limits(const struct vmm_limits *l, const char *version, struct error *err)
 {
@@ -54,8 +51,7 @@ static int compare_limits(struct qmp *q, const struct vmm_spec *spec, const stru
     return 0;
 }
 
-/* Asks QEMU what it made of the command line. */
->>>>>>> fix-h6
+/* Asks QEMU for its settings and compares them with the spec. */
 static int compare(struct qmp *q, const struct vmm_spec *spec, const struct deadline *d,
                    struct error *err)
 {

@@ -44,13 +44,6 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
     add2(a, option, text);
 }
 
-<<<<<<< HEAD
-/* Drives are deleted with their lease, so flushing them to the host's disk would be useless. They
- * need no locks: shared read-only files are opened by many guests at once, and a disk belongs to
- * one lease. */
-static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
-                      bool holes)
-=======
 #define LIMITED_PREFIX "limited-" /* no drive's name has a '-' */
 
 bool qemu_limits_drives(const struct vmm_limits *l)
@@ -82,11 +75,10 @@ static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
     add_json(a, "-blockdev", node);
 }
 
-/* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
- * read-only files are opened by many guests at once, and a disk is its lease's own, so none carries
- * a lock. */
+/* Drives are deleted with their lease, so flushing them to the host's disk would be useless. They
+ * need no locks: shared read-only files are opened by many guests at once, and a disk belongs to
+ * one lease. */
 static void add_drive(struct qemu_args *a, const struct vmm_spec *spec, unsigned index)
->>>>>>> fix-h6
 {
     const struct vmm_drive *drive = &spec->drives[index];
     bool discards = !spec->no_holes && !drive->read_only;

@@ -30,9 +30,6 @@ int qemu_check_drives(const struct vmm_spec *spec, const cJSON *nodes, struct er
 int qemu_check_size(const struct vmm_spec *spec, const cJSON *cpus, const cJSON *memory,
                     struct error *err);
 
-<<<<<<< HEAD
-/* Our word for QEMU's run state. */
-=======
 /* Whether drives have a throttle group each: the object QEMU_GROUP_PREFIX with the drive's id. */
 #define QEMU_GROUP_PREFIX "limit-"
 bool qemu_limits_drives(const struct vmm_limits *l);
@@ -40,8 +37,7 @@ bool qemu_limits_drives(const struct vmm_limits *l);
 int qemu_check_limits(const struct vmm_limits *l, const char *id, const cJSON *has,
                       struct error *err);
 
-/* QEMU's run state in our words. */
->>>>>>> fix-h6
+/* Our word for QEMU's run state. */
 const char *qemu_state_word(const char *status);
 
 #endif
