@@ -1,3 +1,12 @@
+/* process.c: starts a VMM's program, and explains why it ended.
+ *
+ * The child is held between fork and exec. Meanwhile its resource limits are set and `started`
+ * records it in the lease, so there is never a VMM that no record names. After exec, confine_verify
+ * checks that the process is really confined.
+ *
+ * When something fails, the explain functions ask whether the process has ended. If it has, its
+ * exit code and the end of its logs are a better message than the broken connection.
+ */
 #include "vmm/process.h"
 
 #include <ctype.h>
