@@ -1,3 +1,12 @@
+/* image.c: finds the files of an image, opens them once, and checks them.
+ *
+ * There are two kinds. An image of ours is a directory with image.json, which names kernel, initrd
+ * and root and has their hashes. A stock image is two files that the configuration names. Both go
+ * through the same functions: image_locate fills the paths, image_open_kernel, image_open_rootfs
+ * and image_open_rest open and probe the files, and set_pin takes over the pins. Later,
+ * image_check_pins hashes the open files, and image_unchanged compares them once more after the VMM
+ * has opened them.
+ */
 #include "image/image.h"
 
 #include <errno.h>

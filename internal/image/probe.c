@@ -1,3 +1,10 @@
+/* probe.c: recognises kernels and root filesystems by their headers.
+ *
+ * A kernel is an ELF file whose segments lie inside the file, with or without a PVH note, or an
+ * arm64 Image. A root filesystem is recognised by the magic number of its superblock, and it must
+ * not be larger than its file. If a file is something else, wrong_format names the format that it
+ * seems to have, because people often give a bzImage or a whole disk.
+ */
 #include "image/probe.h"
 
 #include <elf.h>
