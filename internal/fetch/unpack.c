@@ -1,4 +1,10 @@
-/* unpack.c: makes files below one directory from an archive of the guest. */
+/* unpack.c: makes files below one directory from an archive of the guest.
+ *
+ * fetch_unpack reads one entry after the other with libarchive. take decides what happens to it:
+ * its name is checked (name.c), counted against the limits, left out if it is a link or if tools of
+ * the host obey it (obeyed.c), and placed below the directory. Files are written under a temporary
+ * name and renamed when they are complete. The first entry that breaks a rule ends the transfer.
+ */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
