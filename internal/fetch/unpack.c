@@ -175,7 +175,8 @@ static int may_replace(const struct unpack *u, int dirfd, const char *base, stru
         return error_set(err, ERR_SSH, 0, "the guest sent %s twice", SHOWN(base));
     if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
         return 0;
-    return error_set(err, ERR_IO, 0, "%s exists and is no regular file: it is not replaced", base);
+    return error_set(err, ERR_IO, 0, "%s exists and is not a regular file, so it is not replaced",
+                     base);
 }
 
 static int archive_failed(struct unpack *u, struct error *err)

@@ -148,7 +148,8 @@ static int read_manifest(const char *dir, struct manifest *m, struct error *err)
     if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0)
         return -1;
     if (fstatat(fd, MANIFEST_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-        return error_set(err, ERR_ENV, 0, "%s does not exist: %s is no finished image", path, dir);
+        return error_set(err, ERR_ENV, 0, "%s does not exist, so %s is not a finished image", path,
+                         dir);
     if (file_read_at(fd, MANIFEST_NAME, MANIFEST_MAX, &text, err) < 0) {
         if (err)
             err->kind = ERR_CONFIG;
@@ -176,7 +177,7 @@ static int set_pin(struct image *img, enum image_file f, const char *config, str
         return error_set(err, ERR_CONFIG, 0,
                          "%s is %s, but %s/" MANIFEST_NAME
                          " pins the %s as %s; next: take the image "
-                         "that was meant, or set %s anew",
+                         "that was meant, or set %s again",
                          keys[f], config, img->dir, p->what, p->sha256, keys[f]);
     if (!*image_path(img, f))
         return error_set(err, ERR_CONFIG, 0, "%s is set, but the image has no %s; next: unset %s",

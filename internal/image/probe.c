@@ -274,7 +274,7 @@ int probe_kernel(int fd, const char *path, struct kernel_info *out, struct error
     return error_set(err, ERR_CONFIG, 0,
                      "kernel %s is %s; an uncompressed vmlinux (ELF) or arm64 Image is needed: "
                      "scripts/build-image.sh extracts one from Debian's kernel package",
-                     path, looks ? looks : "no kernel");
+                     path, looks ? looks : "not a kernel");
 }
 
 /* The functions below recognise one filesystem each by its magic number. Its size is the number of
@@ -351,7 +351,7 @@ int probe_rootfs(int fd, const char *path, int64_t size, struct rootfs_info *out
         return error_set(err, ERR_CONFIG, 0,
                          "root filesystem %s is %s; a bare ext4, squashfs, erofs, xfs or btrfs "
                          "image is needed",
-                         path, looks ? looks : "no filesystem that is known here");
+                         path, looks ? looks : "not a known filesystem");
     }
     if (out->bytes > (uint64_t)size)
         return error_set(err, ERR_CONFIG, 0,

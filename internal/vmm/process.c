@@ -279,7 +279,8 @@ static int check_drives(const struct vmm_spec *spec, struct error *err)
         roots += drive->root;
     }
     if (roots > 1 || (roots == 1 && !spec->drives[0].root))
-        return error_set(err, ERR_CONFIG, 0, "the root drive is one, and the first");
+        return error_set(err, ERR_CONFIG, 0,
+                         "there must be one root drive, and it must be the first");
     return 0;
 }
 
