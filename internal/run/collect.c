@@ -1,3 +1,10 @@
+/* collect.c: fetches what a run leaves in the guest.
+ *
+ * collect_check opens all places on the host before the lease is made, so a wrong path fails early,
+ * and the tree can't redirect it later. collect_results then fetches in the order downloads,
+ * artifacts, reports. Reports are fetched into a directory inside the lease's, summed up (junit.h)
+ * and removed. They come from the guest, so their number and size are limited.
+ */
 #include "run/collect.h"
 
 #include <errno.h>

@@ -1,3 +1,9 @@
+/* envset.c: collects the variables for a command, and writes them as a script.
+ *
+ * Entries are stored as "NAME=VALUE"; a later one of the same name replaces the earlier. A file may
+ * have plain lines, quoted values or NUL-separated records (`env -0`). Values are wiped before
+ * their memory is freed, and messages name only the variable.
+ */
 #include "run/envset.h"
 
 #include <string.h>
