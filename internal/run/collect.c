@@ -289,12 +289,12 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
     if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
     if (!res.n_files && !strict) {
-        log_info("the command has left no report of tests");
+        log_info("the command has left no test report");
         return 0;
     }
     if (!res.n_files)
         return error_set(err, ERR_SSH, 0,
-                         "no file of the guest matches --junit %s%s: there is no report of tests",
+                         "no file of the guest matches --junit %s%s, so there is no test report",
                          c->req->reports[0], c->req->reports[1] ? " or the others" : "");
     struct junit *sum = &c->out->junit;
     if (collect_read_reports(dirfd, &names, strict, c->d.cancel_fd, sum, err) < 0)

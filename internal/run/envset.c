@@ -222,7 +222,7 @@ static int take_quoted(struct reader *r, char quote, struct strbuf *out, struct 
         if (c == '\\' && quote == '"') {
             c = ++r->at < r->end ? escaped(*r->at) : '\0';
             if (!c)
-                return bad_line(r, r->line, "after \\ stands one of n t r \" \\ $", err);
+                return bad_line(r, r->line, "after \\ must come one of n t r \" \\ $", err);
         }
         strbuf_addc(out, c);
     }

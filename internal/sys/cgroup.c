@@ -378,8 +378,8 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
     return 0;
 }
 
-/* Lines are "4:memory:/crabbox-fc/cbx_0123456789ab", in version 2 "0::/…". If we see only a part of
- * the hierarchy, the path has more in front. */
+/* Lines are "4:memory:/crabbox-fc/cbx_0123456789ab", in version 2 "0::/…". If we see only a part
+ * of the hierarchy, the path has more in front. */
 static bool line_is_in(char *line, const struct tree *t, const char *name)
 {
     _cleanup_free_ char *end = xasprintf("/%s", name);
