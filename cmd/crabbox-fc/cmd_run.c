@@ -180,7 +180,8 @@ static int take_stop_after(const char *text, enum ops_stop_after *out, struct er
             *out = (enum ops_stop_after)i;
     if (text && *out == STOP_AS_MADE)
         return error_set(err, ERR_USAGE, 0,
-                         "--stop-after: \"%s\" is none of success, always, failure, never", text);
+                         "--stop-after: \"%s\" is not one of success, always, failure, never",
+                         text);
     return 0;
 }
 

@@ -1,3 +1,18 @@
+/* run.c: the phases of one `run`, in order.
+ *
+ * 1. open_lease makes a lease or opens an existing one. For an existing lease, the run first waits
+ *    for its turn, and ends what an earlier run on it has left (unfinished.h).
+ * 2. sync_phase scans the working tree and brings the guest's copy up to date.
+ * 3. execute runs the command (execute.c).
+ * 4. collect fetches results and test reports.
+ * 5. must_release decides whether the lease ends with this run, by its options and the command's
+ *    result, and release ends it.
+ *
+ * A phase that fails skips the phases after it, except the last. If the lease ended while a phase
+ * ran (session_ended), that is the error, and not the broken connection that follows from it. If
+ * the command failed, its result stays the result of the run: errors of collect are only warnings
+ * then.
+ */
 #include "run/run.h"
 
 #include <limits.h>

@@ -1,3 +1,15 @@
+/* spawn.c: fork and exec.
+ *
+ * Everything that may fail with a message, or allocate, is done in the parent before the fork:
+ * descriptors, the program's path, jail and confinement. Between fork and exec the child makes only
+ * system calls (child_main). Their order matters: it waits to be released, arranges its
+ * descriptors, enters the jail, gives up the bounding set, becomes its user, and last applies the
+ * confinement, because each of these takes away a right that the one before needs.
+ *
+ * Errors of the child come back through a pipe: an int is the errno, and end of file means that
+ * exec has worked, because the pipe is close-on-exec. A held child waits on a second pipe. If it
+ * reads end of file there, the parent has died, and the child exits.
+ */
 #include "sys/spawn.h"
 
 #include <errno.h>
