@@ -76,7 +76,7 @@ int store_keep_logs(struct store *s, const struct lease_handle *h, const struct 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         if (renameat(from, files[i], dir, files[i]) < 0 && errno != ENOENT)
             return error_set(err, ERR_IO, errno, "keep %s of %s", files[i], l->id);
-        /* What came after the keeper's last look, or without a keeper: it stays for long. */
+        /* The log may have grown after the keeper last looked, and it is kept for a long time. */
         (void)logcap_apply(dir, files[i], NULL);
     }
     (void)file_write_new(dir, "error.txt", reason, strlen(reason), 0600, NULL);
@@ -148,9 +148,10 @@ int store_open_logs(struct store *s, const char *ref, bool *failed, struct error
     }
     free(names);
     if (fd < 0)
-        return error_set(err, ERR_NOT_FOUND, 0,
-                         "no logs of a lease \"%s\" in %s/leases or %s/logs; next: crabbox-fc list",
-                         ref, s->path, s->path);
+        return error_set(
+            err, ERR_NOT_FOUND, 0,
+            "no logs of a lease \"%s\" are in %s/leases or %s/logs; next: crabbox-fc list", ref,
+            s->path, s->path);
     *failed = true;
     return fd;
 }
