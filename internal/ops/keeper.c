@@ -194,7 +194,7 @@ static enum verdict end_once_known(struct keeper *k, const struct lease *l)
     return wait_for_news(k, clock_unix_s() + LOOK_AGAIN_S);
 }
 
-/* Waits until whoever works on the lease is done or dead, and says what is left to do. */
+/* Waits until the process that works on the lease is done or dead. Returns what is left to do. */
 static enum verdict when_unlocked(struct keeper *k)
 {
     struct deadline never = deadline_never();
