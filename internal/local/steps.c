@@ -424,6 +424,15 @@ static void add_json(const struct lease *l, cJSON *j)
                                   net_mode_name(o->net.mode));
 }
 
+/* Whoever looks around holds it for milliseconds. */
+#define GATE_WAIT_MS 60000
+
+static int hold_disk(struct ops *o, const struct lease *l, int64_t *mib, struct error *err)
+{
+    struct deadline d = ops_deadline(o, GATE_WAIT_MS);
+    return admission_hold_disk(&o->store, l->local.disk_overcommit, mib, NULL, &d, err);
+}
+
 const struct provider provider_local = {
     .kind = {LEASE_PROVIDER_LOCAL, step_names, ARRAY_LEN(step_names), true},
     .steps = steps,
@@ -432,6 +441,7 @@ const struct provider provider_local = {
     .preflight = local_preflight,
     .undone = undone,
     .has_logs = has_logs,
+    .hold_disk = hold_disk,
     .life = life,
     .watch = watch,
     .target = target,

@@ -21,6 +21,7 @@
 #include "sys/lock.h"
 
 #define CONNECT_MS 30000
+#define MIB        (INT64_C(1) << 20)
 /* Lock file in the lease's directory: whose turn it is. */
 #define TURN "run"
 
@@ -158,6 +159,20 @@ int session_dial(const struct session *s, struct error *err)
     provider_of(&s->lease)->target(&s->lease, &target);
     int fd = ssh_dial(&target, &d, err);
     return fd < 0 ? error_prefix(err, "lease %s", s->lease.slug) : fd;
+}
+
+int session_hold_disk(const struct session *s, int *held, int64_t *bytes, struct error *err)
+{
+    const struct provider *p = provider_of(&s->lease);
+    int64_t mib = *bytes > 0 ? (*bytes + MIB - 1) / MIB : 1;
+    CLOSE_FD(*held);
+    if (!p->hold_disk)
+        return 0;
+    *held = p->hold_disk(s->ops, &s->lease, &mib, err);
+    if (*held < 0)
+        return -1;
+    *bytes = *bytes < mib * MIB ? *bytes : mib * MIB;
+    return 0;
 }
 
 int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,

@@ -286,6 +286,9 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
                                 .since = named ? NULL : c->run->dir,
                                 .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, c->limits.idle_ms},
                                 .names = &names};
+    _cleanup_close_ int held = -1;
+    if (session_hold_disk(c->session, &held, &rules.limits.max_bytes, err) < 0)
+        return -1;
     if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
     if (!res.n_files && !strict) {

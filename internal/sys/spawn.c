@@ -103,17 +103,17 @@ static int become(const struct caller *user)
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
-static int bound_files(int64_t max)
+static int bound(int what, int64_t max)
 {
-    struct rlimit bound;
+    struct rlimit l;
     if (!max)
         return 0;
-    if (getrlimit(RLIMIT_FSIZE, &bound) < 0)
+    if (getrlimit((__rlimit_resource_t)what, &l) < 0)
         return -1;
-    if (bound.rlim_max > (rlim_t)max)
-        bound.rlim_max = (rlim_t)max;
-    bound.rlim_cur = bound.rlim_max;
-    return setrlimit(RLIMIT_FSIZE, &bound);
+    if (l.rlim_max > (rlim_t)max)
+        l.rlim_max = (rlim_t)max;
+    l.rlim_cur = l.rlim_max;
+    return setrlimit((__rlimit_resource_t)what, &l);
 }
 
 static void child_main(const struct child_plan *p)
@@ -143,8 +143,8 @@ static void child_main(const struct child_plan *p)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
             child_fail(p->error_fd);
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
-        (spec->confine_fd >= 0 && confine_bound() < 0) || bound_files(spec->file_max) < 0 ||
-        become(spec->user) < 0)
+        (spec->confine_fd >= 0 && confine_bound() < 0) || bound(RLIMIT_FSIZE, spec->file_max) < 0 ||
+        bound(RLIMIT_DATA, spec->data_max) < 0 || become(spec->user) < 0)
         child_fail(p->error_fd);
     /* This comes after the change of user, which would clear it. */
     if (spec->die_with_parent) {
