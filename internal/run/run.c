@@ -239,11 +239,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
-    if (list.n_skipped)
-        log_warn(
-            "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
-            "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
-            list.n_skipped, list.first_skipped);
+    sync_warn(&list);
     if (list.n_left)
         log_info("left out by built-in patterns: %zu untracked entries, first %s; next: "
                  "--sync-plan lists them",
