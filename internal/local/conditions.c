@@ -17,7 +17,8 @@
 #include "base/str.h"
 #include "local/condition_rows.h"
 
-/* In warmup's order: what concerns whoever has only just installed it comes first. */
+/* In the order in which warmup checks them: what is missing right after an installation comes
+ * first. */
 static const struct condition rows[] = {
     {"host", NULL, check_host, NULL, NULL, NULL},
     {"user", NULL, check_user, NULL, NULL, NULL},
