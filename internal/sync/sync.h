@@ -124,6 +124,11 @@ int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_
 struct sync_store {
     int dirfd;
     const char *name;
+    /* Asked before so many bytes more are written below dirfd, beside these files; what was asked
+     * for before is on the disk by then. An error if they take room that others have. May be
+     * NULL. */
+    int (*room)(void *room_ctx, int64_t bytes, struct error *err);
+    void *room_ctx;
 };
 
 /* The name of the files for the tree that the guest has as `tree`. Two trees never share one: a
