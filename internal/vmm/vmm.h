@@ -73,6 +73,7 @@ struct vmm_spec {
     unsigned n_files;
     const char *tap;
     const char *guest_mac;
+    const char *cgroup;    /* its control group (sys/cgroup.h); "" or NULL: that of the caller */
     bool no_holes;         /* none are punched into its drives (file_keeps_extents) */
     bool sandbox;          /* no capabilities, and no file but these (vmm/sandbox.h) */
     struct uid_range uids; /* with `sandbox`, and where we are root: one of these the VMM becomes */
