@@ -156,7 +156,7 @@ static void test_env_unknown(void **state)
 {
     struct config_dir *d = *state;
     config_dir_setenv(d, "CRABBOX_FC_ABSOLUTELY_UNHEARD_OF=3");
-    assert_int_equal(config_dir_refused(d, "see docs/CONFIG.md"), ERR_CONFIG);
+    assert_int_equal(config_dir_refused(d, "docs/CONFIG.md lists the known ones"), ERR_CONFIG);
 }
 
 static void test_env_bad_value(void **state)
@@ -391,7 +391,7 @@ static void test_image_choice(void **state)
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_ROOTFS=/r");
     config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.image.dir, "");
-    assert_non_null(strstr(source_of(&cfg, "image.dir"), "gives way to env:"));
+    assert_non_null(strstr(source_of(&cfg, "image.dir"), "overridden by env:"));
     config_free(&cfg);
     config_dir_load_ok(d, &dir, 1, &cfg);
     assert_string_equal(cfg.image.dir, "/i");

@@ -35,6 +35,9 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     if (!c->vmm)
         return -1;
     c->accel = c->vmm->accel(cfg);
+    c->limits = (struct vmm_limits){.disk_bytes = cfg->limits.disk_mib * 1024 * 1024,
+                                    .disk_ops = cfg->limits.disk_ops,
+                                    .console_bytes = cfg->limits.console_kib * 1024};
     (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode); /* config knows the same two */
     c->degraded = str_eq(cfg->isolation, "degraded");
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);

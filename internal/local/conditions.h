@@ -57,6 +57,7 @@ struct conditions {
     struct disk_promises promised; /* to the leases that are there */
     struct uid_range uids;         /* of the configuration */
     bool degraded;                 /* what the host can't give is done without */
+    struct vmm_limits limits;      /* of the configuration */
     /* What was found. */
     char vmm_path[PATH_MAX];
     char vmm_version[64];

@@ -273,6 +273,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .guest_mac = w->lease.local.net.guest_mac,
         .cgroup = w->lease.local.cgroup,
         .sandbox = cfg->sandbox,
+        .limits = local_of(w)->found.limits,
         .uids = local_of(w)->found.uids,
         .no_holes = disk_keeps_extents(dir),
     };

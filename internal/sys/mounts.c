@@ -8,14 +8,14 @@
 #define TABLE     "/proc/self/mountinfo"
 #define TABLE_MAX (16 * 1024 * 1024)
 
-enum { POINT_FIELD = 4 }; /* of a line: what is mounted where */
+enum { POINT_FIELD = 4 }; /* the field of a line that has the mount point */
 
 int mounts_read(struct strbuf *table, struct error *err)
 {
     return file_read_at(AT_FDCWD, TABLE, TABLE_MAX, table, err);
 }
 
-/* A blank and the like are written as "\040". In place. */
+/* Decodes in place: blanks and some other characters are written as "\040". */
 static void unescape(char *s)
 {
     char *to = s;
@@ -28,7 +28,7 @@ static void unescape(char *s)
     *to = '\0';
 }
 
-/* False if the line names no mount. */
+/* False if the line does not describe a mount. */
 static bool read_line(char *line, char **point, char **type, char **options)
 {
     char *rest = line;

@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -36,7 +37,7 @@ int uid_range_parse(const char *text, struct uid_range *out, struct error *err)
     return 0;
 }
 
-/* A line "user:first:count". What is malformed gives nobody an id. */
+/* Checks a line "user:first:count". A malformed line is ignored, because it gives nobody an id. */
 static bool line_overlaps(char *line, const struct uid_range *r)
 {
     uint64_t first, count;
@@ -81,9 +82,17 @@ static bool is_known(uid_t id)
     struct passwd user, *u = NULL;
     struct group group, *g = NULL;
     _cleanup_free_ char *text = xcalloc(1, ENTRY_SIZE);
-    /* ERANGE: an entry that is too long is one. */
+    /* ERANGE means that there is an entry, but it is too long for the buffer. */
     return getpwuid_r(id, &user, text, ENTRY_SIZE, &u) == ERANGE || u ||
            getgrgid_r(id, &group, text, ENTRY_SIZE, &g) == ERANGE || g;
+}
+
+/* Whether a process runs as it: of a VMM that closed its file. It would share the kernel's counts
+ * for one user with whoever gets the id (threads, watches of epoll, pages of pipes). */
+static bool is_running(uid_t id)
+{
+    errno = 0;
+    return getpriority(PRIO_USER, id) != -1 || errno != ESRCH;
 }
 
 static int open_directory(struct error *err)
@@ -93,7 +102,7 @@ static int open_directory(struct error *err)
     return dir_open_private(DIRECTORY, err);
 }
 
-/* The lock of an id; -1 with ERR_BUSY where a VMM has it. */
+/* Locks an id; -1 with ERR_BUSY if a VMM has it. */
 static int lock_id(int dirfd, uid_t id, struct error *err)
 {
     char name[24];
@@ -120,7 +129,7 @@ int uid_claim(const struct uid_range *r, uid_t *out, struct error *err)
             *err = e;
             return -1;
         }
-        if (fd < 0 || is_known((uid_t)id))
+        if (fd < 0 || is_running((uid_t)id) || is_known((uid_t)id))
             continue;
         *out = (uid_t)id;
         return TAKE_FD(fd);

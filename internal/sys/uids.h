@@ -5,10 +5,10 @@
  * An id is claimed by a lock (flock) on an empty file of its number in /run/crabbox-fc/uids, for
  * all state directories of the host together. The lock belongs to an open file that the VMM
  * inherits, so the kernel gives the id back when the VMM ends, however that happens. The files
- * stay, as many as there were VMMs at once.
+ * stay; there are as many as VMMs have run at the same time.
  *
- * A VMM that was taken over can close its file. Another lease may then get the same id. This gains
- * little, because each has a root directory and namespaces of its own.
+ * A VMM that was taken over can close its file. That gains nothing: an id that a process runs as is
+ * not given away, whoever holds its lock.
  */
 #ifndef CRABBOX_SYS_UIDS_H
 #define CRABBOX_SYS_UIDS_H
@@ -21,24 +21,24 @@
  * 1879048191). */
 #define UID_RANGE "1900000000-1900065535"
 
-/* No VMM with a guest gets this id, so it has the rights that every user has, and no more. */
+/* No VMM with a guest gets this id. It has the rights that every user has, and no others. */
 #define UID_NOBODY 2147483646
 
 struct uid_range {
     uid_t first, last;
 };
 
-/* "1900000000-1900065535": ids of users that nobody has to make. ERR_CONFIG for something else, and
- * for ids below 65536, where systems have users of their own, and from UID_NOBODY on; ids above
- * 2147483647 some programs take for negative. */
+/* Reads a range such as "1900000000-1900065535". Nobody has to create users for these ids.
+ * ERR_CONFIG for anything else, for ids below 65536, where systems have their own users, and for
+ * ids from UID_NOBODY on, because some programs take ids above 2147483647 for negative. */
 int uid_range_parse(const char *text, struct uid_range *out, struct error *err);
 
-/* Whether somebody was given ids of this range for containers (/etc/subuid, /etc/subgid).
+/* Checks that nobody was given ids of this range for containers (/etc/subuid, /etc/subgid).
  * ERR_CONFIG names the file and its line. */
 int uid_range_check(const struct uid_range *r, struct error *err);
 
-/* Takes the lowest id that no user, group or other VMM has. Returns the descriptor of its lock,
- * open for reading only (caller closes; a child may inherit it); ERR_ENV where none is free. */
+/* Takes the lowest id that no user, group, process or other VMM has. Returns the descriptor of its
+ * lock, open for reading only (caller closes; a child may inherit it); ERR_ENV if none is free. */
 int uid_claim(const struct uid_range *r, uid_t *out, struct error *err);
 
 #endif

@@ -24,10 +24,9 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 
-#define JAIL_DIR       "/vmm" /* the VMM's directory, in the jail */
-#define DIRECTORY_MODE 0710   /* the VMM's user opens files there, and makes none */
+#define DIRECTORY_MODE 0710 /* the VMM's user can open files there, but not make any */
 
-/* The host's own, for every VMM. */
+/* Files of the host that every VMM gets. */
 static const struct {
     const char *path;
     enum confine_access access;
@@ -49,7 +48,7 @@ static bool has_jail(const struct vmm_sandbox *s)
     return s->jail.root_fd >= 0;
 }
 
-/* A directory that is a link (/lib to usr/lib) is one in the jail too. */
+/* If a directory of the host is a link (/lib to usr/lib), it is a link in the jail, too. */
 static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_access access,
                        bool optional, struct error *err)
 {
@@ -78,8 +77,8 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
     return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
 }
 
-/* In the jail the directories above a file are the jail's, so only the file's own mode counts. Of
- * one that is not there the VMM or its start reports it. */
+/* In a jail only the file's own mode counts, because the directories above it belong to the jail. A
+ * missing file is reported when the VMM is started, or by the VMM. */
 static int check_readable(const struct vmm_sandbox *s, const char *path, struct error *err)
 {
     char at[32];
@@ -90,7 +89,7 @@ static int check_readable(const struct vmm_sandbox *s, const char *path, struct 
     return fd < 0 ? 0 : confine_can_read(at, err);
 }
 
-/* Whether the jail has it as a part of the host's programs. */
+/* Whether the file is in one of the host's directories of programs, which the jail has anyway. */
 static bool is_among_programs(const char *path)
 {
     for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
@@ -99,8 +98,9 @@ static bool is_among_programs(const char *path)
     return false;
 }
 
-/* By the first of its names that does not lie among the host's programs: the links that lead there
- * are in the jail, and those behind it may not be. */
+/* Puts the program into the jail under the first of its names, following its links, that is outside
+ * of the host's directories of programs. The links before that name are in the jail, but those
+ * after it may not be. */
 static int put_program(struct vmm_sandbox *s, const char *binary, struct error *err)
 {
     struct pathwalk w;
@@ -130,7 +130,8 @@ static int allow_host(struct vmm_sandbox *s, struct error *err)
     return 0;
 }
 
-/* In its directory the VMM's user has what the VMM writes, and may read what it reads. */
+/* In its directory, the VMM's user owns the files that the VMM writes, and can read the others by
+ * their group. */
 static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool writes,
                 struct error *err)
 {
@@ -145,7 +146,7 @@ static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool w
     return 0;
 }
 
-/* A file that the guest is given. Of one that is not there the VMM itself reports it. */
+/* Allows a file for the guest. If it is missing, the VMM reports that. */
 static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const char *path,
                       bool writes, struct error *err)
 {
@@ -165,12 +166,12 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         return -1;
     if (!has_jail(s))
         return 0;
-    /* Sticky: what root has put there stays root's. */
+    /* Sticky, so the VMM's user can't remove or rename root's files there. */
     if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
         fchmod(spec->dirfd, binds ? 01770 : DIRECTORY_MODE) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
-    s->jail.cwd = JAIL_DIR;
-    return jail_put(&s->jail, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, false, err);
+    s->jail.cwd = VMM_SANDBOX_DIR;
+    return jail_put(&s->jail, spec->dirfd, ".", VMM_SANDBOX_DIR, JAIL_WRITE, false, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
@@ -188,7 +189,8 @@ static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool 
     return allow_directory(s, spec, binds, err);
 }
 
-/* A right that a directory has, all below it have: a lease there would give its keys away. */
+/* The rights for a directory include everything below it, so the VMM could read the keys of a lease
+ * there. */
 int vmm_sandbox_apart(const char *dir, struct error *err)
 {
     char real[PATH_MAX], of_host[PATH_MAX];
@@ -258,7 +260,8 @@ void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
         return;
     spec->jail = &sandbox->jail;
     spec->user = &sandbox->user;
-    /* Its own copies of the files that it would have inherited are in the jail. */
+    /* The jail has mounts of the files that it would have inherited, so it gets only the lock of
+     * its id. */
     spec->files = &sandbox->uid_fd;
     spec->n_files = sandbox->uid_fd >= 0;
 }
