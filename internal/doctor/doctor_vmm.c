@@ -73,7 +73,8 @@ void doctor_binary(struct doctor_ctx *ctx, struct doctor_check *c)
 
 void doctor_jailer(struct doctor_ctx *ctx, struct doctor_check *c)
 {
-    (void)check_condition(ctx, c);
+    if (check_condition(ctx, c))
+        check_ok(c, "%s starts Firecracker", ctx->on.jailer_path);
 }
 
 void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -87,6 +88,10 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     if (!check_condition(ctx, c))
         return;
+    if (*ctx->on.jailer_path) {
+        check_ok(c, "Firecracker's jailer confines the VMM: see the check jailer");
+        return;
+    }
     if (!ctx->on.cfg->sandbox) {
         check_warn(c, "switched off: the VMM runs with all that crabbox-fc itself may");
         check_fix(c, "set sandbox to true");
@@ -94,6 +99,20 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_ok(c, "the VMM gets no capabilities and only the guest's files (Landlock %s)",
              detail(c, "landlock"));
+}
+
+void doctor_cgroup(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    if (!check_condition(ctx, c))
+        return;
+    if (!*ctx->on.lacks) {
+        check_ok(c, "each lease gets a control group below %s, with limits by its size",
+                 ctx->on.cfg->cgroup);
+        return;
+    }
+    check_warn(c, "leases do without: %s", ctx->on.lacks);
+    check_fix(c, "give this host control groups with memory, pids and cpu, and set isolation to "
+                 "strict");
 }
 
 /* ---- what it boots from ---- */

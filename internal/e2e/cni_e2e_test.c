@@ -375,7 +375,7 @@ static void test_peers_have_no_meaning_without_a_chain(void **state)
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", "true");
     _cleanup_bed_result_ struct bed_result r = warmup();
     bed_assert_code(r, 2);
-    bed_assert_has(r.err.buf, "network.peers has a meaning with firecracker.network cni only");
+    bed_assert_has(r.err.buf, "network.peers works only with firecracker.network cni");
 }
 
 /* A link with a smaller MTU than the guest's: its packets still arrive, in both directions. */

@@ -1,3 +1,18 @@
+/* admission.c: checks and reserves what a new lease needs.
+ *
+ * admission_reserve works under a lock, the gate, so only one process at a time looks and reserves:
+ * 1. count_all adds up the locked ranges of the file `making`. Each is what a lease that is being
+ *    made will still need. The kernel reports only one conflicting lock at a time, so the ranges on
+ *    both sides of it are asked for again.
+ * 2. diskroom_promised adds up what the disks of existing leases may still grow by.
+ * 3. check_all compares what is free on the host with these sums and the needs of this lease.
+ * 4. reserve locks the first free range of the right length. The lock lasts as long as its
+ *    descriptor, so it also ends with the process.
+ *
+ * When the disk has its final name, admission_disk_made unlocks the disk's range under the gate.
+ * From then on, diskroom_promised counts the file itself, and nobody sees the disk twice or not at
+ * all.
+ */
 #include "local/admission.h"
 
 #include <errno.h>

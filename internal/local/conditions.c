@@ -1,3 +1,13 @@
+/* conditions.c: the list of preconditions of a lease.
+ *
+ * Each row has a name, and up to four functions: one that says whether the row applies, a cheap
+ * check, an expensive check (probe), and one that says whether the VMM's messages point to this
+ * row. The column with steps names the steps whose failure the probe may explain.
+ *
+ * warmup makes the cheap checks of all rows in this order, and stops at the first failure. If a
+ * step fails later, conditions_explain makes the probes of the rows that name the step. doctor
+ * makes both for each row.
+ */
 #include "local/conditions.h"
 
 #include <stdarg.h>
@@ -7,18 +17,20 @@
 #include "base/str.h"
 #include "local/condition_rows.h"
 
-/* In warmup's order: what concerns whoever has only just installed it comes first. */
+/* In the order in which warmup checks them: what is missing right after an installation comes
+ * first. */
 static const struct condition rows[] = {
     {"host", NULL, check_host, NULL, NULL, NULL},
     {"user", NULL, check_user, NULL, NULL, NULL},
-    {"jailer", idle_jailer, check_jailer, NULL, NULL, NULL},
     {"binary", idle_firecracker, check_firecracker, probe_program, " vmm ", NULL},
+    {"jailer", idle_jailer, check_jailer, probe_jailer, " vmm ", NULL},
     {"qemu", idle_qemu, check_qemu, probe_program, " vmm ", NULL},
     {"network", NULL, check_network, probe_network, " net ", NULL},
     {"kernel", NULL, check_kernel, probe_kernel_options, " ready ", NULL},
     {"rootfs", NULL, check_rootfs, probe_rootfs_driver, " ready ", NULL},
     {"image", NULL, check_image, NULL, NULL, NULL},
     {"sandbox", NULL, check_sandbox, probe_sandbox, " vmm ", NULL},
+    {"cgroup", NULL, check_cgroup, NULL, NULL, NULL},
     {"kvm", idle_kvm, NULL, probe_kvm, " vmm boot ready ", hints_at_kvm},
     {"state", NULL, NULL, probe_state, NULL, NULL},
     {"memory", NULL, NULL, probe_memory, NULL, NULL},
@@ -38,6 +50,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
                                     .disk_ops = cfg->limits.disk_ops,
                                     .console_bytes = cfg->limits.console_kib * 1024};
     (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode); /* config knows the same two */
+    c->degraded = str_eq(cfg->isolation, "degraded");
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 

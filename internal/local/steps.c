@@ -1,3 +1,17 @@
+/* steps.c: the steps that make a lease on this host, as a table for plan.c.
+ *
+ * keeper lets the lease's keeper go on, which was started just before the first record
+ * (ops/acquire.c). slug claims the name. disk makes the VMM's directory and in it the guest's disk.
+ * net makes the namespace, links and rules. seed makes the keys and the drive that brings them to
+ * the guest. vmm starts the VMM and configures it. boot lets the guest run. ready waits until the
+ * guest answers over SSH with the secret of its seed.
+ *
+ * Each undo reads only the record, because it may run in another process much later. What a step
+ * needs only while the lease is made (open files, namespaces) is in struct local.
+ *
+ * If a step fails, explain makes the expensive checks of the preconditions that may be the cause
+ * (conditions.h). If one of them fails, its message replaces the step's.
+ */
 #include "local/local.h"
 
 #include <errno.h>
@@ -8,9 +22,11 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "local/admission.h"
+#include "local/step_cgroup.h"
 #include "local/step_net.h"
 #include "ops/access.h"
 #include "sys/file.h"
+#include "sys/hash.h"
 #include "sys/proc.h"
 #include "sys/trusted.h"
 
@@ -226,6 +242,26 @@ static int vmm_check_owner(int fd, const char *exe, struct error *err)
                                                       : trusted_path(NULL, path, VMM_PROGRAM, err);
 }
 
+/* The jailer has copied the program, and gave the copy to the VMM's user: its content counts. */
+static int vmm_check_copy(const struct work *w, int fd, const char *exe, struct error *err)
+{
+    const char *path = local_of(w)->found.vmm_path;
+    const struct pinned *pin = &local_of(w)->found.vmm_pin;
+    char is[SHA256_HEX_SIZE], was[SHA256_HEX_SIZE];
+    _cleanup_close_ int original = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (original < 0)
+        return error_set(err, ERR_IO, errno, "open the " VMM_PROGRAM " %s", path);
+    if ((pin->sha256[0] && pinned_unchanged(pin, original, path, err) < 0) ||
+        sha256_fd(fd, exe, &w->deadline, is, err) < 0 ||
+        sha256_fd(original, path, &w->deadline, was, err) < 0)
+        return -1;
+    return str_eq(is, was) ? 0
+                           : error_set(err, ERR_TRUST, 0,
+                                       "the jailer started something else than the " VMM_PROGRAM
+                                       " %s; next: run it again",
+                                       path);
+}
+
 /* The VMM has opened its files and is itself an open file: what was checked is what it has. */
 static int vmm_check_files(const struct work *w, struct error *err)
 {
@@ -234,6 +270,10 @@ static int vmm_check_files(const struct work *w, struct error *err)
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open the VMM's program");
+    if (w->lease.local.vmm.jailer)
+        return image_unchanged(&local_of(w)->found.image, err) < 0
+                   ? -1
+                   : vmm_check_copy(w, fd, exe, err);
     if (image_unchanged(&local_of(w)->found.image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
         return -1;
     return local_of(w)->found.vmm_pin.sha256[0]
@@ -260,6 +300,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
         .binary = local_of(w)->found.vmm_path,
+        .jailer = *local_of(w)->found.jailer_path ? local_of(w)->found.jailer_path : NULL,
         .accel = w->lease.local.vmm.accel,
         .dirfd = dir,
         .netns_fd = local_of(w)->netns_fd,
@@ -270,6 +311,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .cmdline = backend->off_words,
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
+        .cgroup = w->lease.local.cgroup,
         .sandbox = cfg->sandbox,
         .limits = local_of(w)->found.limits,
         .uids = local_of(w)->found.uids,
@@ -336,13 +378,18 @@ static int ready_apply(void *ctx, struct error *err)
 /* ---- the provider ---- */
 
 static const struct plan_step steps[] = {
-    {"keeper", NULL, work_keeper_apply, NULL}, {"slug", NULL, work_slug_apply, work_slug_undo},
-    {"disk", NULL, disk_apply, disk_undo},     {"net", net_prepare, net_apply_step, step_net_undo},
-    {"seed", NULL, seed_apply, seed_undo},     {"vmm", NULL, vmm_apply, vmm_undo},
-    {"boot", NULL, boot_apply, NULL},          {"ready", NULL, ready_apply, NULL},
+    {"keeper", NULL, work_keeper_apply, NULL},
+    {"slug", NULL, work_slug_apply, work_slug_undo},
+    {"disk", NULL, disk_apply, disk_undo},
+    {"net", net_prepare, net_apply_step, step_net_undo},
+    {"seed", NULL, seed_apply, seed_undo},
+    {"cgroup", step_cgroup_prepare, step_cgroup_apply, step_cgroup_undo},
+    {"vmm", NULL, vmm_apply, vmm_undo},
+    {"boot", NULL, boot_apply, NULL},
+    {"ready", NULL, ready_apply, NULL},
 };
-static const char *const step_names[] = {"keeper", "slug", "disk", "net",
-                                         "seed",   "vmm",  "boot", "ready"};
+static const char *const step_names[] = {"keeper", "slug", "disk", "net",  "seed",
+                                         "cgroup", "vmm",  "boot", "ready"};
 _Static_assert(ARRAY_LEN(step_names) == ARRAY_LEN(steps), "one name a step");
 _Static_assert(ARRAY_LEN(steps) <= PLAN_STEPS_MAX, "marks fit the record");
 
@@ -385,7 +432,8 @@ static struct machine_words words(const struct lease *l)
     return (struct machine_words){.vmm = l->local.vmm.backend,
                                   .accel = vmm_accel_name(l->local.vmm.accel),
                                   .address = l->local.net.lease_addr,
-                                  .emulated = l->local.vmm.accel == VMM_TCG};
+                                  .emulated = l->local.vmm.accel == VMM_TCG,
+                                  .lacks = l->local.lacks};
 }
 
 static void add_json(const struct lease *l, cJSON *j)
@@ -397,6 +445,10 @@ static void add_json(const struct lease *l, cJSON *j)
     (void)cJSON_AddBoolToObject(vmm, "emulated", words(l).emulated);
     (void)cJSON_AddStringToObject(vmm, "version", o->vmm.version);
     (void)cJSON_AddBoolToObject(vmm, "sandbox", o->vmm.sandbox);
+    (void)cJSON_AddStringToObject(vmm, "isolation", *o->lacks ? "degraded" : "strict");
+    (void)cJSON_AddStringToObject(vmm, "lacks", o->lacks);
+    (void)cJSON_AddStringToObject(vmm, "cgroup", o->cgroup);
+    (void)cJSON_AddBoolToObject(vmm, "jailer", o->vmm.jailer);
     json_add_i64(vmm, "pid", o->vmm.proc.pid);
     (void)cJSON_AddBoolToObject(cJSON_GetObjectItemCaseSensitive(j, "machine"), "diskOvercommit",
                                 o->disk_overcommit);

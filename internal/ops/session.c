@@ -1,3 +1,13 @@
+/* session.c: opens a lease for use, and notices when it ends.
+ *
+ * Two locks in the lease's directory matter here. LEASE_USE is held shared by every session, so the
+ * keeper sees that the lease is in use and does not end it as idle. The turn lock is exclusive:
+ * only one `run` at a time works in a lease.
+ *
+ * The record is read again after each wait, because the lease may have ended meanwhile. The
+ * provider's `watch` gives a descriptor that becomes readable when the machine is gone. ssh_watch
+ * gets it, so a command ends at once with that reason instead of waiting for a dead connection.
+ */
 #include "ops/session.h"
 
 #include <unistd.h>

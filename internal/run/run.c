@@ -1,3 +1,18 @@
+/* run.c: the phases of one `run`, in order.
+ *
+ * 1. open_lease makes a lease or opens an existing one. For an existing lease, the run first waits
+ *    for its turn, and ends what an earlier run on it has left (unfinished.h).
+ * 2. sync_phase scans the working tree and brings the guest's copy up to date.
+ * 3. execute runs the command (execute.c).
+ * 4. collect fetches results and test reports.
+ * 5. must_release decides whether the lease ends with this run, by its options and the command's
+ *    result, and release ends it.
+ *
+ * A phase that fails skips the phases after it, except the last. If the lease ended while a phase
+ * ran (session_ended), that is the error, and not the broken connection that follows from it. If
+ * the command failed, its result stays the result of the run: errors of collect are only warnings
+ * then.
+ */
 #include "run/run.h"
 
 #include <limits.h>
@@ -224,11 +239,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
-    if (list.n_skipped)
-        log_warn(
-            "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
-            "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
-            list.n_skipped, list.first_skipped);
+    sync_warn(&list);
     if (list.n_left)
         log_info("left out by built-in patterns: %zu untracked entries, first %s; next: "
                  "--sync-plan lists them",
