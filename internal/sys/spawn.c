@@ -143,8 +143,10 @@ static void child_main(const struct child_plan *p)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
             child_fail(p->error_fd);
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
-        (spec->confine_fd >= 0 && confine_bound() < 0) || bound(RLIMIT_FSIZE, spec->file_max) < 0 ||
-        bound(RLIMIT_DATA, spec->data_max) < 0 || become(spec->user) < 0)
+        ((spec->confine_fd >= 0 || spec->capabilities) && confine_bound(spec->capabilities) < 0) ||
+        (spec->capabilities && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) ||
+        bound(RLIMIT_FSIZE, spec->file_max) < 0 || bound(RLIMIT_DATA, spec->data_max) < 0 ||
+        become(spec->user) < 0)
         child_fail(p->error_fd);
     /* This comes after the change of user, which would clear it. */
     if (spec->die_with_parent) {
@@ -181,7 +183,7 @@ static int stdio_source(int fd, int flags)
  * of the same user. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
-    if (spec->confine_fd < 0 || geteuid() != 0)
+    if ((spec->confine_fd < 0 && !spec->jail) || geteuid() != 0)
         return fork();
     unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
     return (pid_t)syscall(SYS_clone, CLONE_NEWPID | apart | SIGCHLD, 0L, 0L, 0L, 0L);

@@ -51,6 +51,8 @@ struct spawn_spec {
     bool own_filters;        /* confined, it may add filters of its own (syscalls.h) */
     const struct jail *jail; /* confined, its root directory (jail.h); NULL: the host's. With a
                               * jail, cwd_fd is ignored, and the program is the one in the jail */
+    uint64_t capabilities;   /* not 0: no new privileges, and of root's capabilities it never has
+                              * others than these; for a program that confines itself */
     const int *files;        /* further descriptors that it inherits, with the same numbers */
     unsigned n_files;
     const struct caller *user; /* the user that it becomes, see above; NULL: no change */

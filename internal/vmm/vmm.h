@@ -64,6 +64,8 @@ struct vmm_spec {
     const char *lease_id;
     const char *vm_id;  /* [A-Za-z0-9-], at most 64 */
     const char *binary; /* whole path */
+    const char *jailer; /* Firecracker's own, whole path: it confines the VMM in place of `sandbox`;
+                         * NULL: none */
     enum vmm_accel accel;
     int dirfd;    /* the VMM's directory; borrowed */
     int netns_fd; /* borrowed */
@@ -93,6 +95,7 @@ struct vmm_ref {
     enum vmm_accel accel;
     char version[64]; /* as the program reported it, "" before that */
     bool sandbox;     /* it was checked to be confined */
+    bool jailer;      /* by Firecracker's own jailer */
     uid_t uid;        /* its user then; 0: the same as ours */
     struct proc_ref proc;
 };
