@@ -213,6 +213,13 @@ static const char *const planted[] = {
     ".trunk/trunk.yaml",
     ".venv/bin/activate",
     "venv/bin/python",
+    ".virtualenv/bin/activate",
+    "virtualenv/bin/activate",
+    "node_modules/.bin/eslint",
+    "NODE_M~1/.bin/eslint",
+    ".sdkmanrc",
+    ".java-version",
+    ".perl-version",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
@@ -224,6 +231,9 @@ static const char *const harmless[] = {
     "x.git",
     "git~",
     ".gitx",
+    "env",
+    "ve",
+    ".node-version",
     ".bashrc",
     ".envs",
     "\xff.git",
