@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "config/keys.h"
+#include "sys/cgroup.h"
 #include "sys/uids.h"
 
 #define SECOND 1000LL
@@ -98,6 +99,13 @@ const struct config_key config_keys[] = {
     {OURS("sandboxUids", "SANDBOX_UIDS", "sandbox-uids"), .type = CFG_STRING, .rule = RULE_UIDS,
      .host = true, .fallback = UID_RANGE, AT(sandbox_uids),
      .help = "user ids for VMMs, one for each; nothing else on the host may have them"},
+    {OURS("isolation", "ISOLATION", "isolation"), .type = CFG_ENUM, .choices = "strict|degraded",
+     .host = true, .fallback = "strict", AT(isolation),
+     .help = "strict: a host that can't isolate the VMM in every way makes no lease; degraded: it "
+             "does without what it lacks, and list, status and run say so"},
+    {OURS("cgroup", "CGROUP", "cgroup"), .type = CFG_STRING, .rule = RULE_CGROUP, .host = true,
+     .fallback = CGROUP_PARENT, AT(cgroup),
+     .help = "control group in which each lease gets one of its own; made if it is not there"},
     {OURS("qemu.binary", "QEMU_BINARY", "qemu-binary"), .type = CFG_PATH, .rule = RULE_PROGRAM,
      .host = true, .fallback = "qemu-system-x86_64", AT(qemu.binary),
      .help = "QEMU program: a name looked up in PATH, or an absolute path"},
@@ -143,6 +151,10 @@ const struct config_key config_keys[] = {
      AT(limits.console_kib),
      .help = "how many KiB the guest may print on its console" A_SECOND
              "; needs Firecracker 1.16 or newer"},
+    {LIMIT("cpuPercent", "CPU_PERCENT", "cpu-percent"), .type = CFG_INT, .max = 3300,
+     AT(limits.cpu_percent),
+     .help = "processor time of the lease's control group, in percent of one processor; 0: 100 "
+             "for each vCPU, and 100 for the VMM"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .host = true, .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,

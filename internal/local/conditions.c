@@ -17,7 +17,8 @@
 #include "base/str.h"
 #include "local/condition_rows.h"
 
-/* In warmup's order: what concerns whoever has only just installed it comes first. */
+/* In the order in which warmup checks them: what is missing right after an installation comes
+ * first. */
 static const struct condition rows[] = {
     {"host", NULL, check_host, NULL, NULL, NULL},
     {"user", NULL, check_user, NULL, NULL, NULL},
@@ -29,6 +30,7 @@ static const struct condition rows[] = {
     {"rootfs", NULL, check_rootfs, probe_rootfs_driver, " ready ", NULL},
     {"image", NULL, check_image, NULL, NULL, NULL},
     {"sandbox", NULL, check_sandbox, probe_sandbox, " vmm ", NULL},
+    {"cgroup", NULL, check_cgroup, NULL, NULL, NULL},
     {"kvm", idle_kvm, NULL, probe_kvm, " vmm boot ready ", hints_at_kvm},
     {"state", NULL, NULL, probe_state, NULL, NULL},
     {"memory", NULL, NULL, probe_memory, NULL, NULL},
@@ -48,6 +50,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
                                     .disk_ops = cfg->limits.disk_ops,
                                     .console_bytes = cfg->limits.console_kib * 1024};
     (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode); /* config knows the same two */
+    c->degraded = str_eq(cfg->isolation, "degraded");
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 

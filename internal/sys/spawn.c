@@ -152,7 +152,8 @@ static void child_main(const struct child_plan *p)
     if (spec->die_with_parent) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
             child_fail(p->error_fd);
-        if (getppid() != p->parent)
+        pid_t parent = getppid(); /* 0: in another PID namespace */
+        if (parent && parent != p->parent)
             _exit(127);
     }
     if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, more) < 0)

@@ -12,8 +12,8 @@
  *
  * If we are root, a confined child is the first process in a PID namespace of its own. So it can't
  * see other processes, and everything that it started ends with it. It ignores signals that it has
- * no handler for (except SIGKILL from us). `die_with_parent` is not possible, because it has no
- * parent in its namespace.
+ * no handler for (except SIGKILL from us). With `die_with_parent` it may survive a parent that dies
+ * in the moment of its start, because it can't see that parent.
  *
  * With a jail, it also has a root directory, a host name and System V objects of its own. The
  * program's path is then looked up twice: on the host, to check who owns it, and in the jail, to

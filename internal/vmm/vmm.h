@@ -82,8 +82,9 @@ struct vmm_spec {
     unsigned n_files;
     const char *tap;
     const char *guest_mac;
-    bool no_holes; /* none are punched into its drives (file_keeps_extents) */
-    bool sandbox;  /* no capabilities, and no file but these (vmm/sandbox.h) */
+    const char *cgroup; /* its control group (sys/cgroup.h); "" or NULL: that of the caller */
+    bool no_holes;      /* none are punched into its drives (file_keeps_extents) */
+    bool sandbox;       /* no capabilities, and no file but these (vmm/sandbox.h) */
     struct vmm_limits limits;
     struct uid_range uids; /* with `sandbox`, and if we are root: the VMM gets one of these */
 };
@@ -126,8 +127,8 @@ struct vmm_backend {
      * `sandbox`: it is run confined, as it would be to run a guest. */
     int (*probe)(const char *binary, bool sandbox, const struct deadline *d, char *version,
                  size_t size, struct error *err);
-    /* ERR_ENV or ERR_CONFIG where this version can't hold a guest to these limits, or none can
-     * ("": the version is not known yet). */
+    /* ERR_ENV or ERR_CONFIG if this version, or any version, can't enforce these limits ("": the
+     * version is not known yet). */
     int (*check_limits)(const struct vmm_limits *l, const char *version, struct error *err);
     /* On error the process is gone. On success ref->version is filled. */
     int (*launch)(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,
