@@ -445,10 +445,10 @@ static void add_json(const struct lease *l, cJSON *j)
     (void)cJSON_AddBoolToObject(vmm, "emulated", words(l).emulated);
     (void)cJSON_AddStringToObject(vmm, "version", o->vmm.version);
     (void)cJSON_AddBoolToObject(vmm, "sandbox", o->vmm.sandbox);
-    (void)cJSON_AddBoolToObject(vmm, "jailer", o->vmm.jailer);
     (void)cJSON_AddStringToObject(vmm, "isolation", *o->lacks ? "degraded" : "strict");
     (void)cJSON_AddStringToObject(vmm, "lacks", o->lacks);
     (void)cJSON_AddStringToObject(vmm, "cgroup", o->cgroup);
+    (void)cJSON_AddBoolToObject(vmm, "jailer", o->vmm.jailer);
     json_add_i64(vmm, "pid", o->vmm.proc.pid);
     (void)cJSON_AddBoolToObject(cJSON_GetObjectItemCaseSensitive(j, "machine"), "diskOvercommit",
                                 o->disk_overcommit);
