@@ -151,45 +151,6 @@ int confine_apply(int confine_fd, unsigned more)
     return syscalls_confine(more);
 }
 
-/* ---- checking a running process ---- */
-
-/* The value of a line "Name:\tvalue" of a status file; "" if there is none. */
-static void status_value(const char *text, const char *name, char out[static 32])
-{
-    char line[40];
-    out[0] = '\0';
-    (void)str_format(line, sizeof line, "\n%s:\t", name);
-    const char *at = strstr(text, line);
-    if (at)
-        (void)snprintf(out, 32, "%.*s", (int)strcspn(at + strlen(line), "\n"), at + strlen(line));
-}
-
-int confine_verify(pid_t pid, struct error *err)
-{
-    static const struct {
-        const char *name, *want;
-    } lines[] = {{"CapInh", "0000000000000000"},
-                 {"CapPrm", "0000000000000000"},
-                 {"CapEff", "0000000000000000"},
-                 {"CapAmb", "0000000000000000"},
-                 {"NoNewPrivs", "1"},
-                 {"Seccomp", "2"}};
-    char path[64], value[32];
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    (void)str_format(path, sizeof path, "/proc/%d/status", (int)pid);
-    if (file_read_at(AT_FDCWD, path, 64 * 1024, &text, err) < 0)
-        return -1;
-    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
-        status_value(text.buf, lines[i].name, value);
-        if (!str_eq(value, lines[i].want))
-            return error_set(
-                err, ERR_ENV, 0,
-                "the VMM is not confined as it should be: process %d has %s %s, not %s", (int)pid,
-                lines[i].name, *value ? value : "(none)", lines[i].want);
-    }
-    return 0;
-}
-
 /* ---- checking in advance ---- */
 
 struct attempt {

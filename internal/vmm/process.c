@@ -120,12 +120,13 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     }
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
-    if (!spec->sandbox)
-        return 0;
-    if (confine_verify(child->pid, err) < 0) {
+    if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
+        (spec->sandbox && confine_verify(child->pid, &s, err) < 0)) {
         child_kill(child);
         return -1;
     }
+    if (!spec->sandbox)
+        return 0;
     ref->sandbox = true;
     ref->uid = sandbox.user.uid;
     return 0;
