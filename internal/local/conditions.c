@@ -1,3 +1,13 @@
+/* conditions.c: the list of preconditions of a lease.
+ *
+ * Each row has a name, and up to four functions: one that says whether the row applies, a cheap
+ * check, an expensive check (probe), and one that says whether the VMM's messages point to this
+ * row. The column with steps names the steps whose failure the probe may explain.
+ *
+ * warmup makes the cheap checks of all rows in this order, and stops at the first failure. If a
+ * step fails later, conditions_explain makes the probes of the rows that name the step. doctor
+ * makes both for each row.
+ */
 #include "local/conditions.h"
 
 #include <stdarg.h>
@@ -7,12 +17,13 @@
 #include "base/str.h"
 #include "local/condition_rows.h"
 
-/* In warmup's order: what concerns whoever has only just installed it comes first. */
+/* In the order in which warmup checks them: what is missing right after an installation comes
+ * first. */
 static const struct condition rows[] = {
     {"host", NULL, check_host, NULL, NULL, NULL},
     {"user", NULL, check_user, NULL, NULL, NULL},
-    {"jailer", idle_jailer, check_jailer, NULL, NULL, NULL},
     {"binary", idle_firecracker, check_firecracker, probe_program, " vmm ", NULL},
+    {"jailer", idle_jailer, check_jailer, probe_jailer, " vmm ", NULL},
     {"qemu", idle_qemu, check_qemu, probe_program, " vmm ", NULL},
     {"network", NULL, check_network, probe_network, " net ", NULL},
     {"kernel", NULL, check_kernel, probe_kernel_options, " ready ", NULL},

@@ -1,3 +1,17 @@
+/* steps.c: the steps that make a lease on this host, as a table for plan.c.
+ *
+ * keeper lets the lease's keeper go on, which was started just before the first record
+ * (ops/acquire.c). slug claims the name. disk makes the VMM's directory and in it the guest's disk.
+ * net makes the namespace, links and rules. seed makes the keys and the drive that brings them to
+ * the guest. vmm starts the VMM and configures it. boot lets the guest run. ready waits until the
+ * guest answers over SSH with the secret of its seed.
+ *
+ * Each undo reads only the record, because it may run in another process much later. What a step
+ * needs only while the lease is made (open files, namespaces) is in struct local.
+ *
+ * If a step fails, explain makes the expensive checks of the preconditions that may be the cause
+ * (conditions.h). If one of them fails, its message replaces the step's.
+ */
 #include "local/local.h"
 
 #include <errno.h>
@@ -12,6 +26,7 @@
 #include "local/step_net.h"
 #include "ops/access.h"
 #include "sys/file.h"
+#include "sys/hash.h"
 #include "sys/proc.h"
 #include "sys/trusted.h"
 
@@ -227,6 +242,26 @@ static int vmm_check_owner(int fd, const char *exe, struct error *err)
                                                       : trusted_path(NULL, path, VMM_PROGRAM, err);
 }
 
+/* The jailer has copied the program, and gave the copy to the VMM's user: its content counts. */
+static int vmm_check_copy(const struct work *w, int fd, const char *exe, struct error *err)
+{
+    const char *path = local_of(w)->found.vmm_path;
+    const struct pinned *pin = &local_of(w)->found.vmm_pin;
+    char is[SHA256_HEX_SIZE], was[SHA256_HEX_SIZE];
+    _cleanup_close_ int original = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (original < 0)
+        return error_set(err, ERR_IO, errno, "open the " VMM_PROGRAM " %s", path);
+    if ((pin->sha256[0] && pinned_unchanged(pin, original, path, err) < 0) ||
+        sha256_fd(fd, exe, &w->deadline, is, err) < 0 ||
+        sha256_fd(original, path, &w->deadline, was, err) < 0)
+        return -1;
+    return str_eq(is, was) ? 0
+                           : error_set(err, ERR_TRUST, 0,
+                                       "the jailer started something else than the " VMM_PROGRAM
+                                       " %s; next: run it again",
+                                       path);
+}
+
 /* The VMM has opened its files and is itself an open file: what was checked is what it has. */
 static int vmm_check_files(const struct work *w, struct error *err)
 {
@@ -235,6 +270,10 @@ static int vmm_check_files(const struct work *w, struct error *err)
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open the VMM's program");
+    if (w->lease.local.vmm.jailer)
+        return image_unchanged(&local_of(w)->found.image, err) < 0
+                   ? -1
+                   : vmm_check_copy(w, fd, exe, err);
     if (image_unchanged(&local_of(w)->found.image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
         return -1;
     return local_of(w)->found.vmm_pin.sha256[0]
@@ -261,6 +300,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
         .binary = local_of(w)->found.vmm_path,
+        .jailer = *local_of(w)->found.jailer_path ? local_of(w)->found.jailer_path : NULL,
         .accel = w->lease.local.vmm.accel,
         .dirfd = dir,
         .netns_fd = local_of(w)->netns_fd,
@@ -408,6 +448,7 @@ static void add_json(const struct lease *l, cJSON *j)
     (void)cJSON_AddStringToObject(vmm, "isolation", *o->lacks ? "degraded" : "strict");
     (void)cJSON_AddStringToObject(vmm, "lacks", o->lacks);
     (void)cJSON_AddStringToObject(vmm, "cgroup", o->cgroup);
+    (void)cJSON_AddBoolToObject(vmm, "jailer", o->vmm.jailer);
     json_add_i64(vmm, "pid", o->vmm.proc.pid);
     (void)cJSON_AddBoolToObject(cJSON_GetObjectItemCaseSensitive(j, "machine"), "diskOvercommit",
                                 o->disk_overcommit);
@@ -421,6 +462,15 @@ static void add_json(const struct lease *l, cJSON *j)
                                   net_mode_name(o->net.mode));
 }
 
+/* Whoever looks around holds it for milliseconds. */
+#define GATE_WAIT_MS 60000
+
+static int hold_disk(struct ops *o, const struct lease *l, int64_t *mib, struct error *err)
+{
+    struct deadline d = ops_deadline(o, GATE_WAIT_MS);
+    return admission_hold_disk(&o->store, l->local.disk_overcommit, mib, NULL, &d, err);
+}
+
 const struct provider provider_local = {
     .kind = {LEASE_PROVIDER_LOCAL, step_names, ARRAY_LEN(step_names), true},
     .steps = steps,
@@ -429,6 +479,7 @@ const struct provider provider_local = {
     .preflight = local_preflight,
     .undone = undone,
     .has_logs = has_logs,
+    .hold_disk = hold_disk,
     .life = life,
     .watch = watch,
     .target = target,

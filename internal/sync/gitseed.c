@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "sync/gitindex.h"
+#include "sync/reach.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
@@ -17,6 +18,7 @@ enum {
     BYTES_MAX = 256 * 1024 * 1024, /* of all that is read */
     INDEX_MAX = 128 * 1024 * 1024,
     REF_MAX = 4096,
+    CONFIG_MAX = 1024 * 1024,
     REFS_MAX = 100000, /* files of refs; git packs them long before */
     DEPTH_MAX = 16,
 };
@@ -28,6 +30,7 @@ void gitseed_free(struct gitseed *s)
         strbuf_free(&s->files[i].text);
     }
     free(s->files);
+    strbuf_free(&s->oids);
     *s = (struct gitseed)GITSEED_INIT;
 }
 
@@ -118,19 +121,91 @@ static int add_head(struct gitseed *s, struct error *err)
     return s->how == SYNC_GIT_FULL ? 0 : add(s, s->repo->common_fd, ref, REF_MAX, err);
 }
 
+static int parse_last(const struct gitseed *s, struct gitindex *x, struct error *err)
+{
+    const struct gitseed_file *f = &s->files[s->n - 1];
+    return gitindex_parse(x, f->text.buf, f->text.len, f->name, err);
+}
+
+static int add_base(struct gitseed *s, struct gitindex *x, struct error *err)
+{
+    _cleanup_(gitindex_free) struct gitindex base = {0};
+    _cleanup_free_ char *name = xasprintf("sharedindex.%s", x->base);
+    int r = add(s, s->repo->git_fd, name, INDEX_MAX, err);
+    if (r == 0)
+        return error_set(err, ERR_SYNC, 0, "%s, a part of the index, is missing", name);
+    return r < 0 || parse_last(s, &base, err) < 0 ? -1 : gitindex_merge(x, &base, name, err);
+}
+
 static int add_index(struct gitseed *s, struct error *err)
 {
     _cleanup_(gitindex_free) struct gitindex x = {0};
     int r = add(s, s->repo->git_fd, "index", INDEX_MAX, err);
     if (r <= 0)
         return r;
-    const struct strbuf *text = &s->files[s->n - 1].text;
-    if (gitindex_parse(&x, text->buf, text->len, "the index", err) < 0)
+    if (parse_last(s, &x, err) < 0 || (*x.base && add_base(s, &x, err) < 0))
         return -1;
-    if (!*x.base)
+    for (size_t i = 0; i < x.n; i++)
+        if (x.entries[i].kind == GITINDEX_FILE)
+            strbuf_add(&s->oids, x.entries[i].oid, x.hash);
+    s->hash = x.hash;
+    return 0;
+}
+
+/* Whether a configuration says `worktree = PATH` in [core], of this directory. As git writes it:
+ * whatever is quoted is no such line. */
+static bool names_place(const struct repo *r, const char *file)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    static const char key[] = "worktree";
+    bool in_core = false;
+    if (tree_read(r->git_fd, file, r->git_dir, CONFIG_MAX, &text, NULL) <= 0)
+        return false;
+    char *rest = text.buf;
+    for (char *line; (line = strsep(&rest, "\r\n"));) {
+        line += strspn(line, " \t");
+        if (*line == '[')
+            in_core = str_eq(line, "[core]");
+        if (!in_core || !str_has_prefix(line, key))
+            continue;
+        line += strlen(key);
+        line += strspn(line, " \t");
+        if (*line++ != '=')
+            continue;
+        _cleanup_free_ char *place = reach_name(r->git_dir, line + strspn(line, " \t"));
+        if (str_eq(place, r->top))
+            return true;
+    }
+    return false;
+}
+
+/* A directory that was made after git wrote down where the worktree is, is not that worktree. */
+static bool is_made_later(const struct repo *r)
+{
+    struct statx top, named;
+    return statx(r->top_fd, "", AT_EMPTY_PATH, STATX_BTIME, &top) == 0 &&
+           statx(r->git_fd, "gitdir", AT_SYMLINK_NOFOLLOW, STATX_MTIME, &named) == 0 &&
+           (top.stx_mask & STATX_BTIME) && (named.stx_mask & STATX_MTIME) &&
+           (top.stx_btime.tv_sec > named.stx_mtime.tv_sec ||
+            (top.stx_btime.tv_sec == named.stx_mtime.tv_sec &&
+             top.stx_btime.tv_nsec > named.stx_mtime.tv_nsec));
+}
+
+/* A file .git chooses whose history goes. It may have come with an archive, so what it names has to
+ * say that it belongs here. */
+static int check_place(const struct repo *r, struct error *err)
+{
+    if (r->kind == REPO_MODULE && !names_place(r, "config") && !names_place(r, "config.worktree"))
+        return error_set(err, ERR_SYNC, 0, "%s is that of a submodule at another place",
+                         r->git_dir);
+    if (r->kind != REPO_WORKTREE || !is_made_later(r))
         return 0;
-    _cleanup_free_ char *name = xasprintf("sharedindex.%s", x.base);
-    return add(s, s->repo->git_fd, name, INDEX_MAX, err);
+    _cleanup_free_ char *gitdir = xasprintf("%s/gitdir", r->git_dir);
+    _cleanup_free_ char *quoted = str_shell_quoted(gitdir);
+    return error_set(err, ERR_SYNC, 0,
+                     "%s is that of a worktree that was here before this directory was made; "
+                     "next: touch %s" REPO_IF_TRUSTED,
+                     r->git_dir, quoted);
 }
 
 /* One that the objects of another are a part of would lead there, and it says where that is. */
@@ -175,11 +250,11 @@ static int by_name(const void *a, const void *b)
 
 int gitseed_read(const struct repo *r, enum sync_git how, struct gitseed *out, struct error *err)
 {
-    struct gitseed s = {.how = how, .repo = r};
+    struct gitseed s = {.how = how, .repo = r, .oids = STRBUF_INIT};
     bool full = how == SYNC_GIT_FULL;
     int common = r->common_fd;
-    if (check_objects(r, err) == 0 && add_head(&s, err) >= 0 && add_index(&s, err) >= 0 &&
-        add(&s, common, "shallow", BYTES_MAX, err) >= 0 &&
+    if (check_place(r, err) == 0 && check_objects(r, err) == 0 && add_head(&s, err) >= 0 &&
+        add_index(&s, err) >= 0 && add(&s, common, "shallow", BYTES_MAX, err) >= 0 &&
         add(&s, common, "packed-refs", BYTES_MAX, err) >= 0 &&
         add_refs(&s, "refs/tags", 0, err) == 0 &&
         (!full ||

@@ -1,15 +1,17 @@
 /* gitseed_build.c: the .git of the guest, made by git in a repository that has nothing of the
  * user's configuration or the repository's.
  *
- * That repository has the refs and the index that gitseed_read took, and takes its objects from the
- * user's repository by an open directory. git runs there as the owner of that repository, so that
- * it can read nothing else by links among the objects. What it lists is packed into one file. A
- * shallow one has all commits up to HEAD with their tags, but of the files only those of HEAD and
- * of the index. In git's words that is a partial clone, and the guest's configuration says so.
+ * That repository has the refs that gitseed_read took and an index of ours, and takes its objects
+ * from the user's repository by an open directory. git runs there confined
+ * (gitbox.h). What it lists is packed into one
+ * file. A shallow one has all commits up to HEAD with their tags, but of the files only those of
+ * HEAD and of the index. In git's words that is a partial clone, and the guest's configuration says
+ * so.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,39 +19,45 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sync/gitbox.h"
 #include "sync/gitseed.h"
 #include "sys/beneath.h"
-#include "sys/caller.h"
 #include "sys/file.h"
-#include "sys/program.h"
-#include "sys/spawn.h"
 
 #define COMMITS_MAX 250000
 enum {
+    OID_SHA1 = 40,
     OID_MAX = 64,
     TAGS_MAX = 64 * 1024 * 1024,
-    LIST_MAX = 512 * 1024 * 1024, /* of objects: they are in memory */
-    COMPLAINT_SIZE = 4096
+    HEAD_SIZE = 4096,
+    PIECE = 64 * 1024,
+    ROOM_PIECE = 8 * 1024 * 1024 /* of the pack, between two looks whether there is room */
 };
 
 struct build {
     const struct gitseed *seed;
-    int work_fd, out_fd; /* borrowed */
+    const struct sync_store *store; /* the room */
+    int work_fd, out_fd;            /* borrowed */
     const struct deadline *d;
-    char git[PATH_MAX];
-    int objects_fd;          /* owned */
-    struct caller owner;     /* of the repository, */
-    const struct caller *as; /* whom git runs as; NULL: us */
-    int list_fd;             /* owned: the objects to pack, one a line */
+    int objects_fd; /* owned */
+    struct gitbox box;
+    int list_fd; /* owned: the objects to pack, one a line */
 };
 
 static void cleanup_build(struct build *b)
 {
+    gitbox_close(&b->box);
     CLOSE_FD(b->objects_fd);
     CLOSE_FD(b->list_fd);
 }
 
 /* ---- the two directories ---- */
+
+static int room(const struct build *b, size_t bytes, struct error *err)
+{
+    const struct sync_store *s = b->store;
+    return s->room ? s->room(s->room_ctx, (int64_t)bytes, err) : 0;
+}
 
 static int put(int dirfd, const char *name, const void *text, size_t len, struct error *err)
 {
@@ -89,20 +97,67 @@ static const struct gitseed_file *find(const struct gitseed *s, const char *name
     return NULL;
 }
 
-/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. */
+/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. Without a
+ * ref the index tells. */
 static bool is_sha256(const struct gitseed *s)
 {
+    bool named = false;
     const struct gitseed_file *packed = find(s, "packed-refs");
     const char *line = packed ? packed->text.buf : "";
     while (*line == '#' && strchr(line, '\n'))
         line = strchr(line, '\n') + 1;
     if (strspn(line, "0123456789abcdef") == OID_MAX)
         return true;
-    for (size_t i = 0; i < s->n; i++)
-        if ((str_has_prefix(s->files[i].name, "refs/") || str_eq(s->files[i].name, "HEAD")) &&
-            strspn(s->files[i].text.buf, "0123456789abcdef") == OID_MAX)
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        size_t digits = strspn(f->text.buf, "0123456789abcdef");
+        if (!str_has_prefix(f->name, "refs/") && !str_eq(f->name, "HEAD"))
+            continue;
+        if (digits == OID_MAX)
             return true;
-    return false;
+        named = named || digits == OID_SHA1;
+    }
+    return !named && !packed && s->hash == OID_MAX / 2;
+}
+
+static bool is_index(const char *name)
+{
+    return str_eq(name, "index") || str_has_prefix(name, "sharedindex.");
+}
+
+static void add_be32(struct strbuf *sb, uint32_t n)
+{
+    const unsigned char bytes[] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+                                   (unsigned char)(n >> 8), (unsigned char)n};
+    strbuf_add(sb, bytes, sizeof bytes);
+}
+
+/* An index of ours with the objects of the repository's, under names of ours, in git's second
+ * format. git trusts whoever made its index, so it never sees the repository's own. */
+static int put_index(const struct build *b, struct error *err)
+{
+    const struct gitseed *s = b->seed;
+    static const unsigned char zeros[OID_MAX / 2];
+    _cleanup_strbuf_ struct strbuf x = STRBUF_INIT;
+    if (!s->hash)
+        return 0;
+    if (s->hash != (is_sha256(s) ? OID_MAX : OID_SHA1) / 2)
+        return error_set(err, ERR_SYNC, 0, "its index is of another format than its refs");
+    size_t n = s->oids.len / s->hash;
+    strbuf_adds(&x, "DIRC");
+    add_be32(&x, 2);
+    add_be32(&x, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) {
+        size_t start = x.len;
+        for (int k = 0; k < 10; k++) /* no times and places, the mode of a file */
+            add_be32(&x, k == 6 ? 0100644 : 0);
+        strbuf_add(&x, s->oids.buf + i * s->hash, s->hash);
+        strbuf_add(&x, "\0\x08", 2); /* the length of its name */
+        strbuf_addf(&x, "%08zx", i);
+        strbuf_add(&x, zeros, 8 - (x.len - start) % 8);
+    }
+    strbuf_add(&x, zeros, s->hash); /* no checksum */
+    return room(b, x.len, err) < 0 ? -1 : put(b->work_fd, "index", x.buf, x.len, err);
 }
 
 /* Neither graph nor index over packs: both are the repository's word for what objects say, and the
@@ -112,91 +167,25 @@ static int make_work(const struct build *b, struct error *err)
     const struct gitseed *s = b->seed;
     _cleanup_free_ char *config = xasprintf(
         "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tcommitGraph = false\n"
-        "\tmultiPackIndex = false\n[pack]\n\tuseBitmaps = false\n\tcompression = 1\n[gc]\n\tauto = "
+        "\tmultiPackIndex = false\n[pack]\n\tuseBitmaps = false\n\treadReverseIndex = false\n"
+        "\tthreads = 1\n\tcompression = 1\n[gc]\n\tauto = "
         "0\n%s",
         is_sha256(s) ? "[extensions]\n\tobjectFormat = sha256\n" : "");
-    if (make_dirs(b->work_fd, err) < 0 || put_text(b->work_fd, "config", config, err) < 0)
+    if (room(b, s->bytes, err) < 0 || make_dirs(b->work_fd, err) < 0 ||
+        put_text(b->work_fd, "config", config, err) < 0)
         return -1;
-    for (size_t i = 0; i < s->n; i++)
-        if (put(b->work_fd, s->files[i].name, s->files[i].text.buf, s->files[i].text.len, err) < 0)
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        if (!is_index(f->name) && put(b->work_fd, f->name, f->text.buf, f->text.len, err) < 0)
             return -1;
-    return 0;
+    }
+    return put_index(b, err);
 }
 
 /* ---- running git ---- */
 
-/* Takes the beginning of what git complains of; git gets an error for the rest. */
-static int complaints(void)
-{
-    int fd = memfd_create("git", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0 && (ftruncate(fd, COMPLAINT_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW) < 0))
-        CLOSE_FD(fd);
-    return fd;
-}
-
-static int explain(const struct exit_status *st, int said_fd, const char *what, int64_t max,
-                   struct error *err)
-{
-    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    if (st->signalled && st->signal == SIGXFSZ)
-        return error_set(err, ERR_SYNC, 0, "git %s writes more than %lld MiB", what,
-                         (long long)(max >> 20));
-    if (lseek(said_fd, 0, SEEK_SET) == 0)
-        (void)fd_read_all(said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", what, (int)strcspn(said.buf, "\n"),
-                     *said.buf ? said.buf : "it failed without a message");
-}
-
-/* Appends what git prints to out_fd, up to `max` bytes. */
-static int git(const struct build *b, const char *const *args, int stdin_fd, int out_fd,
-               int64_t max, struct error *err)
-{
-    char objects[64];
-    const char *argv[16] = {b->git, "--no-pager"};
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    struct child c = CHILD_INIT;
-    struct exit_status st;
-    _cleanup_close_ int said_fd = complaints();
-    for (size_t i = 2; i < ARRAY_LEN(argv) - 1 && *args; i++)
-        argv[i] = *args++;
-    (void)str_format(objects, sizeof objects, "GIT_OBJECT_DIRECTORY=/proc/self/fd/%d",
-                     b->objects_fd);
-    spec.argv = argv;
-    spec.envp = (const char *const[]){"PATH=/usr/bin:/bin",
-                                      "LC_ALL=C",
-                                      "GIT_DIR=.",
-                                      objects,
-                                      "GIT_CONFIG_GLOBAL=/dev/null",
-                                      "GIT_CONFIG_NOSYSTEM=1",
-                                      "GIT_ATTR_NOSYSTEM=1",
-                                      "GIT_NO_LAZY_FETCH=1",
-                                      "GIT_NO_REPLACE_OBJECTS=1",
-                                      "GIT_OPTIONAL_LOCKS=0",
-                                      "GIT_TERMINAL_PROMPT=0",
-                                      "GIT_TRACE2=0",
-                                      "GIT_TRACE2_PERF=0",
-                                      "GIT_TRACE2_EVENT=0",
-                                      NULL};
-    spec.stdin_fd = stdin_fd;
-    spec.stdout_fd = out_fd;
-    spec.stderr_fd = said_fd;
-    spec.cwd_fd = b->work_fd;
-    spec.files = &b->objects_fd;
-    spec.n_files = 1;
-    spec.user = b->as;
-    spec.file_max = max;
-    spec.die_with_parent = true;
-    if (said_fd < 0 || spawn(&spec, &c, err) < 0)
-        return said_fd < 0 ? error_set(err, ERR_IO, errno, "run git") : -1;
-    if (child_wait(&c, b->d, &st, err) < 0) {
-        child_kill(&c);
-        return -1;
-    }
-    child_release(&c);
-    return st.exited && st.code == 0 ? 0 : explain(&st, said_fd, argv[2], max, err);
-}
 #define GIT(b, out, err, ...)                                                                      \
-    git((b), (const char *const[]){__VA_ARGS__, NULL}, -1, (out), LIST_MAX, (err))
+    gitbox_run(&(b)->box, (const char *const[]){__VA_ARGS__, NULL}, (out), (err))
 
 static int memory_file(struct error *err)
 {
@@ -214,15 +203,19 @@ static int read_back(int fd, size_t max, struct strbuf *out, struct error *err)
 /* The commit of HEAD; "" before the first one. */
 static int head_commit(const struct build *b, char out[static OID_MAX + 1], struct error *err)
 {
+    static const char *const args[] = {"rev-parse", "--verify", "-q", "HEAD", NULL};
+    _cleanup_(gitbox_end) struct gitbox_work w = GITBOX_WORK_INIT;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    struct error unborn = ERROR_INIT;
+    struct error e = ERROR_INIT;
     _cleanup_close_ int fd = memory_file(err);
     *out = '\0';
     if (fd < 0)
         return -1;
-    if (GIT(b, fd, &unborn, "rev-parse", "--verify", "-q", "HEAD") < 0)
-        return unborn.kind == ERR_SYNC ? 0 : error_set(err, unborn.kind, 0, "%s", unborn.msg);
-    if (read_back(fd, COMPLAINT_SIZE, &said, err) < 0)
+    if (gitbox_start(&b->box, args, -1, fd, &w, err) < 0)
+        return -1;
+    if (gitbox_finish(&b->box, &w, &e) < 0)
+        return w.code == 1 ? 0 : error_set(err, e.kind, 0, "%s", e.msg);
+    if (read_back(fd, HEAD_SIZE, &said, err) < 0)
         return -1;
     size_t len = strspn(said.buf, "0123456789abcdef");
     return str_format(out, OID_MAX + 1, "%.*s", (int)len, said.buf);
@@ -271,11 +264,54 @@ static int list_refs(const struct build *b, const char *head, struct error *err)
                 ? GIT(b, fd, err, "for-each-ref", format)
                 : GIT(b, fd, err, "for-each-ref", format, "--merged=HEAD", "refs/tags");
     if (r < 0 || read_back(fd, TAGS_MAX, &refs, err) < 0 ||
-        fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0)
+        fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0 ||
+        room(b, refs.len, err) < 0)
         return -1;
     if (*s->branch && s->how != SYNC_GIT_FULL)
         strbuf_addf(&refs, "%s %s\n", head, s->branch);
     return put(b->out_fd, "packed-refs", refs.buf, refs.len, err);
+}
+
+/* Piece by piece, because nobody knows before how long it gets: a few bytes of a repository can
+ * stand for a file of any size. */
+static int copy_pack(const struct build *b, int from, int to, struct error *err)
+{
+    const struct sync_limits limits = SYNC_LIMITS_DEFAULT; /* of what is sent */
+    _cleanup_free_ char *piece = xcalloc(1, PIECE);
+    int64_t all = 0, left = 0;
+    struct pollfd p = {.fd = from, .events = POLLIN};
+    for (;;) {
+        if (deadline_poll(&p, 1, b->d, "git", err) < 0)
+            return gitbox_failed("pack-objects", err);
+        ssize_t n = read(from, piece, PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0 ? 0 : error_set(err, ERR_IO, errno, "read from git");
+        if ((all += n) > limits.max_bytes)
+            return error_set(err, ERR_SYNC, 0, "its pack has more than %lld MiB",
+                             (long long)(limits.max_bytes >> 20));
+        if (left < n && room(b, ROOM_PIECE, err) < 0)
+            return -1;
+        left = (left < n ? ROOM_PIECE : left) - n;
+        if (fd_write_all(to, piece, (size_t)n, "a pack for the guest", err) < 0)
+            return -1;
+    }
+}
+
+static int write_pack(const struct build *b, int out_fd, struct error *err)
+{
+    static const char *const args[] = {
+        "pack-objects",        "-q", "--stdout", "--delta-base-offset", "--window=0",
+        "--missing=allow-any", NULL};
+    _cleanup_(gitbox_end) struct gitbox_work w = GITBOX_WORK_INIT;
+    int p[2];
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return error_set(err, ERR_IO, errno, "make a pipe");
+    _cleanup_close_ int read_end = p[0];
+    int r = gitbox_start(&b->box, args, b->list_fd, p[1], &w, err);
+    (void)close(p[1]);
+    return r < 0 || copy_pack(b, read_end, out_fd, err) < 0 ? -1 : gitbox_finish(&b->box, &w, err);
 }
 
 static int pack(const struct build *b, struct error *err)
@@ -285,19 +321,15 @@ static int pack(const struct build *b, struct error *err)
     struct stat st;
     if (fd < 0 || fstat(b->list_fd, &st) < 0 || lseek(b->list_fd, 0, SEEK_SET) < 0)
         return error_set(err, ERR_IO, errno, "make a pack for the guest");
-    if (!st.st_size)
-        return unlinkat(b->out_fd, name, 0);
-    static const char *const args[] = {
-        "pack-objects",        "-q", "--stdout", "--delta-base-offset", "--window=0",
-        "--missing=allow-any", NULL};
-    const struct sync_limits limits = SYNC_LIMITS_DEFAULT; /* of what is sent */
-    return git(b, args, b->list_fd, fd, limits.max_bytes, err);
+    return st.st_size ? write_pack(b, fd, err) : unlinkat(b->out_fd, name, 0);
 }
 
 static int make_out(const struct build *b, struct error *err)
 {
     const struct gitseed *s = b->seed;
-    static const char *const same[] = {"HEAD", "index", "shallow"};
+    if (room(b, s->bytes, err) < 0)
+        return -1;
+    static const char *const same[] = {"HEAD", "shallow"};
     _cleanup_free_ char *config = xasprintf(
         "[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = false\n"
         "\tlogallrefupdates = true\n%s%s%s",
@@ -306,7 +338,7 @@ static int make_out(const struct build *b, struct error *err)
         s->how == SYNC_GIT_SHALLOW ? "\tpartialClone = origin\n" : "");
     for (size_t i = 0; i < s->n; i++) {
         const struct gitseed_file *f = &s->files[i];
-        bool goes = str_has_prefix(f->name, "sharedindex.");
+        bool goes = is_index(f->name);
         for (size_t k = 0; k < ARRAY_LEN(same); k++)
             goes = goes || str_eq(f->name, same[k]);
         if (goes && put(b->out_fd, f->name, f->text.buf, f->text.len, err) < 0)
@@ -320,8 +352,9 @@ static int make_out(const struct build *b, struct error *err)
 
 /* ---- from what ---- */
 
-/* No link leads from the objects elsewhere. */
-static int check_links(int fd, const char *name, struct error *err)
+/* No link leads from the objects elsewhere, and to open one is not to wait for somebody who writes
+ * to a FIFO, or to start a device. */
+static int check_plain(int fd, const char *name, struct error *err)
 {
     struct stat st;
     int dir_fd = beneath_open(fd, name, O_RDONLY | O_DIRECTORY, 0);
@@ -334,46 +367,50 @@ static int check_links(int fd, const char *name, struct error *err)
         return -1;
     }
     for (struct dirent *e; (e = dir_next(d));)
-        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
-            return error_set(err, ERR_SYNC, 0, "its objects have the symbolic link %s", e->d_name);
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
+            !S_ISDIR(st.st_mode))
+            return error_set(err, ERR_SYNC, 0, "its objects have the %s %s",
+                             S_ISLNK(st.st_mode) ? "symbolic link" : "special file", e->d_name);
     return errno ? error_set(err, ERR_SYNC, errno, "list the objects' %s", name) : 0;
 }
 
 static int open_objects(struct build *b, struct error *err)
 {
     const struct repo *r = b->seed->repo;
-    struct stat st;
     b->objects_fd = beneath_open(r->common_fd, "objects", O_PATH | O_DIRECTORY, 0);
-    if (b->objects_fd < 0 || fstat(b->objects_fd, &st) < 0)
+    if (b->objects_fd < 0)
         return error_set(err, ERR_SYNC, errno, "open %s/objects", r->git_dir);
-    if (geteuid() == 0 && st.st_uid != 0) {
-        b->owner = (struct caller){st.st_uid, st.st_gid};
-        b->as = &b->owner;
-    }
-    if (check_links(b->objects_fd, ".", err) < 0 || check_links(b->objects_fd, "pack", err) < 0)
+    if (check_plain(b->objects_fd, ".", err) < 0 || check_plain(b->objects_fd, "pack", err) < 0)
         return -1;
     for (unsigned i = 0; i <= 0xff;
          i++) { /* an object of its own may be one of another repository */
         char name[3];
         (void)str_format(name, sizeof name, "%02x", i);
-        if (check_links(b->objects_fd, name, err) < 0)
+        if (check_plain(b->objects_fd, name, err) < 0)
             return -1;
     }
     return 0;
 }
 
-int gitseed_build(const struct gitseed *s, int work_fd, int out_fd, const struct deadline *d,
-                  struct error *err)
+int gitseed_build(const struct gitseed *s, const struct sync_store *store, int work_fd, int out_fd,
+                  const struct deadline *d, struct error *err)
 {
     char head[OID_MAX + 1];
-    _cleanup_(cleanup_build) struct build b = {
-        .seed = s, .work_fd = work_fd, .out_fd = out_fd, .d = d, .objects_fd = -1, .list_fd = -1};
+    _cleanup_(cleanup_build) struct build b = {.seed = s,
+                                               .store = store,
+                                               .work_fd = work_fd,
+                                               .out_fd = out_fd,
+                                               .d = d,
+                                               .objects_fd = -1,
+                                               .box = {.confine_fd = -1},
+                                               .list_fd = -1};
     b.list_fd = memory_file(err);
     /* A tree at "/" holds every program. */
     const char *tree = str_eq(s->repo->top, "/") ? NULL : s->repo->top;
-    if (b.list_fd < 0 || program_locate("git", "program", tree, b.git, err) < 0 ||
-        open_objects(&b, err) < 0 || make_work(&b, err) < 0 || make_dirs(out_fd, err) < 0 ||
-        head_commit(&b, head, err) < 0 || list_objects(&b, *head, err) < 0)
+    if (b.list_fd < 0 || open_objects(&b, err) < 0 ||
+        gitbox_open(&b.box, work_fd, b.objects_fd, tree, d, err) < 0 || make_work(&b, err) < 0 ||
+        make_dirs(out_fd, err) < 0 || head_commit(&b, head, err) < 0 ||
+        list_objects(&b, *head, err) < 0)
         return -1;
     if (*head && list_refs(&b, head, err) < 0)
         return -1;

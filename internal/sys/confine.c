@@ -133,10 +133,11 @@ static int set_capabilities(const struct __user_cap_data_struct data[2])
     return (int)syscall(SYS_capset, &head, data);
 }
 
-int confine_bound(void)
+int confine_bound(uint64_t keep)
 {
     for (unsigned long cap = 0; cap <= 63; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
+        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL &&
+            errno != EPERM)
             return -1;
     return 0;
 }

@@ -20,6 +20,7 @@
 #define CRABBOX_SYS_CONFINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -46,7 +47,7 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
 
 /* In the child, between fork and exec, before and after it becomes another user:
  * async-signal-safe. -1 with errno. */
-int confine_bound(void);
+int confine_bound(uint64_t keep); /* of the capabilities, as bits */
 /* `more`: see syscalls.h. */
 int confine_apply(int confine_fd, unsigned more);
 
@@ -58,6 +59,10 @@ int confine_verify(pid_t pid, const struct spawn_spec *spec, struct error *err);
 
 /* How many filters of system calls hold its first thread; -1 if that can't be told. */
 int confine_filters(pid_t pid, struct error *err);
+
+/* For a program that confined itself and gets its filter later: no capabilities, no_new_privs, and
+ * this user and group alone. */
+int confine_verify_user(pid_t pid, uid_t uid, struct error *err);
 
 /* Whether a confined program could open this file for reading. (If we are root, such a program runs
  * as a user of its own.) ERR_CONFIG; the message has what to change. */

@@ -14,7 +14,8 @@
 #include "sys/jail.h"
 #include "sys/spawn.h"
 
-#define STATUS_VALUE 64 /* of a line: four numbers */
+#define STATUS_VALUE    64 /* of a line: four numbers */
+#define NO_CAPABILITIES "0000000000000000"
 
 /* The value of a line "Name:\tvalue" of a status file; "" if there is none. */
 static void status_value(const char *text, const char *name, char out[static STATUS_VALUE])
@@ -107,23 +108,40 @@ static int read_status(pid_t pid, struct strbuf *text, struct error *err)
     return file_read_at(AT_FDCWD, path, 64 * 1024, text, err);
 }
 
+static int verify_powerless(pid_t pid, const char *text, struct error *err)
+{
+    static const char *const lines[][2] = {{"CapInh", NO_CAPABILITIES},
+                                           {"CapPrm", NO_CAPABILITIES},
+                                           {"CapEff", NO_CAPABILITIES},
+                                           {"CapAmb", NO_CAPABILITIES},
+                                           {"NoNewPrivs", "1"}};
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        if (verify_line(pid, text, lines[i][0], lines[i][1], err) < 0)
+            return -1;
+    return 0;
+}
+
 int confine_verify(pid_t pid, const struct spawn_spec *spec, struct error *err)
 {
-    static const char none[] = "0000000000000000";
-    static const char *const lines[][2] = {{"CapInh", none}, {"CapPrm", none},    {"CapEff", none},
-                                           {"CapAmb", none}, {"NoNewPrivs", "1"}, {"Seccomp", "2"}};
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (read_status(pid, &text, err) < 0)
+    if (read_status(pid, &text, err) < 0 || verify_powerless(pid, text.buf, err) < 0 ||
+        verify_line(pid, text.buf, "Seccomp", "2", err) < 0)
         return -1;
-    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
-        if (verify_line(pid, text.buf, lines[i][0], lines[i][1], err) < 0)
-            return -1;
     /* Only root can empty that set. */
-    if (geteuid() == 0 && verify_line(pid, text.buf, "CapBnd", none, err) < 0)
+    if (geteuid() == 0 && verify_line(pid, text.buf, "CapBnd", NO_CAPABILITIES, err) < 0)
         return -1;
     if (spec->user && verify_user(pid, text.buf, spec->user, err) < 0)
         return -1;
     return verify_places(pid, spec, err);
+}
+
+int confine_verify_user(pid_t pid, uid_t uid, struct error *err)
+{
+    const struct caller user = {uid, uid};
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (read_status(pid, &text, err) < 0 || verify_powerless(pid, text.buf, err) < 0)
+        return -1;
+    return verify_user(pid, text.buf, &user, err);
 }
 
 int confine_filters(pid_t pid, struct error *err)

@@ -1,3 +1,12 @@
+/* process.c: starts a VMM's program, and explains why it ended.
+ *
+ * The child is held between fork and exec. Meanwhile its resource limits are set and `started`
+ * records it in the lease, so there is never a VMM that no record names. After exec, confine_verify
+ * checks that the process is really confined.
+ *
+ * When something fails, the explain functions ask whether the process has ended. If it has, its
+ * exit code and the end of its logs are a better message than the broken connection.
+ */
 #include "vmm/process.h"
 
 #include <ctype.h>
@@ -14,6 +23,7 @@
 #include "sys/cgroup.h"
 #include "sys/confine.h"
 #include "sys/file.h"
+#include "vmm/jailer.h"
 #include "vmm/logcap.h"
 #include "vmm/sandbox.h"
 
@@ -90,10 +100,14 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     if (log < 0)
         return -1;
     _cleanup_(vmm_sandbox_close) struct vmm_sandbox sandbox = VMM_SANDBOX_INIT;
-    if (spec->sandbox && vmm_sandbox_make(spec, stdin_fd < 0, &sandbox, err) < 0)
+    bool apart = spec->sandbox || spec->jailer;
+    if (apart && vmm_sandbox_make(spec, stdin_fd < 0, &sandbox, err) < 0)
         return -1;
+    _cleanup_(jailer_args_free) struct jailer_args by_jailer = {.n = 0};
+    if (spec->jailer)
+        jailer_args_build(spec, sandbox.user.uid, file_limit(spec), FILES_MAX, argv, &by_jailer);
     struct spawn_spec s = SPAWN_SPEC_INIT;
-    s.argv = argv;
+    s.argv = spec->jailer ? by_jailer.v : argv;
     s.no_holes = spec->no_holes;
     s.stdin_fd = stdin_fd;
     s.stdout_fd = ways & VMM_PRINTS_CONSOLE ? console : log;
@@ -105,12 +119,12 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.n_files = spec->n_files;
     s.new_session = true;
     s.held = true;
-    if (spec->sandbox)
+    if (apart)
         vmm_sandbox_use(&sandbox, &s);
     if (spawn(&s, child, err) < 0)
         return -1;
     bool grouped = spec->cgroup && *spec->cgroup;
-    if (limit_program(spec, s.user != NULL, child->pid, err) < 0 ||
+    if (limit_program(spec, sandbox.uid_fd >= 0, child->pid, err) < 0 ||
         (grouped && cgroup_enter(spec->cgroup, child->pid, err) < 0) ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
@@ -120,15 +134,14 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     }
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
+    ref->uid = sandbox.user.uid;
+    bool ours = spec->sandbox && !spec->jailer;
     if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
-        (spec->sandbox && confine_verify(child->pid, &s, err) < 0)) {
+        (ours && confine_verify(child->pid, &s, err) < 0)) {
         child_kill(child);
         return -1;
     }
-    if (!spec->sandbox)
-        return 0;
-    ref->sandbox = true;
-    ref->uid = sandbox.user.uid;
+    ref->sandbox = ours;
     return 0;
 }
 
@@ -274,7 +287,8 @@ static int check_drives(const struct vmm_spec *spec, struct error *err)
         roots += drive->root;
     }
     if (roots > 1 || (roots == 1 && !spec->drives[0].root))
-        return error_set(err, ERR_CONFIG, 0, "the root drive is one, and the first");
+        return error_set(err, ERR_CONFIG, 0,
+                         "there must be one root drive, and it must be the first");
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #include "sys/pathwalk.h"
 #include "sys/spawn.h"
 #include "sys/uids.h"
+#include "vmm/jailer.h"
 
 #define DIRECTORY_MODE 0710 /* the VMM's user can open files there, but not make any */
 
@@ -48,6 +49,13 @@ static bool has_jail(const struct vmm_sandbox *s)
     return s->jail.root_fd >= 0;
 }
 
+/* The jailer's child can't have one: Landlock forbids to mount. */
+static int landlock(const struct vmm_sandbox *s, int dirfd, const char *path,
+                    enum confine_access access, bool optional, struct error *err)
+{
+    return s->confine_fd < 0 ? 0 : confine_allow(s->confine_fd, dirfd, path, access, optional, err);
+}
+
 /* If a directory of the host is a link (/lib to usr/lib), it is a link in the jail, too. */
 static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_access access,
                        bool optional, struct error *err)
@@ -62,7 +70,8 @@ static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_acc
         target[n] = '\0';
         return jail_link(&s->jail, target, path, err);
     }
-    return jail_put(&s->jail, AT_FDCWD, path, path, in_jail[access], optional, err);
+    _cleanup_free_ char *at = xasprintf("%s%s", s->root ? s->root : "", path);
+    return jail_put(&s->jail, AT_FDCWD, path, at, in_jail[access], optional, err);
 }
 
 /* A file or directory of the host, by its absolute path. */
@@ -74,7 +83,7 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
     /* The jail's devices are nodes of its own. */
     if (has_jail(s) && access == CONFINE_DEVICE)
         return confine_allow(s->confine_fd, s->jail.root_fd, path + 1, access, true, err);
-    return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
+    return landlock(s, AT_FDCWD, path, access, optional, err);
 }
 
 /* In a jail only the file's own mode counts, because the directories above it belong to the jail. A
@@ -161,8 +170,7 @@ static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const 
 static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
                            struct error *err)
 {
-    if (confine_allow(s->confine_fd, spec->dirfd, ".", binds ? CONFINE_SOCKETS : CONFINE_WRITE,
-                      false, err) < 0)
+    if (landlock(s, spec->dirfd, ".", binds ? CONFINE_SOCKETS : CONFINE_WRITE, false, err) < 0)
         return -1;
     if (!has_jail(s))
         return 0;
@@ -171,7 +179,8 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         fchmod(spec->dirfd, binds ? 01770 : DIRECTORY_MODE) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
     s->jail.cwd = VMM_SANDBOX_DIR;
-    return jail_put(&s->jail, spec->dirfd, ".", VMM_SANDBOX_DIR, JAIL_WRITE, false, err);
+    _cleanup_free_ char *at = xasprintf("%s" VMM_SANDBOX_DIR, s->root ? s->root : "");
+    return jail_put(&s->jail, spec->dirfd, ".", at, JAIL_WRITE, false, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
@@ -216,6 +225,10 @@ static int fill(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *s, 
     if (geteuid() == 0 && s->uid_fd < 0)
         return -1;
     s->user.gid = s->user.uid;
+    if (spec->jailer)
+        return jailer_base(spec, s->user.uid, &s->jail, &s->root, err) < 0
+                   ? -1
+                   : allow_guest(s, spec, binds, err);
     s->confine_fd = confine_new(err);
     if (s->confine_fd < 0 || (s->uid_fd >= 0 && jail_open(&s->jail, s->user.uid, err) < 0))
         return -1;
@@ -248,7 +261,8 @@ int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error 
 
 int vmm_sandbox_bound(const struct vmm_spec *spec, struct error *err)
 {
-    if (!spec->sandbox || geteuid() != 0 || fchmod(spec->dirfd, DIRECTORY_MODE) == 0)
+    if ((!spec->sandbox && !spec->jailer) || geteuid() != 0 ||
+        fchmod(spec->dirfd, DIRECTORY_MODE) == 0)
         return 0;
     return error_set(err, ERR_IO, errno, "close the VMM's directory to new files");
 }
@@ -259,6 +273,14 @@ void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
     if (!has_jail(sandbox))
         return;
     spec->jail = &sandbox->jail;
+    if (sandbox->root) {
+        /* It closes all descriptors but the first three: an empty file in the place of /dev/null
+         * keeps the claim on the id. */
+        spec->stdin_fd = sandbox->uid_fd;
+        spec->capabilities = JAILER_CAPABILITIES;
+        spec->n_files = 0;
+        return;
+    }
     spec->user = &sandbox->user;
     /* The jail has mounts of the files that it would have inherited, so it gets only the lock of
      * its id. */
@@ -270,5 +292,7 @@ void vmm_sandbox_close(struct vmm_sandbox *sandbox)
 {
     CLOSE_FD(sandbox->confine_fd);
     CLOSE_FD(sandbox->uid_fd);
+    free(sandbox->root);
+    sandbox->root = NULL;
     jail_close(&sandbox->jail);
 }

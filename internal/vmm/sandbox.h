@@ -21,6 +21,7 @@ struct spawn_spec;
 struct vmm_sandbox {
     int confine_fd;     /* owned */
     struct jail jail;   /* owned; not made if this process is not root */
+    char *root;         /* owned; of the jailer: where its jail is in `jail`, which is its base */
     int uid_fd;         /* owned; the lock that claims the user id */
     struct caller user; /* the user that the VMM becomes; uid 0: the same as ours */
 };
