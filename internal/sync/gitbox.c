@@ -84,8 +84,8 @@ static int explain(const struct gitbox_work *w, const struct exit_status *st, st
     if (lseek(w->said_fd, 0, SEEK_SET) == 0)
         (void)fd_read_all(w->said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
     /* The file has its full size from the start. */
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)strcspn(said.buf, "\n"),
-                     *said.buf ? said.buf : exit_status_text(st, how, sizeof how));
+    const char *why = *said.buf ? said.buf : exit_status_text(st, how, sizeof how);
+    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)strcspn(why, "\n"), why);
 }
 
 int gitbox_start(const struct gitbox *b, const char *const *args, int stdin_fd, int out_fd,

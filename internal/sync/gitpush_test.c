@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "sync/gitbox.h"
 #include "sync/sync.h"
 #include "sys/file.h"
 #include "testutil/synckit.h"
@@ -296,6 +297,29 @@ static void test_git_is_confined(void **state)
     pair_close(&p);
 }
 
+/* A git that ends without a word says how it ended. */
+static void test_git_without_a_word(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct error err = ERROR_INIT;
+    pair_open(&p, "wordless", "echo a >a; git add a; git commit -qm a");
+    synckit_sh(p.base,
+               "mkdir bin; chmod 755 . bin; cat >bin/git <<'END'\n"
+               "#!/bin/sh\nexit 3\nEND\nchmod 755 bin/git",
+               NULL);
+    _cleanup_free_ char *path = xstrdup(getenv("PATH"));
+    _cleanup_free_ char *first = xasprintf("%s/bin:%s", p.base, path);
+    _cleanup_close_ int fd = open(p.base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(gitbox_close) struct gitbox b;
+    assert_int_equal(setenv("PATH", first, 1), 0);
+    assert_int_equal(gitbox_open(&b, fd, fd, p.src, NULL, &err), 0);
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    assert_int_equal(gitbox_run(&b, (const char *const[]){"show", NULL}, -1, &err), -1);
+    assert_non_null(strstr(err.msg, "git show: exit code 3"));
+    pair_close(&p);
+}
+
 /* Nothing of the configuration, the hooks and the logs, where a URL has a token. */
 static void test_no_credential_gets_there(void **state)
 {
@@ -381,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_git_directories_of_another_place),
         cmocka_unit_test(test_no_room_for_the_pack),
         cmocka_unit_test(test_git_is_confined),
+        cmocka_unit_test(test_git_without_a_word),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),
         cmocka_unit_test(test_owners),
