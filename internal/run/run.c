@@ -343,6 +343,7 @@ static int use_lease(struct run_state *s, struct error *err)
 static int use_begun(struct run_state *s, struct error *err)
 {
     struct bundle *b = s->req->bundle;
+    guest_run_make_id(s->res->run_id);
     int r = use_lease(s, err);
     if (!b)
         return r;
