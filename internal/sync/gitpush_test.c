@@ -212,6 +212,12 @@ static void test_an_index_that_git_must_not_see(void **state)
     pair_close(&p);
 }
 
+#define WITH_SUB                                                                                   \
+    "cd ..; mv src priv; git init -q src; cd src; git -c protocol.file.allow=always "              \
+    "submodule --quiet add $PWD/../priv sub; cd ..; mv src around; ln -s around/sub src; "         \
+    "cd around; "
+#define IN_SUB "mkdir sub; echo a >sub/a; echo 'gitdir: ../.git/modules/sub' >sub/.git"
+
 /* A file .git that an archive has brought, in the user's repository or where the user's worktree
  * was, does not choose whose history goes. At their own places both have theirs. */
 static void test_git_directories_of_another_place(void **state)
@@ -233,6 +239,14 @@ static void test_git_directories_of_another_place(void **state)
         {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cp src/.git dot; rm -r src; "
          "sleep 0.1; mkdir src; cp dot src/.git; echo a >src/a",
          false},
+        {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cd src; mv .git dot; rm "
+         "dot; "
+         "touch -d '1 hour ago' ../priv/.git/worktrees/src/gitdir; chmod 755 .; "
+         "echo \"gitdir: $PWD/../priv/.git/worktrees/src\" >.git",
+         false},
+        {WITH_SUB "git rm -qf sub; " IN_SUB, false},
+        {WITH_SUB "rm -rf sub; sleep 3; " IN_SUB, false},
+        {WITH_SUB "cp -a ../around ../copy; rm ../src; ln -s copy/sub ../src", true},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct pair p;
