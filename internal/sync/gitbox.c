@@ -83,9 +83,11 @@ static int explain(const struct gitbox_work *w, const struct exit_status *st, st
                          GITBOX_LIST_MAX >> 20);
     if (lseek(w->said_fd, 0, SEEK_SET) == 0)
         (void)fd_read_all(w->said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
-    /* The file has its full size from the start. */
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)strcspn(said.buf, "\n"),
-                     *said.buf ? said.buf : exit_status_text(st, how, sizeof how));
+    /* The file has its full size from the start, so its length says nothing. */
+    size_t len = strcspn(said.buf, "\n");
+    return len ? error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)len, said.buf)
+               : error_set(err, ERR_SYNC, 0, "git %s: %s", w->what,
+                           exit_status_text(st, how, sizeof how));
 }
 
 int gitbox_start(const struct gitbox *b, const char *const *args, int stdin_fd, int out_fd,
