@@ -21,6 +21,10 @@ enum { COMPLAINT_SIZE = 4096 };
 static int fence(struct gitbox *b, struct error *err)
 {
     static const char *const programs[] = {"/usr", "/bin", "/lib", "/lib64"};
+    if (confine_version() < 1)
+        return error_set(err, ERR_ENV, 0,
+                         "git can't be confined: this kernel has no Landlock, or it is switched "
+                         "off");
     b->confine_fd = confine_new(err);
     if (b->confine_fd < 0)
         return -1;
