@@ -82,9 +82,10 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
 /* A guest is an end host, so it has nothing to tell about routes or the size of packets on the way.
  * Whoever hears that size remembers it for ten minutes and for the whole address: the host for the
  * next lease, a server outside for all of the host's connections. */
-#define NO_ROUTER(from)                                                                            \
+#define NO_ROUTER_FROM(from)                                                                       \
     "  " from "icmp type { redirect, source-quench } drop\n"                                       \
     "  " from "icmp type destination-unreachable icmp code frag-needed drop\n"
+#define NO_ROUTER NO_ROUTER_FROM("")
 
 #define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
 
@@ -95,8 +96,7 @@ static void common_text(const struct limits *l, unsigned share_bits, struct strb
     strbuf_adds(out, "set dns { type ipv4_addr; }\n");
     limits_host_text(l, share_bits, out);
     strbuf_addf(out,
-                "chain outward {\n" NO_ROUTER("") IS_DNS
-                "goto admit\n"
+                "chain outward {\n" NO_ROUTER IS_DNS "goto admit\n"
                 "  ip daddr %s drop\n"
                 "  goto admit\n"
                 "}\n"
@@ -167,15 +167,15 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
     common_text(&l, 15, out);
     limits_chain_text(&l, out);
     old_text(limits_chain_ports(), out);
-    strbuf_adds(out, "set closed { type ipv4_addr; }\n"
-                     "set open { type ipv4_addr; }\n"
-                     "chain lease {\n" NO_ROUTER(
-                         "") "  ct state established accept\n  " RELATED "accept\n"
-                             "  goto to_host\n"
-                             "}\n"
-                             "map leases { type ipv4_addr : verdict; }\n"
-                             "chain forward {\n"
-                             "  type filter hook forward priority filter; policy accept;\n");
+    strbuf_adds(out,
+                "set closed { type ipv4_addr; }\n"
+                "set open { type ipv4_addr; }\n"
+                "chain lease {\n" NO_ROUTER "  ct state established accept\n  " RELATED "accept\n"
+                "  goto to_host\n"
+                "}\n"
+                "map leases { type ipv4_addr : verdict; }\n"
+                "chain forward {\n"
+                "  type filter hook forward priority filter; policy accept;\n");
     keep_the_hosts("ip daddr @closed", out);
     keep_the_hosts("ip daddr @open", out);
     strbuf_adds(out,
@@ -258,14 +258,13 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
                 "chain input {\n"
                 "  type filter hook input priority filter; policy accept;\n"
                 "  iifgroup != %u accept\n"
-                "  meta nfproto ipv6 drop\n" NO_ROUTER(
-                    "") "  ct state established accept\n"
-                        "  " RELATED "accept\n"
-                        "  fib saddr . iif oif missing drop\n"
-                        "  goto to_host\n"
-                        "}\n"
-                        "chain postrouting {\n"
-                        "  type nat hook postrouting priority srcnat; policy accept;\n",
+                "  meta nfproto ipv6 drop\n" NO_ROUTER "  ct state established accept\n"
+                "  " RELATED "accept\n"
+                "  fib saddr . iif oif missing drop\n"
+                "  goto to_host\n"
+                "}\n"
+                "chain postrouting {\n"
+                "  type nat hook postrouting priority srcnat; policy accept;\n",
                 g);
     limits_masquerade(from_lease, out);
     strbuf_adds(out, "}\n}\n");
@@ -437,15 +436,17 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
                          struct strbuf *out)
 {
     _cleanup_free_ char *metadata = metadata_set();
+    _cleanup_free_ char *no_router = xasprintf(NO_ROUTER_FROM("iifname \"%s\" "), n->tap, n->tap);
     /* What belongs to no connection is not translated: it would leave as the guest's own address.
      */
-    strbuf_addf(
-        out,
-        "chain forward {\n"
-        "  type filter hook forward priority filter; policy drop;\n"
-        "  ct state established accept\n" NO_ROUTER("iifname \"%s\" ") "  " RELATED "accept\n"
-                                                                       "  ct state invalid drop\n",
-        n->tap, n->tap);
+    strbuf_addf(out,
+                "chain forward {\n"
+                "  type filter hook forward priority filter; policy drop;\n"
+                "  ct state established accept\n"
+                "%s"
+                "  " RELATED "accept\n"
+                "  ct state invalid drop\n",
+                no_router);
     let_in(n, near, out);
     for (unsigned i = 0; i < n->n_dns; i++)
         strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 goto admit\n",

@@ -123,9 +123,10 @@ static bool is_withheld(const struct sync_list *l, enum sync_git how)
 }
 
 /* The files are there, which is what most commands need. */
-static void say_none(const struct error *e)
+static void say_none(struct error *e)
 {
-    log_warn("the guest gets no repository (.git): %s; next: --git none, if it needs none", e->msg);
+    (void)error_add_next(e, "--git none, if it needs none");
+    log_warn("the guest gets no repository (.git): %s", e->msg);
 }
 
 char *sync_git_plan(const struct sync_list *l, enum sync_git how)

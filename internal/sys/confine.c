@@ -119,11 +119,11 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
     if (fd < 0 && errno == ENOENT && optional)
         return 0;
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_ENV, errno, "let the VMM use %s", path);
+        return error_set(err, ERR_ENV, errno, "let a confined program use %s", path);
     const struct landlock_path_beneath_attr rule = {
         .allowed_access = rights_of(access, S_ISDIR(st.st_mode)), .parent_fd = fd};
     if (syscall(SYS_landlock_add_rule, confine_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-        return error_set(err, ERR_ENV, errno, "let the VMM use %s", path);
+        return error_set(err, ERR_ENV, errno, "let a confined program use %s", path);
     return 0;
 }
 
