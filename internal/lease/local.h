@@ -22,6 +22,7 @@ struct lease_local {
     struct net_lease net;
     struct vmm_ref vmm;
     struct proc_ref plugin; /* the CNI plugin that was started last, if any */
+    struct proc_ref pasta;  /* with NET_PASTA: the guest's way out, if any */
 };
 
 /* The members of the record's object "local". In schema 1 they stood beside the common ones. */

@@ -10,6 +10,7 @@
 #include "lease/store.h"
 #include "local/condition_rows.h"
 #include "net/net.h"
+#include "sys/userns.h"
 
 #define USE_EMULATION "or accept emulation: --vmm qemu --qemu-accel tcg"
 
@@ -27,11 +28,20 @@ int check_host(struct conditions *c, struct error *err)
     return 0;
 }
 
-/* Root, or a user with the capabilities that a lease's network takes. */
+/* Root, a user with the capabilities that a lease's network takes, or one who can have them in a
+ * user namespace. */
 int check_user(struct conditions *c, struct error *err)
 {
+    char lack[256] = "";
+    bool rootless = c->net_mode == NET_PASTA;
     note(c, "uid", "%u", (unsigned)geteuid());
-    return net_check_rights(err);
+    note(c, "mode", rootless ? "rootless" : "root");
+    if (!rootless)
+        return net_check_rights(err);
+    note(c, "ids", userns_has_ids(lack, sizeof lack) ? "a range of your own" : "one");
+    if (*lack)
+        note(c, "idsLack", "%s", lack);
+    return userns_check(err);
 }
 
 /* ---- KVM ---- */

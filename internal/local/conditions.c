@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "local/condition_rows.h"
+#include "net/pasta.h"
 
 /* In warmup's order: what concerns whoever has only just installed it comes first. */
 static const struct condition rows[] = {
@@ -34,7 +35,10 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     if (!c->vmm)
         return -1;
     c->accel = c->vmm->accel(cfg);
-    (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode); /* config knows the same two */
+    /* Config knows the first two. */
+    (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode);
+    if (c->net_mode == NET_NAT && pasta_is_needed())
+        c->net_mode = NET_PASTA;
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 

@@ -426,17 +426,21 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
     _cleanup_free_ char *metadata = metadata_set();
     /* What belongs to no connection is not translated: it would leave as the guest's own address.
      */
+    bool pasta = n->mode == NET_PASTA;
     strbuf_adds(out, "chain forward {\n"
                      "  type filter hook forward priority filter; policy drop;\n"
                      "  ct state established accept\n"
                      "  " RELATED "accept\n"
                      "  ct state invalid drop\n");
-    let_in(n, near, out);
+    if (!pasta)
+        let_in(n, near, out);
     for (unsigned i = 0; i < n->n_dns; i++)
         strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 goto admit\n",
                     n->dns[i]);
     strbuf_addf(out, "  ip daddr %s drop\n", metadata);
-    if (near && !n->peers)
+    if (pasta)
+        strbuf_addf(out, "  ip daddr %s drop\n", near->hosts);
+    else if (near && !n->peers)
         keep_from_subnets(n, near, out);
     strbuf_addf(out,
                 "  iifname \"%s\" oifname \"%s\" ip saddr %s goto admit\n"
@@ -451,12 +455,16 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
  * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
 static void own_text(const struct net_lease *n, struct strbuf *out)
 {
-    strbuf_addf(out,
+    strbuf_adds(out,
                 "chain output {\n"
                 "  type filter hook output priority filter; policy drop;\n"
                 "  ct state established accept\n"
                 "  " RELATED "accept\n"
-                "  ct state related tcp flags & (fin | syn | rst) == rst accept\n"
+                "  ct state related tcp flags & (fin | syn | rst) == rst accept\n");
+    if (n->mode == NET_PASTA)
+        strbuf_addf(out, "  oifname \"%s\" ip daddr %s meta l4proto tcp accept\n", n->tap,
+                    n->guest_addr);
+    strbuf_addf(out,
                 "}\n"
                 "chain leave {\n"
                 "  type filter hook postrouting priority srcnat + 10; policy accept;\n"
@@ -472,14 +480,15 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
     char outward[80];
     strbuf_adds(out, "table inet crabbox {\n");
     limits_lease_text(&l, out);
-    strbuf_addf(out,
-                "chain prerouting {\n"
-                "  type nat hook prerouting priority dstnat; policy accept;\n"
-                "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
-                "}\n"
-                "chain postrouting {\n"
-                "  type nat hook postrouting priority srcnat; policy accept;\n",
-                up, n->lease_addr, guest);
+    if (n->mode != NET_PASTA)
+        strbuf_addf(out,
+                    "chain prerouting {\n"
+                    "  type nat hook prerouting priority dstnat; policy accept;\n"
+                    "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
+                    "}\n",
+                    up, n->lease_addr, guest);
+    strbuf_adds(out, "chain postrouting {\n"
+                     "  type nat hook postrouting priority srcnat; policy accept;\n");
     (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
     if (n->mode == NET_CNI)
         limits_chain_snat(outward, n->lease_addr, out);
@@ -489,8 +498,10 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "chain input {\n"
                 "  type filter hook input priority filter; policy drop;\n"
                 "  iifname \"%s\" ip daddr %s icmp type echo-request goto admit\n"
+                "%s"
                 "}\n",
-                outward, n->lease_addr, tap, n->gateway);
+                outward, n->lease_addr, tap, n->gateway,
+                n->mode == NET_PASTA ? "  ct state established accept\n" : "");
     forward_text(n, near, out);
     own_text(n, out);
     strbuf_addf(out,

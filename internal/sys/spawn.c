@@ -145,16 +145,54 @@ static int stdio_source(int fd, int flags)
     return copy;
 }
 
+static pid_t clone_apart(unsigned long flags)
+{
+    return (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0L, 0L, 0L, 0L);
+}
+
+/* Its namespaces have to belong to the user namespace, so a process between us and the child enters
+ * that one first. The child is ours all the same (CLONE_PARENT). */
+static pid_t fork_in_userns(const struct spawn_spec *spec, unsigned long flags)
+{
+    int pair[2], status;
+    long answer = -EIO;
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return -1;
+    _cleanup_close_ int from = pair[0], to = pair[1];
+    pid_t between = fork();
+    if (between == 0) {
+        long pid = setns(spec->userns_fd, CLONE_NEWUSER);
+        if (pid == 0)
+            pid = clone_apart(flags | CLONE_PARENT);
+        if (pid == 0)
+            return 0;
+        if (pid < 0)
+            pid = -errno;
+        (void)!write(to, &pid, sizeof pid);
+        _exit(0);
+    }
+    CLOSE_FD(to);
+    if (between < 0)
+        return -1;
+    while (waitpid(between, &status, 0) < 0 && errno == EINTR)
+        ;
+    (void)!read(from, &answer, sizeof answer);
+    errno = answer < 0 ? (int)-answer : 0;
+    return answer < 0 ? -1 : (pid_t)answer;
+}
+
 /* fork, but for what glibc keeps about threads, which the child does not use before exec. A
  * confined child is the first process in a namespace of its own: by a number it reaches none but
  * itself, with signals above all, which Landlock scopes only since Linux 6.12. A user that is not
- * root can't have one, and signals only what is the user's anyway. */
+ * root can't have one but in a user namespace, and signals only what is the user's anyway. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
+    unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
+    if (spec->userns_fd >= 0)
+        return fork_in_userns(spec, spec->confine_fd >= 0 ? CLONE_NEWPID | apart : 0);
     if (spec->confine_fd < 0 || geteuid() != 0)
         return fork();
-    unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
-    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | apart | SIGCHLD, 0L, 0L, 0L, 0L);
+    return clone_apart(CLONE_NEWPID | apart);
 }
 
 /* fork, with every descriptor of the parent's side in `out`. The signal mask is full around

@@ -43,6 +43,7 @@ struct spawn_spec {
     int stderr_fd;           /* -1: /dev/null */
     int cwd_fd;              /* directory to start in; -1: unchanged */
     int netns_fd;            /* network namespace to enter; -1: unchanged */
+    int userns_fd;           /* user namespace to enter before (userns.h); -1: unchanged */
     int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
     bool no_holes;           /* confined, it punches none into files */
     bool own_filters;        /* confined, it may filter its calls further (syscalls.h) */
@@ -60,7 +61,7 @@ struct spawn_spec {
 #define SPAWN_SPEC_INIT                                                                            \
     {                                                                                              \
         .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cwd_fd = -1, .netns_fd = -1,            \
-        .confine_fd = -1                                                                           \
+        .userns_fd = -1, .confine_fd = -1                                                                           \
     }
 
 struct child {

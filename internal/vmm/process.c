@@ -99,6 +99,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;
+    s.userns_fd = spec->userns ? spec->userns->user_fd : -1;
     s.files = spec->files;
     s.n_files = spec->n_files;
     s.new_session = true;

@@ -25,6 +25,7 @@
 #include "sys/deadline.h"
 #include "sys/proc.h"
 #include "sys/uids.h"
+#include "sys/userns.h"
 
 #define VMM_DIR "vmm" /* in the lease's directory */
 /* Files in it. */
@@ -60,6 +61,7 @@ struct vmm_spec {
     enum vmm_accel accel;
     int dirfd;    /* the VMM's directory; borrowed */
     int netns_fd; /* borrowed */
+    const struct userns *userns; /* borrowed; the lease's, where we are not root; NULL: none */
     unsigned cpus;
     unsigned memory_mib;
     const char *kernel;
