@@ -122,7 +122,7 @@ hostile patterns 'one pattern too many' < <(
     echo 'c]}'
 )
 hostile merge 'not allowed' <<<$'firecracker: {cpus: 1}\n<<: {vmm: qemu}'
-hostile floor "counts only in the system's file" <<<'floor: {locked: [vmm]}'
+hostile floor "is allowed only in the system's file" <<<'floor: {locked: [vmm]}'
 hostile escape 'byte 0x1b' <<<$'vmm: \e[2J'
 hostile overwritten 'a carriage return' <<<$'firecracker: {cpus: 2}\r# nothing to see'
 

@@ -8,7 +8,7 @@
 #include "sys/program.h"
 #include "sys/worktree.h"
 
-/* The slot of a key that is in the table for certain. */
+/* The slot of a key that is known to be in the table. */
 static struct config_slot *slot_of(struct config_priv *p, const char *name)
 {
     return &p->slots[config_key_index(config_key_by_name(name))];
@@ -49,7 +49,7 @@ int check_image_choice(struct config_priv *p, struct error *err)
                          SHOWN(dir->locked_by), SHOWN(stock->origin));
     free(dir->text);
     dir->text = xstrdup("");
-    char *origin = xasprintf("%s (gives way to %s)", dir->origin, stock->origin);
+    char *origin = xasprintf("%s (overridden by %s)", dir->origin, stock->origin);
     free(dir->origin);
     dir->origin = origin;
     return 0;
@@ -68,8 +68,8 @@ static int check_program(const struct config_key *key, const char *name, const c
     return 0;
 }
 
-/* A path that was typed, or set as a variable, may lie in a repository, but no link of the
- * repository may lead on from there: a root file system that is a disk of the host, for example. */
+/* A path that was typed, or set as a variable, may lie in a repository. But it may not go through a
+ * link of the repository, which could lead to a disk of the host, for example. */
 static int check_links(const struct config_key *key, const struct config_slot *slot,
                        struct error *err)
 {
@@ -136,7 +136,7 @@ bool check_is_tightening(const struct config_key *key, const char *current, cons
 {
     if (key->rule == RULE_ENV_NAMES)
         return is_part_of(key, current, next);
-    /* Patterns are added to those that are there, which only "!" could undo. */
+    /* Patterns are added to the existing ones. Only a pattern with "!" could cancel those. */
     if (key->rule == RULE_PATTERNS)
         return !*current || (*next != '!' && !strstr(next, "\n!"));
     if (key->rule == RULE_INCLUDES)

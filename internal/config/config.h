@@ -1,4 +1,4 @@
-/* config.h: strict configuration: many sources in, one const struct out.
+/* config.h: reads the configuration strictly, from all its sources into one struct.
  *
  * Order: defaults < /etc/crabbox-fc/config.yaml < user file < repo-local .crabbox-fc.yaml <
  * environment < flags. One table (keys.c) describes every key: name, type, default, range, who may
@@ -43,12 +43,12 @@ struct config_firecracker {
 };
 
 struct config {
-    const char *provider; /* `provider`, `target`: only what is true of every lease is a value */
+    const char *provider; /* `provider`, `target`: only accepted if true of every lease */
     const char *target;
     struct config_firecracker firecracker;
     const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
     bool sandbox;    /* `sandbox` = true: the VMM is confined (vmm/sandbox.h) */
-    const char *sandbox_uids; /* who it may become then: "1900000000-1900065535" */
+    const char *sandbox_uids; /* the user ids for that: "1900000000-1900065535" */
     struct {
         const char *binary; /* qemu.binary = qemu-system-x86_64 */
         const char *accel;  /* qemu.accel: "kvm" or "tcg"; no default: "" means not chosen */
@@ -71,7 +71,7 @@ struct config {
         const char *vmm; /* of the program that qemu.binary or firecracker.binary names */
     } pin;
     struct {
-        bool overcommit; /* disk.overcommit = false: all that guests may write has to fit */
+        bool overcommit; /* disk.overcommit = false: everything guests may write must fit */
     } disk;
     struct {
         int64_t ttl_ms;          /* lease.ttl = 90m */
@@ -96,13 +96,15 @@ struct config {
 struct config_flag {
     const char *key;
     const char *value;
-    const char *spelling; /* as typed, for messages: "--firecracker-cpus", or that and "=4" */
+    const char *spelling; /* as typed, for messages: "--firecracker-cpus" or
+                           * "--firecracker-cpus=4" */
 };
 
 struct config_args {
-    const char *cwd;         /* where the search for .crabbox-fc.yaml starts; "." to be sure */
-    const char *const *envp; /* the environment to read */
-    const struct config_flag *flags; /* in order; a later one wins, of lists it adds */
+    const char *cwd;                 /* where the search for .crabbox-fc.yaml starts; "." can't be
+                                      * swapped */
+    const char *const *envp;         /* the environment to read */
+    const struct config_flag *flags; /* in order; a later one wins, and adds to a list */
     size_t n_flags;
     const char *system_file; /* NULL: /etc/crabbox-fc/config.yaml; tests name another */
 };
@@ -110,8 +112,8 @@ struct config_args {
 int config_load(const struct config_args *args, struct config *out, struct error *err);
 void config_free(struct config *cfg);
 
-/* ERR_TRUST where the system's floor bounds lease.ttl: a lease that is kept would get round it.
- * `where` says who asks to keep one ("--keep"). */
+/* ERR_TRUST if the system's floor limits lease.ttl, because a kept lease would get around that
+ * limit. `where` is what asked to keep one ("--keep"), for the message. */
 int config_check_keep(const struct config *cfg, const char *where, struct error *err);
 
 /* The repository around the working directory: the directory with .git, or the one with
@@ -140,7 +142,7 @@ enum config_rule {
     RULE_ENV_NAMES,  /* names of environment variables */
     RULE_ADDRESSES,  /* at most 3 IP addresses */
     RULE_PATTERNS,   /* exclude patterns */
-    RULE_INCLUDES,   /* the same for what is copied: a repository may only narrow it */
+    RULE_INCLUDES,   /* patterns of what is copied: a repository may only narrow it */
     RULE_GLOBS,      /* patterns of files of the guest: run judges their form */
     RULE_SHA256,     /* 64 lower-case hex digits */
     RULE_WORD,       /* letters, digits, ".", "_", "-" */
@@ -155,9 +157,9 @@ struct config_key {
     const char *fallback; /* default, as text */
     const char *choices;  /* CFG_ENUM: "kvm|tcg" */
     int64_t min, max;     /* CFG_INT, CFG_MIB, CFG_DURATION (ms), CFG_CIDR (prefix length) */
-    bool host;  /* names something of the host or weakens isolation: trusted sources only */
-    bool costs; /* the host pays for more of it, or the guest learns more: only trusted sources may
-                   raise it; the choices of an enum rise */
+    bool host;  /* names something on the host or weakens isolation: trusted sources only */
+    bool costs; /* more of it costs the host, or shows the guest more: only trusted sources may
+                 * raise it. The choices of an enum are in rising order */
     const char *help;
     size_t offset; /* in struct config */
     enum config_rule rule;
@@ -173,14 +175,14 @@ const struct config_key *config_key_by_flag(const char *flag); /* NULL if unknow
  * long as cfg. */
 const char *config_value_source(const struct config *cfg, const struct config_key *key);
 
-/* "90m", "1h30m", "10s", "500ms" → milliseconds; -1 if it is not of this form. */
+/* "90m", "1h30m", "10s", "500ms" → milliseconds; -1 if `text` does not have this form. */
 int config_duration(const char *text, int64_t *ms);
 
-/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}],"files":[]}. Where
- * the floor holds a key, it also has "lockedBy", or "ceiling" and "ceilingBy". */
+/* `config show`: text table or JSON {"keys":[{"key","value","source","type"}],"files":[]}. A key
+ * that the floor restricts also has "lockedBy", or "ceiling" and "ceilingBy". */
 void config_show_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_show_json(const struct config *cfg);
-/* Files that were looked for, with whether they were read: `config path`. */
+/* The files that were looked for, and which of them were read: `config path`. */
 void config_paths_text(const struct config *cfg, struct strbuf *out);
 cJSON *config_paths_json(const struct config *cfg);
 

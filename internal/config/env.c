@@ -10,7 +10,7 @@
 #include "config/source.h"
 #include "config/values.h"
 
-/* Variables of ours that are no configuration keys: where state is kept, and the test harness's. */
+/* Variables of ours that are not configuration keys: the state directory, and those of tests. */
 static const char *const others[] = {"CRABBOX_FC_STATE_DIR"};
 #define TEST_PREFIX "CRABBOX_FC_TEST_"
 
@@ -36,8 +36,9 @@ static size_t all_names(const char *names[static NAMES_MAX])
     return n;
 }
 
-/* A slip in the part that makes a variable ours (CRABBOX_FIRECRAKER_CPUS, crabbox_fc_vmm) would
- * else go unnoticed. Crabbox has variables of its own, so only what is all but ours counts. */
+/* Finds a typing error in the prefix that makes a variable ours (CRABBOX_FIRECRAKER_CPUS,
+ * crabbox_fc_vmm), which would go unnoticed otherwise. Crabbox has variables of its own, so only
+ * names that are very close to one of ours count. */
 static const char *near_miss(const char *name)
 {
     const char *names[NAMES_MAX];
@@ -63,13 +64,13 @@ static int fail_unknown(const char *name, const char *near, struct error *err)
         return error_set(err, ERR_CONFIG, 0, "environment: unknown variable %s; did you mean %s?",
                          shown, near);
     return error_set(err, ERR_CONFIG, 0,
-                     "environment: unknown variable %s; see docs/CONFIG.md for those there are",
+                     "environment: unknown variable %s; docs/CONFIG.md lists the known ones",
                      shown);
 }
 
 /* ---- Crabbox's other variables ---- */
 
-/* Those that mean the same as a key of ours. */
+/* The variables of Crabbox that mean the same as a key of ours. */
 static const struct {
     const char *name, *key;
 } same[] = {
@@ -92,8 +93,9 @@ const char *env_find(const struct config_key *key, const char *const *envp, cons
     return value && *value ? value : NULL;
 }
 
-/* What would change a run of Crabbox's on a provider like ours and changes nothing here. Those of
- * its other providers and of its coordinator are not meant for us. */
+/* True for variables that affect Crabbox with a provider like this one, but have no effect here.
+ * Variables of its other providers and of its coordinator don't count: they are not meant for
+ * us. */
 static bool is_unused(const char *name)
 {
     static const char *const begin[] = {"CRABBOX_SYNC_", "CRABBOX_CACHE_", "CRABBOX_ACTIONS_",

@@ -1,4 +1,4 @@
-/* env.h: the environment's own strictness. */
+/* env.h: reads and checks environment variables. */
 #ifndef CRABBOX_CONFIG_ENV_H
 #define CRABBOX_CONFIG_ENV_H
 
@@ -9,11 +9,12 @@
  * would be ignored otherwise. ERR_CONFIG names the nearest. */
 int env_check_names(const char *const *envp, struct error *err);
 
-/* The value that the environment has for a key, under our name or Crabbox's, and that name; NULL if
- * it has none. An empty variable is one that is not set, as scripts made for Crabbox expect. */
+/* The value of a key's variable, and the variable's name: ours, or Crabbox's if ours is not set.
+ * NULL if neither is. An empty variable counts as not set, as scripts written for Crabbox
+ * expect. */
 const char *env_find(const struct config_key *key, const char *const *envp, const char **name);
 
-/* Names in one warning the variables of Crabbox's that have no effect here. */
+/* Prints one warning that names all variables of Crabbox that have no effect here. */
 void env_note_unused(const char *const *envp);
 
 #endif

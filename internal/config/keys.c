@@ -183,7 +183,7 @@ const struct config_key *config_key_by_flag(const char *flag)
     return NULL;
 }
 
-/* Crabbox's names of keys that have another one here. */
+/* Names that Crabbox has for keys that are called something else here. */
 static const struct {
     const char *block, *name, *key;
 } same[] = {{"env", "env.allow", "run.allowEnv"}};

@@ -1,4 +1,4 @@
-/* load.c: the layers, weakest first, and the struct that comes out of them.
+/* load.c: applies the layers of the configuration, weakest first, and fills the struct.
  *
  * A layer is applied as a whole or not at all: it is parsed, checked against trust and floor, and
  * only then written to the slots. */
@@ -30,8 +30,8 @@ static void slot_set(struct config_slot *slot, const char *text, enum config_sou
 
 /* ---- the floor ---- */
 
-/* A later source may repeat a locked value, not change it, and may stay below a ceiling. `where`
- * says who asks. */
+/* A later source may repeat a locked value but not change it, and may set any value up to a
+ * ceiling. `where` names the source in the message. */
 static int check_floor(const struct config_slot *slot, const struct config_key *key,
                        const char *value, const char *where, struct error *err)
 {
@@ -48,7 +48,7 @@ static int check_floor(const struct config_slot *slot, const struct config_key *
     return 0;
 }
 
-/* A locked value has to mean the same whatever the environment says. */
+/* The meaning of a locked value must not depend on the environment. */
 static int check_lockable(const struct config_priv *p, const char *path,
                           const struct config_doc *doc, size_t i, struct error *err)
 {
@@ -67,7 +67,7 @@ static int check_lockable(const struct config_priv *p, const char *path,
                      SHOWN(path), doc->floor[i].locked_line, key->name, SHOWN(text), why);
 }
 
-/* Takes over the floor block once the system's own values stand. */
+/* Applies the floor block, after the system's own values. */
 static int apply_floor(struct config_priv *p, const char *path, const struct config_doc *doc,
                        struct error *err)
 {
@@ -95,7 +95,8 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
 
 /* ---- files ---- */
 
-/* The patterns of a repository that is not trusted are added to the user's and don't replace them.
+/* Patterns from a repository that is not trusted are added to the user's patterns; they don't
+ * replace them.
  */
 static void add_patterns(struct config_slot *slot, const struct config_entry *e, const char *path)
 {
@@ -104,7 +105,7 @@ static void add_patterns(struct config_slot *slot, const struct config_entry *e,
     slot_set(slot, both, SRC_REPO, origin);
 }
 
-/* Checks every entry before the first is applied. */
+/* Checks all entries first, and then applies them. */
 static int apply_doc(struct config_priv *p, enum config_source src, const char *path, bool trusted,
                      const struct config_doc *doc, struct error *err)
 {
@@ -126,9 +127,9 @@ static int apply_doc(struct config_priv *p, enum config_source src, const char *
     return src == SRC_SYSTEM ? apply_floor(p, path, doc, err) : 0;
 }
 
-/* The first entry that an untrusted file may not set; NULL if there is none. Passing fewer
- * variables to the guest than is allowed anyway, or asking for less than it would get, only makes
- * things stricter, so it is fine. */
+/* The first entry that an untrusted file may not set; NULL if there is none. An entry that only
+ * makes things stricter is fine, such as passing fewer variables to the guest, or asking for less
+ * than is allowed. */
 static const struct config_entry *first_untrusted(const struct config_priv *p,
                                                   const struct config_doc *doc)
 {
@@ -157,7 +158,7 @@ static void why_untrusted(const struct config_priv *p, const struct config_entry
     const struct config_key *key = bad->key;
     const struct config_slot *slot = &p->slots[config_key_index(key)];
     if (!config_key_is_number(key) && !key->costs) {
-        strbuf_addf(out, "%s concerns the host and counts only from a trusted source", key->name);
+        strbuf_addf(out, "%s concerns the host, so only a trusted source may set it", key->name);
         return;
     }
     strbuf_addf(out, "%s is ", key->name);
@@ -167,7 +168,8 @@ static void why_untrusted(const struct config_priv *p, const struct config_entry
     strbuf_addf(out, " (%s)", SHOWN(slot->origin));
 }
 
-/* Patterns of a file that is trusted replace the user's, of another they are added to them. */
+/* Patterns of a trusted file replace the user's. Patterns of any other file are added to the
+ * user's. */
 static bool has_patterns(const struct config_doc *doc)
 {
     for (size_t i = 0; i < doc->n_entries; i++)
@@ -176,8 +178,8 @@ static bool has_patterns(const struct config_doc *doc)
     return false;
 }
 
-/* What a repository may set: everything if this exact content was trusted, otherwise only what is
- * harmless, and nothing at all if the file is another user's. */
+/* Checks what a repository's file sets. It may set everything if this exact content was trusted,
+ * otherwise only what is harmless, and nothing at all if the file belongs to another user. */
 static int check_repo_trust(const struct config_args *args, const struct config_priv *p,
                             const struct source_file *file, const struct config_doc *doc,
                             struct config_file *entry, struct error *err)
@@ -189,7 +191,7 @@ static int check_repo_trust(const struct config_args *args, const struct config_
         return -1;
     if (entry->trusted || (!bad && !file->foreign))
         return 0;
-    /* The path is only there for the eye: without it the verb finds the same file. */
+    /* The path only helps the reader: without it, the verb finds the same file. */
     _cleanup_strbuf_ struct strbuf quoted = STRBUF_INIT;
     if (strlen(entry->path) < SHOWN_MAX)
         strbuf_add_shell_quoted(&quoted, SHOWN(entry->path));
@@ -215,8 +217,8 @@ static void cleanup_source(struct source_file *f)
     strbuf_free(&f->text);
 }
 
-/* Reads, checks and applies one file, and notes that it was looked for. The repository's is in
- * `dir_fd`. */
+/* Reads, checks and applies one file, and notes that it was looked for. `dir_fd` is the directory
+ * of the repository's file. */
 static int load_file(const struct config_args *args, struct config_priv *p, enum config_source src,
                      int dir_fd, const char *path, struct error *err)
 {
@@ -267,7 +269,8 @@ static int load_files(const struct config_args *args, struct config_priv *p, str
 
 /* ---- environment and flags ---- */
 
-/* Normalises and applies one value from outside a file. `where` names it in messages. */
+/* Normalises and applies one value that does not come from a file. `where` names its source in
+ * messages. */
 static int apply_value(struct config_priv *p, const struct config_key *key, const char *raw,
                        const struct value_ctx *ctx, enum config_source src, const char *where,
                        struct error *err)
@@ -308,7 +311,7 @@ static int load_flags(const struct config_args *args, struct config_priv *p, str
         const struct config_key *key = config_key_by_name(f->key);
         if (!key)
             return error_set(err, ERR_INTERNAL, 0, "%s: no key \"%s\"", f->spelling, f->key);
-        /* "--x=value" is spelled "--x"; a list that is given again grows. */
+        /* Of "--x=value", only "--x" is shown. A list that is given again is added to. */
         _cleanup_free_ char *where = xasprintf("%.*s", (int)strcspn(f->spelling, "="), f->spelling);
         const struct config_slot *slot = &p->slots[config_key_index(key)];
         bool grows = key->type == CFG_LIST && slot->source == SRC_FLAG && *slot->text && *f->value;
@@ -336,7 +339,7 @@ static int set_defaults(struct config_priv *p, struct error *err)
     return 0;
 }
 
-/* The table knows the offsets; only the types differ. */
+/* Copies each value to its place in the struct, which the table of keys knows, by its type. */
 static void fill(struct config *out, const struct config_priv *p)
 {
     for (size_t i = 0; i < config_keys_len; i++) {
@@ -399,7 +402,7 @@ int config_check_keep(const struct config *cfg, const char *where, struct error 
     if (!by)
         return 0;
     return error_set(err, ERR_TRUST, 0,
-                     "%s: a kept lease never expires, but the system bounds lease.ttl (%s); "
+                     "%s: a kept lease never expires, but the system limits lease.ttl (%s); "
                      "leave it out",
                      where, SHOWN(by));
 }

@@ -391,7 +391,7 @@ static void test_image_choice(void **state)
     config_dir_setenv(d, "CRABBOX_FIRECRACKER_ROOTFS=/r");
     config_dir_load_ok(d, NULL, 0, &cfg);
     assert_string_equal(cfg.image.dir, "");
-    assert_non_null(strstr(source_of(&cfg, "image.dir"), "gives way to env:"));
+    assert_non_null(strstr(source_of(&cfg, "image.dir"), "overridden by env:"));
     config_free(&cfg);
     config_dir_load_ok(d, &dir, 1, &cfg);
     assert_string_equal(cfg.image.dir, "/i");

@@ -1,7 +1,7 @@
-/* plain.h: what an unquoted scalar is to readers of YAML, of version 1.1 or 1.2.
+/* plain.h: what a reader of YAML, of version 1.1 or 1.2, takes an unquoted scalar for.
  *
- * A value that one of them takes for a number, a boolean, a date or nothing is never taken for text
- * here: whoever reads the file must not have to know which reader it is for.
+ * A value that any of them takes for a number, a boolean, a date or nothing is never taken for text
+ * here. So a person who reads the file need not know by which version it is read.
  */
 #ifndef CRABBOX_CONFIG_PLAIN_H
 #define CRABBOX_CONFIG_PLAIN_H

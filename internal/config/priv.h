@@ -1,4 +1,4 @@
-/* priv.h: what stands behind struct config's `priv`. For this module's own files. */
+/* priv.h: what `priv` of struct config points to. Only for the files of this module. */
 #ifndef CRABBOX_CONFIG_PRIV_H
 #define CRABBOX_CONFIG_PRIV_H
 
@@ -11,15 +11,15 @@ struct config_slot {
     char *text;   /* canonical */
     char *origin; /* "default", "user:/…:12", "env:NAME", "flag:--x" */
     enum config_source source;
-    char *locked_by; /* "/etc/…:7" where the floor locks the key, else NULL */
+    char *locked_by; /* "/etc/…:7" if the floor locks the key, else NULL */
     char *max_by;    /* the same for the ceiling */
     int64_t max;
 };
 
-/* A file that was looked for. */
+/* A configuration file that was looked for. */
 struct config_file {
     const char *kind; /* "system", "user", "repo" */
-    char *path;       /* NULL: there was nowhere to look */
+    char *path;       /* NULL: there is no place to look */
     bool read;
     bool trusted;
     char sha256[SHA256_HEX_SIZE];

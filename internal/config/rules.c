@@ -14,9 +14,9 @@
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-#define LIST_MAX 1024 /* what a list costs grows with it: for each file, each variable */
+#define LIST_MAX 1024 /* each item costs time, for each file or variable */
 
-#define DNS_MAX 3 /* NET_DNS_MAX of net/net.h, a module that this one can't see */
+#define DNS_MAX 3 /* NET_DNS_MAX of net/net.h, which this module can't include */
 
 /* The whole of `s` is made of `set`. */
 static bool all_of(const char *s, const char *set)
@@ -38,8 +38,8 @@ static const char *check_user(const char *s)
     return NULL;
 }
 
-/* Trees are written below this directory and it changes hands to the guest's user: it must be
- * nobody else's. */
+/* Trees are written below this directory, and the guest's user becomes its owner. So it must not be
+ * one that anything else in the guest uses. */
 static const char *check_guest_dir(const char *s)
 {
     static const char *const whole[] = {"/bin",   "/boot",  "/dev",    "/etc",  "/lib",

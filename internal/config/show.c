@@ -1,4 +1,4 @@
-/* show.c: what is in effect, and who said so. */
+/* show.c: shows the values in effect and where each came from. */
 #include <string.h>
 
 #include "base/text.h"
@@ -6,7 +6,7 @@
 #include "config/trust.h"
 #include "config/values.h"
 
-/* The value as people write it: sizes and lists readable, "" for empty. */
+/* Adds the value as people write it: readable sizes and lists, "" for an empty one. */
 static void add_shown(const struct config_key *key, const char *text, struct strbuf *out)
 {
     if (!*text) {

@@ -1,4 +1,14 @@
-/* source.c: finding, checking and reading configuration files. */
+/* source.c: finds, checks and reads the configuration files.
+ *
+ * The repository is searched from the working directory upwards. Each directory is opened by ".."
+ * from the one below it and stays open while it is looked at, so renaming a directory on the way
+ * has no effect. The search ends at the first directory with a .git; a .crabbox-fc.yaml that lies
+ * above it does not count. Without a .git, only a file in the working directory itself counts.
+ *
+ * Every file is opened with O_PATH first, checked through that descriptor, and only then opened for
+ * reading (open_source). For the system's and the user's file, check_trusted_file also checks all
+ * directories and links on the way. If root reads a file that the sudo caller could replace,
+ * source_as_caller first gives the thread the caller's rights. */
 #include "config/source.h"
 
 #include <errno.h>
@@ -54,8 +64,8 @@ int source_user_dir(const char *const *envp, char out[static PATH_MAX], struct e
     return 0;
 }
 
-/* Whether `dir` has an entry `name`: 1, 0 or -1. A `link` of a tree on the way counts as one,
- * wherever it leads. */
+/* Whether `dir` has an entry `name`: 1, 0 or -1. If a link of a tree is on the way, it is not
+ * followed: the answer is 1, and `link` gets its path. */
 static int has_entry(const char *dir, const char *name, const struct worktree_tops *tops,
                      char link[static PATH_MAX], struct error *err)
 {
@@ -69,7 +79,8 @@ static int has_entry(const char *dir, const char *name, const struct worktree_to
     return error_set(err, ERR_CONFIG, errno, "look for %s", SHOWN(path));
 }
 
-/* Whether `path` is `below` the home that the system knows for the user or the sudo caller. */
+/* Whether `path` is the directory `below` (such as "/.config") in the home that the system has on
+ * record for the user or the sudo caller. */
 static bool is_known(const char *path, const char *below, const char *const *envp)
 {
     const struct trusted_who who = who_of(envp);
@@ -86,8 +97,9 @@ static bool is_known(const char *path, const char *below, const char *const *env
     return false;
 }
 
-/* Whether `path` leads into one of the trees, or into any with a .git unless `base`, where it
- * begins, is `below` the home; or that can't be told. `tree` gets which. */
+/* Whether `path` leads into one of the trees, or into any tree with a .git. The second is not asked
+ * if `base`, the beginning of the path, is known to be the user's (is_known). If it can't be found
+ * out, the answer is true. `tree` gets the tree. */
 static bool leads_into_tree(const char *path, const char *base, const char *below,
                             const struct worktree_tops *tops, const char *const *envp,
                             char tree[static PATH_MAX])
@@ -158,15 +170,16 @@ int source_check_user_dir(const char *dir, const char *here, bool make, const ch
     return 0;
 }
 
-/* Whether a file above the working directory can belong to the user's repository. One that another
- * user has put into a shared directory can't, or it would stop everybody's work. */
+/* Whether a file above the working directory can belong to the user's repository. A file that
+ * another user put into a shared directory can't; otherwise it would stop everybody's work
+ * there. */
 static bool counts_above(uid_t owner, uid_t cwd_owner)
 {
     const struct trusted_who who = trusted_us();
     return owner == cwd_owner || trusted_owner(&who, owner);
 }
 
-/* The way up from the working directory. */
+/* The search from the working directory upwards. */
 struct way {
     int at; /* owned */
     uid_t owner;
@@ -179,8 +192,8 @@ static void close_way(struct way *w)
     CLOSE_FD(w->at);
 }
 
-/* Whether the directory has a .git, or else our file, that counts: 1, 0 or -1. A link counts as
- * there. */
+/* Whether the directory has a .git (or, without `git`, our file) that counts: 1, 0 or -1. A link
+ * counts, wherever it leads. */
 static int entry_counts(const struct way *w, bool git, struct error *err)
 {
     struct stat st;
@@ -205,7 +218,7 @@ static int name_of(int fd, char out[static PATH_MAX], struct error *err)
     return 0;
 }
 
-/* Notes the nearest file's directory and the repository's. */
+/* Finds the directory of the nearest file and the top of the repository. */
 static int search_up(struct way *w, struct source_repo *out, struct error *err)
 {
     int more = 1;
@@ -239,7 +252,7 @@ int source_find_repo(const char *cwd, struct source_repo *out, struct error *err
                                          .first = true};
     if (w.at < 0 || fstat(w.at, &here) < 0)
         return error_set(err, ERR_CONFIG, errno, "working directory %s", SHOWN(cwd));
-    /* What came with the same code can no longer be told. */
+    /* It is no longer possible to find out what came with the same code. */
     if (here.st_nlink == 0)
         return error_set(err, ERR_CONFIG, 0,
                          "the working directory was removed; next: cd to one that exists");
@@ -266,7 +279,7 @@ int source_check_dir(const char *path, const char *const *envp, struct error *er
     return trusted_path(&who, path, "directory", err);
 }
 
-/* The rules for the files of the system and the user, by the opened descriptor. */
+/* Checks a file of the system or the user, by its open descriptor. */
 static int check_trusted_file(int fd, const struct stat *st, const char *path,
                               const char *repo_root, const char *const *envp, struct error *err)
 {
@@ -292,8 +305,8 @@ static int check_trusted_file(int fd, const struct stat *st, const char *path,
                          "%s leads into the repository %s, whose content anybody may have written; "
                          "replace the link with a copy",
                          SHOWN(path), SHOWN(repo_root));
-    /* The way as it is written too: a link on it that others could exchange leads wherever they
-     * like, to another file of ours for example. */
+    /* Check the path as it was written, too. If others could replace a link on it, they could make
+     * it lead to another file of ours, for example. */
     const struct trusted_who who = who_of(envp);
     return trusted_way(&who, real, FILE_WHAT, err) < 0 ? -1
                                                        : trusted_way(&who, path, FILE_WHAT, err);
@@ -334,8 +347,8 @@ static int cannot_open(const char *path, bool as_caller, struct error *err)
                      SHOWN(path));
 }
 
-/* `name`, seen from `dir_fd`, is what is opened; `path` is what it is called. 1 with `out`, 0 where
- * there is none, -1. */
+/* Opens `name` in `dir_fd`; `path` is its name in messages. 1 with `out`, 0 if there is no such
+ * file, -1. */
 static int open_source(bool repo, int dir_fd, const char *name, const char *path, int *out,
                        struct stat *st, struct error *err)
 {
@@ -345,7 +358,7 @@ static int open_source(bool repo, int dir_fd, const char *name, const char *path
         return -1;
     _cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | (repo ? O_NOFOLLOW : 0));
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-        /* A link that leads nowhere is there, but says nothing: not what anybody meant. */
+        /* A link that leads nowhere is a mistake and not a missing file. */
         if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) == 0)
             return error_set(err, ERR_CONFIG, 0, "%s is a symbolic link that leads nowhere",
                              SHOWN(path));

@@ -25,7 +25,8 @@ static void cleanup_source(struct source_file *f)
     strbuf_free(&f->text);
 }
 
-/* The store's file, checked to be ours alone. Absent is an empty store. */
+/* Reads the store's file, after checking that nobody else can write it. A missing file is an empty
+ * store. */
 static int read_store(const char *dir, const char *const *envp, struct trust_store *out,
                       struct error *err)
 {
@@ -43,7 +44,8 @@ static int read_store(const char *dir, const char *const *envp, struct trust_sto
     return error_append(err, "; next: fix the file or remove it, and trust again what it named");
 }
 
-/* To be changed, or only to be read: what the next config_load would refuse is refused here. */
+/* Finds the store's directory. It is refused here if the next config_load would refuse it; `change`
+ * makes this stricter. */
 static int find_store(const char *const *envp, bool change, char dir[static PATH_MAX],
                       struct error *err)
 {
@@ -92,7 +94,7 @@ int trust_list(const char *const *envp, struct trust_store *out, struct error *e
     return read_store(dir, envp, out, err);
 }
 
-/* No link of a tree chooses which file is meant, or what is looked at to find it. */
+/* Refuses a path through a link of a tree: such a link could choose which file is meant. */
 static int check_typed(const char *path, struct error *err)
 {
     struct worktree_tops tops;
@@ -135,7 +137,8 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
                          "%s: only files named " CONFIG_REPO_NAME " are ever trusted", SHOWN(arg));
     if (!is_dir)
         slash[slash == path ? 1 : 0] = '\0';
-    /* A directory that is gone has no real path; it can still be revoked as it was written. */
+    /* A directory that no longer exists has no real path. Its file can still be revoked by the path
+     * as written. */
     if (!realpath(path, dir))
         (void)str_copy(dir, sizeof dir, path);
     if (str_format(out, PATH_MAX, "%s/" CONFIG_REPO_NAME, str_eq(dir, "/") ? "" : dir) < 0)
@@ -145,12 +148,12 @@ int trust_find(const char *cwd, const char *arg, char out[static PATH_MAX], stru
 
 /* ---- changing the store ---- */
 
-/* The directory, made if need be, its lock, and the store as it is now. */
+/* The store's directory (made if necessary), its lock, and the current content of the store. */
 struct open_store {
     int dirfd;
     int lock;
     struct trust_store store;
-    struct caller_before before; /* where root changes a store of the sudo caller's */
+    struct caller_before before; /* if root changes a store of the sudo caller */
 };
 
 static void close_store(struct open_store *s)
@@ -199,8 +202,9 @@ static int put_entry(struct trust_store *s, const char *path, const char *sha256
     return 0;
 }
 
-/* The value of `key` in a file of the user's or the system's; owned; NULL where it sets none or
- * can't be read, which config_load tells: this has to work where that refuses. */
+/* The value of `key` in the user's or the system's file; owned. NULL if the file does not set it or
+ * can't be read. That is no error here: config_load reports it, and this has to work when
+ * config_load refuses. */
 static char *value_in(const char *path, const struct config_key *key, const char *const *envp)
 {
     const struct value_ctx ctx = {.home = env_get(envp, "HOME"), .cwd = NULL};
@@ -215,7 +219,8 @@ static char *value_in(const char *path, const struct config_key *key, const char
     return NULL;
 }
 
-/* Patterns of a trusted file replace the user's: those that then keep nothing back any more. */
+/* Adds the user's patterns that have no effect any more, because the patterns of a trusted file
+ * replace them. */
 static void add_replaced(struct strbuf *keys, const struct config_entry *e, const char *const *envp)
 {
     char dir[PATH_MAX];
@@ -239,7 +244,7 @@ static void add_replaced(struct strbuf *keys, const struct config_entry *e, cons
     }
 }
 
-/* A line for each, whatever the value holds: it is what the user decides by. */
+/* Adds one line for the key, whatever its value contains: the user decides by these lines. */
 static void add_key(struct strbuf *keys, const struct config_entry *e, const char *const *envp)
 {
     strbuf_addf(keys, "%s = ", e->key->name);
@@ -250,7 +255,7 @@ static void add_key(struct strbuf *keys, const struct config_entry *e, const cha
     strbuf_addc(keys, '\n');
 }
 
-/* Lists the keys that need trust, as the user is to see them. */
+/* Lists the keys that need trust, for the user to read. */
 static int describe(const char *path, const struct source_file *file, const char *const *envp,
                     struct strbuf *keys, struct error *err)
 {
@@ -266,8 +271,8 @@ static int describe(const char *path, const struct source_file *file, const char
     return 0;
 }
 
-/* The directory of the file `path`, which still has that real path: what is read there and what the
- * entry names are the same. A directory above may be somebody's who exchanges it. */
+/* Opens the directory of the file `path` and checks that this is still its real path, so that the
+ * entry names the file that is read. The owner of a directory above could have replaced it. */
 static int open_dir_of(const char *path, struct error *err)
 {
     _cleanup_free_ char *dir = xstrdup(path);
@@ -304,7 +309,7 @@ int trust_add(const char *const *envp, const char *path, const char *expected,
     if (expected && !str_eq(expected, file.sha256))
         return error_set(err, ERR_TRUST, 0,
                          "%s has the sha256 %s, not the one you gave; it changed "
-                         "since you read it, or you read another",
+                         "since you read it, or you read another file",
                          SHOWN(path), file.sha256);
     if (describe(path, &file, envp, &out->keys, err) < 0 || open_store(envp, &s, err) < 0 ||
         put_entry(&s.store, path, file.sha256, err) < 0)
@@ -374,5 +379,5 @@ void trust_report_text(const struct trust_report *r, struct strbuf *out)
     char shown[512];
     text_copy(shown, sizeof shown, r->path);
     strbuf_addf(out, "trusted %s\nsha256 %s\n", shown, r->sha256);
-    strbuf_adds(out, r->keys.len ? r->keys.buf : "it sets nothing that concerns the host\n");
+    strbuf_adds(out, r->keys.len ? r->keys.buf : "it sets no key that needs trust\n");
 }

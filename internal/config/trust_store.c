@@ -1,4 +1,5 @@
-/* trust_store.c: the trust store's JSON. Strict both ways: what isn't understood isn't trusted. */
+/* trust_store.c: reads and writes the JSON of the trust store. Reading is strict: anything
+ * unexpected is an error, so that nothing is trusted by mistake. */
 #include <string.h>
 
 #include "config/source.h"
@@ -31,8 +32,8 @@ static int parse_entry(const cJSON *j, const char *what, struct trust_entry *e, 
     if (path[0] != '/' || strlen(path) >= PATH_MAX)
         return error_set(err, ERR_TRUST, 0, "%s: an entry's path is not absolute", what);
     if (!str_has_suffix(path, "/" CONFIG_REPO_NAME))
-        return error_set(err, ERR_TRUST, 0, "%s: an entry's path is not of a " CONFIG_REPO_NAME,
-                         what);
+        return error_set(err, ERR_TRUST, 0,
+                         "%s: an entry's path is not that of a " CONFIG_REPO_NAME, what);
     if (!is_sha256(sha256) || e->added < 0)
         return error_set(err, ERR_TRUST, 0, "%s: an entry has no valid sha256 or date", what);
     (void)str_copy(e->sha256, sizeof e->sha256, sha256);
@@ -55,7 +56,7 @@ static int parse_entries(const cJSON *list, const char *what, struct trust_store
         out->n++;
         for (size_t i = 0; i + 1 < out->n; i++)
             if (str_eq(out->entries[i].path, out->entries[out->n - 1].path))
-                return error_set(err, ERR_TRUST, 0, "%s: a path is there twice", what);
+                return error_set(err, ERR_TRUST, 0, "%s: it has a path twice", what);
     }
     return 0;
 }
@@ -76,7 +77,8 @@ int trust_store_parse(const char *text, size_t len, const char *what, struct tru
         json_get_i64(j, "version", &version, NULL) < 0)
         return error_set(err, ERR_TRUST, 0, "%s: not a trust store", what);
     if (version != 1)
-        return error_set(err, ERR_TRUST, 0, "%s: version %lld, made by another crabbox-fc", what,
+        return error_set(err, ERR_TRUST, 0,
+                         "%s: version %lld, written by another version of crabbox-fc", what,
                          (long long)version);
     if (parse_entries(list, what, out, err) < 0) {
         trust_store_free(out);

@@ -47,7 +47,7 @@ static void test_hostile_files(void **state)
         {"firecracker: {cpus: 1e9}\n", "not a whole number", ERR_CONFIG},
         {"firecracker: {cpus: 1000000000}\n", "more than 32", ERR_CONFIG},
         {"firecracker: {diskMiB: 99999999TiB}\n", "more than 16TiB", ERR_CONFIG},
-        {"floor: {locked: [vmm]}\n", "counts only in the system's file", ERR_CONFIG},
+        {"floor: {locked: [vmm]}\n", "is allowed only in the system's file", ERR_CONFIG},
         {"firecracker:\n  cpus: 5\n", ":2:3: firecracker.cpus is 5, but", ERR_TRUST},
         {"firecracker:\n  memoryMiB: 4097\n", ":2:3: firecracker.memoryMiB is 4097MiB", ERR_TRUST},
         {"firecracker: {diskMiB: 16TiB}\n", "gets at most 16GiB (default)", ERR_TRUST},

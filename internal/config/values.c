@@ -23,7 +23,7 @@ static int complain(char *why, const char *fmt, ...)
     return -1;
 }
 
-/* Complains about a value by showing it; `what` ends the sentence. */
+/* Complains about a value and shows it; `what` is the end of the sentence. */
 static int complain_value(char *why, const char *raw, const char *what)
 {
     char shown[64];
@@ -138,8 +138,9 @@ static bool take_thousandths(const char **s, int64_t *out)
     return weight < 100 && !isdigit((unsigned char)**s);
 }
 
-/* One "1h", "30m", "1.5s" at *s, added to *ms. Its unit has to be smaller than *unit, which it
- * becomes: "1h1h" and "30m1h" are slips. Nothing below a millisecond gets lost. */
+/* Takes one "1h", "30m" or "1.5s" at *s and adds it to *ms. Its unit has to be smaller than *unit,
+ * because "1h1h" and "30m1h" are typing errors; *unit then becomes its unit. A fraction that is not
+ * a whole number of milliseconds is refused. */
 static bool take_duration(const char **s, int64_t *ms, int64_t *unit)
 {
     static const struct {
@@ -279,7 +280,7 @@ static int parse_cidr(const struct config_key *key, const char *raw, struct strb
 
 /* ---- paths ---- */
 
-/* Absolute path from "~/x", "/x" or, where ctx allows, "x". */
+/* Makes an absolute path from "~/x", "/x" or, if ctx has a cwd, "x". */
 static int parse_path(const char *raw, const struct value_ctx *ctx, struct strbuf *out, char *why)
 {
     size_t start = out->len;

@@ -1,8 +1,9 @@
 /* values.h: one value's text, checked and brought to its canonical form.
  *
- * The same rules hold for every source; where a source adds one (YAML's types, a flag's relative
- * path) it is said by struct value_ctx or done by the caller. Canonical forms: integers decimal,
- * sizes in MiB, durations "1h30m", lists joined by the key's separator, paths absolute.
+ * The same rules apply to every source. If a source has a rule of its own, struct value_ctx
+ * describes it (relative paths of flags), or the caller checks it (types in YAML). Canonical forms:
+ * integers decimal, sizes in MiB, durations "1h30m", lists joined by the key's separator, paths
+ * absolute.
  */
 #ifndef CRABBOX_CONFIG_VALUES_H
 #define CRABBOX_CONFIG_VALUES_H
@@ -16,12 +17,12 @@
 #define VALUE_WHY_MAX 320
 
 struct value_ctx {
-    const char *home; /* for "~/"; NULL where unknown */
+    const char *home; /* for "~/"; NULL if unknown */
     const char *cwd;  /* base of relative paths; NULL: they are refused */
 };
 
-/* Appends the canonical form of `raw` to `out`; or returns -1 and says in `why`, as the end of a
- * sentence that starts with the key's name, what is wrong ("is 99, more than 32"). */
+/* Appends the canonical form of `raw` to `out`. On an error it returns -1, and `why` gets the end
+ * of a sentence that starts with the key's name ("is 99, more than 32"). */
 int value_normalise(const struct config_key *key, const char *raw, const struct value_ctx *ctx,
                     struct strbuf *out, char why[static VALUE_WHY_MAX]);
 

@@ -1,5 +1,10 @@
-/* yaml.c: the strict reader, a recursive descent over libyaml's events. Its depth is the grammar's,
- * so hostile nesting ends at the first mapping that has no business there. */
+/* yaml.c: the strict reader.
+ *
+ * It takes libyaml's events one at a time and follows the grammar of a configuration file:
+ * read_document reads the top level, read_block one block, read_key one key with its value, and
+ * read_floor the system's floor. Each function accepts only the events that may come next. So the
+ * recursion is never deeper than the grammar, however deep a hostile file is nested: the first
+ * mapping in a wrong place is an error. */
 #include "config/yaml.h"
 
 #include <string.h>
@@ -8,7 +13,7 @@
 #include "config/plain.h"
 #include "config/yaml_event.h"
 
-/* Where a key stands: the block's name ("" at the top) and the mark of the key itself. */
+/* Where a key is: the name of its block ("" at the top level) and its position in the file. */
 struct place {
     const char *block;
     yaml_mark_t mark;
@@ -28,7 +33,7 @@ static bool in_block(const struct config_key *key, const char *block)
     return block_len(key->name) == strlen(block) && strncmp(key->name, block, strlen(block)) == 0;
 }
 
-/* The part of a key's name that stands in the file, inside its block. */
+/* The name of a key inside its block, as it is written in the file. */
 static const char *leaf(const char *name)
 {
     size_t n = block_len(name);
@@ -44,7 +49,8 @@ static size_t block_index(const char *word)
     return config_keys_len;
 }
 
-/* Adds names that may stand in `block`. Those of blocks, at the top, are cut out into `pool`. */
+/* Collects the names that may appear in `block`. At the top level these include the names of
+ * blocks, which are copied to `pool`. */
 static size_t names_of(const char *block, const char *names[], char pool[][32])
 {
     size_t n = 0;
@@ -59,7 +65,7 @@ static size_t names_of(const char *block, const char *names[], char pool[][32])
     return n;
 }
 
-/* A full name whose last part is `word`, for a key that stands in the wrong place. */
+/* The full name of a key whose last part is `word`, for a key that is in the wrong place. */
 static const char *elsewhere(const char *word)
 {
     for (size_t i = 0; i < config_keys_len; i++)
@@ -87,18 +93,18 @@ static int fail_unknown(struct reader *r, const struct place *at, const char *wo
                            near);
     if (other && block_len(other))
         return reader_fail(r, at->mark,
-                           "unknown key \"%s\"%s; \"%s\" stands in the block \"%.*s:\"", shown,
+                           "unknown key \"%s\"%s; \"%s\" belongs in the block \"%.*s:\"", shown,
                            where, leaf(other), (int)block_len(other), other);
     if (other)
-        return reader_fail(r, at->mark, "unknown key \"%s\"%s; it stands at the top level", shown,
+        return reader_fail(r, at->mark, "unknown key \"%s\"%s; it belongs at the top level", shown,
                            where);
-    return reader_fail(r, at->mark, "unknown key \"%s\"%s; see docs/CONFIG.md for those there are",
+    return reader_fail(r, at->mark, "unknown key \"%s\"%s; docs/CONFIG.md lists the known ones",
                        shown, where);
 }
 
 /* ---- values ---- */
 
-/* Whether the way the scalar is written fits the type: 4 is a number, "4" is not. */
+/* Checks that the scalar is written in a way that fits the type: 4 is a number, "4" is not. */
 static int check_style(struct reader *r, const struct config_key *key)
 {
     const yaml_event_t *e = &r->event;
@@ -184,7 +190,7 @@ static int read_entry(struct reader *r, const struct place *at, const struct con
                                doc->entries[i].line);
     if (read_value(r, key, &value) < 0)
         return -1;
-    /* No key is there twice, so the array, one place a key, can't overflow. */
+    /* The array has one place for each key and no key is in it twice, so it can't overflow. */
     struct config_entry *e = &doc->entries[doc->n_entries++];
     e->key = key;
     e->value = strbuf_detach(&value);
@@ -196,8 +202,7 @@ static int read_entry(struct reader *r, const struct place *at, const struct con
 
 /* ---- the floor block ---- */
 
-/* The full name of a key that could have been meant, with words around it; "" where there is none.
- */
+/* The text "did you mean ...?" with the full name of the nearest key; "" if no key is near. */
 static const char *maybe_meant(const char *word, char out[static 96])
 {
     const char *names[CONFIG_KEYS_MAX];
@@ -226,8 +231,8 @@ static int lock_name(struct reader *r, const char *word)
     char shown[64], meant[96];
     text_copy(shown, sizeof shown, word);
     return found ? 0
-                 : reader_fail(r, at, "\"%s\" in \"floor.locked\" is no key and no block%s", shown,
-                               maybe_meant(word, meant));
+                 : reader_fail(r, at, "\"%s\" in \"floor.locked\" is neither a key nor a block%s",
+                               shown, maybe_meant(word, meant));
 }
 
 static int read_locked(struct reader *r)
@@ -283,9 +288,9 @@ static int read_floor(struct reader *r, yaml_mark_t at)
 {
     bool locked = false, max = false;
     if (!r->with_floor)
-        return reader_fail(r, at, "\"floor\" counts only in the system's file");
+        return reader_fail(r, at, "\"floor\" is allowed only in the system's file");
     if (r->floor_seen)
-        return reader_fail(r, at, "\"floor\" is there twice");
+        return reader_fail(r, at, "\"floor\" appears twice");
     r->floor_seen = true;
     if (reader_next(r) < 0)
         return -1;
@@ -302,9 +307,9 @@ static int read_floor(struct reader *r, yaml_mark_t at)
         bool is_max = str_eq(reader_text(r), "max");
         if (!is_locked && !is_max)
             return reader_fail(r, r->event.start_mark,
-                               "\"floor\" has the keys \"locked\" and \"max\" only");
+                               "\"floor\" may have only the keys \"locked\" and \"max\"");
         if ((is_locked && locked) || (is_max && max))
-            return reader_fail(r, r->event.start_mark, "\"floor.%s\" is there twice",
+            return reader_fail(r, r->event.start_mark, "\"floor.%s\" appears twice",
                                reader_text(r));
         locked |= is_locked;
         max |= is_max;
@@ -340,7 +345,7 @@ static int read_key(struct reader *r, const char *block)
     size_t index = *block ? config_keys_len : block_index(word);
     if (index < config_keys_len) {
         if (r->block_seen[index])
-            return reader_fail(r, at.mark, "the block \"%s\" is there twice", word);
+            return reader_fail(r, at.mark, "the block \"%s\" appears twice", word);
         r->block_seen[index] = true;
         _cleanup_free_ char *name = xstrdup(word);
         return read_block(r, name);
@@ -406,7 +411,7 @@ int config_parse_yaml(const char *name, const char *text, size_t len, bool with_
     (void)str_copy(r.name, sizeof r.name, SHOWN(name));
     if (len > CONFIG_FILE_MAX)
         return error_set(err, ERR_CONFIG, 0, "%s is larger than 1 MiB", r.name);
-    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark is no character */
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
         text += 3;
         len -= 3;
     }

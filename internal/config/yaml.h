@@ -1,9 +1,10 @@
-/* yaml.h: one configuration file's bytes in, checked assignments with their places out.
+/* yaml.h: turns the bytes of one configuration file into checked assignments with their positions.
  *
  * The reader takes a subset of YAML on purpose: one document, a mapping of known keys, at most one
- * level of blocks, plain or quoted scalars, and sequences of scalars for lists. Whatever could hide
- * a value from a reader of the file is an error: anchors, aliases, merge keys, tags, directives,
- * duplicate keys, a second document, invalid UTF-8, control and invisible characters.
+ * level of blocks, plain or quoted scalars, and sequences of scalars for lists. Everything that
+ * could hide a value from a person who reads the file is an error: anchors, aliases, merge keys,
+ * tags, directives, duplicate keys, a second document, invalid UTF-8, control and invisible
+ * characters.
  *
  * Nothing here touches files; see source.h. Free a document with config_doc_free, also after an
  * error.

@@ -26,7 +26,8 @@ static int fail_parser(struct reader *r)
                        p->context ? ", " : "", p->context ? p->context : "");
 }
 
-/* Anchors, aliases, tags and directives make a value something else than what stands there. */
+/* Anchors, aliases, tags and directives can give a value another meaning than the text that is
+ * there. */
 static int check_plain(struct reader *r)
 {
     const yaml_event_t *e = &r->event;
@@ -96,7 +97,7 @@ int reader_want_scalar(struct reader *r, const char *what)
     return 0;
 }
 
-/* The place of a byte, in lines and characters. */
+/* The position of a byte, in lines and characters. */
 static yaml_mark_t mark_of(const char *text, size_t at)
 {
     yaml_mark_t mark = {.index = at, .line = 0, .column = 0};
@@ -116,8 +117,8 @@ static size_t find_directive(const char *text, size_t len)
     return len;
 }
 
-/* Offset of the first carriage return that ends no line, or len: a terminal writes what follows it
- * over what stands before, and YAML takes it for the end of a line. */
+/* Offset of the first carriage return without a line feed, or len. A terminal prints the text after
+ * it over the text before it, and YAML takes it for the end of a line. */
 static size_t find_lone_return(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -136,7 +137,8 @@ int reader_check_bytes(struct reader *r, const char *text, size_t len)
     at = find_lone_return(text, len);
     if (at < len)
         return reader_fail(r, mark_of(text, at), "a carriage return without a line feed");
-    /* Refused here already: libyaml takes seconds over thousands of them. */
+    /* Directives are refused before libyaml sees them, because it takes seconds for thousands of
+     * them. */
     at = find_directive(text, len);
     if (at < len)
         return reader_fail(r, mark_of(text, at),

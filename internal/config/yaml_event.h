@@ -1,9 +1,9 @@
 /* yaml_event.h: libyaml's events one at a time, for the reader in yaml.c.
  *
- * reader_check_bytes() on the whole text, then reader_next() again and again; the current event
- * belongs to the reader. Whatever makes a value something else than what stands there (anchor,
- * alias, tag, directive) fails here, so that the reader never sees it. Errors are ERR_CONFIG with
- * the place, put into the reader's `err`; functions return 0 or -1.
+ * Call reader_check_bytes() on the whole text, then reader_next() for each event. The current event
+ * belongs to the reader. Anchors, aliases, tags and directives fail here, because they can give a
+ * value another meaning than the text that is there. Errors are ERR_CONFIG with the position, in
+ * the reader's `err`; functions return 0 or -1.
  */
 #ifndef CRABBOX_CONFIG_YAML_EVENT_H
 #define CRABBOX_CONFIG_YAML_EVENT_H
@@ -30,14 +30,14 @@ struct reader {
     struct error *err;
 };
 
-/* "name:line:column: text" with the mark's place, which is counted from 0. */
+/* Sets the error "name:line:column: text". The mark counts from 0, the message from 1. */
 int reader_fail(struct reader *r, yaml_mark_t at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Moves to the next event. */
 int reader_next(struct reader *r);
 
-/* The current event's text; it must be a scalar, and is until the next event. */
+/* The text of the current event, which must be a scalar. It is valid until the next event. */
 const char *reader_text(const struct reader *r);
 
 /* Fails unless the current event is a scalar without NUL bytes (a "\0" escape makes one). */

@@ -42,9 +42,9 @@ static const struct row rows[] = {
                                  "mean \"cpus\"?"},
     {"firecracker:\n  memoryMib: 2\n", "!did you mean \"memoryMiB\"?"},
     {"firecraker:\n  cpus: 2\n", "!1:1: unknown key \"firecraker\"; did you mean \"firecracker\"?"},
-    {"cpus: 2\n", "!1:1: unknown key \"cpus\"; \"cpus\" stands in the block \"firecracker:\""},
-    {"firecracker.cpus: 2\n", "!stands in the block \"firecracker:\""},
-    {"firecracker:\n  vmm: qemu\n", "!it stands at the top level"},
+    {"cpus: 2\n", "!1:1: unknown key \"cpus\"; \"cpus\" belongs in the block \"firecracker:\""},
+    {"firecracker.cpus: 2\n", "!belongs in the block \"firecracker:\""},
+    {"firecracker:\n  vmm: qemu\n", "!it belongs at the top level"},
     {"zzzzzzzz: 2\n", "!unknown key \"zzzzzzzz\"; see docs/CONFIG.md"},
     {"a\\\x1b: 1\n", "!1:3: byte 0x1b"},
     {"\"\\e[2J\": 1\n", "!unknown key \"\\x1b[2J\""},
@@ -57,7 +57,7 @@ static const struct row rows[] = {
     /* twice */
     {"vmm: qemu\nvmm: qemu\n", "!t.yaml:2:1: \"vmm\" is set twice, first in line 1"},
     {"firecracker: {cpus: 1, cpus: 2}\n", "!1:24: \"firecracker.cpus\" is set twice"},
-    {"qemu:\n  accel: kvm\nqemu:\n  binary: q\n", "!3:1: the block \"qemu\" is there twice"},
+    {"qemu:\n  accel: kvm\nqemu:\n  binary: q\n", "!3:1: the block \"qemu\" appears twice"},
 
     /* types */
     {"firecracker:\n  cpus: \"2\"\n", "!2:9: \"firecracker.cpus\" is a string, not a whole number"},
@@ -152,7 +152,7 @@ static const struct row rows[] = {
     {"a: b: c\n", "!1:"},
 
     /* the floor is the system's */
-    {"floor:\n  locked: [vmm]\n", "!1:1: \"floor\" counts only in the system's file"},
+    {"floor:\n  locked: [vmm]\n", "!1:1: \"floor\" is allowed only in the system's file"},
 };
 
 static const struct value_ctx ctx = {.home = "/h", .cwd = NULL};
@@ -290,17 +290,17 @@ static void test_floor_errors(void **state)
     (void)state;
     static const struct row bad[] = {
         {"floor:\n", "\"floor\" is not a block"},
-        {"floor: {lock: [vmm]}\n", "has the keys \"locked\" and \"max\" only"},
+        {"floor: {lock: [vmm]}\n", "may have only the keys \"locked\" and \"max\""},
         {"floor: {locked: vmm}\n", "is not a list"},
         {"floor: {locked: [vm]}\n",
-         "\"vm\" in \"floor.locked\" is no key and no block; did you mean \"vmm\"?"},
+         "\"vm\" in \"floor.locked\" is neither a key nor a block; did you mean \"vmm\"?"},
         {"floor: {locked: [accel]}\n", "did you mean \"qemu.accel\"?"},
-        {"floor: {locked: [zzzzzzzzzzzzzzzz]}\n", "is no key and no block"},
+        {"floor: {locked: [zzzzzzzzzzzzzzzz]}\n", "is neither a key nor a block"},
         {"floor: {max: {firecracker.cpu: 2}}\n", "did you mean \"firecracker.cpus\"?"},
         {"floor: {max: {ttl: 2h}}\n", "did you mean \"lease.ttl\"?"},
-        {"floor: {locked: [\"\"]}\n", "is no key and no block"},
-        {"floor: {locked: [vmm], locked: [qemu]}\n", "\"floor.locked\" is there twice"},
-        {"floor: {locked: [vmm]}\nfloor: {}\n", "2:1: \"floor\" is there twice"},
+        {"floor: {locked: [\"\"]}\n", "is neither a key nor a block"},
+        {"floor: {locked: [vmm], locked: [qemu]}\n", "\"floor.locked\" appears twice"},
+        {"floor: {locked: [vmm]}\nfloor: {}\n", "2:1: \"floor\" appears twice"},
         {"floor: {max: [vmm]}\n", "is not a mapping"},
         {"floor: {max: {vmm: qemu}}\n", "full names of numeric keys"},
         {"floor: {max: {firecracker.cpus: 99}}\n", "more than 32"},

@@ -90,9 +90,9 @@ static void test_the_program(void **state)
         "$r --snapshot --state-dir $d > base\n"
         "$r --state-dir $d --baseline base > out; grep -x residue=0 out\n"
         "ip link add cbx7 type veth peer name other; mkdir -p $d/leases/cbx_2\n"
-        "code=0; $r --state-dir $d --baseline base > out || code=$?\n"
+        "code=0; $r --state-dir $d --baseline base > out || code=$?; cat out >&2\n"
         "test $code = 1; grep -x residue=3 out; grep -x 'link cbx7' out\n"
-        "code=0; $r --state-dir $d > out || code=$?\n"
+        "code=0; $r --state-dir $d > out || code=$?; cat out >&2\n"
         "test $code = 1; grep -x residue=2 out\n"
         "ip link del cbx7; rm -r $d base out",
         bed.build);

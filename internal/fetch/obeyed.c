@@ -7,13 +7,11 @@
  * package.json are not in it either: checkers obey a part of them, but people fetch them for the
  * rest.
  */
-#include <limits.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "base/text.h"
+#include "fetch/fold.h"
 #include "fetch/name.h"
 
 #define HEAD "head"
@@ -43,11 +41,18 @@ static const struct {
     {".gitconfig", "git, where the repository's own config includes it, as shared settings do"},
     {".husky", "git, where core.hooksPath names it: a hook runs at each status"},
     {".githooks", "the same"},
+    {"githooks", "the same"},
+    {".git-hooks", "the same; Overcommit's own hooks are there, too"},
+    {"git-hooks", "the same"},
+    {".git_hooks", "the same"},
+    {".hooks", "the same"}, /* but not hooks, which many programs name their sources */
     LEFTHOOK(".yml"),
     LEFTHOOK(".yaml"),
     LEFTHOOK(".toml"),
     LEFTHOOK(".json"),
     LEFTHOOK(".jsonc"),
+    {".lefthook", "the same: its scripts"},
+    {".lefthook-local", "the same"},
     {".pre-commit-config.yaml", "git hooks of pre-commit: commands"},
     {".pre-commit-config.yml", "the same, by prek, which takes its hooks over"},
     {"prek.toml", "the same"},
@@ -59,6 +64,14 @@ static const struct {
     {".fslckout", "Fossil, which prompts ask: the repository of a checkout"},
     {"_fossil_", "the same"},
     {".overcommit.yml", "Overcommit: hooks of the repository"},
+    {"captainhook.json", "CaptainHook: commands of git hooks that are installed already"},
+    {"grumphp.yml", "the same, of GrumPHP"},
+    {"grumphp.yml.dist", "the same"},
+    {"grumphp.dist.yml", "the same"},
+    {"rusty-hook.toml", "the same, of rusty-hook"},
+    {".rusty-hook.toml", "the same"},
+    {".gitlint", "gitlint, a hook of commits: its extra-path is a program"},
+    {".trunk", "Trunk, which editors and git hooks start: commands"},
     {"_mtn", "monotone: its monotonerc is a program"},
     {".p4config", "Perforce, where P4CONFIG names it: P4PORT is a command"},
     {".sops.yaml", "sops: to whom the user's next secret is encrypted"},
@@ -175,83 +188,6 @@ static const struct {
     {".mypy.ini", "the same"},
 };
 
-/* Characters that a case-insensitive filesystem treats as others, as ext4's casefold does. */
-static const struct {
-    uint32_t cp;
-    const char *is;
-} folded_to[] = {
-    {0xdf, "ss"},    {0x131, "i"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
-    {0x2024, "."},   {0x1d6a4, "i"},  {0xfb00, "ff"}, {0xfb01, "fi"}, {0xfb02, "fl"},
-    {0xfb03, "ffi"}, {0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
-};
-
-/* Blocks of other characters that have letters, digits or signs of ASCII in them, in another form:
- * what ZFS takes for the plain ones with normalization=formKC. How many of ASCII one of them stands
- * for at most is also the byte that it is folded to. */
-enum { FORM_MAX = 4 };
-static const struct {
-    uint32_t first, last;
-    char most;
-} forms[] = {
-    {0xaa, 0xba, 1},     {0x132, 0x133, 2},   {0x1c7, 0x1cc, 2},     {0x1f1, 0x1f3, 2},
-    {0x2b0, 0x2e3, 1},   {0x1d2c, 0x1dbf, 1}, {0x2025, 0x2026, 3},   {0x2070, 0x209c, 1},
-    {0x2100, 0x214f, 3}, {0x2160, 0x217f, 4}, {0x2460, 0x24ea, 3},   {0x2c7c, 0x2c7d, 1},
-    {0x3371, 0x33df, 4}, {0xfe50, 0xfe6b, 1}, {0x1f100, 0x1f16f, 3}, {0x1fbf0, 0x1fbf9, 1},
-};
-
-/* The letter or digit of ASCII that a fullwidth or mathematical one is, in lower case; 0: none. */
-static char plain_form(uint32_t cp)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
-    if (cp >= 0xff01 && cp <= 0xff5e) {
-        char c = (char)(cp - 0xff01 + '!');
-        return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-    }
-    if (cp >= 0x1d400 && cp <= 0x1d6a3)
-        return letters[(cp - 0x1d400) % 26];
-    return cp >= 0x1d7ce && cp <= 0x1d7ff ? (char)('0' + (cp - 0x1d7ce) % 10) : '\0';
-}
-
-/* What a character counts as, in at most 4 bytes; "" for what is passed over. `s` is the character
- * itself, of `len` bytes. */
-static void fold_one(uint32_t cp, const char *s, size_t len, char out[static 5])
-{
-    (void)str_format(out, 5, "%.*s", (int)len, s);
-    if (cp >= 'A' && cp <= 'Z')
-        out[0] = (char)(cp + 'a' - 'A');
-    else if (text_hidden(cp))
-        out[0] = '\0';
-    else if (plain_form(cp))
-        (void)str_format(out, 5, "%c", plain_form(cp));
-    for (size_t i = 0; !text_hidden(cp) && i < ARRAY_LEN(forms); i++)
-        if (cp >= forms[i].first && cp <= forms[i].last)
-            (void)str_format(out, 5, "%c", forms[i].most);
-    for (size_t i = 0; i < ARRAY_LEN(folded_to); i++)
-        if (cp == folded_to[i].cp)
-            (void)str_copy(out, 5, folded_to[i].is);
-}
-
-/* The name as seen by a filesystem that ignores case and invisible characters, ends a name at ":"
- * (NTFS streams) and strips dots and blanks from its end. */
-static void fold(const char *name, size_t len, char out[static NAME_MAX + 1])
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len && name[i] != ':';) {
-        char one[5];
-        uint32_t cp = 0xfffd;
-        size_t used = text_decode(name + i, len - i, &cp);
-        used += used == 0; /* bytes that are no text count as they are */
-        fold_one(cp, name + i, used, one);
-        i += used;
-        if (str_copy(out + n, NAME_MAX + 1 - n, one) < 0)
-            break; /* longer than any name of the table */
-        n += strlen(one);
-    }
-    while (n > 0 && (out[n - 1] == '.' || out[n - 1] == ' '))
-        n--;
-    out[n] = '\0';
-}
-
 /* ---- short names ---- */
 
 /* FAT and NTFS also know a name that does not fit into eight and three characters by one that does:
@@ -286,6 +222,12 @@ static bool fits(const char *name)
            strchr(ext, '.') == strrchr(ext, '.');
 }
 
+static bool is_hash_of(const char *folded, const struct short_name *s, const char *begin)
+{
+    return s->base == s->may_have && memcmp(folded, begin, HASH_KEEPS) == 0 &&
+           strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
+}
+
 static bool is_short_of(const char *folded, const struct short_name *s, const char *name)
 {
     char base[SHORT_BASE], ext[SHORT_EXT + 2] = "";
@@ -301,35 +243,27 @@ static bool is_short_of(const char *folded, const struct short_name *s, const ch
         return false;
     if (s->base == n && memcmp(folded, base, n) == 0)
         return true;
-    return s->base == s->may_have && n >= HASH_KEEPS && memcmp(folded, base, HASH_KEEPS) == 0 &&
-           strspn(folded + HASH_KEEPS, "0123456789abcdef") >= s->base - HASH_KEEPS;
+    return n >= HASH_KEEPS && is_hash_of(folded, s, base);
 }
 
-/* Whether they are the same where each byte of `forms` stands for one or a few characters. The bits
- * of `at` are the places in `name` that the part of `folded` before may have come to, so the time
- * grows with the length and not with the number of ways. */
-static bool is_same(const char *folded, const char *name)
+/* Whether it is short for some name that begins like this: dots but the last one are not kept. */
+static bool is_short_of_begin(const char *folded, const struct short_name *s, const char *begin)
 {
-    size_t len = strlen(name);
-    uint64_t at = 1;
-    for (; at && *folded; folded++) {
-        uint64_t next = 0;
-        bool form = *folded >= 1 && *folded <= FORM_MAX;
-        for (size_t i = 0; i < len; i++)
-            if ((at >> i & 1) && form)
-                next |= ((UINT64_C(2) << *folded) - 2) << i;
-            else if ((at >> i & 1) && name[i] == *folded)
-                next |= UINT64_C(2) << i;
-        at = next & ((UINT64_C(2) << len) - 1);
-    }
-    return at >> len & 1;
+    char base[NAME_MAX + 1];
+    size_t n = 0;
+    for (; *begin; begin++)
+        if (*begin != '.')
+            base[n++] = *begin;
+    bool reaches = s->base >= n || s->base == s->may_have;
+    return (reaches && memcmp(folded, base, s->base < n ? s->base : n) == 0) ||
+           is_hash_of(folded, s, base);
 }
 
 /* Whether the name is `name` or its short name. */
 static bool stands_for(const char *folded, const char *name)
 {
     struct short_name s;
-    return is_same(folded, name) ||
+    return str_eq(folded, name) ||
            (!fits(name) && is_short(folded, &s) && is_short_of(folded, &s, name));
 }
 
@@ -339,7 +273,7 @@ static bool is_of_mise(const char *folded)
     struct short_name s;
     const char *name = folded + (*folded == '.');
     if (is_short(folded, &s))
-        return str_has_prefix(folded, "mise") && str_eq(s.ext, ".tom");
+        return is_short_of_begin(folded, &s, "mise") && str_eq(s.ext, ".tom");
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
@@ -350,8 +284,8 @@ static bool is_of_direnv(const char *folded)
     static const char *const begins[] = {".env.", ".envrc."};
     static const char *const ends[] = {"example", "sample", "template", "dist"};
     struct short_name s;
-    if (is_short(folded, &s)) /* "env~1.loc", "envrc~1.pri" */
-        return *s.ext && (str_has_prefix(folded, "env~") || str_has_prefix(folded, "envrc~"));
+    if (is_short(folded, &s)) /* "env~1.loc", "envrc~1.pri", "envpro~1.loc" */
+        return *s.ext && is_short_of_begin(folded, &s, ".env");
     for (size_t i = 0; i < ARRAY_LEN(begins); i++)
         if (str_has_prefix(folded, begins[i])) {
             for (size_t j = 0; j < ARRAY_LEN(ends); j++)
@@ -362,28 +296,27 @@ static bool is_of_direnv(const char *folded)
     return false;
 }
 
-/* Checkers in editors, whose configuration is a program, or names one that is run or loaded. */
+/* Checkers in editors and hooks, whose configuration is a program, or names one that is run or
+ * loaded. */
 static bool is_of_checker(const char *folded)
 {
     static const char *const begins[] = {
-        ".eslintrc",     "eslint.config.",      ".prettierrc",  "prettier.config.",
-        ".lintstagedrc", "lint-staged.config.", ".stylelintrc", "stylelint.config.",
-        ".huskyrc",      "husky.config."};
+        ".eslintrc",     "eslint.config.",      ".prettierrc",   "prettier.config.",
+        ".lintstagedrc", "lint-staged.config.", ".stylelintrc",  "stylelint.config.",
+        ".huskyrc",      "husky.config.",       ".commitlintrc", "commitlint.config."};
     struct short_name s;
-    bool is_abbreviated = is_short(folded, &s) && s.base == s.may_have;
-    for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
-        const char *undotted = begins[i] + (*begins[i] == '.');
+    bool is_abbreviated = is_short(folded, &s);
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
         if (str_has_prefix(folded, begins[i]) ||
-            (is_abbreviated && strncmp(folded, undotted, s.base) == 0))
+            (is_abbreviated && is_short_of_begin(folded, &s, begins[i])))
             return true;
-    }
     return false;
 }
 
 static bool is_obeyed(const char *component, size_t len, bool head_too)
 {
-    char folded[NAME_MAX + 1];
-    fold(component, len, folded);
+    char folded[FOLDED_MAX];
+    fold_name(component, len, folded);
     if (is_of_mise(folded) || is_of_direnv(folded) || is_of_checker(folded))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(obeyed); i++)
@@ -400,8 +333,8 @@ bool name_obeyed(const char *component, size_t len)
 bool name_is_store(const char *component, size_t len)
 {
     static const char *const stores[] = {".git", ".hg", ".sl", ".jj", "_darcs"};
-    char folded[NAME_MAX + 1];
-    fold(component, len, folded);
+    char folded[FOLDED_MAX];
+    fold_name(component, len, folded);
     for (size_t i = 0; i < ARRAY_LEN(stores); i++)
         if (stands_for(folded, stores[i]))
             return true;

@@ -164,6 +164,23 @@ static void test_other_repositories(void **state)
     }
 }
 
+/* What git prints with each object is as long as its path from the root. */
+static void test_a_deep_tree_of_long_names(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(
+        &p, "deep",
+        "echo a >a; git add a; git commit -qm a; t=$(git rev-parse HEAD^{tree});"
+        "n=$(printf %05000d 0); for i in 1 2 3; do t=$(printf '040000 tree %s\\t%s\\n' $t $n | "
+        "git mktree); done; git update-ref HEAD $(git commit-tree -m deep $t)");
+    for (int how = SYNC_GIT_SHALLOW; how <= SYNC_GIT_FULL; how++) {
+        give(&p, (enum sync_git)how);
+        assert_says_the_same(&p, "git rev-parse HEAD; git ls-tree -r HEAD");
+    }
+    pair_close(&p);
+}
+
 /* Nothing of the configuration, the hooks and the logs, where a URL has a token. */
 static void test_no_credential_gets_there(void **state)
 {
@@ -241,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_what_git_says),
         cmocka_unit_test(test_files_that_are_held_back),
         cmocka_unit_test(test_other_repositories),
+        cmocka_unit_test(test_a_deep_tree_of_long_names),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),
         cmocka_unit_test(test_owners),

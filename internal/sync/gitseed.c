@@ -137,13 +137,18 @@ static int add_index(struct gitseed *s, struct error *err)
 static int check_objects(const struct repo *r, struct error *err)
 {
     struct stat st;
-    static const char *const others[] = {"objects/info/alternates", "objects/info/http-alternates"};
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (fstatat(r->common_fd, others[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
-            return error_set(err, ERR_SYNC, 0,
-                             "%s/%s takes objects from another repository; next: git repack -a -d "
-                             "and remove that file" REPO_IF_TRUSTED,
-                             r->git_dir, others[i]);
+    static const char *const others[] = {"alternates", "http-alternates"};
+    /* Not by the path: either of the two may be a link, and an automounter's place behind it. */
+    _cleanup_close_ int info = beneath_open(r->common_fd, "objects/info", O_PATH | O_DIRECTORY, 0);
+    if (info < 0 && errno != ENOENT)
+        return error_set(err, ERR_SYNC, errno, "open %s/objects/info", r->git_dir);
+    for (size_t i = 0; info >= 0 && i < ARRAY_LEN(others); i++)
+        if (fstatat(info, others[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+            return error_set(
+                err, ERR_SYNC, 0,
+                "%s/objects/info/%s takes objects from another repository; next: git repack -a -d "
+                "and remove that file" REPO_IF_TRUSTED,
+                r->git_dir, others[i]);
     if (fstatat(r->common_fd, "reftable", &st, AT_SYMLINK_NOFOLLOW) == 0)
         return error_set(err, ERR_SYNC, 0, "%s keeps its refs in a reftable, which is not read",
                          r->git_dir);

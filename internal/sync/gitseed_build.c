@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -24,7 +25,12 @@
 #include "sys/spawn.h"
 
 #define COMMITS_MAX 250000
-enum { OID_MAX = 64, TAGS_MAX = 64 * 1024 * 1024, COMPLAINT_SIZE = 4096 };
+enum {
+    OID_MAX = 64,
+    TAGS_MAX = 64 * 1024 * 1024,
+    LIST_MAX = 512 * 1024 * 1024, /* of objects: they are in memory */
+    COMPLAINT_SIZE = 4096
+};
 
 struct build {
     const struct gitseed *seed;
@@ -119,17 +125,38 @@ static int make_work(const struct build *b, struct error *err)
 
 /* ---- running git ---- */
 
-/* Appends what git prints to out_fd. Its exit code, or -1. */
+/* Takes the beginning of what git complains of; git gets an error for the rest. */
+static int complaints(void)
+{
+    int fd = memfd_create("git", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd >= 0 && (ftruncate(fd, COMPLAINT_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW) < 0))
+        CLOSE_FD(fd);
+    return fd;
+}
+
+static int explain(const struct exit_status *st, int said_fd, const char *what, int64_t max,
+                   struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    if (st->signalled && st->signal == SIGXFSZ)
+        return error_set(err, ERR_SYNC, 0, "git %s writes more than %lld MiB", what,
+                         (long long)(max >> 20));
+    if (lseek(said_fd, 0, SEEK_SET) == 0)
+        (void)fd_read_all(said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
+    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", what, (int)strcspn(said.buf, "\n"),
+                     *said.buf ? said.buf : "it failed without a message");
+}
+
+/* Appends what git prints to out_fd, up to `max` bytes. */
 static int git(const struct build *b, const char *const *args, int stdin_fd, int out_fd,
-               struct error *err)
+               int64_t max, struct error *err)
 {
     char objects[64];
     const char *argv[16] = {b->git, "--no-pager"};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct child c = CHILD_INIT;
     struct exit_status st;
-    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    _cleanup_close_ int said_fd = memfd_create("git", MFD_CLOEXEC);
+    _cleanup_close_ int said_fd = complaints();
     for (size_t i = 2; i < ARRAY_LEN(argv) - 1 && *args; i++)
         argv[i] = *args++;
     (void)str_format(objects, sizeof objects, "GIT_OBJECT_DIRECTORY=/proc/self/fd/%d",
@@ -157,6 +184,7 @@ static int git(const struct build *b, const char *const *args, int stdin_fd, int
     spec.files = &b->objects_fd;
     spec.n_files = 1;
     spec.user = b->as;
+    spec.file_max = max;
     spec.die_with_parent = true;
     if (said_fd < 0 || spawn(&spec, &c, err) < 0)
         return said_fd < 0 ? error_set(err, ERR_IO, errno, "run git") : -1;
@@ -165,15 +193,10 @@ static int git(const struct build *b, const char *const *args, int stdin_fd, int
         return -1;
     }
     child_release(&c);
-    if (st.exited && st.code == 0)
-        return 0;
-    if (lseek(said_fd, 0, SEEK_SET) == 0)
-        (void)fd_read_all(said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", argv[2], (int)strcspn(said.buf, "\n"),
-                     said.len ? said.buf : "it failed without a message");
+    return st.exited && st.code == 0 ? 0 : explain(&st, said_fd, argv[2], max, err);
 }
-#define GIT(b, in, out, err, ...)                                                                  \
-    git((b), (const char *const[]){__VA_ARGS__, NULL}, (in), (out), (err))
+#define GIT(b, out, err, ...)                                                                      \
+    git((b), (const char *const[]){__VA_ARGS__, NULL}, -1, (out), LIST_MAX, (err))
 
 static int memory_file(struct error *err)
 {
@@ -197,7 +220,7 @@ static int head_commit(const struct build *b, char out[static OID_MAX + 1], stru
     *out = '\0';
     if (fd < 0)
         return -1;
-    if (GIT(b, -1, fd, &unborn, "rev-parse", "--verify", "-q", "HEAD") < 0)
+    if (GIT(b, fd, &unborn, "rev-parse", "--verify", "-q", "HEAD") < 0)
         return unborn.kind == ERR_SYNC ? 0 : error_set(err, unborn.kind, 0, "%s", unborn.msg);
     if (read_back(fd, COMPLAINT_SIZE, &said, err) < 0)
         return -1;
@@ -207,31 +230,31 @@ static int head_commit(const struct build *b, char out[static OID_MAX + 1], stru
 
 /* ---- what goes ---- */
 
+/* Without the path of each: together they are as long as the square of how deep the directories
+ * are, and git wants them only to search for deltas. */
+#define OBJECTS "--objects", "--no-object-names", "--indexed-objects", "--missing=allow-any"
+
 /* All commits up to HEAD, and the objects of HEAD and the index. */
 static int list_shallow(const struct build *b, struct error *err)
 {
     char most[32];
     struct stat st;
     (void)str_format(most, sizeof most, "--max-count=%d", COMMITS_MAX + 1);
-    if (GIT(b, -1, b->list_fd, err, "rev-list", most, "HEAD") < 0)
+    if (GIT(b, b->list_fd, err, "rev-list", most, "HEAD") < 0)
         return -1;
     if (fstat(b->list_fd, &st) == 0 && st.st_size > (off_t)COMMITS_MAX * (OID_MAX + 1))
         return error_set(err, ERR_SYNC, 0, "the history has more than %d commits", COMMITS_MAX);
-    return GIT(b, -1, b->list_fd, err, "rev-list", "--objects", "--no-walk", "--indexed-objects",
-               "--missing=allow-any", "HEAD");
+    return GIT(b, b->list_fd, err, "rev-list", OBJECTS, "--no-walk", "HEAD");
 }
 
 /* Before the first commit the index is all that a shallow one has. */
 static int list_objects(const struct build *b, bool born, struct error *err)
 {
     if (!born)
-        return b->seed->how == SYNC_GIT_FULL
-                   ? GIT(b, -1, b->list_fd, err, "rev-list", "--objects", "--indexed-objects",
-                         "--missing=allow-any", "--all")
-                   : 0;
+        return b->seed->how == SYNC_GIT_FULL ? GIT(b, b->list_fd, err, "rev-list", OBJECTS, "--all")
+                                             : 0;
     return b->seed->how == SYNC_GIT_FULL
-               ? GIT(b, -1, b->list_fd, err, "rev-list", "--objects", "--all", "--indexed-objects",
-                     "--missing=allow-any", "HEAD")
+               ? GIT(b, b->list_fd, err, "rev-list", OBJECTS, "--all", "HEAD")
                : list_shallow(b, err);
 }
 
@@ -245,8 +268,8 @@ static int list_refs(const struct build *b, const char *head, struct error *err)
     if (fd < 0)
         return -1;
     int r = s->how == SYNC_GIT_FULL
-                ? GIT(b, -1, fd, err, "for-each-ref", format)
-                : GIT(b, -1, fd, err, "for-each-ref", format, "--merged=HEAD", "refs/tags");
+                ? GIT(b, fd, err, "for-each-ref", format)
+                : GIT(b, fd, err, "for-each-ref", format, "--merged=HEAD", "refs/tags");
     if (r < 0 || read_back(fd, TAGS_MAX, &refs, err) < 0 ||
         fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0)
         return -1;
@@ -264,8 +287,11 @@ static int pack(const struct build *b, struct error *err)
         return error_set(err, ERR_IO, errno, "make a pack for the guest");
     if (!st.st_size)
         return unlinkat(b->out_fd, name, 0);
-    return GIT(b, b->list_fd, fd, err, "pack-objects", "-q", "--stdout", "--delta-base-offset",
-               "--window=0", "--missing=allow-any");
+    static const char *const args[] = {
+        "pack-objects",        "-q", "--stdout", "--delta-base-offset", "--window=0",
+        "--missing=allow-any", NULL};
+    const struct sync_limits limits = SYNC_LIMITS_DEFAULT; /* of what is sent */
+    return git(b, args, b->list_fd, fd, limits.max_bytes, err);
 }
 
 static int make_out(const struct build *b, struct error *err)

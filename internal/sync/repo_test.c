@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sync/gitseed.h"
 #include "sync/sync.h"
 #include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
@@ -200,17 +201,30 @@ static int mount_automounter(const char *dir)
     return -1;
 }
 
-/* Whether a scan, by a process that the automounter does not take for its own, asks it for
- * something. Then it would wait for an answer: there will be none. */
-static bool is_asked(int requests, const char *automounted, const char *tree)
+static int scan(const char *tree)
+{
+    struct sync_list l = {0};
+    return synckit_try(tree, NULL, NULL, NULL, &l, NULL);
+}
+
+static int read_for_guest(const char *tree)
+{
+    struct repo r = REPO_INIT;
+    struct gitseed seed = GITSEED_INIT;
+    int fd = open(tree, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return repo_find(fd, &r, NULL) < 0 ? 0 : gitseed_read(&r, SYNC_GIT_SHALLOW, &seed, NULL);
+}
+
+/* Whether `act`, which fails, asks for something, in a process that the automounter does not take
+ * for its own. Then it would wait for an answer: there will be none. */
+static bool is_asked(int requests, const char *automounted, int (*act)(const char *tree),
+                     const char *tree)
 {
     int status;
     pid_t pid = fork();
     assert_true(pid >= 0);
-    if (pid == 0) {
-        struct sync_list l = {0};
-        _exit(setpgid(0, 0) < 0 || synckit_try(tree, NULL, NULL, NULL, &l, NULL) == 0);
-    }
+    if (pid == 0)
+        _exit(setpgid(0, 0) < 0 || act(tree) == 0);
     _cleanup_close_ int ended = (int)syscall(SYS_pidfd_open, pid, 0);
     _cleanup_close_ int dir = open(automounted, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct pollfd fds[2] = {{.fd = ended, .events = POLLIN}, {.fd = requests, .events = POLLIN}};
@@ -251,10 +265,34 @@ static void test_pointer_to_what_an_automounter_would_mount(void **state)
         _cleanup_close_ int requests = mount_automounter(net);
         if (requests < 0)
             skip();
-        bool asked = is_asked(requests, net, tree);
+        bool asked = is_asked(requests, net, scan, tree);
         assert_int_equal(umount2(net, MNT_DETACH), 0);
         if (asked)
             fail_msg("%s is looked for", pointers[i]);
+    }
+}
+
+static void test_objects_that_an_automounter_would_mount(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"objects/info", "objects"};
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(&kit, "auto objects", "mkdir net tree");
+    _cleanup_free_ char *net = xasprintf("%s/net", dir);
+    _cleanup_free_ char *tree = xasprintf("%s/tree", dir);
+    synckit_sh(tree, SYNCKIT_INIT "echo a >a; git add a; git commit -qm a", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        _cleanup_free_ char *script = xasprintf(
+            "rm -r tree/.git/%s; ln -s \"$PWD/net/host\" tree/.git/%s", names[i], names[i]);
+        synckit_sh(dir, script, NULL);
+        _cleanup_close_ int requests = mount_automounter(net);
+        if (requests < 0)
+            skip();
+        bool asked = is_asked(requests, net, read_for_guest, tree);
+        assert_int_equal(umount2(net, MNT_DETACH), 0);
+        if (asked)
+            fail_msg("%s is followed", names[i]);
     }
 }
 
@@ -365,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_other_kinds_of_dot_git),
         cmocka_unit_test(test_large_dot_git),
         cmocka_unit_test(test_pointer_to_what_an_automounter_would_mount),
+        cmocka_unit_test(test_objects_that_an_automounter_would_mount),
         cmocka_unit_test(test_tree_is_where_the_user_stands),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_shared_directory),

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -89,6 +90,19 @@ static int become(const struct caller *user)
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
+static int bound_files(int64_t max)
+{
+    struct rlimit bound;
+    if (!max)
+        return 0;
+    if (getrlimit(RLIMIT_FSIZE, &bound) < 0)
+        return -1;
+    if (bound.rlim_max > (rlim_t)max)
+        bound.rlim_max = (rlim_t)max;
+    bound.rlim_cur = bound.rlim_max;
+    return setrlimit(RLIMIT_FSIZE, &bound);
+}
+
 static void child_main(const struct child_plan *p)
 {
     const struct spawn_spec *spec = p->spec;
@@ -116,7 +130,8 @@ static void child_main(const struct child_plan *p)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
             child_fail(p->error_fd);
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
-        (spec->confine_fd >= 0 && confine_bound() < 0) || become(spec->user) < 0)
+        (spec->confine_fd >= 0 && confine_bound() < 0) || bound_files(spec->file_max) < 0 ||
+        become(spec->user) < 0)
         child_fail(p->error_fd);
     /* After the change of user, which would clear it. */
     if (spec->die_with_parent) {

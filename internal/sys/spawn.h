@@ -26,6 +26,7 @@
 #define CRABBOX_SYS_SPAWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -52,10 +53,12 @@ struct spawn_spec {
     const int *files;        /* further descriptors that it gets, by the same numbers */
     unsigned n_files;
     const struct caller *user; /* who it becomes, see above; NULL: who we are */
-    bool new_session;          /* setsid: a terminal's Ctrl-C does not reach it */
-    bool die_with_parent;      /* SIGKILL when the parent goes; for helpers only, never a VMM */
-    bool any_owner;            /* a path is not judged: it is our own program */
-    bool held;                 /* wait for spawn_release() before exec */
+    int64_t file_max; /* bytes of a file that it writes, in memory too: one more, and SIGXFSZ ends
+                       * it; 0: no limit of its own */
+    bool new_session; /* setsid: a terminal's Ctrl-C does not reach it */
+    bool die_with_parent; /* SIGKILL when the parent goes; for helpers only, never a VMM */
+    bool any_owner;       /* a path is not judged: it is our own program */
+    bool held;            /* wait for spawn_release() before exec */
 };
 
 #define SPAWN_SPEC_INIT                                                                            \

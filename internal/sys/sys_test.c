@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -55,6 +56,28 @@ static void spawn_run_captures_apart_and_tells_how_it_ended(void **state)
     s.argv = killed;
     assert_int_equal(spawn_run(&s, &d, 100, NULL, NULL, &st, NULL), 0);
     assert_true(st.signalled && st.signal == 9 && !st.exited);
+}
+
+/* Files in memory too; they count as nobody's memory. */
+static void spawn_bounds_what_is_written(void **state)
+{
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(60000);
+    (void)state;
+    static const char *const argv[] = {"head", "-c", "8192", "/dev/zero", NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    struct child c;
+    s.argv = argv;
+    for (int64_t max = 4096; max <= 8192; max += 4096) {
+        _cleanup_close_ int fd = memfd_create("test", MFD_CLOEXEC);
+        s.stdout_fd = fd;
+        s.file_max = max;
+        assert_int_equal(spawn(&s, &c, NULL), 0);
+        assert_int_equal(child_wait(&c, &d, &st, NULL), 0);
+        child_release(&c);
+        assert_true(max < 8192 ? st.signalled && st.signal == SIGXFSZ : st.exited && st.code == 0);
+        assert_int_equal(lseek(fd, 0, SEEK_END), max);
+    }
 }
 
 static void spawn_leaks_no_descriptor(void **state)
@@ -284,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(spawn_reports_exec_failure),
         T(spawn_run_captures_apart_and_tells_how_it_ended),
+        T(spawn_bounds_what_is_written),
         T(spawn_leaks_no_descriptor),
         T(spawn_hands_on_no_variable),
         T(spawn_hands_on_no_umask),

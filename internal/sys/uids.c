@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -86,6 +87,14 @@ static bool is_known(uid_t id)
            getgrgid_r(id, &group, text, ENTRY_SIZE, &g) == ERANGE || g;
 }
 
+/* Whether a process runs as it: of a VMM that closed its file. It would share the kernel's counts
+ * for one user with whoever gets the id (threads, watches of epoll, pages of pipes). */
+static bool is_running(uid_t id)
+{
+    errno = 0;
+    return getpriority(PRIO_USER, id) != -1 || errno != ESRCH;
+}
+
 static int open_directory(struct error *err)
 {
     if (dir_make_all(DIRECTORY, 0700, err) < 0)
@@ -120,7 +129,7 @@ int uid_claim(const struct uid_range *r, uid_t *out, struct error *err)
             *err = e;
             return -1;
         }
-        if (fd < 0 || is_known((uid_t)id))
+        if (fd < 0 || is_running((uid_t)id) || is_known((uid_t)id))
             continue;
         *out = (uid_t)id;
         return TAKE_FD(fd);

@@ -7,8 +7,8 @@
  * inherits, so the kernel gives the id back when the VMM ends, however that happens. The files
  * stay, as many as there were VMMs at once.
  *
- * A VMM that was taken over can close its file. Another lease may then get the same id. This gains
- * little, because each has a root directory and namespaces of its own.
+ * A VMM that was taken over can close its file. That gains nothing: an id that a process runs as is
+ * not given away, whoever holds its lock.
  */
 #ifndef CRABBOX_SYS_UIDS_H
 #define CRABBOX_SYS_UIDS_H
@@ -37,7 +37,7 @@ int uid_range_parse(const char *text, struct uid_range *out, struct error *err);
  * ERR_CONFIG names the file and its line. */
 int uid_range_check(const struct uid_range *r, struct error *err);
 
-/* Takes the lowest id that no user, group or other VMM has. Returns the descriptor of its lock,
+/* Takes the lowest id that no user, group, process or other VMM has. Returns the descriptor of its lock,
  * open for reading only (caller closes; a child may inherit it); ERR_ENV where none is free. */
 int uid_claim(const struct uid_range *r, uid_t *out, struct error *err);
 

@@ -9,8 +9,11 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -121,12 +124,42 @@ static void test_an_id_of_a_user_is_passed_over(void **state)
     assert_int_equal(got, 65535);
 }
 
+/* A VMM that was taken over has closed its lock and runs on. */
+static void test_an_id_that_runs_is_passed_over(void **state)
+{
+    const struct uid_range r = {FIRST + 2, FIRST + 3};
+    uid_t got = 0;
+    int ready[2];
+    char c;
+    struct error err = ERROR_INIT;
+    (void)state;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setuid(FIRST + 2) < 0 || write(ready[1], "r", 1) != 1)
+            _exit(1);
+        for (;;)
+            (void)pause();
+    }
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    (void)close(ready[0]);
+    _cleanup_close_ int fd = uid_claim(&r, &got, &err);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    must(fd, &err);
+    assert_int_equal(got, FIRST + 3);
+    _cleanup_close_ int again = uid_claim(&r, &got, &err);
+    must(again, &err);
+    assert_int_equal(got, FIRST + 2);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {T(test_ranges), T(test_subordinate_ids),
-                                       T(test_each_has_one_of_its_own),
-                                       T(test_an_id_of_a_user_is_passed_over)};
+    const struct CMUnitTest tests[] = {
+        T(test_ranges), T(test_subordinate_ids), T(test_each_has_one_of_its_own),
+        T(test_an_id_of_a_user_is_passed_over), T(test_an_id_that_runs_is_passed_over)};
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

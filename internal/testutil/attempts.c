@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
@@ -338,6 +339,20 @@ static long owned_socket(int fd)
     return ioctl(s, FIOSETOWN, &owner);
 }
 
+static long ask_queue(int fd) /* stands for those with the letter 'T' that aren't named */
+{
+    int n;
+    (void)fd;
+    _cleanup_close_ int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return ioctl(s, TIOCOUTQ, &n);
+}
+
+static long own_descriptors(int fd)
+{
+    (void)fd;
+    return syscall(SYS_close_range, 4000U, 4000U, CLOSE_RANGE_UNSHARE);
+}
+
 static long of_the_network(int fd)
 {
     (void)fd;
@@ -383,6 +398,8 @@ static const struct attempt on_files[] = {
     {"resvsp64", resvsp64, ENOTTY, ATTEMPT_LIMITED},
     {"zero_ioctl", zero_ioctl, ENOTTY, ATTEMPT_ANY},
     {"get_flags", get_flags, ENOTTY, ATTEMPT_ANY},
+    {"ask_queue", ask_queue, ENOTTY, 0},
+    {"own_descriptors", own_descriptors, EINVAL, 0},
     {"reflink", reflink, ENOTTY, ATTEMPT_ANY},
     {"copy_range", copy_range, ENOSYS, 0},
     {"uring", uring, ENOSYS, ATTEMPT_ANY},
