@@ -259,6 +259,8 @@ static int vmm_apply(void *ctx, struct error *err)
     int dir = vmm_dir(w, err);
     if (!backend || dir < 0)
         return -1;
+    _cleanup_free_ char *own_ids = xasprintf("%s/uids", w->ops->store.path);
+    bool rootless = local_of(w)->userns.user_fd >= 0;
     struct vmm_spec spec = {
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
@@ -266,7 +268,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .accel = w->lease.local.vmm.accel,
         .dirfd = dir,
         .netns_fd = local_of(w)->netns_fd,
-        .userns = local_of(w)->userns.user_fd >= 0 ? &local_of(w)->userns : NULL,
+        .userns = rootless ? &local_of(w)->userns : NULL,
         .cpus = (unsigned)w->lease.cpus,
         .memory_mib = (unsigned)w->lease.memory_mib,
         .kernel = local_of(w)->found.image.open_at[IMAGE_KERNEL],
@@ -276,6 +278,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .guest_mac = w->lease.local.net.guest_mac,
         .sandbox = cfg->sandbox,
         .uids = local_of(w)->found.uids,
+        .uids_dir = rootless ? own_ids : UID_DIRECTORY,
         .no_holes = disk_keeps_extents(dir),
     };
     spec_drives(&spec, w);

@@ -79,12 +79,12 @@ static int leave_keys(void)
 }
 
 /* For good: saved ids too. */
-static int become(const struct caller *user)
+static int become(const struct caller *user, bool keep_groups)
 {
     if (!user || (user->uid == geteuid() && user->gid == getegid()))
         return 0;
     /* Not by the library, which would look for the parent's threads to change them too. */
-    if (leave_keys() < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+    if (leave_keys() < 0 || (!keep_groups && syscall(SYS_setgroups, 0, NULL) < 0) ||
         syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0)
         return -1;
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
@@ -109,7 +109,7 @@ static void child_main(const struct child_plan *p)
     unsigned more = (spec->no_holes ? 0 : SYSCALLS_HOLES) |
                     (spec->own_filters ? SYSCALLS_FILTERS : 0);
     reset_signals();
-    (void)umask(022);
+    (void)umask(spec->userns_fd >= 0 && spec->user ? 007 : 022); /* our group is its way to us */
     if ((spec->new_session || spec->user) && setsid() < 0)
         child_fail(p->error_fd);
     if (spec->netns_fd >= 0 && setns(spec->netns_fd, CLONE_NEWNET) < 0)
@@ -131,7 +131,7 @@ static void child_main(const struct child_plan *p)
             child_fail(p->error_fd);
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
         (spec->confine_fd >= 0 && confine_bound() < 0) || bound_files(spec->file_max) < 0 ||
-        become(spec->user) < 0)
+        become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
     /* After the change of user, which would clear it. */
     if (spec->die_with_parent) {

@@ -18,7 +18,8 @@
  * program's path is then looked up twice, on the host for whom it belongs to and in the jail.
  *
  * A child with a `user` becomes that user for good, without further groups; another one than us
- * takes root. It always gets a session of its own, with a keyring of its own: that user's processes
+ * takes root. In a user namespace `user` counts as it is numbered there, and groups stay: they are
+ * what opens /dev/kvm to the caller. It always gets a session of its own, with a keyring of its own: that user's processes
  * may take it over (ptrace), and in our session they could then read and type on our terminal, and
  * use our keys.
  */

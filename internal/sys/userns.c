@@ -144,17 +144,17 @@ static int run_mapper(const char *program, pid_t pid, unsigned own, const struct
                            exit_status_text(&st, how, sizeof how), said.buf);
 }
 
-static int map_ids(pid_t pid, const struct deadline *d, uint32_t *ids, struct error *err)
+static int map_ids(struct userns *ns, const struct deadline *d, struct error *err)
 {
     struct subids uids, gids;
-    *ids = 1;
     if (subids_find(&uids, &gids, NULL, 0) < 0)
-        return map_one(pid, err);
+        return map_one(ns->holder, err);
     uids.count = gids.count = uids.count < gids.count ? uids.count : gids.count;
-    if (run_mapper(SUBIDS_NEWUIDMAP, pid, geteuid(), &uids, d, err) < 0 ||
-        run_mapper(SUBIDS_NEWGIDMAP, pid, getegid(), &gids, d, err) < 0)
+    if (run_mapper(SUBIDS_NEWUIDMAP, ns->holder, geteuid(), &uids, d, err) < 0 ||
+        run_mapper(SUBIDS_NEWGIDMAP, ns->holder, getegid(), &gids, d, err) < 0)
         return error_add_next(err, "look at your lines in /etc/subuid and /etc/subgid");
-    *ids = 1 + uids.count;
+    ns->first = uids.first;
+    ns->more = uids.count;
     return 0;
 }
 
@@ -234,7 +234,7 @@ static int open_both(pid_t pid, struct userns *ns, struct error *err)
 int userns_new(const struct deadline *d, struct userns *out, struct error *err)
 {
     struct userns ns = USERNS_INIT;
-    if (start_holder(&ns, err) == 0 && map_ids(ns.holder, d, &ns.ids, err) == 0 &&
+    if (start_holder(&ns, err) == 0 && map_ids(&ns, d, err) == 0 &&
         open_both(ns.holder, &ns, err) == 0) {
         *out = ns;
         return 0;

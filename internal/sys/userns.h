@@ -30,7 +30,9 @@ struct userns {
     int user_fd, net_fd; /* owned */
     pid_t holder;        /* our child, or 0 */
     int hold_fd;         /* owned; the holder ends when it is closed */
-    uint32_t ids;        /* how many there are inside, from 0 on; userns_new only */
+    /* userns_new only: the ids beside 0 (the caller), which are those of the host from `first` on.
+     * In there they are 1 to `more`. */
+    uint32_t first, more;
 };
 #define USERNS_INIT                                                                                \
     {                                                                                              \

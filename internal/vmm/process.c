@@ -124,7 +124,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         return -1;
     }
     ref->sandbox = true;
-    ref->uid = sandbox.user.uid;
+    ref->uid = sandbox.host_uid;
     return 0;
 }
 

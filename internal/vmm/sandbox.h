@@ -16,9 +16,12 @@ struct spawn_spec;
 
 struct vmm_sandbox {
     int confine_fd;     /* owned */
-    struct jail jail;   /* owned; not made where this process is not root */
+    struct jail jail;   /* owned; made by root alone, on the host or in a user namespace */
     int uid_fd;         /* owned; holds the claim of the user id */
-    struct caller user; /* who the VMM becomes; uid 0: who we are */
+    struct caller user; /* who the VMM becomes; uid 0: who we are. In a user namespace it is the
+                         * number there */
+    uid_t host_uid;     /* the same, as the host has it */
+    bool rootless;      /* it is in a user namespace */
 };
 
 #define VMM_SANDBOX_INIT                                                                           \

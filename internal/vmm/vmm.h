@@ -77,7 +77,8 @@ struct vmm_spec {
     const char *guest_mac;
     bool no_holes;         /* none are punched into its drives (file_keeps_extents) */
     bool sandbox;          /* no capabilities, and no file but these (vmm/sandbox.h) */
-    struct uid_range uids; /* with `sandbox`, and where we are root: one of these the VMM becomes */
+    struct uid_range uids; /* with `sandbox`: one of these the VMM becomes */
+    const char *uids_dir;  /* where it is claimed (uids.h) */
 };
 
 /* What is kept in the lease record. */
