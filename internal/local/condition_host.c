@@ -32,15 +32,19 @@ int check_host(struct conditions *c, struct error *err)
  * user namespace. */
 int check_user(struct conditions *c, struct error *err)
 {
-    char lack[256] = "";
     bool rootless = c->net_mode == NET_PASTA;
     note(c, "uid", "%u", (unsigned)geteuid());
     note(c, "mode", rootless ? "rootless" : "root");
+    if (!rootless && net_check_rights(err) == 0)
+        return 0;
+    if (!rootless && c->net_mode == NET_CNI && geteuid() != 0)
+        return error_set(err, ERR_ENV, 0,
+                         "only root can use the host's CNI plugins (firecracker.network is cni); "
+                         "next: put sudo before crabbox-fc, or unset firecracker.network: then a "
+                         "lease is made without root");
     if (!rootless)
-        return net_check_rights(err);
-    note(c, "ids", userns_has_ids(lack, sizeof lack) ? "a range of your own" : "one");
-    if (*lack)
-        note(c, "idsLack", "%s", lack);
+        return -1;
+    note(c, "ids", userns_check_ids(NULL) == 0 ? "a range of your own" : "one");
     return userns_check(err);
 }
 

@@ -57,7 +57,7 @@ int check_network(struct conditions *c, struct error *err)
         return check_chain(c, err);
     if (by_pasta(c)) {
         char path[PATH_MAX];
-        if (pasta_find(path, err) < 0)
+        if (pasta_find(path, err) < 0 || pasta_check_tun(err) < 0)
             return -1;
         note(c, "pasta", "%s", path);
     } else {

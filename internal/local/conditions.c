@@ -27,6 +27,17 @@ static const struct condition rows[] = {
     {"disk", NULL, NULL, probe_disk, NULL, NULL},
 };
 
+/* Config knows nat and cni. Neither works without root, but nat is asked for in another way. So is
+ * the default, which is Crabbox's. */
+static enum net_mode choose_mode(const struct config *cfg)
+{
+    enum net_mode mode = NET_NAT;
+    const struct config_key *key = config_key_by_flag("firecracker-network");
+    (void)net_mode_by_name(cfg->firecracker.network, &mode);
+    bool any = mode == NET_NAT || str_eq(config_value_source(cfg, key), "default");
+    return any && pasta_is_needed() ? NET_PASTA : mode;
+}
+
 int conditions_begin(struct conditions *c, const struct config *cfg, const char *vmm,
                      struct error *err)
 {
@@ -35,10 +46,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     if (!c->vmm)
         return -1;
     c->accel = c->vmm->accel(cfg);
-    /* Config knows the first two. */
-    (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode);
-    if (c->net_mode == NET_NAT && pasta_is_needed())
-        c->net_mode = NET_PASTA;
+    c->net_mode = choose_mode(cfg);
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 

@@ -44,8 +44,8 @@
 #define NET_OPTIONS_SIZE 160
 
 enum net_mode {
-    NET_NAT, /* our own veth pair and host rules */
-    NET_CNI, /* a link that the host's plugin chain made */
+    NET_NAT,   /* our own veth pair and host rules */
+    NET_CNI,   /* a link that the host's plugin chain made */
     NET_PASTA, /* without root: a user namespace, and the program pasta as the way out (pasta.h) */
 };
 

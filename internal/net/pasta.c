@@ -28,7 +28,7 @@
 #define END_MS    5000
 #define SAID_MAX  400         /* of its words in a message */
 #define LOG_MAX   (64 * 1024) /* it has only just begun */
-#define FILES_MAX 4096 /* it opens one for each connection of the guest */
+#define FILES_MAX 4096        /* it opens one for each connection of the guest */
 
 bool pasta_is_needed(void)
 {
@@ -178,6 +178,21 @@ int pasta_find(char path[static PATH_MAX], struct error *err)
     return -1;
 }
 
+int pasta_check_tun(struct error *err)
+{
+    _cleanup_close_ int fd = open(TUN_PATH, O_RDWR | O_CLOEXEC);
+    if (fd >= 0)
+        return 0;
+    if (errno == EACCES || errno == EPERM)
+        return error_set(err, ERR_ENV, errno,
+                         "open " TUN_PATH ", by which a guest gets its network; next: as root: "
+                         "chmod 0666 " TUN_PATH " (as it is elsewhere: it gives no right over the "
+                         "host's network)");
+    return error_set(err, ERR_ENV, errno,
+                     "open " TUN_PATH ", by which a guest gets its network; next: as root: "
+                     "modprobe tun");
+}
+
 int pasta_uplink(char dev[static IF_NAMESIZE], struct error *err)
 {
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
@@ -214,12 +229,38 @@ static int begin(const struct pasta_job *job, const char *path, const char *dev,
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     (void)str_format(holder, sizeof holder, "%d", (int)job->ns->holder);
     /* One address family, one way, and nothing that leads in or to the host's loopback. */
-    const char *const argv[] = {
-        path, "--foreground", "--quiet", "--ipv4-only", "--config-net", "--no-netns-quit",
-        "--ns-ifname", NET_UPLINK, "--address", job->n->lease_addr, "--netmask", "30",
-        "--gateway", job->n->host_addr, "--outbound-if4", dev, "--no-map-gw", "--no-dhcp",
-        "--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
-        "--log-file", PASTA_LOG, "--pid", PASTA_READY, holder, NULL};
+    const char *const argv[] = {path,
+                                "--foreground",
+                                "--quiet",
+                                "--ipv4-only",
+                                "--config-net",
+                                "--no-netns-quit",
+                                "--ns-ifname",
+                                NET_UPLINK,
+                                "--address",
+                                job->n->lease_addr,
+                                "--netmask",
+                                "30",
+                                "--gateway",
+                                job->n->host_addr,
+                                "--outbound-if4",
+                                dev,
+                                "--no-map-gw",
+                                "--no-dhcp",
+                                "--tcp-ports",
+                                "none",
+                                "--udp-ports",
+                                "none",
+                                "--tcp-ns",
+                                "none",
+                                "--udp-ns",
+                                "none",
+                                "--log-file",
+                                PASTA_LOG,
+                                "--pid",
+                                PASTA_READY,
+                                holder,
+                                NULL};
     spec.argv = argv;
     spec.stderr_fd = said;
     spec.cwd_fd = job->dirfd;

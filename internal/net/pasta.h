@@ -43,7 +43,7 @@ int pasta_make(const struct userns *ns, const struct net_lease *n, struct error 
 struct pasta_job {
     const struct userns *ns; /* with its holder */
     const struct net_lease *n;
-    int dirfd;                        /* the lease's directory; borrowed */
+    int dirfd; /* the lease's directory; borrowed */
     const struct deadline *deadline;
     /* Called with the program still held: must put `proc` on disk before it returns 0. */
     int (*started)(void *ctx, const struct proc_ref *proc, struct error *err);
@@ -65,6 +65,8 @@ int pasta_watch_guest(const struct userns *ns, const struct net_lease *n, struct
 int pasta_try(const struct net_request *req, const struct deadline *d, struct error *err);
 /* The program's path; ERR_ENV names the package. */
 int pasta_find(char path[static PATH_MAX], struct error *err);
+/* Whether the user may open /dev/net/tun; ERR_ENV says what root has to type. */
+int pasta_check_tun(struct error *err);
 /* The host's link that leads out over IPv4: 1, 0 where there is none, or -1. */
 int pasta_uplink(char dev[static IF_NAMESIZE], struct error *err);
 

@@ -455,12 +455,11 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
  * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
 static void own_text(const struct net_lease *n, struct strbuf *out)
 {
-    strbuf_adds(out,
-                "chain output {\n"
-                "  type filter hook output priority filter; policy drop;\n"
-                "  ct state established accept\n"
-                "  " RELATED "accept\n"
-                "  ct state related tcp flags & (fin | syn | rst) == rst accept\n");
+    strbuf_adds(out, "chain output {\n"
+                     "  type filter hook output priority filter; policy drop;\n"
+                     "  ct state established accept\n"
+                     "  " RELATED "accept\n"
+                     "  ct state related tcp flags & (fin | syn | rst) == rst accept\n");
     if (n->mode == NET_PASTA)
         strbuf_addf(out, "  oifname \"%s\" ip daddr %s meta l4proto tcp accept\n", n->tap,
                     n->guest_addr);

@@ -1,5 +1,5 @@
-#include <errno.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -66,8 +66,8 @@ static int mount_part(const char *name, struct error *err)
     _cleanup_free_ char *host = xasprintf("/%s", name), *at = xasprintf(NEW_ROOT "/%s", name);
     _cleanup_free_ char *upper = xasprintf("/mnt/parts/upper-%s", name);
     _cleanup_free_ char *work = xasprintf("/mnt/parts/work-%s", name);
-    _cleanup_free_ char *options =
-        xasprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", host, upper, work);
+    _cleanup_free_ char *options = xasprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", host,
+                                             upper, work);
     if (lstat(host, &st) < 0 || !(S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)))
         return 0;
     ssize_t n = readlink(host, target, sizeof target - 1);

@@ -89,8 +89,8 @@ static int restrict_tree(int tree, enum jail_access access, unsigned deep)
     return mount_setattr(tree, "", AT_EMPTY_PATH | deep, &attr, sizeof attr);
 }
 
-/* A copy of the mount, and whether it has further ones in it: without root, the kernel gives no copy
- * of a directory alone if that would show what a mount hides. */
+/* A copy of the mount, and whether it has further ones in it: without root, the kernel gives no
+ * copy of a directory alone if that would show what a mount hides. */
 static int copy_mount(int dirfd, const char *path, unsigned *deep)
 {
     *deep = 0;

@@ -30,10 +30,10 @@ enum jail_access {
 };
 
 struct jail {
-    int root_fd;     /* owned; the tmpfs, of use for confine_allow by paths relative to it */
-    uid_t owner;     /* of its devices: the user that the program will be */
+    int root_fd;       /* owned; the tmpfs, of use for confine_allow by paths relative to it */
+    uid_t owner;       /* of its devices: the user that the program will be */
     bool host_devices; /* in a user namespace, where nobody can make one: the host's own devices */
-    const char *cwd; /* borrowed; where it starts, such as "/lease"; NULL: its root */
+    const char *cwd;   /* borrowed; where it starts, such as "/lease"; NULL: its root */
     unsigned n;
     struct jail_mount {
         int tree_fd; /* owned */
@@ -49,9 +49,10 @@ struct jail {
 /* An empty one. ERR_ENV where the kernel or the rights of this process don't suffice. */
 int jail_open(struct jail *j, uid_t owner, struct error *err);
 
-/* Puts `path` (relative to dirfd, or absolute; links are followed; "": what dirfd is) into the jail as `at`, an
- * absolute path there. Mounts below `path` stay out. What is not there is passed over if
- * `optional`, else ERR_ENV. In a user namespace, mounts below it that hide something come along. */
+/* Puts `path` (relative to dirfd, or absolute; links are followed; "": what dirfd is) into the jail
+ * as `at`, an absolute path there. Mounts below `path` stay out. What is not there is passed over
+ * if `optional`, else ERR_ENV. In a user namespace, mounts below it that hide something come along.
+ */
 int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum jail_access access,
              bool optional, struct error *err);
 

@@ -19,9 +19,9 @@
  *
  * A child with a `user` becomes that user for good, without further groups; another one than us
  * takes root. In a user namespace `user` counts as it is numbered there, and groups stay: they are
- * what opens /dev/kvm to the caller. It always gets a session of its own, with a keyring of its own: that user's processes
- * may take it over (ptrace), and in our session they could then read and type on our terminal, and
- * use our keys.
+ * what opens /dev/kvm to the caller. It always gets a session of its own, with a keyring of its
+ * own: that user's processes may take it over (ptrace), and in our session they could then read and
+ * type on our terminal, and use our keys.
  */
 #ifndef CRABBOX_SYS_SPAWN_H
 #define CRABBOX_SYS_SPAWN_H
@@ -65,7 +65,7 @@ struct spawn_spec {
 #define SPAWN_SPEC_INIT                                                                            \
     {                                                                                              \
         .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cwd_fd = -1, .netns_fd = -1,            \
-        .userns_fd = -1, .confine_fd = -1                                                                           \
+        .userns_fd = -1, .confine_fd = -1                                                          \
     }
 
 struct child {

@@ -47,23 +47,17 @@ static bool find_in(const char *path, struct subids *out)
     return out->count >= COUNT_MIN;
 }
 
-static int missing(char *lack, size_t size, const char *text)
-{
-    if (lack)
-        (void)str_copy(lack, size, text);
-    return -1;
-}
-
-int subids_find(struct subids *uids, struct subids *gids, char *lack, size_t size)
+int subids_find(struct subids *uids, struct subids *gids, struct error *err)
 {
     char path[PATH_MAX];
     if (!find_in("/etc/subuid", uids) || !find_in("/etc/subgid", gids))
-        return missing(lack, size,
-                       "you have no ids of your own in /etc/subuid and /etc/subgid; next: as root: "
-                       "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 \"$USER\"");
+        return error_set(err, ERR_ENV, 0,
+                         "you have no ids of your own in /etc/subuid and /etc/subgid; next: as "
+                         "root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
+                         "\"$USER\"");
     if (program_locate(SUBIDS_NEWUIDMAP, "program", NULL, path, NULL) < 0 ||
         program_locate(SUBIDS_NEWGIDMAP, "program", NULL, path, NULL) < 0)
-        return missing(lack, size,
-                       "newuidmap is not installed; next: as root: apt-get install uidmap");
+        return error_set(err, ERR_ENV, 0,
+                         "newuidmap is not installed; next: as root: apt-get install uidmap");
     return 0;
 }

@@ -4,8 +4,9 @@
 #ifndef CRABBOX_SYS_SUBIDS_H
 #define CRABBOX_SYS_SUBIDS_H
 
-#include <stddef.h>
 #include <stdint.h>
+
+#include "base/error.h"
 
 #define SUBIDS_NEWUIDMAP "newuidmap"
 #define SUBIDS_NEWGIDMAP "newgidmap"
@@ -14,8 +15,8 @@ struct subids {
     uint32_t first, count;
 };
 
-/* The user's largest range of each kind. -1 where there is none or no program to use it; `lack`
- * (may be NULL) then says what is missing and what would help. */
-int subids_find(struct subids *uids, struct subids *gids, char *lack, size_t size);
+/* The user's largest range of each kind. ERR_ENV where there is none or no program to use it: what
+ * is missing and what would help. */
+int subids_find(struct subids *uids, struct subids *gids, struct error *err);
 
 #endif

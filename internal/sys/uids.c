@@ -109,8 +109,8 @@ static int lock_id(int dirfd, uid_t id, struct error *err)
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open the lock of user id %s", name);
     if (syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) < 0)
-        return error_set(err, errno == EWOULDBLOCK ? ERR_BUSY : ERR_IO, errno,
-                         "lock user id %s", name);
+        return error_set(err, errno == EWOULDBLOCK ? ERR_BUSY : ERR_IO, errno, "lock user id %s",
+                         name);
     return TAKE_FD(fd);
 }
 

@@ -4,9 +4,9 @@
  *
  * An id is claimed by a lock (flock) on an empty file of its number in /run/crabbox-fc/uids, for
  * all state directories of the host together. A user who is not root claims one of the user's own
- * subordinate ids (userns.h), in a directory of the user's. The lock belongs to an open file that the VMM
- * inherits, so the kernel gives the id back when the VMM ends, however that happens. The files
- * stay, as many as there were VMMs at once.
+ * subordinate ids (userns.h), in a directory of the user's. The lock belongs to an open file that
+ * the VMM inherits, so the kernel gives the id back when the VMM ends, however that happens. The
+ * files stay, as many as there were VMMs at once.
  *
  * A VMM that was taken over can close its file. That gains nothing: an id that a process runs as is
  * not given away, whoever holds its lock.
@@ -42,8 +42,9 @@ int uid_range_check(const struct uid_range *r, struct error *err);
 
 #define UID_DIRECTORY "/run/crabbox-fc/uids" /* root's */
 
-/* Takes the lowest id that no user, group, process or other VMM has. Returns the descriptor of its lock,
- * open for reading only (caller closes; a child may inherit it); ERR_ENV where none is free. */
+/* Takes the lowest id that no user, group, process or other VMM has. Returns the descriptor of its
+ * lock, open for reading only (caller closes; a child may inherit it); ERR_ENV where none is free.
+ */
 int uid_claim(const struct uid_range *r, const char *dir, uid_t *out, struct error *err);
 
 #endif

@@ -65,23 +65,25 @@ int userns_check(struct error *err)
                          "without root a lease needs one" AS_ROOT
                          "sysctl user.max_user_namespaces=15000, or put sudo before crabbox-fc");
     if (setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
-        return error_set(err, ERR_ENV, 0,
-                         "this host allows user namespaces to root alone "
-                         "(kernel.unprivileged_userns_clone is 0), and without root a lease needs "
-                         "one" AS_ROOT
-                         "sysctl kernel.unprivileged_userns_clone=1, or put sudo before crabbox-fc");
+        return error_set(
+            err, ERR_ENV, 0,
+            "this host allows user namespaces to root alone "
+            "(kernel.unprivileged_userns_clone is 0), and without root a lease needs "
+            "one" AS_ROOT
+            "sysctl kernel.unprivileged_userns_clone=1, or put sudo before crabbox-fc");
     if (access("/proc/self/ns/user", F_OK) < 0)
         return error_set(err, ERR_ENV, errno,
                          "this kernel has no user namespaces, and without root a lease needs one; "
                          "next: put sudo before crabbox-fc");
     if (apparmor_restricts())
-        return error_set(err, ERR_ENV, 0,
-                         "AppArmor restricts user namespaces on this host "
-                         "(kernel.apparmor_restrict_unprivileged_userns is 1), and without root a "
-                         "lease needs one" AS_ROOT
-                         "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give crabbox-fc "
-                         "an AppArmor profile with userns (docs/ROOTLESS.md), or put sudo before "
-                         "crabbox-fc");
+        return error_set(
+            err, ERR_ENV, 0,
+            "AppArmor restricts user namespaces on this host "
+            "(kernel.apparmor_restrict_unprivileged_userns is 1), and without root a "
+            "lease needs one" AS_ROOT
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give crabbox-fc "
+            "an AppArmor profile with userns (docs/ROOTLESS.md), or put sudo before "
+            "crabbox-fc");
     return 0;
 }
 
@@ -133,21 +135,19 @@ static int run_mapper(const char *program, pid_t pid, unsigned own, const struct
     (void)str_format(text[1], sizeof text[1], "%u", own);
     (void)str_format(text[2], sizeof text[2], "%u", range->first);
     (void)str_format(text[3], sizeof text[3], "%u", range->count);
-    const char *const argv[] = {program, text[0], "0",     text[1], "1",
-                                "1",     text[2], text[3], NULL};
+    const char *const argv[] = {program, text[0], "0", text[1], "1", "1", text[2], text[3], NULL};
     spec.argv = argv;
     if (spawn_run(&spec, d, 512, NULL, &said, &st, err) < 0)
         return -1;
-    return st.exited && st.code == 0
-               ? 0
-               : error_set(err, ERR_ENV, 0, "%s: %s: %s", program,
-                           exit_status_text(&st, how, sizeof how), said.buf);
+    return st.exited && st.code == 0 ? 0
+                                     : error_set(err, ERR_ENV, 0, "%s: %s: %s", program,
+                                                 exit_status_text(&st, how, sizeof how), said.buf);
 }
 
 static int map_ids(struct userns *ns, const struct deadline *d, struct error *err)
 {
     struct subids uids, gids;
-    if (subids_find(&uids, &gids, NULL, 0) < 0)
+    if (subids_find(&uids, &gids, NULL) < 0)
         return map_one(ns->holder, err);
     uids.count = gids.count = uids.count < gids.count ? uids.count : gids.count;
     if (run_mapper(SUBIDS_NEWUIDMAP, ns->holder, geteuid(), &uids, d, err) < 0 ||
@@ -158,10 +158,10 @@ static int map_ids(struct userns *ns, const struct deadline *d, struct error *er
     return 0;
 }
 
-bool userns_has_ids(char *lack, size_t size)
+int userns_check_ids(struct error *err)
 {
     struct subids uids, gids;
-    return subids_find(&uids, &gids, lack, size) == 0;
+    return subids_find(&uids, &gids, err);
 }
 
 /* ---- the holder ---- */
@@ -391,9 +391,7 @@ int userns_run(const struct userns *ns, userns_fn *fn, void *arg, struct error *
 int userns_run_fds(const struct userns *ns, userns_fds_fn *fn, void *arg, int *fds, unsigned max,
                    struct error *err)
 {
-    const struct inside in = {.ns = ns,
-                              .fds_fn = fn,
-                              .arg = arg,
-                              .max = max < USERNS_FDS_MAX ? max : USERNS_FDS_MAX};
+    const struct inside in = {
+        .ns = ns, .fds_fn = fn, .arg = arg, .max = max < USERNS_FDS_MAX ? max : USERNS_FDS_MAX};
     return run(&in, fds, err);
 }

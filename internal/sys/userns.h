@@ -1,4 +1,5 @@
-/* userns.h: a user and a network namespace of its own for one lease, made by a user who is not root.
+/* userns.h: a user and a network namespace of its own for one lease, made by a user who is not
+ * root.
  *
  *   userns_new → userns_run, spawn_spec.userns_fd (any number) → userns_let_go → userns_close
  *   userns_of  → userns_run → userns_close       later, by a process that is in there
@@ -64,7 +65,8 @@ typedef int userns_fds_fn(void *arg, int *fds, unsigned max, struct error *err);
 int userns_run_fds(const struct userns *ns, userns_fds_fn *fn, void *arg, int *fds, unsigned max,
                    struct error *err);
 
-/* Whether the system gives this user more ids than one; `lack` says why not. */
-bool userns_has_ids(char *lack, size_t size);
+/* Whether the system gives this user more ids than one; ERR_ENV says why not, and what would help.
+ */
+int userns_check_ids(struct error *err);
 
 #endif

@@ -53,8 +53,8 @@ static bool has_jail(const struct vmm_sandbox *s)
     return s->jail.root_fd >= 0;
 }
 
-/* What we have open belongs to the mounts of the host, and only those of our own mount namespace can
- * be copied. So in there it is opened once more, by its name, and has to be the same. */
+/* What we have open belongs to the mounts of the host, and only those of our own mount namespace
+ * can be copied. So in there it is opened once more, by its name, and has to be the same. */
 static int open_again(int dirfd, const char *path, struct error *err)
 {
     char link[64], name[PATH_MAX];
@@ -272,7 +272,8 @@ static int prepare(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *
                : allow_guest(s, spec, binds, err);
 }
 
-/* ---- without root: prepared in the user namespace, by a child whose descriptors come to us ---- */
+/* ---- without root: prepared in the user namespace, by a child whose descriptors come to us ----
+ */
 
 struct inside {
     const struct vmm_spec *spec;

@@ -59,8 +59,8 @@ struct vmm_spec {
     const char *vm_id;  /* [A-Za-z0-9-], at most 64 */
     const char *binary; /* whole path */
     enum vmm_accel accel;
-    int dirfd;    /* the VMM's directory; borrowed */
-    int netns_fd; /* borrowed */
+    int dirfd;                   /* the VMM's directory; borrowed */
+    int netns_fd;                /* borrowed */
     const struct userns *userns; /* borrowed; the lease's, where we are not root; NULL: none */
     unsigned cpus;
     unsigned memory_mib;
