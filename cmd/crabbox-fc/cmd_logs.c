@@ -33,20 +33,34 @@ static int show(const struct options *o, int dirfd, const char *name, const char
     return out_file(fd, o->raw ? NULL : o->console ? "" : mark, err);
 }
 
+/* The first are only there of a failure: of a lease, the very first, or of a run. */
+enum { N_OF_FAILURE = 6 };
+static const struct {
+    const char *name, *mark;
+} files[] = {
+    {"error.txt", ""},          {"results.txt", ""},
+    {"run.json", ""},           {"environment.txt", ""},
+    {"stdout.log", "stdout: "}, {"stderr.log", "stderr: "},
+    {VMM_LOG, "vmm: "},         {VMM_CONSOLE_LOG, "console: "},
+};
+
 int cmd_logs(struct invocation *in, struct error *err)
 {
     const char *ref = in->opt.id ? in->opt.id : in->n_args ? in->args[0] : NULL;
     bool failed;
     if (!ref)
-        return error_set(err, ERR_USAGE, 0, "logs needs a lease; next: crabbox-fc list");
+        return error_set(
+            err, ERR_USAGE, 0,
+            "logs needs a lease or the id of a run that failed; next: crabbox-fc list");
     _cleanup_close_ int dirfd = store_open_logs(&in->ops.store, ref, &failed, err);
     if (dirfd < 0)
         return -1;
     const struct options *o = &in->opt;
     if (o->console)
         return show(o, dirfd, VMM_CONSOLE_LOG, "", err);
-    if (show(o, dirfd, "error.txt", "", err) < 0 || (failed && out_line(err, "%s", "") < 0) ||
-        show(o, dirfd, VMM_LOG, "vmm: ", err) < 0)
-        return -1;
-    return show(o, dirfd, VMM_CONSOLE_LOG, "console: ", err);
+    for (size_t i = failed ? 0 : N_OF_FAILURE; i < ARRAY_LEN(files); i++)
+        if (show(o, dirfd, files[i].name, files[i].mark, err) < 0 ||
+            (i == 0 && out_line(err, "%s", "") < 0))
+            return -1;
+    return 0;
 }

@@ -14,6 +14,7 @@
 #include "cmd.h"
 #include "ops/provider.h"
 #include "run/run.h"
+#include "run_failed.h"
 #include "run_plan.h"
 #include "run_results.h"
 #include "run_timing.h"
@@ -51,19 +52,6 @@ static void print_synced(const struct ops_run_result *r)
              r->lease.slug, words.vmm, words.accel, (long long)(r->lease_us / 1000),
              (long long)(r->sync_us / 1000), r->files_sent, r->files,
              (long long)(r->total_us / 1000));
-}
-
-/* After a command that failed: where to look. */
-static void print_digest(const struct ops_run_result *r)
-{
-    if (r->released)
-        log_info("the command failed, and its lease is gone; next: run --keep-on-failure keeps the "
-                 "machine, --artifact-glob and --capture-stdout bring files and output back");
-    else
-        log_info("the command failed in %s; next: crabbox-fc ssh %s, crabbox-fc logs %s, or "
-                 "crabbox-fc run --id %s --no-sync -- COMMAND",
-                 *r->work_dir ? r->work_dir : "its lease", r->lease.slug, r->lease.slug,
-                 r->lease.slug);
 }
 
 static void print_kept(const struct ops_run_result *r)
@@ -265,12 +253,13 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
         print_summary(&res, in->opt.label);
     else if (r == 0 && in->opt.sync_only)
         print_synced(&res);
-    if (r == 0 && res.ran && (res.timed_out || ops_exit_code(&res.status) != 0))
-        print_digest(&res);
+    _cleanup_json_ cJSON *j = run_timing_json(in, &res, code, err);
+    if (code)
+        run_failed(in, req, &res, code, err, j);
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)
-        run_timing_print(in, &res, code, err);
+        out_json_stderr(j);
     return r < 0 ? -1 : code;
 }
 
@@ -331,6 +320,7 @@ int cmd_run(struct invocation *in, struct error *err)
     _cleanup_close_ int capture_err = -1;
     _cleanup_(words_free) struct option_list reports = {0};
     _cleanup_(collect_close) struct ops_collect collect = {0};
+    _cleanup_(bundle_free) struct bundle bundle = BUNDLE_INIT;
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     if (run_begin(in, &tree, err) < 0)
         return -1;
@@ -340,6 +330,7 @@ int cmd_run(struct invocation *in, struct error *err)
     req.dir_fd = tree;
     req.env = &env;
     req.collect = &collect;
+    req.bundle = in->cfg.results.capture_on_fail ? &bundle : NULL;
     if (option_time("timeout", o->timeout, &req.timeout_ms, err) < 0 ||
         option_time("wait-timeout", o->wait_timeout, &req.wait_ms, err) < 0 ||
         option_time("stall-timeout", o->stall_timeout, &req.stall_ms, err) < 0 ||

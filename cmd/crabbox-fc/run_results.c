@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "sys/beneath.h"
 
 static const char *const *words(const struct option_list *l)
@@ -76,21 +77,32 @@ int capture_open(const char *option, const char *path, int *fd, struct error *er
     return *fd < 0 ? -1 : 0;
 }
 
+void results_text(const struct junit *t, struct strbuf *out)
+{
+    if (!t->n_reports)
+        return;
+    strbuf_addf(out, "tests: %zu run, %zu failed, %zu error%s, %zu skipped (%zu report%s)\n",
+                t->tests, t->failures, t->errors, t->errors == 1 ? "" : "s", t->skipped,
+                t->n_reports, t->n_reports == 1 ? "" : "s");
+    for (size_t i = 0; i < t->n_names; i++) {
+        strbuf_adds(out, "  failed: ");
+        text_add(out, t->names[i]);
+        strbuf_addc(out, '\n');
+    }
+    if (t->failures + t->errors > t->n_names)
+        strbuf_addf(out, "  and %zu more\n", t->failures + t->errors - t->n_names);
+}
+
 void results_print(const struct ops_collected *r)
 {
-    const struct junit *t = &r->junit;
+    _cleanup_strbuf_ struct strbuf tests = STRBUF_INIT;
     if (r->n_files)
         log_info("%zu file%s, %lld bytes brought back%s%s", r->n_files, r->n_files == 1 ? "" : "s",
                  (long long)r->bytes, *r->artifact_dir ? "; artifacts in " : "", r->artifact_dir);
-    if (!t->n_reports)
-        return;
-    log_info("tests: %zu run, %zu failed, %zu error%s, %zu skipped (%zu report%s)", t->tests,
-             t->failures, t->errors, t->errors == 1 ? "" : "s", t->skipped, t->n_reports,
-             t->n_reports == 1 ? "" : "s");
-    for (size_t i = 0; i < t->n_names; i++)
-        log_info("  failed: %s", t->names[i]);
-    if (t->failures + t->errors > t->n_names)
-        log_info("  and %zu more", t->failures + t->errors - t->n_names);
+    results_text(&r->junit, &tests);
+    char *rest = tests.len ? tests.buf : NULL;
+    for (char *line; (line = strsep(&rest, "\n")) && *line;)
+        log_info("%s", line);
 }
 
 void results_json(cJSON *j, const struct ops_collected *r)

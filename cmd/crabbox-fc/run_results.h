@@ -15,6 +15,9 @@ void words_free(struct option_list *list);
 int capture_open(const char *option, const char *path, int *fd, struct error *err);
 
 void results_print(const struct ops_collected *r);
+/* The sums of the test reports and the names of the tests that failed, a line each; "" without a
+ * report. */
+void results_text(const struct junit *t, struct strbuf *out);
 void results_json(cJSON *j, const struct ops_collected *r);
 
 #endif

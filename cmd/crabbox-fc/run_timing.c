@@ -53,10 +53,11 @@ static void add_sync(cJSON *j, const struct ops_run_result *r)
     json_add_i64(j, "syncBytesSent", r->bytes_sent);
 }
 
-static void add_lease(cJSON *j, const struct ops_run_result *r)
+/* `kind`: of the lease, or where there is none of the one that was to be made. */
+static void add_lease(cJSON *j, const struct lease_kind *kind, const struct ops_run_result *r)
 {
     const struct machine_words words = machine_words(&r->lease);
-    (void)cJSON_AddStringToObject(j, "provider", "firecracker");
+    (void)cJSON_AddStringToObject(j, "provider", kind->provider);
     (void)cJSON_AddStringToObject(j, "leaseId", r->lease.id);
     (void)cJSON_AddStringToObject(j, "slug", r->lease.slug);
     (void)cJSON_AddStringToObject(j, "runId", r->run_id);
@@ -73,12 +74,12 @@ static void add_lease(cJSON *j, const struct ops_run_result *r)
     (void)cJSON_AddStringToObject(j, "idleTimeout", idle);
 }
 
-void run_timing_print(const struct invocation *in, const struct ops_run_result *r, int code,
-                      const struct error *e)
+cJSON *run_timing_json(const struct invocation *in, const struct ops_run_result *r, int code,
+                       const struct error *e)
 {
-    _cleanup_json_ cJSON *j = ops_timing_json(&r->timing);
+    cJSON *j = ops_timing_json(&r->timing);
     const char *cause = r->timed_out ? "timeout" : error_is_set(e) ? error_kind_name(e->kind) : "";
-    add_lease(j, r);
+    add_lease(j, r->lease.kind ? r->lease.kind : &in->ops.provider->kind, r);
     (void)cJSON_AddStringToObject(j, "repoPath", config_repo_root(&in->cfg));
     (void)cJSON_AddStringToObject(j, "workdir", r->work_dir);
     add_times(j, r);
@@ -91,5 +92,5 @@ void run_timing_print(const struct invocation *in, const struct ops_run_result *
     (void)cJSON_AddStringToObject(j, "outcome", outcome(r));
     (void)cJSON_AddStringToObject(j, "cause", cause);
     (void)cJSON_AddStringToObject(j, "errorPhase", *cause ? r->phase : "");
-    out_json_stderr(j);
+    return j;
 }

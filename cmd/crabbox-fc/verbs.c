@@ -182,7 +182,8 @@ const struct verb verbs[] = {
      .args = "[OPTION]... LEASE",
      .summary = "show the guest's console and the VMM's log",
      .details =
-         "Also works for a lease that failed to start, because its logs are kept. Bytes that "
+         "Also works for a lease that failed to start and for a run that failed, by the run's id, "
+         "because their logs are kept. Bytes that "
          "a terminal would act on are written as escapes (\\x1b), even into a pipe or a file. "
          "--raw leaves every byte as it is.",
      .examples = "crabbox-fc logs demo\ncrabbox-fc logs --console demo",

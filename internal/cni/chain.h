@@ -1,11 +1,11 @@
-/* chain.h: a CNI network list of the host: found, checked, and ready to be run.
+/* chain.h: finds and checks a CNI network list of the host.
  *
  *   cni_chain_load → cni_chain_programs → cni_add and the rest of cni.h → cni_chain_free
  *
  * Lists are looked for as CNI's own library does: *.conflist in the order of their names, then
- * single plugins in *.conf and *.json. Stricter than it: two lists of one name, a file that can't
- * be read, a plugin type with a path in it, and what this program would have to leave out
- * (plugins from a folder, versions that it does not know) are errors, never passed over.
+ * single plugins in *.conf and *.json. It is stricter than that library. These are errors and are
+ * never ignored: two lists with one name, a file that can't be read, a plugin type with a path in
+ * it, and anything that this program does not support (plugins from a folder, unknown versions).
  *
  * An entry "tc-redirect-tap", which Firecracker's Go SDK and Crabbox need last in the list, is left
  * out and reported: its job, joining the tap, is done by net/chain.h.
@@ -45,14 +45,14 @@ void cni_chain_free(struct cni_chain *c);
  */
 int cni_chain_take(cJSON *list, const char *bin_dir, struct cni_chain *out, struct error *err);
 
-/* The programs that the list runs, comma-separated, address plugins included; and which of them
- * (iptables among them where a plugin calls it) are not there. Returns the number missing. */
+/* The programs that the list runs, separated by commas, with address plugins, and with iptables if
+ * a plugin calls it. `missing` gets those that don't exist. Returns their number. */
 size_t cni_chain_programs(const struct cni_chain *c, struct strbuf *all, struct strbuf *missing);
 
-/* The plugins' directory may be relied on, wherever its name comes from: no other user could
- * replace one of its programs that the list names, and it is neither in a working tree nor one of
- * the system's directories of programs. ERR_TRUST if not. A recorded one may be around the
- * working directory, and one of those in /usr/local. */
+/* Checks that the directory of plugins can be trusted: no other user could replace one of the
+ * programs that the list names, and it is neither in a working tree nor one of the system's
+ * directories of programs. ERR_TRUST if not. A directory from a lease's record may be around the
+ * working directory, and may be one of those in /usr/local. */
 int cni_chain_trusted(const struct cni_chain *c, struct error *err);
 
 /* Where plugins find iptables and the like (caller frees): the system's directories of programs,

@@ -1,10 +1,10 @@
 /* plugin.h: one call of one CNI plugin: a program of the host that runs as root.
  *
  * It gets its configuration on standard input and its parameters in an environment of its own, in
- * the root directory, and sees nothing of ours. One that another user could replace is not run. It
- * runs in a session of its own and is held between fork and exec until `started` has written it
- * down, so that a process that undoes the lease can wait for it (cni_settle). A plugin outlives a
- * killed crabbox-fc and finishes its work instead of leaving it half done.
+ * the root directory, and gets nothing else from us. A plugin that another user could replace is
+ * not run. It runs in a session of its own and is held between fork and exec until `started` has
+ * written it down, so that a process that undoes the lease can wait for it (cni_settle). A plugin
+ * outlives a killed crabbox-fc and finishes its work instead of leaving it half done.
  */
 #ifndef CRABBOX_CNI_PLUGIN_H
 #define CRABBOX_CNI_PLUGIN_H

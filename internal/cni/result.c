@@ -29,7 +29,8 @@ static bool is_ipv4(const char *s)
     return inet_pton(AF_INET, s, &a) == 1;
 }
 
-/* An address without "interface" belongs to the lease's; else the entry it points at decides. */
+/* Whether an address belongs to the lease's interface. An address without "interface" does; for
+ * others, the entry that it points at decides. */
 static int on_interface(const cJSON *ip, const cJSON *interfaces, const char *ifname,
                         struct error *err)
 {

@@ -1,4 +1,4 @@
-/* result.h: what a plugin's ADD answers, as far as a lease needs it. */
+/* result.h: reads the parts of a plugin's answer to ADD that a lease needs. */
 #ifndef CRABBOX_CNI_RESULT_H
 #define CRABBOX_CNI_RESULT_H
 
@@ -22,12 +22,12 @@ struct cni_result {
     size_t n_all;
     char dns[CNI_DNS_MAX][CNI_ADDR_SIZE]; /* IPv4 only */
     size_t n_dns;
-    /* Words with a blank before each. */
+    /* Words, each with a blank before it. */
     char search[CNI_SEARCH_SIZE], options[CNI_SEARCH_SIZE];
 };
 
 /* Reads a result of version 0.3.0 to 1.1.0. `ifname` is the interface in the lease's namespace.
- * ERR_NET names what is wrong. Addresses are checked to be such. */
+ * ERR_NET names the error. The form of addresses is checked. */
 int cni_result_parse(const cJSON *j, const char *ifname, struct cni_result *out, struct error *err);
 
 #endif

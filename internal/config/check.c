@@ -142,7 +142,7 @@ bool check_is_tightening(const struct config_key *key, const char *current, cons
     if (key->rule == RULE_INCLUDES)
         return !*current;
     if (config_key_is_number(key))
-        return value_number(key, next) <= value_number(key, current);
+        return !value_is_more(key, value_number(key, next), value_number(key, current));
     if (key->type == CFG_ENUM && key->costs)
         return strstr(key->choices, next) <= strstr(key->choices, current);
     /* The default of a switch is its safe side. */

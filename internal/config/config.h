@@ -73,6 +73,13 @@ struct config {
     struct {
         bool overcommit; /* disk.overcommit = false: everything guests may write must fit */
     } disk;
+    struct {                        /* limits: of one lease, each second; 0: none */
+        int64_t network_in_mib;     /* to the guest */
+        int64_t network_out_mib;    /* from it */
+        int64_t network_packets;    /* each way */
+        int64_t disk_mib, disk_ops; /* of each of its drives */
+        int64_t console_kib;
+    } limits;
     struct {
         int64_t ttl_ms;          /* lease.ttl = 90m */
         int64_t idle_timeout_ms; /* lease.idleTimeout = 30m */
@@ -88,6 +95,7 @@ struct config {
         const char *junit; /* results.junit: comma-separated patterns */
         bool automatic;    /* results.auto = false */
         bool fail_on_failures;
+        bool capture_on_fail; /* results.captureOnFail = true */
     } results;
     void *priv; /* arena, sources and the list of files read; owned by this module */
 };
@@ -160,6 +168,7 @@ struct config_key {
     bool host;  /* names something on the host or weakens isolation: trusted sources only */
     bool costs; /* more of it costs the host, or shows the guest more: only trusted sources may
                  * raise it. The choices of an enum are in rising order */
+    bool zero_is_most; /* of a number: 0 is no limit */
     const char *help;
     size_t offset; /* in struct config */
     enum config_rule rule;

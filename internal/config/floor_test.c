@@ -48,6 +48,30 @@ static void test_ceiling(void **state)
                      ERR_TRUST);
 }
 
+/* 0 is no limit, so it is above every ceiling, and also what a repository gets without trust. */
+static void test_bounds_of_a_limit(void **state)
+{
+    struct config_dir *d = *state;
+    struct config cfg;
+    config_dir_write(d, REPO_FILE, "limits: {diskOps: 50}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.limits.disk_ops, 50);
+    config_free(&cfg);
+    config_dir_write(d, USER_FILE, "limits: {diskOps: 49}\n");
+    assert_int_equal(config_dir_refused(d, "limits.diskOps is 50, but a repository"), ERR_TRUST);
+    config_dir_write(d, REPO_FILE, "limits: {diskOps: 0}\n");
+    assert_int_equal(config_dir_refused(d, "limits.diskOps is 0, but a repository"), ERR_TRUST);
+    config_dir_write(d, REPO_FILE, "");
+    config_dir_write(d, SYS_FILE, "floor: {max: {limits.diskOps: 60}}\n");
+    assert_int_equal(config_dir_refused(d, "limits.diskOps is above its ceiling"), ERR_CONFIG);
+    config_dir_write(d, SYS_FILE, "limits: {diskOps: 60}\nfloor: {max: {limits.diskOps: 60}}\n");
+    config_dir_load_ok(d, NULL, 0, &cfg);
+    assert_int_equal(cfg.limits.disk_ops, 49);
+    config_free(&cfg);
+    config_dir_write(d, USER_FILE, "limits: {diskOps: 0}\n");
+    assert_int_equal(config_dir_refused(d, "limits.diskOps is more than 60"), ERR_TRUST);
+}
+
 static void test_ceiling_below_default(void **state)
 {
     struct config_dir *d = *state;
@@ -149,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONFIG_DIR_TEST(test_locked),
         CONFIG_DIR_TEST(test_ceiling),
+        CONFIG_DIR_TEST(test_bounds_of_a_limit),
         CONFIG_DIR_TEST(test_ceiling_below_default),
         CONFIG_DIR_TEST(test_image_locked),
         CONFIG_DIR_TEST(test_boot_locked),

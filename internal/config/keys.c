@@ -15,6 +15,11 @@
 #define CRABBOX(key, var, opt)                                                                     \
     .name = "firecracker." key, .env = "CRABBOX_FIRECRACKER_" var, .flag = "firecracker-" opt
 #define OURS(key, var, opt) .name = key, .env = "CRABBOX_FC_" var, .flag = opt
+/* A bound for each second, which anybody may lower. */
+#define LIMIT(key, var, opt)                                                                       \
+    OURS("limits." key, "LIMITS_" var, "limit-" opt), .costs = true, .zero_is_most = true,         \
+                                                      .fallback = "0"
+#define A_SECOND " each second; 0: no limit"
 #define PIN(file, var)                                                                             \
     OURS("pin." file, "PIN_" var, "pin-" file), .type = CFG_STRING, .rule = RULE_SHA256,           \
                                                 .host = true, .fallback = "", .may_be_empty = true
@@ -122,6 +127,21 @@ const struct config_key config_keys[] = {
      .fallback = "false", AT(disk.overcommit),
      .help = "make leases even if their guests together may write more than the disk can hold; "
              "if the disk gets full, all leases fail"},
+    {LIMIT("networkInMiB", "NETWORK_IN_MIB", "network-in-mib"), .type = CFG_MIB, .max = 1 << 20,
+     AT(limits.network_in_mib), .help = "what the network may bring to the guest" A_SECOND},
+    {LIMIT("networkOutMiB", "NETWORK_OUT_MIB", "network-out-mib"), .type = CFG_MIB, .max = 1 << 20,
+     AT(limits.network_out_mib), .help = "what the guest may send" A_SECOND},
+    {LIMIT("networkPackets", "NETWORK_PACKETS", "network-packets"), .type = CFG_INT,
+     .max = 100000000, AT(limits.network_packets),
+     .help = "packets to and from the guest" A_SECOND},
+    {LIMIT("diskMiB", "DISK_MIB", "disk-mib"), .type = CFG_MIB, .max = 1 << 20, AT(limits.disk_mib),
+     .help = "what the guest may read and write on each drive" A_SECOND},
+    {LIMIT("diskOps", "DISK_OPS", "disk-ops"), .type = CFG_INT, .max = 100000000,
+     AT(limits.disk_ops), .help = "requests to each drive" A_SECOND},
+    {LIMIT("consoleKiB", "CONSOLE_KIB", "console-kib"), .type = CFG_INT, .max = 1 << 20,
+     AT(limits.console_kib),
+     .help = "KiB that the guest may print on its console" A_SECOND
+             "; needs Firecracker 1.16 or newer"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .host = true, .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,
@@ -159,6 +179,14 @@ const struct config_key config_keys[] = {
      .fallback = "false",
      AT(results.fail_on_failures),
      .help = "exit code 1 if such a report has a failed test and the command's code is 0"},
+    {.name = "results.captureOnFail",
+     .env = "CRABBOX_CAPTURE_ON_FAIL",
+     .flag = "capture-on-fail",
+     .type = CFG_BOOL,
+     .fallback = "true",
+     AT(results.capture_on_fail),
+     .help = "keep the end of the output, the logs, the results and the names of the variables of "
+             "a run that failed, in the state directory (docs/RUN.md)"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
      .costs = true, .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "

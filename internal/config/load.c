@@ -39,7 +39,7 @@ static int check_floor(const struct config_slot *slot, const struct config_key *
         return error_set(err, ERR_TRUST, 0,
                          "%s: %s is locked to \"%s\" by the system (%s) and can't be changed",
                          where, key->name, SHOWN(slot->text), SHOWN(slot->locked_by));
-    if (slot->max_by && value_number(key, value) > slot->max) {
+    if (slot->max_by && value_is_more(key, value_number(key, value), slot->max)) {
         _cleanup_strbuf_ struct strbuf max = STRBUF_INIT;
         value_format_number(key->type, slot->max, &max);
         return error_set(err, ERR_TRUST, 0, "%s: %s is more than %s, the system's ceiling (%s)",
@@ -81,7 +81,8 @@ static int apply_floor(struct config_priv *p, const char *path, const struct con
         }
         if (!line)
             continue;
-        if (value_number(&config_keys[i], slot->text) > doc->floor[i].max)
+        if (value_is_more(&config_keys[i], value_number(&config_keys[i], slot->text),
+                          doc->floor[i].max))
             return error_set(err, ERR_CONFIG, 0,
                              "%s:%zu: %s is above its ceiling in \"floor.max\" already (%s); set a "
                              "lower value in this file",

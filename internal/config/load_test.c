@@ -156,7 +156,7 @@ static void test_env_unknown(void **state)
 {
     struct config_dir *d = *state;
     config_dir_setenv(d, "CRABBOX_FC_ABSOLUTELY_UNHEARD_OF=3");
-    assert_int_equal(config_dir_refused(d, "see docs/CONFIG.md"), ERR_CONFIG);
+    assert_int_equal(config_dir_refused(d, "docs/CONFIG.md lists the known ones"), ERR_CONFIG);
 }
 
 static void test_env_bad_value(void **state)

@@ -211,6 +211,13 @@ int64_t value_number(const struct config_key *key, const char *canonical)
     return n;
 }
 
+bool value_is_more(const struct config_key *key, int64_t a, int64_t b)
+{
+    if (key->zero_is_most && (!a || !b))
+        return b && !a;
+    return a > b;
+}
+
 /* ---- words ---- */
 
 static int parse_bool(const char *raw, struct strbuf *out, char *why)

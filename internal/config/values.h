@@ -29,6 +29,9 @@ int value_normalise(const struct config_key *key, const char *raw, const struct 
 /* The number behind the canonical text of an integer, size (MiB), duration (ms) or boolean. */
 int64_t value_number(const struct config_key *key, const char *canonical);
 
+/* Whether `a` asks for more than `b` does. */
+bool value_is_more(const struct config_key *key, int64_t a, int64_t b);
+
 /* Whether a canonical list has this item, of `n` bytes. */
 bool value_has_item(const struct config_key *key, const char *list, const char *item, size_t n);
 

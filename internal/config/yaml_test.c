@@ -45,7 +45,7 @@ static const struct row rows[] = {
     {"cpus: 2\n", "!1:1: unknown key \"cpus\"; \"cpus\" belongs in the block \"firecracker:\""},
     {"firecracker.cpus: 2\n", "!belongs in the block \"firecracker:\""},
     {"firecracker:\n  vmm: qemu\n", "!it belongs at the top level"},
-    {"zzzzzzzz: 2\n", "!unknown key \"zzzzzzzz\"; see docs/CONFIG.md"},
+    {"zzzzzzzz: 2\n", "!unknown key \"zzzzzzzz\"; docs/CONFIG.md lists"},
     {"a\\\x1b: 1\n", "!1:3: byte 0x1b"},
     {"\"\\e[2J\": 1\n", "!unknown key \"\\x1b[2J\""},
     {"\"\\0\": 1\n", "!1:1: a key contains a NUL byte"},

@@ -44,6 +44,15 @@ static const struct {
     {"ssh", OURS, doctor_ssh},
     {"orphans", OURS, doctor_orphans},
     {"keepers", OURS, doctor_keepers},
+    {"ksm", OURS, doctor_ksm},
+    {"smt", OURS, doctor_smt},
+    {"cpu", OURS, doctor_cpu},
+    {"swap", OURS, doctor_swap},
+    {"cores", OURS, doctor_cores},
+    {"userns", OURS, doctor_userns},
+    {"landlock", OURS, doctor_landlock},
+    {"cgroups", OURS, doctor_cgroups},
+    {"paths", OURS, doctor_paths},
 };
 _Static_assert(ARRAY_LEN(table) <= DOCTOR_CHECKS_MAX, "raise DOCTOR_CHECKS_MAX");
 
@@ -240,7 +249,7 @@ int doctor_run(const struct config *cfg, const struct provider *const *providers
                const char *state_dir, const char *provider, struct doctor_report *out,
                struct error *err)
 {
-    struct doctor_ctx ctx = {.state_err = ERROR_INIT};
+    struct doctor_ctx ctx = {.state_err = ERROR_INIT, .landlock = -1};
     struct store s = STORE_INIT;
     int64_t t0 = clock_boot_us();
     if (prepare(&ctx, cfg, state_dir, provider, err) < 0)

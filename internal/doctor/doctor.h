@@ -25,7 +25,7 @@
 #include "config/config.h"
 #include "ops/provider.h"
 
-#define DOCTOR_CHECKS_MAX  24
+#define DOCTOR_CHECKS_MAX  32
 #define DOCTOR_MESSAGE_MAX 768
 #define DOCTOR_PROVIDER    "firecracker" /* the one provider there is */
 

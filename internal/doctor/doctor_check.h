@@ -27,6 +27,8 @@ struct doctor_ctx {
     char state_dir[PATH_MAX];      /* "" when none may be looked at, with the reason in state_err */
     char state_ancestor[PATH_MAX]; /* the nearest directory that exists */
     struct error state_err;
+    const char *root; /* what stands before /proc and /sys, in tests; else NULL */
+    int landlock;     /* the kernel's version in tests; else -1 */
     const struct lease_kind *kinds[PROVIDERS_MAX + 1]; /* of the leases that may be there */
 };
 
@@ -39,6 +41,9 @@ doctor_fn doctor_network, doctor_forwarding;                   /* doctor_net.c *
 doctor_fn doctor_memory, doctor_limits, doctor_disk;           /* doctor_room.c */
 doctor_fn doctor_state, doctor_ssh;                            /* doctor_room.c */
 doctor_fn doctor_orphans, doctor_keepers;                      /* doctor_orphans.c */
+doctor_fn doctor_ksm, doctor_smt, doctor_cpu, doctor_swap;     /* doctor_harden.c */
+doctor_fn doctor_cores, doctor_userns, doctor_landlock;        /* doctor_harden.c */
+doctor_fn doctor_cgroups, doctor_paths;                        /* doctor_harden.c */
 
 /* Verdicts. The message is one line that makes sense alone. */
 void check_ok(struct doctor_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

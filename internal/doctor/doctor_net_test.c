@@ -8,6 +8,9 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <limits.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "e2e/doctorkit.h"
 #include "lease/store.h"
@@ -153,6 +156,54 @@ static void processes_without_a_record_are_listed(void **state)
     assert_int_equal(dir_remove_tree(AT_FDCWD, doctorkit_path("state"), NULL), 0);
 }
 
+static void await_cwd(pid_t pid, const char *want)
+{
+    char link[32], cwd[PATH_MAX];
+    (void)str_format(link, sizeof link, "/proc/%d/cwd", (int)pid);
+    for (ssize_t n;;) {
+        n = readlink(link, cwd, sizeof cwd - 1);
+        assert_true(n >= 0);
+        cwd[n] = '\0';
+        if (str_eq(cwd, want))
+            return;
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){0, 5000000}, NULL);
+    }
+}
+
+/* The same in a root directory of its own, where the lease's record can't be read. */
+static void confined_processes_are_listed(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *line = xasprintf(
+        "mount -t tmpfs root /mnt; cd /mnt; mkdir usr dev vmm old\n"
+        "for d in bin lib lib64; do [ ! -e /$d ] || ln -s usr/$d $d; done\n"
+        "mount --rbind /usr usr; mount --rbind /dev dev\n"
+        "mount --bind '%s' vmm; pivot_root . old; cd /vmm; exec tail -f /dev/null",
+        doctorkit_path("state/leases/cbx_000000000001/vmm"));
+    const char *const argv[] = {"unshare", "-m", "sh", "-ec", line, NULL};
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct child child = CHILD_INIT;
+    struct error err = ERROR_INIT;
+    struct store store = STORE_INIT;
+    if (store_open(&store, doctorkit_path("state"), local_kinds, &err) < 0)
+        fail_msg("%s", err.msg);
+    store_close(&store);
+    assert_int_equal(dir_make_all(doctorkit_path("state/leases/cbx_000000000001/vmm"), 0700, NULL),
+                     0);
+    spec.argv = argv;
+    spec.new_session = spec.die_with_parent = true;
+    if (spawn(&spec, &child, &err) < 0)
+        fail_msg("%s", err.msg);
+    await_cwd(child.pid, "/vmm");
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_WARNING, "", "process");
+    assert_int_equal(
+        dir_remove_tree(AT_FDCWD, doctorkit_path("state/leases/cbx_000000000001"), NULL), 0);
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_WARNING, "", "process");
+    child_kill(&child);
+    doctorkit_expect(SOUND IMG, "orphans", DOCTOR_OK, "", "nothing");
+    assert_int_equal(dir_remove_tree(AT_FDCWD, doctorkit_path("state"), NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +213,7 @@ int main(void)
         cmocka_unit_test(cni_list_and_plugins_are_looked_up),
         cmocka_unit_test(links_without_an_owner_are_listed),
         cmocka_unit_test(processes_without_a_record_are_listed),
+        cmocka_unit_test(confined_processes_are_listed),
     };
     return cmocka_run_group_tests(tests, doctorkit_open, doctorkit_close);
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "doctor/doctor_check.h"
@@ -12,6 +13,8 @@
 #include "ops/keeper.h"
 #include "ops/ops.h"
 #include "sys/file.h"
+#include "vmm/sandbox.h"
+#include "vmm/vmm.h"
 
 #define FOUND_MAX 512 /* links and tables that are looked at */
 #define LISTED    8   /* named in the message; the count is always whole */
@@ -103,12 +106,33 @@ static bool pid_recorded(const struct orphans *o, int64_t pid)
     return false;
 }
 
+/* Whether a process works in a lease's directory, at `cwd` as the kernel names it to us. That of a
+ * confined VMM is called VMM_SANDBOX_DIR in its own root directory, so it is told by its inode.
+ * Once the directory was removed, it may have been of any state directory. */
+static bool works_in_lease(const struct orphans *o, const char *state_dir, const char *link,
+                           const char *cwd)
+{
+    struct stat its, st;
+    _cleanup_free_ char *leases = xasprintf("%s/leases/", state_dir);
+    if (str_has_prefix(cwd, leases))
+        return true;
+    if (!str_eq(cwd, VMM_SANDBOX_DIR) && !str_eq(cwd, VMM_SANDBOX_DIR " (deleted)"))
+        return false;
+    if (stat(link, &its) < 0)
+        return false;
+    for (size_t i = 0; i < o->n_entries; i++) {
+        _cleanup_free_ char *dir = xasprintf("%s%s/" VMM_DIR, leases, o->entries[i].id);
+        if (lstat(dir, &st) == 0 && st.st_dev == its.st_dev && st.st_ino == its.st_ino)
+            return true;
+    }
+    return its.st_nlink == 0;
+}
+
 /* A VMM works in a directory of its lease: a process there that no record names is nobody's. The
  * commands of this program don't change their directory. */
 static int scan_processes(struct orphans *o, const char *state_dir, struct error *err)
 {
     _cleanup_closedir_ DIR *proc = opendir("/proc");
-    _cleanup_free_ char *below = xasprintf("%s/leases/", state_dir);
     if (!proc)
         return error_set(err, ERR_ENV, errno, "read /proc");
     for (struct dirent *de; (de = dir_next(proc));) {
@@ -122,8 +146,8 @@ static int scan_processes(struct orphans *o, const char *state_dir, struct error
             continue;
         cwd[n] = '\0';
         /* A user's own shell may stand there too; a VMM leads its own session. */
-        if (!str_has_prefix(cwd, below) || pid_recorded(o, (int64_t)pid) ||
-            getsid((pid_t)pid) != (pid_t)pid)
+        if (pid_recorded(o, (int64_t)pid) || getsid((pid_t)pid) != (pid_t)pid ||
+            !works_in_lease(o, state_dir, link, cwd))
             continue;
         o->processes++;
         name_it(o, "process", de->d_name);

@@ -134,6 +134,10 @@ const struct breach breaches_of_vmm[] = {
      .code = 2,
      .says = "is not the pinned one",
      .env = {"CRABBOX_FC_PIN_VMM=" WRONG_HASH}},
+    {.check = "binary",
+     .code = 1,
+     .says = "can't limit the guest's console",
+     .env = {"CRABBOX_FC_LIMITS_CONSOLE_KIB=64"}},
     /* Root can run it, and every other user but its owner can not. */
     {.check = "binary",
      .code = 1,
@@ -154,6 +158,11 @@ const struct breach breaches_of_vmm[] = {
      .says = "is it the right program?",
      .env = {"CRABBOX_FC_VMM=qemu", "CRABBOX_FC_QEMU_ACCEL=tcg",
              "CRABBOX_FC_QEMU_BINARY=/bin/true"}},
+    {.check = "qemu",
+     .code = 2,
+     .says = "QEMU can't limit the guest's console",
+     .env = {"CRABBOX_FC_VMM=qemu", "CRABBOX_FC_QEMU_ACCEL=tcg",
+             "CRABBOX_FC_LIMITS_CONSOLE_KIB=64"}},
 #ifndef __SANITIZE_ADDRESS__ /* whose runtime a confined stand-in can't start */
     {.check = "sandbox",
      .code = 2,

@@ -87,6 +87,36 @@ static void test_a_mark_that_is_none(void **state)
     }
 }
 
+/* What could not be ended is not forgotten: a guest whose bash refuses just that. */
+static void test_what_can_not_be_ended_is_tried_again(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *mark = xasprintf("cd %s/leases/cbx_*; echo run_0123456789ab >running",
+                                          bed.state);
+    _cleanup_free_ char *kept = xasprintf("cd %s/leases/cbx_*; grep -qx run_0123456789ab running; "
+                                          "test $(wc -l <running) = 1",
+                                          bed.state);
+    _cleanup_free_ char *gone = xasprintf("! ls %s/leases/cbx_*/running 2>/dev/null", bed.state);
+    e2e_guest("box", "mkdir ~/b; printf '#!/bin/sh\\ncase $* in *RUN_ID=run_*) exit 1;; esac\\n"
+                     "exec /bin/bash \"$@\"\\n' >~/b/bash; chmod +x ~/b/bash; "
+                     "echo 'PATH=~/b:$PATH' >~/.bashrc; CRABBOX_RUN_ID=run_0123456789ab setsid "
+                     "sleep 4447 >/dev/null 2>&1 </dev/null &");
+    e2e_wait_processes("4447", 1);
+    e2e_shell(mark);
+    for (int i = 0; i < 2; i++) {
+        _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "true");
+        bed_assert_code(r, 0);
+        bed_assert_has(r.err.buf, "an earlier run (run_0123456789ab) was cut off, and its command "
+                                  "still runs in the guest: ");
+        e2e_shell(kept);
+    }
+    e2e_guest("box", "rm -r ~/b ~/.bashrc");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "true");
+    bed_assert_has(r.err.buf, "it was ended now");
+    assert_int_equal(e2e_processes("4447"), 0);
+    e2e_shell(gone);
+}
+
 /* ---- the lease goes ---- */
 
 /* A run, and `meanwhile` once its command works: it says what became of its lease. */
@@ -138,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_what_has_ended_is_not_told),
         cmocka_unit_test(test_signals),
         cmocka_unit_test(test_a_mark_that_is_none),
+        cmocka_unit_test(test_what_can_not_be_ended_is_tried_again),
     };
     const struct CMUnitTest alone[] = {
         E2E_TEST(test_stop_during_a_run),

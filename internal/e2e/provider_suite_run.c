@@ -175,6 +175,7 @@ static void test_timeout_ends_the_whole_tree(void **state)
     assert_string_equal(r.out.buf, "begun\n");
     bed_assert_has(r.err.buf, "--timeout 700ms");
     _cleanup_json_ cJSON *j = e2e_timing(&r);
+    assert_string_equal(json_opt_string(j, "provider", ""), suite_of->provider);
     assert_string_equal(json_opt_string(j, "outcome", ""), "timeout");
     assert_string_equal(json_opt_string(j, "cause", ""), "timeout");
     assert_string_equal(json_opt_string(j, "runStatus", ""), "timed-out");

@@ -144,7 +144,7 @@ static const struct {
     /* Spoiled. */
     {".steps.disk = 1", "unknown step or mark \"disk\"", USE_THE_VERSION},
     {"del(.steps)", "\"steps\" is missing", NULL},
-    {".id = \"cbx_000000000000\"", "the record inside is of lease cbx_000000000000", NULL},
+    {".id = \"cbx_000000000000\"", "the record in it is that of lease cbx_000000000000", NULL},
     {"empty", "not valid JSON", NULL},
 };
 

@@ -1,4 +1,10 @@
-/* fetch.c: the guest's tar at one end of a pipe, the reader of its archive at the other. */
+/* fetch.c: runs tar in the guest and reads its archive.
+ *
+ * Two threads work at the same time, with a pipe between them. The main thread speaks SSH and
+ * writes the archive into the pipe. The other reads it and makes files (fetch_unpack). Each piece
+ * of progress sets a timer again. If the timer fires, or if the reader fails, the main thread wakes
+ * up and ends the transfer; if the main thread fails, it sets `stop` for the reader. Then it waits
+ * for the reader's end, and decides which of the two errors was the cause (why_ended). */
 #include "fetch/fetch.h"
 
 #include <errno.h>
@@ -20,19 +26,19 @@
 enum {
     STDERR_MAX = 4096,
     TAIL_MAX = 1024 * 1024,
-    NOT_THERE = 44, /* what the guest's shell ends with where nothing has the name; no tar does */
+    NOT_THERE = 44, /* exit code of the guest's shell if nothing has this name; tar never uses it */
 };
 
-/* What the reading thread works on; the other thread looks at it after joining. */
+/* The data of the reading thread; the main thread looks at the result after joining it. */
 struct reader {
     int fd; /* owned by the thread */
     const struct fetch_rules *asked;
-    struct fetch_rules rules; /* as asked, but progress comes through here */
+    struct fetch_rules rules; /* the same, but progress is reported through this struct */
     struct fetch_result *res;
-    int alarm_fd; /* owned: a timer that wakes the other thread; each progress winds it up again */
-    int wake_fd;  /* owned: what the other thread watches, the alarm and the user's cancelling */
-    atomic_bool stop;   /* nobody waits for the rest any more */
-    atomic_bool failed; /* by itself, not because the transfer was broken off */
+    int alarm_fd;       /* owned: a timer that wakes the main thread; progress sets it again */
+    int wake_fd;        /* owned: the main thread watches it: the alarm and the user's interrupt */
+    atomic_bool stop;   /* the rest of the archive is not needed any more */
+    atomic_bool failed; /* the reader itself failed, before the transfer was ended */
     struct error err;
     int rc;
 };
@@ -83,7 +89,7 @@ static int reader_init(struct reader *r, const struct fetch_rules *rules, int ca
     return -1;
 }
 
-/* The zeros that tar ends with. A reader that is content does not break the pipe over them. */
+/* Reads the zeros at the end of tar's output, so that closing the pipe does not make tar fail. */
 static void drain(int fd)
 {
     char buf[4096];
@@ -98,7 +104,7 @@ static void *read_archive(void *ctx)
     r->rc = fetch_unpack(r->fd, &r->rules, r->res, &r->err);
     if (r->rc == 0)
         drain(r->fd);
-    if (r->rc < 0) { /* the guest may have nothing more to say, and wait */
+    if (r->rc < 0) { /* wake the main thread: the guest may send nothing more and wait */
         atomic_store(&r->failed, true);
         wind_up(r, 0);
     }
@@ -108,7 +114,7 @@ static void *read_archive(void *ctx)
 
 static int guest_failed(const struct ssh_status *st, struct strbuf *errout, struct error *err)
 {
-    /* GNU tar's last line only says that there were others. */
+    /* GNU tar's last line only repeats that there were errors. */
     char *last = strstr(errout->buf, "\ntar: Exiting with failure status");
     if (last)
         errout->len = (size_t)(last - errout->buf);
@@ -118,8 +124,9 @@ static int guest_failed(const struct ssh_status *st, struct strbuf *errout, stru
     return ssh_succeeded(st, errout, ERR_SSH, "tar in the guest", err);
 }
 
-/* The transfer was broken off: by the reader, who has the reason; by the user; for lack of
- * progress; or with the connection, and then the reader only saw the archive end too soon. */
+/* Finds out why the transfer was ended: by an error of the reader, by the user, because nothing
+ * came for too long, or because the connection broke. In the last case the reader's error is only
+ * that the archive ended too soon. */
 static int why_ended(const struct reader *r, bool reader_first, const struct deadline *d,
                      const struct error *ssh_err, struct error *err)
 {
@@ -132,8 +139,8 @@ static int why_ended(const struct reader *r, bool reader_first, const struct dea
     return -1;
 }
 
-/* Runs `command`, whose output is an archive. The reader's verdict comes first, except where it
- * only saw the archive end too soon because the guest or the connection failed. */
+/* Runs `command`, whose output is an archive. The reader's error is reported first, unless the
+ * guest or the connection failed and the archive only ended too soon. */
 static int transfer(struct ssh_conn *c, const char *command, const struct fetch_rules *rules,
                     const struct deadline *d, struct fetch_result *res, struct error *err)
 {
@@ -158,7 +165,7 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     io.errout = &errout;
     io.out_max = STDERR_MAX;
     io.abort_signal = "TERM";
-    io.may_be_silent = true; /* the reader sees what moves */
+    io.may_be_silent = true; /* the reader watches for progress */
     io.mark = SSH_MARK_BEFORE;
     int rc = pthread_create(&thread, NULL, read_archive, &reader);
     if (rc) {
@@ -181,7 +188,7 @@ static int transfer(struct ssh_conn *c, const char *command, const struct fetch_
     if (reader.rc < 0)
         *err = reader.err;
     else if (rules->name && res->empty)
-        /* Judged only now: a tar that fails sends an empty archive before it says why. */
+        /* Checked only now, because a tar that fails sends an empty archive before its message. */
         return error_set(err, ERR_SSH, 0, "the guest sent an empty archive");
     return reader.rc;
 }
@@ -201,7 +208,8 @@ static void split(const char *path, struct strbuf *dir, struct strbuf *base)
     strbuf_add(base, path + start, len - start);
 }
 
-/* What was left out lies in the directory that was asked for, and is asked for with it. */
+/* Puts the name of the fetched directory in front, so that the path can be used to fetch the
+ * file. */
 static void name_below(const char *remote, struct fetch_result *res)
 {
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
@@ -214,8 +222,8 @@ static void name_below(const char *remote, struct fetch_result *res)
     text_copy(res->first_obeyed, sizeof res->first_obeyed, path.buf);
 }
 
-/* A directory is sent as what is in it, so its name there plays no part; a file alone, and the file
- * itself where the name is a symlink's. */
+/* Of a directory only the content is sent, so its name in the guest does not matter. A file is sent
+ * alone. If the name is a symlink, the file that it leads to is sent. */
 int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
                const struct fetch_rules *rules, const struct deadline *d, struct fetch_result *res,
                struct error *err)
@@ -253,7 +261,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     return 0;
 }
 
-/* With IFS empty a word of the shell is expanded as a pattern and split nowhere. */
+/* With an empty IFS, the shell expands a word as a pattern but does not split it. */
 static const char glob_script[] =
     "shopt -s nullglob globstar; IFS=\n"
     "fresh() { [[ ! $since || ( -e $since && ! $since -nt $1 && /$1 != */node_modules/* ) ]]; }\n"
@@ -273,7 +281,7 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
     strbuf_add_shell_quoted(&command, glob_script);
     strbuf_adds(&command, " bash");
     for (const char *const *glob = rules->globs; *glob; glob++) {
-        /* Two spellings of a name would bring it twice. */
+        /* Two spellings of the same name would send the file twice. */
         char clean[PATH_MAX];
         (void)name_clean(*glob, clean, sizeof clean);
         strbuf_adds(&command, " ");

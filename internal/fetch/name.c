@@ -12,8 +12,9 @@
 enum { DEPTH_MAX = 64 };
 _Static_assert(DEPTH_MAX + 16 < DIR_REMOVE_DEPTH, "what a guest sends can be removed again");
 
-/* What would be an escape if it were shown. A name in an old encoding is not: its bytes from 0xa0
- * on are letters there. Below that they are controls, which some terminals obey. */
+/* Whether the name has characters that would be escaped when shown. Bytes from 0xa0 on are allowed
+ * even if they are not UTF-8, because they are letters in old encodings. Bytes below that are
+ * control characters, which some terminals obey. */
 static bool is_odd(const char *name)
 {
     size_t at;
@@ -64,7 +65,7 @@ int fetch_check_glob(const char *glob, struct error *err)
     return 0;
 }
 
-/* One component against one of a glob. */
+/* Compares one component with one component of a glob. */
 static bool match_component(const char *glob, size_t glob_len, const char *name, size_t name_len)
 {
     char g[NAME_MAX + 1];
@@ -75,13 +76,13 @@ static bool match_component(const char *glob, size_t glob_len, const char *name,
     return name_obeyed(n, name_len) ? str_eq(g, n) : fnmatch(g, n, FNM_PERIOD) == 0;
 }
 
-/* "**" passes over these: they have to be written out. */
+/* Names that "**" does not match: they have to be written out. */
 static bool hidden(const char *name, size_t len)
 {
     return *name == '.' || name_obeyed(name, len);
 }
 
-/* Where what follows the component begins: the next component, or the end. */
+/* The beginning of the next component, or the end. */
 static const char *after(const char *p, size_t len)
 {
     return p + len + (p[len] == '/');

@@ -3,10 +3,9 @@
  * effect only when someone builds or runs what was fetched (Makefile, .npmrc, .cargo) are not in
  * the table, because that runs the guest's code anyway. Neither is .gitmodules, which starts
  * nothing by itself, nor are texts that agents read as instructions (AGENTS.md): any text can be
- * that. What is known by two names is left out by both. pyproject.toml, setup.cfg, tox.ini and
- * package.json are not in it either: checkers obey a part of them, but people fetch them for the
- * rest.
- */
+ * that. A file that tools know by two names is left out under both. pyproject.toml, setup.cfg,
+ * tox.ini and package.json are not in it either: checkers obey a part of them, but people fetch
+ * them for the rest. */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -15,7 +14,7 @@
 #include "fetch/name.h"
 
 #define HEAD "head"
-/* What lefthook reads, with one of its endings. */
+/* The files that lefthook reads, with one of their endings. */
 #define LEFTHOOK(ending)                                                                           \
     {"lefthook" ending, "git hooks that are installed already: commands"},                         \
         {".lefthook" ending, "the same"}, {"lefthook-local" ending, "the same"},                   \
@@ -190,14 +189,15 @@ static const struct {
 
 /* ---- short names ---- */
 
-/* FAT and NTFS also know a name that does not fit into eight and three characters by one that does:
- * ".vscode" by "vscode~1", "crush.json" by "crush~1.jso". Where many names of a directory begin
- * alike, only two characters are kept, and four digits follow that tell nothing: "vsa1b2~1". */
+/* On FAT and NTFS, a name that does not fit into eight and three characters has a second name that
+ * does: "vscode~1" for ".vscode", "crush~1.jso" for "crush.json". If many names in a directory
+ * begin with the same characters, only two of these are kept, followed by four hash digits:
+ * "vsa1b2~1". */
 enum { SHORT_BASE = 8, SHORT_EXT = 3, HASH_KEEPS = 2 };
 
 struct short_name {
     size_t base;     /* characters before the "~" */
-    size_t may_have; /* and how many the number behind it leaves room for */
+    size_t may_have; /* and how many could be there, given the length of the number */
     const char *ext; /* "" or ".jso" */
 };
 
@@ -213,7 +213,7 @@ static bool is_short(const char *folded, struct short_name *out)
     return out->base <= out->may_have;
 }
 
-/* Whether a name of the table is short itself, so that it has no other. */
+/* Whether a name of the table is itself short, so that it has no second name. */
 static bool fits(const char *name)
 {
     const char *ext = strchrnul(name, '.');
@@ -267,7 +267,7 @@ static bool stands_for(const char *folded, const char *name)
            (!fits(name) && is_short(folded, &s) && is_short_of(folded, &s, name));
 }
 
-/* mise.ci.toml, .mise.ci.toml and whatever else stands between. */
+/* mise.ci.toml, .mise.ci.toml, and others with something else in the middle. */
 static bool is_of_mise(const char *folded)
 {
     struct short_name s;
@@ -277,8 +277,8 @@ static bool is_of_mise(const char *folded)
     return str_has_prefix(name, "mise.") && str_has_suffix(name, ".toml");
 }
 
-/* .env.local, .envrc.private and the like, which an .envrc of the user's takes in without a
- * question. An .env.example is for people to copy. */
+/* .env.local, .envrc.private and the like, which the user's own .envrc may load without a question.
+ * An .env.example does not count, because it is there for people to copy. */
 static bool is_of_direnv(const char *folded)
 {
     static const char *const begins[] = {".env.", ".envrc."};

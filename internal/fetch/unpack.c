@@ -1,4 +1,4 @@
-/* unpack.c: an archive from the guest becomes files below one directory. */
+/* unpack.c: makes files below one directory from an archive of the guest. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -23,12 +23,12 @@
 enum {
     READ_SIZE = 16 * 1024,
     PROGRESS_MS = 100,
-    /* Of one entry, as far as it is read: two names of PATH_MAX and a few numbers. What is read
-     * with the content before it comes on top. */
+    /* Bytes of one entry's headers: two names of PATH_MAX and a few numbers. Bytes that were read
+     * together with the content before don't count. */
     HEADER_MAX = 64 * 1024,
 };
 
-/* What was asked for turns out with the first entry. */
+/* The first entry shows whether a file or a directory was asked for. */
 enum shape { SHAPE_UNKNOWN, SHAPE_FILE, SHAPE_DIR };
 
 struct unpack {
@@ -43,13 +43,13 @@ struct unpack {
     int fd;
     size_t of_header; /* bytes since the last content, or the last header */
     bool has_entry, in_content;
-    char left_out[PATH_MAX]; /* the last that tools obey */
+    char left_out[PATH_MAX]; /* the last name that was left out because tools obey it */
     char buf[READ_SIZE];
 };
 
-/* libarchive builds in memory what a header names (a map of the holes, of any length; a list of
- * rights, which it searches for each that it adds), before anything of it can be judged, and hears
- * nobody meanwhile. So the bytes of a header are counted. */
+/* libarchive builds data in memory from a header before we see any of it: a map of holes of any
+ * length, and a list of rights, which it searches for each new entry. It can't be interrupted
+ * meanwhile. So the number of bytes of a header is limited. */
 static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
 {
     struct unpack *u = ctx;
@@ -98,8 +98,8 @@ static void skip(struct unpack *u, const char *name)
         text_copy(u->res->first_skipped, sizeof u->res->first_skipped, name);
 }
 
-/* `name` ends with what is obeyed, so the content of a directory is no further one: tar sends it
- * with its directory. */
+/* Counts a name that is left out because tools obey it. `name` ends with that component. The
+ * entries of a directory come directly after it with the same name, so they don't count again. */
 static void leave_obeyed(struct unpack *u, const char *name)
 {
     if (str_eq(u->left_out, name))
@@ -126,7 +126,7 @@ static int too_many(const struct unpack *u, struct error *err)
                      u->rules->limits.max_entries);
 }
 
-/* Directories that no entry stands for: a path has room for many. */
+/* Counts directories that have no entry of their own, because one path can have many of them. */
 static int count_made(struct unpack *u, unsigned made, struct error *err)
 {
     u->n_entries += made;
@@ -156,10 +156,10 @@ static int make_dir(struct unpack *u, const char *path, struct error *err)
     _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, path, 0777, &made);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "make directory %s", path);
-    return count_made(u, made ? made - 1 : 0, err); /* itself was counted */
+    return count_made(u, made ? made - 1 : 0, err); /* the directory itself was counted already */
 }
 
-/* What is there may be replaced only if it is a file or a symlink (which is not followed). */
+/* Only a file or a symlink (which is not followed) may be replaced. */
 static int may_replace(const struct unpack *u, int dirfd, const char *base, struct error *err)
 {
     struct stat st;
@@ -180,8 +180,8 @@ static int archive_failed(struct unpack *u, struct error *err)
     return error_set(err, ERR_SSH, 0, "the guest's archive can't be read: %s", why);
 }
 
-/* The content, at the offsets that the archive names, which stay below the promised size. Others
- * write to the disk as well, so what is left is looked at again and again. */
+/* Writes the content at the offsets in the archive, which must stay below the promised size. Other
+ * processes write to the disk as well, so the free space is checked again and again. */
 static int write_content(struct unpack *u, int fd, int64_t size, struct error *err)
 {
     int64_t looked_at = 0;
@@ -214,7 +214,7 @@ static int write_content(struct unpack *u, int fd, int64_t size, struct error *e
     return 0;
 }
 
-/* A time that the filesystem can't keep is not kept; it is the guest's word anyway. */
+/* Sets the time that the guest reports. It is no error if the filesystem can't store it. */
 static void set_time(const struct unpack *u, int fd, struct archive_entry *e)
 {
     const struct timespec times[2] = {
@@ -224,7 +224,7 @@ static void set_time(const struct unpack *u, int fd, struct archive_entry *e)
         (void)futimens(fd, times);
 }
 
-/* Complete under a name of its own first, so that nobody sees half a file. */
+/* Writes the file under a temporary name first, so that nobody sees half a file. */
 static int write_file(struct unpack *u, const char *path, struct archive_entry *e,
                       struct error *err)
 {
@@ -292,8 +292,9 @@ static bool matches_any(const char *const *globs, const char *name)
 }
 
 /* Whether the name is left out because tools obey it. A name that the user has given is not left
- * out, whether as the thing to fetch or written out in a pattern; other such names below it are.
- * Of what is in a directory that is left out, `name` becomes that of the directory. */
+ * out, whether it is the thing to fetch or is written out in a pattern. Other such names below it
+ * are left out. For an entry in a directory that is left out, `name` is cut to the name of that
+ * directory. */
 static bool obeyed(const struct unpack *u, char *name, bool is_dir)
 {
     const struct fetch_rules *r = u->rules;
@@ -308,7 +309,7 @@ static bool obeyed(const struct unpack *u, char *name, bool is_dir)
     return true;
 }
 
-/* Where an entry goes below dirfd. */
+/* Decides where an entry goes below dirfd. */
 static int place(struct unpack *u, const char *name, bool is_dir, char *out, size_t size,
                  struct error *err)
 {
@@ -322,7 +323,7 @@ static int place(struct unpack *u, const char *name, bool is_dir, char *out, siz
         u->shape = !*name && is_dir ? SHAPE_DIR : SHAPE_FILE;
     else if (u->shape == SHAPE_FILE)
         return unexpected(name, err);
-    /* One file: whatever the guest calls it, it becomes the name that was asked for. */
+    /* A single file gets the name that was asked for, whatever the guest calls it. */
     if (u->shape == SHAPE_FILE || !*name) {
         if (u->shape == SHAPE_FILE && is_dir)
             return unexpected(name, err);
@@ -353,7 +354,7 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
         leave_obeyed(u, name);
         return 0;
     }
-    /* What was asked for as a file has the name that the user has given it. */
+    /* A file that was asked for has the name that the user gave it. */
     bool own_name = u->rules->name && u->shape == SHAPE_UNKNOWN && !is_dir;
     if (verdict == NAME_ODD && !own_name) {
         skip(u, name);
@@ -376,7 +377,7 @@ int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *r
     u->res = res;
     u->reader = a;
     u->fd = fd;
-    /* Of all that libarchive knows only tar, not compressed. */
+    /* Of the formats that libarchive supports, accept only uncompressed tar. */
     if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK ||
         archive_read_support_format_empty(a) != ARCHIVE_OK)
         return error_set(err, ERR_INTERNAL, ENOMEM, "read an archive");

@@ -13,7 +13,7 @@
 #include "sys/file.h"
 
 #define MIB         (INT64_C(1) << 20)
-#define COPY_STEP   (16 * MIB) /* in one copy_file_range: between two the deadline is looked at */
+#define COPY_STEP   (16 * MIB) /* in one copy_file_range; the deadline is checked between two */
 #define COPY_BUFFER (256u * 1024)
 #define HOLE_GRAIN  4096u
 
@@ -30,7 +30,8 @@ const char *clone_how_name(enum clone_how how)
     return "unknown";
 }
 
-/* FICLONE and copy_file_range say "not between these two" in many ways. */
+/* The errors by which FICLONE and copy_file_range report that they don't work for these two
+ * files. */
 static bool means_unsupported(int e)
 {
     return e == EXDEV || e == EOPNOTSUPP || e == EINVAL || e == ENOSYS || e == ENOTTY ||
@@ -59,7 +60,7 @@ static bool all_zero(const char *p, size_t n)
     return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
-/* Writes what is not zero: the target is a hole already. */
+/* Writes only what is not zero, because the target is a hole already. */
 static int write_nonzero(const struct copy *c, const char *p, size_t n, int64_t off,
                          struct error *err)
 {
@@ -120,7 +121,8 @@ static int copy_range(struct copy *c, int64_t from, int64_t to, struct error *er
     return 0;
 }
 
-/* The data extents of [0, size) only; where the filesystem can't tell, everything. */
+/* Copies only the data extents of [0, size), or everything if the filesystem does not report
+ * them. */
 static int copy_extents(struct copy *c, int64_t size, enum clone_how *how, struct error *err)
 {
     *how = CLONE_SPARSE;
@@ -142,8 +144,9 @@ static int copy_extents(struct copy *c, int64_t size, enum clone_how *how, struc
     return 0;
 }
 
-/* Fills the new file: FICLONE, else extents; then grows it without writing. btrfs shares nothing
- * with a file that is overwritten in place. */
+/* Fills the new file by FICLONE or, if that does not work, by copying extents. Then grows it
+ * without writing. FICLONE does not work on btrfs here, because the file is overwritten in
+ * place. */
 static int fill_clone(struct copy *c, int64_t size, int64_t want, enum clone_how *how,
                       struct error *err)
 {

@@ -1,5 +1,5 @@
-/* How a root would be cloned between two directories, from what their filesystems say of
- * themselves: doctor asks, and doctor creates nothing, not even a file without a name. */
+/* Finds how a root would be cloned between two directories, by the type of their filesystems. This
+ * is for doctor, which may not create anything, not even a file without a name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -15,12 +15,12 @@
 #define BCACHEFS_MAGIC 0xca451a4e
 #define VFAT_MAGIC     0x4d44
 
-enum shares { SHARES_NEVER, SHARES_ALWAYS, SHARES_XFS }; /* XFS: by how it was made */
+enum shares { SHARES_NEVER, SHARES_ALWAYS, SHARES_XFS }; /* XFS: depends on how it was made */
 
 static const struct fs {
     uint32_t magic;
     enum shares shares;
-    bool holes; /* what is not written costs nothing */
+    bool holes; /* holes take no space */
 } known[] = {
     {EXT4_SUPER_MAGIC, SHARES_NEVER, true},  {TMPFS_MAGIC, SHARES_NEVER, true},
     {F2FS_SUPER_MAGIC, SHARES_NEVER, true},  {XFS_SUPER_MAGIC, SHARES_XFS, true},
@@ -76,7 +76,7 @@ int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *
     if (!fs)
         return error_set(err, ERR_IO, 0, "%s: filesystem of unknown kind 0x%08x", dst_dir,
                          (unsigned)to.f_type);
-    /* The same filesystem, though its subvolumes have device numbers of their own. */
+    /* Compare ids and not device numbers, because each subvolume has a device number of its own. */
     bool same = from.f_type == to.f_type && memcmp(&from.f_fsid, &to.f_fsid, sizeof to.f_fsid) == 0;
     if (same && (fs->shares == SHARES_ALWAYS || (fs->shares == SHARES_XFS && xfs_shares(dst))))
         *how = CLONE_REFLINK;

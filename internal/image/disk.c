@@ -8,7 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* Its headers, not ours: they convert signs freely. */
+/* These are the library's headers, which convert signs without casts. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wundef"
@@ -32,7 +32,8 @@ static void close_fs(ext2_filsys *fs)
         ext2fs_free(*fs);
 }
 
-/* Newer versions of the library lose what the kernel said of a write: is it that nothing fits? */
+/* Newer versions of the library drop the kernel's error of a write, so find out whether the disk is
+ * full. */
 static errcode_t cause_of(errcode_t e, int fd)
 {
     static const errcode_t writes[] = {EXT2_ET_GDESC_WRITE, EXT2_ET_BLOCK_BITMAP_WRITE,
@@ -57,9 +58,9 @@ static int fs_error(struct error *err, int fd, const char *name, const char *wha
     return -1;
 }
 
-/* What the disk shall be. It lives as long as its lease: no journal (a crash of the guest loses
- * the lease anyhow, and an orderly stop leaves it clean), no reserved blocks, and group
- * descriptor checksums, which let unused groups and inode tables stay holes. */
+/* Describes the filesystem. It exists only as long as its lease, so it has no journal (after a
+ * crash of the guest the lease is lost anyway, and an orderly stop leaves it clean) and no reserved
+ * blocks. It has group descriptor checksums, so unused groups and inode tables can stay holes. */
 static void describe(struct ext2_super_block *sb, int64_t size_mib)
 {
     memset(sb, 0, sizeof *sb);
@@ -97,7 +98,8 @@ static void name_filesystem(ext2_filsys fs, const char *label)
     sb->s_mkfs_time = (uint32_t)clock_unix_s();
 }
 
-/* The file is all zeroes already: tell the kernel, so that it never writes inode tables out. */
+/* The file has only zeros already. Tell this to the kernel, so that it never writes the inode
+ * tables. */
 static void mark_tables_zeroed(ext2_filsys fs)
 {
     for (dgrp_t g = 0; g < fs->group_desc_count; g++) {
@@ -126,7 +128,7 @@ static errcode_t make_directories(ext2_filsys fs)
     return ext2fs_mkdir(fs, EXT2_ROOT_INO, 0, "lost+found");
 }
 
-/* libext2fs closes the descriptor that it is given: hand it a copy, by number as it wants. */
+/* libext2fs closes the descriptor that it gets, so it gets a duplicate, by its number as a text. */
 static int format_fd(int fd, const char *name, int64_t size_mib, const char *label,
                      struct error *err)
 {
@@ -142,8 +144,9 @@ static int format_fd(int fd, const char *name, int64_t size_mib, const char *lab
     if (e)
         return fs_error(err, fd, name, "lay out", e);
     copy = -1;
-    /* Nothing is held back, so that every failed write is seen without the two fsyncs of a
-     * normal end: this disk goes with its lease when the host goes down. */
+    /* Without a cache, every failed write is reported at once, even without the two fsyncs that the
+     * library makes at the end. Those are not needed: if the host goes down, the lease is lost
+     * anyway. */
     if ((e = io_channel_set_options(fs->io, "cache=off")))
         return fs_error(err, fd, name, "set options", e);
     name_filesystem(fs, label);

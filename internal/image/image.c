@@ -14,7 +14,7 @@
 
 static const char *const file_words[IMAGE_FILES] = {"kernel", "initrd", "root filesystem"};
 
-/* A file of it can't be used: what to do unless the error says that already. */
+/* Adds the next step to an error about one of the image's files, unless it has one already. */
 static int refuse(const struct image *img, const char *field, struct error *err)
 {
     if (!err)
@@ -28,7 +28,7 @@ static int refuse(const struct image *img, const char *field, struct error *err)
                         field);
 }
 
-/* A stock image is two files that the user names. */
+/* The error if a file of a stock image is not set. The user has to name both. */
 static int refuse_blank(const struct image *img, enum image_file f, struct error *err)
 {
     static const char *const keys[] = {
@@ -44,7 +44,7 @@ static int refuse_blank(const struct image *img, enum image_file f, struct error
                      keys[f], keys[f]);
 }
 
-/* Opens a file for good: the descriptor is the image's. */
+/* Opens a file once; the image keeps the descriptor. */
 static int open_file(struct image *img, enum image_file f, int64_t *size, struct error *err)
 {
     int fd = img->fds[f] = probe_open(image_path(img, f), file_words[f], size, err);
@@ -81,7 +81,7 @@ int image_open_kernel(struct image *img, struct error *err)
     return check_kernel(img, err) < 0 ? refuse(img, "firecracker.kernel", err) : 0;
 }
 
-/* A root that all leases share is mounted read-only: a journal that wants replay can't be. */
+/* A root that all leases share is mounted read-only, so a journal in it can't be replayed. */
 static int check_rootfs(struct image *img, struct error *err)
 {
     int64_t size = 0;
@@ -109,7 +109,8 @@ int image_open_rootfs(struct image *img, struct error *err)
     return check_rootfs(img, err) < 0 ? refuse(img, "firecracker.rootfs", err) : 0;
 }
 
-/* The directory itself: its absence is the commonest first error, so it has its own words. */
+/* Opens the directory. A missing one is the most common first error, so it has a message of its
+ * own. */
 static int open_dir(const char *dir, struct error *err)
 {
     struct error e = ERROR_INIT;
@@ -154,7 +155,7 @@ static int join(char dst[static PATH_MAX], const char *dir, const char *name, st
     return 0;
 }
 
-/* Both the manifest and the configuration may pin a file: then they must agree. */
+/* Both the manifest and the configuration may pin a file. If both do, they must agree. */
 static int set_pin(struct image *img, enum image_file f, const char *config, struct error *err)
 {
     struct pinned *p = &img->pins[f];

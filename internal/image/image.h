@@ -1,4 +1,4 @@
-/* image.h: what a guest boots from: kernel, initrd, root filesystem, disks, seed drive.
+/* image.h: the files that a guest boots from: kernel, initrd, root filesystem, disks, seed drive.
  *
  * Two kinds of guest (docs/GUEST.md):
  *   ours  an image directory with image.json: kernel, initrd with our init, read-only root that all
@@ -34,11 +34,12 @@ struct image {
     char rootfs[PATH_MAX];
     char rootfs_type[16];    /* "ext4", "squashfs", "erofs", "xfs", "btrfs" from the magic */
     char kernel_release[64]; /* "" when unknown */
-    /* By enum image_file: what image.json and the configuration pin, and the file as it was opened
-     * for its checks: owned, -1 where there is none. */
+    /* By enum image_file: the pins of image.json and the configuration, and the open files (owned;
+     * -1: there is none). */
     struct pinned pins[IMAGE_FILES];
     int fds[IMAGE_FILES];
-    /* Leads to that very file, here and in a child that has the descriptor; "" for none. */
+    /* Path to the open file, for this process and for a child that has the descriptor; "" for
+     * none. */
     char open_at[IMAGE_FILES][32];
 };
 
@@ -48,31 +49,32 @@ struct image {
     }
 
 /* Finds and checks the files: present, regular, not empty, kernel an ELF vmlinux (or arm64 Image),
- * root a filesystem we know, manifest strict. ERR_ENV where a file is not there or can't be read,
- * ERR_CONFIG where it is not what it should be; the message says what to do (build the image with
+ * root a filesystem we know, manifest strict. ERR_ENV if a file is missing or can't be read,
+ * ERR_CONFIG if it is not what it should be. The message has the next step (build the image with
  * scripts/build-image.sh, set firecracker.kernel …). Reads headers only.
  *
- * Each file is opened here, once, by the rules of sys/beneath.h; all that comes later (hashing,
- * cloning, the VMM) goes by that descriptor, so nobody can put another file in its place between.
+ * Each file is opened here, once, by the rules of sys/beneath.h; everything after that (hashing,
+ * cloning, the VMM) uses the descriptor, so nobody can put another file in its place in between.
  */
 int image_load(const struct config *cfg, struct image *out, struct error *err);
 void image_close(struct image *img);
 
-/* The same in its four parts, in this order, for the list of preconditions, which has a row for
- * each. `img` begins as IMAGE_INIT and is the caller's to close, also after a failure. */
+/* The four parts of image_load, to be called in this order. The list of preconditions has a row for
+ * each. `img` begins as IMAGE_INIT, and the caller closes it, also after an error. */
 int image_locate(const struct config *cfg, struct image *img, struct error *err);
 int image_open_kernel(struct image *img, struct error *err);
 int image_open_rootfs(struct image *img, struct error *err);
 int image_open_rest(const struct config *cfg, struct image *img, struct error *err);
 
-/* The path of a file; "" where the image has none. */
+/* The path of a file; "" if the image has none. */
 const char *image_path(const struct image *img, enum image_file f);
 
 /* Compares every pinned file with its pin (pinned.h: whole files are read, or remembered in the
  * directory `cache_fd`) and notes the files' sizes and times of change. */
 int image_check_pins(struct image *img, int cache_fd, const struct deadline *d, struct error *err);
 
-/* After the VMM has opened the files: they have not changed since image_check_pins. */
+/* Call this after the VMM has opened the files: checks that they have not changed since
+ * image_check_pins. */
 int image_unchanged(const struct image *img, struct error *err);
 
 /* How a file was duplicated; shown to the user. */
@@ -84,17 +86,17 @@ const char *clone_how_name(enum clone_how how);
  * the path of `in`, for messages. Ends at the deadline; nothing is left then. */
 int image_clone(int in, const char *src, int dirfd, const char *name, int64_t size_mib,
                 const struct deadline *d, enum clone_how *how, struct error *err);
-/* What image_clone would use between the two directories, by the kind of their filesystems: creates
- * nothing. ERR_IO where the kind is not known. */
+/* How image_clone would copy between the two directories, by the type of their filesystems. Creates
+ * nothing. ERR_IO if the type is unknown. */
 int image_clone_probe(const char *src_dir, const char *dst_dir, enum clone_how *how,
                       struct error *err);
 
-/* A sparse file with an empty ext4 filesystem, in process by libext2fs, a few ms whatever the size.
- */
+/* Makes a sparse file with an empty ext4 filesystem, by libext2fs in this process. Takes a few ms
+ * for any size. */
 int image_make_disk(int dirfd, const char *name, int64_t size_mib, const char *label,
                     struct error *err);
 
-/* Everything that the seed drive says. Strings are borrowed. */
+/* The content of the seed drive. Strings are borrowed. */
 struct seed_spec {
     const char *lease_id;
     const char *hostname;
@@ -103,22 +105,22 @@ struct seed_spec {
     const char *authorized_key;   /* public line */
     const char *host_key_private; /* OpenSSH PEM */
     const char *host_key_public;
-    const char *nonce; /* hex; the guest gives it back: proof that it read this seed */
+    const char *nonce; /* hex; the guest returns it, which proves that it read this seed */
     const char *guest_mac;
     const char *guest_addr; /* without prefix; /30 */
     const char *gateway;
     const char *const *dns;
     unsigned n_dns;
     const char *dns_search;  /* domains, with blanks between them; "": none */
-    const char *dns_options; /* the same of options of resolv.conf */
+    const char *dns_options; /* the same for options of resolv.conf */
     bool stock;              /* real cloud-init: also runcmd for the work root */
 };
 
 #define SEED_NONCE_PATH "/run/crabbox-fc/nonce"
 
-/* Writes a NoCloud drive: ISO9660 with Rock Ridge names, label cidata, files user-data,
- * meta-data, network-config (JSON, which is YAML). Mode 0400: it holds the guest's private host
- * key, and no VMM is to write it. */
+/* Writes a NoCloud drive: ISO9660 with Rock Ridge names, label cidata, files user-data, meta-data,
+ * network-config (JSON, which is YAML). Mode 0400, because it has the guest's private host key, and
+ * no VMM may write it. */
 int image_write_seed(int dirfd, const char *name, const struct seed_spec *spec, struct error *err);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Where things are, in sectors (ECMA-119; the first 16 are for boot loaders). */
+/* The layout in sectors (ECMA-119; the first 16 are for boot loaders). */
 #define SECTOR       2048u
 #define PRIMARY_AT   16u
 #define END_AT       17u
@@ -91,7 +91,8 @@ static size_t put_px(uint8_t *p, uint32_t mode)
     return put_entry(p, "PX", 36);
 }
 
-/* SP says that system use entries follow, ER that they are Rock Ridge's. Only in ".". */
+/* SP announces that system use entries follow, ER that they are those of Rock Ridge. Only in
+ * ".". */
 static size_t put_announcement(uint8_t *p)
 {
     static const char id[] = "RRIP_1991A";
@@ -136,7 +137,7 @@ static size_t end_record(uint8_t *p, size_t len)
     return len;
 }
 
-/* "user-data" is "USER_DAT.;1" to those who know no Rock Ridge. */
+/* The name for readers without Rock Ridge: "USER_DAT.;1" for "user-data". */
 static size_t short_name(const char *name, char out[SHORT_NAME + 4])
 {
     size_t n = 0;
@@ -146,7 +147,7 @@ static size_t short_name(const char *name, char out[SHORT_NAME + 4])
     return n + 3;
 }
 
-/* ".", ".." and the files in the order of their short names, as the standard wants. */
+/* ".", ".." and the files in the order of their short names, as the standard requires. */
 static void put_directory(uint8_t *dir, const struct iso_file *files, const struct target *targets,
                           const size_t *order, size_t n, const struct tm *tm)
 {
@@ -209,7 +210,7 @@ static void put_paths(uint8_t *volume)
     le[6] = be[7] = 1;
 }
 
-/* Insertion sort by short name; equal ones can't be told apart and are refused. */
+/* Insertion sort by short name; two files with the same short name are refused. */
 static int sort_names(const struct iso_file *files, size_t n, size_t order[ISO_FILES_MAX])
 {
     for (size_t i = 0; i < n; i++) {

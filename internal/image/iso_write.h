@@ -1,13 +1,13 @@
 /* iso_write.h: a small ISO9660 volume with a few files in its root, made in memory.
  *
- * Written here and not with a library because a seed drive holds a private key: libarchive stages
- * the contents in a temporary file of its own, on whatever disk $TMPDIR is.
+ * This is not done with a library, because a seed drive has a private key in it, and libarchive
+ * would write the content to a temporary file on the disk of $TMPDIR.
  *
  * Primary volume descriptor, both path tables, one directory with Rock Ridge names (which every
  * kernel with isofs reads), contents padded to sectors. The same input gives the same bytes.
  *
- * iso_build() appends to a strbuf of the caller's and fails (ERR_INTERNAL) only on what no caller
- * should ask for: too many files, or too large ones.
+ * iso_build() appends to a strbuf of the caller. It fails (ERR_INTERNAL) only if there are too many
+ * files, or if they are too large.
  */
 #ifndef CRABBOX_IMAGE_ISO_WRITE_H
 #define CRABBOX_IMAGE_ISO_WRITE_H
@@ -22,7 +22,7 @@
 #define ISO_FILE_MAX  (16u << 20) /* bytes */
 
 struct iso_file {
-    const char *name; /* at most 64 bytes; the first eight must tell it from the others */
+    const char *name; /* at most 64 bytes; the first eight must be unique */
     const void *data;
     size_t len;
 };

@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 
-#define SEARCH_MAX (256u << 20) /* bytes of a kernel that are looked at */
+#define SEARCH_MAX (256u << 20) /* bytes of a kernel that are searched */
 #define CHUNK      (1u << 20)
 #define PACKED_MAX (1u << 20)
 
@@ -35,8 +35,8 @@ static ssize_t read_at(int fd, void *buf, size_t len, off_t off)
     return (ssize_t)done;
 }
 
-/* Offset of the gzip stream, 0 when there is none, -1 on a read error. Pieces overlap by the
- * mark's length. */
+/* Offset of the gzip stream, 0 if there is none, -1 on a read error. The pieces that are read
+ * overlap by the mark's length. */
 static off_t find_mark(int fd, uint8_t *buf)
 {
     for (off_t off = 0; off < (off_t)SEARCH_MAX; off += (off_t)(CHUNK - sizeof mark)) {
@@ -57,7 +57,7 @@ static void free_archive(struct archive **a)
     (void)archive_read_free(*a);
 }
 
-/* gunzip in memory; false when it is no sound archive or unpacks to too much. */
+/* Unpacks gzip in memory; false if the archive is broken or its content is too large. */
 static bool unpack(const uint8_t *data, size_t len, struct strbuf *out)
 {
     _cleanup_(free_archive) struct archive *a = archive_read_new();

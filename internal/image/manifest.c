@@ -10,7 +10,7 @@ static const char *const members[] = {
     "rootfsType", "kernelRelease", "init",   "distribution", "sha256",
 };
 
-/* A name that stays in the directory and prints on one line. */
+/* Whether the name stays in the directory and can be printed on one line. */
 static bool is_plain_name(const char *s)
 {
     if (!*s || str_eq(s, ".") || str_eq(s, ".."))
@@ -116,6 +116,6 @@ int image_manifest_parse(const char *text, size_t len, const char *path, struct 
     _cleanup_json_ cJSON *j = json_parse(text, len, path, &local);
     if (j && fill(j, out, &local) == 0)
         return 0;
-    /* The JSON helpers report ERR_STATE; a bad image is the user's configuration. */
+    /* The JSON helpers report ERR_STATE, but a bad image is an error of the configuration. */
     return error_set(err, ERR_CONFIG, 0, j ? "%s: %s" : "%.0s%s", path, local.msg);
 }

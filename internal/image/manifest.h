@@ -1,4 +1,4 @@
-/* manifest.h: image.json, the list of what an image directory holds (docs/GUEST.md).
+/* manifest.h: reads image.json, the list of an image's files (docs/GUEST.md).
  *
  * Strict: unknown, missing or repeated members, another schema, and names that could lead out of
  * the directory are errors (ERR_CONFIG) that name the file and the member. Fixed-size fields,
@@ -30,7 +30,7 @@ struct manifest {
     char rootfs_type[16];
     char kernel_release[64];
     char init[64];
-    char distribution[64]; /* "debian bookworm"; "" when the manifest does not say */
+    char distribution[64]; /* "debian bookworm"; "" if the manifest does not have it */
 };
 
 /* `path` names the source in messages. */

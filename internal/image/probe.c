@@ -69,7 +69,7 @@ static int read_head(int fd, const char *path, void *buf, size_t len, uint64_t o
     return 0;
 }
 
-/* What a file that is not regular is called. */
+/* The word for a file that is not regular. */
 static const char *type_name(mode_t mode)
 {
     switch (mode & S_IFMT) {
@@ -126,7 +126,7 @@ int probe_open(const char *path, const char *what, int64_t *size, struct error *
     return TAKE_FD(fd);
 }
 
-/* Names a format that people hand over by mistake, or NULL. */
+/* The name of a format that people often give by mistake, or NULL. */
 static const char *wrong_format(const uint8_t *head, size_t len)
 {
     static const struct {
@@ -181,7 +181,8 @@ static bool notes_have_pvh(const uint8_t *p, size_t len)
     return false;
 }
 
-/* Whether one PT_NOTE segment has the PVH note; a segment outside the file counts as without. */
+/* Whether one PT_NOTE segment has the PVH note. A segment outside the file counts as having
+ * none. */
 static int segment_has_pvh(int fd, const char *path, const Elf64_Phdr *ph, bool *pvh,
                            struct error *err)
 {
@@ -269,7 +270,8 @@ int probe_kernel(int fd, const char *path, struct kernel_info *out, struct error
                      path, looks ? looks : "no kernel");
 }
 
-/* Reads one field set after the other: type by magic, length by block count times block size. */
+/* The functions below recognise one filesystem each by its magic number. Its size is the number of
+ * blocks times the block size. */
 static bool known_ext4(const uint8_t *sb, struct rootfs_info *out)
 {
     uint32_t log_block = le32(sb + 0x18), incompat = le32(sb + 0x60);

@@ -29,7 +29,7 @@ static void add_words(cJSON *list, const char *words)
         add_string(list, word);
 }
 
-/* One entry of write_files; all of ours are small, public and root's. */
+/* Adds an entry to write_files. All of ours are small and public, and belong to root. */
 static void add_file(cJSON *files, const char *path, const char *content)
 {
     cJSON *f = cJSON_CreateObject();
@@ -62,7 +62,7 @@ static void add_host_key(cJSON *root, const struct seed_spec *spec)
     cJSON_AddBoolToObject(root, "disable_root", true);
 }
 
-/* What only our init reads; a stock cloud-init just writes the file. */
+/* Adds what only our init reads; a stock cloud-init just writes the file. */
 static void add_guest_json(cJSON *files, const struct seed_spec *spec)
 {
     _cleanup_json_ cJSON *g = cJSON_CreateObject();
@@ -72,8 +72,8 @@ static void add_guest_json(cJSON *files, const struct seed_spec *spec)
     add_file(files, RUN_DIR "/guest.json", text);
 }
 
-/* The guest's own, which our init writes over what it makes of network-config: that format knows no
- * options. */
+/* Adds the guest's resolv.conf. Our init first makes one from network-config, and then replaces it
+ * by this one, because network-config can't have options. */
 static void add_resolv_conf(cJSON *files, const struct seed_spec *spec)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
@@ -101,7 +101,7 @@ static void add_files(cJSON *root, const struct seed_spec *spec, const struct ti
     add_guest_json(files, spec);
 }
 
-/* runcmd lines as argument lists: no shell reads the names. */
+/* Adds runcmd lines as lists of arguments, so that no shell interprets the names. */
 static void add_runcmd(cJSON *root, const struct seed_spec *spec)
 {
     char owner[80];
@@ -118,7 +118,7 @@ static void add_runcmd(cJSON *root, const struct seed_spec *spec)
         add_string(chown_line, chown_argv[i]);
 }
 
-/* JSON without indentation everywhere here: cJSON indents with tabs, which YAML forbids. */
+/* All JSON here has no indentation, because cJSON indents with tabs, which YAML does not allow. */
 char *seed_user_data(const struct seed_spec *spec, const struct timespec *now)
 {
     _cleanup_json_ cJSON *root = cJSON_CreateObject();

@@ -11,9 +11,9 @@
 
 enum {
     DEPTH_MAX = 64,
-    PIECE = 128 * 1024, /* between two looks for Ctrl-C */
-    /* A tag, however many attributes it has, is read in one go. Of one that is not complete expat
-     * may hold as much again before it looks for the end. */
+    PIECE = 128 * 1024, /* between two checks for Ctrl-C */
+    /* A tag is read in one piece, however many attributes it has. While a tag is not complete,
+     * expat may buffer as much again before it looks for its end. */
     TAG_MAX = 2 * 1024 * 1024,
 };
 
@@ -53,7 +53,7 @@ static void on_doctype(void *ctx, const XML_Char *name, const XML_Char *sysid,
     refuse(ctx, "it has a document type");
 }
 
-/* "class.name" with nothing that could steer a terminal. */
+/* Stores "class.name" without anything that could control a terminal. */
 static void take_name(struct parse *p, const XML_Char **attrs)
 {
     const char *class = "";
@@ -109,7 +109,7 @@ static void on_end(void *ctx, const XML_Char *element)
     p->depth--;
 }
 
-/* Counted here: what the library has for it is another function from version to version. */
+/* The line is counted here, because the library's function for it differs between versions. */
 static unsigned long line_of(XML_Parser parser, const char *text, size_t len)
 {
     long at = (long)XML_GetCurrentByteIndex(parser);

@@ -39,7 +39,7 @@ int lease_slug_normalise(const char *in, char out[static LEASE_SLUG_SIZE], struc
     out[n] = '\0';
     if (!n)
         return error_set(err, ERR_USAGE, 0, "slug \"%s\" has no letter or digit", in);
-    /* A slug that reads as an id would make `stop` ambiguous. */
+    /* A slug that looks like an id would make `stop` ambiguous. */
     if (str_has_prefix(out, "cbx-") && strlen(out) == LEASE_ID_SIZE - 1)
         return error_set(err, ERR_USAGE, 0, "slug \"%s\" looks like a lease id", in);
     return 0;
@@ -98,7 +98,7 @@ int64_t lease_expires_at(const struct lease *l)
 
 /* ---- codec ---- */
 
-/* For what only a newer version can have written. */
+/* For things that only a newer version can have written. */
 #define ASK_ITS_MAKER "; next: use the version of crabbox-fc that made it"
 
 static const struct field rows[] = {
@@ -186,7 +186,7 @@ static int state_from_json(const cJSON *j, enum lease_state *out, struct error *
     return error_set(err, ERR_STATE, 0, "unknown state \"%s\"" ASK_ITS_MAKER, s);
 }
 
-/* Numbers that would overflow an expiry or a machine make the record foreign, not merely odd. */
+/* Refuses a record whose numbers are so large that calculations with them would overflow. */
 static int check_ranges(const struct lease *l, struct error *err)
 {
     const int64_t big = 1LL << 40;
@@ -220,7 +220,7 @@ static const struct lease_kind *kind_from_json(const cJSON *j, int64_t schema,
     return kind;
 }
 
-/* The provider's part: an object of its own since schema 2. */
+/* Reads the provider's part, which is an object of its own since schema 2. */
 static int part_from_json(const cJSON *j, int64_t schema, const struct lease_kind *kind,
                           struct lease *l, struct error *err)
 {

@@ -1,11 +1,11 @@
-/* lease.h: one lease, every host fact by value, and its JSON record.
+/* lease.h: one lease, with everything that it uses on the host, and its JSON record.
  *
- * A lease can be written out at any time and undone from the record alone by any later process.
- * docs/STATE.md describes the file. A part of it is common to all leases, another belongs to the
- * lease's provider: what stands behind the lease, for one on this host a VMM and its network.
- * Decoding is strict: an unknown schema or provider is refused without harm, a broken record is
- * reported with its path and never acted upon. Records of schema 1, which knew only leases on this
- * host, are read; what is written is schema 2.
+ * A lease can be written to disk at any time, and any later process can undo it from the record
+ * alone. docs/STATE.md describes the file. One part of it is common to all leases. The other
+ * belongs to the lease's provider: for a lease on this host, its VMM and its network. Decoding is
+ * strict. A record with an unknown schema or provider is refused and left alone. A broken record is
+ * reported with its path, and nothing is done because of what it contains. Records of schema 1,
+ * which had only leases on this host, can still be read; new records have schema 2.
  */
 #ifndef CRABBOX_LEASE_LEASE_H
 #define CRABBOX_LEASE_LEASE_H
@@ -29,21 +29,23 @@
 #define LEASE_NONCE_SIZE   33
 #define LEASE_FAILURE_SIZE 512
 
-#define LEASE_PROVIDER_LOCAL "firecracker" /* whatever the VMM: the name that scripts expect */
+#define LEASE_PROVIDER_LOCAL "firecracker" /* for every VMM, because scripts expect this name */
 
-/* As recorded. What `list` shows also depends on the lock and the process: lease_view. */
+/* The state in the record. What `list` shows also depends on the lock and the process: see
+ * lease_view. */
 enum lease_state {
     LEASE_CREATING,
     LEASE_READY,
     LEASE_RELEASING,
-    LEASE_BROKEN, /* an undo failed: `failure` says what is left */
+    LEASE_BROKEN, /* an undo failed: `failure` has the reason */
 };
 
-/* What the codec has to know of a provider. */
+/* What reading and writing a record has to know about a provider. */
 struct lease_kind {
     const char *provider;     /* as recorded */
-    const char *const *steps; /* their names, in the order of the lease's marks; marks are written
-                                 by name, so that a record outlives a reordering of the table */
+    const char *const *steps; /* their names, in the order of the lease's marks. Marks are written
+                               * by name, so a record stays valid if the order of the steps
+                               * changes */
     size_t n_steps;
     bool local; /* the record has the part for a lease on this host */
 };
@@ -70,13 +72,13 @@ struct lease {
     struct lease_local local; /* where the provider is the local one */
 };
 
-/* New identity: id (made up where `id` is NULL), name and, where `slug` is NULL or "", a made-up
- * adjective-noun slug. A given slug is normalised to [a-z0-9-], at most 41 characters (ERR_USAGE if
- * nothing remains). */
+/* Sets id, slug and name. If `id` is NULL, a random one is used. If `slug` is NULL or "", the slug
+ * is an adjective and a noun. Otherwise it is normalised to [a-z0-9-], at most 41 characters
+ * (ERR_USAGE if nothing is left of it). */
 int lease_identify(struct lease *l, const char *id, const char *slug, struct error *err);
 
-/* Another slug after a clash, with digits that make the next clash unlikely: `asked` and the
- * digits, or a made-up one where `asked` is NULL or "". */
+/* Chooses another slug because the first is taken: `asked` (two random words if that is NULL or "")
+ * with digits that make another clash unlikely. */
 void lease_slug_again(struct lease *l, const char *asked);
 
 bool lease_id_valid(const char *id);
@@ -86,7 +88,7 @@ int lease_slug_normalise(const char *in, char out[static LEASE_SLUG_SIZE], struc
 int64_t lease_expires_at(const struct lease *l);
 
 cJSON *lease_to_json(const struct lease *l);
-/* `kinds` ends with NULL. ERR_STATE, also for a provider that is not among them. */
+/* `kinds` ends with NULL. ERR_STATE, also if the provider is not one of them. */
 int lease_from_json(const cJSON *j, const struct lease_kind *const *kinds, struct lease *out,
                     struct error *err);
 

@@ -1,4 +1,4 @@
-/* local.h: what the record of a lease on this host holds beside the common part. */
+/* local.h: the part of a record that only a lease on this host has. */
 #ifndef CRABBOX_LEASE_LOCAL_H
 #define CRABBOX_LEASE_LOCAL_H
 
@@ -13,7 +13,7 @@
 #define LEASE_ROOTFS_SIZE 512
 
 struct lease_local {
-    bool disk_overcommit; /* made without looking whether all of the disk fits the host */
+    bool disk_overcommit; /* made without checking that the whole disk fits */
     char image_kind[8];   /* "ours", "stock" */
     char rootfs[LEASE_ROOTFS_SIZE];
     char kernel_release[64];
@@ -25,9 +25,9 @@ struct lease_local {
     struct proc_ref pasta;  /* with NET_PASTA: the guest's way out, if any */
 };
 
-/* The members of the record's object "local". In schema 1 they stood beside the common ones. */
+/* The members of the record's object "local". In schema 1 they were next to the common ones. */
 cJSON *lease_local_to_json(const struct lease_local *l);
-/* ERR_STATE where one is missing or malformed; `out` is untouched then. */
+/* ERR_STATE if one is missing or malformed; then `out` is not changed. */
 int lease_local_from_json(const cJSON *j, struct lease_local *out, struct error *err);
 
 #endif

@@ -23,7 +23,7 @@ enum { MARK_SIZE = 64 };
 
 static const char *const contents[] = {"leases", "slugs", "logs", "verified"};
 
-/* Where the path leads, through every link, even if the last of it is still to be made. */
+/* Finds where the path leads through every link, even if the end of it does not exist yet. */
 static bool find_real(const char *path, char out[static PATH_MAX])
 {
     struct pathwalk w;
@@ -49,7 +49,7 @@ static bool is_default_of(uid_t uid, const char *real)
     return own && find_real(own, place) && str_eq(place, real);
 }
 
-/* Where nobody unpacks code. */
+/* Places where nobody unpacks code. */
 static bool is_known_place(const char *path)
 {
     const struct trusted_who who = trusted_us();
@@ -59,8 +59,8 @@ static bool is_known_place(const char *path)
             is_default_of(who.sudo, real));
 }
 
-/* Whether there are leases: 1, 0, or -1 with errno; `link` as in worktree_look. Not `told`: what
- * came with code around the working directory is not known. */
+/* Whether there are leases: 1, 0, or -1 with errno; `link` as in worktree_look. `told` is false if
+ * it can't be found out what came with the code around the working directory. */
 static int look(const char *path, bool *told, char link[static PATH_MAX])
 {
     struct worktree_tops tops;
@@ -129,7 +129,7 @@ static int leads_into_dir(const char *path, const char *dir)
 int place_check(const char *path, struct error *err)
 {
     char found[PATH_MAX];
-    /* First of all, as what comes next follows links. */
+    /* This comes first, because the checks below follow links. */
     bool told;
     if (look(path, &told, found) < 0 && *found)
         return refuse_link(path, found, err);
@@ -151,8 +151,9 @@ int place_check(const char *path, struct error *err)
     return 0;
 }
 
-/* As `stat -c '%i %W'` prints it. Where the filesystem does not keep times of birth, the inode has
- * to do. The device says nothing: its number may be another after a reboot. */
+/* Makes the mark, in the form that `stat -c '%i %W'` prints. If the filesystem does not keep times
+ * of birth, the inode has to be enough. The device is not part of the mark, because its number may
+ * change at a reboot. */
 static int mark_of(int fd, char out[static MARK_SIZE], struct error *err)
 {
     struct statx st;
@@ -162,7 +163,7 @@ static int mark_of(int fd, char out[static MARK_SIZE], struct error *err)
     return str_format(out, MARK_SIZE, "%llu %lld", (unsigned long long)st.stx_ino, birth);
 }
 
-/* 1, 0, or -1 where that can't be told. */
+/* 1, 0, or -1 on an error. */
 static int has_mark(int fd, const char *mark, struct error *err)
 {
     struct error e = ERROR_INIT;
@@ -177,7 +178,7 @@ static int has_mark(int fd, const char *mark, struct error *err)
     return text.len && str_eq(text.buf, mark);
 }
 
-/* Files that only processes agree by. */
+/* Files that only serve to coordinate processes. */
 static const char *const agreed[] = {"lock", "admission", "making"};
 
 static bool is_there(int fd, const char *const *names, size_t n)
@@ -189,7 +190,7 @@ static bool is_there(int fd, const char *const *names, size_t n)
     return false;
 }
 
-/* Whether there is anything that would be believed, or opened. */
+/* Whether the directory has anything that this program would trust or open. */
 static bool has_content(int fd)
 {
     return is_there(fd, contents, ARRAY_LEN(contents)) || is_there(fd, agreed, ARRAY_LEN(agreed));
@@ -205,7 +206,7 @@ static int refuse_others(const char *path, uid_t uid, struct error *err)
                      SHOWN(path), (unsigned)uid);
 }
 
-/* An entry that is there, whatever it is, has to be ours. */
+/* If the entry exists, it has to be ours, whatever it is. */
 static int check_entry(int dirfd, const char *dir, const char *name, struct error *err)
 {
     struct stat st;
@@ -268,8 +269,8 @@ int place_check_closed(const char *path, struct error *err)
 
 /* ---- leases ---- */
 
-/* The mark of a lease is the text of a link: it needs no fsync of its own to be there whole. 1, 0,
- * or -1 where that can't be told. */
+/* The mark of a lease is the text of a link, which is complete without an fsync of its own. 1, 0,
+ * or -1 on an error. */
 static int lease_has_mark(int dirfd, const char *mark, struct error *err)
 {
     char text[MARK_SIZE];
@@ -289,7 +290,8 @@ int place_mark_lease(int dirfd, struct error *err)
         return marked < 0 ? -1 : 0;
     if (file_unlink(dirfd, PLACE_MARK, err) < 0)
         return -1;
-    if (symlinkat(mark, dirfd, PLACE_MARK) < 0 && errno != EEXIST) /* or another has just done it */
+    if (symlinkat(mark, dirfd, PLACE_MARK) < 0 && errno != EEXIST) /* or another process has just
+                                                                    * done it */
         return error_set(err, ERR_IO, errno, "make " PLACE_MARK);
     return 0;
 }
@@ -344,7 +346,8 @@ int place_claim(int fd, const char *path, bool mark, struct error *err)
         return -1;
     int marked = has_mark(fd, text, err);
     bool taken_over = marked == 0 && has_content(fd);
-    /* Whoever makes it marks it first, so once there is content there is a mark as well. */
+    /* Another process may be making the directory right now. It writes the mark before anything
+     * else, so if there is content, look for the mark again. */
     if (taken_over)
         marked = has_mark(fd, text, err);
     if (marked)

@@ -4,7 +4,7 @@
 
 #define BIT(state) (1u << (state))
 
-/* What each may become beside itself. */
+/* What each state may become, other than itself. */
 static const unsigned moves[] = {
     [LEASE_CREATING] = BIT(LEASE_READY) | BIT(LEASE_RELEASING),
     [LEASE_READY] = BIT(LEASE_RELEASING),
@@ -44,13 +44,13 @@ int lease_check(const struct lease *l, struct error *err)
 {
     const char *broken = NULL;
     if (l->state == LEASE_CREATING && !marks_are_a_prefix(l))
-        broken = "a step is marked whose predecessor is not done";
+        broken = "a step is marked although the one before it is not done";
     else if (l->state == LEASE_READY && !all_done(l))
         broken = "it is ready, but a step is not done";
     else if (l->state == LEASE_READY && l->keeper.pid <= 0)
         broken = "it is ready, but has no keeper";
     else if (l->state == LEASE_BROKEN && !*l->failure)
-        broken = "it is broken for no reason";
+        broken = "it is broken, but has no reason";
     if (!broken)
         return 0;
     return error_set(err, ERR_INTERNAL, 0, "the record of lease %s: %s", l->id, broken);

@@ -19,7 +19,8 @@
 #include "sys/lock.h"
 #include "sys/trusted.h"
 
-/* One of another user's is not to be taken over: leases may have been prepared there. */
+/* A directory of another user can't be taken over, because that user may have prepared leases in
+ * it. */
 #define USE_ANOTHER "; next: set CRABBOX_FC_STATE_DIR to another directory"
 
 #define RECORD "lease.json"
@@ -61,11 +62,11 @@ static int open_below(struct store *s, const char *name, bool create, struct err
     return fd;
 }
 
-/* Before anything is made there. */
+/* Checks the path before anything is made there. */
 static int check_path(const char *path, struct error *err)
 {
-    /* It stands between quotes in each lease's ssh_config, where nothing can stand for these, and
-     * ssh puts a variable of its environment in the place of "${NAME}". */
+    /* The path is written between quotes in each lease's ssh_config. These characters can't be
+     * escaped there, and ssh replaces "${NAME}" by a variable of its environment. */
     for (const char *p = path; *p; p++)
         if (*p == '"' || *p == '\\' || text_is_control(*p) || (*p == '$' && p[1] == '{'))
             return error_set(err, ERR_CONFIG, 0,
@@ -79,7 +80,7 @@ static int check_path(const char *path, struct error *err)
     return place_check_closed(path, err);
 }
 
-/* There, or where it would be made, can be new files. */
+/* Checks that files can be made in the directory or, if it does not exist, that it can be made. */
 static int check_writable(const char *path, struct error *err)
 {
     struct stat st;
@@ -104,7 +105,7 @@ static int check_writable(const char *path, struct error *err)
                      SHOWN(path), SHOWN(at));
 }
 
-/* Before a lease is made. */
+/* Checks the directory before a lease is made. */
 static int check_place(const char *path, struct error *err)
 {
     struct stat st;
@@ -127,7 +128,7 @@ int store_check(const char *path, struct error *err)
                : 0;
 }
 
-/* A full or read-only disk is in nobody's way but a new lease's. */
+/* What the store is opened for. Only a new lease (TO_MAKE) needs a disk that can be written. */
 enum purpose { TO_LOOK, TO_WORK, TO_MAKE };
 
 static int open_all(struct store *s, const char *path, const struct lease_kind *const *kinds,
@@ -137,7 +138,7 @@ static int open_all(struct store *s, const char *path, const struct lease_kind *
     s->kinds = kinds;
     if (str_copy(s->path, sizeof s->path, path) < 0)
         return error_set(err, ERR_CONFIG, ENAMETOOLONG, "state directory");
-    /* Checked before anything is made there, and once more after that. */
+    /* This is checked before anything is made there, and again afterwards. */
     if ((purpose == TO_MAKE ? check_place : check_path)(path, err) < 0)
         return -1;
     if (create) {
@@ -217,7 +218,7 @@ static int open_dir(struct store *s, const char *name, struct lease_handle *h, s
     return -1;
 }
 
-/* Not in the product: there a lease is undone whatever its record has become. */
+/* Only in checked builds: otherwise a lease is undone whatever has become of its record. */
 static void check_move(struct lease_handle *h, const struct lease *l)
 {
 #ifdef CRABBOX_FC_CHECKED
@@ -258,7 +259,7 @@ int store_load(struct store *s, struct lease_handle *h, struct lease *out, struc
     /* A copied directory must not act for the lease that it was copied from. */
     const char *name = strrchr(h->path, '/');
     if (!name || !str_eq(name + 1, out->id))
-        return error_set(err, ERR_STATE, 0, "%s: the record inside is of lease %s", h->path,
+        return error_set(err, ERR_STATE, 0, "%s: the record in it is that of lease %s", h->path,
                          out->id);
     h->state = (int)out->state;
     return s->unmarked ? 0 : place_check_lease(h->dirfd, h->path, err);
@@ -284,7 +285,7 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
     (void)str_format(tmp, sizeof tmp, NEW_DIR "%s", l->id);
     *out = (struct lease_handle)LEASE_HANDLE_INIT;
     struct deadline d = deadline_in_ms(60000);
-    /* Keeps a sweep from taking the directory away before its own lock is held. */
+    /* Keeps a sweep from removing the directory before its own lock is held. */
     _cleanup_close_ int guard = lock_wait(s->fd, LOCK, true, &d, err);
     if (guard < 0)
         return -1;
@@ -302,7 +303,7 @@ int store_create(struct store *s, const struct lease *l, struct lease_handle *ou
     return r;
 }
 
-/* Whether it has no directory any more, for certain. */
+/* Whether the lease certainly has no directory any more. */
 static bool is_gone(struct store *s, const char *id)
 {
     return faccessat(s->leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
@@ -391,7 +392,8 @@ int store_drop_slug(struct store *s, const char *slug, const char *id, struct er
 }
 
 /* ---- list and look-up ---- */
-/* Other processes have the memory or the descriptors just now, or the disk does not answer. */
+/* Whether the error may go away: other processes use up memory or descriptors at the moment, or the
+ * disk does not answer. */
 static bool may_pass(int sys)
 {
     return sys == ENOMEM || sys == EMFILE || sys == ENFILE || sys == EAGAIN || sys == EINTR ||
@@ -453,7 +455,7 @@ int store_list(struct store *s, struct lease_entry **out, size_t *n, struct erro
         }
         memset(&all[count], 0, sizeof *all);
         load_entry(s, de->d_name, &all[count]);
-        /* A lease that was removed while we looked is no entry, not a broken one. */
+        /* Leave out a lease that was removed meanwhile: it is not a broken one. */
         if (all[count].broken && is_gone(s, de->d_name))
             continue;
         count++;
@@ -486,8 +488,8 @@ bool store_nearest(struct store *s, const char *ref, char slug[static LEASE_SLUG
     return store_list(s, &all, &n, NULL) == 0 && nearest_slug(all, n, ref, slug);
 }
 
-/* Looks into the records: for full names, and for a lease whose claim of its slug was already
- * undone when undoing the rest failed. */
+/* Searches the records, for full names and for a lease that has lost its slug already because
+ * undoing the rest of it failed. */
 static int resolve_by_record(struct store *s, const char *ref, const char *slug,
                              char id[static LEASE_ID_SIZE], struct error *err)
 {
@@ -516,7 +518,7 @@ int store_resolve(struct store *s, const char *ref, char id[static LEASE_ID_SIZE
     if (lease_id_valid(ref) && s->leases_fd >= 0) {
         if (fstatat(s->leases_fd, ref, &st, AT_SYMLINK_NOFOLLOW) == 0)
             return str_copy(id, LEASE_ID_SIZE, ref);
-        /* What can't be looked at may be there: "not found" would count as removed. */
+        /* It may exist although it can't be looked at. "Not found" would count as removed. */
         if (errno != ENOENT)
             return error_set(err, ERR_IO, errno, "look at %s/leases/%s", s->path, ref);
     }

@@ -1,4 +1,4 @@
-/* sweep.c: what a crash left half made or half removed in the state directory. */
+/* sweep.c: removes what a crash left half made or half removed in the state directory. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,8 @@
 #include "sys/file.h"
 #include "sys/lock.h"
 
-/* A directory without its final name is rubbish unless its maker still holds its lock. */
+/* A directory without its final name can be removed unless the process that makes it still holds
+ * its lock. */
 static bool is_rubbish(struct store *s, const char *name)
 {
     if (str_has_prefix(name, DEL_DIR))
@@ -20,14 +21,14 @@ static bool is_rubbish(struct store *s, const char *name)
         return false;
     _cleanup_close_ int fd = openat(s->leases_fd, name,
                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) /* of that name, but no directory: nobody makes a lease there */
+    if (fd < 0) /* it is not a directory, so nobody makes a lease there */
         return errno == ENOTDIR || errno == ELOOP;
     return !lock_may_be_held(fd, LOCK);
 }
 
-/* A claim whose lease has no directory. The lease drops its claim before its directory goes, so
- * once the directory is gone nobody but a sweep changes that link; hence the second look at its
- * text. */
+/* Whether the slug belongs to a lease that has no directory. A lease gives up its slug before its
+ * directory is removed. So once the directory is gone, only a sweep may change this link. The link
+ * is read a second time in case it was changed in between. */
 static bool is_stale_claim(struct store *s, const char *slug)
 {
     char holder[64], again[64];

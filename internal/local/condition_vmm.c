@@ -97,7 +97,9 @@ static int find_program(struct conditions *c, struct error *err)
         return -1;
     }
     note(c, "path", "%s", c->vmm_path);
-    return check_executable(c, err) < 0 ? -1 : check_pin(c, err);
+    if (check_executable(c, err) < 0 || check_pin(c, err) < 0)
+        return -1;
+    return c->vmm->check_limits(&c->limits, "", err);
 }
 
 /* Each VMM has a row of its own. */
@@ -142,7 +144,7 @@ int conditions_check_version(const struct conditions *c, const char *version, st
     const char *digits = version + strcspn(version, "0123456789");
     if (sscanf(digits, "%u.%u", &major, &minor) != 2 || major > c->vmm->major ||
         (major == c->vmm->major && minor >= c->vmm->minor))
-        return 0;
+        return c->vmm->check_limits(&c->limits, version, err);
     return error_set(err, ERR_ENV, 0, "%s %s is too old: %s; next: %s, and set %s to its path",
                      c->vmm->name, version, c->vmm->older_lacks, c->vmm->install,
                      c->vmm->binary_key);

@@ -47,6 +47,9 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
         return -1;
     c->accel = c->vmm->accel(cfg);
     c->net_mode = choose_mode(cfg);
+    c->limits = (struct vmm_limits){.disk_bytes = cfg->limits.disk_mib * 1024 * 1024,
+                                    .disk_ops = cfg->limits.disk_ops,
+                                    .console_bytes = cfg->limits.console_kib * 1024};
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 

@@ -56,6 +56,7 @@ struct conditions {
     struct host_room room;         /* what the host has */
     struct disk_promises promised; /* to the leases that are there */
     struct uid_range uids;         /* of the configuration */
+    struct vmm_limits limits;      /* of the configuration */
     /* What was found. */
     char vmm_path[PATH_MAX];
     char vmm_version[64];

@@ -22,12 +22,16 @@ static bool by_chain(const struct work *w)
 
 static struct net_request request(const struct work *w, unsigned attempt)
 {
+    const struct config *cfg = w->ops->cfg;
     return (struct net_request){
         .lease_id = w->lease.id,
-        .pool = w->ops->cfg->network.pool,
-        .dns = w->ops->cfg->network.dns,
+        .pool = cfg->network.pool,
+        .dns = cfg->network.dns,
         .state_dir = w->ops->store.path,
         .attempt = attempt,
+        .rates = {.in = cfg->limits.network_in_mib * 1024 * 1024,
+                  .out = cfg->limits.network_out_mib * 1024 * 1024,
+                  .packets = cfg->limits.network_packets},
     };
 }
 

@@ -277,6 +277,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
         .sandbox = cfg->sandbox,
+        .limits = local_of(w)->found.limits,
         .uids = local_of(w)->found.uids,
         .uids_dir = rootless ? own_ids : UID_DIRECTORY,
         .no_holes = disk_keeps_extents(dir),

@@ -17,7 +17,7 @@
 int net_chain_plan(const struct net_request *req, bool peers, struct net_lease *out,
                    struct error *err)
 {
-    struct net_lease n = {.mode = NET_CNI, .peers = peers};
+    struct net_lease n = {.mode = NET_CNI, .peers = peers, .rates = req->rates};
     if (plan_common(req, &n, err) < 0)
         return -1;
     *out = n;

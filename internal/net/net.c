@@ -146,6 +146,7 @@ int net_apply(const struct net_lease *n, struct error *err)
 static int forget(uint32_t addr, struct error *err)
 {
     sockets_end(addr);
+    sockets_forget_metrics(addr);
     return flows_forget(addr, err);
 }
 

@@ -49,6 +49,12 @@ enum net_mode {
     NET_PASTA, /* without root: a user namespace, and the program pasta as the way out (pasta.h) */
 };
 
+/* What may pass each second (rates.h); 0: no limit. */
+struct net_rates {
+    int64_t in, out; /* bytes, as the guest sees it */
+    int64_t packets; /* each way */
+};
+
 /* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI and
  * NET_PASTA there is no slot and no veth of ours. With NET_CNI the addresses are empty until the
  * chain has given them. */
@@ -74,6 +80,7 @@ struct net_lease {
     unsigned n_dns;
     /* Words with one blank between them: domains, and options such as "ndots:5" (dns.h). */
     char dns_search[NET_SEARCH_SIZE], dns_options[NET_OPTIONS_SIZE];
+    struct net_rates rates;
 };
 
 struct net_request {
@@ -82,6 +89,7 @@ struct net_request {
     const char *dns;       /* comma-separated, "" = from the host */
     const char *state_dir; /* names the nft table, with the pool */
     unsigned attempt;      /* 0, 1, 2 …: which candidate slot */
+    struct net_rates rates;
 };
 
 /* Whether this process may make a lease's network at all: ERR_ENV names the capability it lacks, or

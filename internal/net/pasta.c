@@ -39,7 +39,7 @@ bool pasta_is_needed(void)
 
 int pasta_plan(const struct net_request *req, struct net_lease *out, struct error *err)
 {
-    struct net_lease n = {.mode = NET_PASTA};
+    struct net_lease n = {.mode = NET_PASTA, .rates = req->rates};
     struct plan_routes routes;
     struct dns_list dns;
     struct net_view v;

@@ -189,7 +189,7 @@ void plan_guest(const struct plan_routes *routes, const struct dns_list *dns, st
 
 int net_plan(const struct net_request *req, struct net_lease *out, struct error *err)
 {
-    struct net_lease n = {.slot = 0};
+    struct net_lease n = {.rates = req->rates};
     struct cidr pool;
     struct plan_routes routes;
     struct dns_list dns;

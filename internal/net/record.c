@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fields.h"
+#include "net/rates.h"
 
 static bool all_in(const char *s, const char *set)
 {
@@ -212,6 +213,9 @@ cJSON *net_lease_to_json(const struct net_lease *n)
         (void)cJSON_AddStringToObject(j, "dns_search", n->dns_search);
     if (n->dns_options[0])
         (void)cJSON_AddStringToObject(j, "dns_options", n->dns_options);
+    cJSON *rates = rates_to_json(&n->rates);
+    if (rates)
+        (void)cJSON_AddItemToObject(j, "rates", rates);
     return j;
 }
 
@@ -284,7 +288,8 @@ int net_lease_from_json(const cJSON *j, struct net_lease *out, struct error *err
         return -1;
     if (str_copy(n.pool, sizeof n.pool, json_opt_string(j, "pool", "")) < 0)
         return error_set(err, ERR_STATE, 0, "\"pool\" is too long");
-    if (dns_from_json(j, &n, err) < 0)
+    if (dns_from_json(j, &n, err) < 0 ||
+        rates_from_json(cJSON_GetObjectItemCaseSensitive(j, "rates"), &n.rates, err) < 0)
         return -1;
     struct net_view unused;
     if (net_is_planned(&n) && net_view(&n, &unused, err) < 0)

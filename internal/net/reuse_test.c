@@ -19,6 +19,7 @@
 #include "net/link.h"
 #include "net/ns.h"
 #include "net/record.h"
+#include "sys/spawn.h"
 #include "testutil/netlab.h"
 
 #define SERVICE 8080
@@ -149,6 +150,39 @@ static void test_sockets_end_with_the_lease(void **state)
     assert_int_equal(recv(peer, &byte, 1, 0), 1);
 }
 
+static bool has_metrics(const char *addr)
+{
+    const char *const argv[] = {"ip", "tcp_metrics", "show", addr, NULL};
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    struct exit_status st;
+    struct error err = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    spec.argv = argv;
+    assert_int_equal(spawn_run(&spec, NULL, 4096, &out, NULL, &st, &err), 0);
+    return strstr(out.buf, addr) != NULL; /* it fails where there is none */
+}
+
+/* How fast the first lease took what it was sent is nothing to the next one. */
+static void test_metrics_go_with_the_lease(void **state)
+{
+    struct lab_world *w = *state;
+    lab_join_by_id(&w->a, "cbx_00000000000a");
+    _cleanup_free_ char *addr = xstrdup(w->a.n.lease_addr);
+    _cleanup_close_ int listener = lab_socket(w->a.guest.ns, SOCK_STREAM, "0.0.0.0", SERVICE);
+    char byte;
+    int client = lab_client(w->lab.here);
+    int peer = connect_to(&w->a, listener, client, false);
+    assert_int_equal(send(client, "x", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(recv(peer, &byte, 1, 0), 1);
+    (void)close(client); /* which waits for the peer's end, and keeps the metrics */
+    assert_int_equal(recv(peer, &byte, 1, 0), 0);
+    (void)close(peer);
+    assert_true(lab_ping(w->a.guest.ns, w->a.n.gateway, LAB_REACH_MS)); /* behind its FIN */
+    assert_true(has_metrics(addr));
+    lab_leave(&w->a);
+    assert_false(has_metrics(addr));
+}
+
 static int forget_in_lease(void *arg, struct error *err)
 {
     const struct lab_member *m = arg;
@@ -182,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_a_connection_to_the_first_lease_is_reset),
         T(test_sockets_end_with_the_lease),
+        T(test_metrics_go_with_the_lease),
         T(test_a_connection_over_a_chain_is_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "net/limits.h"
 #include "net/metadata.h"
 #include "net/nft.h"
+#include "net/rates.h"
 
 #define KEY_SIZE 80
 
@@ -66,6 +67,13 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
                     key);
 }
 
+/* A guest is an end host, so it has nothing to tell about routes or the size of packets on the way.
+ * Whoever hears that size remembers it for ten minutes and for the whole address: the host for the
+ * next lease, a server outside for all of the host's connections. */
+#define NO_ROUTER(from)                                                                            \
+    "  " from "icmp type { redirect, source-quench } drop\n"                                       \
+    "  " from "icmp type destination-unreachable icmp code frag-needed drop\n"
+
 #define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
 
 /* What may open a connection goes through `admit` (limits.h), which has the last word. */
@@ -75,7 +83,8 @@ static void common_text(const struct limits *l, unsigned share_bits, struct strb
     strbuf_adds(out, "set dns { type ipv4_addr; }\n");
     limits_host_text(l, share_bits, out);
     strbuf_addf(out,
-                "chain outward {\n" IS_DNS "goto admit\n"
+                "chain outward {\n" NO_ROUTER("") IS_DNS
+                "goto admit\n"
                 "  ip daddr %s drop\n"
                 "  goto admit\n"
                 "}\n"
@@ -148,13 +157,13 @@ static void host_text_chain(const struct net_lease *n, struct strbuf *out)
     old_text(limits_chain_ports(), out);
     strbuf_adds(out, "set closed { type ipv4_addr; }\n"
                      "set open { type ipv4_addr; }\n"
-                     "chain lease {\n"
-                     "  ct state established accept\n  " RELATED "accept\n"
-                     "  goto to_host\n"
-                     "}\n"
-                     "map leases { type ipv4_addr : verdict; }\n"
-                     "chain forward {\n"
-                     "  type filter hook forward priority filter; policy accept;\n");
+                     "chain lease {\n" NO_ROUTER(
+                         "") "  ct state established accept\n  " RELATED "accept\n"
+                             "  goto to_host\n"
+                             "}\n"
+                             "map leases { type ipv4_addr : verdict; }\n"
+                             "chain forward {\n"
+                             "  type filter hook forward priority filter; policy accept;\n");
     keep_the_hosts("ip daddr @closed", out);
     keep_the_hosts("ip daddr @open", out);
     strbuf_adds(out,
@@ -237,14 +246,14 @@ static void host_text_pair(const struct net_lease *n, const struct net_view *v, 
                 "chain input {\n"
                 "  type filter hook input priority filter; policy accept;\n"
                 "  iifgroup != %u accept\n"
-                "  meta nfproto ipv6 drop\n"
-                "  ct state established accept\n"
-                "  " RELATED "accept\n"
-                "  fib saddr . iif oif missing drop\n"
-                "  goto to_host\n"
-                "}\n"
-                "chain postrouting {\n"
-                "  type nat hook postrouting priority srcnat; policy accept;\n",
+                "  meta nfproto ipv6 drop\n" NO_ROUTER(
+                    "") "  ct state established accept\n"
+                        "  " RELATED "accept\n"
+                        "  fib saddr . iif oif missing drop\n"
+                        "  goto to_host\n"
+                        "}\n"
+                        "chain postrouting {\n"
+                        "  type nat hook postrouting priority srcnat; policy accept;\n",
                 g);
     limits_masquerade(from_lease, out);
     strbuf_adds(out, "}\n}\n");
@@ -426,19 +435,20 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
     _cleanup_free_ char *metadata = metadata_set();
     /* What belongs to no connection is not translated: it would leave as the guest's own address.
      */
-    bool pasta = n->mode == NET_PASTA;
-    strbuf_adds(out, "chain forward {\n"
-                     "  type filter hook forward priority filter; policy drop;\n"
-                     "  ct state established accept\n"
-                     "  " RELATED "accept\n"
-                     "  ct state invalid drop\n");
-    if (!pasta)
+    strbuf_addf(
+        out,
+        "chain forward {\n"
+        "  type filter hook forward priority filter; policy drop;\n"
+        "  ct state established accept\n" NO_ROUTER("iifname \"%s\" ") "  " RELATED "accept\n"
+                                                                       "  ct state invalid drop\n",
+        n->tap, n->tap);
+    if (n->mode != NET_PASTA)
         let_in(n, near, out);
     for (unsigned i = 0; i < n->n_dns; i++)
         strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 goto admit\n",
                     n->dns[i]);
     strbuf_addf(out, "  ip daddr %s drop\n", metadata);
-    if (pasta)
+    if (n->mode == NET_PASTA)
         strbuf_addf(out, "  ip daddr %s drop\n", near->hosts);
     else if (near && !n->peers)
         keep_from_subnets(n, near, out);
@@ -503,17 +513,21 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 n->mode == NET_PASTA ? "  ct state established accept\n" : "");
     forward_text(n, near, out);
     own_text(n, out);
+    rates_in_text(&n->rates, tap, out);
     strbuf_addf(out,
                 "}\n"
                 "table netdev crabbox {\n"
                 "chain tap {\n"
-                "  type filter hook ingress device \"%s\" priority filter; policy drop;\n"
+                "  type filter hook ingress device \"%s\" priority filter; policy drop;\n",
+                tap);
+    rates_out_text(&n->rates, out);
+    strbuf_addf(out,
                 "  ether saddr != %s drop\n"
                 "  arp saddr ether %s arp saddr ip { %s, 0.0.0.0 } accept\n"
                 "  ip saddr %s accept\n"
                 "}\n"
                 "}\n",
-                tap, n->guest_mac, n->guest_mac, guest, guest);
+                n->guest_mac, n->guest_mac, guest, guest);
 }
 
 int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err)

@@ -3,7 +3,10 @@
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp_metrics.h>
 #include <netinet/in.h>
+#include <netlink/genl/ctrl.h>
+#include <netlink/genl/genl.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -87,4 +90,18 @@ void sockets_end(uint32_t addr)
     for (size_t i = 0; i < 2; i++)
         for (size_t j = 0; j < 2; j++)
             end_each(families[i], protocols[j], addr);
+}
+
+void sockets_forget_metrics(uint32_t addr)
+{
+    _cleanup_sock_ struct nl_sock *sk = nl_socket_alloc();
+    _cleanup_msg_ struct nl_msg *m = nlmsg_alloc();
+    int family = sk && genl_connect(sk) == 0 ? genl_ctrl_resolve(sk, TCP_METRICS_GENL_NAME) : -1;
+    if (family < 0 || !m ||
+        !genlmsg_put(m, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_ACK, TCP_METRICS_CMD_DEL,
+                     TCP_METRICS_GENL_VERSION) ||
+        nla_put_u32(m, TCP_METRICS_ATTR_ADDR_IPV4, htonl(addr)) < 0)
+        return;
+    if (nl_send_auto(sk, m) >= 0)
+        (void)nl_wait_for_ack(sk); /* ESRCH: there was nothing */
 }

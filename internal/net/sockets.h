@@ -1,4 +1,5 @@
-/* sockets.h: the host's own sockets that are connected to the address of one lease.
+/* sockets.h: the host's own sockets that are connected to the address of one lease, and what the
+ * kernel remembers of them.
  *
  * A guest that was killed, or that keeps its own FIN and RST back, leaves the host's clients
  * connected. What they send later would go to the next lease with that address. So their
@@ -13,5 +14,9 @@
  * address (host byte order). Best effort: a kernel without CONFIG_INET_DIAG_DESTROY ends none, and
  * a socket that is not connected (UDP) has no other end. */
 void sockets_end(uint32_t addr);
+
+/* Has the kernel forget how fast and how far away that address was: it would begin connections to
+ * the next lease there by that. Best effort: the kernel itself forgets after an hour. */
+void sockets_forget_metrics(uint32_t addr);
 
 #endif

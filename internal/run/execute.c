@@ -72,6 +72,10 @@ static int exec_on(const struct execution *x, const struct ops_run *req, struct 
     io.stderr_fd = stderr_fd;
     io.may_be_silent = true;
     io.mark = SSH_MARK_INSIDE;
+    if (req->bundle) {
+        io.hear = bundle_hear;
+        io.hear_ctx = req->bundle;
+    }
     return req->term ? exec_on_terminal(x, req, command.buf, &io, d, st, err)
                      : ssh_exec(x->session->conn, command.buf, &io, d, st, err);
 }
@@ -122,7 +126,7 @@ static void end_command(const struct execution *x, struct guest_run *g, enum err
     if (guest_run_end(g, &d, &err) < 0)
         log_warn("%s; next: stop the lease", err.msg);
     else
-        unfinished_forget(x->session);
+        unfinished_forget(x->session, g->id);
     guest_run_clean(g);
 }
 
@@ -147,7 +151,7 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
     res->command_us = clock_boot_us() - t0;
     bool timed_out = r < 0 && err->kind == ERR_TIMEOUT && deadline_passed(&d);
     if (begun && r == 0)
-        unfinished_forget(x->session);
+        unfinished_forget(x->session, g.id);
     if (r < 0 && (timed_out || (err->kind != ERR_TIMEOUT && (begun || err->kind != ERR_SSH))))
         end_command(x, &g, err->kind, res->status.left);
     else if (req->script && !keeps_dir(req) && !x->lease_ends)

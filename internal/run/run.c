@@ -313,6 +313,19 @@ static int use_lease(struct run_state *s, struct error *err)
     return collect_wanted(s->req->collect) ? collect(s, err) : 0;
 }
 
+/* The logs of a lease may go with it. */
+static int use_begun(struct run_state *s, struct error *err)
+{
+    struct bundle *b = s->req->bundle;
+    int r = use_lease(s, err);
+    if (!b)
+        return r;
+    b->begun = true;
+    if (r < 0 || s->res->collected.tests_failed || (s->res->ran && !succeeded(s->res)))
+        bundle_take_logs(b, &s->session.dir);
+    return r;
+}
+
 /* The release's own failure is told, but the command's result stays the result. */
 static int release(struct run_state *s, struct error *err)
 {
@@ -347,7 +360,7 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
     int r = open_lease(&s, err);
     res->lease_us = clock_boot_us() - t0;
     if (r == 0)
-        r = use_lease(&s, err);
+        r = use_begun(&s, err);
     session_disconnect(&s.session);
     if (must_release(&s, r == 0)) {
         struct error e = ERROR_INIT;

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "ops/ops.h"
+#include "run/bundle.h"
 #include "run/collect.h"
 #include "run/envset.h"
 #include "ssh/ssh.h"
@@ -34,6 +35,7 @@ struct ops_run {
     int64_t stall_ms;          /* a guest in which nothing moves hangs; 0: SSH_STALL_MS */
     enum ops_stop_after stop_after;
     const struct ops_collect *collect; /* what to bring back; NULL: nothing */
+    struct bundle *bundle; /* gets what stays of the run if it fails; NULL: nothing stays */
     bool no_sync, sync_only;
     /* Of the sync: empty the guest's directory first; no limit on size; none on deletions. */
     bool full_resync, sync_large, delete_many;

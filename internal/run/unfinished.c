@@ -8,18 +8,48 @@
 
 #define NAME "running"
 
+/* Commands that can't be ended are few. Of more, the first are kept. */
+enum { IDS_MAX = 64, FILE_MAX = IDS_MAX * GUEST_RUN_ID_SIZE };
+
+static void read_ids(const struct session *s, struct strbuf *ids)
+{
+    (void)file_read_at(s->dir.dirfd, NAME, FILE_MAX, ids, NULL);
+}
+
 void unfinished_note(const struct session *s, const char *run_id)
 {
     struct error err = ERROR_INIT;
-    if (file_write_new(s->dir.dirfd, NAME, run_id, strlen(run_id), 0600, &err) < 0)
+    _cleanup_strbuf_ struct strbuf ids = STRBUF_INIT;
+    read_ids(s, &ids);
+    if (ids.len && ids.buf[ids.len - 1] != '\n') /* of an earlier version */
+        strbuf_addc(&ids, '\n');
+    strbuf_addf(&ids, "%s\n", run_id);
+    if (ids.len <= FILE_MAX && file_write_new(s->dir.dirfd, NAME, ids.buf, ids.len, 0600, &err) < 0)
         log_warn("if this run is killed, the next one will not know of its command: %s", err.msg);
 }
 
-void unfinished_forget(const struct session *s)
+/* The ids that stay. */
+static void write_ids(const struct session *s, const struct strbuf *ids)
 {
-    (void)file_unlink(s->dir.dirfd, NAME, NULL);
+    if (!ids->len)
+        (void)file_unlink(s->dir.dirfd, NAME, NULL);
+    else
+        (void)file_write_new(s->dir.dirfd, NAME, ids->buf, ids->len, 0600, NULL);
 }
 
+void unfinished_forget(const struct session *s, const char *run_id)
+{
+    _cleanup_strbuf_ struct strbuf ids = STRBUF_INIT, rest = STRBUF_INIT;
+    read_ids(s, &ids);
+    char *at = ids.buf;
+    for (char *id; (id = strsep(&at, "\n"));)
+        if (*id && !str_eq(id, run_id))
+            strbuf_addf(&rest, "%s\n", id);
+    write_ids(s, &rest);
+}
+
+/* 1: the guest has nothing of it any more, 0: it could not be ended, so the next run tries again.
+ */
 static int end_it(struct guest_run *g, const struct session *s, struct error *err)
 {
     struct deadline d = deadline_in_ms(GUEST_RUN_END_MS);
@@ -39,16 +69,27 @@ static int end_it(struct guest_run *g, const struct session *s, struct error *er
                  "ended now",
                  g->id);
     guest_run_clean(g);
-    return 0;
+    return found >= 0;
 }
 
 int unfinished_end(const struct session *s, struct error *err)
 {
-    _cleanup_strbuf_ struct strbuf id = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf ids = STRBUF_INIT, rest = STRBUF_INIT;
     struct guest_run g;
-    if (file_read_at(s->dir.dirfd, NAME, GUEST_RUN_ID_SIZE - 1, &id, NULL) == 0 &&
-        guest_run_again(&g, s->conn, &s->lease, id.buf, NULL) == 0 && end_it(&g, s, err) < 0)
-        return -1;
-    unfinished_forget(s);
-    return 0;
+    int r = 0;
+    read_ids(s, &ids);
+    if (!ids.len)
+        return 0;
+    char *at = ids.buf;
+    for (char *id; (id = strsep(&at, "\n"));) {
+        if (guest_run_again(&g, s->conn, &s->lease, id, NULL) < 0)
+            continue; /* a line that we did not write */
+        int ended = r < 0 ? 0 : end_it(&g, s, err);
+        if (ended <= 0)
+            strbuf_addf(&rest, "%s\n", id);
+        if (ended < 0)
+            r = -1;
+    }
+    write_ids(s, &rest);
+    return r;
 }

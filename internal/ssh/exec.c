@@ -89,6 +89,8 @@ static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len
         *x->io->out_at_us = clock_unix_us();
     size_t skip = is_stderr || is_begun(x) ? 0 : skip_to_mark(x, data, len);
     sink_put(is_stderr ? &x->errout : &x->out, (const char *)data + skip, len - skip);
+    if (x->io->hear)
+        x->io->hear(x->io->hear_ctx, is_stderr, (const char *)data + skip, len - skip);
     return (int)len;
 }
 

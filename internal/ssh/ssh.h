@@ -126,6 +126,9 @@ struct ssh_io {
     struct strbuf *errout; /* alternative to stderr_fd */
     size_t out_max;
     int64_t *out_at_us; /* when its first byte came, by the wall clock; NULL: nobody asks */
+    /* Called with each piece of output as it comes, wherever it goes; NULL: nobody listens. */
+    void (*hear)(void *ctx, bool is_stderr, const void *data, size_t len);
+    void *hear_ctx;
     /* Alternative to stdin_fd: called when the channel can take data. Fills buf, returns the
      * number of bytes, 0 at the end, -1 with err set to abort. */
     ssize_t (*source)(void *ctx, void *buf, size_t size, struct error *err);

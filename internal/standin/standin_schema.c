@@ -117,7 +117,11 @@ const struct field schema_logger[] = {
 
 const struct field schema_metrics[] = {REQ_STRING("metrics_path"), END};
 
-const struct field schema_serial[] = {OPT("serial_out_path", F_STRING), END};
+const struct field schema_serial[] = {
+    OPT("serial_out_path", F_STRING),
+    {.name = "rate_limiter", .type = F_OBJECT, .sub = token_bucket, .since = 16},
+    END,
+};
 
 const struct field schema_balloon[] = {
     {.name = "amount_mib", .type = F_UINT, .required = true},

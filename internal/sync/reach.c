@@ -43,8 +43,8 @@ static int is_automounted(const char *name)
         errno = err.sys ? err.sys : EIO;
         return -1;
     }
-    char *rest = mounts.buf, *point, *type;
-    while (mounts_next(&rest, &point, &type)) {
+    char *rest = mounts.buf, *point, *type, *options;
+    while (mounts_next(&rest, &point, &type, &options)) {
         size_t len = str_eq(point, "/") ? 0 : strlen(point);
         if (len < innermost || strncmp(name, point, len) != 0 || (name[len] && name[len] != '/'))
             continue;

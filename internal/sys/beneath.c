@@ -15,7 +15,7 @@
 #include "sys/file.h"
 #include "sys/trusted.h"
 
-enum { TRIES_MAX = 100 }; /* for what others can be in the way of */
+enum { TRIES_MAX = 100 }; /* for calls that other processes can disturb */
 
 static int resolve(int dirfd, const char *path, int flags, mode_t mode, unsigned how_far)
 {
@@ -26,8 +26,8 @@ static int resolve(int dirfd, const char *path, int flags, mode_t mode, unsigned
         .resolve = how_far | RESOLVE_NO_MAGICLINKS,
     };
     int fd, tries = 0;
-    /* EAGAIN: something was renamed while the kernel walked, which does not last; or a process
-     * holds a lease on the file (F_SETLEASE), which may. */
+    /* EAGAIN has two reasons. Something was renamed while the kernel walked the path, which does
+     * not last. Or a process holds a lease on the file (F_SETLEASE), which may last. */
     do
         fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
     while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < TRIES_MAX)));
@@ -44,7 +44,7 @@ static bool is_null(const struct stat *st)
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
 }
 
-/* Opens what an O_PATH descriptor has found, if it is plain. Consumes the descriptor. */
+/* Opens the file of an O_PATH descriptor if it is of a harmless kind. Consumes the descriptor. */
 static int open_found(int found, int flags, struct stat *st)
 {
     _cleanup_close_ int fd = found;
@@ -151,7 +151,7 @@ int beneath_check(const char *what, const char *typed, struct error *err)
     return fd < 0 && errno == ELOOP ? beneath_failed(&b, ELOOP, err) : 0;
 }
 
-/* The number of a descriptor of ours that the user may name so; -1: it is a path. */
+/* The number if the text names a descriptor of ours (/dev/stdin, /dev/fd/N); -1: it is a path. */
 static int own_descriptor(const char *typed)
 {
     static const char *const names[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
@@ -167,7 +167,7 @@ static int own_descriptor(const char *typed)
     return -1;
 }
 
-/* Shared with the user's own, so that nothing is read twice and nothing truncated. */
+/* A duplicate shares the offset of the user's descriptor, so nothing is read twice or truncated. */
 static int take_descriptor(int n, const char *what, const char *typed, struct error *err)
 {
     int fd = fcntl(n, F_DUPFD_CLOEXEC, 3);
@@ -215,8 +215,8 @@ static int open_parent(const struct beneath *b, const char **base)
     return beneath_open(b->dirfd, dir, O_PATH | O_DIRECTORY, 0);
 }
 
-/* A new file in the place of one that has other names, with its mode. It is made beside it first,
- * so that there is one all the time. */
+/* Replaces a file that has other names (hard links) by a new one with the same mode. The new file
+ * is made beside it first, so the name exists all the time. */
 static int replace(int dirfd, const char *base, mode_t mode)
 {
     char name[64];
@@ -236,8 +236,8 @@ static int replace(int dirfd, const char *base, mode_t mode)
     }
 }
 
-/* A file that is there: emptied, or put aside where it has other names. -1 with errno EEXIST where
- * it is none that may be written. */
+/* Opens an existing file for writing: it is emptied, or replaced if it has other names. -1 with
+ * errno EEXIST if it may not be written. */
 static int reuse(const struct beneath *b, int dirfd, const char *base, struct stat *st)
 {
     _cleanup_close_ int fd = beneath_open(dirfd, base, O_PATH, 0);

@@ -1,4 +1,11 @@
-/* beneath_find.c: where a typed path stops being the user's and becomes a repository's. */
+/* beneath_find.c: finds where a typed path stops being the user's own and enters a tree.
+ *
+ * The path is walked one component at a time. At every directory, is_tree asks whether a tree
+ * begins there. If so, the walk ends, and everything below that directory is opened without
+ * following links. If a component is a link of the user's own, its target is put in front of the
+ * rest of the path, and the walk begins again at the root or at the link's directory. ".." is
+ * resolved before the walk, in the text; if it would follow a link, the path is refused, because it
+ * then leads to another place than the text suggests. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -17,16 +24,17 @@ enum { LINKS_MAX = 40 }; /* as the kernel follows them */
 /* The walk down the part that is the user's own. */
 struct walk {
     struct beneath *b;
-    char path[PATH_MAX]; /* below where the walk began: "" or "/a/b", without "." and ".." */
-    size_t done;         /* of path: what b->dirfd stands for, which has no links in it */
+    char path[PATH_MAX]; /* from where the walk began: "" or "/a/b", without "." and ".." */
+    size_t done;         /* length of the part of `path` that b->dirfd has open; no links in it */
     unsigned links;
     bool relative;          /* it did not begin at "/" */
     bool inside;            /* it began in a tree */
-    bool no_links;          /* none is the user's own */
-    uid_t sudo;             /* whose links root does not follow; root's own id if there is nobody */
+    bool no_links;          /* no link counts as the user's own */
+    uid_t sudo;             /* user whose links root does not follow; root's own id if there is
+                             * none */
     struct trusted_who who; /* whose links count */
-    /* st_nlink 0: none. The tops are those of all that may have come with code around the cwd and
-     * around the tree, which is that of --dir. */
+    /* st_nlink 0: none. `tree` is the directory of --dir. `top` and `tree_top` are the tops of
+     * everything that may have come with the code around `cwd` and around `tree`. */
     struct stat root, cwd, top, tree, tree_top;
 };
 
@@ -129,8 +137,8 @@ static int refuse_up(const struct walk *w, struct error *err)
                      w->b->what, w->b->typed, w->path + w->relative);
 }
 
-/* Begins, or begins again, at the directory `fd`, of which it becomes the owner. Only the kernel is
- * asked what lies above: another directory may have that name by now. */
+/* Begins, or begins again, at the directory `fd`, and takes ownership of it. Directories above are
+ * found by the kernel's "..", not by name, because another directory may have that name by now. */
 static int start(struct walk *w, int fd, const char *path, struct error *err)
 {
     unsigned ups;
@@ -161,9 +169,9 @@ static int refuse(const struct walk *w, size_t end, const char *why, uid_t uid, 
         w->b->what, w->b->typed, (int)(end - skip), w->path + skip, why, (unsigned)uid);
 }
 
-/* Refuses a link that another user can have put there, or can replace. Root by sudo follows none of
- * the caller's either: also in directories of a user's own there are files with which root can do
- * more than the user, such as /proc/PID/uid_map. */
+/* Refuses a link that another user may have made or can replace. Under sudo, root does not follow
+ * links of the caller either: even a directory that belongs to a user can have files with which
+ * root can do more than that user, such as /proc/PID/uid_map. */
 static int check_link(const struct walk *w, const struct stat *st, size_t end, struct error *err)
 {
     struct stat dir;
@@ -181,7 +189,7 @@ static int check_link(const struct walk *w, const struct stat *st, size_t end, s
     return 0;
 }
 
-/* The link's target, and then what comes behind the link. */
+/* Follows a link: its target, and then the rest of the path. */
 static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end, struct error *err)
 {
     char target[PATH_MAX], dir[64], top[PATH_MAX];
@@ -201,7 +209,7 @@ static int follow(struct walk *w, int link_fd, const struct stat *st, size_t end
 
 /* ---- the walk ---- */
 
-/* One component further. 1: gone on; 0: the rest begins here. */
+/* Takes one more component. 1: go on; 0: the rest begins here. */
 static int step(struct walk *w, struct error *err)
 {
     char name[NAME_MAX + 1];
@@ -227,8 +235,9 @@ static int step(struct walk *w, struct error *err)
     return 1;
 }
 
-/* Whether the absolute path goes up by ".." from a directory that is in a tree, or that can't be
- * seen: a relative path of a configuration flag behind the working directory's, or $PWD/.. */
+/* Whether the absolute path goes up by ".." from a directory that is in a tree or can't be looked
+ * at. Such a path is the working directory with a relative path of a configuration flag after it,
+ * or $PWD/.. for example. */
 static bool leaves_tree(const struct walk *w, const char *path)
 {
     for (const char *up = path; (up = strstr(up, "/..")); up += 3) {
@@ -325,7 +334,7 @@ static size_t find_link(const struct beneath *b)
     }
 }
 
-/* Where the link leads, for the eye only: its first `len` bytes of b->rest name it. */
+/* Reads where the link leads, only to show it. The first `len` bytes of b->rest are its name. */
 static void read_link(const struct beneath *b, size_t len, char target[static PATH_MAX])
 {
     _cleanup_free_ char *path = xasprintf("%.*s", (int)len, b->rest);

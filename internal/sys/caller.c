@@ -55,7 +55,7 @@ bool caller_get(struct caller *out)
     return sudo_uid ? id_of(getenv("SUDO_GID"), &out->gid) : caller_by_name(doas_user, out);
 }
 
-/* setgroups of glibc is for all threads. */
+/* The system call itself, because glibc's setgroups changes all threads. */
 static int set_groups(int n, const gid_t *groups)
 {
     return (int)syscall(SYS_setgroups, n, groups);
@@ -70,7 +70,8 @@ int caller_become(const struct caller *c, struct caller_before *before)
     before->n_groups = n ? getgroups(n, before->groups) : 0;
     before->gid = (gid_t)setfsgid(c->gid);
     before->uid = (uid_t)setfsuid(c->uid);
-    /* They return what was there before, whether or not they have changed it. */
+    /* setfsuid and setfsgid return the previous id whether or not they have changed it, so ask
+     * again. */
     if ((gid_t)setfsgid((gid_t)-1) == c->gid && (uid_t)setfsuid((uid_t)-1) == c->uid &&
         (before->n_groups == 0 || set_groups(0, NULL) == 0))
         return 0;
@@ -109,8 +110,8 @@ static int make(int dirfd, const char *name, bool dir, int flags, mode_t mode)
     _cleanup_close_ int fd = caller_get(&c)
                                  ? openat(dirfd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC)
                                  : -1;
-    /* One name in a directory that was opened as who we are: the caller need not be able to get
-     * there. Where the ids can't be taken (a user namespace without them), it stays ours. */
+    /* The directory was opened with our own ids, because the caller may not be able to reach it. If
+     * the caller's ids can't be used (in a user namespace without them), the file stays ours. */
     if (fd >= 0 && is_callers(fd, &c) && caller_become(&c, &before) == 0) {
         dirfd = fd;
         name = slash ? slash + 1 : name;
@@ -123,7 +124,7 @@ int caller_openat(int dirfd, const char *name, int flags, mode_t mode)
     struct caller c;
     flags |= O_CLOEXEC;
     if (!(flags & O_EXCL) && caller_get(&c)) {
-        /* What is there already is opened as who we are. */
+        /* An existing file is opened with our own ids. */
         int fd = openat(dirfd, name, flags & ~O_CREAT);
         if (fd >= 0 || errno != ENOENT)
             return fd;

@@ -47,7 +47,7 @@
 #define NET_ALL      UINT64_C(3)         /* version 4: TCP bind and connect */
 #define SCOPE_ALL    UINT64_C(3)         /* version 6: abstract sockets, signals */
 
-/* As the kernel has it since version 6; older ones take the beginning of it. */
+/* The kernel's struct since version 6. Older kernels take only the first members. */
 struct ruleset_attr {
     uint64_t fs, net, scoped;
 };
@@ -151,7 +151,7 @@ int confine_apply(int confine_fd, unsigned more)
     return syscalls_confine(more);
 }
 
-/* ---- what is ---- */
+/* ---- checking a running process ---- */
 
 /* The value of a line "Name:\tvalue" of a status file; "" if there is none. */
 static void status_value(const char *text, const char *name, char out[static 32])
@@ -190,14 +190,14 @@ int confine_verify(pid_t pid, struct error *err)
     return 0;
 }
 
-/* ---- what would be ---- */
+/* ---- checking in advance ---- */
 
 struct attempt {
     const char *path;
     int sys;
 };
 
-/* Who a thread is, and its capabilities, are its own: this one gives up what root has and ends. */
+/* Each thread has its own ids and capabilities. This thread gives up root's for good. */
 static bool be_nobody(void)
 {
     static const struct __user_cap_data_struct none[2];
@@ -237,7 +237,8 @@ int confine_can_read(const char *path, struct error *err)
     (void)pthread_join(thread, NULL);
     if (a.sys != EACCES && a.sys != EPERM)
         return 0;
-    /* A file named by its descriptor goes by its own name here, and where it lies doesn't count. */
+    /* The message has the real name of a file that was given by its descriptor. The directories
+     * above such a file don't matter. */
     bool by_fd = str_has_prefix(path, "/proc/self/fd/");
     _cleanup_free_ char *real = realpath(path, NULL);
     return error_set(

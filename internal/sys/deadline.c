@@ -80,7 +80,7 @@ static int timed_out(const struct deadline *d, const char *what, struct error *e
                      what);
 }
 
-/* `over`: nothing but the cancel descriptor counts. */
+/* With `over`, only the cancel descriptor is watched. */
 static int poll_until(struct pollfd *fds, unsigned n, bool over, const struct deadline *d,
                       const char *what, struct error *err)
 {

@@ -38,16 +38,17 @@ bool deadline_passed(const struct deadline *d);
  * or -1 with ERR_TIMEOUT ("timed out after 30 s waiting for <what>"), ERR_CANCELLED, or
  * ERR_IO. EINTR is handled. n is at most 15.
  *
- * Made for loops: what turns ready by the deadline is reported, but a call that comes after it
- * times out, whatever is ready. A peer that floods keeps a descriptor ready at all times. */
+ * For loops: what becomes ready before the deadline is reported, but a call after the deadline
+ * times out, whatever is ready. Otherwise a peer that keeps sending could keep the loop going
+ * forever. */
 int deadline_poll(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
                   struct error *err);
-/* For a wait that happens once, as for a process to end: what is ready counts, however late the
- * call comes. */
+/* For a single wait, such as for the end of a process: what is ready counts even if the call comes
+ * after the deadline. */
 int deadline_poll_once(struct pollfd *fds, unsigned n, const struct deadline *d, const char *what,
                        struct error *err);
 
-/* For loops that work and do not wait: whether to go on. -1 with ERR_TIMEOUT or ERR_CANCELLED. */
+/* For loops that work and never wait. 0: go on; -1 with ERR_TIMEOUT or ERR_CANCELLED. */
 int deadline_check(const struct deadline *d, const char *what, struct error *err);
 
 #endif

@@ -19,7 +19,8 @@
 #include "base/text.h"
 #include "sys/caller.h"
 
-/* Only btrfs takes this flag; what passes it on to a file on btrfs (overlayfs) shows it as well. */
+/* Only btrfs accepts this flag. A filesystem above it (overlayfs) passes the flag on and shows it,
+ * too. */
 static bool is_in_place(int fd)
 {
     int flags = 0;
@@ -101,7 +102,7 @@ int fd_read_all(int fd, size_t max, const char *what, struct strbuf *out, struct
     return fd_read_all_by(fd, max, what, NULL, out, err);
 }
 
-/* Opens the file that *fd stands for if it is a regular one. */
+/* Opens the file of the O_PATH descriptor *fd if it is a regular one. */
 static int reopen_regular(int *fd, int flags, const char *name, struct error *err)
 {
     struct stat st;
@@ -133,7 +134,7 @@ int file_open_at(int dirfd, const char *name, bool create, struct error *err)
         fd = caller_openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd >= 0)
             return TAKE_FD(fd);
-        if (errno != EEXIST) /* else it was made meanwhile */
+        if (errno != EEXIST) /* otherwise it was made meanwhile */
             return error_set(err, ERR_IO, errno, "make %s", name);
     }
 }
@@ -229,13 +230,13 @@ int dir_check_home(const char *home, struct error *err)
     struct stat st;
     int r = stat(home, &st);
     if (r < 0 && errno != ENOENT && errno != ENOTDIR)
-        return 0; /* what is done there says more */
+        return 0; /* the caller's own error says more */
     if (r < 0 || !S_ISDIR(st.st_mode))
         return error_set(err, ERR_CONFIG, 0, "HOME is %s, which is not a directory", SHOWN(home));
     return 0;
 }
 
-/* The way there may be the sudo caller's; the directory itself is ours. */
+/* The directories above may belong to the sudo caller; the directory itself is ours. */
 static int make_private(const char *path, struct error *err)
 {
     _cleanup_free_ char *way = xstrdup(path);
@@ -339,7 +340,7 @@ static int remove_entry(int dirfd, const char *name, dev_t dev, unsigned depth, 
             return -1;
         if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
             return 0;
-        /* Whoever opened it before may have made a file in it meanwhile (a lock). */
+        /* A process that had opened it before may have made a file in it meanwhile (a lock). */
         if (errno != ENOTEMPTY || tries == REMOVE_TRIES)
             return error_set(err, ERR_IO, errno, "remove directory %s", name);
     }
@@ -350,7 +351,7 @@ static int remove_children(int fd, dev_t dev, unsigned depth, struct error *err)
     if (depth > DIR_REMOVE_DEPTH)
         return error_set(err, ERR_IO, ELOOP, "remove a tree deeper than %d directories",
                          DIR_REMOVE_DEPTH);
-    /* A description of its own, read from its beginning at each try. */
+    /* Open it again, to read it from its beginning each time. */
     _cleanup_closedir_ DIR *d = dir_reopen(fd);
     if (!d && errno == ENOENT)
         return 0;
@@ -387,7 +388,7 @@ void fd_close_aside(int *fd)
     thrd_t thread;
     if (*fd < 0)
         return;
-    /* Signals stay with the thread that waits for them. */
+    /* Signals have to go to the thread that waits for them. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     bool started = thrd_create(&thread, close_thread, (void *)(intptr_t)*fd) == thrd_success;

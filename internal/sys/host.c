@@ -36,7 +36,7 @@ static int read_file(const char *dir, const char *name, struct strbuf *out)
     return file_read_at(AT_FDCWD, path, SMALL_FILE, out, NULL);
 }
 
-/* A file of one number; -1 where there is none ("max" too). */
+/* The number in a file that has only one; -1 if there is none, or if it is "max". */
 static int64_t read_number(const char *dir, const char *name)
 {
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
@@ -47,7 +47,7 @@ static int64_t read_number(const char *dir, const char *name)
     return str_to_u64(sb.buf, &v) < 0 || v > INT64_MAX ? -1 : (int64_t)v;
 }
 
-/* The number after `key` at the start of a line; -1 where there is none. */
+/* The number after `key` at the start of a line; -1 if there is none. */
 static int64_t find_number(const char *text, const char *key)
 {
     size_t n = strlen(key);
@@ -97,7 +97,7 @@ static void host_files(const char *proc, struct host_room *r)
 }
 
 /* ---- control groups ---- */
-/* Page cache that can be dropped at once is not what the group is out of. */
+/* Page cache that can be dropped at once counts as free. */
 static void cgroup_memory(const char *dir, struct host_room *r)
 {
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
@@ -155,7 +155,7 @@ static int64_t count_own_fds(const char *proc)
     return n;
 }
 
-/* Root is not held to RLIMIT_NPROC. */
+/* Only for users other than root, to whom RLIMIT_NPROC does not apply. */
 static int64_t count_own_tasks(const char *proc)
 {
     int64_t n = 0;
@@ -183,7 +183,7 @@ static void disk(int dirfd, struct host_room *r)
         return;
     lower(&r->disk_mib, (int64_t)(v.f_bavail * v.f_frsize / (uint64_t)MIB));
     lower(&r->disk_total_mib, (int64_t)(v.f_blocks * v.f_frsize / (uint64_t)MIB));
-    if (v.f_files > 0) /* some filesystems have as many as they like */
+    if (v.f_files > 0) /* 0 on filesystems without a fixed number of inodes */
         lower(&r->inodes, (int64_t)v.f_favail);
 }
 

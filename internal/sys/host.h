@@ -1,4 +1,4 @@
-/* host.h: how much of what runs out the host has left: memory, processes, open files, disk.
+/* host.h: what the host has left of its limited resources: memory, processes, open files, disk.
  *
  * Everything is the least of all limits that apply here: the host's own, those of the control
  * groups (version 2) that this process is in, and its resource limits. What can't be found out
@@ -12,7 +12,7 @@
 #define HOST_NO_LIMIT INT64_MAX
 
 struct host_room {
-    int64_t memory_mib; /* that programs can get without swapping */
+    int64_t memory_mib; /* available to programs without swapping */
     int64_t tasks;      /* processes and threads */
     int64_t files;      /* open files of the whole host */
     int64_t own_fds;    /* descriptors of this process */
@@ -22,7 +22,7 @@ struct host_room {
     int64_t memory_total_mib;
 };
 
-/* Where to look; tests have their own. */
+/* Where to look; tests use their own directories. */
 struct host_paths {
     const char *proc;   /* "/proc" */
     const char *cgroup; /* "/sys/fs/cgroup" */

@@ -54,7 +54,7 @@ int jail_open(struct jail *j, uid_t owner, struct error *err)
     return j->root_fd < 0 ? cant("make a root directory", err) : 0;
 }
 
-/* The directories on the way to a name in the jail. */
+/* Makes the directories above a name in the jail. */
 static int make_way(int root_fd, const char *at, struct error *err)
 {
     _cleanup_free_ char *way = xstrdup(at);
@@ -113,7 +113,7 @@ int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum j
         return 0;
     if (tree < 0 || fstat(tree, &st) < 0)
         return error_set(err, ERR_ENV, errno, "let the VMM see %s", path);
-    /* The kernel mounts no file that has no name any more. */
+    /* The kernel can't mount a file that has no name any more. */
     if (st.st_nlink == 0)
         return error_set(err, ERR_TRUST, 0,
                          "a file of the VMM was removed or replaced meanwhile; next: run it again");

@@ -1,16 +1,16 @@
-/* jail.h: a root directory of its own for a confined program.
+/* jail.h: gives a confined program a root directory of its own.
  *
  *   jail_open → jail_put, jail_device, jail_link (any number) → spawn_spec.jail → jail_close
  *
- * The jail is a small tmpfs that no path of the host leads to. It has the devices that were asked
- * for as nodes of its own, and the files and directories that were put there, each as a mount of
- * the host's file: no copy, and nothing to remove afterwards, since all of it goes with the
- * program's mount namespace. All but what was put there for writing is read-only.
+ * The jail is a small tmpfs that no path of the host leads to. It has device nodes of its own for
+ * the devices that were asked for. Each file or directory that is put there is a mount of the
+ * host's, so nothing is copied, and nothing has to be removed afterwards: everything disappears
+ * with the program's mount namespace. Everything is read-only unless it was put there for writing.
  *
  * Everything is prepared by the parent, where a failure has a message. The child only attaches the
- * mounts and makes the jail its root (pivot_root), so that it keeps no way to the host's files. A
- * jail serves one child, which takes its mounts.
- * Needs CAP_SYS_ADMIN and Linux 5.12 (mount_setattr).
+ * mounts and makes the jail its root (pivot_root), so no way to the host's files is left. A jail
+ * can be used for one child only, which takes its mounts. Needs CAP_SYS_ADMIN and Linux 5.12
+ * (mount_setattr).
  */
 #ifndef CRABBOX_SYS_JAIL_H
 #define CRABBOX_SYS_JAIL_H
@@ -30,8 +30,8 @@ enum jail_access {
 };
 
 struct jail {
-    int root_fd;       /* owned; the tmpfs, of use for confine_allow by paths relative to it */
-    uid_t owner;       /* of its devices: the user that the program will be */
+    int root_fd;       /* owned; the tmpfs; confine_allow can take paths relative to it */
+    uid_t owner;       /* owner of its devices: the user that the program runs as */
     bool host_devices; /* in a user namespace, where nobody can make one: the host's own devices */
     const char *cwd;   /* borrowed; where it starts, such as "/lease"; NULL: its root */
     unsigned n;
@@ -46,18 +46,17 @@ struct jail {
         .root_fd = -1                                                                              \
     }
 
-/* An empty one. ERR_ENV where the kernel or the rights of this process don't suffice. */
+/* Makes an empty jail. ERR_ENV if the kernel is too old or this process lacks rights. */
 int jail_open(struct jail *j, uid_t owner, struct error *err);
 
-/* Puts `path` (relative to dirfd, or absolute; links are followed; "": what dirfd is) into the jail
- * as `at`, an absolute path there. Mounts below `path` stay out. What is not there is passed over
- * if `optional`, else ERR_ENV. In a user namespace, mounts below it that hide something come along.
- */
+/* Puts `path` (relative to dirfd, or absolute; links are followed; "": dirfd itself) into the jail
+ * as `at`, an absolute path there. Mounts below `path` stay out; in a user namespace, those that
+ * hide something come along. If `path` does not exist: nothing with `optional`, else ERR_ENV. */
 int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum jail_access access,
              bool optional, struct error *err);
 
-/* A node of the program's own, of the same name, for a device of the host; passed over where the
- * host has none. */
+/* Makes a device node with the name and number of a device of the host. Does nothing if the host
+ * has no such device. */
 int jail_device(struct jail *j, const char *path, struct error *err);
 
 /* A symbolic link. */

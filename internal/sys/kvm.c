@@ -17,13 +17,13 @@
 #include "base/str.h"
 #include "sys/kvm_guest.h"
 
-/* After SIGKILL a child that sits in the kernel gets this long to be gone. */
+/* How long a child that hangs in the kernel may take to end after SIGKILL. */
 #define KVM_KILL_MS 500
 
 #define KVM_CPUID_MAX 256
 
-/* What child and parent share. The child notes the stage before it tries it, so that the parent
- * can name it whatever became of the child. */
+/* Memory that child and parent share. The child writes the stage down before it tries it, so the
+ * parent knows the stage whatever happens to the child. */
 struct probe {
     struct kvm_report report;
     uint8_t insn[15]; /* the instruction that the emulator did not know */
@@ -49,10 +49,10 @@ const char *kvm_stage_name(enum kvm_stage stage)
     return (size_t)stage < ARRAY_LEN(stage_names) ? stage_names[stage] : "unknown";
 }
 
-/* ---- the child: only system calls from here to the next mark, for it runs after fork ---- */
+/* ---- the child: only system calls up to the parent's part, because it runs after fork ---- */
 
 struct vm {
-    int kvm, vm, vcpu; /* closed by the child's end */
+    int kvm, vm, vcpu; /* closed when the child ends */
     uint8_t *mem;
     struct kvm_run *run;
     size_t run_size;
@@ -153,7 +153,7 @@ static int set_up(struct vm *v)
     return set_registers(v);
 }
 
-/* The stage that the guest had under way, from the last step it noted. */
+/* The stage that the guest was in, by the last step that it noted. */
 static enum kvm_stage guest_stage(const struct vm *v)
 {
     switch (*(volatile uint8_t *)(v->mem + KVM_GUEST_STEP)) {
@@ -170,7 +170,7 @@ static enum kvm_stage guest_stage(const struct vm *v)
     }
 }
 
-/* Enters the guest once; false with the reason noted unless it left by `want`. */
+/* Enters the guest once. True if it left for the reason `want`; otherwise notes the reason. */
 static bool run_until(struct vm *v, struct probe *p, uint32_t want)
 {
     struct kvm_report *r = &p->report;
@@ -196,7 +196,7 @@ static bool run_until(struct vm *v, struct probe *p, uint32_t want)
     return false;
 }
 
-/* The guest says by one port write whether its checks held, and then halts. */
+/* The guest reports the result of its checks by one port write, and then halts. */
 static void run_guest(struct vm *v, struct probe *p)
 {
     if (!run_until(v, p, KVM_EXIT_IO))
@@ -226,7 +226,7 @@ static void run_guest(struct vm *v, struct probe *p)
 
 #endif
 
-/* Notes the stage and the time, and remembers errno when `rc` says failure. */
+/* Notes the next stage, or errno if `rc` is an error. */
 static bool step_ok(struct probe *p, int rc, enum kvm_stage next)
 {
     if (rc < 0) {
@@ -297,8 +297,9 @@ static int start_child(struct probe *p, pid_t *pid, struct error *err)
     return fd;
 }
 
-/* Waits for the child and reaps it. 0 ended by itself, 1 killed at the deadline, -1 cancelled or
- * worse; the child is gone in each case (or unkillable inside the kernel, which is a 1 too). */
+/* Waits for the child and reaps it. 0: it ended by itself; 1: it was killed at the deadline; -1:
+ * cancelled, or another error. The child is gone in each case, unless it can't be killed because it
+ * hangs in the kernel (also 1). */
 static int finish_child(int pidfd, const struct deadline *d, struct error *err)
 {
     struct error first = ERROR_INIT;
@@ -320,7 +321,7 @@ static int finish_child(int pidfd, const struct deadline *d, struct error *err)
     return -1;
 }
 
-/* What a stage before the guest runs means to a person. */
+/* The message for a stage before the guest runs. */
 static void explain_call(const struct kvm_report *r, struct strbuf *sb)
 {
     static const char *const what[] = {
@@ -393,7 +394,7 @@ int kvm_probe(struct kvm_report *out, const struct deadline *d, struct error *er
     if (pidfd >= 0)
         rc = finish_child(pidfd, &mine, err);
     if (rc >= 0) {
-        struct probe seen = *p; /* a copy: an unkillable child could still write */
+        struct probe seen = *p; /* a copy: a child that can't be killed could still write */
         seen.report.timed_out = rc == 1 && seen.report.stage != KVM_STAGE_DONE;
         explain(&seen);
         *out = seen.report;

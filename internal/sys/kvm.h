@@ -1,14 +1,14 @@
-/* kvm.h: does KVM run guest code on this host, or does /dev/kvm merely open?
+/* kvm.h: checks that KVM really runs guest code on this host, not only that /dev/kvm opens.
  *
- * A host can offer a /dev/kvm that opens and creates VMs and still fail on the first
- * cmpxchg16b of an unmodified kernel (page tables virtualised in software, guest kernel code
- * through an instruction emulator). CPU flags don't tell. So the probe makes a VM with one vCPU
- * and 64 KiB of memory, enters 64-bit long mode with paging and runs a few dozen instructions,
- * those among them that such hosts lack.
+ * A host can offer a /dev/kvm that opens and creates VMs and still fail on the first cmpxchg16b of
+ * an unmodified kernel (page tables virtualised in software, guest kernel code through an
+ * instruction emulator). CPU flags don't show this. So the probe makes a VM with one vCPU and 64
+ * KiB of memory, enters 64-bit long mode with paging and runs a few dozen instructions. Among them
+ * are those that such hosts can't run.
  *
  * It all happens in a child process that dies with us: a probe that hangs is killed at its
- * deadline, nothing outlives the call, and no signal handler, thread or descriptor of the caller
- * is touched. Milliseconds on a healthy host, at most KVM_PROBE_MAX_MS anywhere.
+ * deadline, nothing outlives the call, and no signal handler, thread or descriptor of the caller is
+ * touched. It takes milliseconds on a healthy host, and never longer than KVM_PROBE_MAX_MS.
  *
  * Errors: kvm_probe fails (-1) only when the probe could not be made (no process, cancelled); a
  * host whose KVM does not work is a success with `works` false and a `reason`. kvm_require turns
@@ -25,7 +25,7 @@
 
 #define KVM_PROBE_MAX_MS 2000
 
-/* How far the probe came; everything below the stage worked. */
+/* How far the probe came. All stages before this one worked. */
 enum kvm_stage {
     KVM_STAGE_OPEN,        /* open /dev/kvm */
     KVM_STAGE_API,         /* KVM_GET_API_VERSION is 12 */
@@ -43,9 +43,9 @@ enum kvm_stage {
 struct kvm_report {
     bool works;                                   /* stage == KVM_STAGE_DONE */
     enum kvm_stage stage;                         /* the one that failed, or KVM_STAGE_DONE */
-    int sys;                                      /* errno of a failed call, 0 where none failed */
+    int sys;                                      /* errno of a failed call, 0 if none failed */
     bool timed_out;                               /* the stage was still going on at the deadline */
-    bool xrstor_tested;                           /* false where the CPU has no XSAVE to test */
+    bool xrstor_tested;                           /* false if the CPU has no XSAVE to test */
     int api_version;                              /* 0 until known */
     int64_t create_vm_us, create_vcpu_us, run_us; /* -1 until measured */
     uint32_t exit_reason;                         /* of KVM_RUN, 0 until it ran */

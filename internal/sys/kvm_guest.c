@@ -17,7 +17,7 @@ __asm__(
     "kvm_guest_begin:\n"
     STEP(KVM_GUEST_STEP_BOOTED)
 
-    /* Swap 16 zero bytes for a pattern, and look whether it arrived. */
+    /* Replace 16 zero bytes by a pattern, and check that it is there. */
     "    xorl %eax, %eax\n"
     "    xorl %edx, %edx\n"
     "    movl $0x11111111, %ebx\n"
@@ -36,7 +36,7 @@ __asm__(
     "    jne 9f\n"
     STEP(KVM_GUEST_STEP_INT3)
 
-    /* XCR0 = x87 and SSE, then restore both from an area that says: initial state. */
+    /* XCR0 = x87 and SSE, then restore the initial state of both from the area. */
     "    cmpb $0, " TEXT(KVM_GUEST_HAS_XSAVE) "\n"
     "    je 1f\n"
     "    xorl %ecx, %ecx\n"

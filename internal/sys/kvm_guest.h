@@ -1,4 +1,4 @@
-/* kvm_guest.h: the guest program of the KVM probe and where things lie in its memory.
+/* kvm_guest.h: the guest program of the KVM probe, and the layout of its memory.
  *
  * Private to kvm.c. The addresses are guest physical ones, identity-mapped; they are macros
  * because the assembler reads them too (kvm_guest.c).
@@ -18,8 +18,8 @@
 #define KVM_GUEST_DATA  0x7000
 #define KVM_GUEST_STACK 0x9000 /* grows down */
 
-/* In the data page. The steps count up, so that the host can tell after any kind of end which
- * instruction was the last to work. */
+/* In the data page. The steps count up, so the host knows the last instruction that worked, however
+ * the guest ended. */
 #define KVM_GUEST_STEP      0x7000 /* byte: one of the STEP values */
 #define KVM_GUEST_TRAPS     0x7001 /* byte: int3 handler counts here */
 #define KVM_GUEST_HAS_XSAVE 0x7002 /* byte: set by the host */

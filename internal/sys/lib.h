@@ -8,8 +8,8 @@
  *     static struct lib curl = {"libcurl.so.4", "libcurl4", NULL};
  *     FORWARD(&curl, void, curl_easy_cleanup, (CURL * easy), (easy))
  *
- * Callers notice nothing. A function without a forwarder still works: the linker then takes it,
- * and with it the library, as for any other. Loaded libraries stay.
+ * Callers don't notice. A function without a forwarder still works, but then the program is linked
+ * with the library as usual and loads it at every start. Loaded libraries stay loaded.
  */
 #ifndef CRABBOX_SYS_LIB_H
 #define CRABBOX_SYS_LIB_H
@@ -27,8 +27,8 @@ struct lib {
 /* Loads it now; ERR_ENV names the package to install. For callers that can report an error. */
 int lib_load(struct lib *l, struct error *err);
 
-/* A function of it, loading the library first where that has not happened. Like the dynamic linker
- * at a start, it ends the process with a message when there is none. */
+/* Finds a function of the library, and loads the library first if necessary. If that fails, it ends
+ * the process with a message, as the dynamic linker does at the start of a program. */
 void *lib_symbol(struct lib *l, const char *name);
 
 #define FORWARD(lib, type, name, params, args)                                                     \

@@ -31,9 +31,9 @@ int lock_try(int dirfd, const char *name, bool create, struct error *err)
     return TAKE_FD(fd);
 }
 
-/* The kernel has no lock wait with a deadline or a descriptor to poll, so one thread blocks in the
- * kernel and reports by eventfd. Whoever comes second to `settled` owns the struct: the caller that
- * gives up leaves it to the thread, which then lets the lock go again. */
+/* The kernel can't wait for a lock with a deadline, and has no descriptor to poll for it. So a
+ * thread waits in the kernel and reports by eventfd. The one that sets `settled` second owns the
+ * struct: if the caller gives up, the thread frees it, and with it the lock. */
 struct waiter {
     int fd;      /* the lock */
     int done_fd; /* eventfd */
@@ -64,8 +64,8 @@ static int wait_thread(void *arg)
     return 0;
 }
 
-/* A waiter that was given up is its thread's, which may sit in the kernel until the process ends.
- * Here it stays reachable, so that a leak checker finds an owner. */
+/* A waiter that was given up belongs to its thread, which may wait in the kernel until the process
+ * ends. This pointer keeps it reachable, so that a leak checker does not report it. */
 static struct waiter *volatile given_up;
 
 static struct waiter *waiter_start(int dirfd, const char *name, bool create, struct error *err)
@@ -104,7 +104,7 @@ int lock_wait(int dirfd, const char *name, bool create, const struct deadline *d
         given_up = w;
         return error_prefix(err, "another process works on this lease");
     }
-    /* The thread has settled: after its report it touches the struct no more. */
+    /* The thread has settled, and does not touch the struct after its report. */
     (void)!read(w->done_fd, &(uint64_t){0}, sizeof(uint64_t));
     int code = in_time ? w->error : ETIMEDOUT;
     int fd = TAKE_FD(w->fd);

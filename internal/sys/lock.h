@@ -1,7 +1,7 @@
 /* lock.h: whole-file locks that the kernel frees when the holder dies.
  *
- * An open-file-description lock: it belongs to the descriptor, is kept by no child
- * (O_CLOEXEC), and ends with the process however that ends. The file itself says nothing.
+ * A lock belongs to the open file (an open-file-description lock). No child keeps it (O_CLOEXEC),
+ * and it ends with the process, however that ends. The existence of the file means nothing.
  */
 #ifndef CRABBOX_SYS_LOCK_H
 #define CRABBOX_SYS_LOCK_H
@@ -25,7 +25,8 @@ int lock_share(int dirfd, const char *name, struct error *err);
 /* Whether somebody holds the lock now; takes nothing. -1 on error (ENOENT in err->sys). */
 int lock_is_held(int dirfd, const char *name, struct error *err);
 
-/* The same for who would take something away: false only where nobody holds it for certain. */
+/* The same for callers that would remove something: false only if it is certain that nobody holds
+ * it. */
 bool lock_may_be_held(int dirfd, const char *name);
 
 #endif

@@ -8,14 +8,14 @@
 #define TABLE     "/proc/self/mountinfo"
 #define TABLE_MAX (16 * 1024 * 1024)
 
-enum { POINT_FIELD = 4 }; /* of a line: what is mounted where */
+enum { POINT_FIELD = 4 }; /* the field of a line that has the mount point */
 
 int mounts_read(struct strbuf *table, struct error *err)
 {
     return file_read_at(AT_FDCWD, TABLE, TABLE_MAX, table, err);
 }
 
-/* A blank and the like are written as "\040". In place. */
+/* Decodes in place: blanks and some other characters are written as "\040". */
 static void unescape(char *s)
 {
     char *to = s;
@@ -28,8 +28,8 @@ static void unescape(char *s)
     *to = '\0';
 }
 
-/* False if the line names no mount. */
-static bool read_line(char *line, char **point, char **type)
+/* False if the line does not describe a mount. */
+static bool read_line(char *line, char **point, char **type, char **options)
 {
     char *rest = line;
     char *dash = strstr(line, " - ");
@@ -37,7 +37,11 @@ static bool read_line(char *line, char **point, char **type)
         return false;
     *dash = '\0';
     *type = dash + 3;
-    (*type)[strcspn(*type, " ")] = '\0';
+    *options = *type;
+    (void)strsep(options, " "); /* ends the type */
+    (void)strsep(options, " "); /* what is mounted */
+    if (!*options)
+        *options = *type + strlen(*type);
     *point = NULL;
     for (int i = 0; i <= POINT_FIELD; i++)
         *point = strsep(&rest, " ");
@@ -46,10 +50,10 @@ static bool read_line(char *line, char **point, char **type)
     return *point != NULL;
 }
 
-bool mounts_next(char **rest, char **point, char **type)
+bool mounts_next(char **rest, char **point, char **type, char **options)
 {
     for (char *line; (line = strsep(rest, "\n"));)
-        if (read_line(line, point, type))
+        if (read_line(line, point, type, options))
             return true;
     return false;
 }

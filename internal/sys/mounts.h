@@ -8,8 +8,8 @@
 #include "base/str.h"
 
 int mounts_read(struct strbuf *table, struct error *err);
-/* The next line's mount point and type of filesystem; false at the end. Cuts the table up: *rest is
- * its text at first. */
-bool mounts_next(char **rest, char **point, char **type);
+/* Gets mount point and filesystem type of the next line, and the options of the filesystem itself;
+ * false at the end. At first, *rest is the text of the table, which is changed. */
+bool mounts_next(char **rest, char **point, char **type, char **options);
 
 #endif

@@ -7,8 +7,8 @@
 
 enum { LINKS_MAX = 40 }; /* as the kernel follows them */
 
-/* The next component that leads anywhere: not "" and not ".", but ".." or any name. Its length is
- * in *n, 0 at the end. */
+/* The next component that is neither empty nor ".": a name or "..". *n gets its length, 0 at the
+ * end. */
 static char *next_component(char *rest, size_t *n)
 {
     for (char *name = rest;; name += *n) {
@@ -31,7 +31,7 @@ bool pathwalk_is_at_end(const struct pathwalk *w)
     return n == 0;
 }
 
-/* Puts a link's target before what is left of the way. */
+/* Puts a link's target in front of the rest of the path. */
 static int follow_link(struct pathwalk *w)
 {
     char target[PATH_MAX], whole[PATH_MAX];

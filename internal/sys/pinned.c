@@ -13,7 +13,7 @@
 #include "sys/file.h"
 #include "sys/trusted.h"
 
-#define ENTRIES_MAX 64 /* remembered hashes; beyond that all are forgotten */
+#define ENTRIES_MAX 64 /* remembered hashes; if there are more, all are forgotten */
 #define NAME_SIZE   64
 #define LINE_SIZE   192
 
@@ -46,7 +46,7 @@ static void entry_name(const struct file_id *id, char out[static NAME_SIZE])
     (void)str_format(out, NAME_SIZE, "%" PRIx64 "-%" PRIx64, id->dev, id->ino);
 }
 
-/* All that the hash holds for, then the hash. */
+/* The line of an entry: the properties of the file for which the hash is valid, then the hash. */
 static void entry_line(const struct file_id *id, const char *sha256, char out[static LINE_SIZE])
 {
     (void)str_format(out, LINE_SIZE, "%" PRId64 " %" PRId64 " %" PRId64 " %s\n", id->size,
@@ -80,7 +80,7 @@ static void forget_if_many(int cache_fd)
     free(names);
 }
 
-/* Best effort: what is not remembered is hashed again. */
+/* Best effort: a file that is not remembered is hashed again. */
 static void remember(const struct file_id *id, const char *sha256, int cache_fd)
 {
     char name[NAME_SIZE], line[LINE_SIZE];

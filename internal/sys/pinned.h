@@ -1,7 +1,7 @@
-/* pinned.h: files that must be, byte for byte, what somebody wrote down.
+/* pinned.h: checks that a file has exactly the content that a SHA-256 pins.
  *
- *   pinned_check     before the file is used: hashes it, or finds that it did so before
- *   pinned_unchanged afterwards: what was used is the inode that was checked
+ * pinned_check before the file is used: hashes it, or recalls a hash from earlier pinned_unchanged
+ * afterwards: checks that the used file is the checked one
  *
  * A hash is remembered for a file's device, inode, size and times of change in a directory of ours
  * (the cache); any write, and any rename of another file over it, makes it unknown again. A file
@@ -30,22 +30,23 @@ struct pinned {
     struct file_id id;            /* of the file that pinned_check saw */
 };
 
-/* How long a file must have been left alone for its hash to be remembered; tests shorten it. */
+/* How long a file must have been unchanged before its hash is remembered; tests shorten it. */
 extern int64_t pinned_settled_ns;
 
-/* ERR_CONFIG with both hashes when the file is another one; ERR_IO when it can't be read or changes
- * while it is; ERR_TRUST when another user may write it. `fd` is the open file and `path` what it
- * was opened by, for the message. `cache_fd` -1: nothing is remembered. */
+/* ERR_CONFIG with both hashes if the file has another hash; ERR_IO if it can't be read, or changes
+ * meanwhile; ERR_TRUST if another user may write it. `fd` is the open file and `path` its name in
+ * messages. `cache_fd` -1: nothing is remembered. */
 int pinned_check(struct pinned *p, int fd, const char *path, int cache_fd, const struct deadline *d,
                  struct error *err);
 
-/* What pinned_check would find without reading the file, and would say of a wrong one; writes
- * nothing. */
+/* The result of pinned_check as far as it is known without reading the file, with its message for a
+ * wrong file. Writes nothing. */
 enum pinned_state { PINNED_NONE, PINNED_GOOD, PINNED_UNKNOWN, PINNED_WRONG };
 enum pinned_state pinned_look(const struct pinned *p, const char *path, int cache_fd,
                               struct error *err);
 
-/* `fd` is the very file that was checked, and it has not changed. ERR_CONFIG if not. */
+/* Checks that `fd` is the same file that was checked before, and has not changed. ERR_CONFIG if
+ * not. */
 int pinned_unchanged(const struct pinned *p, int fd, const char *path, struct error *err);
 
 #endif

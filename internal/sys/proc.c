@@ -60,7 +60,7 @@ int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err)
     return 0;
 }
 
-/* Whether all threads of the process have; -1 where that can't be told. */
+/* Whether the process has ended with all its threads; -1 on an error. */
 static int has_ended(int pidfd)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
@@ -85,8 +85,9 @@ int proc_open(const struct proc_ref *ref, struct error *err)
     _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, ref->pid, 0);
     if (fd < 0 && errno != ESRCH && errno != EINVAL)
         return error_set(err, ERR_ENV, errno, "open process %d", (int)ref->pid);
-    /* Verified after the open: from here on the descriptor can't come to mean another. The state in
-     * the file is that of the first thread alone, which may have ended while others go on. */
+    /* Check the start time after the open: the descriptor always means this process, even if its
+     * number is reused. The state in the stat file is only that of the first thread, which may have
+     * ended while others go on, so it is not used. */
     if (fd >= 0 && read_stat(ref->pid, &start, err) < 0)
         return -1;
     int ended = fd < 0 || start != ref->start_time ? 1 : has_ended(fd);
@@ -106,7 +107,7 @@ bool proc_alive(const struct proc_ref *ref)
     return fd >= 0 || err.kind != ERR_NOT_RUNNING;
 }
 
-/* The two links name one namespace; also when that can't be told. */
+/* Whether this is our own network namespace. Also true if it can't be found out. */
 static bool same_netns(int fd)
 {
     struct stat own, other;
@@ -114,8 +115,8 @@ static bool same_netns(int fd)
            (own.st_dev == other.st_dev && own.st_ino == other.st_ino);
 }
 
-/* The namespace of the first thread that has one: those that have ended have none. A confined
- * process can't enter another (confine.h), so all have the same. */
+/* The namespace of the first thread that has one; threads that have ended have none. A confined
+ * process can't enter another namespace (confine.h), so all threads have the same one. */
 static int open_netns(pid_t pid)
 {
     char path[64];
@@ -135,7 +136,7 @@ int proc_open_netns(const struct proc_ref *ref)
 {
     _cleanup_close_ int process = proc_open(ref, NULL);
     _cleanup_close_ int fd = process < 0 ? -1 : open_netns(ref->pid);
-    /* Alive after the open: until then the number was its own. */
+    /* If it is still alive now, the number was its own when the namespace was opened. */
     if (fd < 0 || !proc_alive(ref) || same_netns(fd))
         return -1;
     return TAKE_FD(fd);

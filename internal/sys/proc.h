@@ -1,8 +1,8 @@
-/* proc.h: naming a process for good, across the death of ours and a reboot of the host.
+/* proc.h: references to processes that stay valid when this program ends or the host reboots.
  *
- * A pid alone can be given to a stranger. (pid, start time, boot id) can't: that triple is
- * what a lease records, and a process is only ever signalled through a pidfd that was opened
- * first and verified against the triple afterwards.
+ * A pid alone can be reused for another process. The triple of pid, start time and boot id can't,
+ * so that is what a lease records. A process is signalled only through a pidfd that was opened
+ * first and then compared with the triple.
  */
 #ifndef CRABBOX_SYS_PROC_H
 #define CRABBOX_SYS_PROC_H
@@ -33,12 +33,12 @@ int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err);
  * (another boot, no such pid, another start time, or a zombie), and only then. */
 int proc_open(const struct proc_ref *ref, struct error *err);
 
-/* True while the process that `ref` names runs (zombies do not). Also where that can't be told, for
- * want of descriptors or memory: nobody may take a lease away for that. */
+/* True while the process that `ref` names runs (a zombie does not). Also true if it can't be found
+ * out because descriptors or memory run out: that is no reason to remove a lease. */
 bool proc_alive(const struct proc_ref *ref);
 
-/* The network namespace of the process that `ref` names: a descriptor (caller closes), or -1 when
- * the process is gone, or is in the namespace of the caller. */
+/* The network namespace of the process that `ref` names. Returns a descriptor (caller closes), or
+ * -1 if the process is gone or is in our own namespace. */
 int proc_open_netns(const struct proc_ref *ref);
 
 /* Sends a signal by pidfd; a process that is gone is a success. */

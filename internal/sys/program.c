@@ -17,7 +17,8 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* The same where the file came with code, which is only told: a link there is not followed. */
+/* The same for a file that came with code, only to name it in the message. A link there is not
+ * followed. */
 static bool is_foreign_program(const char *path, const struct worktree_tops *tops)
 {
     struct stat st;
@@ -42,7 +43,7 @@ bool program_find(const char *name, const char *path, const char *cwd, const cha
     for (char *rest = copy, *dir; *name && (dir = strsep(&rest, ":"));) {
         if (str_format(file, sizeof file, "%s/%s", *dir ? dir : ".", name) < 0)
             continue;
-        /* Asked first: a link of somebody else's would choose what is looked at. */
+        /* Ask this first: otherwise somebody else's link could choose which file is looked at. */
         bool ours = *file == '/' && !worktree_leads_through_top(file, &tops);
         if (ours && is_program(file))
             return str_copy(out->path, sizeof out->path, file) == 0;

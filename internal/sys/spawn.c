@@ -31,7 +31,7 @@ struct child_plan {
     pid_t parent;
 };
 
-/* What is in our environment was put there for us, secrets among it. */
+/* Children don't get our own environment, which may contain secrets. */
 static const char *const made_env[] = {"PATH=" PROGRAM_PATH, "LC_ALL=C", NULL};
 
 static void child_fail(int error_fd)
@@ -69,8 +69,8 @@ static char *const *exec_vector(const char *const *v)
     return u.out;
 }
 
-/* Whoever has our session's keyring can read the keys in it, whatever their owner. Where the calls
- * for keys are absent or forbidden, they are so for the child too. */
+/* A process with our session's keyring can read the keys in it, whoever owns them. If the calls for
+ * keys are missing or forbidden, they are so for the child, too. */
 static int leave_keys(void)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0)
@@ -78,12 +78,13 @@ static int leave_keys(void)
     return errno == ENOSYS || errno == EPERM ? 0 : -1;
 }
 
-/* For good: saved ids too. */
+/* Becomes the user for good: the saved ids change, too. */
 static int become(const struct caller *user, bool keep_groups)
 {
     if (!user || (user->uid == geteuid() && user->gid == getegid()))
         return 0;
-    /* Not by the library, which would look for the parent's threads to change them too. */
+    /* System calls, because the library's functions would try to change the parent's threads,
+     * too. */
     if (leave_keys() < 0 || (!keep_groups && syscall(SYS_setgroups, 0, NULL) < 0) ||
         syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0)
         return -1;
@@ -118,13 +119,13 @@ static void child_main(const struct child_plan *p)
         child_fail(p->error_fd);
     if (p->hold_fd >= 0) {
         char go;
-        /* End of file means that the parent died before it wrote us down. */
+        /* End of file means that the parent died before it had recorded this process. */
         if (read(p->hold_fd, &go, 1) != 1)
             _exit(127);
     }
     if (install_stdio(p->fds) < 0)
         child_fail(p->error_fd);
-    /* Whatever an ancestor left open without close-on-exec goes no further. */
+    /* Descriptors that an ancestor left open without close-on-exec are not passed on. */
     (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     for (unsigned i = 0; i < spec->n_files; i++)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
@@ -133,7 +134,7 @@ static void child_main(const struct child_plan *p)
         (spec->confine_fd >= 0 && confine_bound() < 0) || bound_files(spec->file_max) < 0 ||
         become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
-    /* After the change of user, which would clear it. */
+    /* This comes after the change of user, which would clear it. */
     if (spec->die_with_parent) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
             child_fail(p->error_fd);
@@ -196,10 +197,12 @@ static pid_t fork_in_userns(const struct spawn_spec *spec, unsigned long flags)
     return answer < 0 ? -1 : (pid_t)answer;
 }
 
-/* fork, but for what glibc keeps about threads, which the child does not use before exec. A
- * confined child is the first process in a namespace of its own: by a number it reaches none but
- * itself, with signals above all, which Landlock scopes only since Linux 6.12. A user that is not
- * root can't have one but in a user namespace, and signals only what is the user's anyway. */
+/* Like fork, without glibc's bookkeeping about threads, which the child does not use before exec. A
+ * confined child is the first process in a PID namespace of its own, so the only process number
+ * that it can use is its own. This matters most for signals, which Landlock restricts only since
+ * Linux 6.12. Without root there is no such namespace outside of a user
+ * namespace, but then the child can only signal processes
+ * of the same user. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
     unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
@@ -210,8 +213,8 @@ static pid_t fork_for(const struct spawn_spec *spec)
     return clone_apart(CLONE_NEWPID | apart);
 }
 
-/* fork, with every descriptor of the parent's side in `out`. The signal mask is full around
- * the fork so that no handler of the parent runs in the child. */
+/* Forks; `out` gets the parent's descriptors. All signals are blocked around the fork, so that no
+ * handler of the parent runs in the child. */
 static int fork_child(struct child_plan *plan, int hold[2], int errpipe[2], struct child *out,
                       struct error *err)
 {
@@ -343,7 +346,7 @@ void child_release(struct child *c)
 void child_kill(struct child *c)
 {
     if (c->pid > 0) {
-        /* Our own child, not yet reaped: the number can't have been given to another. */
+        /* It is our own child and not reaped yet, so its number can't have been reused. */
         (void)kill(c->pid, SIGKILL);
         while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
             ;

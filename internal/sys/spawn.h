@@ -1,4 +1,4 @@
-/* spawn.h: child processes: exact argv, explicit descriptors, pidfd, exec errors told apart.
+/* spawn.h: starts child processes with an exact argv and explicit descriptors.
  *
  * Two shapes:
  *   spawn()      starts a program and returns at once; the caller waits by pidfd.
@@ -7,21 +7,23 @@
  * A child never inherits a descriptor or a variable it was not given, gets default signal handling,
  * an empty signal mask and umask 022. The program is found by program.h, and one that another user
  * could replace is not started. With `held`, the child waits between fork and exec until
- * spawn_release(): the parent writes pid and start time down first, and if the parent dies
- * meanwhile the child exits without executing anything.
+ * spawn_release(). So the parent can record pid and start time first. If the parent dies meanwhile,
+ * the child exits without executing anything.
  *
- * A confined child of root's is the first process in a PID namespace of its own. So it sees no
- * other by its number and ends all that it started, a signal is ignored that it has not asked for
- * (but SIGKILL from us), and it can't have `die_with_parent`: it has no parent there.
+ * If we are root, a confined child is the first process in a PID namespace of its own. So it can't
+ * see other processes, and everything that it started ends with it. It ignores signals that it has
+ * no handler for (except SIGKILL from us). `die_with_parent` is not possible, because it has no
+ * parent in its namespace.
  *
- * With a jail it has a root directory, a host name and System V objects of its own as well. The
- * program's path is then looked up twice, on the host for whom it belongs to and in the jail.
+ * With a jail, it also has a root directory, a host name and System V objects of its own. The
+ * program's path is then looked up twice: on the host, to check who owns it, and in the jail, to
+ * run it.
  *
- * A child with a `user` becomes that user for good, without further groups; another one than us
- * takes root. In a user namespace `user` counts as it is numbered there, and groups stay: they are
- * what opens /dev/kvm to the caller. It always gets a session of its own, with a keyring of its
- * own: that user's processes may take it over (ptrace), and in our session they could then read and
- * type on our terminal, and use our keys.
+ * A child with a `user` becomes that user for good, without further groups. Becoming another user
+ * than ourselves needs root. In a user namespace, `user` has the number of that namespace, and the
+ * groups stay, because they may be what lets the caller open /dev/kvm. Such a child always gets a
+ * session and a keyring of its own. Other processes of that user may take it over (ptrace), and in
+ * our session they could then use our terminal and our keys.
  */
 #ifndef CRABBOX_SYS_SPAWN_H
 #define CRABBOX_SYS_SPAWN_H
@@ -45,20 +47,20 @@ struct spawn_spec {
     int stderr_fd;           /* -1: /dev/null */
     int cwd_fd;              /* directory to start in; -1: unchanged */
     int netns_fd;            /* network namespace to enter; -1: unchanged */
-    int userns_fd;           /* user namespace to enter before (userns.h); -1: unchanged */
-    int confine_fd;          /* what it may still do (confine.h); -1: all that we may */
-    bool no_holes;           /* confined, it punches none into files */
-    bool own_filters;        /* confined, it may filter its calls further (syscalls.h) */
-    const struct jail *jail; /* confined, its root directory (jail.h); NULL: the host's. Then
-                              * cwd_fd does not count, and the program lies in the jail */
-    const int *files;        /* further descriptors that it gets, by the same numbers */
+    int userns_fd;           /* user namespace to enter before that (userns.h); -1: unchanged */
+    int confine_fd;          /* its confinement (confine.h); -1: none */
+    bool no_holes;           /* confined, it may not punch holes into files */
+    bool own_filters;        /* confined, it may add filters of its own (syscalls.h) */
+    const struct jail *jail; /* confined, its root directory (jail.h); NULL: the host's. With a
+                              * jail, cwd_fd is ignored, and the program is the one in the jail */
+    const int *files;        /* further descriptors that it inherits, with the same numbers */
     unsigned n_files;
-    const struct caller *user; /* who it becomes, see above; NULL: who we are */
+    const struct caller *user; /* the user that it becomes, see above; NULL: no change */
     int64_t file_max; /* bytes of a file that it writes, in memory too: one more, and SIGXFSZ ends
                        * it; 0: no limit of its own */
     bool new_session; /* setsid: a terminal's Ctrl-C does not reach it */
     bool die_with_parent; /* SIGKILL when the parent goes; for helpers only, never a VMM */
-    bool any_owner;       /* a path is not judged: it is our own program */
+    bool any_owner;       /* the owner of a path is not checked: it is our own program */
     bool held;            /* wait for spawn_release() before exec */
 };
 

@@ -56,10 +56,11 @@
 
 /* ---- the list ---- */
 
-/* Of QEMU it rests on its source, and on what QEMU 7.2 was seen to call in whole leases; of
- * Firecracker on the lists of its threads (resources/seccomp of its source, 1.7 to 1.16) and on the
- * source of its start-up, which runs before these hold. What is on Firecracker's lists and not here
- * it does not need as we start it: connect (vsock), io_uring (of drives that ask for it). */
+/* Where the list comes from. For QEMU: its source, and the calls that QEMU 7.2 made in whole
+ * leases. For Firecracker: the lists for its threads (resources/seccomp in its source, 1.7 to
+ * 1.16), and the source of its start-up, which runs before those lists apply. Some calls on
+ * Firecracker's lists are missing here because it does not need them the way we start it: connect
+ * (for vsock) and io_uring (for drives that ask for it). */
 static const int any_arguments[] = {
     /* files that are open */
     SYS_read,
@@ -107,8 +108,8 @@ static const int any_arguments[] = {
     SYS_getcpu,
     SYS_exit,
     SYS_exit_group,
-    /* signals. musl signals its threads by tkill: whose thread it is can't be seen here, but a
-     * confined process knows no others (spawn.h). */
+    /* signals. musl signals its threads by tkill. The filter can't see whose thread it is, but a
+     * confined process can't name threads of others (spawn.h). */
     SYS_rt_sigaction,
     SYS_rt_sigprocmask,
     SYS_rt_sigreturn,
@@ -148,7 +149,7 @@ static const int any_arguments[] = {
     SYS_sendmsg,
     SYS_recvfrom,
     SYS_recvmsg,
-    /* what and where it is */
+    /* information about itself and the system */
     SYS_getpid,
     SYS_getppid,
     SYS_getuid,
@@ -179,27 +180,28 @@ static const int any_arguments[] = {
 #endif
 };
 
-/* Which 32 bits are looked at. Of an int the kernel takes the lower half of an argument, whatever
- * the upper one is. Both architectures have it first. */
+/* Which 32 bits of an argument are compared. For an int, the kernel uses the lower half of the
+ * argument and ignores the upper half. On both architectures the lower half comes first. */
 #define LOW(n)  (uint8_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
 #define HIGH(n) (uint8_t)(LOW(n) + sizeof(uint32_t))
 
 #define WHOLE   UINT32_MAX
-#define OWN_PID UINT32_MAX /* stands for it among the values */
+#define OWN_PID UINT32_MAX /* among the values: the process's own pid */
 #define VALUES  15         /* at most, of one argument */
 #define IN(...) .values = {__VA_ARGS__}, .n = sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
-#define LETTER  0xff00 /* of an ioctl: whose it is */
+#define LETTER  0xff00 /* the letter in an ioctl's number shows which driver it belongs to */
 
-/* Of clone's flags. CLONE_NEWTIME is a part of the signal's number there. */
+/* Flags of clone. CLONE_NEWTIME is not among them: its bit is part of the signal number there. */
 #define NEW_NAMESPACES                                                                             \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET)
 
-/* A thread that shares all it can: each table of descriptors has a limit of its own. */
+/* A thread that shares everything, because each table of descriptors would have a limit of its
+ * own. */
 #define THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
-/* On the list if the bits of an argument are one of the values. Rows of the same call stand
- * together, and all have to hold. */
+/* The call is allowed if the bits of the argument are one of the values. Rows of the same call
+ * stand together, and all of them must hold. */
 struct check {
     int nr;
     uint8_t field;
@@ -211,43 +213,48 @@ struct check {
 };
 
 static const struct check checks[] = {
-    /* All of KVM, and by name what is asked of a tap and of a descriptor. Those of filesystems can
-     * take blocks that nobody counts (FS_IOC_RESVSP), share them, and change attributes; those of
-     * sockets can have signals sent. TUNSETDEBUG has the kernel log every call, without a limit. */
+    /* All ioctls of KVM, and some of taps and descriptors. Those of filesystems could take blocks
+     * that nobody counts (FS_IOC_RESVSP), share blocks and change attributes. Those of sockets
+     * could make the kernel send signals. TUNSETDEBUG would make it log every call, without limit.
+     */
     {SYS_ioctl, LOW(1), ENOTTY, .mask = LETTER, IN(KVMIO << 8), .enough = true},
     {SYS_ioctl, LOW(1), ENOTTY, .mask = WHOLE,
      IN(TUNSETIFF, TUNGETIFF, TUNGETFEATURES, TUNSETOFFLOAD, TUNSETVNETHDRSZ, TUNGETVNETHDRSZ,
         TUNSETVNETLE, TUNSETVNETBE, TUNSETSNDBUF, TUNSETQUEUE, FIONBIO, FIONREAD, FIOCLEX, TCGETS)},
-    /* Not F_SETLEASE and the like, on which whoever opens the file waits: the keeper, which keeps
-     * the logs small, and users who read them. Not F_SETOWN, by which others get signals. No lock:
-     * others wait for one on a file of the host, such as that of a database of packages. */
+    /* F_SETLEASE and similar commands are missing because others who open the file then have to
+     * wait: the keeper, which keeps the logs small, and users who read them. F_SETOWN is missing
+     * because it makes the kernel send signals to others. Locks are missing because others would
+     * wait for a lock on a file of the host, such as a package database. */
     {SYS_fcntl, LOW(1), EPERM, .mask = WHOLE,
      IN(F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_ADD_SEALS, F_GET_SEALS)},
-    /* Huge pages are the host's, set aside by its admin. */
+    /* Huge pages are reserved by the host's administrator for other uses. */
     {SYS_mmap, LOW(3), ENOMEM, .mask = MAP_HUGETLB, IN(0)},
-    /* MADV_REMOVE punches holes. MADV_MERGEABLE shares pages with what others have in theirs. */
+    /* Missing are MADV_REMOVE, which punches holes, and MADV_MERGEABLE, which shares pages with
+     * other processes that have the same content. */
     {SYS_madvise, LOW(2), EINVAL, .mask = WHOLE,
      IN(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE,
         MADV_DONTFORK, MADV_DOFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_UNMERGEABLE, MADV_DONTDUMP,
         MADV_DODUMP, MADV_POPULATE_WRITE)},
     {SYS_memfd_create, LOW(1), EINVAL, .mask = MFD_HUGETLB, IN(0)},
-    /* Blocks behind a file's end, or a longer file: ext4 and XFS don't look at RLIMIT_FSIZE. To
-     * punch holes is what a guest's discard comes to. */
+    /* Only punching holes, which a guest's discard needs. The other modes could allocate blocks
+     * beyond the end of a file or make it longer, and ext4 and XFS don't apply RLIMIT_FSIZE to
+     * that. */
     {SYS_fallocate, LOW(1), EOPNOTSUPP, .mask = WHOLE,
      IN(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)},
-    /* Firecracker gives the memory of its network's ring the length of a page, which may have 4, 16
-     * or 64 KiB. A disk that was made shorter would look as if it needed less room; from version 3
-     * on Landlock has a right for that, which no file is given. */
+    /* Firecracker sets the memory of its network's ring to the length of a page, which is 4, 16 or
+     * 64 KiB. Shortening a disk must not be possible, because the disk would then seem to need less
+     * space. Since version 3, Landlock has a right for that, which no file is given. */
     {SYS_ftruncate, HIGH(1), EPERM, .mask = WHOLE, IN(0)},
     {SYS_ftruncate, LOW(1), EPERM, .mask = WHOLE, IN(0x1000, 0x4000, 0x10000)},
-    /* Landlock does not look at O_PATH, which keeps a file on its disk after it was removed. */
+    /* Landlock does not check O_PATH, and an O_PATH descriptor keeps a removed file on its disk. */
     {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC | O_PATH, IN(0)},
 #ifdef SYS_open
     {SYS_open, LOW(1), EACCES, .mask = O_TRUNC | O_PATH, IN(0)},
 #endif
-    /* Threads, no processes, and no namespaces: it would have all capabilities in those, and
-     * undoing the lease enters the network that its process is in. The flags of clone3 can't be
-     * seen, so glibc has to do with this one. */
+    /* It may start threads, but no processes and no namespaces. It would have all capabilities in a
+     * namespace of its own, and undoing the lease enters the network namespace of its process. A
+     * filter can't see the flags of clone3, so that is not on the list, and glibc uses clone
+     * instead. */
     {SYS_clone, LOW(0), EPERM, .mask = THREAD | NEW_NAMESPACES, IN(THREAD)},
     /* Not CLOSE_RANGE_UNSHARE, by which a thread gets a table of its own later. */
     {SYS_close_range, LOW(2), EINVAL, .mask = WHOLE, IN(0, CLOSE_RANGE_CLOEXEC)},
@@ -255,13 +262,14 @@ static const struct check checks[] = {
     {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     /* Its own only. */
     {SYS_prlimit64, LOW(0), EPERM, .mask = WHOLE, IN(0)},
-    /* And to look at: a core that may be 0 bytes goes to the host's handler of cores, of 1 does
-       not. */
+    /* Only reading limits. With a core limit of 0, the host's handler still gets the core; with 1
+     * it does not (process.c), so the limit must not change. */
     {SYS_prlimit64, HIGH(2), EPERM, .mask = WHOLE, IN(0)},
     {SYS_prlimit64, LOW(2), EPERM, .mask = WHOLE, IN(0)},
-    /* A VMM's network is its tap, so it needs no socket but that of its control. Services of the
-     * host that listen at a path would take it for the host's root. A datagram, to the journal for
-     * one, needs no connection; SOCK_RAW is only another name for it. */
+    /* A VMM uses its tap for the network, so it needs only its control socket. Services of the host
+     * that listen at a path might take it for root of the host. Datagrams are not allowed because
+     * they need no connection (the journal accepts them), and SOCK_RAW is another name for
+     * SOCK_DGRAM here. */
     {SYS_socket, LOW(0), EPERM, .mask = WHOLE, IN(AF_UNIX)},
     {SYS_socket, LOW(1), EPERM, .mask = 0xf, IN(SOCK_STREAM)}, /* without flags */
     {SYS_prctl, LOW(0), EINVAL, .mask = WHOLE,
@@ -289,7 +297,7 @@ bool syscalls_listed(long nr)
 #define MAX_SIZE                                                                                   \
     (HEAD_SIZE + CHECK_SIZE * ARRAY_LEN(checks) + PLAIN_SIZE * ARRAY_LEN(any_arguments) + 1)
 
-/* Built in the child between fork and exec: on the stack. */
+/* Built in the child between fork and exec, so it is on the stack. */
 struct program {
     uint32_t own_pid;
     unsigned more;
@@ -312,13 +320,14 @@ static void answer(struct program *p, uint32_t action)
     add(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 }
 
-/* Compares what was loaded; passes over so many instructions where it holds, or where not. */
+/* Compares the loaded value. Skips `yes` instructions if the comparison is true, `no` if it is
+ * not. */
 static void compare(struct program *p, unsigned how, uint32_t value, size_t yes, size_t no)
 {
     add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | how | BPF_K, value, (uint8_t)yes, (uint8_t)no));
 }
 
-/* Calls that not every program has. */
+/* Whether the program has this call: two of them are optional. */
 static bool is_had(const struct program *p, int nr)
 {
     return (nr != SYS_fallocate || p->more & SYSCALLS_HOLES) &&
@@ -344,7 +353,7 @@ static void add_check(struct program *p, const struct check *c)
         add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->mask));
     for (unsigned i = 0; i < c->n; i++) {
         uint32_t value = c->values[i] == OWN_PID ? p->own_pid : c->values[i];
-        /* The same by its older name. */
+        /* prctl(PR_SET_SECCOMP) is the older form of seccomp, so it is optional as well. */
         if (c->nr == SYS_prctl && value == PR_SET_SECCOMP && !(p->more & SYSCALLS_FILTERS))
             value = PR_GET_SECCOMP;
         /* Past the answer below where it holds, or else to the answer that allows. */
@@ -370,8 +379,7 @@ static const struct check *add_checked(struct program *p, const struct check *c)
     return c;
 }
 
-/* The kernel remembers which calls need no look at their arguments, so only the order of the others
- * counts: ioctl, which runs a processor of the guest, is the first. */
+/* See the explanation at the top of this file. */
 static void build(struct program *p)
 {
     begin(p);

@@ -20,7 +20,8 @@
 #define NSS_SIZE   16384 /* a group that needs more has many members */
 #define ACL_ACCESS "system.posix_acl_access"
 
-/* A user whom this user namespace does not know: its files all seem to be the overflow user's. */
+/* Whether the user is unknown in this user namespace: the files of all such users seem to belong to
+ * the overflow user. */
 static bool is_outside_namespace(uid_t uid)
 {
     unsigned long overflow = 0, inside, outside, count;
@@ -40,7 +41,7 @@ struct trusted_who trusted_who(const char *sudo_uid, const char *doas_user)
     struct trusted_who who = {.self = geteuid(), .sudo = geteuid()};
     if (who.self == 0 && caller_uid(sudo_uid, doas_user, &uid))
         who.sudo = uid;
-    /* One whom the namespace does not map shares its number with all of those. */
+    /* All users that the namespace does not map have the same number, so ours can't be trusted. */
     if (who.self != 0 && is_outside_namespace(who.self))
         who.self = who.sudo = 0;
     return who;
@@ -64,7 +65,7 @@ static bool user_by_uid(uid_t uid, struct passwd *out, char buf[static NSS_SIZE]
     return getpwuid_r(uid, out, buf, NSS_SIZE, &found) == 0 && found;
 }
 
-/* Every member that the group's own entry lists. */
+/* Whether every member that the group's entry lists is trusted. */
 static bool members_trusted(const struct trusted_who *who, gid_t gid)
 {
     char buf[NSS_SIZE], user_buf[NSS_SIZE];
@@ -79,7 +80,7 @@ static bool members_trusted(const struct trusted_who *who, gid_t gid)
     return true;
 }
 
-/* Nobody but trusted users has the group as their first one. */
+/* Whether only trusted users have the group as their primary group. */
 static bool first_group_of_trusted_only(const struct trusted_who *who, gid_t gid)
 {
     char buf[NSS_SIZE];
@@ -93,8 +94,8 @@ static bool first_group_of_trusted_only(const struct trusted_who *who, gid_t gid
     return only && r == ENOENT; /* read to the end */
 }
 
-/* A group that can write is as good as its owner where it is root's, or the owner's own. That a
- * group is empty is not enough: programs may run with it. */
+/* Whether a group with write access is as trustworthy as the owner. It has to be root's group or
+ * the owner's primary group. An empty group is not enough, because programs may run with it. */
 static bool group_trusted(const struct trusted_who *who, uid_t owner, gid_t gid)
 {
     char buf[NSS_SIZE];
@@ -106,7 +107,7 @@ static bool group_trusted(const struct trusted_who *who, uid_t owner, gid_t gid)
     return first_group_of_trusted_only(who, gid);
 }
 
-/* ---- what to say ---- */
+/* ---- messages ---- */
 
 /* One file or directory on the way. */
 struct step {
@@ -114,11 +115,11 @@ struct step {
     const char *what;
     const char *at;
     const struct stat *st;
-    bool has_acl; /* then the group's bits are what the list's users and groups may at most */
+    bool has_acl; /* then the group's bits are the most that the list may allow */
     bool end;     /* the file itself */
 };
 
-/* Of a long path only its end, so that what is said about it still fits. */
+/* Only the end of a long path, so that the rest of the message still fits. */
 static const char *shown(const char *path)
 {
     size_t n = strlen(path);
@@ -210,13 +211,13 @@ static int judge(const struct trusted_who *who, const struct step *s, struct err
     return report_writable(who, s, err);
 }
 
-/* By what getxattr returned. A filesystem without lists has none. */
+/* Whether there is an access control list, by the result of getxattr. */
 static bool is_acl(ssize_t n)
 {
     return n > 0 || (n < 0 && errno != ENODATA && errno != ENOTSUP);
 }
 
-/* ---- the way ---- */
+/* ---- walking the path ---- */
 
 static int walk_all(const struct trusted_who *who, const char *path, const char *what, bool way,
                     struct error *err)

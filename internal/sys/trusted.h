@@ -1,4 +1,4 @@
-/* trusted.h: could another user replace this file?
+/* trusted.h: checks that no other user could replace a file.
  *
  *   trusted_path  before a file or directory is relied on: judges every directory and link on the
  *                 way to it, and the file itself
@@ -32,10 +32,10 @@ struct trusted_who {
     uid_t sudo; /* `self` where there is none */
 };
 
-/* The texts of SUDO_UID and DOAS_USER, or NULL. They count only for root, and not if they
- * name two users (caller.h). */
+/* Takes the values of SUDO_UID and DOAS_USER, or NULL. They count only for root, and not if they
+ * name different users (caller.h). */
 struct trusted_who trusted_who(const char *sudo_uid, const char *doas_user);
-/* The same by this process's own environment. */
+/* The same with this process's own environment. */
 struct trusted_who trusted_us(void);
 
 bool trusted_owner(const struct trusted_who *who, uid_t uid);
@@ -47,7 +47,7 @@ int trusted_path(const struct trusted_who *who, const char *path, const char *wh
 int trusted_way(const struct trusted_who *who, const char *path, const char *what,
                 struct error *err);
 
-/* `path` is what `fd` was opened by, for the message. Not for O_PATH descriptors. */
+/* `path` is the name of `fd` in the message. Not for O_PATH descriptors. */
 int trusted_fd(int fd, const char *path, const char *what, struct error *err);
 
 /* Whether no other user can replace a name in this open directory, which may be O_PATH. */

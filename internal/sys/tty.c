@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 
-/* Signals that end a process without any code of ours being asked. */
+/* Signals that end the process without running any code of ours. */
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT, SIGSYS, SIGTRAP};
 
 static struct {
@@ -19,7 +19,8 @@ static struct {
     struct sigaction old[ARRAY_LEN(fatal)];
 } raw;
 
-/* The disposition is back at its default (SA_RESETHAND), so raising ends us as it would have. */
+/* The signal's action is the default again (SA_RESETHAND), so raising it ends the process as
+ * usual. */
 static void on_fatal(int sig)
 {
     if (raw.active)

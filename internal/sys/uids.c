@@ -36,7 +36,7 @@ int uid_range_parse(const char *text, struct uid_range *out, struct error *err)
     return 0;
 }
 
-/* A line "user:first:count". What is malformed gives nobody an id. */
+/* Checks a line "user:first:count". A malformed line is ignored, because it gives nobody an id. */
 static bool line_overlaps(char *line, const struct uid_range *r)
 {
     uint64_t first, count;
@@ -81,7 +81,7 @@ static bool is_known(uid_t id)
     struct passwd user, *u = NULL;
     struct group group, *g = NULL;
     _cleanup_free_ char *text = xcalloc(1, ENTRY_SIZE);
-    /* ERANGE: an entry that is too long is one. */
+    /* ERANGE means that there is an entry, but it is too long for the buffer. */
     return getpwuid_r(id, &user, text, ENTRY_SIZE, &u) == ERANGE || u ||
            getgrgid_r(id, &group, text, ENTRY_SIZE, &g) == ERANGE || g;
 }
@@ -99,7 +99,7 @@ static int open_directory(const char *dir, struct error *err)
     return dir_make_all(dir, 0700, err) < 0 ? -1 : dir_open_private(dir, err);
 }
 
-/* The lock of an id; -1 with ERR_BUSY where a VMM has it. */
+/* Locks an id; -1 with ERR_BUSY if a VMM has it. */
 static int lock_id(int dirfd, uid_t id, struct error *err)
 {
     char name[24];

@@ -6,7 +6,7 @@
  * all state directories of the host together. A user who is not root claims one of the user's own
  * subordinate ids (userns.h), in a directory of the user's. The lock belongs to an open file that
  * the VMM inherits, so the kernel gives the id back when the VMM ends, however that happens. The
- * files stay, as many as there were VMMs at once.
+ * files stay; there are as many as VMMs have run at the same time.
  *
  * A VMM that was taken over can close its file. That gains nothing: an id that a process runs as is
  * not given away, whoever holds its lock.
@@ -22,7 +22,7 @@
  * 1879048191). */
 #define UID_RANGE "1900000000-1900065535"
 
-/* No VMM with a guest gets this id, so it has the rights that every user has, and no more. */
+/* No VMM with a guest gets this id. It has the rights that every user has, and no others. */
 #define UID_NOBODY 2147483646
 /* The same of a user namespace with a range of ids (userns.h). */
 #define UID_NOBODY_INSIDE 65534
@@ -31,20 +31,19 @@ struct uid_range {
     uid_t first, last;
 };
 
-/* "1900000000-1900065535": ids of users that nobody has to make. ERR_CONFIG for something else, and
- * for ids below 65536, where systems have users of their own, and from UID_NOBODY on; ids above
- * 2147483647 some programs take for negative. */
+/* Reads a range such as "1900000000-1900065535". Nobody has to create users for these ids.
+ * ERR_CONFIG for anything else, for ids below 65536, where systems have their own users, and for
+ * ids from UID_NOBODY on, because some programs take ids above 2147483647 for negative. */
 int uid_range_parse(const char *text, struct uid_range *out, struct error *err);
 
-/* Whether somebody was given ids of this range for containers (/etc/subuid, /etc/subgid).
+/* Checks that nobody was given ids of this range for containers (/etc/subuid, /etc/subgid).
  * ERR_CONFIG names the file and its line. */
 int uid_range_check(const struct uid_range *r, struct error *err);
 
 #define UID_DIRECTORY "/run/crabbox-fc/uids" /* root's */
 
 /* Takes the lowest id that no user, group, process or other VMM has. Returns the descriptor of its
- * lock, open for reading only (caller closes; a child may inherit it); ERR_ENV where none is free.
- */
+ * lock, open for reading only (caller closes; a child may inherit it); ERR_ENV if none is free. */
 int uid_claim(const struct uid_range *r, const char *dir, uid_t *out, struct error *err);
 
 #endif

@@ -16,7 +16,7 @@
 
 enum { HOMES = 2 };
 
-/* ---- what is no tree ---- */
+/* ---- directories that are never a tree ---- */
 
 struct homes {
     char of[HOMES][PATH_MAX]; /* real paths; "": none */
@@ -44,7 +44,7 @@ static bool is_users(const struct homes *h, const char *dir)
     return holds;
 }
 
-/* By the Filesystem Hierarchy Standard. */
+/* Directories that users share, by the Filesystem Hierarchy Standard. */
 static bool is_shared(const char *dir)
 {
     static const char *const dirs[] = {"/dev/shm", "/home", "/media", "/mnt",     "/opt",    "/run",
@@ -78,7 +78,7 @@ int worktree_go_up(int *dirfd)
     return 1;
 }
 
-/* A copy of `fd` takes the place of *kept. */
+/* Replaces *kept by a duplicate of `fd`. */
 static int keep(int fd, int *kept)
 {
     CLOSE_FD(*kept);
@@ -86,7 +86,7 @@ static int keep(int fd, int *kept)
     return *kept < 0 ? -1 : 0;
 }
 
-/* Goes up from *at and keeps in *top the highest directory that counts, if any does. */
+/* Goes up from *at. *top gets the highest directory that counts, if there is one. */
 static int find_top(int *at, int *top)
 {
     struct homes homes;
@@ -107,7 +107,8 @@ static int find_top(int *at, int *top)
     return more;
 }
 
-/* The path of an open directory. One that was removed has none: another may be there by now. */
+/* The path of an open directory. A removed one has no path, because another may have its name by
+ * now. */
 static int path_of(int fd, char out[static PATH_MAX])
 {
     struct stat st;
@@ -170,8 +171,8 @@ int worktree_tops(const char *cwd, struct worktree_tops *out)
 
 /* ---- along a path ---- */
 
-/* A directory may have a second name without any link: by a bind mount, or by another case of its
- * letters. */
+/* Compares by inode: a directory may have a second name without any link, by a bind mount or on a
+ * filesystem that ignores case. */
 static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
@@ -199,7 +200,7 @@ const char *worktree_leads_through_top(const char *path, const struct worktree_t
     return more < 0 || w.looped ? tops->of[0] : NULL;
 }
 
-/* Nothing is there, or it is no directory. */
+/* Whether the error means that nothing is there, or that it is not a directory. */
 static bool is_none(int sys)
 {
     return sys == ENOENT || sys == ENOTDIR || sys == ELOOP;
@@ -243,7 +244,7 @@ static void dir_of(const char *path, char out[static PATH_MAX])
     (void)str_format(out, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-/* Whether a path without links, but for its last component, lies in one of the trees. */
+/* Whether an entry lies in one of the trees. Only the last component of `path` may be a link. */
 static bool is_entry_of_tree(const char *path, const struct worktree_tops *tops)
 {
     char dir[PATH_MAX];
@@ -279,8 +280,8 @@ int worktree_look(const char *path, const struct worktree_tops *tops, struct sta
     return -1;
 }
 
-/* Whether the link `at` may have come with code and leads out of it to `here`: 1, 0, or -1 with
- * errno. */
+/* Whether the link `at` may have come with code and leads out of that code to `here`: 1, 0, or -1
+ * with errno. */
 static int leads_astray(const char *at, const char *here)
 {
     char dir[PATH_MAX], tree[PATH_MAX];

@@ -158,7 +158,7 @@ const char *config_dir_weaker(const struct config_key *key)
         return strrchr(key->choices, '|') + 1;
     if (!config_key_is_number(key))
         return config_dir_sample(key);
-    (void)str_format(text, sizeof text, "%lld%s", (long long)key->max,
+    (void)str_format(text, sizeof text, "%lld%s", (long long)(key->zero_is_most ? 0 : key->max),
                      key->type == CFG_DURATION ? "ms" : "");
     return text;
 }

@@ -13,6 +13,7 @@
 
 #define SERIAL_SINCE_MAJOR 1
 #define SERIAL_SINCE_MINOR 14
+#define LIMIT_SINCE_MINOR  16 /* of the console, of the same major version */
 
 /* Exit codes as Firecracker documents them. */
 static const char *exit_words(int code)
@@ -41,8 +42,24 @@ static int probe(const char *binary, bool sandbox, const struct deadline *d, cha
     return vmm_process_probe(binary, "Firecracker ", sandbox, d, version, size, err);
 }
 
-/* Why it refused: a request that it understood and one that it could not read are answered in two
- * ways. */
+/* An older one drops what it doesn't know of the console, or refuses it. */
+static int check_limits(const struct vmm_limits *l, const char *version, struct error *err)
+{
+    struct fc_version v;
+    if (!l->console_bytes || !*version)
+        return 0;
+    if (fc_version_parse(version, &v, err) < 0)
+        return -1;
+    if (fc_version_at_least(v, SERIAL_SINCE_MAJOR, LIMIT_SINCE_MINOR))
+        return 0;
+    return error_set(err, ERR_ENV, 0,
+                     "limits.consoleKiB: Firecracker %s can't limit the guest's console; next: "
+                     "install Firecracker 1.16 or newer, or set limits.consoleKiB to 0",
+                     version);
+}
+
+/* The reason for a refusal. It is in another member if Firecracker could not read the request at
+ * all. */
 static const char *refusal(const cJSON *answer)
 {
     const char *why = json_opt_string(answer, "fault_message", NULL);
@@ -73,9 +90,9 @@ static int put(struct http_client *c, const char *path, const cJSON *body, const
 
 /* --- waiting for the socket --- */
 
-#define LOOK_MS 5 /* between looks where there is no event to be had */
+#define LOOK_MS 5 /* between looks if there are no events */
 
-/* Watches the VMM's directory; made before the program starts so that nothing is missed. -1 where
+/* Watches the VMM's directory. Called before the program starts, so that no event is missed. -1 if
  * the user has no inotify instance left (128 by default, and each keeper has one). */
 static int watch_directory(int dirfd)
 {
@@ -94,7 +111,8 @@ static void drain_watch(int fd)
         ;
 }
 
-/* Until something happens in the directory or to the process; without a watch, for a moment. */
+/* Waits until something happens in the directory or to the process; without a watch, for a
+ * moment. */
 static int wait_for_event(int watch, const struct child *child, const struct deadline *d,
                           struct error *err)
 {
@@ -112,7 +130,7 @@ static int wait_for_event(int watch, const struct child *child, const struct dea
     return 0;
 }
 
-/* Until the socket's name is there or the process has ended. */
+/* Waits until the socket exists or the process has ended. */
 static int wait_socket(int watch, const struct child *child, int dirfd, const struct deadline *d,
                        struct error *err)
 {
@@ -123,9 +141,9 @@ static int wait_socket(int watch, const struct child *child, int dirfd, const st
     return 0;
 }
 
-/* The first request. The socket's name appears at bind and it accepts from listen on, some
- * microseconds later, of which the kernel tells nobody: a refused connection is tried again
- * after a wait on the process. */
+/* Makes the first request. The socket appears at bind, but accepts connections only after listen,
+ * some microseconds later, and there is no event for that. So a refused connection is tried again
+ * after a short wait on the process. */
 static int first_call(struct http_client *c, const struct child *child, const struct deadline *d,
                       cJSON **reply, struct error *err)
 {
@@ -173,16 +191,19 @@ static int put_logger(struct http_client *c, const struct deadline *d, struct er
     return put(c, "/logger", body, d, err);
 }
 
-/* Firecracker writes this file from its start, not in append mode: what it printed on stdout
- * before (its own start-up lines, by now in the log) is taken away first. */
-static int put_serial(struct http_client *c, int dirfd, const struct deadline *d, struct error *err)
+/* Firecracker writes this file from its beginning and does not append. So the start-up lines that
+ * it printed on stdout before are removed first (the log has them, too). */
+static int put_serial(struct http_client *c, const struct vmm_spec *spec, const struct deadline *d,
+                      struct error *err)
 {
     _cleanup_json_ cJSON *body = cJSON_CreateObject();
-    _cleanup_close_ int fd = openat(dirfd, VMM_CONSOLE_LOG,
+    _cleanup_close_ int fd = openat(spec->dirfd, VMM_CONSOLE_LOG,
                                     O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "empty %s", VMM_CONSOLE_LOG);
     (void)cJSON_AddStringToObject(body, "serial_out_path", VMM_CONSOLE_LOG);
+    if (spec->limits.console_bytes)
+        (void)cJSON_AddItemToObject(body, "rate_limiter", fc_bucket(spec->limits.console_bytes));
     return put(c, "/serial", body, d, err);
 }
 
@@ -207,7 +228,7 @@ static int put_object(struct http_client *c, const cJSON *intent, const char *na
     return put(c, path, cJSON_GetObjectItemCaseSensitive(intent, name), d, err);
 }
 
-/* Says everything, then asks Firecracker what it understood. */
+/* Sends the whole configuration, and then reads it back and compares. */
 static int configure(struct http_client *c, const struct vmm_spec *spec, struct fc_version v,
                      const struct deadline *d, struct error *err)
 {
@@ -216,7 +237,7 @@ static int configure(struct http_client *c, const struct vmm_spec *spec, struct 
     if (!intent || put_logger(c, d, err) < 0)
         return -1;
     if (fc_version_at_least(v, SERIAL_SINCE_MAJOR, SERIAL_SINCE_MINOR) &&
-        put_serial(c, spec->dirfd, d, err) < 0)
+        put_serial(c, spec, d, err) < 0)
         return -1;
     if (put_object(c, intent, "machine-config", d, err) < 0 ||
         put_object(c, intent, "boot-source", d, err) < 0 ||
@@ -234,11 +255,12 @@ static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *re
                                  struct error *err)
 {
     struct fc_version v;
-    /* Opened first: what that costs passes while Firecracker starts. */
+    /* Opened first, so that it takes its time while Firecracker starts. */
     _cleanup_(cleanup_http_client) struct http_client *c = http_open(spec->dirfd, VMM_API_SOCK,
                                                                      err);
     if (!c || wait_socket(watch, child, spec->dirfd, d, err) < 0 ||
-        vmm_sandbox_bound(spec, err) < 0 || read_version(c, child, d, ref, &v, err) < 0)
+        vmm_sandbox_bound(spec, err) < 0 || read_version(c, child, d, ref, &v, err) < 0 ||
+        check_limits(&spec->limits, ref->version, err) < 0)
         return -1;
     return configure(c, spec, v, d, err);
 }
@@ -255,7 +277,7 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
         return error_set(err, ERR_CONFIG, 0,
                          "Firecracker needs accel kvm; for emulation (%s) choose vmm qemu",
                          vmm_accel_name(spec->accel));
-    /* Refused before anything runs: a command line that is too long, for one. */
+    /* Errors such as a command line that is too long are found before anything runs. */
     _cleanup_json_ cJSON *intent = fc_intent(spec, err);
     if (!intent || file_unlink(spec->dirfd, VMM_API_SOCK, err) < 0)
         return -1;
@@ -304,7 +326,7 @@ static int shutdown_guest(const struct vmm_ref *ref, int dirfd, const struct dea
     return action(dirfd, "SendCtrlAltDel", d, err);
 }
 
-/* Firecracker's words in ours. */
+/* Our word for a state of Firecracker. */
 static const char *state_word(const char *state)
 {
     static const char *const words[][2] = {
@@ -352,6 +374,7 @@ const struct vmm_backend vmm_firecracker = {
     .older_lacks = "it describes no devices by ACPI",
     .bus_option = "VIRTIO_MMIO",
     .probe = probe,
+    .check_limits = check_limits,
     .launch = launch,
     .boot = boot,
     .shutdown = shutdown_guest,

@@ -7,10 +7,10 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-/* Firecracker's own default words, which count only while no others are given: a fast reset to
- * end the VMM, and no probing for devices that are not there (half a second of it in i8042). One
- * serial port instead of none, because the console is where a guest that fails says why; and no
- * tests of the kernel's own ciphers. */
+/* Firecracker's own default words, which it uses only if no others are given: a fast reset that
+ * ends the VMM, and no probing for missing devices (half a second for i8042). But there is one
+ * serial port instead of none, because a guest that fails prints the reason on the console, and the
+ * kernel does not test its own ciphers. */
 #define BASE_WORDS                                                                                 \
     "reboot=k panic=1 8250.nr_uarts=1 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce "      \
     "console=ttyS0 quiet loglevel=1 cryptomgr.notests=1"
@@ -64,7 +64,7 @@ static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct er
     bool more = spec->cmdline && *spec->cmdline;
     _cleanup_strbuf_ struct strbuf args = STRBUF_INIT;
     strbuf_adds(&args, BASE_WORDS);
-    /* An initrd brings the kernel's modules: only without one may loading be switched off. */
+    /* The initrd has the kernel's modules, so loading can be switched off only without one. */
     if (!initrd)
         strbuf_adds(&args, " nomodule");
     strbuf_addf(&args, "%s%s", more ? " " : "", more ? spec->cmdline : "");
@@ -79,6 +79,25 @@ static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct er
     return 0;
 }
 
+cJSON *fc_bucket(int64_t each_second)
+{
+    cJSON *bucket = cJSON_CreateObject();
+    (void)cJSON_AddNumberToObject(bucket, "size", (double)each_second);
+    add_number(bucket, "refill_time", 1000);
+    return bucket;
+}
+
+static void add_limiter(cJSON *drive, const struct vmm_limits *l)
+{
+    if (!l->disk_bytes && !l->disk_ops)
+        return;
+    cJSON *limiter = cJSON_AddObjectToObject(drive, "rate_limiter");
+    if (l->disk_bytes)
+        (void)cJSON_AddItemToObject(limiter, "bandwidth", fc_bucket(l->disk_bytes));
+    if (l->disk_ops)
+        (void)cJSON_AddItemToObject(limiter, "ops", fc_bucket(l->disk_ops));
+}
+
 static void add_drives(cJSON *intent, const struct vmm_spec *spec)
 {
     cJSON *drives = cJSON_AddArrayToObject(intent, "drives");
@@ -88,6 +107,7 @@ static void add_drives(cJSON *intent, const struct vmm_spec *spec)
         add_string(d, "path_on_host", spec->drives[i].path);
         (void)cJSON_AddBoolToObject(d, "is_root_device", spec->drives[i].root);
         (void)cJSON_AddBoolToObject(d, "is_read_only", spec->drives[i].read_only);
+        add_limiter(d, &spec->limits);
         (void)cJSON_AddItemToArray(drives, d);
     }
 }
@@ -102,7 +122,7 @@ static void add_network(cJSON *intent, const struct vmm_spec *spec)
     add_string(n, "iface_id", "eth0");
     add_string(n, "host_dev_name", spec->tap);
     if (spec->guest_mac && str_copy(mac, sizeof mac, spec->guest_mac) == 0 && *mac) {
-        /* It is told back in lower case. */
+        /* Firecracker reports it in lower case. */
         for (char *p = mac; *p; p++)
             *p = (char)tolower((unsigned char)*p);
         add_string(n, "guest_mac", mac);
@@ -120,12 +140,12 @@ cJSON *fc_intent(const struct vmm_spec *spec, struct error *err)
         return NULL;
     add_drives(intent, spec);
     add_network(intent, spec);
-    /* Nothing to say about it but that it is wanted, as QEMU's guests have it. */
+    /* An empty object: the device has no settings. QEMU's guests have one, too. */
     (void)cJSON_AddObjectToObject(intent, "entropy");
     return TAKE_PTR(intent);
 }
 
-/* The name that an entry of a list goes by, or NULL. */
+/* The id of an entry of a list, or NULL. */
 static const char *entry_id(const cJSON *entry)
 {
     const char *id = json_opt_string(entry, "drive_id", NULL);

@@ -60,6 +60,22 @@ static void intent_has_everything(void **state)
     assert_true(str_has_prefix(boot_args(j), "reboot=k panic=1 "));
 }
 
+static void drives_have_limiters(void **state)
+{
+    (void)state;
+    struct vmm_spec spec = example();
+    spec.limits = (struct vmm_limits){.disk_bytes = 1 << 20, .disk_ops = 50};
+    _cleanup_json_ cJSON *j = intent_of(&spec);
+    _cleanup_free_ char *text = json_print(cJSON_GetObjectItem(j, "drives"), false);
+    assert_non_null(strstr(text, "\"is_read_only\":true,\"rate_limiter\":{\"bandwidth\":{\"size\":"
+                                 "1048576,\"refill_time\":1000},\"ops\":{\"size\":50,"
+                                 "\"refill_time\":1000}}},{\"drive_id\":\"seed\""));
+    spec.limits.disk_ops = 0;
+    _cleanup_json_ cJSON *bandwidth = intent_of(&spec);
+    _cleanup_free_ char *less = json_print(cJSON_GetObjectItem(bandwidth, "drives"), false);
+    assert_null(strstr(less, "ops"));
+}
+
 static void modules_load_only_from_an_initrd(void **state)
 {
     (void)state;
@@ -187,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intent_has_everything),
+        cmocka_unit_test(drives_have_limiters),
         cmocka_unit_test(modules_load_only_from_an_initrd),
         cmocka_unit_test(long_command_line_is_refused),
         cmocka_unit_test(same_configuration_is_accepted),

@@ -123,6 +123,32 @@ static void expect_failure(struct vmmfix *f, enum err_kind kind, const char *wor
     assert_false(f->ref.proc.pid > 0 && proc_alive(&f->ref.proc));
 }
 
+/* The stand-in takes the limiters as strictly as the real one, and tells them back. */
+static void limits_are_taken(void **state)
+{
+    struct vmmfix *f = *state;
+    f->spec.limits = (struct vmm_limits){
+        .disk_bytes = 8 << 20, .disk_ops = 500, .console_bytes = 64 << 10};
+    set_fault(f, "CRABBOX_STANDIN_VERSION=1.16.1");
+    launch_ok(f);
+    end_it(f);
+}
+
+/* An older one would leave the console without a limit. */
+static void old_version_limits_no_console(void **state)
+{
+    struct vmmfix *f = *state;
+    f->spec.limits.console_bytes = 64 << 10;
+    set_fault(f, "CRABBOX_STANDIN_VERSION=1.13.1");
+    expect_failure(f, ERR_ENV,
+                   "Firecracker 1.13.1 can't limit the guest's console; next: install "
+                   "Firecracker 1.16");
+    f->started = 0;
+    f->spec.limits = (struct vmm_limits){.disk_ops = 500};
+    launch_ok(f);
+    end_it(f);
+}
+
 static void exit_at_once_is_explained(void **state)
 {
     set_fault(*state, "CRABBOX_STANDIN_EXIT=148");
@@ -270,6 +296,8 @@ int main(void)
 #ifndef __SANITIZE_ADDRESS__
         T(confined_it_makes_one_socket_only),
 #endif
+        T(limits_are_taken),
+        T(old_version_limits_no_console),
         T(exit_at_once_is_explained),
         T(no_socket_ends_at_the_deadline),
         T(refusal_is_told),

@@ -16,19 +16,19 @@ static bool is_small(const struct stat *st)
 {
     if (!S_ISREG(st->st_mode))
         return true;
-    /* Not the room alone: what is written through a mapping of the file raises no event. */
+    /* The size counts as well as the space, because writing through a mapping causes no event. */
     return (int64_t)st->st_blocks * BLOCK <= LOGCAP_MAX && st->st_size <= LOGCAP_SPAN;
 }
 
-/* Takes what is before `end` out of the file, but for a hole that says that something is missing.
- */
+/* Removes everything before `end` from the file, except a hole that shows that something is
+ * missing. */
 static int shorten(int fd, off_t end, const char *name, struct error *err)
 {
     struct stat st;
     if (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, HOLE, end - HOLE) == 0 &&
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HOLE) == 0)
         return 1;
-    /* Somebody else has shortened it meanwhile, so the range was no longer there. */
+    /* Another process has shortened it meanwhile, so the range no longer existed. */
     if (fstat(fd, &st) == 0 && is_small(&st))
         return 0;
     if (ftruncate(fd, 0) < 0)

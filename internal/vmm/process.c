@@ -16,10 +16,10 @@
 #include "vmm/logcap.h"
 #include "vmm/sandbox.h"
 
-#define TAIL_MAX       400 /* what fits into an error message beside its own words */
-#define DEATH_MS       300 /* from a closed socket to a process that shows as ended */
+#define TAIL_MAX       400 /* the part of the logs that fits into an error message */
+#define DEATH_MS       300 /* from the end of its socket to the end of the process */
 #define PROBE_OUT_MAX  4096
-#define FILE_LIMIT_MIN (4 * LOGCAP_SPAN) /* a log may pass its cap between two looks */
+#define FILE_LIMIT_MIN (4 * LOGCAP_SPAN) /* a log may pass its limit between two looks */
 #define SIGNALS_MAX    1024
 #define FILES_MAX      512
 #define THREADS_MAX    256 /* 32 processors, and QEMU's 64 threads for its disks */
@@ -36,9 +36,10 @@ static int open_log(int dirfd, const char *name, struct error *err)
     return TAKE_FD(fd);
 }
 
-/* What a file that the VMM writes may come to: the largest of its disks. So one that was taken over
- * can't let its disk grow beyond what was reserved for it, nor a log without end. Some filesystems
- * look at this limit only where a file is written; sys/confine.h closes the other ways. */
+/* The largest size of a file that the VMM writes: that of its largest disk. So a VMM that was taken
+ * over can't make its disk grow beyond the reserved space, or a log grow without end. Some
+ * filesystems apply this limit only when a file is written; sys/confine.h prevents the other
+ * ways. */
 static rlim_t file_limit(const struct vmm_spec *spec)
 {
     struct stat st;
@@ -50,10 +51,10 @@ static rlim_t file_limit(const struct vmm_spec *spec)
     return max;
 }
 
-/* Bounds what the held program may take, for good: it can't raise them without a capability. A
- * core would be as large as the guest's memory. 1 keeps also programs that cores are piped to from
- * getting one, which 0 does not (core(5)). Signals that wait and threads count for all processes of
- * a user together. 32 processors and 4 drives come to some 400 descriptors. */
+/* Sets limits for the held program. It can't raise them later, because that needs a capability. A
+ * core dump would be as large as the guest's memory; a limit of 1 also keeps it from a program that
+ * cores are piped to, which 0 does not (core(5)). Pending signals and threads are counted for all
+ * processes of a user together. 32 processors and 4 drives need about 400 descriptors. */
 static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, struct error *err)
 {
     const struct {
@@ -111,7 +112,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     if (limit_program(spec, s.user != NULL, child->pid, err) < 0 ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
-        /* Never released, so nothing of the program has run. */
+        /* It was never released, so the program has not run at all. */
         child_kill(child);
         return -1;
     }
@@ -145,7 +146,7 @@ static int say_ended(const char *name, const char *doing, const struct exit_stat
                      meaning ? ")" : "", tail.len ? "; " : "; its logs are empty", tail.buf);
 }
 
-/* How long an end is waited for: not at all where the failure already has another reason. */
+/* How long to wait for the end of the process: not at all if the failure has another reason. */
 static struct deadline death_wait(const struct error *err)
 {
     bool other = err->kind == ERR_TIMEOUT || err->kind == ERR_CONFIG;
@@ -157,7 +158,7 @@ int vmm_process_explain(struct child *child, const struct vmm_spec *spec, const 
 {
     struct exit_status st;
     struct deadline soon = death_wait(err);
-    /* The user's interrupt is not explained by the process's end. */
+    /* The end of the process does not explain an interrupt by the user. */
     if (err->kind == ERR_CANCELLED || child->pid == 0)
         return -1;
     if (child_wait(child, &soon, &st, NULL) < 0)
@@ -165,8 +166,8 @@ int vmm_process_explain(struct child *child, const struct vmm_spec *spec, const 
     return say_ended(name, "being configured", &st, words, spec->dirfd, err);
 }
 
-/* How a dead child ended; false where it is no child of ours, or was collected before. It stays
- * to be collected. */
+/* How a dead child ended. It is not reaped here. False if it is not our child or was reaped
+ * before. */
 static bool peek_status(pid_t pid, struct exit_status *st)
 {
     siginfo_t info = {0};
@@ -189,7 +190,7 @@ int vmm_process_explain_boot(const struct vmm_ref *ref, int dirfd, const char *n
     _cleanup_close_ int pidfd = proc_open(&ref->proc, NULL);
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     if (pidfd >= 0 && deadline_poll_once(&p, 1, &soon, name, NULL) < 0)
-        return -1; /* it lives: the message stands as it is */
+        return -1; /* it is alive, so the message stays as it is */
     bool known = peek_status(ref->proc.pid, &st);
     return say_ended(name, "starting the guest", known ? &st : NULL, words, dirfd, err);
 }
@@ -226,7 +227,7 @@ int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
         return -1;
     s.argv = argv;
     s.cwd_fd = root;
-    s.die_with_parent = !sandbox; /* a confined one has no parent to see */
+    s.die_with_parent = !sandbox; /* a confined one can't see its parent */
     if (sandbox)
         vmm_sandbox_use(&confined, &s);
     if (spawn_run(&s, d, PROBE_OUT_MAX, &out, NULL, &st, err) < 0)

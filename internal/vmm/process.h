@@ -1,4 +1,4 @@
-/* process.h: what both backends share in starting their program.
+/* process.h: starts the VMM's program; shared by both backends.
  *
  * vmm_process_start   logs and stale socket prepared; the program held until `started` has put
  *                     its name on disk, then released into exec
@@ -14,24 +14,24 @@
 #include "sys/spawn.h"
 #include "vmm/vmm.h"
 
-/* The ways of a program. */
+/* How a VMM's program behaves. */
 enum vmm_ways {
-    VMM_PRINTS_CONSOLE = 1 << 0, /* the guest's serial line on stdout, which otherwise goes to
-                                  * VMM_LOG with stderr */
-    VMM_FILTERS_ITSELF = 1 << 1, /* it holds itself to a list of calls before the guest runs, one
-                                  * that keeps it from making further ones */
+    VMM_PRINTS_CONSOLE = 1 << 0, /* it prints the guest's serial line on stdout; otherwise stdout
+                                  * goes to VMM_LOG, as stderr does */
+    VMM_FILTERS_ITSELF = 1 << 1, /* it installs its own filter of system calls before the guest
+                                  * runs; that filter does not let it install more */
 };
 
-/* `stdin_fd` is the control socket, or -1 where the program makes it itself. `ways` is an OR of
- * enum vmm_ways. ref->proc is filled before `started` runs. */
+/* `stdin_fd` is the control socket, or -1 if the program makes it itself. `ways` is an OR of enum
+ * vmm_ways. ref->proc is filled before `started` runs. */
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
                       unsigned ways, struct vmm_ref *ref, vmm_started_fn *started, void *ctx,
                       struct child *child, struct error *err);
 
-/* How a program says goodbye, in words, or NULL: exit code to meaning. */
+/* The meaning of an exit code in words, or NULL. */
 typedef const char *vmm_exit_words_fn(int code);
 
-/* Returns -1 always, for `return vmm_process_explain(...)`. */
+/* Always returns -1, for `return vmm_process_explain(...)`. */
 int vmm_process_explain(struct child *child, const struct vmm_spec *spec, const char *name,
                         vmm_exit_words_fn *words, struct error *err);
 
@@ -44,7 +44,7 @@ int vmm_process_explain_boot(const struct vmm_ref *ref, int dirfd, const char *n
 int vmm_process_probe(const char *binary, const char *prefix, bool sandbox,
                       const struct deadline *d, char *version, size_t size, struct error *err);
 
-/* The words that every lease's spec must satisfy, whatever the backend. ERR_CONFIG. */
+/* Checks the parts of a spec that are the same for both backends. ERR_CONFIG. */
 int vmm_spec_check(const struct vmm_spec *spec, struct error *err);
 
 #endif

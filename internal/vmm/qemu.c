@@ -23,7 +23,35 @@ static int query(struct qmp *q, const char *command, const struct deadline *d, c
     return qmp_execute(q, command, NULL, d, reply, err);
 }
 
-/* Asks QEMU what it made of the command line. */
+/* It has no limiter for a character device, whatever its version. */
+static int check_limits(const struct vmm_limits *l, const char *version, struct error *err)
+{
+    (void)version;
+    if (!l->console_bytes)
+        return 0;
+    return error_set(err, ERR_CONFIG, 0,
+                     "limits.consoleKiB: QEMU can't limit the guest's console; next: set "
+                     "limits.consoleKiB to 0, or vmm to firecracker (1.16 or newer)");
+}
+
+static int compare_limits(struct qmp *q, const struct vmm_spec *spec, const struct deadline *d,
+                          struct error *err)
+{
+    for (unsigned i = 0; i < spec->n_drives && qemu_limits_drives(&spec->limits); i++) {
+        const char *id = spec->drives[i].id;
+        _cleanup_free_ char *path = xasprintf("/objects/" QEMU_GROUP_PREFIX "%s", id);
+        _cleanup_json_ cJSON *property = cJSON_CreateObject();
+        _cleanup_json_ cJSON *limits = NULL;
+        (void)cJSON_AddStringToObject(property, "path", path);
+        (void)cJSON_AddStringToObject(property, "property", "limits");
+        if (qmp_execute(q, "qom-get", property, d, &limits, err) < 0 ||
+            qemu_check_limits(&spec->limits, id, limits, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Asks QEMU for its settings and compares them with the spec. */
 static int compare(struct qmp *q, const struct vmm_spec *spec, const struct deadline *d,
                    struct error *err)
 {
@@ -42,7 +70,7 @@ static int compare(struct qmp *q, const struct vmm_spec *spec, const struct dead
     if (qemu_check_accel(spec, kvm, err) < 0 || qemu_check_paused(state, err) < 0 ||
         qemu_check_drives(spec, nodes, err) < 0)
         return -1;
-    return qemu_check_size(spec, cpus, memory, err);
+    return qemu_check_size(spec, cpus, memory, err) < 0 ? -1 : compare_limits(q, spec, d, err);
 }
 
 static int connect_and_compare(const struct vmm_spec *spec, struct vmm_ref *ref,
@@ -54,8 +82,8 @@ static int connect_and_compare(const struct vmm_spec *spec, struct vmm_ref *ref,
     return compare(&q, spec, d, err);
 }
 
-/* The control socket listens before QEMU exists and is inherited as its stdin: the first
- * connection needs no wait, and it breaks the moment QEMU ends. */
+/* The control socket already listens before QEMU exists, and QEMU inherits it as its stdin. So the
+ * first connection need not wait, and it breaks at the moment when QEMU ends. */
 static int start(const struct vmm_spec *spec, const struct qemu_args *args, struct vmm_ref *ref,
                  vmm_started_fn *started, void *ctx, struct child *child, struct error *err)
 {
@@ -74,7 +102,7 @@ static int launch(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_
     _cleanup_(qemu_args_free) struct qemu_args args = {.n = 0};
     _cleanup_(child_kill) struct child child = CHILD_INIT;
     struct error why = ERROR_INIT;
-    if (vmm_spec_check(spec, err) < 0)
+    if (vmm_spec_check(spec, err) < 0 || check_limits(&spec->limits, "", err) < 0)
         return -1;
     *ref = (struct vmm_ref){.backend = "qemu", .accel = spec->accel};
     qemu_args_build(spec, &args);
@@ -138,7 +166,7 @@ static const char *binary(const struct config *cfg)
     return cfg->qemu.binary;
 }
 
-/* The configuration takes no other words than these. */
+/* The configuration accepts only these words. */
 static enum vmm_accel accel(const struct config *cfg)
 {
     enum vmm_accel a = VMM_ACCEL_UNSET;
@@ -155,6 +183,7 @@ const struct vmm_backend vmm_qemu = {
     .needs_pvh = true,
     .bus_option = "VIRTIO_PCI",
     .probe = probe,
+    .check_limits = check_limits,
     .launch = launch,
     .boot = boot,
     .shutdown = shutdown_guest,

@@ -6,8 +6,9 @@
 
 #include "base/cleanup.h"
 
-/* A reset ends QEMU (-no-reboot), so a panic must reset, at once. The kernel's tests of its own
- * ciphers are a fifth of an emulated boot (0.5 of 2.6 CPU-seconds, Debian's 6.1 cloud kernel). */
+/* A reset ends QEMU (-no-reboot), so a panic has to reset at once. The kernel's tests of its own
+ * ciphers would take a fifth of an emulated boot (0.5 of 2.6 CPU-seconds, Debian's 6.1 cloud
+ * kernel). */
 #define BASE_WORDS "reboot=t panic=-1 console=ttyS0 quiet loglevel=1 cryptomgr.notests=1"
 
 static void add(struct qemu_args *a, const char *arg)
@@ -43,13 +44,45 @@ static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
     add2(a, option, text);
 }
 
-/* Drives are thrown away with their lease: flushes to the host's disk would buy nothing. Shared
- * read-only files are opened by many guests at once, and a disk is its lease's own, so none carries
- * a lock. */
-static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsigned index,
-                      bool holes)
+#define LIMITED_PREFIX "limited-" /* no drive's name has a '-' */
+
+bool qemu_limits_drives(const struct vmm_limits *l)
 {
-    bool discards = holes && !drive->read_only;
+    return l->disk_bytes || l->disk_ops;
+}
+
+/* What goes between a drive and its device. */
+static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
+                         const struct vmm_limits *l)
+{
+    _cleanup_free_ char *group = xasprintf(QEMU_GROUP_PREFIX "%s", drive->id);
+    _cleanup_free_ char *name = xasprintf(LIMITED_PREFIX "%s", drive->id);
+    _cleanup_json_ cJSON *object = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(object, "qom-type", "throttle-group");
+    (void)cJSON_AddStringToObject(object, "id", group);
+    cJSON *limits = cJSON_AddObjectToObject(object, "limits");
+    if (l->disk_bytes)
+        json_add_i64(limits, "bps-total", l->disk_bytes);
+    if (l->disk_ops)
+        json_add_i64(limits, "iops-total", l->disk_ops);
+    add_json(a, "-object", object);
+    _cleanup_json_ cJSON *node = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(node, "driver", "throttle");
+    (void)cJSON_AddStringToObject(node, "node-name", name);
+    (void)cJSON_AddStringToObject(node, "throttle-group", group);
+    (void)cJSON_AddStringToObject(node, "file", drive->id);
+    (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
+    add_json(a, "-blockdev", node);
+}
+
+/* Drives are deleted with their lease, so flushing them to the host's disk would be useless. They
+ * need no locks: shared read-only files are opened by many guests at once, and a disk belongs to
+ * one lease. */
+static void add_drive(struct qemu_args *a, const struct vmm_spec *spec, unsigned index)
+{
+    const struct vmm_drive *drive = &spec->drives[index];
+    bool discards = !spec->no_holes && !drive->read_only;
+    bool limited = qemu_limits_drives(&spec->limits);
     _cleanup_json_ cJSON *node = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(node, "driver", "raw");
     (void)cJSON_AddStringToObject(node, "node-name", drive->id);
@@ -66,8 +99,10 @@ static void add_drive(struct qemu_args *a, const struct vmm_drive *drive, unsign
         (void)cJSON_AddStringToObject(file, "discard", "unmap");
     (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
-    add2f(a, "-device", "virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on,addr=0x%x", drive->id,
-          drive->id, 0x10 + index);
+    if (limited)
+        add_throttle(a, drive, &spec->limits);
+    add2f(a, "-device", "virtio-blk-pci,drive=%s%s,serial=%s,disable-legacy=on,addr=0x%x",
+          limited ? LIMITED_PREFIX : "", drive->id, drive->id, 0x10 + index);
 }
 
 static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
@@ -80,18 +115,20 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
           mac ? ",mac=" : "", mac ? spec->guest_mac : "");
 }
 
-/* Only what is asked for: no default devices, no display, no user's configuration, no reboot. The
- * guest waits (-S) until boot. Its memory is not shared with that of other guests (mem-merge, where
- * the host runs ksmd), so how long a write takes tells it nothing of them. */
+/* Adds only what is needed: no default devices, no display, no configuration of the user, no
+ * reboot. The guest waits (-S) until boot. Its memory is not shared with other guests (mem-merge,
+ * if the host runs ksmd), so it can't learn anything about them from the time that a write
+ * takes. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
     bool kvm = spec->accel == VMM_KVM;
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
-    /* Not microvm: emulated, its kernel has no second clock to calibrate the TSC by, and hangs. */
+    /* The machine is not microvm: under emulation, a kernel there has no second clock to calibrate
+     * the TSC, and hangs. */
     add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
-    /* Translated code is kept up to so many MiB, by default a GiB; admission counts it. */
+    /* Translated code is kept up to this many MiB (by default a GiB); admission includes it. */
     add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
-    /* No guests of the guest. */
+    /* The guest can't run guests of its own. */
     add2(a, "-cpu", kvm ? "host,-vmx,-svm" : "max,la57=off");
     add2f(a, "-smp", "%u", spec->cpus);
     add2f(a, "-m", "%uM", spec->memory_mib);
@@ -100,7 +137,8 @@ static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
     add(a, "-no-reboot");
     add(a, "-S");
     add2(a, "-display", "none");
-    /* Confined, it is held to a shorter list (sys/syscalls.h), and could not add its own. */
+    /* A confined QEMU is limited to a shorter list (sys/syscalls.h) and can't add a filter of its
+     * own. */
     if (!spec->sandbox)
         add2(a, "-sandbox",
              "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
@@ -126,7 +164,7 @@ void qemu_args_build(const struct vmm_spec *spec, struct qemu_args *out)
     add_machine(out, spec);
     add_kernel(out, spec);
     for (unsigned i = 0; i < spec->n_drives; i++)
-        add_drive(out, &spec->drives[i], i, !spec->no_holes);
+        add_drive(out, spec, i);
     add_network(out, spec);
     add2(out, "-device", "virtio-rng-pci,disable-legacy=on,addr=0x9");
 }
@@ -180,6 +218,19 @@ int qemu_check_drives(const struct vmm_spec *spec, const cJSON *nodes, struct er
                              drive->id, json_opt_string(found, "file", "nothing"), drive->path);
     }
     return 0;
+}
+
+int qemu_check_limits(const struct vmm_limits *l, const char *id, const cJSON *has,
+                      struct error *err)
+{
+    int64_t bytes = json_opt_i64(has, "bps-total", -1), ops = json_opt_i64(has, "iops-total", -1);
+    if (bytes == l->disk_bytes && ops == l->disk_ops)
+        return 0;
+    return error_set(err, ERR_VMM, 0,
+                     "QEMU limits drive %s to %lld bytes and %lld requests a second, asked for "
+                     "%lld and %lld (0: no limit)",
+                     id, (long long)bytes, (long long)ops, (long long)l->disk_bytes,
+                     (long long)l->disk_ops);
 }
 
 int qemu_check_size(const struct vmm_spec *spec, const cJSON *cpus, const cJSON *memory,

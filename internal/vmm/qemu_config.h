@@ -1,7 +1,7 @@
-/* qemu_config.h: QEMU's command line for a lease, and the check of what QEMU made of it.
+/* qemu_config.h: QEMU's command line for a lease, and the check of the settings that QEMU reports.
  *
- * Everything with a path in it travels as JSON (-blockdev, -netdev), where commas and equals
- * signs in names need no escape. Pure functions; only vmm/qemu.c and its tests use them.
+ * Options with a path are passed as JSON (-blockdev), where commas and equals signs in names need
+ * no escape. Pure functions; only vmm/qemu.c and its tests use them.
  */
 #ifndef CRABBOX_VMM_QEMU_CONFIG_H
 #define CRABBOX_VMM_QEMU_CONFIG_H
@@ -30,7 +30,14 @@ int qemu_check_drives(const struct vmm_spec *spec, const cJSON *nodes, struct er
 int qemu_check_size(const struct vmm_spec *spec, const cJSON *cpus, const cJSON *memory,
                     struct error *err);
 
-/* QEMU's run state in our words. */
+/* Whether drives have a throttle group each: the object QEMU_GROUP_PREFIX with the drive's id. */
+#define QEMU_GROUP_PREFIX "limit-"
+bool qemu_limits_drives(const struct vmm_limits *l);
+/* The property `limits` of such a group. */
+int qemu_check_limits(const struct vmm_limits *l, const char *id, const cJSON *has,
+                      struct error *err);
+
+/* Our word for QEMU's run state. */
 const char *qemu_state_word(const char *status);
 
 #endif

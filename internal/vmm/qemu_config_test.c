@@ -94,6 +94,29 @@ static void paths_need_no_escape(void **state)
     assert_string_equal(json_opt_string(second, "discard", ""), "unmap");
 }
 
+/* Each drive has a group of its own between it and its device. */
+static void drives_are_throttled(void **state)
+{
+    (void)state;
+    struct vmm_spec spec = example();
+    struct error err = ERROR_INIT;
+    _cleanup_(qemu_args_free) struct qemu_args a;
+    spec.limits = (struct vmm_limits){.disk_bytes = 1 << 20, .disk_ops = 50};
+    qemu_args_build(&spec, &a);
+    assert_string_equal(value_of(&a, "-object", 1),
+                        "{\"qom-type\":\"throttle-group\",\"id\":\"limit-upper\","
+                        "\"limits\":{\"bps-total\":1048576,\"iops-total\":50}}");
+    assert_string_equal(value_of(&a, "-blockdev", 1),
+                        "{\"driver\":\"throttle\",\"node-name\":\"limited-root\","
+                        "\"throttle-group\":\"limit-root\",\"file\":\"root\",\"read-only\":true}");
+    assert_non_null(strstr(value_of(&a, "-device", 1), "drive=limited-upper,serial=upper,"));
+    _cleanup_json_ cJSON *same = cJSON_Parse("{\"bps-total\":1048576,\"iops-total\":50}");
+    _cleanup_json_ cJSON *less = cJSON_Parse("{\"bps-total\":1048576}");
+    assert_int_equal(qemu_check_limits(&spec.limits, "root", same, &err), 0);
+    assert_int_equal(qemu_check_limits(&spec.limits, "root", less, &err), -1);
+    assert_int_equal(err.kind, ERR_VMM);
+}
+
 static void no_holes_where_they_free_nothing(void **state)
 {
     (void)state;
@@ -228,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_line_has_everything),
         cmocka_unit_test(paths_need_no_escape),
+        cmocka_unit_test(drives_are_throttled),
         cmocka_unit_test(no_holes_where_they_free_nothing),
         cmocka_unit_test(hardware_is_only_used_where_asked),
         cmocka_unit_test(most_drives_fit),

@@ -9,7 +9,8 @@
 #include "base/cleanup.h"
 #include "sys/file.h"
 
-/* By way of the descriptor: state directories may be deeper than a socket address is long. */
+/* The address goes through the descriptor, because the path of the directory may be too long for
+ * it. */
 static int socket_address(int dirfd, const char *name, struct sockaddr_un *out, struct error *err)
 {
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -71,7 +72,7 @@ static int hung_up(int sys, struct error *err)
     return error_set(err, ERR_VMM, sys ? sys : ECONNRESET, "QEMU closed its control socket");
 }
 
-/* Reads until the buffer holds a whole line; its length, without the end, or -1. */
+/* Reads until the buffer has a whole line. Returns its length without the line feed, or -1. */
 static ssize_t wait_line(struct qmp *q, const struct deadline *d, const char *what,
                          struct error *err)
 {

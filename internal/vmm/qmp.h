@@ -1,11 +1,11 @@
-/* qmp.h: a client of QEMU's control socket (one JSON object a line).
+/* qmp.h: a client for QEMU's control socket (each line is a JSON object).
  *
  *   qmp_open      connects, reads the greeting, agrees on capabilities
  *   qmp_execute   one command, one answer; events in between are dropped
  *   qmp_close
  *
- * QEMU serves one client at a time: a second one waits for its greeting until its deadline.
- * Errors: ERR_VMM (err->sys ECONNRESET where QEMU hung up), ERR_TIMEOUT, ERR_CANCELLED.
+ * QEMU serves one client at a time: a second one waits for its greeting until its deadline. Errors:
+ * ERR_VMM (err->sys ECONNRESET if QEMU hung up), ERR_TIMEOUT, ERR_CANCELLED.
  */
 #ifndef CRABBOX_VMM_QMP_H
 #define CRABBOX_VMM_QMP_H
@@ -28,7 +28,7 @@ struct qmp {
         .fd = -1, .serial = 0, .in = STRBUF_INIT                                                   \
     }
 
-/* What a line from QEMU is. */
+/* The kinds of lines from QEMU. */
 enum qmp_kind { QMP_GREETING, QMP_EVENT, QMP_RETURN, QMP_REFUSAL, QMP_OTHER };
 
 /* Listens on `name` below dirfd (mode as the directory's), for QEMU to inherit. Returns the
@@ -47,7 +47,7 @@ int qmp_execute(struct qmp *q, const char *command, const cJSON *args, const str
 void qmp_close(struct qmp *q);
 
 /* Parses one line (without its end). QMP_RETURN and QMP_REFUSAL only for the answer that carries
- * `serial`. NULL with ERR_VMM where it is no JSON object. */
+ * `serial`. NULL with ERR_VMM if it is not a JSON object. */
 cJSON *qmp_parse_line(const char *line, size_t len, unsigned serial, enum qmp_kind *kind,
                       struct error *err);
 

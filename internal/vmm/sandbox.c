@@ -27,11 +27,10 @@
 #include "sys/uids.h"
 #include "sys/userns.h"
 
-#define JAIL_DIR       "/vmm" /* the VMM's directory, in the jail */
-#define DIRECTORY_MODE 0710   /* the VMM's user opens files there, and makes none */
-#define ROOTLESS_MODE  0711   /* the same, where its group is ours */
+#define DIRECTORY_MODE 0710 /* the VMM's user can open files there, but not make any */
+#define ROOTLESS_MODE  0711 /* the same without root, where its group is ours */
 
-/* The host's own, for every VMM. */
+/* Files of the host that every VMM gets. */
 static const struct {
     const char *path;
     enum confine_access access;
@@ -81,7 +80,7 @@ static int put_open(struct vmm_sandbox *s, int dirfd, const char *path, const ch
     return fd < 0 ? -1 : jail_put(&s->jail, fd, "", at, access, false, err);
 }
 
-/* A directory that is a link (/lib to usr/lib) is one in the jail too. */
+/* If a directory of the host is a link (/lib to usr/lib), it is a link in the jail, too. */
 static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_access access,
                        bool optional, struct error *err)
 {
@@ -112,8 +111,8 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
     return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
 }
 
-/* In the jail the directories above a file are the jail's, so only the file's own mode counts. Of
- * one that is not there the VMM or its start reports it. */
+/* In a jail only the file's own mode counts, because the directories above it belong to the jail. A
+ * missing file is reported when the VMM is started, or by the VMM. */
 static int check_readable(const struct vmm_sandbox *s, const char *path, struct error *err)
 {
     char at[32];
@@ -124,7 +123,7 @@ static int check_readable(const struct vmm_sandbox *s, const char *path, struct 
     return fd < 0 ? 0 : confine_can_read(at, err);
 }
 
-/* Whether the jail has it as a part of the host's programs. */
+/* Whether the file is in one of the host's directories of programs, which the jail has anyway. */
 static bool is_among_programs(const char *path)
 {
     for (size_t i = 0; i < ARRAY_LEN(host_files); i++)
@@ -133,8 +132,9 @@ static bool is_among_programs(const char *path)
     return false;
 }
 
-/* By the first of its names that does not lie among the host's programs: the links that lead there
- * are in the jail, and those behind it may not be. */
+/* Puts the program into the jail under the first of its names, following its links, that is outside
+ * of the host's directories of programs. The links before that name are in the jail, but those
+ * after it may not be. */
 static int put_program(struct vmm_sandbox *s, const char *binary, struct error *err)
 {
     struct pathwalk w;
@@ -164,7 +164,8 @@ static int allow_host(struct vmm_sandbox *s, struct error *err)
     return 0;
 }
 
-/* In its directory the VMM's user has what the VMM writes, and may read what it reads. */
+/* In its directory, the VMM's user owns the files that the VMM writes, and can read the others by
+ * their group. */
 static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool writes,
                 struct error *err)
 {
@@ -183,7 +184,7 @@ static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool w
     return 0;
 }
 
-/* A file that the guest is given. Of one that is not there the VMM itself reports it. */
+/* Allows a file for the guest. If it is missing, the VMM reports that. */
 static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const char *path,
                       bool writes, struct error *err)
 {
@@ -203,14 +204,14 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         return -1;
     if (!has_jail(s))
         return 0;
-    /* Sticky: what root has put there stays root's. Without root, what the VMM makes there gets our
-     * group; nobody else gets into the lease's directory, where it is. */
+    /* Sticky, so the VMM's user can't remove or rename root's files there. Without root, what the
+     * VMM makes there gets our group; nobody else gets into the lease's directory, where it is. */
     mode_t mode = s->rootless ? (binds ? 03773 : ROOTLESS_MODE) : binds ? 01770 : DIRECTORY_MODE;
     if (fchown(spec->dirfd, (uid_t)-1, s->rootless ? 0 : s->user.gid) < 0 ||
         fchmod(spec->dirfd, mode) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
-    s->jail.cwd = JAIL_DIR;
-    return put_open(s, spec->dirfd, ".", JAIL_DIR, JAIL_WRITE, err);
+    s->jail.cwd = VMM_SANDBOX_DIR;
+    return put_open(s, spec->dirfd, ".", VMM_SANDBOX_DIR, JAIL_WRITE, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
@@ -228,7 +229,8 @@ static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool 
     return allow_directory(s, spec, binds, err);
 }
 
-/* A right that a directory has, all below it have: a lease there would give its keys away. */
+/* The rights for a directory include everything below it, so the VMM could read the keys of a lease
+ * there. */
 int vmm_sandbox_apart(const char *dir, struct error *err)
 {
     char real[PATH_MAX], of_host[PATH_MAX];
@@ -316,7 +318,7 @@ static int prepare_rootless(const struct vmm_spec *spec, bool binds, struct vmm_
     if (n > 0) {
         s->confine_fd = fds[0];
         s->jail.root_fd = fds[1];
-        s->jail.cwd = JAIL_DIR;
+        s->jail.cwd = VMM_SANDBOX_DIR;
         s->jail.n = (unsigned)n - 2;
         for (unsigned i = 0; i < s->jail.n; i++)
             s->jail.mounts[i] = (struct jail_mount){fds[i + 2], xstrdup(in.at[i])};
@@ -370,8 +372,9 @@ void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
     if (!has_jail(sandbox))
         return;
     spec->jail = &sandbox->jail;
-    spec->user = sandbox->uid_fd >= 0 ? &sandbox->user : NULL;
-    /* Its own copies of the files that it would have inherited are in the jail. */
+    spec->user = sandbox->user.uid ? &sandbox->user : NULL;
+    /* The jail has mounts of the files that it would have inherited, so it gets only the lock of
+     * its id. */
     spec->files = &sandbox->uid_fd;
     spec->n_files = sandbox->uid_fd >= 0;
 }

@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define ASK_MS 2000 /* for the VMM to take a request to end; the grace is the guest's */
+#define ASK_MS                                                                                     \
+    2000 /* for the VMM to accept the request to shut down; the guest then has its own             \
+          * time */
 
 static const struct vmm_backend *const backends[] = {&vmm_firecracker, &vmm_qemu};
 
@@ -40,8 +42,8 @@ int vmm_dir_open(int lease_fd, struct error *err)
     return error_set(err, ERR_IO, errno, "open the directory " VMM_DIR " of the lease");
 }
 
-/* Asks the guest to end and waits. True if the process went by itself; errors only mean that it
- * has to be killed. */
+/* Asks the guest to shut down and waits. True if the process ended by itself; after an error it has
+ * to be killed. */
 static bool end_gracefully(const struct vmm_ref *ref, int dirfd, int pidfd, int64_t grace_ms,
                            const struct deadline *d)
 {
@@ -52,7 +54,7 @@ static bool end_gracefully(const struct vmm_ref *ref, int dirfd, int pidfd, int6
     const struct vmm_backend *b = vmm_backend_by_name(ref->backend, &why);
     if (!b || grace_ms <= 0)
         return false;
-    /* A guest that has not begun, or stands still, can't answer. */
+    /* A guest that was not started, or is paused, can't answer. */
     if (b->status(ref, dirfd, &ask, &now, &why) < 0 || !str_eq(now.state, "running") ||
         b->shutdown(ref, dirfd, &ask, &why) < 0) {
         log_debug("no graceful end of process %d: %s", (int)ref->proc.pid,
@@ -86,8 +88,8 @@ int vmm_end(const struct vmm_ref *ref, int dirfd, int64_t grace_ms, const struct
     }
     if (pidfd_signal(pidfd, SIGKILL, err) < 0)
         return -1;
-    /* The user's second thoughts can't stop a kill that is under way, and the deadline may have
-     * gone on the grace: what is killed is still waited for. */
+    /* Wait for the end of a killed process even if the user interrupts now, or if the guest's time
+     * has used up the deadline. */
     struct deadline after_kill = deadline_in_ms(10000);
     return pidfd_wait(pidfd, &after_kill, err);
 }
@@ -140,7 +142,7 @@ int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
     return 0;
 }
 
-/* Log text is the guest's word. */
+/* The guest decides what is in a log, so it is cleaned. */
 static void add_plain(struct strbuf *out, const char *text, size_t len)
 {
     text_add_lines(out, text, len);
@@ -148,7 +150,7 @@ static void add_plain(struct strbuf *out, const char *text, size_t len)
         strbuf_addc(out, '\n');
 }
 
-/* The end of one file: whole lines where it had to be cut. */
+/* Adds the end of one file, from the beginning of a line. */
 static void add_tail(int dirfd, const char *name, size_t max, struct strbuf *out)
 {
     struct stat st;

@@ -1,16 +1,16 @@
 /* vmm.h: the two programs that can run a guest, behind one table of functions.
  *
- *   launch   start the process, held until `started` has written its name down, then configure it
- *            fully: the guest does not run yet
- *   boot     let the guest run
- *   shutdown ask the guest to end itself (the caller waits on the process and kills at its
- * deadline) status   what the VMM says of itself
+ *   launch   starts the process, held until `started` has recorded it, then configures it fully;
+ *            the guest does not run yet
+ *   boot     lets the guest run
+ *   shutdown asks the guest to shut down; the caller waits and kills the process at its deadline
+ *   status   the state that the VMM reports
  *
- * A VMM lives in its own session and network namespace, with a directory of its own, VMM_DIR, as
- * its working directory. All that it may write is there, and nothing that it must not see: the
+ * A VMM runs in its own session and network namespace. Its working directory is a directory of its
+ * own, VMM_DIR. Everything that it may write is there, and nothing that it must not see: the
  * lease's record and keys are in the directory above. Its sockets and logs have fixed names, so any
- * later process can drive it: nothing is kept but struct vmm_ref. Emulation is only ever used when
- * the spec has VMM_TCG.
+ * later process can control it with struct vmm_ref alone. Emulation is used only if the spec has
+ * VMM_TCG.
  */
 #ifndef CRABBOX_VMM_VMM_H
 #define CRABBOX_VMM_VMM_H
@@ -40,7 +40,8 @@
 enum vmm_accel {
     VMM_ACCEL_UNSET, /* not chosen; none is ever guessed */
     VMM_KVM,         /* hardware */
-    VMM_TCG,         /* QEMU's emulation: slow, and no boundary by QEMU's own policy */
+    VMM_TCG,         /* QEMU's emulation: slow, and QEMU's own policy says that it does not
+                      * isolate */
 };
 /* "", "kvm", "tcg": in records, messages and the configuration. */
 const char *vmm_accel_name(enum vmm_accel a);
@@ -50,8 +51,14 @@ int vmm_accel_by_name(const char *name, enum vmm_accel *out, struct error *err);
 struct vmm_drive {
     const char *id;   /* [A-Za-z0-9_] */
     const char *path; /* absolute, or in the VMM's directory */
-    bool read_only;   /* one in the VMM's directory has to be so by its mode, too */
+    bool read_only;   /* in the VMM's directory its mode has to be read-only, too */
     bool root;
+};
+
+/* What the guest may take each second; 0: no limit. The VMM itself holds it to these. */
+struct vmm_limits {
+    int64_t disk_bytes, disk_ops; /* of each drive */
+    int64_t console_bytes;
 };
 
 struct vmm_spec {
@@ -75,19 +82,20 @@ struct vmm_spec {
     unsigned n_files;
     const char *tap;
     const char *guest_mac;
-    bool no_holes;         /* none are punched into its drives (file_keeps_extents) */
-    bool sandbox;          /* no capabilities, and no file but these (vmm/sandbox.h) */
-    struct uid_range uids; /* with `sandbox`: one of these the VMM becomes */
+    bool no_holes; /* none are punched into its drives (file_keeps_extents) */
+    bool sandbox;  /* no capabilities, and no file but these (vmm/sandbox.h) */
+    struct vmm_limits limits;
+    struct uid_range uids; /* with `sandbox`: the VMM gets one of these */
     const char *uids_dir;  /* where it is claimed (uids.h) */
 };
 
-/* What is kept in the lease record. */
+/* The part that is kept in the lease's record. */
 struct vmm_ref {
     char backend[16]; /* "firecracker", "qemu" */
     enum vmm_accel accel;
-    char version[64]; /* as the program said it, "" before that */
-    bool sandbox;     /* it was seen to be confined */
-    uid_t uid;        /* who it is then; 0: who we are */
+    char version[64]; /* as the program reported it, "" before that */
+    bool sandbox;     /* it was checked to be confined */
+    uid_t uid;        /* its user then; 0: the same as ours */
     struct proc_ref proc;
 };
 
@@ -107,17 +115,20 @@ struct vmm_backend {
     const char *(*binary)(const struct config *cfg); /* what is set there */
     enum vmm_accel (*accel)(const struct config *cfg);
     const char *install; /* how to get it: "apt-get install qemu-system-x86" */
-    /* The oldest version that serves, and what is wrong with an older one; 0.0: any. */
+    /* The oldest version that works, and what is wrong with older ones; 0.0: any version works. */
     unsigned major, minor;
     const char *older_lacks;
     bool needs_pvh;         /* of a kernel in ELF format */
-    const char *bus_option; /* that a kernel has built in: the bus of its devices */
+    const char *bus_option; /* a kernel must have it built in: the bus of its devices */
 
     /* ---- what it does ---- */
     /* Version text of the binary, with a deadline; ERR_ENV if it is missing or not that program.
      * `sandbox`: it is run confined, as it would be to run a guest. */
     int (*probe)(const char *binary, bool sandbox, const struct deadline *d, char *version,
                  size_t size, struct error *err);
+    /* ERR_ENV or ERR_CONFIG where this version can't hold a guest to these limits, or none can
+     * ("": the version is not known yet). */
+    int (*check_limits)(const struct vmm_limits *l, const char *version, struct error *err);
     /* On error the process is gone. On success ref->version is filled. */
     int (*launch)(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,
                   void *ctx, const struct deadline *d, struct error *err);
@@ -126,23 +137,24 @@ struct vmm_backend {
                     struct error *err);
     int (*status)(const struct vmm_ref *ref, int dirfd, const struct deadline *d,
                   struct vmm_status *out, struct error *err);
-    /* Extra kernel command line words that this backend needs so that our init's power-off ends
-     * the VMM ("crabbox.off=reboot" for Firecracker, "" for QEMU). */
+    /* Extra words for the kernel's command line, so that our init's power-off ends the VMM
+     * ("crabbox.off=reboot" for Firecracker, "" for QEMU). */
     const char *off_words;
 };
 
 extern const struct vmm_backend vmm_firecracker, vmm_qemu;
 
-/* Opens the VMM's directory of a lease. Leases of versions before this directory have the VMM's
- * files in their own: then, and where there is nothing of a VMM yet, that one. ERR_STATE with
- * ENOTDIR where something else is in its place. */
+/* Opens the VMM's directory of a lease. Leases from before this directory existed have the VMM's
+ * files in the lease's directory. For those, and if there is no VMM's directory yet, the lease's
+ * directory is opened. ERR_STATE with ENOTDIR if something else is in its place. */
 int vmm_dir_open(int lease_fd, struct error *err);
 
 /* NULL with ERR_CONFIG for an unknown name. */
 const struct vmm_backend *vmm_backend_by_name(const char *name, struct error *err);
 
-/* Asks the guest to end, waits until `grace_ms` (at most the deadline), then SIGKILLs and waits.
- * Success when the process is gone, however it went; *graceful says how. Absent is a success. */
+/* Asks the guest to shut down, waits up to `grace_ms` (at most until the deadline), then kills the
+ * process and waits for its end. Success if the process is gone in the end, also if it was gone
+ * before; *graceful is whether the guest shut down itself. */
 int vmm_end(const struct vmm_ref *ref, int dirfd, int64_t grace_ms, const struct deadline *d,
             bool *graceful, struct error *err);
 

@@ -1,0 +1,69 @@
+#include "run_failed.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "run_results.h"
+
+static char *reason(const struct ops_run_result *r, int code, const struct error *e)
+{
+    if (error_is_set(e))
+        return xasprintf("%s\n", e->msg);
+    if (r->timed_out)
+        return xasprintf("the command was ended because its time was over\n");
+    if (r->status.signalled)
+        return xasprintf("the command was ended by signal %s\n", r->status.signal);
+    if (r->status.code)
+        return xasprintf("the command ended with exit code %d\n", code);
+    return xasprintf("a test failed\n");
+}
+
+/* Who ended a run with Ctrl-C knows why it ended. True if something is kept. */
+static bool keep(struct invocation *in, const struct ops_run *req, const struct ops_run_result *r,
+                 int code, const struct error *e, cJSON *j)
+{
+    char path[PATH_MAX];
+    struct error failure = ERROR_INIT;
+    _cleanup_strbuf_ struct strbuf results = STRBUF_INIT;
+    if (!req->bundle || !req->bundle->begun || e->kind == ERR_CANCELLED)
+        return false;
+    _cleanup_free_ char *json = json_print_shown(j, true);
+    _cleanup_free_ char *why = reason(r, code, e);
+    results_text(&r->collected.junit, &results);
+    const struct bundle_words words = {why, results.buf, json};
+    if (bundle_write(req->bundle, &in->ops.store, &r->lease, r->run_id, req->env, &words, path,
+                     &failure) < 0) {
+        log_warn("nothing is kept of the failed run: %s", failure.msg);
+        return false;
+    }
+    (void)cJSON_AddStringToObject(j, "failureBundle", path);
+    return true;
+}
+
+/* Where to look. */
+static void say_next(const struct ops_run_result *r, bool kept)
+{
+    _cleanup_free_ char *look = kept ? xasprintf("crabbox-fc logs %s, ", r->run_id) : NULL;
+    const char *first = look ? look : "";
+    if (r->released)
+        log_info("the command failed, and its lease is gone; next: %srun --keep-on-failure keeps "
+                 "the machine, --artifact-glob and --capture-stdout bring files and output back",
+                 first);
+    else
+        log_info("the command failed in %s; next: %scrabbox-fc ssh %s, crabbox-fc logs %s, or "
+                 "crabbox-fc run --id %s --no-sync -- COMMAND",
+                 *r->work_dir ? r->work_dir : "its lease", first, r->lease.slug, r->lease.slug,
+                 r->lease.slug);
+}
+
+void run_failed(struct invocation *in, const struct ops_run *req, const struct ops_run_result *r,
+                int code, const struct error *e, cJSON *j)
+{
+    bool kept = keep(in, req, r, code, e, j);
+    const char *path = json_opt_string(j, "failureBundle", "");
+    if (kept)
+        log_info("kept of the failed run: the end of its output, its logs and its results, in %s",
+                 path);
+    if (r->timed_out || (!error_is_set(e) && ops_exit_code(&r->status) != 0))
+        say_next(r, kept);
+}

@@ -1,0 +1,25 @@
+/* rates.h: what the configuration lets a lease's network carry (limits.network…), as rules of the
+ * lease's namespace.
+ *
+ * They hold for whoever sits at the tap, also a VMM that was taken over, and they need nothing of
+ * the VMM or of the kernel that a lease's other rules don't need. What is above a rate is dropped,
+ * and TCP slows down by that: a queue in its place would only make it wait longer. Every frame of
+ * the guest counts, also one that is refused later.
+ */
+#ifndef CRABBOX_NET_RATES_H
+#define CRABBOX_NET_RATES_H
+
+#include "net/net.h"
+
+/* Rules for the head of the chain that the guest's frames come to. */
+void rates_out_text(const struct net_rates *r, struct strbuf *out);
+
+/* A chain for what leaves the namespace by the tap; nothing without a rate. */
+void rates_in_text(const struct net_rates *r, const char *tap, struct strbuf *out);
+
+/* The record's JSON object, NULL without a rate. */
+cJSON *rates_to_json(const struct net_rates *r);
+/* `j` may be NULL. ERR_STATE */
+int rates_from_json(const cJSON *j, struct net_rates *out, struct error *err);
+
+#endif

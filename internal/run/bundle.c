@@ -1,0 +1,112 @@
+#include "run/bundle.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fetch/room.h"
+#include "run/redact.h"
+#include "sys/file.h"
+#include "vmm/vmm.h"
+
+enum { BUNDLE_MAX = 1 << 20 };
+
+void bundle_free(struct bundle *b)
+{
+    strbuf_wipe(&b->out.text);
+    strbuf_wipe(&b->errout.text);
+    strbuf_wipe(&b->console.text);
+    strbuf_wipe(&b->vmm.text);
+}
+
+static void keep_end(struct tail *t, size_t max)
+{
+    struct strbuf *sb = &t->text;
+    if (sb->len <= max)
+        return;
+    memmove(sb->buf, sb->buf + sb->len - max, max + 1);
+    sb->len = max;
+    t->cut = true;
+}
+
+void bundle_hear(void *ctx, bool is_stderr, const void *data, size_t len)
+{
+    struct bundle *b = ctx;
+    struct tail *t = is_stderr ? &b->errout : &b->out;
+    strbuf_add(&t->text, data, len);
+    if (t->text.len >= 2 * (size_t)BUNDLE_STREAM_MAX) /* so that not each piece moves all of it */
+        keep_end(t, BUNDLE_STREAM_MAX);
+}
+
+void bundle_take_logs(struct bundle *b, const struct lease_handle *h)
+{
+    store_log_end(h, VMM_CONSOLE_LOG, BUNDLE_LOG_MAX, &b->console.text, &b->console.cut);
+    store_log_end(h, VMM_LOG, BUNDLE_LOG_MAX, &b->vmm.text, &b->vmm.cut);
+}
+
+static void add_names(const struct env_set *env, struct strbuf *out)
+{
+    for (size_t i = 0; i < env->n; i++)
+        strbuf_addf(out, "%.*s\n", (int)strcspn(env->entries[i], "="), env->entries[i]);
+    strbuf_adds(out, "CRABBOX_LEASE_ID\nCRABBOX_RUN_ID\nCRABBOX_SLUG\n");
+}
+
+static int put(int dirfd, const char *name, const struct env_set *env, struct tail *t,
+               struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    redact(env, &t->text, t->cut);
+    keep_end(t, BUNDLE_STREAM_MAX); /* a name may be longer than its value */
+    if (!t->text.len)
+        return 0;
+    if (t->cut)
+        strbuf_adds(&text, "[cut: what came before is not kept]\n");
+    strbuf_add(&text, t->text.buf, t->text.len);
+    return file_write_new(dirfd, name, text.buf, text.len, 0600, err);
+}
+
+static int put_text(int dirfd, const char *name, const struct env_set *env, const char *text,
+                    struct error *err)
+{
+    struct tail t = TAIL_INIT;
+    strbuf_adds(&t.text, text ? text : "");
+    int r = put(dirfd, name, env, &t, err);
+    strbuf_free(&t.text);
+    return r;
+}
+
+static int put_all(struct bundle *b, int dirfd, const struct env_set *env,
+                   const struct bundle_words *words, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    add_names(env, &names);
+    keep_end(&b->out, BUNDLE_STREAM_MAX);
+    keep_end(&b->errout, BUNDLE_STREAM_MAX);
+    if (room_check(dirfd, BUNDLE_MAX, "what is kept of a failed run", err) < 0 ||
+        put_text(dirfd, "error.txt", env, words->reason, err) < 0 ||
+        put_text(dirfd, "results.txt", env, words->results, err) < 0 ||
+        put_text(dirfd, "run.json", env, words->json, err) < 0 ||
+        file_write_new(dirfd, "environment.txt", names.buf, names.len, 0600, err) < 0)
+        return -1;
+    if (put(dirfd, "stdout.log", env, &b->out, err) < 0 ||
+        put(dirfd, "stderr.log", env, &b->errout, err) < 0 ||
+        put(dirfd, VMM_CONSOLE_LOG, env, &b->console, err) < 0)
+        return -1;
+    return put(dirfd, VMM_LOG, env, &b->vmm, err);
+}
+
+int bundle_write(struct bundle *b, struct store *s, const struct lease *l, const char *run_id,
+                 const struct env_set *env, const struct bundle_words *words,
+                 char path[static PATH_MAX], struct error *err)
+{
+    char name[STORE_BUNDLE_NAME_SIZE];
+    _cleanup_close_ int dirfd = store_make_bundle(s, l, run_id, name, err);
+    if (dirfd < 0)
+        return -1;
+    int r = put_all(b, dirfd, env, words, err);
+    if (r == 0)
+        r = str_format(path, PATH_MAX, "%s/logs/%s", s->path, name);
+    if (r < 0)
+        (void)dir_remove_tree(s->logs_fd, name, NULL);
+    return r;
+}

@@ -1,0 +1,56 @@
+/* bundle.h: what stays of a run that failed, for whoever looks into it later.
+ *
+ *   BUNDLE_INIT → ops_run fills it → bundle_write, if the run failed → bundle_free
+ *
+ * While the command runs, the end of its two streams is held in memory, and before the lease may be
+ * released also the end of its logs. Nothing is written for a run that succeeds. The files are in a
+ * directory of their own in the state directory (lease/store.h), where only the newest bundles
+ * stay. No argument vector and no value of a variable is in them (redact.h).
+ */
+#ifndef CRABBOX_RUN_BUNDLE_H
+#define CRABBOX_RUN_BUNDLE_H
+
+#include "lease/store.h"
+#include "run/envset.h"
+
+/* The end of a text. */
+struct tail {
+    struct strbuf text;
+    bool cut; /* it is not all of it */
+};
+#define TAIL_INIT                                                                                  \
+    {                                                                                              \
+        STRBUF_INIT, false                                                                         \
+    }
+
+struct bundle {
+    struct tail out, errout;  /* of the command */
+    struct tail console, vmm; /* of its machine */
+    bool begun;               /* the run had its lease */
+};
+#define BUNDLE_INIT                                                                                \
+    {                                                                                              \
+        TAIL_INIT, TAIL_INIT, TAIL_INIT, TAIL_INIT, false                                          \
+    }
+
+#define BUNDLE_STREAM_MAX (256 * 1024)
+#define BUNDLE_LOG_MAX    (64 * 1024)
+
+void bundle_free(struct bundle *b);
+
+/* For struct ssh_io: a piece of the command's output; `ctx` is the bundle. */
+void bundle_hear(void *ctx, bool is_stderr, const void *data, size_t len);
+/* Takes the logs of the lease, as far as there are any. */
+void bundle_take_logs(struct bundle *b, const struct lease_handle *h);
+
+/* What a run comes to, as text. */
+struct bundle_words {
+    const char *reason, *results, *json; /* NULL: there is none */
+};
+/* `path` gets the directory. Nothing is left of it on error: ERR_IO, also if the disk is nearly
+ * full. */
+int bundle_write(struct bundle *b, struct store *s, const struct lease *l, const char *run_id,
+                 const struct env_set *env, const struct bundle_words *words,
+                 char path[static PATH_MAX], struct error *err);
+
+#endif
