@@ -200,8 +200,8 @@ int stock_ssh_filter(int *saved, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 /* The shell's `cd` follows a link that came with code, and then the link would choose what is sent,
- * and where what comes back is written. ERR_USAGE if so, unless --dir names another place. */
-int way_here_check(const struct options *o, struct error *err);
+ * and where what comes back is written. ERR_USAGE if so, unless --dir names this very place. */
+int way_here_check(const struct invocation *in, struct error *err);
 /* Says what is wrong with the options or the place of any run, before there is a lease. Opens the
  * working tree, and takes the switches that are set as variables into the options. */
 int run_begin(struct invocation *in, int *tree, struct error *err);

@@ -85,7 +85,7 @@ int cmd_cp(struct invocation *in, struct error *err)
                          in->args[1]);
     const char *named = from_lease ? from_lease : to_lease;
     if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0 ||
-        way_here_check(&in->opt, err) < 0 || check_id(in->opt.id, named, err) < 0 ||
+        way_here_check(in, err) < 0 || check_id(in->opt.id, named, err) < 0 ||
         take_home(from_lease ? &from : &to, err) < 0)
         return -1;
     const char *ref = in->opt.id ? in->opt.id : named;

@@ -161,7 +161,7 @@ int cmd_man(struct invocation *in, struct error *err)
            ".B crabbox\\-fc\n.I VERB\n[\\fIOPTION\\fR]... [\\fIARG\\fR]...\n");
     printf(".SH DESCRIPTION\nLeases microVMs of their own kernel, disk and network, copies the "
            "working tree into them, runs\ncommands over SSH and leaves nothing behind. The VMM is "
-           "Firecracker with KVM, or QEMU with KVM\nor, where asked for, by emulation.\n");
+           "Firecracker with KVM, or QEMU with KVM\nor, if you ask for it, with emulation.\n");
     verbs_section();
     config_section();
     files_section();

@@ -112,10 +112,19 @@ static int check_options(const struct invocation *in, struct error *err)
     return 0;
 }
 
-int way_here_check(const struct options *o, struct error *err)
+/* `--dir .` says that one means it. Another --dir says nothing about where relative paths begin. */
+static bool is_working_dir(int fd)
+{
+    struct stat dir, here;
+    return fstat(fd, &dir) == 0 && stat(".", &here) == 0 && dir.st_dev == here.st_dev &&
+           dir.st_ino == here.st_ino;
+}
+
+int way_here_check(const struct invocation *in, struct error *err)
 {
     char link[PATH_MAX];
-    int r = o->dir ? 0 : worktree_pwd_link(getenv("PWD"), link);
+    bool meant = in->opt.dir && is_working_dir(in->dir_fd);
+    int r = meant ? 0 : worktree_pwd_link(getenv("PWD"), link);
     if (r <= 0)
         return r == 0 ? 0 : error_set(err, ERR_USAGE, errno, "find out how you came here");
     return error_set(err, ERR_USAGE, 0,
@@ -171,7 +180,8 @@ static int take_stop_after(const char *text, enum ops_stop_after *out, struct er
             *out = (enum ops_stop_after)i;
     if (text && *out == STOP_AS_MADE)
         return error_set(err, ERR_USAGE, 0,
-                         "--stop-after: \"%s\" is none of success, always, failure, never", text);
+                         "--stop-after: \"%s\" is not one of success, always, failure, never",
+                         text);
     return 0;
 }
 
@@ -268,7 +278,7 @@ int run_begin(struct invocation *in, int *tree, struct error *err)
     struct options *o = &in->opt;
     o->force_sync_large |= allowed_by_env("CRABBOX_SYNC_ALLOW_LARGE");
     o->allow_mass_deletions |= allowed_by_env("CRABBOX_ALLOW_MASS_DELETIONS");
-    if (check_options(in, err) < 0 || way_here_check(o, err) < 0 || open_tree(in, tree, err) < 0)
+    if (check_options(in, err) < 0 || way_here_check(in, err) < 0 || open_tree(in, tree, err) < 0)
         return -1;
     return o->sync_plan ? 0 : check_tree(o, *tree, err);
 }

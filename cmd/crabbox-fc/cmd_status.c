@@ -46,9 +46,9 @@ static void add_lease(struct strbuf *out, const struct lease_entry *e, enum ops_
     if (l->kind->local)
         add_local(out, l);
     add_row(out, "ends", "%s%s", ends,
-            ops_end(e) == END_CLEANUP ? " (its keeper is gone, so it does not expire)"
-            : l->keep                 ? " (kept)"
-                                      : "");
+            ops_end(e) == END_CLEANUP        ? " (its keeper is gone, so it does not expire)"
+            : l->keep && view != VIEW_BROKEN ? " (kept)"
+                                             : "");
 }
 
 static int print_text(const struct lease_entry *e, enum ops_view_state view, struct error *err)

@@ -138,7 +138,7 @@ static int unknown_verb(const char *name, struct error *err)
             names[n++] = verbs[i].name;
     if (name[0] == '-')
         return error_set(err, ERR_USAGE, 0,
-                         "%s stands before the verb, and options come after it; next: crabbox-fc "
+                         "%s is before the verb, but options come after it; next: crabbox-fc "
                          "help",
                          name);
     const char *near = str_nearest(name, names, n);

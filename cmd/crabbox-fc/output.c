@@ -51,7 +51,7 @@ void out_ends(const struct lease_entry *e, char *out, size_t size)
     char left[32];
     enum ops_view_state v = ops_view(e);
     out_left(&e->lease, left, sizeof left);
-    if (ops_end(e) != END_KEEPER)
+    if (ops_end(e) != END_KEEPER || v == VIEW_BROKEN)
         (void)str_format(out, size, "by %s", ops_end_name(ops_end(e)));
     else if (v == VIEW_INTERRUPTED || v == VIEW_RELEASING || v == VIEW_EXPIRED)
         (void)str_copy(out, size, "now");

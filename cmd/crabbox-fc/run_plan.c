@@ -101,6 +101,8 @@ static int print_json(const struct sync_list *l, struct error *err)
     json_add_i64(j, "leftOutCount", (int64_t)l->n_left);
     json_add_i64(j, "skippedCount", (int64_t)l->n_skipped);
     (void)cJSON_AddStringToObject(j, "firstSkipped", l->first_skipped ? l->first_skipped : "");
+    json_add_i64(j, "nestedCount", (int64_t)l->n_nested);
+    (void)cJSON_AddStringToObject(j, "firstNested", l->first_nested ? l->first_nested : "");
     return out_json(j, err);
 }
 
@@ -124,9 +126,8 @@ static int print_text(const struct invocation *in, const struct sync_list *l, st
         add_row(&out, &l->files[i]);
     int r = out_text(out.buf, err);
     say_left(l);
-    log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s; %zu left out%s%s", l->n_files,
-             (long long)l->bytes, l->root, in->cfg.firecracker.work_root, l->name, l->n_skipped,
-             l->first_skipped ? ", first " : "", l->first_skipped ? l->first_skipped : "");
+    log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s", l->n_files, (long long)l->bytes,
+             l->root, in->cfg.firecracker.work_root, l->name);
     return r;
 }
 
@@ -151,6 +152,7 @@ int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
     d.cancel_fd = in->cancel_fd;
     if (sync_scan(dir_fd, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
+    sync_warn(&list);
     int r = in->opt.json ? print_json(&list, err) : print_text(in, &list, err);
     sync_list_free(&list);
     return r;

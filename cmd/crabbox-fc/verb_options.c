@@ -33,7 +33,8 @@
 const struct option_spec warmup_options[] = {
     SLUG,
     VALUE("lease-id", "ID", lease_id,
-          "cbx_ and 12 hex digits for the lease; if it is there already, it is used as it is"),
+          "id of the lease, cbx_ and 12 hex digits; if there is a lease with it already, that is "
+          "used"),
     FLAG("keep", 0, keep,
          "keep the lease until stop removes it; default: --keep=false, it expires"),
     VALUE("ttl", "TIME", ttl, "lifetime, such as 90m (lease.ttl)"),
@@ -50,7 +51,7 @@ const struct option_spec run_options[] = {
     FLAG("keep", 0, keep, "keep the lease afterwards"),
     FLAG("keep-on-failure", 0, keep_on_failure, "keep the lease if the command fails"),
     VALUE("stop-after", "success|always|failure|never", stop_after,
-          "after which end to stop the lease, also one of --id"),
+          "when to stop the lease, by the command's result; also with --id"),
     FLAG("wait", 0, wait, "wait until no other run has the lease"),
     VALUE("wait-timeout", "TIME", wait_timeout, "wait at most this long; default: 10m"),
     FLAG("shell", 0, shell, "join the words and let bash read them"),
@@ -69,7 +70,7 @@ const struct option_spec run_options[] = {
          "print the files that would be copied; make no lease, run nothing"),
     JSON_OF("docs/RUN.md; with --sync-plan"),
     FLAG("no-git", 0, no_git,
-         "a .git means nothing: copy all files of the directory, also those that git ignores"),
+         "ignore any .git: copy all files of the directory, also those that git ignores"),
     FLAG("full-resync", 0, full_resync, "empty the work directory first and copy everything"),
     FLAG("fresh-sync", 0, full_resync, "the same as --full-resync"),
     FLAG("reclaim", 0, reclaim,
@@ -84,7 +85,7 @@ const struct option_spec run_options[] = {
     LIST("artifact-glob", "GLOB", OPT_LIST, artifact_glob,
          "bring back the files that match, such as out/**/*.log; repeatable"),
     LIST("require-artifact", "GLOB", OPT_LIST, require_artifact,
-         "the same, and if the command succeeded, a file has to match; repeatable"),
+         "the same, but exit code 4 if the command succeeded and no file matches; repeatable"),
     VALUE("artifact-dir", "DIR", artifact_dir,
           "where --artifact-glob puts the files; default: artifacts/<run id>"),
     LIST("junit", "GLOB[,GLOB]", OPT_LIST, junit, "sum up these test reports; repeatable"),
@@ -188,9 +189,9 @@ const struct option_spec cleanup_options[] = {
     COMMON,
 };
 const struct option_spec doctor_options[] = {
-    VALUE(
-        "provider", "NAME", provider,
-        "firecracker: check Firecracker, whatever vmm says; crabbox-fc: check what is configured"),
+    VALUE("provider", "NAME", provider,
+          "firecracker: check Firecracker, whatever vmm is set to; crabbox-fc: check what is "
+          "configured"),
     JSON_OF("docs/DOCTOR.md"),
     COMMON,
 };

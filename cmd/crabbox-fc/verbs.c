@@ -20,7 +20,7 @@ const struct verb verbs[] = {
      .args = "[OPTION]... [--] COMMAND [ARG]...",
      .summary = "run a command in a microVM with your working tree",
      .details =
-         "Makes a lease, or uses the one of --id, or with --reuse that of --slug. Copies the files "
+         "Makes a lease, or uses an existing one (--id, or --slug with --reuse). Copies the files "
          "that git lists "
          "(--sync-plan prints them), runs the command and exits with its code. If the lease "
          "was made for the run, it is removed afterwards.\n\n"

@@ -131,7 +131,8 @@ static int saved_parse(const struct strbuf *text, struct cni_saved *s, struct er
     if (!j || json_get_i64(j, "schema", &schema, err) < 0)
         return -1;
     if (schema != 1)
-        return error_set(err, ERR_STATE, 0, "schema %lld: use the version that made it",
+        return error_set(err, ERR_STATE, 0,
+                         "schema %lld; next: use the version of crabbox-fc that made it",
                          (long long)schema);
     if (json_copy_string(j, "bootId", s->boot_id, sizeof s->boot_id, err) < 0 ||
         json_get_string(j, "binDir", &bin_dir, err) < 0)

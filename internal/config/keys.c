@@ -128,19 +128,19 @@ const struct config_key config_keys[] = {
      .help = "make leases even if their guests together may write more than the disk can hold; "
              "if the disk gets full, all leases fail"},
     {LIMIT("networkInMiB", "NETWORK_IN_MIB", "network-in-mib"), .type = CFG_MIB, .max = 1 << 20,
-     AT(limits.network_in_mib), .help = "what the network may bring to the guest" A_SECOND},
+     AT(limits.network_in_mib), .help = "how much the guest may receive from the network" A_SECOND},
     {LIMIT("networkOutMiB", "NETWORK_OUT_MIB", "network-out-mib"), .type = CFG_MIB, .max = 1 << 20,
-     AT(limits.network_out_mib), .help = "what the guest may send" A_SECOND},
+     AT(limits.network_out_mib), .help = "how much the guest may send" A_SECOND},
     {LIMIT("networkPackets", "NETWORK_PACKETS", "network-packets"), .type = CFG_INT,
      .max = 100000000, AT(limits.network_packets),
-     .help = "packets to and from the guest" A_SECOND},
+     .help = "how many packets may pass to and from the guest" A_SECOND},
     {LIMIT("diskMiB", "DISK_MIB", "disk-mib"), .type = CFG_MIB, .max = 1 << 20, AT(limits.disk_mib),
-     .help = "what the guest may read and write on each drive" A_SECOND},
+     .help = "how much the guest may read and write on each drive" A_SECOND},
     {LIMIT("diskOps", "DISK_OPS", "disk-ops"), .type = CFG_INT, .max = 100000000,
-     AT(limits.disk_ops), .help = "requests to each drive" A_SECOND},
+     AT(limits.disk_ops), .help = "how many requests the guest may make to each drive" A_SECOND},
     {LIMIT("consoleKiB", "CONSOLE_KIB", "console-kib"), .type = CFG_INT, .max = 1 << 20,
      AT(limits.console_kib),
-     .help = "KiB that the guest may print on its console" A_SECOND
+     .help = "how many KiB the guest may print on its console" A_SECOND
              "; needs Firecracker 1.16 or newer"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .host = true, .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
@@ -185,16 +185,17 @@ const struct config_key config_keys[] = {
      .type = CFG_BOOL,
      .fallback = "true",
      AT(results.capture_on_fail),
-     .help = "keep the end of the output, the logs, the results and the names of the variables of "
-             "a run that failed, in the state directory (docs/RUN.md)"},
+     .help = "if a run fails, keep the end of its output, its logs, its results and the names of "
+             "its variables in the state directory (docs/RUN.md)"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",
      .costs = true, .fallback = "shallow", AT(run.git),
      .help = "the .git that the guest gets: none; all commits and tags up to HEAD, but only HEAD's "
              "files; or all branches and tags with all files"},
     {OURS("sync.include", "SYNC_INCLUDE", "sync-include"), .type = CFG_LIST, .rule = RULE_INCLUDES,
      .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.include),
-     .help = "patterns, seen from the tree's root: if there are any, only what matches one and no "
-             "exclude is copied into the guest"},
+     .help =
+         "patterns, relative to the tree's root: if there are any, only what matches one and no "
+         "exclude is copied into the guest"},
     {OURS("sync.exclude", "SYNC_EXCLUDE", "sync-exclude"), .type = CFG_LIST, .rule = RULE_PATTERNS,
      .separator = '\n', .fallback = "", .may_be_empty = true, AT(run.exclude),
      .help = "patterns of files that are not copied into the guest"},

@@ -306,8 +306,8 @@ static int parse_path(const char *raw, const struct value_ctx *ctx, struct strbu
         strbuf_addf(out, "%s/%s", str_eq(ctx->cwd, "/") ? "" : ctx->cwd, raw);
     } else {
         return complain_value(why, raw,
-                              "a relative path: it would lead into whatever repository "
-                              "you stand in; write it from / or ~/");
+                              "a relative path, which would lead into the repository that you are "
+                              "in; write it from / or ~/");
     }
     if (out->len - start >= PATH_MAX)
         return complain(why, "is longer than %d bytes", PATH_MAX - 1);
@@ -372,7 +372,7 @@ static int parse_by_type(const struct config_key *key, const char *raw, const st
     case CFG_CIDR:
         return parse_cidr(key, raw, out, why);
     }
-    return complain(why, "has a type that nobody reads");
+    return complain(why, "has an unknown type");
 }
 
 #define VALUE_TEXT_MAX 65536

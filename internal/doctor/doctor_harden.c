@@ -45,11 +45,12 @@ void doctor_ksm(struct doctor_ctx *ctx, struct doctor_check *c)
     long run = kernel_number(ctx, "/sys/kernel/mm/ksm/run", -1);
     check_detail(c, "run", "%s", run < 0 ? "unknown" : run == 1 ? "1" : "0");
     if (run == 1) {
-        check_warn(c, "the kernel merges equal pages of programs that ask for it, and how long a "
-                      "write takes tells one of them what another has; leases ask for none of it");
+        check_warn(c,
+                   "the kernel merges equal pages of programs that ask for it, and one of them can "
+                   "find out by the time of a write what another has; leases don't ask for it");
         check_fix(c, "echo 2 >/sys/kernel/mm/ksm/run, and switch ksmtuned off if it runs");
     } else {
-        check_ok(c, "the kernel merges no equal pages, so the time of a write tells nothing");
+        check_ok(c, "the kernel merges no equal pages, so the time of a write reveals nothing");
     }
 }
 
@@ -59,7 +60,7 @@ void doctor_smt(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "active", "%s", active ? "true" : "false");
     if (active) {
         check_warn(c, "two threads share a processor core, so a guest may learn from its caches "
-                      "what the other thread does, another guest for example");
+                      "what the other thread does, which may run another guest");
         check_fix(c, "echo off >/sys/devices/system/cpu/smt/control, or nosmt on the kernel's "
                      "command line");
     } else {
@@ -92,19 +93,19 @@ void doctor_cpu(struct doctor_ctx *ctx, struct doctor_check *c)
     free(names);
     check_detail(c, "open", "%s", n < 0 ? "unknown" : open.len ? open.buf : "none");
     if (n < 0) {
-        check_warn(c, "the kernel doesn't say which flaws of the processor it mitigates");
+        check_warn(c, "the kernel doesn't show which flaws of the processor it mitigates");
         check_fix(c, "mount sysfs at /sys");
     } else if (open.len) {
         check_warn(c,
-                   "the kernel does nothing about these flaws of the processor, by which a guest "
-                   "may read memory that is not its own: %s",
+                   "the kernel does not protect against these flaws of the processor, so a guest "
+                   "may be able to read memory of others: %s",
                    open.buf);
         check_fix(c,
-                  "install the processor's microcode and a newer kernel, and take mitigations=off "
-                  "from its command line; grep . %s/*",
+                  "install the processor's microcode and a newer kernel, and remove "
+                  "mitigations=off from the kernel's command line; grep . %s/* shows the flaws",
                   dir);
     } else {
-        check_ok(c, "the kernel mitigates all flaws of the processor that it knows");
+        check_ok(c, "the kernel protects against all flaws of the processor that it knows");
     }
 }
 
@@ -129,8 +130,8 @@ void doctor_swap(struct doctor_ctx *ctx, struct doctor_check *c)
     if (on.len) {
         check_warn(c, "the memory of guests may be written to %s, and stays there after they end",
                    on.buf);
-        check_fix(c, "swapoff -a, or swap on an encrypted device whose key is new at each boot; "
-                     "memory.swap.max of the control group keeps leases alone out of it");
+        check_fix(c, "swapoff -a, or swap to an encrypted device with a new key at each boot; "
+                     "memory.swap.max of the control group keeps only leases out of the swap");
     } else {
         check_ok(c, "the memory of guests is never written to a disk");
     }
@@ -154,13 +155,14 @@ void doctor_cores(struct doctor_ctx *ctx, struct doctor_check *c)
     text_copy(shown, sizeof shown, pattern ? pattern : "");
     check_detail(c, "pattern", "%s", shown);
     if (kernel_number(ctx, "/proc/sys/fs/suid_dumpable", 0) == 1) {
-        check_warn(c, "programs that change their user leave cores that this user may read, with "
-                      "what they knew before");
+        check_warn(c, "a program that changes its user leaves a core dump that its new user may "
+                      "read, with secrets from before the change");
         check_fix(c, "sysctl -w fs.suid_dumpable=0");
     } else if (pattern && *pattern == '|' && check_core_program(pattern, &err) < 0) {
         check_error(c, DOCTOR_WARNING, &err, "sysctl -w kernel.core_pattern=core");
     } else {
-        check_ok(c, "a VMM leaves no core, wherever the host puts those of others (%s)", shown);
+        check_ok(c, "a VMM leaves no core dump (kernel.core_pattern for other programs: %s)",
+                 shown);
     }
 }
 
@@ -173,7 +175,7 @@ void doctor_userns(struct doctor_ctx *ctx, struct doctor_check *c)
     const char *who = !made ? "nobody" : !users ? "root" : held ? "some programs" : "everybody";
     check_detail(c, "who", "%s", who);
     check_ok(c,
-             "%s on the host may make user namespaces, and by them reach more of the kernel; a "
+             "%s on the host may make user namespaces, which give access to more of the kernel; a "
              "confined VMM may not",
              who);
 }
@@ -192,8 +194,8 @@ void doctor_landlock(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fix(c, "boot Linux 6.2 or newer");
     } else {
         check_ok(c,
-                 "version %d: what a VMM opens and shortens is on a list; signals and sockets are "
-                 "refused by its list of system calls and its namespaces",
+                 "version %d: a VMM can open and shorten only files on a list; its list of system "
+                 "calls and its namespaces refuse signals and sockets",
                  version);
     }
 }
@@ -208,12 +210,11 @@ void doctor_cgroups(struct doctor_ctx *ctx, struct doctor_check *c)
     if (v2) {
         check_ok(c, "version 2, with the controllers %s", v2);
     } else if (both || v1) {
-        check_warn(c, "version 1: each controller has groups of its own, so the kernel neither "
-                      "bounds nor ends all that belongs to a lease as one");
+        check_warn(c, "version 1: each controller has groups of its own, so the kernel can't limit "
+                      "or end everything of a lease together");
         check_fix(c, "boot with systemd.unified_cgroup_hierarchy=1");
     } else {
-        check_warn(c,
-                   "there are no control groups: the kernel bounds a VMM by its own limits alone");
+        check_warn(c, "there are no control groups, so only a VMM's own limits apply");
         check_fix(c, "mount -t cgroup2 none /sys/fs/cgroup");
     }
 }

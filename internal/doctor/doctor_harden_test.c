@@ -45,7 +45,7 @@ static void test_equal_pages(void **state)
     (void)state;
     OK(doctor_ksm, "merges no equal pages");
     say("sys/kernel/mm/ksm/run", "1");
-    WARN(doctor_ksm, "leases ask for none of it");
+    WARN(doctor_ksm, "leases don't ask for it");
     say("sys/kernel/mm/ksm/run", "0");
     OK(doctor_ksm, "");
 }
@@ -63,14 +63,14 @@ static void test_threads_of_a_core(void **state)
 static void test_flaws_of_the_processor(void **state)
 {
     (void)state;
-    WARN(doctor_cpu, "doesn't say");
+    WARN(doctor_cpu, "doesn't show");
     say(CPU "vulnerabilities/meltdown", "Not affected");
     say(CPU "vulnerabilities/mds", "Mitigation: Clear CPU buffers; SMT vulnerable");
-    OK(doctor_cpu, "mitigates all");
+    OK(doctor_cpu, "protects against all");
     say(CPU "vulnerabilities/retbleed", "Vulnerable");
     say(CPU "vulnerabilities/itlb_multihit", "KVM: Vulnerable");
     say(CPU "vulnerabilities/srbds", "Unknown: Dependent on hypervisor status");
-    WARN(doctor_cpu, "its own: itlb_multihit, retbleed, srbds");
+    WARN(doctor_cpu, "of others: itlb_multihit, retbleed, srbds");
 }
 
 static void test_memory_on_a_disk(void **state)
@@ -91,9 +91,9 @@ static void test_cores(void **state)
 {
     (void)state;
     say("proc/sys/kernel/core_pattern", "core");
-    OK(doctor_cores, "(core)");
+    OK(doctor_cores, ": core)");
     say("proc/sys/kernel/core_pattern", "|/bin/true %P");
-    OK(doctor_cores, "(|/bin/true %P)");
+    OK(doctor_cores, ": |/bin/true %P)");
     say("open/core", "#!/bin/sh");
     _cleanup_free_ char *open = scratch_in("|%/open/core");
     _cleanup_free_ char *harm = scratch_in("chmod 777 %/open/core");
@@ -101,7 +101,7 @@ static void test_cores(void **state)
     say("proc/sys/kernel/core_pattern", open);
     WARN(doctor_cores, "the program for cores");
     say("proc/sys/fs/suid_dumpable", "1");
-    WARN(doctor_cores, "leave cores");
+    WARN(doctor_cores, "leaves a core dump");
 }
 
 static void test_user_namespaces(void **state)

@@ -244,6 +244,26 @@ static void test_a_failed_del_is_kept_and_tried_again(void **state)
     e2e_stop_cni("a");
 }
 
+/* Nobody types anything: what could not be undone at its expiry is once that is possible, and the
+ * list says so. */
+static void test_the_keeper_tries_again(void **state)
+{
+    (void)state;
+    write_plugin("odd", "tuning",
+                 "case $CNI_COMMAND in ADD) " HAND_ON " ;; DEL) [ ! -e \"$dir/broken\" ] || "
+                 "{ echo '{\"code\":11,\"msg\":\"not today\"}'; exit 1; } ;; esac");
+    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    E2E_EXEC_OK("touch", "../broken");
+    E2E_OK("warmup", "-q", "--slug", "a", "--ttl", "3s");
+    e2e_shell(
+        "until \"$0\" list --json | jq -e '.[].state == \"broken\"' >/dev/null; do sleep 0.2; "
+        "done; \"$0\" list --json | jq -e '.[].endedBy == \"keeper\"'; "
+        "\"$0\" list | grep 'by keeper'; rm ../broken; "
+        "while \"$0\" list --json | jq -e '.[]' >/dev/null; do sleep 0.2; done");
+    bed_assert_clean(&bed);
+    bed_assert_cni_clean(&bed);
+}
+
 /* What made the lease has to undo it, although it would not be taken for a new one. */
 static void test_stop_from_among_the_plugins(void **state)
 {
@@ -355,7 +375,7 @@ static void test_peers_have_no_meaning_without_a_chain(void **state)
     bed_setenv(&bed, "CRABBOX_FC_NETWORK_PEERS", "true");
     _cleanup_bed_result_ struct bed_result r = warmup();
     bed_assert_code(r, 2);
-    bed_assert_has(r.err.buf, "network.peers has a meaning with firecracker.network cni only");
+    bed_assert_has(r.err.buf, "network.peers works only with firecracker.network cni");
 }
 
 /* A link with a smaller MTU than the guest's: its packets still arrive, in both directions. */
@@ -432,6 +452,7 @@ int main(void)
         E2E_TEST(test_stop_after_the_vmm_was_killed),
         E2E_TEST(test_after_a_reboot_plugins_get_no_namespace),
         E2E_TEST(test_a_failed_del_is_kept_and_tried_again),
+        E2E_TEST(test_the_keeper_tries_again),
         E2E_TEST(test_stop_from_among_the_plugins),
         E2E_TEST(test_a_del_that_was_interrupted_converges),
         E2E_TEST(test_check_is_heeded),

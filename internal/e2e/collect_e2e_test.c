@@ -30,7 +30,7 @@ static void test_missing_download(void **state)
     _cleanup_bed_result_ struct bed_result p = BED_RUN(&bed, RUN, "--download", "pipe=.", "--",
                                                        "mkfifo", "pipe");
     bed_assert_code(p, 7);
-    bed_assert_has(p.err.buf, "no regular file");
+    bed_assert_has(p.err.buf, "not a regular file");
     e2e_shell("test -z \"$(ls -A)\"");
 }
 

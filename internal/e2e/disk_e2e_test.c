@@ -78,6 +78,24 @@ static void test_full_guests_leave_the_others_their_room(void **state)
     end_small_state();
 }
 
+/* What a command fetches into its lease's directory takes only what nobody was promised. */
+static void test_reports_leave_the_others_their_room(void **state)
+{
+    (void)state;
+    small_state(SMALL(180)); /* 64 + 96, and what is left of 20 */
+    e2e_warmup("one");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, "run", "--id", "one", "--no-sync", "--junit", "*.xml", "--", "sh", "-c",
+        "for i in 1 2 3 4; do { echo '<testsuite><!--'; head -c 6000000 /dev/zero | tr '\\0' x; "
+        "echo '--></testsuite>'; } >$i.xml; done");
+    bed_assert_has(r.err.buf, "more than ");
+    bed_assert_code(r, 7);
+    E2E_OK("run", "--id", "one", "--no-sync", "-q", "--junit", "5.xml", "--", "sh", "-c",
+           "echo '<testsuite><testcase name=\"a\"/></testsuite>' >5.xml");
+    e2e_stop("one");
+    end_small_state();
+}
+
 /* Between what is looked at and what is made nobody slips in, and nobody counts twice. */
 static void test_as_many_at_once_as_there_is_room_for(void **state)
 {
@@ -167,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_full_guests_leave_the_others_their_room),
+        E2E_TEST(test_reports_leave_the_others_their_room),
         E2E_TEST(test_as_many_at_once_as_there_is_room_for),
         E2E_TEST(test_overcommit_is_seen),
         E2E_TEST(test_stop_gives_the_blocks_back),

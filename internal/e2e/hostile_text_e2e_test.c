@@ -165,7 +165,7 @@ static void test_working_tree(void **state)
     bed_assert_has(plan.out.buf, " caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac\n");
     assert_int_equal(count_lines(plan.out.buf), 2);
     bed_assert_has(plan.err.buf, HOSTILE_SHOWN "tree would go to");
-    bed_assert_has(plan.err.buf, "1 left out, first " HOSTILE_SHOWN "-pipe");
+    bed_assert_has(plan.err.buf, "not synced: " HOSTILE_SHOWN "-pipe");
     SHOWS_IN(tree, 0, HOSTILE_SHOWN "-pipe", "run", "--id", "box", "--", "true");
     SHOWS_IN(tree, 0, "sync complete", "run", "--id", "box", "--sync-only");
     SHOWS(0, HOSTILE_SHOWN "-pipe", "cp", tree, "box:t/");

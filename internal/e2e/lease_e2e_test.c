@@ -108,6 +108,14 @@ static void test_sync_plan(void **state)
     bed_assert_has(r.out.buf, "           1 bell\\x07\n");
     assert_null(strstr(r.out.buf, "ignored\n"));
     bed_assert_has(r.err.buf, "3 files, 8 bytes");
+    /* What can't be sent is told in any form of the plan. */
+    e2e_shell("git init -q n");
+    static const char *const forms[] = {"-q", "--json"};
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        _cleanup_bed_result_ struct bed_result w = BED_RUN(&bed, "run", "--sync-plan", forms[i]);
+        bed_assert_code(w, 0);
+        bed_assert_has(w.err.buf, "not synced: the repository n, which is not a submodule");
+    }
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "list");
     bed_assert_has(l.out.buf, "no leases");
     e2e_shell("rm -rf .git * .gitignore");

@@ -95,6 +95,23 @@ static void test_no_link_leads_to_what_is_sent(void **state)
         bed.program, bed.work);
 }
 
+/* Nor where relative paths begin: --dir says so only of the place that it names. */
+static void test_no_link_leads_to_where_one_writes(void **state)
+{
+    (void)state;
+    E2E_EXEC_OK("sh", "-ec",
+                "cd ../away; away=$PWD; mkdir ../keys; ln -s ../keys src; cd src\n"
+                "for o in '' \"--dir $away/app\" '--dir ../away/app'; do\n"
+                "code=0; \"$0\" run --id box $o --no-sync --download /etc/hostname=x -- true "
+                "2>\"$1/err\" || code=$?\n"
+                "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
+                "test ! -e x\n"
+                "done\n"
+                "\"$0\" run --id box --dir . --no-sync -q --download /etc/hostname=x -- true\n"
+                "test -e x; rm -r ../keys \"$away/src\"",
+                bed.program, bed.work);
+}
+
 /* Where a command starts: where the user stands in the tree, also without a sync if an earlier run
  * has synced it; results are seen from there. */
 static void test_commands_start_where_the_user_stands(void **state)
@@ -151,6 +168,7 @@ int main(void)
         cmocka_unit_test_setup(test_home_in_the_archive_that_is_sent, fresh),
         cmocka_unit_test_setup(test_no_link_leads_to_an_image, fresh),
         cmocka_unit_test_setup(test_no_link_leads_to_what_is_sent, fresh),
+        cmocka_unit_test_setup(test_no_link_leads_to_where_one_writes, fresh),
         cmocka_unit_test_setup(test_cp_takes_no_state, fresh),
         cmocka_unit_test_setup(test_commands_start_where_the_user_stands, fresh),
         cmocka_unit_test_setup(test_another_tree_of_the_name, fresh),

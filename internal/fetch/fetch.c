@@ -257,7 +257,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     if (res->n_obeyed && !str_eq(remote, "."))
         name_below(remote, res);
     if (res->n_skipped && !res->n_files && !res->bytes && str_eq(res->first_skipped, base.buf))
-        return error_set(err, ERR_SSH, 0, "fetch %s: it is no regular file", remote);
+        return error_set(err, ERR_SSH, 0, "fetch %s: it is not a regular file", remote);
     return 0;
 }
 

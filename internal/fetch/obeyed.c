@@ -77,6 +77,8 @@ static const struct {
     {".direnv", "direnv: its layouts put programs of it first into PATH"},
     {"_opam", "opam, at each prompt: the same"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
+    {".venv", "plug-ins of zsh, on entering: bin/activate is a script; editors start bin/python"},
+    {"venv", "the same"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
     {"mise.toml", "mise: variables and hooks, on entering"},

@@ -211,6 +211,8 @@ static const char *const planted[] = {
     ".lefthook/pre-commit/lint.sh",
     "captainhook.json",
     ".trunk/trunk.yaml",
+    ".venv/bin/activate",
+    "venv/bin/python",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {

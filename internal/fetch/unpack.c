@@ -1,4 +1,10 @@
-/* unpack.c: makes files below one directory from an archive of the guest. */
+/* unpack.c: makes files below one directory from an archive of the guest.
+ *
+ * fetch_unpack reads one entry after the other with libarchive. take decides what happens to it:
+ * its name is checked (name.c), counted against the limits, left out if it is a link or if tools of
+ * the host obey it (obeyed.c), and placed below the directory. Files are written under a temporary
+ * name and renamed when they are complete. The first entry that breaks a rule ends the transfer.
+ */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -169,7 +175,8 @@ static int may_replace(const struct unpack *u, int dirfd, const char *base, stru
         return error_set(err, ERR_SSH, 0, "the guest sent %s twice", SHOWN(base));
     if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
         return 0;
-    return error_set(err, ERR_IO, 0, "%s exists and is no regular file: it is not replaced", base);
+    return error_set(err, ERR_IO, 0, "%s exists and is not a regular file, so it is not replaced",
+                     base);
 }
 
 static int archive_failed(struct unpack *u, struct error *err)

@@ -1,3 +1,12 @@
+/* image.c: finds the files of an image, opens them once, and checks them.
+ *
+ * There are two kinds. An image of ours is a directory with image.json, which names kernel, initrd
+ * and root and has their hashes. A stock image is two files that the configuration names. Both go
+ * through the same functions: image_locate fills the paths, image_open_kernel, image_open_rootfs
+ * and image_open_rest open and probe the files, and set_pin takes over the pins. Later,
+ * image_check_pins hashes the open files, and image_unchanged compares them once more after the VMM
+ * has opened them.
+ */
 #include "image/image.h"
 
 #include <errno.h>
@@ -139,7 +148,8 @@ static int read_manifest(const char *dir, struct manifest *m, struct error *err)
     if (trusted_path(NULL, path, MANIFEST_WHAT, err) < 0)
         return -1;
     if (fstatat(fd, MANIFEST_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-        return error_set(err, ERR_ENV, 0, "%s does not exist: %s is no finished image", path, dir);
+        return error_set(err, ERR_ENV, 0, "%s does not exist, so %s is not a finished image", path,
+                         dir);
     if (file_read_at(fd, MANIFEST_NAME, MANIFEST_MAX, &text, err) < 0) {
         if (err)
             err->kind = ERR_CONFIG;
@@ -167,7 +177,7 @@ static int set_pin(struct image *img, enum image_file f, const char *config, str
         return error_set(err, ERR_CONFIG, 0,
                          "%s is %s, but %s/" MANIFEST_NAME
                          " pins the %s as %s; next: take the image "
-                         "that was meant, or set %s anew",
+                         "that was meant, or set %s again",
                          keys[f], config, img->dir, p->what, p->sha256, keys[f]);
     if (!*image_path(img, f))
         return error_set(err, ERR_CONFIG, 0, "%s is set, but the image has no %s; next: unset %s",

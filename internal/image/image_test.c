@@ -189,7 +189,7 @@ static void test_stock_broken(void **state)
     cfg = config_of("", kernel, kernel);
     load_fails(&cfg, kernel, "an ELF file");
     cfg = config_of("", rootfs, rootfs);
-    load_fails(&cfg, rootfs, "no kernel");
+    load_fails(&cfg, rootfs, "not a kernel");
     put("rootfs.ext4", "", 0);
     cfg = config_of("", kernel, rootfs);
     load_fails(&cfg, rootfs, "is empty");
@@ -234,7 +234,7 @@ static void test_files_broken(void **state)
     assert_int_equal(truncate(rootfs, 32 << 20), 0);
     ours_fails(rootfs, "truncated");
     put("rootfs.ext4", "no filesystem", 13);
-    ours_fails(rootfs, "no filesystem that is known");
+    ours_fails(rootfs, "not a known filesystem");
     uint8_t squash[96] = {'h', 's', 'q', 's', [28] = 4, [40] = 96};
     put("rootfs.ext4", squash, sizeof squash);
     ours_fails(rootfs, "says ext4");

@@ -1,3 +1,9 @@
+/* iso_write.c: lays out an ISO9660 volume.
+ *
+ * The first 16 sectors are empty. Then come the primary volume descriptor, its end, two path tables
+ * (one in each byte order), the root directory, and the files. Each directory record has a short
+ * ISO name and, after it, Rock Ridge entries with the real name and mode.
+ */
 #include "image/iso_write.h"
 
 #include <ctype.h>

@@ -1,3 +1,10 @@
+/* probe.c: recognises kernels and root filesystems by their headers.
+ *
+ * A kernel is an ELF file whose segments lie inside the file, with or without a PVH note, or an
+ * arm64 Image. A root filesystem is recognised by the magic number of its superblock, and it must
+ * not be larger than its file. If a file is something else, wrong_format names the format that it
+ * seems to have, because people often give a bzImage or a whole disk.
+ */
 #include "image/probe.h"
 
 #include <elf.h>
@@ -267,7 +274,7 @@ int probe_kernel(int fd, const char *path, struct kernel_info *out, struct error
     return error_set(err, ERR_CONFIG, 0,
                      "kernel %s is %s; an uncompressed vmlinux (ELF) or arm64 Image is needed: "
                      "scripts/build-image.sh extracts one from Debian's kernel package",
-                     path, looks ? looks : "no kernel");
+                     path, looks ? looks : "not a kernel");
 }
 
 /* The functions below recognise one filesystem each by its magic number. Its size is the number of
@@ -344,7 +351,7 @@ int probe_rootfs(int fd, const char *path, int64_t size, struct rootfs_info *out
         return error_set(err, ERR_CONFIG, 0,
                          "root filesystem %s is %s; a bare ext4, squashfs, erofs, xfs or btrfs "
                          "image is needed",
-                         path, looks ? looks : "no filesystem that is known here");
+                         path, looks ? looks : "not a known filesystem");
     }
     if (out->bytes > (uint64_t)size)
         return error_set(err, ERR_CONFIG, 0,

@@ -183,10 +183,10 @@ static void test_kernel_wrong_format(void **state)
     uint8_t bz[1024] = {[0x1fe] = 0x55, 0xaa, [0x202] = 'H', 'd', 'r', 'S'};
     kernel_fails(bz, sizeof bz, "a compressed bzImage");
     kernel_fails("\x1f\x8b\x08\x00", 4, "gzip");
-    kernel_fails("hello", 5, "no kernel");
+    kernel_fails("hello", 5, "not a kernel");
     kernel_fails("x", 1, "build-image.sh");
     char zero[4096] = {0};
-    kernel_fails(zero, sizeof zero, "no kernel");
+    kernel_fails(zero, sizeof zero, "not a kernel");
 }
 
 /* ---- root filesystems, made by the real tools ---- */
@@ -291,9 +291,13 @@ static void test_rootfs_wrong_format(void **state)
         size_t at;
         const char *magic, *words;
     } cases[] = {
-        {0, "\x1f\x8b", "gzip"},        {0, "QFI\xfb", "qcow2"},     {257, "ustar", "tar archive"},
-        {512, "EFI PART", "partition"}, {32769, "CD001", "ISO9660"}, {510, "\x55\xaa", "MBR"},
-        {0, "hello", "no filesystem"},
+        {0, "\x1f\x8b", "gzip"},
+        {0, "QFI\xfb", "qcow2"},
+        {257, "ustar", "tar archive"},
+        {512, "EFI PART", "partition"},
+        {32769, "CD001", "ISO9660"},
+        {510, "\x55\xaa", "MBR"},
+        {0, "hello", "not a known filesystem"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char file[40000] = {0};

@@ -76,7 +76,7 @@ static void on_start(void *ctx, const XML_Char *element, const XML_Char **attrs)
         return;
     }
     if (!p->seen_root && !str_eq(element, "testsuites") && !str_eq(element, "testsuite")) {
-        refuse(p, "it is no JUnit report");
+        refuse(p, "it is not a JUnit report");
         return;
     }
     p->seen_root = true;

@@ -59,7 +59,7 @@ static void test_refuses(void **state)
     (void)state;
     refused("", "no element");
     refused("tests passed", "syntax");
-    refused("<html><testcase/></html>", "no JUnit report");
+    refused("<html><testcase/></html>", "not a JUnit report");
     refused("<testsuites/>", "no test");
     refused("<testsuite><testcase name=\"a\"/>", "no element");
     refused("<testsuite><testcase name=\"a\"></testsuite>", "mismatched");

@@ -1,3 +1,14 @@
+/* store.c: opens the state directory, and makes, finds and lists leases in it.
+ *
+ * A lease's directory is made under a temporary name, filled with mark, lock and first record, and
+ * then renamed. It is removed in the reverse way: renamed first, then emptied. So under its real
+ * name a lease is always complete. While a directory is made, the store's own lock keeps a sweep
+ * away.
+ *
+ * A slug is a symbolic link whose text is the lease's id, because the kernel makes a link only if
+ * its name is free. Names are resolved by the id, then by the slug's link, and last by reading all
+ * records.
+ */
 #include "lease/store.h"
 
 #include <dirent.h>

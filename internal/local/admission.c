@@ -1,3 +1,18 @@
+/* admission.c: checks and reserves what a new lease needs.
+ *
+ * admission_reserve works under a lock, the gate, so only one process at a time looks and reserves:
+ * 1. count_all adds up the locked ranges of the file `making`. Each is what a lease that is being
+ *    made will still need. The kernel reports only one conflicting lock at a time, so the ranges on
+ *    both sides of it are asked for again.
+ * 2. diskroom_promised adds up what the disks of existing leases may still grow by.
+ * 3. check_all compares what is free on the host with these sums and the needs of this lease.
+ * 4. reserve locks the first free range of the right length. The lock lasts as long as its
+ *    descriptor, so it also ends with the process.
+ *
+ * When the disk has its final name, admission_disk_made unlocks the disk's range under the gate.
+ * From then on, diskroom_promised counts the file itself, and nobody sees the disk twice or not at
+ * all.
+ */
 #include "local/admission.h"
 
 #include <errno.h>
@@ -127,7 +142,7 @@ static int check_disk(const char *where, const struct admission *a, const struct
                            " lease%s there may still fill %" PRId64 " MiB",
                            promised->leases, promised->leases == 1 ? "" : "s", there);
     if (making)
-        (void)error_append(err, ", leases being made now need %" PRId64 " MiB", making);
+        (void)error_append(err, ", what is being made now needs %" PRId64 " MiB", making);
     return error_append(
         err,
         ", and %" PRId64 " MiB must stay free for the host; next: stop a "
@@ -188,6 +203,24 @@ static int take_gate(const struct store *s, const struct deadline *d, struct err
     return gate < 0 ? error_prefix(err, "%s/" GATE, s->path) : gate;
 }
 
+/* What others have, behind the gate. Returns the file of reservations. */
+static int look_around(const struct store *s, const struct host_room *room, struct reserved *others,
+                       struct disk_promises *promised, struct host_room *now, struct error *err)
+{
+    _cleanup_close_ int fd = file_open_at(s->fd, MAKING, true, err);
+    if (fd < 0)
+        return error_prefix(err, "%s", s->path);
+    if (count_all(fd, others) < 0)
+        return error_set(err, ERR_IO, errno, "%s/" MAKING, s->path);
+    if (diskroom_promised(s->leases_fd, promised, err) < 0)
+        return -1;
+    if (room)
+        *now = *room;
+    else
+        host_room(&host_paths_default, s->fd, now);
+    return TAKE_FD(fd);
+}
+
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err)
 {
@@ -200,21 +233,36 @@ int admission_reserve(const struct store *s, const struct admission *a,
     if (admission_look(s->path, a, &now, NULL, err) < 0)
         return -1;
     _cleanup_close_ int gate = take_gate(s, d, err);
-    if (gate < 0)
-        return -1;
-    _cleanup_close_ int fd = file_open_at(s->fd, MAKING, true, err);
-    if (fd < 0)
-        return error_prefix(err, "%s", s->path);
-    if (count_all(fd, &others) < 0)
-        return error_set(err, ERR_IO, errno, "%s/" MAKING, s->path);
-    if (diskroom_promised(s->leases_fd, &promised, err) < 0)
-        return -1;
-    if (!room) /* while we waited, leases have been made */
-        host_room(&host_paths_default, s->fd, &now);
-    if (check_all(s->path, a, &others, &now, &promised, err) < 0)
+    /* Again: while we waited, leases have been made. */
+    _cleanup_close_ int fd = gate < 0 ? -1 : look_around(s, room, &others, &promised, &now, err);
+    if (fd < 0 || check_all(s->path, a, &others, &now, &promised, err) < 0)
         return -1;
     if (reserve(fd, 0, admission_memory_mib(a)) < 0 ||
         reserve(fd, DISK_RANGE, a->disk_mib + DISKROOM_EXTRA_MIB) < 0)
+        return error_set(err, ERR_IO, errno, "reserve in %s/" MAKING, s->path);
+    return TAKE_FD(fd);
+}
+
+int admission_hold_disk(const struct store *s, bool overcommit, int64_t *mib,
+                        const struct host_room *room, const struct deadline *d, struct error *err)
+{
+    struct reserved others;
+    struct disk_promises promised;
+    struct host_room now;
+    _cleanup_close_ int gate = take_gate(s, d, err);
+    _cleanup_close_ int fd = gate < 0 ? -1 : look_around(s, room, &others, &promised, &now, err);
+    if (fd < 0)
+        return -1;
+    int64_t kept = diskroom_kept_mib(now.disk_total_mib);
+    int64_t left = now.disk_mib - kept - (overcommit ? 0 : promised.mib + others.disk_mib);
+    if (left <= 0)
+        return error_set(err, ERR_ENV, 0,
+                         "no room on the disk of %s: %" PRId64 " MiB are free, leases were "
+                         "promised %" PRId64 " MiB, and %" PRId64 " MiB must stay free for the "
+                         "host; next: stop a lease (crabbox-fc list shows them)",
+                         s->path, now.disk_mib, promised.mib + others.disk_mib, kept);
+    *mib = *mib < left ? *mib : left;
+    if (reserve(fd, DISK_RANGE, *mib) < 0)
         return error_set(err, ERR_IO, errno, "reserve in %s/" MAKING, s->path);
     return TAKE_FD(fd);
 }

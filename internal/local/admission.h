@@ -10,6 +10,9 @@
  *   admission_disk_made    the disk gets its name; from now on the file itself counts
  *   close the descriptor   the lease is ready or given up
  *
+ * A command in a lease that writes large files there for a while reserves them in the same way
+ * (admission_hold_disk).
+ *
  * A guest's disk counts in full for as long as it exists (diskroom.h), unless disk.overcommit is
  * set. So a guest that fills its disk takes no space that was promised to another guest, or that
  * records and the host need. Leases of other state directories on the same filesystem can't be
@@ -51,6 +54,12 @@ int admission_look(const char *where, const struct admission *a, const struct ho
  * there. `room` is for tests (NULL: what the host has now). */
 int admission_reserve(const struct store *s, const struct admission *a,
                       const struct host_room *room, const struct deadline *d, struct error *err);
+
+/* Reserves up to *mib of the disk until the descriptor is closed, for files that a command writes
+ * beside what its lease was promised; *mib gets what there is room for. With `overcommit` only what
+ * is free now counts. -1: ERR_ENV where there is no room at all. */
+int admission_hold_disk(const struct store *s, bool overcommit, int64_t *mib,
+                        const struct host_room *room, const struct deadline *d, struct error *err);
 
 /* Gives the disk that was made in the VMM's directory its name and releases its reservation, as one
  * step for anyone who looks. `fd` is the reservation, or -1. */

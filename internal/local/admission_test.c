@@ -156,7 +156,8 @@ static void a_disk_counts_until_it_is_full(void **state)
     int second = admission_reserve(&f->store, &small, &room, NULL, NULL);
     assert_true(making >= 0 && second >= 0);
     assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
-    bool told = strstr(e.msg, "256 MiB free, leases being made now need 192 MiB, and 64 MiB must");
+    bool told = strstr(e.msg,
+                       "256 MiB free, what is being made now needs 192 MiB, and 64 MiB must");
     if (!told)
         fail_msg("%s", e.msg);
     (void)close(second);
@@ -172,7 +173,7 @@ static void a_disk_counts_until_it_is_full(void **state)
     assert_true(second >= 0);
     assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
     assert_non_null(strstr(e.msg, "of which the guests of 1 lease there may still fill 88 MiB, "
-                                  "leases being made now need 96 MiB"));
+                                  "what is being made now needs 96 MiB"));
     (void)close(second);
     assert_int_equal(unlinkat(dir, VMM_DIR "/" DISK_FILE, 0), 0);
     room.disk_mib += 8;
@@ -180,6 +181,38 @@ static void a_disk_counts_until_it_is_full(void **state)
     assert_true(second >= 0); /* memory is still reserved, the disk is not */
     (void)close(second);
     (void)close(making);
+}
+
+/* What a command writes beside its lease takes nothing that was promised, and nobody is promised
+ * what it holds. */
+static void files_beside_a_lease_get_what_is_left(void **state)
+{
+    struct fixture *f = *state;
+    struct host_room room = plenty;
+    struct error e = ERROR_INIT;
+    _cleanup_close_ int dir = lease_dir(f, "cbx_000000000001", 64, 0);
+    assert_int_equal(disk_made(f, -1, dir), 0);
+    room.disk_mib = 64 + 96 + 100;
+    room.disk_total_mib = 999;
+    int64_t mib = 30;
+    int first = admission_hold_disk(&f->store, false, &mib, &room, NULL, NULL);
+    assert_true(first >= 0 && mib == 30);
+    assert_int_equal(admission_reserve(&f->store, &small, &room, NULL, &e), -1);
+    assert_non_null(strstr(e.msg, "what is being made now needs 30 MiB"));
+    mib = 256;
+    int second = admission_hold_disk(&f->store, false, &mib, &room, NULL, NULL);
+    assert_true(second >= 0 && mib == 70);
+    assert_int_equal(admission_hold_disk(&f->store, false, &mib, &room, NULL, &e), -1);
+    assert_int_equal(e.kind, ERR_ENV);
+    /* Of a lease that takes whatever is free. */
+    _cleanup_close_ int third = admission_hold_disk(&f->store, true, &mib, &room, NULL, NULL);
+    assert_true(third >= 0 && mib == 70);
+    (void)close(first);
+    (void)close(second);
+    CLOSE_FD(third);
+    int reserved = admission_reserve(&f->store, &small, &room, NULL, NULL);
+    assert_true(reserved >= 0);
+    (void)close(reserved);
 }
 
 /* The size that it was made with is what counts, whatever its VMM makes of the file. */
@@ -368,6 +401,7 @@ int main(void)
         T(an_emulated_guest_fits),
         T(half_a_directory_of_leases_is_an_error),
         T(a_disk_counts_until_it_is_full),
+        T(files_beside_a_lease_get_what_is_left),
         T(a_disk_that_was_emptied_counts_in_full),
         T(a_disk_beside_the_record_counts),
         T(a_clone_that_shares_its_blocks_counts_in_full),

@@ -30,7 +30,7 @@ static int check_programs(struct conditions *c, struct error *err)
     if (n == 0)
         return 0;
     return error_set(err, ERR_ENV, 0,
-                     "CNI network \"%s\" needs programs that are not there: %s; next: apt-get "
+                     "CNI network \"%s\" needs programs that are not installed: %s; next: apt-get "
                      "install containernetworking-plugins iptables and set firecracker.cniBinDir "
                      "to /usr/lib/cni, or put the plugins into %s",
                      c->chain.network, missing.buf, c->chain.bin_dir);
@@ -65,8 +65,8 @@ int check_network(struct conditions *c, struct error *err)
     }
     if (c->cfg->network.peers)
         return error_set(err, ERR_CONFIG, 0,
-                         "network.peers has a meaning with firecracker.network cni only: leases "
-                         "never reach each other with nat; next: unset one of them");
+                         "network.peers works only with firecracker.network cni: with nat, leases "
+                         "never reach each other; next: unset one of them");
     return 0;
 }
 

@@ -1,3 +1,13 @@
+/* conditions.c: the list of preconditions of a lease.
+ *
+ * Each row has a name, and up to four functions: one that says whether the row applies, a cheap
+ * check, an expensive check (probe), and one that says whether the VMM's messages point to this
+ * row. The column with steps names the steps whose failure the probe may explain.
+ *
+ * warmup makes the cheap checks of all rows in this order, and stops at the first failure. If a
+ * step fails later, conditions_explain makes the probes of the rows that name the step. doctor
+ * makes both for each row.
+ */
 #include "local/conditions.h"
 
 #include <stdarg.h>

@@ -1,3 +1,12 @@
+/* step_net.c: the step that connects a lease, with our own links or a chain of CNI plugins.
+ *
+ * With our own links, the kernel decides who gets an address: making a link fails if another lease
+ * has its name. Then the next address is chosen and recorded before it is tried.
+ *
+ * With a chain, our namespace and the plugins' work have to be undone separately. So the plugin
+ * that runs is recorded as well (cni/plugin.h). An undo first waits until a plugin that an earlier
+ * process started has ended, and then calls the chain's DEL.
+ */
 #include "local/step_net.h"
 
 #include <errno.h>

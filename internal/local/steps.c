@@ -1,3 +1,17 @@
+/* steps.c: the steps that make a lease on this host, as a table for plan.c.
+ *
+ * keeper lets the lease's keeper go on, which was started just before the first record
+ * (ops/acquire.c). slug claims the name. disk makes the VMM's directory and in it the guest's disk.
+ * net makes the namespace, links and rules. seed makes the keys and the drive that brings them to
+ * the guest. vmm starts the VMM and configures it. boot lets the guest run. ready waits until the
+ * guest answers over SSH with the secret of its seed.
+ *
+ * Each undo reads only the record, because it may run in another process much later. What a step
+ * needs only while the lease is made (open files, namespaces) is in struct local.
+ *
+ * If a step fails, explain makes the expensive checks of the preconditions that may be the cause
+ * (conditions.h). If one of them fails, its message replaces the step's.
+ */
 #include "local/local.h"
 
 #include <errno.h>
@@ -438,6 +452,15 @@ static void add_json(const struct lease *l, cJSON *j)
                                   net_mode_name(o->net.mode));
 }
 
+/* Whoever looks around holds it for milliseconds. */
+#define GATE_WAIT_MS 60000
+
+static int hold_disk(struct ops *o, const struct lease *l, int64_t *mib, struct error *err)
+{
+    struct deadline d = ops_deadline(o, GATE_WAIT_MS);
+    return admission_hold_disk(&o->store, l->local.disk_overcommit, mib, NULL, &d, err);
+}
+
 const struct provider provider_local = {
     .kind = {LEASE_PROVIDER_LOCAL, step_names, ARRAY_LEN(step_names), true},
     .steps = steps,
@@ -446,6 +469,7 @@ const struct provider provider_local = {
     .preflight = local_preflight,
     .undone = undone,
     .has_logs = has_logs,
+    .hold_disk = hold_disk,
     .life = life,
     .watch = watch,
     .target = target,

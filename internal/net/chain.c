@@ -1,3 +1,11 @@
+/* chain.c: our part of a network whose link a CNI chain makes.
+ *
+ * net_chain_ns makes the namespace with the tap in it, still down. The chain's ADD then makes its
+ * link there. net_chain_join compares that link with what the chain reported, puts our rules in
+ * place, and only then brings the tap up. On the host it adds the lease to the table. net_scene
+ * makes another namespace with a link that looks like the chain's, so that DEL works after the real
+ * one has gone.
+ */
 #include "net/chain.h"
 
 #include <arpa/inet.h>

@@ -47,9 +47,9 @@ int net_chain_address(const struct net_chain_link *link, const char *dns, struct
  * the address that the chain reported. On error it has undone what it made. */
 int net_chain_join(int netns_fd, const struct net_lease *n, struct error *err);
 
-/* A namespace with nothing but a link of the chain's name that has these addresses
- * ("10.88.0.2/24"): what a plugin's DEL looks for where the real one went with its VMM. Caller
- * closes. */
+/* Makes a namespace that has only a link with the chain's name and these addresses
+ * ("10.88.0.2/24"). A plugin's DEL gets it if the real namespace has gone with its VMM. The caller
+ * closes it. */
 int net_scene(const char *const *addrs, size_t n, struct error *err);
 
 #endif

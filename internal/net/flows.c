@@ -1,3 +1,10 @@
+/* flows.c: removes a lease's entries from the kernel's table of connections, by netlink.
+ *
+ * An entry has four addresses: source and destination, in both directions. flows_forget asks the
+ * kernel to remove the entries that have the lease's address in one of these places. Kernels
+ * without such filters refuse the request. Then flows_forget_each lists the whole table, removes
+ * the entries one by one, and repeats that until it finds none.
+ */
 #include "net/flows.h"
 
 #include <arpa/inet.h>

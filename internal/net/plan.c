@@ -1,3 +1,10 @@
+/* plan.c: chooses the addresses and names of a lease. Nothing is made here.
+ *
+ * The pool is divided into /31 links, the slots. Which slot a lease tries first depends on a hash
+ * of its id, so that leases seldom meet; `attempt` gives the next one after a clash. The MAC
+ * addresses are made from the id. The guest's own network is the same in every lease, unless the
+ * host itself has a route to it; then the next of guest_nets is taken.
+ */
 #include "net/plan.h"
 
 #include <linux/rtnetlink.h>

@@ -1,3 +1,14 @@
+/* rules.c: the text of the nftables rules, and how leases join them.
+ *
+ * rules_host_text makes the whole table of the host for one kind of lease. rules_add_host first
+ * tries to add only the lease's own element to an existing table. If there is no table, it makes
+ * one with the element in it; if another process has made it meanwhile, it tries to join again. nft
+ * runs each text as one transaction, so there is never a table with only a part of its rules.
+ *
+ * A packet from a lease to the outside goes through the chain `forward`, one to the host through
+ * `input`. With our own links, `forward` looks the sender up in the map `leases`, and drops packets
+ * of unknown ones. New connections go to the chain `admit` (limits.c), which counts them.
+ */
 #include "net/rules.h"
 
 #include <errno.h>

@@ -1,3 +1,11 @@
+/* way.c: asks the kernel which way packets take.
+ *
+ * For each question, the kernel is asked for a route as if the packet came in on the lease's link
+ * (RTM_GETROUTE with an input interface). way_ask asks for some addresses outside, for the answers
+ * from there, and for the host's own packets to the guest. Without a lease, net_way_look makes a
+ * link with a lease's addresses for a moment (struct probe), which the kernel removes when its
+ * descriptor is closed.
+ */
 #include "net/way.h"
 
 #include <errno.h>

@@ -1,3 +1,11 @@
+/* acquire.c: makes a lease.
+ *
+ * ops_acquire fills the part of the record that every lease has (describe), lets the provider check
+ * its preconditions (preflight), starts the keeper, and writes the first record (begin). From then
+ * on the lease exists: the keeper ends it even if this process dies. Then plan_run takes the
+ * provider's steps. If one fails, roll_back undoes them by the record, keeps the logs, and removes
+ * the lease. What can't be undone stays recorded as broken, with the reason.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

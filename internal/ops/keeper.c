@@ -9,8 +9,8 @@
  *    nothing to end.
  * 2. when_unlocked waits for the lease's lock. Whoever makes or removes the lease holds it until it
  *    is done or dead. If the lease is ready then, the keeper goes on with 3. If the record is in an
- *    unfinished state, its maker or remover died half-way, and the keeper ends the lease. A broken
- *    lease is left alone: a person must look at it first.
+ *    unfinished state, its maker or remover died half-way, and the keeper ends the lease. If it is
+ *    broken, somebody's undo has failed: the keeper tries again after a pause.
  * 3. watch_once calculates from the record when the lease ends. If that time is over, the keeper
  *    ends the lease. Otherwise it sets a timer on the wall clock and sleeps until the timer fires,
  *    the clock is set, or the record is replaced. Then it looks again.
@@ -18,7 +18,8 @@
  * It ends the lease with ops_release, by the same path as `stop`. ops_release takes the lease's
  * lock, so `stop` and the keeper can't do it at the same time. `stop` kills the keeper
  * (keeper_end) only after the lease's directory is gone: until then the keeper finishes the removal
- * if `stop` dies.
+ * if `stop` dies. What failed may pass (a process that takes long to die, no descriptors left), so
+ * the keeper tries again as long as the record is there, after pauses that grow.
  *
  * If the directory is gone, the keeper removes what a half-made directory left and exits. If the
  * record can't be read only for the moment (look), it tries again every second. A thread keeps the
@@ -51,6 +52,9 @@
 #define RETRY_MS 1000
 /* How soon to ask again whether the machine is there when nobody could tell. */
 #define LOOK_AGAIN_S 10
+/* Between two tries to end a lease; each pause is twice the one before. */
+#define PAUSE_FIRST_MS 2000
+#define PAUSE_MOST_MS  600000
 
 #define LOGS_LOCK "logs"
 
@@ -120,6 +124,7 @@ struct keeper {
     const char *id;
     int watch_fd; /* eventfd: the record was replaced (keeper_watch.h) */
     int timer_fd; /* wall clock */
+    int pause_ms; /* before the next try to end the lease */
 };
 
 enum verdict { KEEP_WAITING, END_IT, IT_IS_GONE };
@@ -194,6 +199,22 @@ static enum verdict end_once_known(struct keeper *k, const struct lease *l)
     return wait_for_news(k, clock_unix_s() + LOOK_AGAIN_S);
 }
 
+/* After a failed try. Only the end of the directory cuts it short: a record that changes is one
+ * that this or another try has written. */
+static enum verdict rest(struct keeper *k)
+{
+    struct deadline d = deadline_in_ms(k->pause_ms);
+    struct pollfd p = {.fd = k->watch_fd, .events = POLLIN};
+    struct lease l;
+    k->pause_ms = k->pause_ms < PAUSE_MOST_MS / 2 ? 2 * k->pause_ms : PAUSE_MOST_MS;
+    while (deadline_poll(&p, 1, &d, "the next try", NULL) > 0) {
+        drain(k->watch_fd);
+        if (look(k, NULL, &l) == IT_IS_GONE)
+            return IT_IS_GONE;
+    }
+    return KEEP_WAITING;
+}
+
 /* Waits until whoever works on the lease is done or dead, and says what is left to do. */
 static enum verdict when_unlocked(struct keeper *k)
 {
@@ -201,8 +222,8 @@ static enum verdict when_unlocked(struct keeper *k)
     struct lease l;
     if (look(k, &never, &l) == IT_IS_GONE)
         return IT_IS_GONE;
-    if (l.state == LEASE_BROKEN)
-        return IT_IS_GONE; /* an undo failed; a person must look first */
+    if (l.state == LEASE_BROKEN && rest(k) == IT_IS_GONE)
+        return IT_IS_GONE;
     return l.state == LEASE_READY ? KEEP_WAITING : end_once_known(k, &l);
 }
 
@@ -248,19 +269,26 @@ static int finish(struct keeper *k, struct error *err)
     return store_remove_rest(&k->ops->store, k->id, &d, err);
 }
 
+static enum verdict end_it(struct keeper *k)
+{
+    struct ops_released released;
+    struct error err = ERROR_INIT;
+    struct lease l;
+    if (ops_release(k->ops, k->id, &released, &err) == 0 || look(k, NULL, &l) == IT_IS_GONE)
+        return IT_IS_GONE;
+    return l.state == LEASE_BROKEN ? KEEP_WAITING : rest(k);
+}
+
 int keeper_main(struct ops *o, const char *id, struct error *err)
 {
-    _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1};
-    struct ops_released released;
+    _cleanup_(keeper_close) struct keeper k = {o, id, -1, -1, PAUSE_FIRST_MS};
     wait_for_the_maker();
     if (faccessat(o->store.leases_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return finish(&k, err);
     if (keeper_open(&k, err) < 0)
         return -1;
     enum verdict v = when_unlocked(&k);
-    while (v == KEEP_WAITING)
-        v = watch_once(&k);
-    if (v == IT_IS_GONE)
-        return finish(&k, err);
-    return ops_release(o, id, &released, err);
+    while (v != IT_IS_GONE)
+        v = v == END_IT ? end_it(&k) : watch_once(&k);
+    return finish(&k, err);
 }

@@ -16,8 +16,10 @@
  *
  * While a process holds LEASE_USE shared, the lease is in use and does not idle out; its ttl still
  * holds. A kept lease never expires. While the provider can't find out whether the machine is
- * there, the keeper undoes nothing and asks again now and then. Meanwhile a thread keeps the logs
- * small (keeper_watch.h). The keeper signals only processes in the record of its own lease.
+ * there, the keeper undoes nothing and asks again now and then. If an undo fails, its own or that
+ * of `stop`, it tries again after pauses that grow, as long as the record is there. Meanwhile a
+ * thread keeps the logs small (keeper_watch.h). The keeper signals only processes in the record of
+ * its own lease.
  */
 #ifndef CRABBOX_OPS_KEEPER_H
 #define CRABBOX_OPS_KEEPER_H

@@ -1,3 +1,11 @@
+/* keeper_watch.c: the thread that reads a keeper's inotify events.
+ *
+ * There is one inotify instance. It watches the lease's directory for a new record and for the
+ * removal of the directory, and the VMM's directory and logs for growth. Each watch of a log is
+ * one-shot: after an event, the thread looks at the log (logcap.h), waits a moment, and sets the
+ * watch again. So a busy console costs two looks a second and not one for each write. Without an
+ * instance (a user has 128), the thread looks from time to time instead.
+ */
 #include "ops/keeper_watch.h"
 
 #include <errno.h>

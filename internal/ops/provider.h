@@ -48,6 +48,11 @@ struct provider {
     /* Whether there may be logs of the machine that help after a failure. */
     bool (*has_logs)(const struct lease *l);
 
+    /* Reserves up to *mib of the disk of the state directory for files that a command writes in
+     * the lease's directory, until the descriptor is closed; *mib gets what there is room for. NULL
+     * if no machine has a part of that disk. */
+    int (*hold_disk)(struct ops *o, const struct lease *l, int64_t *mib, struct error *err);
+
     enum life (*life)(const struct lease *l);
     /* Returns a descriptor that is readable once the machine is gone (the caller closes it). -1
      * and an error if it is gone already. The descriptor should not be later than the end of

@@ -1,3 +1,13 @@
+/* release.c: ends leases, by the record alone.
+ *
+ * ops_release takes the lease's lock, loads the record, and undoes its steps in reverse order
+ * (undo_lease). It does not matter who made the lease, or whether that process was killed: the
+ * marks in the record show what may exist. If an undo fails, the lease is recorded as broken and a
+ * later try goes on from there.
+ *
+ * ops_reap does the same for all leases that nobody needs any more (reap_reason), and store_sweep
+ * removes directories that are only half there.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,13 @@
+/* session.c: opens a lease for use, and notices when it ends.
+ *
+ * Two locks in the lease's directory matter here. LEASE_USE is held shared by every session, so the
+ * keeper sees that the lease is in use and does not end it as idle. The turn lock is exclusive:
+ * only one `run` at a time works in a lease.
+ *
+ * The record is read again after each wait, because the lease may have ended meanwhile. The
+ * provider's `watch` gives a descriptor that becomes readable when the machine is gone. ssh_watch
+ * gets it, so a command ends at once with that reason instead of waiting for a dead connection.
+ */
 #include "ops/session.h"
 
 #include <unistd.h>
@@ -11,6 +21,7 @@
 #include "sys/lock.h"
 
 #define CONNECT_MS 30000
+#define MIB        (INT64_C(1) << 20)
 /* Lock file in the lease's directory: whose turn it is. */
 #define TURN "run"
 
@@ -148,6 +159,20 @@ int session_dial(const struct session *s, struct error *err)
     provider_of(&s->lease)->target(&s->lease, &target);
     int fd = ssh_dial(&target, &d, err);
     return fd < 0 ? error_prefix(err, "lease %s", s->lease.slug) : fd;
+}
+
+int session_hold_disk(const struct session *s, int *held, int64_t *bytes, struct error *err)
+{
+    const struct provider *p = provider_of(&s->lease);
+    int64_t mib = *bytes > 0 ? (*bytes + MIB - 1) / MIB : 1;
+    CLOSE_FD(*held);
+    if (!p->hold_disk)
+        return 0;
+    *held = p->hold_disk(s->ops, &s->lease, &mib, err);
+    if (*held < 0)
+        return -1;
+    *bytes = *bytes < mib * MIB ? *bytes : mib * MIB;
+    return 0;
 }
 
 int session_open(struct ops *o, const char *ref, int64_t stall_ms, struct session *s,

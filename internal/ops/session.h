@@ -54,6 +54,11 @@ int session_make(struct ops *o, const struct ops_acquire *req, int64_t stall_ms,
 /* Connects again where the connection was lost; the lease is still in use. */
 int session_reconnect(struct session *s, struct error *err);
 
+/* Room in the lease's directory for `bytes` more that its machine was not promised. It is reserved
+ * until `*held` is closed, which is closed first: what it was for is on the disk by now. *bytes
+ * gets what there is room for, which may be less. */
+int session_hold_disk(const struct session *s, int *held, int64_t *bytes, struct error *err);
+
 /* Whether the lease was stopped or has expired since: that is then why the session failed, and
  * becomes the error (ERR_NOT_RUNNING). */
 bool session_ended(const struct session *s, struct error *err);

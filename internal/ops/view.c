@@ -39,9 +39,11 @@ enum ops_view_state ops_view(const struct lease_entry *e)
 
 enum ops_end ops_end(const struct lease_entry *e)
 {
-    if (e->broken || ops_view(e) == VIEW_BROKEN || (e->lease.keep && e->lease.state == LEASE_READY))
+    if (e->broken || (e->lease.keep && e->lease.state == LEASE_READY))
         return END_STOP;
-    return proc_alive(&e->lease.keeper) ? END_KEEPER : END_CLEANUP;
+    if (proc_alive(&e->lease.keeper))
+        return END_KEEPER;
+    return ops_view(e) == VIEW_BROKEN ? END_STOP : END_CLEANUP;
 }
 
 const char *ops_end_name(enum ops_end e)

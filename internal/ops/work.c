@@ -1,3 +1,10 @@
+/* work.c: the steps that are the same for every provider, and the journal of the plan.
+ *
+ * journal saves the record whenever a mark changes. The shared steps are keeper (lets the keeper go
+ * on once the record is on disk), slug (claims the name, with digits if another lease has it) and
+ * ready (waits for SSH, and compares the nonce that the guest returns with the one in its seed).
+ * work_make_keys is a part of each provider's own step.
+ */
 #include "ops/work.h"
 
 #include <string.h>

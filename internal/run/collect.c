@@ -1,3 +1,10 @@
+/* collect.c: fetches what a run leaves in the guest.
+ *
+ * collect_check opens all places on the host before the lease is made, so a wrong path fails early,
+ * and the tree can't redirect it later. collect_results then fetches in the order downloads,
+ * artifacts, reports. Reports are fetched into a directory inside the lease's, summed up (junit.h)
+ * and removed. They come from the guest, so their number and size are limited.
+ */
 #include "run/collect.h"
 
 #include <errno.h>
@@ -279,15 +286,18 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
                                 .since = named ? NULL : c->run->dir,
                                 .limits = {REPORTS_MAX, REPORTS_MAX_BYTES, c->limits.idle_ms},
                                 .names = &names};
+    _cleanup_close_ int held = -1;
+    if (session_hold_disk(c->session, &held, &rules.limits.max_bytes, err) < 0)
+        return -1;
     if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
         return -1;
     if (!res.n_files && !strict) {
-        log_info("the command has left no report of tests");
+        log_info("the command has left no test report");
         return 0;
     }
     if (!res.n_files)
         return error_set(err, ERR_SSH, 0,
-                         "no file of the guest matches --junit %s%s: there is no report of tests",
+                         "no file of the guest matches --junit %s%s, so there is no test report",
                          c->req->reports[0], c->req->reports[1] ? " or the others" : "");
     struct junit *sum = &c->out->junit;
     if (collect_read_reports(dirfd, &names, strict, c->d.cancel_fd, sum, err) < 0)

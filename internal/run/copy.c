@@ -1,3 +1,10 @@
+/* copy.c: `cp` in both directions.
+ *
+ * Out of the guest, fetch_path does the work. Into the guest, settle first asks the guest whether
+ * the destination is a directory. A file is then sent as the input of a shell command that writes
+ * it under another name and renames it. A directory is sent as the archive that a sync would make
+ * of it, and unpacked by tar in the guest.
+ */
 #include "run/copy.h"
 
 #include <errno.h>

@@ -1,3 +1,9 @@
+/* envset.c: collects the variables for a command, and writes them as a script.
+ *
+ * Entries are stored as "NAME=VALUE"; a later one of the same name replaces the earlier. A file may
+ * have plain lines, quoted values or NUL-separated records (`env -0`). Values are wiped before
+ * their memory is freed, and messages name only the variable.
+ */
 #include "run/envset.h"
 
 #include <string.h>
@@ -216,7 +222,7 @@ static int take_quoted(struct reader *r, char quote, struct strbuf *out, struct 
         if (c == '\\' && quote == '"') {
             c = ++r->at < r->end ? escaped(*r->at) : '\0';
             if (!c)
-                return bad_line(r, r->line, "after \\ stands one of n t r \" \\ $", err);
+                return bad_line(r, r->line, "after \\ must come one of n t r \" \\ $", err);
         }
         strbuf_addc(out, c);
     }

@@ -1,3 +1,10 @@
+/* execute.c: runs the user's command in the guest.
+ *
+ * execute_run puts the start script into the guest (guestrun.h), connects the user's streams or
+ * terminal, and waits in ssh_exec. Afterwards it decides whether the command must be ended: it is
+ * if its time is over, the user interrupts, or the connection is lost. In the last case a new
+ * connection is tried for that. Nothing has to be ended if the lease ends with this run.
+ */
 #include "run/execute.h"
 
 #include <poll.h>

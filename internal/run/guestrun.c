@@ -1,3 +1,16 @@
+/* guestrun.c: the shell code that starts a command in the guest and ends it.
+ *
+ * A command takes two connections' commands. guest_run_put sends the whole start script, with the
+ * words of the command and its environment, as input of a helper. The helper writes it to the file
+ * `start` in a private directory. guest_run_command is then only a short text: a login bash reads
+ * that file and evaluates it. The script's first act is to remove the file. Then it changes to the
+ * work directory, sets the environment, and replaces itself by the command.
+ *
+ * guest_run_end sends end_script, which uses almost only builtins of bash, because the guest may
+ * not be able to start processes. It sends SIGTERM and waits two seconds. Then it freezes what is
+ * left (SIGSTOP), looks again, and repeats that until it finds no new process of the run. Frozen
+ * processes can't fork, so none is missed. All of them get SIGKILL.
+ */
 #include "run/guestrun.h"
 
 #include <string.h>

@@ -1,3 +1,18 @@
+/* run.c: the phases of one `run`, in order.
+ *
+ * 1. open_lease makes a lease or opens an existing one. For an existing lease, the run first waits
+ *    for its turn, and ends what an earlier run on it has left (unfinished.h).
+ * 2. sync_phase scans the working tree and brings the guest's copy up to date.
+ * 3. execute runs the command (execute.c).
+ * 4. collect fetches results and test reports.
+ * 5. must_release decides whether the lease ends with this run, by its options and the command's
+ *    result, and release ends it.
+ *
+ * A phase that fails skips the phases after it, except the last. If the lease ended while a phase
+ * ran (session_ended), that is the error, and not the broken connection that follows from it. If
+ * the command failed, its result stays the result of the run: errors of collect are only warnings
+ * then.
+ */
 #include "run/run.h"
 
 #include <limits.h>
@@ -146,6 +161,25 @@ static enum sync_git git_wanted(const struct run_state *s)
                                     : SYNC_GIT_NONE;
 }
 
+/* For what a sync writes in the lease's directory. */
+struct held {
+    struct session *session;
+    int fd; /* owned */
+};
+
+static int take_room(void *ctx, int64_t bytes, struct error *err)
+{
+    struct held *h = ctx;
+    int64_t there = bytes;
+    if (session_hold_disk(h->session, &h->fd, &there, err) < 0)
+        return -1;
+    return there < bytes ? error_set(err, ERR_ENV, 0,
+                                     "%lld MiB more do not fit beside what the leases on this disk "
+                                     "were promised",
+                                     (long long)((bytes + (1 << 20) - 1) >> 20))
+                         : 0;
+}
+
 /* What is known of an earlier sync is kept in the lease's directory, so it goes with the lease. */
 static int update_tree(struct run_state *s, const struct sync_list *list,
                        const struct sync_limits *limits, const struct deadline *d,
@@ -155,11 +189,14 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     struct sync_result result = {0};
     if (sync_store_name(list->name, name, err) < 0)
         return -1;
-    struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
+    struct held held = {&s->session, -1};
+    struct sync_store store = {
+        .dirfd = s->session.dir.dirfd, .name = name, .room = take_room, .room_ctx = &held};
     int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
     if (r == 0)
         r = sync_git(s->session.conn, list, s->tree_dir, &store, git_wanted(s), &result, d, err);
+    CLOSE_FD(held.fd);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
     s->res->bytes_sent = result.bytes_sent;
@@ -202,11 +239,7 @@ static int sync_tree(struct run_state *s, struct error *err)
     if (list.n_files > limits.warn_files || list.bytes > limits.warn_bytes)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
-    if (list.n_skipped)
-        log_warn(
-            "not synced: %zu of the tree (sockets, devices, unreadable files, or repositories that "
-            "are not submodules), first %s; next: name in .crabboxignore what is meant to stay",
-            list.n_skipped, list.first_skipped);
+    sync_warn(&list);
     if (list.n_left)
         log_info("left out by built-in patterns: %zu untracked entries, first %s; next: "
                  "--sync-plan lists them",

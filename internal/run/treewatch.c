@@ -1,3 +1,11 @@
+/* treewatch.c: watches a working tree for changes that a sync would send.
+ *
+ * Each directory that leads to a file of the last scan has an inotify watch. An event means only
+ * that something may have changed. After it, tree_watch_wait waits until the tree has been quiet
+ * for a while, scans it again, and compares the result with the marked list. A scan follows at the
+ * latest NOISE_MAX_MS after the first event, even if the tree is never quiet, and the time between
+ * two scans grows with the time that the last one took.
+ */
 #include "run/treewatch.h"
 
 #include <errno.h>

@@ -133,7 +133,7 @@ static void skip_foreign(struct git_scan *g, const char *path, size_t len)
         return;
     const struct gitindex_entry *e = gitindex_find(&g->index, dir + g->prefix_len);
     if (!scan_leaves_out_all(g->s, dir))
-        scan_skip(g->s, e && e->kind == GITINDEX_LINK ? path : dir);
+        scan_stranger(g->s, e && e->kind == GITINDEX_LINK ? path : dir);
     free(g->foreign);
     g->foreign = TAKE_PTR(dir);
 }
@@ -262,7 +262,7 @@ static int other_dir(struct git_scan *g, int parent, const char *name, struct st
     tracked = tracked && gitindex_holds(&g->index, own);
     if (worktree_has_git(fd, NULL) != 0) {
         if (!tracked) /* else its entries have been reported */
-            scan_skip(g->s, path->buf);
+            scan_stranger(g->s, path->buf);
         return 0;
     }
     return walk_others(g, TAKE_FD(fd), path, patterns, tracked, depth + 1, err);

@@ -122,6 +122,7 @@ static int read_entry(struct reader *r, struct gitindex_entry *e, struct strbuf 
         return -1;
     unsigned flags = be32(start + STAT_PART + r->hash - 2) & 0xffff;
     *e = (struct gitindex_entry){.kind = kind_of(be32(start + MODE_AT))};
+    memcpy(e->oid, start + STAT_PART, r->hash);
     r->at += STAT_PART + r->hash + 2;
     if (flags & EXTENDED) {
         if (r->version < 3 || left(r) < 2)
@@ -283,6 +284,7 @@ static int parse_as(struct gitindex *x, const unsigned char *data, size_t len, s
     if (left(&r) < hash)
         return -1;
     r.end -= hash;
+    x->hash = hash;
     return read_entries(&r, x, be32(data + 8)) < 0 ? -1 : read_extensions(&r, x, unknown);
 }
 
@@ -322,7 +324,7 @@ int gitindex_merge(struct gitindex *x, struct gitindex *base, const char *what, 
     size_t next = 0;
     size_t own = x->n;
     *base = (struct gitindex){0};
-    if (*from.base || x->n_change > from.n)
+    if (*from.base || x->n_change > from.n || from.hash != x->hash)
         return damaged(what, err);
     x->entries = xrealloc(x->entries, (x->n + from.n + 1) * sizeof *x->entries);
     for (size_t i = 0; i < from.n; i++) {

@@ -24,15 +24,19 @@ enum gitindex_kind {
     GITINDEX_SPARSE, /* a directory that a sparse checkout leaves out as a whole */
 };
 
+enum { GITINDEX_OID_MAX = 32 };
+
 struct gitindex_entry {
     char *path; /* owned; a directory has no slash at its end */
     enum gitindex_kind kind;
-    bool skipped; /* left out by a sparse checkout */
+    bool skipped;                        /* left out by a sparse checkout */
+    unsigned char oid[GITINDEX_OID_MAX]; /* the name of its object; of one side of a conflict */
 };
 
 struct gitindex {
     struct gitindex_entry *entries; /* sorted by path; owned */
     size_t n;
+    size_t hash;     /* bytes of an object's name: 20 or 32 */
     char base[65];   /* hexadecimal; "" unless the index is split */
     uint8_t *change; /* owned; what a split index does to each entry of its base: see gitindex.c */
     size_t n_change;

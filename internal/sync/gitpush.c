@@ -18,7 +18,7 @@
 #define WORK "git-work"
 #define OUT  "git-out"
 
-enum { SAID_MAX = 256 };
+enum { SAID_MAX = 256, BUILD_MS = 600000 };
 
 /* Whether the guest has git, and no .git of its own. */
 static int is_wanted(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
@@ -95,7 +95,8 @@ static int build_and_deliver(struct ssh_conn *c, const struct gitseed *s, const 
         return 0;
     _cleanup_close_ int work_fd = make_dir(store->dirfd, WORK, err);
     _cleanup_close_ int out_fd = work_fd < 0 ? -1 : make_dir(store->dirfd, OUT, err);
-    int r = out_fd < 0 ? -1 : gitseed_build(s, work_fd, out_fd, d, err);
+    struct deadline build = deadline_sub(d, BUILD_MS);
+    int r = out_fd < 0 ? -1 : gitseed_build(s, store, work_fd, out_fd, &build, err);
     if (r == 0)
         r = deliver(c, s, out_fd, remote_dir, d, err);
     (void)dir_remove_tree(store->dirfd, WORK, NULL);

@@ -28,7 +28,8 @@ static void pair_open(struct pair *p, const char *name, const char *script)
     p->base = synckit_new_dir(&kit, name);
     p->src = xasprintf("%s/src", p->base);
     p->to = xasprintf("%s/lease/to", p->base);
-    p->store = (struct sync_store){open(p->base, O_PATH | O_DIRECTORY | O_CLOEXEC), "manifest"};
+    p->store = (struct sync_store){.dirfd = open(p->base, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                                   .name = "manifest"};
     synckit_sh(p->base, "mkdir src", NULL);
     synckit_sh(p->src, SYNCKIT_INIT, NULL);
     synckit_sh(p->src, script, NULL);
@@ -181,6 +182,63 @@ static void test_a_deep_tree_of_long_names(void **state)
     pair_close(&p);
 }
 
+/* git trusts its index: here an extension has more directories than it says it has. What is staged
+ * goes all the same. */
+static void test_an_index_that_git_must_not_see(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(
+        &p, "index",
+        "echo a >a; git add a; git commit -qm a; echo staged >s; git add s; python3 -c \""
+        "import hashlib, struct\n"
+        "def v(n):\n"
+        "    o = bytes([n & 127]); n >>= 7\n"
+        "    while n: n -= 1; o = bytes([128 | n & 127]) + o; n >>= 7\n"
+        "    return o\n"
+        "i = open('.git/index', 'rb').read()[:-20]\n"
+        "u = v(2) + b'x\\0' + bytes(116) + b'.gitignore\\0' + v(1) + v(0) + v(1000) + b'\\0'\n"
+        "u += (v(0) + v(0) + b'A' * 8 + b'\\0') * 1000 + b'\\0'\n"
+        "i += b'UNTR' + struct.pack('>I', len(u)) + u\n"
+        "open('.git/index', 'wb').write(i + hashlib.sha1(i).digest())\"");
+    for (int how = SYNC_GIT_SHALLOW; how <= SYNC_GIT_FULL; how++) {
+        give(&p, (enum sync_git)how);
+        synckit_sh(p.to,
+                   "test $(git log --format=%s) = a; o=$(git hash-object s); "
+                   "test $(git cat-file blob $o) = staged",
+                   NULL);
+    }
+    pair_close(&p);
+}
+
+static int take_room(void *left, int64_t bytes, struct error *err)
+{
+    int64_t *n = left;
+    *n -= bytes;
+    return *n < 0 ? error_set(err, ERR_ENV, 0, "no room") : 0;
+}
+
+/* What is written on the host is asked for before, as long as it may get: here a few bytes of the
+ * repository stand for 64 MiB. */
+static void test_no_room_for_the_pack(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "room",
+              "head -c 65536 /dev/urandom >r; for i in $(seq 1024); do cat r; done >big; rm r; "
+              "echo a >a; git add -A; git commit -qm a; rm big");
+    int64_t left = 32 << 20;
+    p.store.room = take_room;
+    p.store.room_ctx = &left;
+    give(&p, SYNC_GIT_SHALLOW);
+    synckit_sh(p.to, "test -f a -a ! -e .git", NULL);
+    left = 256 << 20;
+    give(&p, SYNC_GIT_SHALLOW);
+    assert_says_the_same(&p, "git rev-parse HEAD");
+    assert_true(left < 200 << 20);
+    pair_close(&p);
+}
+
 /* Nothing of the configuration, the hooks and the logs, where a URL has a token. */
 static void test_no_credential_gets_there(void **state)
 {
@@ -217,6 +275,9 @@ static void test_hostile_repositories(void **state)
         "d=.git/objects/$(git rev-parse HEAD | cut -c 1-2); mv $d ../d; ln -s ../../../d $d",
         "f=.git/objects/$(git rev-parse HEAD | sed 's,..,&/,'); mv $f ../o; ln -s ../../../../o $f",
         "rm -r .git/objects/??",
+        "p=.git/objects/pack/pack-1234567890123456789012345678901234567890; mkfifo $p.idx; touch "
+        "$p.pack",
+        "f=.git/objects/$(git rev-parse HEAD | sed 's,..,&/,'); rm $f; mkfifo $f",
         "mkdir .git/reftable",
     };
     static const char evil[] = HISTORY
@@ -259,6 +320,8 @@ int main(void)
         cmocka_unit_test(test_files_that_are_held_back),
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_a_deep_tree_of_long_names),
+        cmocka_unit_test(test_an_index_that_git_must_not_see),
+        cmocka_unit_test(test_no_room_for_the_pack),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),
         cmocka_unit_test(test_owners),

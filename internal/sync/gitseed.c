@@ -28,6 +28,7 @@ void gitseed_free(struct gitseed *s)
         strbuf_free(&s->files[i].text);
     }
     free(s->files);
+    strbuf_free(&s->oids);
     *s = (struct gitseed)GITSEED_INIT;
 }
 
@@ -118,19 +119,35 @@ static int add_head(struct gitseed *s, struct error *err)
     return s->how == SYNC_GIT_FULL ? 0 : add(s, s->repo->common_fd, ref, REF_MAX, err);
 }
 
+static int parse_last(const struct gitseed *s, struct gitindex *x, struct error *err)
+{
+    const struct gitseed_file *f = &s->files[s->n - 1];
+    return gitindex_parse(x, f->text.buf, f->text.len, f->name, err);
+}
+
+static int add_base(struct gitseed *s, struct gitindex *x, struct error *err)
+{
+    _cleanup_(gitindex_free) struct gitindex base = {0};
+    _cleanup_free_ char *name = xasprintf("sharedindex.%s", x->base);
+    int r = add(s, s->repo->git_fd, name, INDEX_MAX, err);
+    if (r == 0)
+        return error_set(err, ERR_SYNC, 0, "%s, a part of the index, is missing", name);
+    return r < 0 || parse_last(s, &base, err) < 0 ? -1 : gitindex_merge(x, &base, name, err);
+}
+
 static int add_index(struct gitseed *s, struct error *err)
 {
     _cleanup_(gitindex_free) struct gitindex x = {0};
     int r = add(s, s->repo->git_fd, "index", INDEX_MAX, err);
     if (r <= 0)
         return r;
-    const struct strbuf *text = &s->files[s->n - 1].text;
-    if (gitindex_parse(&x, text->buf, text->len, "the index", err) < 0)
+    if (parse_last(s, &x, err) < 0 || (*x.base && add_base(s, &x, err) < 0))
         return -1;
-    if (!*x.base)
-        return 0;
-    _cleanup_free_ char *name = xasprintf("sharedindex.%s", x.base);
-    return add(s, s->repo->git_fd, name, INDEX_MAX, err);
+    for (size_t i = 0; i < x.n; i++)
+        if (x.entries[i].kind == GITINDEX_FILE)
+            strbuf_add(&s->oids, x.entries[i].oid, x.hash);
+    s->hash = x.hash;
+    return 0;
 }
 
 /* One that the objects of another are a part of would lead there, and it says where that is. */
@@ -175,7 +192,7 @@ static int by_name(const void *a, const void *b)
 
 int gitseed_read(const struct repo *r, enum sync_git how, struct gitseed *out, struct error *err)
 {
-    struct gitseed s = {.how = how, .repo = r};
+    struct gitseed s = {.how = how, .repo = r, .oids = STRBUF_INIT};
     bool full = how == SYNC_GIT_FULL;
     int common = r->common_fd;
     if (check_objects(r, err) == 0 && add_head(&s, err) >= 0 && add_index(&s, err) >= 0 &&

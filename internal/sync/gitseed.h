@@ -26,21 +26,23 @@ struct gitseed {
     struct gitseed_file *files; /* owned */
     size_t n, alloc;
     size_t bytes;
+    struct strbuf oids; /* of the files in the index, hash bytes each */
+    size_t hash;        /* 0 without an index */
     char id[SHA256_HEX_SIZE];
     char branch[256]; /* what HEAD names; "" if it names a commit */
 };
 
 #define GITSEED_INIT                                                                               \
     {                                                                                              \
-        .n = 0                                                                                     \
+        .oids = STRBUF_INIT                                                                        \
     }
 
 /* ERR_SYNC with a reason if this repository can't be given to a guest. */
 int gitseed_read(const struct repo *r, enum sync_git how, struct gitseed *out, struct error *err);
 /* Into two empty directories: `work_fd` is where git runs, `out_fd` gets what the guest is to have
- * as its .git. */
-int gitseed_build(const struct gitseed *s, int work_fd, int out_fd, const struct deadline *d,
-                  struct error *err);
+ * as its .git. `store` is asked for the room. */
+int gitseed_build(const struct gitseed *s, const struct sync_store *store, int work_fd, int out_fd,
+                  const struct deadline *d, struct error *err);
 void gitseed_free(struct gitseed *s);
 
 #endif

@@ -1,15 +1,17 @@
 /* gitseed_build.c: the .git of the guest, made by git in a repository that has nothing of the
  * user's configuration or the repository's.
  *
- * That repository has the refs and the index that gitseed_read took, and takes its objects from the
- * user's repository by an open directory. git runs there as the owner of that repository, so that
- * it can read nothing else by links among the objects. What it lists is packed into one file. A
- * shallow one has all commits up to HEAD with their tags, but of the files only those of HEAD and
- * of the index. In git's words that is a partial clone, and the guest's configuration says so.
+ * That repository has the refs that gitseed_read took and an index of ours, and takes its objects
+ * from the user's repository by an open directory. git runs there as the owner of that repository,
+ * so that it can read nothing else by links among the objects. What it lists is packed into one
+ * file. A shallow one has all commits up to HEAD with their tags, but of the files only those of
+ * HEAD and of the index. In git's words that is a partial clone, and the guest's configuration says
+ * so.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,15 +28,22 @@
 
 #define COMMITS_MAX 250000
 enum {
+    OID_SHA1 = 40,
     OID_MAX = 64,
     TAGS_MAX = 64 * 1024 * 1024,
     LIST_MAX = 512 * 1024 * 1024, /* of objects: they are in memory */
-    COMPLAINT_SIZE = 4096
+    COMPLAINT_SIZE = 4096,
+    PIECE = 64 * 1024,
+    ROOM_PIECE = 8 * 1024 * 1024 /* of the pack, between two looks whether there is room */
 };
+#define MEMORY_MAX                                                                                 \
+    (2LL << 30) /* that git takes: a few bytes can stand for an object of any size                 \
+                 */
 
 struct build {
     const struct gitseed *seed;
-    int work_fd, out_fd; /* borrowed */
+    const struct sync_store *store; /* the room */
+    int work_fd, out_fd;            /* borrowed */
     const struct deadline *d;
     char git[PATH_MAX];
     int objects_fd;          /* owned */
@@ -50,6 +59,12 @@ static void cleanup_build(struct build *b)
 }
 
 /* ---- the two directories ---- */
+
+static int room(const struct build *b, size_t bytes, struct error *err)
+{
+    const struct sync_store *s = b->store;
+    return s->room ? s->room(s->room_ctx, (int64_t)bytes, err) : 0;
+}
 
 static int put(int dirfd, const char *name, const void *text, size_t len, struct error *err)
 {
@@ -89,20 +104,67 @@ static const struct gitseed_file *find(const struct gitseed *s, const char *name
     return NULL;
 }
 
-/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. */
+/* The names of objects have 64 digits where the hash is SHA-256: those of all refs do. Without a
+ * ref the index tells. */
 static bool is_sha256(const struct gitseed *s)
 {
+    bool named = false;
     const struct gitseed_file *packed = find(s, "packed-refs");
     const char *line = packed ? packed->text.buf : "";
     while (*line == '#' && strchr(line, '\n'))
         line = strchr(line, '\n') + 1;
     if (strspn(line, "0123456789abcdef") == OID_MAX)
         return true;
-    for (size_t i = 0; i < s->n; i++)
-        if ((str_has_prefix(s->files[i].name, "refs/") || str_eq(s->files[i].name, "HEAD")) &&
-            strspn(s->files[i].text.buf, "0123456789abcdef") == OID_MAX)
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        size_t digits = strspn(f->text.buf, "0123456789abcdef");
+        if (!str_has_prefix(f->name, "refs/") && !str_eq(f->name, "HEAD"))
+            continue;
+        if (digits == OID_MAX)
             return true;
-    return false;
+        named = named || digits == OID_SHA1;
+    }
+    return !named && !packed && s->hash == OID_MAX / 2;
+}
+
+static bool is_index(const char *name)
+{
+    return str_eq(name, "index") || str_has_prefix(name, "sharedindex.");
+}
+
+static void add_be32(struct strbuf *sb, uint32_t n)
+{
+    const unsigned char bytes[] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+                                   (unsigned char)(n >> 8), (unsigned char)n};
+    strbuf_add(sb, bytes, sizeof bytes);
+}
+
+/* An index of ours with the objects of the repository's, under names of ours, in git's second
+ * format. git trusts whoever made its index, so it never sees the repository's own. */
+static int put_index(const struct build *b, struct error *err)
+{
+    const struct gitseed *s = b->seed;
+    static const unsigned char zeros[OID_MAX / 2];
+    _cleanup_strbuf_ struct strbuf x = STRBUF_INIT;
+    if (!s->hash)
+        return 0;
+    if (s->hash != (is_sha256(s) ? OID_MAX : OID_SHA1) / 2)
+        return error_set(err, ERR_SYNC, 0, "its index is of another format than its refs");
+    size_t n = s->oids.len / s->hash;
+    strbuf_adds(&x, "DIRC");
+    add_be32(&x, 2);
+    add_be32(&x, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) {
+        size_t start = x.len;
+        for (int k = 0; k < 10; k++) /* no times and places, the mode of a file */
+            add_be32(&x, k == 6 ? 0100644 : 0);
+        strbuf_add(&x, s->oids.buf + i * s->hash, s->hash);
+        strbuf_add(&x, "\0\x08", 2); /* the length of its name */
+        strbuf_addf(&x, "%08zx", i);
+        strbuf_add(&x, zeros, 8 - (x.len - start) % 8);
+    }
+    strbuf_add(&x, zeros, s->hash); /* no checksum */
+    return room(b, x.len, err) < 0 ? -1 : put(b->work_fd, "index", x.buf, x.len, err);
 }
 
 /* Neither graph nor index over packs: both are the repository's word for what objects say, and the
@@ -115,12 +177,15 @@ static int make_work(const struct build *b, struct error *err)
         "\tmultiPackIndex = false\n[pack]\n\tuseBitmaps = false\n\tcompression = 1\n[gc]\n\tauto = "
         "0\n%s",
         is_sha256(s) ? "[extensions]\n\tobjectFormat = sha256\n" : "");
-    if (make_dirs(b->work_fd, err) < 0 || put_text(b->work_fd, "config", config, err) < 0)
+    if (room(b, s->bytes, err) < 0 || make_dirs(b->work_fd, err) < 0 ||
+        put_text(b->work_fd, "config", config, err) < 0)
         return -1;
-    for (size_t i = 0; i < s->n; i++)
-        if (put(b->work_fd, s->files[i].name, s->files[i].text.buf, s->files[i].text.len, err) < 0)
+    for (size_t i = 0; i < s->n; i++) {
+        const struct gitseed_file *f = &s->files[i];
+        if (!is_index(f->name) && put(b->work_fd, f->name, f->text.buf, f->text.len, err) < 0)
             return -1;
-    return 0;
+    }
+    return put_index(b, err);
 }
 
 /* ---- running git ---- */
@@ -134,29 +199,43 @@ static int complaints(void)
     return fd;
 }
 
-static int explain(const struct exit_status *st, int said_fd, const char *what, int64_t max,
-                   struct error *err)
+/* git at work. */
+struct work {
+    struct child c;
+    const char *what;
+    int said_fd; /* owned */
+};
+#define WORK_INIT                                                                                  \
+    {                                                                                              \
+        CHILD_INIT, NULL, -1                                                                       \
+    }
+
+static void work_end(struct work *w)
+{
+    child_kill(&w->c);
+    CLOSE_FD(w->said_fd);
+}
+
+static int explain(const struct work *w, const struct exit_status *st, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
     if (st->signalled && st->signal == SIGXFSZ)
-        return error_set(err, ERR_SYNC, 0, "git %s writes more than %lld MiB", what,
-                         (long long)(max >> 20));
-    if (lseek(said_fd, 0, SEEK_SET) == 0)
-        (void)fd_read_all(said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", what, (int)strcspn(said.buf, "\n"),
+        return error_set(err, ERR_SYNC, 0, "git %s writes more than %d MiB", w->what,
+                         LIST_MAX >> 20);
+    if (lseek(w->said_fd, 0, SEEK_SET) == 0)
+        (void)fd_read_all(w->said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
+    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)strcspn(said.buf, "\n"),
                      *said.buf ? said.buf : "it failed without a message");
 }
 
-/* Appends what git prints to out_fd, up to `max` bytes. */
-static int git(const struct build *b, const char *const *args, int stdin_fd, int out_fd,
-               int64_t max, struct error *err)
+static int start(const struct build *b, const char *const *args, int stdin_fd, int out_fd,
+                 struct work *w, struct error *err)
 {
     char objects[64];
     const char *argv[16] = {b->git, "--no-pager"};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
-    struct child c = CHILD_INIT;
-    struct exit_status st;
-    _cleanup_close_ int said_fd = complaints();
+    w->what = args[0];
+    w->said_fd = complaints();
     for (size_t i = 2; i < ARRAY_LEN(argv) - 1 && *args; i++)
         argv[i] = *args++;
     (void)str_format(objects, sizeof objects, "GIT_OBJECT_DIRECTORY=/proc/self/fd/%d",
@@ -179,24 +258,41 @@ static int git(const struct build *b, const char *const *args, int stdin_fd, int
                                       NULL};
     spec.stdin_fd = stdin_fd;
     spec.stdout_fd = out_fd;
-    spec.stderr_fd = said_fd;
+    spec.stderr_fd = w->said_fd;
     spec.cwd_fd = b->work_fd;
     spec.files = &b->objects_fd;
     spec.n_files = 1;
     spec.user = b->as;
-    spec.file_max = max;
+    spec.file_max = LIST_MAX;
+    spec.data_max = MEMORY_MAX;
+    spec.new_session = true; /* we hear the terminal's Ctrl-C, and end it */
     spec.die_with_parent = true;
-    if (said_fd < 0 || spawn(&spec, &c, err) < 0)
-        return said_fd < 0 ? error_set(err, ERR_IO, errno, "run git") : -1;
-    if (child_wait(&c, b->d, &st, err) < 0) {
-        child_kill(&c);
-        return -1;
-    }
-    child_release(&c);
-    return st.exited && st.code == 0 ? 0 : explain(&st, said_fd, argv[2], max, err);
+    return w->said_fd < 0 ? error_set(err, ERR_IO, errno, "run git") : spawn(&spec, &w->c, err);
 }
-#define GIT(b, out, err, ...)                                                                      \
-    git((b), (const char *const[]){__VA_ARGS__, NULL}, -1, (out), LIST_MAX, (err))
+
+static int git_failed(const char *what, struct error *err)
+{
+    return err->kind == ERR_TIMEOUT ? error_set(err, ERR_SYNC, 0, "git %s takes too long", what)
+                                    : -1;
+}
+
+static int finish(const struct build *b, struct work *w, struct error *err)
+{
+    struct exit_status st;
+    if (child_wait(&w->c, b->d, &st, err) < 0)
+        return git_failed(w->what, err);
+    child_release(&w->c);
+    w->c = (struct child)CHILD_INIT;
+    return st.exited && st.code == 0 ? 0 : explain(w, &st, err);
+}
+
+/* Appends what git prints to a file in memory. */
+static int git(const struct build *b, const char *const *args, int out_fd, struct error *err)
+{
+    _cleanup_(work_end) struct work w = WORK_INIT;
+    return start(b, args, -1, out_fd, &w, err) < 0 ? -1 : finish(b, &w, err);
+}
+#define GIT(b, out, err, ...) git((b), (const char *const[]){__VA_ARGS__, NULL}, (out), (err))
 
 static int memory_file(struct error *err)
 {
@@ -271,11 +367,54 @@ static int list_refs(const struct build *b, const char *head, struct error *err)
                 ? GIT(b, fd, err, "for-each-ref", format)
                 : GIT(b, fd, err, "for-each-ref", format, "--merged=HEAD", "refs/tags");
     if (r < 0 || read_back(fd, TAGS_MAX, &refs, err) < 0 ||
-        fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0)
+        fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0 ||
+        room(b, refs.len, err) < 0)
         return -1;
     if (*s->branch && s->how != SYNC_GIT_FULL)
         strbuf_addf(&refs, "%s %s\n", head, s->branch);
     return put(b->out_fd, "packed-refs", refs.buf, refs.len, err);
+}
+
+/* Piece by piece, because nobody knows before how long it gets: a few bytes of a repository can
+ * stand for a file of any size. */
+static int copy_pack(const struct build *b, int from, int to, struct error *err)
+{
+    const struct sync_limits limits = SYNC_LIMITS_DEFAULT; /* of what is sent */
+    _cleanup_free_ char *piece = xcalloc(1, PIECE);
+    int64_t all = 0, left = 0;
+    struct pollfd p = {.fd = from, .events = POLLIN};
+    for (;;) {
+        if (deadline_poll(&p, 1, b->d, "git", err) < 0)
+            return git_failed("pack-objects", err);
+        ssize_t n = read(from, piece, PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0 ? 0 : error_set(err, ERR_IO, errno, "read from git");
+        if ((all += n) > limits.max_bytes)
+            return error_set(err, ERR_SYNC, 0, "its pack has more than %lld MiB",
+                             (long long)(limits.max_bytes >> 20));
+        if (left < n && room(b, ROOM_PIECE, err) < 0)
+            return -1;
+        left = (left < n ? ROOM_PIECE : left) - n;
+        if (fd_write_all(to, piece, (size_t)n, "a pack for the guest", err) < 0)
+            return -1;
+    }
+}
+
+static int write_pack(const struct build *b, int out_fd, struct error *err)
+{
+    static const char *const args[] = {
+        "pack-objects",        "-q", "--stdout", "--delta-base-offset", "--window=0",
+        "--missing=allow-any", NULL};
+    _cleanup_(work_end) struct work w = WORK_INIT;
+    int p[2];
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return error_set(err, ERR_IO, errno, "make a pipe");
+    _cleanup_close_ int read_end = p[0];
+    int r = start(b, args, b->list_fd, p[1], &w, err);
+    (void)close(p[1]);
+    return r < 0 || copy_pack(b, read_end, out_fd, err) < 0 ? -1 : finish(b, &w, err);
 }
 
 static int pack(const struct build *b, struct error *err)
@@ -285,19 +424,15 @@ static int pack(const struct build *b, struct error *err)
     struct stat st;
     if (fd < 0 || fstat(b->list_fd, &st) < 0 || lseek(b->list_fd, 0, SEEK_SET) < 0)
         return error_set(err, ERR_IO, errno, "make a pack for the guest");
-    if (!st.st_size)
-        return unlinkat(b->out_fd, name, 0);
-    static const char *const args[] = {
-        "pack-objects",        "-q", "--stdout", "--delta-base-offset", "--window=0",
-        "--missing=allow-any", NULL};
-    const struct sync_limits limits = SYNC_LIMITS_DEFAULT; /* of what is sent */
-    return git(b, args, b->list_fd, fd, limits.max_bytes, err);
+    return st.st_size ? write_pack(b, fd, err) : unlinkat(b->out_fd, name, 0);
 }
 
 static int make_out(const struct build *b, struct error *err)
 {
     const struct gitseed *s = b->seed;
-    static const char *const same[] = {"HEAD", "index", "shallow"};
+    if (room(b, s->bytes, err) < 0)
+        return -1;
+    static const char *const same[] = {"HEAD", "shallow"};
     _cleanup_free_ char *config = xasprintf(
         "[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = false\n"
         "\tlogallrefupdates = true\n%s%s%s",
@@ -306,7 +441,7 @@ static int make_out(const struct build *b, struct error *err)
         s->how == SYNC_GIT_SHALLOW ? "\tpartialClone = origin\n" : "");
     for (size_t i = 0; i < s->n; i++) {
         const struct gitseed_file *f = &s->files[i];
-        bool goes = str_has_prefix(f->name, "sharedindex.");
+        bool goes = is_index(f->name);
         for (size_t k = 0; k < ARRAY_LEN(same); k++)
             goes = goes || str_eq(f->name, same[k]);
         if (goes && put(b->out_fd, f->name, f->text.buf, f->text.len, err) < 0)
@@ -320,8 +455,9 @@ static int make_out(const struct build *b, struct error *err)
 
 /* ---- from what ---- */
 
-/* No link leads from the objects elsewhere. */
-static int check_links(int fd, const char *name, struct error *err)
+/* No link leads from the objects elsewhere, and to open one is not to wait for somebody who writes
+ * to a FIFO, or to start a device. */
+static int check_plain(int fd, const char *name, struct error *err)
 {
     struct stat st;
     int dir_fd = beneath_open(fd, name, O_RDONLY | O_DIRECTORY, 0);
@@ -334,8 +470,10 @@ static int check_links(int fd, const char *name, struct error *err)
         return -1;
     }
     for (struct dirent *e; (e = dir_next(d));)
-        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
-            return error_set(err, ERR_SYNC, 0, "its objects have the symbolic link %s", e->d_name);
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
+            !S_ISDIR(st.st_mode))
+            return error_set(err, ERR_SYNC, 0, "its objects have the %s %s",
+                             S_ISLNK(st.st_mode) ? "symbolic link" : "special file", e->d_name);
     return errno ? error_set(err, ERR_SYNC, errno, "list the objects' %s", name) : 0;
 }
 
@@ -350,24 +488,29 @@ static int open_objects(struct build *b, struct error *err)
         b->owner = (struct caller){st.st_uid, st.st_gid};
         b->as = &b->owner;
     }
-    if (check_links(b->objects_fd, ".", err) < 0 || check_links(b->objects_fd, "pack", err) < 0)
+    if (check_plain(b->objects_fd, ".", err) < 0 || check_plain(b->objects_fd, "pack", err) < 0)
         return -1;
     for (unsigned i = 0; i <= 0xff;
          i++) { /* an object of its own may be one of another repository */
         char name[3];
         (void)str_format(name, sizeof name, "%02x", i);
-        if (check_links(b->objects_fd, name, err) < 0)
+        if (check_plain(b->objects_fd, name, err) < 0)
             return -1;
     }
     return 0;
 }
 
-int gitseed_build(const struct gitseed *s, int work_fd, int out_fd, const struct deadline *d,
-                  struct error *err)
+int gitseed_build(const struct gitseed *s, const struct sync_store *store, int work_fd, int out_fd,
+                  const struct deadline *d, struct error *err)
 {
     char head[OID_MAX + 1];
-    _cleanup_(cleanup_build) struct build b = {
-        .seed = s, .work_fd = work_fd, .out_fd = out_fd, .d = d, .objects_fd = -1, .list_fd = -1};
+    _cleanup_(cleanup_build) struct build b = {.seed = s,
+                                               .store = store,
+                                               .work_fd = work_fd,
+                                               .out_fd = out_fd,
+                                               .d = d,
+                                               .objects_fd = -1,
+                                               .list_fd = -1};
     b.list_fd = memory_file(err);
     /* A tree at "/" holds every program. */
     const char *tree = str_eq(s->repo->top, "/") ? NULL : s->repo->top;

@@ -1,3 +1,11 @@
+/* ignore.c: patterns in the syntax of .gitignore.
+ *
+ * ignore_add turns lines into patterns; ignore_find tries them from the last to the first, for the
+ * path and each directory above it, as git does. Patterns come from the repository, so the matching
+ * of a hostile one must not take long. ignore_glob goes back only to the last `*` in a component
+ * and to the last `**`, because going back to earlier ones can't help. And each step counts
+ * (effort.h): when too many were taken, the sync ends with an error.
+ */
 #include "sync/ignore.h"
 
 #include <string.h>

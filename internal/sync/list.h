@@ -49,6 +49,8 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
 /* Adds a directory of which nothing is sent. */
 int scan_add_dir(struct scan *s, const char *path, mode_t mode, struct error *err);
 void scan_skip(struct scan *s, const char *path);
+/* A repository that is no submodule: with its entries it is left out. */
+void scan_stranger(struct scan *s, const char *path);
 /* A submodule that is not initialised. */
 void scan_absent(struct scan *s, const char *path);
 /* Whether the user's or the tree's own patterns leave out a path; or, for the second, a directory

@@ -41,7 +41,7 @@ static size_t count_skipped(const char *dir)
 {
     _cleanup_(cleanup_sync_list) struct sync_list l = {0};
     synckit_scan(dir, NULL, &l);
-    return l.n_skipped;
+    return l.n_nested;
 }
 
 /* The index of an archive knows what people call their secrets, and where they clone what. */

@@ -1,3 +1,11 @@
+/* pack.c: makes the archive that a sync sends, piece by piece.
+ *
+ * pack_read is called when the connection can take more. It fills the buffer: it opens the next
+ * file of the list, writes its header, and then copies its content in pieces through libarchive,
+ * which calls on_write. So there is never more than one file open and one piece in memory. A file
+ * may change while it is sent. If it gets shorter, the rest is filled with zeros, because the
+ * header already has the size. Files that changed are counted for a warning.
+ */
 #include "sync/pack.h"
 
 #include <archive.h>

@@ -75,6 +75,7 @@ void sync_list_free(struct sync_list *l)
     free(l->name);
     free(l->subdir);
     free(l->first_skipped);
+    free(l->first_nested);
     free(l->first_absent);
     for (size_t i = 0; i < l->n_left && i < SYNC_LEFT_MAX; i++)
         free(l->left[i].path);
@@ -85,6 +86,12 @@ void scan_skip(struct scan *s, const char *path)
 {
     if (!s->list->n_skipped++)
         s->list->first_skipped = xstrdup(path);
+}
+
+void scan_stranger(struct scan *s, const char *path)
+{
+    if (!s->list->n_nested++)
+        s->list->first_nested = xstrdup(path);
 }
 
 void scan_absent(struct scan *s, const char *path)
@@ -374,6 +381,19 @@ static void warn_of_absent(const struct sync_list *l)
              ".crabboxignore, or if you trust the repository: git -C %s submodule update --init "
              "--recursive",
              l->first_absent, and_more(more, l->n_absent), quoted);
+}
+
+void sync_warn(const struct sync_list *l)
+{
+    char more[40];
+    if (l->n_nested)
+        log_warn("not synced: the repository %s%s, which is not a submodule; next: name it in "
+                 ".crabboxignore if it is meant to stay, or add it as a submodule",
+                 l->first_nested, and_more(more, l->n_nested));
+    if (l->n_skipped)
+        log_warn("not synced: %s%s: sockets, devices or unreadable files; next: name in "
+                 ".crabboxignore what is meant to stay",
+                 l->first_skipped, and_more(more, l->n_skipped));
 }
 
 /* Hands the finished list over. A listing that had to end was cut short wherever it was. */

@@ -59,8 +59,10 @@ struct sync_list {
     struct sync_file *files;   /* sorted by path */
     size_t n_files;
     int64_t bytes;
-    size_t n_skipped;    /* sockets, devices, unreadable, repositories that are no submodules */
-    char *first_skipped; /* the first such path, or NULL; owned */
+    size_t n_skipped;                     /* sockets, devices, unreadable */
+    char *first_skipped;                  /* the first such path, or NULL; owned */
+    size_t n_nested;                      /* repositories that are no submodules */
+    char *first_nested;                   /* likewise */
     struct sync_left left[SYNC_LEFT_MAX]; /* the first of them */
     size_t n_left;                        /* all of them */
     size_t n_absent;                      /* submodules that are not initialised */
@@ -103,6 +105,8 @@ int sync_locate(int dirfd, const struct sync_limits *limits, struct sync_list *o
 /* Lists every file below `dirfd`, whatever git or .crabboxignore say. */
 int sync_walk(int dirfd, const struct sync_limits *limits, const struct deadline *d,
               struct sync_list *out, struct error *err);
+/* Says what of the tree is not sent although nobody asked to leave it out. */
+void sync_warn(const struct sync_list *l);
 void sync_list_free(struct sync_list *l);
 
 /* Called now and then with what was sent so far. May be NULL. */
@@ -120,6 +124,11 @@ int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_
 struct sync_store {
     int dirfd;
     const char *name;
+    /* Asked before so many bytes more are written below dirfd, beside these files; what was asked
+     * for before is on the disk by then. An error if they take room that others have. May be
+     * NULL. */
+    int (*room)(void *room_ctx, int64_t bytes, struct error *err);
+    void *room_ctx;
 };
 
 /* The name of the files for the tree that the guest has as `tree`. Two trees never share one: a

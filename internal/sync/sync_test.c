@@ -90,8 +90,8 @@ static void test_submodules_and_nested_repositories(void **state)
     synckit_scan(top, NULL, &l);
     assert_paths(&l, (const char *const[]){".gitmodules", "lib/l.c", "lib/untracked", NULL});
     /* A repository that nobody added is not part of this one. */
-    assert_int_equal(l.n_skipped, 1);
-    assert_string_equal(l.first_skipped, "nested");
+    assert_int_equal(l.n_nested, 1);
+    assert_string_equal(l.first_nested, "nested");
 }
 
 /* A hook's environment must not redirect us to another repository. */

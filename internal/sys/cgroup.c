@@ -1,3 +1,11 @@
+/* cgroup.c: makes, checks and removes the control group of a lease.
+ *
+ * trees_open finds the hierarchies in the table of mounts: the one of version 2, and those of
+ * version 1 that have one of our controllers. Every function then does the same in each of them:
+ * cgroup_make makes the directories and writes the limits, cgroup_enter writes the pid to
+ * cgroup.procs, cgroup_verify looks for the group in /proc/PID/cgroup, and cgroup_end kills the
+ * processes and removes the directory.
+ */
 #include "sys/cgroup.h"
 
 #include <errno.h>
@@ -29,9 +37,9 @@ static const char *const controllers[] = {"memory", "pids", "cpu"};
 
 /* A hierarchy. */
 struct tree {
-    int fd; /* owned; its root, as far as we see it */
+    int fd; /* owned; the root of the hierarchy, or of the part that we can see */
     bool v2;
-    unsigned has; /* of the controllers above */
+    unsigned has; /* bits: which of the controllers above it has */
     dev_t dev;
 };
 
@@ -52,7 +60,7 @@ static void trees_close(struct trees *all)
     all->n = 0;
 }
 
-/* Which controllers a list names. */
+/* The controllers in a list, as bits. */
 static unsigned controllers_in(const char *text)
 {
     unsigned has = 0;
@@ -124,8 +132,8 @@ static void add_words(struct strbuf *to, const char *words)
     strbuf_addf(to, "%s%s", to->len ? "; " : "", words);
 }
 
-/* Something can't be had: an error, unless the caller accepts that. `has`: which limits it costs.
- */
+/* Reports something that the host can't give: an error, or a text in `lacks` if the caller accepts
+ * that. `has`: the limits that are missing because of it. */
 static int lack(struct strbuf *lacks, unsigned has, int sys, struct error *err, const char *fmt,
                 ...) __attribute__((format(printf, 5, 6)));
 static int lack(struct strbuf *lacks, unsigned has, int sys, struct error *err, const char *fmt,
@@ -155,15 +163,15 @@ static int lack(struct strbuf *lacks, unsigned has, int sys, struct error *err, 
 
 /* ---- making ---- */
 
-/* One write, as the kernel wants it. */
+/* Writes the value by one call, as the kernel requires. */
 static int write_value(int dirfd, const char *file, const char *value)
 {
     _cleanup_close_ int fd = openat(dirfd, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     return fd < 0 || write(fd, value, strlen(value)) < 0 ? -1 : 0;
 }
 
-/* Version 2: what the groups in a directory may have has to be switched on there. One at a time:
- * the kernel takes all of a line or nothing. */
+/* In version 2, a directory has to switch controllers on for the groups in it. They are written one
+ * at a time, because the kernel accepts a whole line or nothing of it. */
 static int enable(int dirfd, unsigned has)
 {
     unsigned on = controllers_of_file(dirfd, "cgroup.subtree_control");
@@ -176,7 +184,7 @@ static int enable(int dirfd, unsigned has)
     return 0;
 }
 
-/* The directory of a group, which is made, and all above it. -1 with errno. */
+/* Makes the directory of a group and all directories above it. -1 with errno. */
 static int make_directory(const struct tree *t, const char *name)
 {
     _cleanup_free_ char *copy = xstrdup(name);
@@ -198,7 +206,7 @@ enum value { NOTHING, ONE, BYTES, TASKS, QUOTA };
 static const struct setting {
     unsigned controller;
     bool v2;
-    bool optional; /* a kernel may lack it where it does not count what it is about */
+    bool optional; /* a kernel without that feature does not have this file */
     const char *file;
     enum value value;
 } settings[] = {
@@ -288,16 +296,16 @@ int cgroup_make(const char *name, const struct cgroup_limits *limits, struct str
     return 0;
 }
 
-/* The directory of a group: a descriptor, -1 with errno. */
+/* Opens the directory of a group. -1 with errno. */
 static int open_group(const struct tree *t, const char *name)
 {
     return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/* ---- what would be ---- */
+/* ---- checking in advance ---- */
 
-/* Whether the kernel refuses to switch controllers on: below the root, where processes are in the
- * directory itself, as in a container. */
+/* Whether the kernel would refuse to switch controllers on. It does in a directory below the root
+ * that has processes of its own, as in a container. */
 static bool is_occupied(int dirfd)
 {
     _cleanup_strbuf_ struct strbuf procs = STRBUF_INIT;
@@ -305,7 +313,7 @@ static bool is_occupied(int dirfd)
            file_read_at(dirfd, "cgroup.procs", VALUE_MAX, &procs, NULL) == 0 && procs.len > 0;
 }
 
-/* Why no group could be made in a directory that is there: an errno, 0 if it could. */
+/* Why no group could be made in an existing directory: an errno, or 0 if it could. */
 static int obstacle(const struct tree *t, int dirfd)
 {
     if (faccessat(dirfd, ".", W_OK, AT_EACCESS) < 0)
@@ -348,7 +356,7 @@ int cgroup_look(const char *parent, struct strbuf *lacks, struct error *err)
     return 0;
 }
 
-/* ---- being in it ---- */
+/* ---- entering ---- */
 
 int cgroup_enter(const char *name, pid_t pid, struct error *err)
 {
@@ -360,7 +368,7 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
     for (unsigned i = 0; i < all.n; i++) {
         _cleanup_close_ int dirfd = openat(all.at[i].fd, name,
                                            O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        /* One that could not be made was reported then. */
+        /* If the group could not be made, that was reported already. */
         if (dirfd < 0 && errno == ENOENT)
             continue;
         if (dirfd < 0 || write_value(dirfd, "cgroup.procs", number) < 0)
@@ -370,8 +378,8 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
     return 0;
 }
 
-/* Lines are "4:memory:/crabbox-fc/cbx_0123456789ab", in version 2 "0::/…". What we
- * see of a hierarchy may be a part of it; then the path has more in front. */
+/* Lines are "4:memory:/crabbox-fc/cbx_0123456789ab", in version 2 "0::/…". If we see only a part
+ * of the hierarchy, the path has more in front. */
 static bool line_is_in(char *line, const struct tree *t, const char *name)
 {
     _cleanup_free_ char *end = xasprintf("/%s", name);
@@ -408,10 +416,10 @@ int cgroup_verify(const char *name, pid_t pid, struct error *err)
     return 0;
 }
 
-/* ---- the end of it ---- */
+/* ---- ending ---- */
 
-/* The first process in it: a pidfd, -1 with errno 0 where it is empty. The process is looked for
- * again once it is open: meanwhile its number may have become another's. */
+/* Opens the first process in the group: a pidfd, or -1 with errno 0 if the group is empty. The
+ * group is read again after the open, because the number may belong to another process by then. */
 static int open_first(int dirfd)
 {
     for (pid_t last = 0;;) {
@@ -435,8 +443,8 @@ static int open_first(int dirfd)
     }
 }
 
-/* All at once, where the kernel can (version 2 since 5.14). Else they are killed one after the
- * other, and none may start another meanwhile. */
+/* Kills all processes at once if the kernel can do that (version 2 since 5.14). Otherwise it only
+ * keeps them from starting new ones, and they are killed one after the other. */
 static void kill_at_once(const struct trees *all, const char *name)
 {
     for (unsigned i = 0; i < all->n; i++) {

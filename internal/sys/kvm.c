@@ -1,3 +1,11 @@
+/* kvm.c: runs a small guest to find out whether KVM works.
+ *
+ * A child process does it all, because a broken KVM may hang or crash: it opens /dev/kvm, makes a
+ * VM with one vCPU, copies the guest program (kvm_guest.c) into its memory, sets page tables,
+ * segments and registers for 64-bit mode, and runs it. The child notes its progress in shared
+ * memory. The parent waits with a deadline, kills the child if necessary, and turns the last stage
+ * into a message.
+ */
 #include "sys/kvm.h"
 
 #include <errno.h>

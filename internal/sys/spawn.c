@@ -1,3 +1,15 @@
+/* spawn.c: fork and exec.
+ *
+ * Everything that may fail with a message, or allocate, is done in the parent before the fork:
+ * descriptors, the program's path, jail and confinement. Between fork and exec the child makes only
+ * system calls (child_main). Their order matters: it waits to be released, arranges its
+ * descriptors, enters the jail, gives up the bounding set, becomes its user, and last applies the
+ * confinement, because each of these takes away a right that the one before needs.
+ *
+ * Errors of the child come back through a pipe: an int is the errno, and end of file means that
+ * exec has worked, because the pipe is close-on-exec. A held child waits on a second pipe. If it
+ * reads end of file there, the parent has died, and the child exits.
+ */
 #include "sys/spawn.h"
 
 #include <errno.h>
@@ -91,17 +103,17 @@ static int become(const struct caller *user, bool keep_groups)
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
-static int bound_files(int64_t max)
+static int bound(int what, int64_t max)
 {
-    struct rlimit bound;
+    struct rlimit l;
     if (!max)
         return 0;
-    if (getrlimit(RLIMIT_FSIZE, &bound) < 0)
+    if (getrlimit((__rlimit_resource_t)what, &l) < 0)
         return -1;
-    if (bound.rlim_max > (rlim_t)max)
-        bound.rlim_max = (rlim_t)max;
-    bound.rlim_cur = bound.rlim_max;
-    return setrlimit(RLIMIT_FSIZE, &bound);
+    if (l.rlim_max > (rlim_t)max)
+        l.rlim_max = (rlim_t)max;
+    l.rlim_cur = l.rlim_max;
+    return setrlimit((__rlimit_resource_t)what, &l);
 }
 
 static void child_main(const struct child_plan *p)
@@ -131,8 +143,8 @@ static void child_main(const struct child_plan *p)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
             child_fail(p->error_fd);
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
-        (spec->confine_fd >= 0 && confine_bound() < 0) || bound_files(spec->file_max) < 0 ||
-        become(spec->user, spec->userns_fd >= 0) < 0)
+        (spec->confine_fd >= 0 && confine_bound() < 0) || bound(RLIMIT_FSIZE, spec->file_max) < 0 ||
+        bound(RLIMIT_DATA, spec->data_max) < 0 || become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
     /* This comes after the change of user, which would clear it. */
     if (spec->die_with_parent) {

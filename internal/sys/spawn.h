@@ -58,6 +58,7 @@ struct spawn_spec {
     const struct caller *user; /* the user that it becomes, see above; NULL: no change */
     int64_t file_max; /* bytes of a file that it writes, in memory too: one more, and SIGXFSZ ends
                        * it; 0: no limit of its own */
+    int64_t data_max; /* bytes of memory that it writes to; then it gets no more; 0 likewise */
     bool new_session; /* setsid: a terminal's Ctrl-C does not reach it */
     bool die_with_parent; /* SIGKILL when the parent goes; for helpers only, never a VMM */
     bool any_owner;       /* the owner of a path is not checked: it is our own program */

@@ -58,6 +58,22 @@ static void spawn_run_captures_apart_and_tells_how_it_ended(void **state)
     assert_true(st.signalled && st.signal == 9 && !st.exited);
 }
 
+static void spawn_bounds_memory(void **state)
+{
+    struct exit_status st;
+    struct deadline d = deadline_in_ms(60000);
+    (void)state;
+    static const char *const argv[] = {"dd",      "if=/dev/zero", "of=/dev/null",
+                                       "bs=100M", "count=1",      NULL};
+    struct spawn_spec s = SPAWN_SPEC_INIT;
+    s.argv = argv;
+    for (int64_t max = 64 << 20; max <= 256 << 20; max *= 4) {
+        s.data_max = max;
+        assert_int_equal(spawn_run(&s, &d, 4096, NULL, NULL, &st, NULL), 0);
+        assert_true(st.exited && st.code == (max < 100 << 20 ? 1 : 0));
+    }
+}
+
 /* Files in memory too; they count as nobody's memory. */
 static void spawn_bounds_what_is_written(void **state)
 {
@@ -308,6 +324,7 @@ int main(void)
         T(spawn_reports_exec_failure),
         T(spawn_run_captures_apart_and_tells_how_it_ended),
         T(spawn_bounds_what_is_written),
+        T(spawn_bounds_memory),
         T(spawn_leaks_no_descriptor),
         T(spawn_hands_on_no_variable),
         T(spawn_hands_on_no_umask),

@@ -1,3 +1,10 @@
+/* trusted.c: judges every directory and link on a path.
+ *
+ * walk_all follows the path one component at a time (pathwalk.h) and calls judge for each: the
+ * owner has to be trusted, and nobody else may be able to write. A group may write only if its
+ * members, and all users who have it as primary group, are trusted. If a step fails, report builds
+ * the message with the command that would fix it.
+ */
 #include "sys/trusted.h"
 
 #include <errno.h>

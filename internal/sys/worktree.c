@@ -1,3 +1,13 @@
+/* worktree.c: goes up from a directory, or along a path, and looks for trees.
+ *
+ * Going up (find_top) finds the highest directory that may have come with code. It ends at the
+ * first directory that belongs to the user for certain (is_users). Without a .git, every directory
+ * on the way counts, except those that users share; as soon as there is a .git, only directories
+ * with a .git count.
+ *
+ * Going along a path (worktree_leads_through_top, worktree_on_way, worktree_look) compares each
+ * directory by its inode with the tops, because a directory may have several names.
+ */
 #include "sys/worktree.h"
 
 #include <errno.h>

@@ -120,6 +120,8 @@ void synckit_list(const char *dir, struct strbuf *out)
         strbuf_addf(out, "%s\n", l.files[i].path);
     if (l.n_skipped)
         strbuf_addf(out, "-%s\n", l.first_skipped);
+    if (l.n_nested)
+        strbuf_addf(out, "-%s\n", l.first_nested);
     if (l.n_absent)
         strbuf_addf(out, "?%s\n", l.first_absent);
     sync_list_free(&l);

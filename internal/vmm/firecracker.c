@@ -1,3 +1,10 @@
+/* firecracker.c: runs a guest with Firecracker, through its HTTP API on a socket.
+ *
+ * launch starts the program and waits until its socket exists and answers. Then configure sends
+ * each part of the configuration in a request of its own, reads the whole configuration back, and
+ * compares it (firecracker_config.c). boot is one more request. Later requests open a new
+ * connection each, so any process can make them.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -21,11 +21,11 @@ int fc_version_parse(const char *text, struct fc_version *out, struct error *err
     const char *p = *text == 'v' ? text + 1 : text;
     for (int i = 0; i < 2; i++) {
         if (!isdigit((unsigned char)*p))
-            return error_set(err, ERR_VMM, 0, "\"%.32s\" is no Firecracker version", text);
+            return error_set(err, ERR_VMM, 0, "\"%.32s\" is not a Firecracker version", text);
         for (; isdigit((unsigned char)*p) && n[i] < 100000; p++)
             n[i] = n[i] * 10 + (unsigned)(*p - '0');
         if (i == 0 && *p++ != '.')
-            return error_set(err, ERR_VMM, 0, "\"%.32s\" is no Firecracker version", text);
+            return error_set(err, ERR_VMM, 0, "\"%.32s\" is not a Firecracker version", text);
     }
     *out = (struct fc_version){n[0], n[1]};
     return 0;

@@ -1,3 +1,12 @@
+/* process.c: starts a VMM's program, and explains why it ended.
+ *
+ * The child is held between fork and exec. Meanwhile its resource limits are set and `started`
+ * records it in the lease, so there is never a VMM that no record names. After exec, confine_verify
+ * checks that the process is really confined.
+ *
+ * When something fails, the explain functions ask whether the process has ended. If it has, its
+ * exit code and the end of its logs are a better message than the broken connection.
+ */
 #include "vmm/process.h"
 
 #include <ctype.h>
@@ -271,7 +280,8 @@ static int check_drives(const struct vmm_spec *spec, struct error *err)
         roots += drive->root;
     }
     if (roots > 1 || (roots == 1 && !spec->drives[0].root))
-        return error_set(err, ERR_CONFIG, 0, "the root drive is one, and the first");
+        return error_set(err, ERR_CONFIG, 0,
+                         "there must be one root drive, and it must be the first");
     return 0;
 }
 

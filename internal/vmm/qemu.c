@@ -1,3 +1,9 @@
+/* qemu.c: runs a guest with QEMU, through QMP on a socket.
+ *
+ * The whole configuration is on the command line (qemu_config.c). launch makes the control socket,
+ * starts QEMU with the guest paused, and then asks over QMP for accelerator, drives, processors and
+ * memory, and compares the answers with the spec. boot sends `cont`.
+ */
 #include <errno.h>
 #include <string.h>
 

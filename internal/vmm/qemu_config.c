@@ -192,7 +192,8 @@ int qemu_check_paused(const cJSON *status, struct error *err)
     bool running;
     if (json_get_bool(status, "running", &running, NULL) < 0 || running ||
         !str_eq(json_opt_string(status, "status", ""), "prelaunch"))
-        return error_set(err, ERR_VMM, 0, "QEMU's guest does not wait for its start (status %.40s)",
+        return error_set(err, ERR_VMM, 0,
+                         "QEMU's guest is not waiting to be started (status %.40s)",
                          json_opt_string(status, "status", "unknown"));
     return 0;
 }

@@ -38,7 +38,7 @@ cJSON *qmp_parse_line(const char *line, size_t len, unsigned serial, enum qmp_ki
     if (!j)
         return error_null(err, ERR_VMM, 0, "%s", why.msg);
     if (!cJSON_IsObject(j))
-        return error_null(err, ERR_VMM, 0, "QEMU's monitor sent a line that is no object");
+        return error_null(err, ERR_VMM, 0, "QEMU's monitor sent a line that is not an object");
     bool ours = json_opt_i64(j, "id", -1) == (int64_t)serial;
     *kind = QMP_OTHER;
     if (cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(j, "QMP")))
@@ -63,7 +63,7 @@ int qmp_greeting_version(const cJSON *greeting, char *version, size_t size, stru
         json_get_i64(v, "micro", &micro, NULL) < 0 ||
         str_format(version, size, "%lld.%lld.%lld", (long long)major, (long long)minor,
                    (long long)micro) < 0)
-        return error_set(err, ERR_VMM, 0, "QEMU's greeting names no version");
+        return error_set(err, ERR_VMM, 0, "QEMU's greeting has no version");
     return 0;
 }
 

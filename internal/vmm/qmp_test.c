@@ -171,7 +171,7 @@ static void array_is_an_error(void **state)
 {
     static const char *const texts[] = {"[1]\n"};
     start(*state, texts, 1, false);
-    expect_error(*state, ERR_VMM, "no object");
+    expect_error(*state, ERR_VMM, "not an object");
 }
 
 static void greeting_is_required(void **state)
