@@ -93,6 +93,7 @@ values() { # values KEY TYPE
     target) echo '"linux" "linux" "linux" "linux" "linux"' ;;
     firecracker.network) echo '"cni" "nat" "cni" "nat" "cni"' ;;
     sandboxUids) echo '"70000-70001" "70000-70002" "70000-70003" "70000-70004" "70000-70005"' ;;
+    isolation) echo '"degraded" "strict" "degraded" "strict" "degraded"' ;;
     vmm) echo '"qemu" "firecracker" "qemu" "firecracker" "qemu"' ;;
     sync.git) echo '"full" "none" "full" "none" "full"' ;;
     qemu.accel) echo '"kvm" "tcg" "kvm" "tcg" "kvm"' ;;

@@ -271,6 +271,7 @@ note "classification=readiness_passed provider=firecracker mutation=false checks
 
 need_tools git nft od
 
+group=${CRABBOX_FC_CGROUP:-crabbox-fc}
 # One line for each thing that is there now; compared before and after.
 residue() {
     local p cwd name
@@ -289,6 +290,9 @@ residue() {
     awk -v dir="$CRABBOX_FC_STATE_DIR/" 'index($5, dir) == 1 {print "mount " substr($5, length(dir) + 1)}' /proc/self/mountinfo
     for p in "$CRABBOX_FC_STATE_DIR"/leases/* "$CRABBOX_FC_STATE_DIR"/leases/.[!.]* "$CRABBOX_FC_STATE_DIR"/slugs/*; do
         [[ -e $p || -L $p ]] && echo "state ${p##*/}"
+    done
+    for p in /sys/fs/cgroup/"$group"/cbx_* /sys/fs/cgroup/*/"$group"/cbx_*; do
+        [[ -d $p ]] && echo "cgroup $p"
     done
     return 0
 }
@@ -318,7 +322,7 @@ step warmup "warmup --slug $slug --json ${vmm_args[*]} $(shown_words ${extra[@]+
     "$bin" warmup --slug "$slug" --json "${vmm_args[@]}" ${extra[@]+"${extra[@]}"}
 warmup_ms=$step_ms
 [[ $step_code -eq 0 ]] || failed warmup_failed "exit=$step_code"
-note_fields "$work/warmup.out" '{leaseId, state} + (.vmm | {backend, accel, version, sandbox})
+note_fields "$work/warmup.out" '{leaseId, state} + (.vmm | {backend, accel, version, sandbox, isolation})
     + (.machine // {} | {cpus, memoryMiB, diskMiB}) + (.image // {} | {kind, kernelRelease})'
 lease=$(jq -r '.leaseId // empty' "$work/warmup.out" 2>/dev/null)
 [[ $lease == cbx_* ]] || failed malformed_warmup_json

@@ -21,7 +21,8 @@ static void fill_row(const struct lease_entry *e, struct table_row *r)
     if (e->broken)
         return;
     const struct machine_words words = machine_words(l);
-    _cleanup_free_ char *vmm = xasprintf("%s/%s", words.vmm, words.accel);
+    _cleanup_free_ char *vmm = xasprintf("%s/%s%s", words.vmm, words.accel,
+                                         *words.lacks ? " (degraded)" : "");
     text_copy(r->cells[3], CELL, vmm);
     text_copy(r->cells[4], CELL, words.address);
     out_ends(e, r->cells[5], CELL);

@@ -29,19 +29,22 @@ static void print_summary(const struct ops_run_result *r, const char *label)
 {
     const struct machine_words words = machine_words(&r->lease);
     char how[64];
+    _cleanup_free_ char *lacks = *words.lacks ? xasprintf(" isolation=degraded (%s)", words.lacks)
+                                              : xstrdup("");
     if (r->timed_out)
         (void)str_format(how, sizeof how, "timeout");
     else if (r->status.signalled)
         (void)str_format(how, sizeof how, "signal=%s", r->status.signal);
     else
         (void)str_format(how, sizeof how, "exit=%d", r->status.code);
-    log_info(
-        "run complete %s%s%s slug=%s vmm=%s accel=%s%s lease=%lldms sync=%lldms (%zu of %zu files) "
-        "command=%lldms stop=%lldms total=%lldms",
-        how, label ? " label=" : "", label ? label : "", r->lease.slug, words.vmm, words.accel,
-        words.emulated ? " (emulated)" : "", (long long)(r->lease_us / 1000),
-        (long long)(r->sync_us / 1000), r->files_sent, r->files, (long long)(r->command_us / 1000),
-        (long long)(r->stop_us / 1000), (long long)(r->total_us / 1000));
+    log_info("run complete %s%s%s slug=%s vmm=%s accel=%s%s%s lease=%lldms sync=%lldms (%zu of %zu "
+             "files) "
+             "command=%lldms stop=%lldms total=%lldms",
+             how, label ? " label=" : "", label ? label : "", r->lease.slug, words.vmm, words.accel,
+             words.emulated ? " (emulated)" : "", lacks, (long long)(r->lease_us / 1000),
+             (long long)(r->sync_us / 1000), r->files_sent, r->files,
+             (long long)(r->command_us / 1000), (long long)(r->stop_us / 1000),
+             (long long)(r->total_us / 1000));
 }
 
 static void print_synced(const struct ops_run_result *r)

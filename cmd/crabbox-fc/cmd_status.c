@@ -24,6 +24,8 @@ static void add_local(struct strbuf *out, const struct lease *l)
     const struct machine_words words = machine_words(l);
     add_row(out, "vmm", "%s %s, pid %d%s%s", words.vmm, words.accel, (int)o->vmm.proc.pid,
             words.emulated ? " (emulated)" : "", o->vmm.sandbox ? ", confined" : ", not confined");
+    if (*words.lacks)
+        add_row(out, "degraded", "%s", words.lacks);
     add_row(out, "kernel", "%s", o->kernel_release);
     add_row(out, "rootfs", "%s (pin %s)", o->rootfs, o->pin);
 }

@@ -49,6 +49,8 @@ struct config {
     const char *vmm; /* "firecracker" (default) or "qemu"; key `vmm`, --vmm, CRABBOX_FC_VMM */
     bool sandbox;    /* `sandbox` = true: the VMM is confined (vmm/sandbox.h) */
     const char *sandbox_uids; /* the user ids for that: "1900000000-1900065535" */
+    const char *isolation;    /* "strict" or "degraded": what the host can't give is missing then */
+    const char *cgroup;       /* the control group above those of the leases (sys/cgroup.h) */
     struct {
         const char *binary; /* qemu.binary = qemu-system-x86_64 */
         const char *accel;  /* qemu.accel: "kvm" or "tcg"; no default: "" means not chosen */
@@ -154,7 +156,8 @@ enum config_rule {
     RULE_GLOBS,      /* patterns of files of the guest: run judges their form */
     RULE_SHA256,     /* 64 lower-case hex digits */
     RULE_WORD,       /* letters, digits, ".", "_", "-" */
-    RULE_UIDS        /* a range of user ids (sys/uids.h) */
+    RULE_UIDS,       /* a range of user ids (sys/uids.h) */
+    RULE_CGROUP      /* the name of a control group (sys/cgroup.h) */
 };
 
 struct config_key {

@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "config/keys.h"
+#include "sys/cgroup.h"
 #include "sys/uids.h"
 
 #define SECOND 1000LL
@@ -97,6 +98,13 @@ const struct config_key config_keys[] = {
     {OURS("sandboxUids", "SANDBOX_UIDS", "sandbox-uids"), .type = CFG_STRING, .rule = RULE_UIDS,
      .host = true, .fallback = UID_RANGE, AT(sandbox_uids),
      .help = "user ids for VMMs, one for each; nothing else on the host may have them"},
+    {OURS("isolation", "ISOLATION", "isolation"), .type = CFG_ENUM, .choices = "strict|degraded",
+     .host = true, .fallback = "strict", AT(isolation),
+     .help = "strict: a host that can't isolate the VMM in every way makes no lease; degraded: it "
+             "does without what it lacks, and list, status and run say so"},
+    {OURS("cgroup", "CGROUP", "cgroup"), .type = CFG_STRING, .rule = RULE_CGROUP, .host = true,
+     .fallback = CGROUP_PARENT, AT(cgroup),
+     .help = "control group in which each lease gets one of its own; made if it is not there"},
     {OURS("qemu.binary", "QEMU_BINARY", "qemu-binary"), .type = CFG_PATH, .rule = RULE_PROGRAM,
      .host = true, .fallback = "qemu-system-x86_64", AT(qemu.binary),
      .help = "QEMU program: a name looked up in PATH, or an absolute path"},

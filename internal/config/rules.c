@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/cgroup.h"
 #include "sys/pathwalk.h"
 #include "sys/uids.h"
 
@@ -133,6 +134,8 @@ const char *rule_check(enum config_rule rule, const char *text, unsigned index)
         return check_word(text);
     case RULE_UIDS:
         return check_uids(text);
+    case RULE_CGROUP:
+        return strlen(text) < CGROUP_PARENT_MAX ? cgroup_name_check(text) : "too long";
     case RULE_PATTERNS:
     case RULE_INCLUDES:
     case RULE_GLOBS:

@@ -37,6 +37,7 @@ static const struct {
     {"image", OURS, doctor_image},
     {"qemu", OURS, doctor_qemu},
     {"sandbox", OURS, doctor_sandbox},
+    {"cgroup", OURS, doctor_cgroup},
     {"memory", OURS, doctor_memory},
     {"limits", OURS, doctor_limits},
     {"state", OURS, doctor_state},

@@ -34,16 +34,16 @@ struct doctor_ctx {
 
 typedef void doctor_fn(struct doctor_ctx *ctx, struct doctor_check *c);
 
-doctor_fn doctor_host, doctor_user, doctor_kvm, doctor_jailer; /* doctor_vmm.c */
-doctor_fn doctor_binary, doctor_qemu, doctor_sandbox;          /* doctor_vmm.c */
-doctor_fn doctor_kernel, doctor_rootfs, doctor_image;          /* doctor_vmm.c */
-doctor_fn doctor_network, doctor_forwarding;                   /* doctor_net.c */
-doctor_fn doctor_memory, doctor_limits, doctor_disk;           /* doctor_room.c */
-doctor_fn doctor_state, doctor_ssh;                            /* doctor_room.c */
-doctor_fn doctor_orphans, doctor_keepers;                      /* doctor_orphans.c */
-doctor_fn doctor_ksm, doctor_smt, doctor_cpu, doctor_swap;     /* doctor_harden.c */
-doctor_fn doctor_cores, doctor_userns, doctor_landlock;        /* doctor_harden.c */
-doctor_fn doctor_cgroups, doctor_paths;                        /* doctor_harden.c */
+doctor_fn doctor_host, doctor_user, doctor_kvm, doctor_jailer;       /* doctor_vmm.c */
+doctor_fn doctor_binary, doctor_qemu, doctor_sandbox, doctor_cgroup; /* doctor_vmm.c */
+doctor_fn doctor_kernel, doctor_rootfs, doctor_image;                /* doctor_vmm.c */
+doctor_fn doctor_network, doctor_forwarding;                         /* doctor_net.c */
+doctor_fn doctor_memory, doctor_limits, doctor_disk;                 /* doctor_room.c */
+doctor_fn doctor_state, doctor_ssh;                                  /* doctor_room.c */
+doctor_fn doctor_orphans, doctor_keepers;                            /* doctor_orphans.c */
+doctor_fn doctor_ksm, doctor_smt, doctor_cpu, doctor_swap;           /* doctor_harden.c */
+doctor_fn doctor_cores, doctor_userns, doctor_landlock;              /* doctor_harden.c */
+doctor_fn doctor_cgroups, doctor_paths;                              /* doctor_harden.c */
 
 /* Verdicts. The message is one line that makes sense alone. */
 void check_ok(struct doctor_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -112,6 +112,24 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
              detail(c, "landlock"));
 }
 
+void doctor_cgroup(struct doctor_ctx *ctx, struct doctor_check *c)
+{
+    if (!check_condition(ctx, c))
+        return;
+    if (!*ctx->on.lacks) {
+        check_ok(c, "each lease gets a control group below %s, with limits by its size",
+                 ctx->on.cfg->cgroup);
+        return;
+    }
+    check_warn(c, "leases do without: %s", ctx->on.lacks);
+    if (ctx->on.net_mode == NET_PASTA) {
+        check_fix(c, "put sudo before crabbox-fc");
+        return;
+    }
+    check_fix(c, "give this host control groups with memory, pids and cpu, and set isolation to "
+                 "strict");
+}
+
 /* ---- what it boots from ---- */
 
 static bool is_ours(const struct doctor_ctx *ctx)

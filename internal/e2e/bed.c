@@ -20,6 +20,7 @@
 
 #include "e2e/bed_internal.h"
 #include "standin/standin_fault.h"
+#include "sys/cgroup.h"
 #include "sys/file.h"
 
 #define OUTPUT_MAX (4u << 20)
@@ -161,7 +162,9 @@ static void set_env(struct bed *b)
     bed_setenv(b, "CRABBOX_FC_IMAGE_DIR", b->image);
     bed_setenv(b, "CRABBOX_FC_NETWORK_DNS", BED_OUTSIDE);
     bed_setenv(b, "CRABBOX_FIRECRACKER_NETWORK", "nat");
-    bed_setenv(b, "CRABBOX_FC_SANDBOX", "false"); /* the stand-in makes its guest as root */
+    bed_setenv(b, "CRABBOX_FC_SANDBOX", "false");      /* the stand-in makes its guest as root */
+    bed_setenv(b, "CRABBOX_FC_ISOLATION", "degraded"); /* the machine may have no control groups */
+    bed_setenv(b, "CRABBOX_FC_CGROUP", b->cgroup);
     bed_setenv(b, "CRABBOX_FC_LEASE_STOP_TIMEOUT", "5s");
     bed_setenv(b, "CRABBOX_FIRECRACKER_BINARY", binary);
     bed_setenv(b, "CRABBOX_FIRECRACKER_CPUS", "1");
@@ -185,7 +188,7 @@ void bed_clear_faults(struct bed *b)
 
 static int take_residue(const struct bed *b, struct residue *out, struct error *err)
 {
-    struct residue_scope scope = {.state_dir = b->state, .ancestor = getpid()};
+    struct residue_scope scope = {.state_dir = b->state, .cgroup = b->cgroup, .ancestor = getpid()};
     return residue_take(&scope, out, err);
 }
 
@@ -201,6 +204,7 @@ void bed_open(struct bed *b)
     if (str_format(b->dir, sizeof b->dir, "%s/crabbox-bed.XXXXXX", tmp ? tmp : "/tmp") < 0 ||
         !mkdtemp(b->dir))
         fail_msg("test bed: make a directory: %s", strerror(errno));
+    (void)str_format(b->cgroup, sizeof b->cgroup, "crabbox-fc-test-%s", strrchr(b->dir, '.') + 1);
     (void)str_format(b->state, sizeof b->state, "%s/state", b->dir);
     (void)str_format(b->program, sizeof b->program, "%s/crabbox-fc", b->build);
     need_program(b->program);
@@ -222,6 +226,14 @@ static void kill_left(const char *lines)
     }
 }
 
+/* The groups of leases that are left, once their processes have ended. */
+static void remove_groups(char *lines)
+{
+    for (char *line; (line = strsep(&lines, "\n"));)
+        if (str_has_prefix(line, "cgroup "))
+            (void)rmdir(line + strlen("cgroup "));
+}
+
 void bed_close(struct bed *b)
 {
     struct error err = ERROR_INIT;
@@ -234,9 +246,11 @@ void bed_close(struct bed *b)
     bed_leave_net(b->outside);
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
+    remove_groups(lines.buf);
     residue_free(&b->before);
     for (size_t i = 0; i < BED_ENV_MAX; i++)
         free(b->env[i]);
+    must(cgroup_end(b->cgroup, NULL, &err), &err);
     must(dir_remove_tree(AT_FDCWD, b->dir, &err), &err);
     *b = (struct bed){0};
 }

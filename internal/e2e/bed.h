@@ -49,6 +49,7 @@ struct bed {
     char program[PATH_MAX]; /* crabbox-fc */
     char state[PATH_MAX];   /* CRABBOX_FC_STATE_DIR */
     char image[PATH_MAX];   /* CRABBOX_FC_IMAGE_DIR */
+    char cgroup[64];        /* CRABBOX_FC_CGROUP */
     char work[PATH_MAX];    /* an empty directory to run in */
     char home[PATH_MAX];
     char *env[BED_ENV_MAX]; /* NULL-terminated */

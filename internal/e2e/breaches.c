@@ -184,6 +184,12 @@ const struct breach breaches_of_vmm[] = {
      .undo = "umount /usr/local/share",
      .env = {"CRABBOX_FC_STATE_DIR=/usr/local/share", "CRABBOX_FC_SANDBOX=true"}},
 #endif
+    {.check = "cgroup",
+     .code = 1,
+     .says = "no control group for memory, pids, cpu: no cgroup filesystem is mounted",
+     .harm = "mount -t tmpfs none /sys/fs",
+     .undo = "umount /sys/fs",
+     .env = {"CRABBOX_FC_ISOLATION=strict"}},
     /* /dev/null opens as well, and is no KVM. */
     {.check = "kvm",
      .code = 1,

@@ -211,7 +211,8 @@ static void target(const struct lease *l, struct ssh_target *t)
 static struct machine_words words(const struct lease *l)
 {
     (void)l;
-    return (struct machine_words){.vmm = "fake", .accel = "none", .address = "nowhere"};
+    return (struct machine_words){
+        .vmm = "fake", .accel = "none", .address = "nowhere", .lacks = ""};
 }
 
 static void add_json(const struct lease *l, cJSON *j)

@@ -40,11 +40,15 @@ static void test_what_is_said_of_the_vmm(void **state)
         assert_string_equal(json_opt_string(vmm, "backend", ""), "firecracker");
         assert_string_equal(json_opt_string(vmm, "accel", ""), "kvm");
         assert_string_equal(json_opt_string(vmm, "version", ""), "1.14.0");
+        assert_string_equal(json_opt_string(vmm, "isolation", ""), "degraded");
+        bed_assert_has(json_opt_string(vmm, "lacks", ""),
+                       "the VMM is not confined (sandbox: false)");
     }
     _cleanup_bed_result_ struct bed_result t = BED_RUN(&bed, "list");
     bed_assert_code(t, 0);
-    bed_assert_has(t.out.buf, "  SLUG  STATE  VMM              ADDRESS"); /* no wider than needed */
-    bed_assert_has(t.out.buf, "  one   ready  firecracker/kvm  ");
+    bed_assert_has(t.out.buf,
+                   "  SLUG  STATE  VMM                         ADDRESS"); /* no wider than needed */
+    bed_assert_has(t.out.buf, "  one   ready  firecracker/kvm (degraded)  ");
     e2e_stop("one");
     e2e_stop("two");
 }

@@ -8,7 +8,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "local/condition_rows.h"
+#include "sys/cgroup.h"
 #include "sys/confine.h"
 #include "sys/jail.h"
 #include "sys/program.h"
@@ -216,4 +218,20 @@ int probe_sandbox(struct conditions *c, struct error *err)
                    (jail_open(&jail, 0, err) == 0 && jail_device(&jail, "/dev/net/tun", err) == 0)
                ? 0
                : -1;
+}
+
+int check_cgroup(struct conditions *c, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf lacks = STRBUF_INIT;
+    note(c, "isolation", "%s", c->cfg->isolation);
+    note(c, "parent", "%s", c->cfg->cgroup);
+    /* Without root there is none to be had, and whoever starts without root has asked for that. */
+    if (c->net_mode == NET_PASTA) {
+        (void)str_copy(c->lacks, sizeof c->lacks, "no control group, which takes root");
+        return 0;
+    }
+    if (cgroup_look(c->cfg->cgroup, c->degraded ? &lacks : NULL, err) < 0)
+        return -1;
+    text_copy(c->lacks, sizeof c->lacks, lacks.buf);
+    return 0;
 }

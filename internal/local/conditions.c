@@ -30,6 +30,7 @@ static const struct condition rows[] = {
     {"rootfs", NULL, check_rootfs, probe_rootfs_driver, " ready ", NULL},
     {"image", NULL, check_image, NULL, NULL, NULL},
     {"sandbox", NULL, check_sandbox, probe_sandbox, " vmm ", NULL},
+    {"cgroup", NULL, check_cgroup, NULL, NULL, NULL},
     {"kvm", idle_kvm, NULL, probe_kvm, " vmm boot ready ", hints_at_kvm},
     {"state", NULL, NULL, probe_state, NULL, NULL},
     {"memory", NULL, NULL, probe_memory, NULL, NULL},
@@ -60,6 +61,7 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     c->limits = (struct vmm_limits){.disk_bytes = cfg->limits.disk_mib * 1024 * 1024,
                                     .disk_ops = cfg->limits.disk_ops,
                                     .console_bytes = cfg->limits.console_kib * 1024};
+    c->degraded = str_eq(cfg->isolation, "degraded");
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }
 

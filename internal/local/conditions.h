@@ -56,6 +56,7 @@ struct conditions {
     struct host_room room;         /* what the host has */
     struct disk_promises promised; /* to the leases that are there */
     struct uid_range uids;         /* of the configuration */
+    bool degraded;                 /* what the host can't give is done without */
     struct vmm_limits limits;      /* of the configuration */
     /* What was found. */
     char vmm_path[PATH_MAX];
@@ -64,6 +65,7 @@ struct conditions {
     struct kvm_report kvm;
     struct image image; /* owned: its open files */
     struct error image_err;
+    char lacks[256];        /* what the host can't give of a control group */
     char *kernel_options;   /* owned: the .config in a stock kernel, or NULL */
     struct cni_chain chain; /* owned; of firecracker.network cni */
 };

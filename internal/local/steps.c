@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "local/admission.h"
+#include "local/step_cgroup.h"
 #include "local/step_net.h"
 #include "net/pasta.h"
 #include "ops/access.h"
@@ -290,6 +291,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .cmdline = backend->off_words,
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
+        .cgroup = w->lease.local.cgroup,
         .sandbox = cfg->sandbox,
         .limits = local_of(w)->found.limits,
         .uids = local_of(w)->found.uids,
@@ -357,13 +359,18 @@ static int ready_apply(void *ctx, struct error *err)
 /* ---- the provider ---- */
 
 static const struct plan_step steps[] = {
-    {"keeper", NULL, work_keeper_apply, NULL}, {"slug", NULL, work_slug_apply, work_slug_undo},
-    {"disk", NULL, disk_apply, disk_undo},     {"net", net_prepare, net_apply_step, step_net_undo},
-    {"seed", NULL, seed_apply, seed_undo},     {"vmm", NULL, vmm_apply, vmm_undo},
-    {"boot", NULL, boot_apply, NULL},          {"ready", NULL, ready_apply, NULL},
+    {"keeper", NULL, work_keeper_apply, NULL},
+    {"slug", NULL, work_slug_apply, work_slug_undo},
+    {"disk", NULL, disk_apply, disk_undo},
+    {"net", net_prepare, net_apply_step, step_net_undo},
+    {"seed", NULL, seed_apply, seed_undo},
+    {"cgroup", step_cgroup_prepare, step_cgroup_apply, step_cgroup_undo},
+    {"vmm", NULL, vmm_apply, vmm_undo},
+    {"boot", NULL, boot_apply, NULL},
+    {"ready", NULL, ready_apply, NULL},
 };
-static const char *const step_names[] = {"keeper", "slug", "disk", "net",
-                                         "seed",   "vmm",  "boot", "ready"};
+static const char *const step_names[] = {"keeper", "slug", "disk", "net",  "seed",
+                                         "cgroup", "vmm",  "boot", "ready"};
 _Static_assert(ARRAY_LEN(step_names) == ARRAY_LEN(steps), "one name a step");
 _Static_assert(ARRAY_LEN(steps) <= PLAN_STEPS_MAX, "marks fit the record");
 
@@ -427,7 +434,8 @@ static struct machine_words words(const struct lease *l)
                                   .accel = vmm_accel_name(l->local.vmm.accel),
                                   .address = is_rootless(l) ? l->local.net.guest_addr
                                                             : l->local.net.lease_addr,
-                                  .emulated = l->local.vmm.accel == VMM_TCG};
+                                  .emulated = l->local.vmm.accel == VMM_TCG,
+                                  .lacks = l->local.lacks};
 }
 
 static void add_json(const struct lease *l, cJSON *j)
@@ -439,6 +447,9 @@ static void add_json(const struct lease *l, cJSON *j)
     (void)cJSON_AddBoolToObject(vmm, "emulated", words(l).emulated);
     (void)cJSON_AddStringToObject(vmm, "version", o->vmm.version);
     (void)cJSON_AddBoolToObject(vmm, "sandbox", o->vmm.sandbox);
+    (void)cJSON_AddStringToObject(vmm, "isolation", *o->lacks ? "degraded" : "strict");
+    (void)cJSON_AddStringToObject(vmm, "lacks", o->lacks);
+    (void)cJSON_AddStringToObject(vmm, "cgroup", o->cgroup);
     json_add_i64(vmm, "pid", o->vmm.proc.pid);
     (void)cJSON_AddBoolToObject(cJSON_GetObjectItemCaseSensitive(j, "machine"), "diskOvercommit",
                                 o->disk_overcommit);

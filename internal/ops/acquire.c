@@ -53,7 +53,7 @@ const struct provider *provider_of(const struct lease *l)
 
 struct machine_words machine_words(const struct lease *l)
 {
-    return l->kind ? provider_of(l)->words(l) : (struct machine_words){"", "", "", false};
+    return l->kind ? provider_of(l)->words(l) : (struct machine_words){"", "", "", false, ""};
 }
 
 void ops_close(struct ops *o)

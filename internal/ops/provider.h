@@ -28,6 +28,7 @@ struct machine_words {
     const char *accel;   /* "kvm"; "tcg" where the processor is emulated */
     const char *address; /* where its SSH server is */
     bool emulated;
+    const char *lacks; /* what it is isolated without: reasons, "" for none */
 };
 
 struct provider {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "sys/file.h"
+#include "sys/mounts.h"
 #include "testutil/residue_nft.h"
 
 #define PIDS_MAX 65536
@@ -252,6 +253,29 @@ static void add_entries(struct residue *out, const char *dir)
             add(out, xasprintf("file %s/%s", dir, e->d_name));
 }
 
+static void add_directories(struct residue *out, const char *dir)
+{
+    _cleanup_closedir_ DIR *d = opendir(dir);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        if (e->d_type == DT_DIR && e->d_name[0] != '.')
+            add(out, xasprintf("cgroup %s/%s", dir, e->d_name));
+}
+
+/* In every hierarchy. The group itself is there to stay. */
+static int add_groups(const char *group, struct residue *out, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf table = STRBUF_INIT;
+    if (mounts_read(&table, err) < 0)
+        return -1;
+    char *rest = table.buf, *point, *type, *options;
+    while (mounts_next(&rest, &point, &type, &options)) {
+        _cleanup_free_ char *dir = xasprintf("%s/%s", point, group);
+        if (str_eq(type, "cgroup") || str_eq(type, "cgroup2"))
+            add_directories(out, dir);
+    }
+    return 0;
+}
+
 /* Logs of failed leases are kept on purpose; leases and slugs are not. */
 static void add_state(struct residue *out, const char *state_dir)
 {
@@ -270,7 +294,8 @@ int residue_take(const struct residue_scope *scope, struct residue *out, struct 
         add_state(out, scope->state_dir);
     for (size_t i = 0; scope->dirs && scope->dirs[i]; i++)
         add_entries(out, scope->dirs[i]);
-    if (add_processes(scope, out, err) < 0 || add_links(out, err) < 0 || add_mounts(out, err) < 0 ||
+    if ((scope->cgroup && add_groups(scope->cgroup, out, err) < 0) ||
+        add_processes(scope, out, err) < 0 || add_links(out, err) < 0 || add_mounts(out, err) < 0 ||
         residue_nft_tables(add_table, out, err) < 0) {
         residue_free(out);
         return -1;

@@ -1,8 +1,8 @@
 /* residue.h: what is left on a host, found by looking at the host and never at our records.
  *
- * residue_take() lists processes, network namespaces, links, nft tables, mounts and files as text
- * lines; residue_diff() gives the lines that are in `after` only. Lines are stable: a thing that
- * did not change has the same line in both.
+ * residue_take() lists processes, network namespaces, links, nft tables, mounts, control groups and
+ * files as text lines; residue_diff() gives the lines that are in `after` only. Lines are stable: a
+ * thing that did not change has the same line in both.
  *
  * Which processes count: those that a scope's state directory can be read from (command line,
  * environment, working directory, open files); with `ancestor`, all its descendants (the caller is
@@ -23,6 +23,7 @@
 
 struct residue_scope {
     const char *state_dir;   /* its leases and slugs count as files; NULL: none */
+    const char *cgroup;      /* a group whose every sub-group counts; NULL: none */
     const char *const *dirs; /* directories whose every entry counts; NULL-terminated, or NULL */
     pid_t ancestor;          /* 0: none */
 };

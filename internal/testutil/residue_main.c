@@ -4,15 +4,18 @@
  *   residue [--state-dir DIR] [--baseline FILE]    print what is there beyond it, and residue=N
  *
  * Without a baseline only things that bear our marks count: links cbx*, nft tables crabbox_fc*,
- * mounts below the state directory, and processes that mention it. A neighbour in a pipeline
+ * mounts below the state directory, control groups in that of the leases ($CRABBOX_FC_CGROUP, else
+ * crabbox-fc), and processes that mention it. A neighbour in a pipeline
  * mentions it too, by its environment: write to a file instead. Exit code 0 when nothing is left, 1
  * when something is, 2 when looking failed.
  */
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "sys/cgroup.h"
 #include "sys/file.h"
 #include "testutil/residue.h"
 
@@ -46,7 +49,8 @@ static int parse_args(int argc, char **argv, struct args *a)
 static bool is_marked(const char *line, const char *state_dir)
 {
     return str_has_prefix(line, "link cbx") || strstr(line, " crabbox_fc") ||
-           str_has_prefix(line, "process ") || str_has_prefix(line, "file ") ||
+           str_has_prefix(line, "process ") || str_has_prefix(line, "cgroup ") ||
+           str_has_prefix(line, "file ") ||
            (str_has_prefix(line, "mount ") && state_dir && strstr(line, state_dir));
 }
 
@@ -65,7 +69,9 @@ static int run(const struct args *a, struct strbuf *out, struct error *err)
     _cleanup_residue_ struct residue now = {0}, before = {0};
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     /* Without a baseline, a process in some namespace of its own may be anybody's. */
-    struct residue_scope scope = {.state_dir = a->state_dir};
+    struct residue_scope scope = {.state_dir = a->state_dir, .cgroup = getenv("CRABBOX_FC_CGROUP")};
+    if (!scope.cgroup && a->state_dir)
+        scope.cgroup = CGROUP_PARENT;
     if (!a->baseline && !a->snapshot)
         scope.ancestor = -1;
     if (residue_take(&scope, &now, err) < 0)

@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "sys/cgroup.h"
 #include "sys/confine.h"
 #include "sys/file.h"
 #include "vmm/logcap.h"
@@ -118,7 +119,9 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         vmm_sandbox_use(&sandbox, &s);
     if (spawn(&s, child, err) < 0)
         return -1;
+    bool grouped = spec->cgroup && *spec->cgroup;
     if (limit_program(spec, s.user != NULL, child->pid, err) < 0 ||
+        (grouped && cgroup_enter(spec->cgroup, child->pid, err) < 0) ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
         /* It was never released, so the program has not run at all. */

@@ -82,8 +82,9 @@ struct vmm_spec {
     unsigned n_files;
     const char *tap;
     const char *guest_mac;
-    bool no_holes; /* none are punched into its drives (file_keeps_extents) */
-    bool sandbox;  /* no capabilities, and no file but these (vmm/sandbox.h) */
+    const char *cgroup; /* its control group (sys/cgroup.h); "" or NULL: that of the caller */
+    bool no_holes;      /* none are punched into its drives (file_keeps_extents) */
+    bool sandbox;       /* no capabilities, and no file but these (vmm/sandbox.h) */
     struct vmm_limits limits;
     struct uid_range uids; /* with `sandbox`: the VMM gets one of these */
     const char *uids_dir;  /* where it is claimed (uids.h) */
