@@ -500,15 +500,14 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
     char outward[80];
     strbuf_adds(out, "table inet crabbox {\n");
     limits_lease_text(&l, out);
-    if (n->mode != NET_PASTA)
-        strbuf_addf(out,
-                    "chain prerouting {\n"
-                    "  type nat hook prerouting priority dstnat; policy accept;\n"
-                    "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
-                    "}\n",
-                    up, n->lease_addr, guest);
-    strbuf_adds(out, "chain postrouting {\n"
-                     "  type nat hook postrouting priority srcnat; policy accept;\n");
+    strbuf_addf(out,
+                "chain prerouting {\n"
+                "  type nat hook prerouting priority dstnat; policy accept;\n"
+                "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
+                "}\n"
+                "chain postrouting {\n"
+                "  type nat hook postrouting priority srcnat; policy accept;\n",
+                up, n->lease_addr, guest);
     (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
     if (n->mode == NET_CNI)
         limits_chain_snat(outward, n->lease_addr, out);
