@@ -26,7 +26,11 @@ GUEST_LIBS := $(shell pkg-config --libs --static $(GUEST_PKGS))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings
-HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2
+# What not every compiler has that builds this otherwise: the first of the flags that it takes.
+takes = $(shell for f in $(1); do $(CC) -O2 -Werror $$f -include stdio.h -E -x c /dev/null \
+	>/dev/null 2>&1 && echo "$$f" && break; done)
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+	$(call takes,-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2) $(call takes,-ftrivial-auto-var-init=zero)
 OPT ?= -O2 -g
 BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -Iinternal -include base/banned.h \
 	-DCRABBOX_FC_VERSION='"$(VERSION)"' $(WARN)
@@ -101,15 +105,15 @@ $(BIN): $(call obj,$(CMD_C) $(LIB_C))
 	$(say) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-# Static and without PIE: it runs where there is no loader yet.
+# Static, since it runs where there is no loader yet; it relocates itself to a random address.
 $(BUILD)/initobj/%.o: %.c Makefile
 	$(say) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g $(HARDEN) -fno-pie $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g $(HARDEN) -fPIE $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(INIT): $(patsubst %.c,$(BUILD)/initobj/%.o,$(INIT_C))
 	$(say) LINK $@
-	$(Q)$(CC) -static -no-pie -Wl,--gc-sections -o $@ $^ $(GUEST_LIBS)
+	$(Q)$(CC) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections -o $@ $^ $(GUEST_LIBS)
 	$(Q)strip $@
 
 $(BUILD)/test/%: $(BUILD)/obj/internal/%.o $(TESTLIB) $(LIB)

@@ -11,26 +11,27 @@
 enum { ROUNDS = 5, ROUNDS_QUICK = 1 };
 
 #define MAKE_TREE                                                                                  \
-    "mkdir -p tree && cd tree && git init -q && for i in $(seq 200); do mkdir d$i; "               \
+    "mkdir -p tree && cd tree && git init -q && for i in $(seq 50); do mkdir d$i; "                \
     "head -c 409600 /dev/urandom | split -a 2 -b 4096 - d$i/file-; done && git add -A"
 #define MAKE_QUICK                                                                                 \
-    "mkdir -p tree && cd tree && git init -q && mkdir d77 && "                                     \
-    "head -c 40960 /dev/urandom | split -a 2 -b 4096 - d77/file- && git add -A"
+    "mkdir -p tree && cd tree && git init -q && mkdir d7 && "                                      \
+    "head -c 40960 /dev/urandom | split -a 2 -b 4096 - d7/file- && git add -A"
 
 /* What is compared, in the order in which it is measured. */
 static const struct {
     const char *figure, *before; /* before: run in the tree */
 } cases[] = {
-    {"first sync of 20000 files of 4 KiB", ":"},
+    {"first sync of 5000 files of 4 KiB", ":"},
     {"nothing changed", ":"},
-    {"one file changed", "head -c 4096 /dev/urandom >d77/file-aa"},
+    {"one file changed", "head -c 4096 /dev/urandom >d7/file-aa"},
     {"a new file of 200 MB", "head -c 200000000 /dev/urandom >big"},
     {"one byte of it changed", "printf x | dd of=big bs=1 seek=99999999 conv=notrunc status=none"},
     {"all that is left", "rm big"},
 };
 
 static struct samples ours[ARRAY_LEN(cases)], theirs[ARRAY_LEN(cases)];
-static struct samples tar; /* of the first case: tar always sends everything */
+/* Of the first case, as tar always sends everything and has no repository to send. */
+static struct samples tar, plain;
 
 static int shell(const struct bench *b, const char *cwd, const char *script, double *ms,
                  struct error *err)
@@ -70,8 +71,8 @@ static int round_of(struct bench *b, const char *tree, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf rsync = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf tar_script = STRBUF_INIT;
-    if (shell(b, NULL, "\"$0\" warmup -q --slug ours; \"$0\" warmup -q --slug theirs", NULL, err) <
-            0 ||
+    if (shell(b, NULL, "for i in ours theirs plain; do \"$0\" warmup -q --slug $i; done", NULL,
+              err) < 0 ||
         their_scripts(b, &rsync, &tar_script, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -88,8 +89,11 @@ static int round_of(struct bench *b, const char *tree, struct error *err)
         if (shell(b, tree, tar_script.buf, &ms, err) < 0)
             return -1;
         samples_add(&tar, ms);
+        if (shell(b, tree, "\"$0\" run -q --id plain --sync-only --git none", &ms, err) < 0)
+            return -1;
+        samples_add(&plain, ms);
     }
-    return shell(b, NULL, "\"$0\" stop ours theirs", NULL, err);
+    return shell(b, NULL, "\"$0\" stop ours theirs plain", NULL, err);
 }
 
 int bench_sync(struct bench *b, struct error *err)
@@ -111,8 +115,12 @@ int bench_sync(struct bench *b, struct error *err)
         bench_row("  rsync over the stock ssh", &theirs[i], "ms", BENCH_STANDIN);
         bench_row_one("    ratio to crabbox-fc",
                       samples_median(&theirs[i]) / samples_median(&ours[i]), "", BENCH_STANDIN);
-        if (i == 0)
-            bench_row("  tar over the stock ssh", &tar, "ms", BENCH_STANDIN);
+        if (i > 0)
+            continue;
+        bench_row("  with --git none", &plain, "ms", BENCH_STANDIN);
+        bench_row("  tar over the stock ssh", &tar, "ms", BENCH_STANDIN);
+        bench_row_one("    ratio to crabbox-fc with --git none",
+                      samples_median(&tar) / samples_median(&plain), "", BENCH_STANDIN);
     }
     return 0;
 }

@@ -32,7 +32,8 @@ const struct config_key config_keys[] = {
     {CRABBOX("jailer", "JAILER", "jailer"), .type = CFG_PATH, .rule = RULE_PROGRAM, .host = true,
      .fallback = "", .may_be_empty = true, AT(firecracker.jailer),
      .help =
-         "Firecracker's jailer; empty: none. Not built yet: warmup refuses to start if it is set"},
+         "Firecracker's jailer, of the same release; if set, it starts and confines Firecracker "
+         "in place of our own sandbox"},
     {CRABBOX("kernel", "KERNEL", "kernel"), .type = CFG_PATH, .host = true,
      .fallback = "/var/lib/crabbox/firecracker/vmlinux", AT(firecracker.kernel),
      .help = "uncompressed guest kernel (vmlinux); if set, a stock image boots, see image.dir"},

@@ -143,8 +143,8 @@ static void programs_are_run_not_just_found(void **state)
                      "--version");
     doctorkit_expect("firecracker:\n  binary: %/bin/fails\n" IMG, "binary", DOCTOR_FAILED, ENV,
                      "3");
-    doctorkit_expect("firecracker:\n  jailer: /usr/bin/jailer\n" IMG, "jailer", DOCTOR_FAILED,
-                     CONFIG, "not built yet");
+    doctorkit_expect(SOUND "  jailer: %/bin/absent\n" IMG, "jailer", DOCTOR_FAILED, ENV,
+                     "there is no program");
     doctorkit_expect("vmm: qemu\nqemu:\n  binary: %/bin/qemu\n" IMG, "qemu", DOCTOR_FAILED, CONFIG,
                      "qemu.accel");
     doctorkit_expect("vmm: qemu\nqemu:\n  binary: %/bin/firecracker\n  accel: tcg\n" IMG, "qemu",

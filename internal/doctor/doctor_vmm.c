@@ -89,7 +89,8 @@ void doctor_binary(struct doctor_ctx *ctx, struct doctor_check *c)
 
 void doctor_jailer(struct doctor_ctx *ctx, struct doctor_check *c)
 {
-    (void)check_condition(ctx, c);
+    if (check_condition(ctx, c))
+        check_ok(c, "%s starts Firecracker", ctx->on.jailer_path);
 }
 
 void doctor_qemu(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -103,6 +104,10 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     if (!check_condition(ctx, c))
         return;
+    if (*ctx->on.jailer_path) {
+        check_ok(c, "Firecracker's jailer confines the VMM: see the check jailer");
+        return;
+    }
     if (!ctx->on.cfg->sandbox) {
         check_warn(c, "switched off: the VMM runs with all that crabbox-fc itself may");
         check_fix(c, "set sandbox to true");

@@ -13,8 +13,8 @@ condition_idle_fn idle_kvm;
 bool hints_at_kvm(const char *said);
 
 /* condition_vmm.c */
-condition_fn check_jailer, check_firecracker, check_qemu, probe_program, check_sandbox,
-    probe_sandbox, check_cgroup;
+condition_fn check_jailer, probe_jailer, check_firecracker, check_qemu, probe_program,
+    check_sandbox, probe_sandbox, check_cgroup;
 condition_idle_fn idle_jailer, idle_firecracker, idle_qemu;
 
 /* condition_image.c */

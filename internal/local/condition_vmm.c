@@ -14,28 +14,11 @@
 #include "sys/confine.h"
 #include "sys/jail.h"
 #include "sys/program.h"
+#include "vmm/jailer.h"
+#include "vmm/process.h"
 #include "vmm/sandbox.h"
 
 #define PROBE_MS 5000 /* for a program to say its version, libraries from a cold disk too */
-
-/* ---- jailer ---- */
-
-bool idle_jailer(const struct conditions *c, char *why, size_t size)
-{
-    note(c, "field", "firecracker.jailer");
-    note(c, "configured", "%s", c->cfg->firecracker.jailer);
-    (void)str_copy(why, size, "no jailer is configured");
-    return !*c->cfg->firecracker.jailer;
-}
-
-/* What is asked for but not built is refused, never ignored. */
-int check_jailer(struct conditions *c, struct error *err)
-{
-    return error_set(err, ERR_CONFIG, 0,
-                     "firecracker.jailer is set to \"%s\", but jailed launch is not built yet; "
-                     "next: unset firecracker.jailer to run without the jailer",
-                     c->cfg->firecracker.jailer);
-}
 
 /* ---- the program ---- */
 
@@ -184,6 +167,70 @@ int probe_program(struct conditions *c, struct error *err)
         return refuse_answer(c, &why, err);
     note(c, "version", "%s", c->vmm_version);
     return conditions_check_version(c, c->vmm_version, err);
+}
+
+/* ---- Firecracker's jailer ---- */
+
+bool idle_jailer(const struct conditions *c, char *why, size_t size)
+{
+    note(c, "field", "firecracker.jailer");
+    note(c, "configured", "%s", c->cfg->firecracker.jailer);
+    if (is_other(c, &vmm_firecracker, why, size))
+        return true;
+    (void)str_copy(why, size, "no jailer is configured");
+    return !*c->cfg->firecracker.jailer;
+}
+
+int check_jailer(struct conditions *c, struct error *err)
+{
+    const char *name = c->cfg->firecracker.jailer;
+    struct error e = ERROR_INIT;
+    if (geteuid() != 0)
+        return error_set(err, ERR_ENV, 0,
+                         "firecracker.jailer: the jailer needs root; next: put sudo before "
+                         "crabbox-fc, or unset firecracker.jailer");
+    int found = program_locate(name, "jailer", NULL, c->jailer_path, &e);
+    if (found < 0 && !(e.kind == ERR_ENV && e.sys == ENOENT)) {
+        *err = e;
+        return -1;
+    }
+    if (found < 0 || access(c->jailer_path, X_OK) < 0)
+        return error_set(err, ERR_ENV, 0,
+                         "firecracker.jailer: there is no program %s%s that can be run; next: "
+                         "install the jailer of Firecracker's release, and set firecracker.jailer "
+                         "to its path",
+                         name, strchr(name, '/') ? "" : " in PATH");
+    note(c, "path", "%s", c->jailer_path);
+    if (jailer_takes(c->vmm_path))
+        return 0;
+    return error_set(err, ERR_CONFIG, 0,
+                     "firecracker.jailer: the jailer starts only programs with \"firecracker\" in "
+                     "their name, not %s; next: set firecracker.binary to such a file",
+                     c->vmm_path);
+}
+
+/* Which arguments the two pass each other is only said for one version. */
+int probe_jailer(struct conditions *c, struct error *err)
+{
+    char version[64];
+    struct error why = ERROR_INIT;
+    const struct deadline d = deadline_sub(&c->deadline, PROBE_MS);
+    if (vmm_process_probe(c->jailer_path, "Jailer ", c->cfg->sandbox, &d, version, sizeof version,
+                          &why) < 0) {
+        size_t len;
+        (void)error_next(&why, &len);
+        return error_set(
+            err, why.kind == ERR_CANCELLED ? ERR_CANCELLED : ERR_ENV, 0,
+            "%.*s; next: set firecracker.jailer to the jailer of Firecracker's release", (int)len,
+            why.msg);
+    }
+    note(c, "version", "%s", version);
+    if (!*c->vmm_version || str_eq(version, c->vmm_version))
+        return 0;
+    return error_set(err, ERR_ENV, 0,
+                     "the jailer %s is of version %s, and Firecracker of %s; next: set "
+                     "firecracker.jailer and firecracker.binary to programs of one release",
+                     c->jailer_path, version, c->vmm_version);
 }
 
 /* ---- its sandbox ---- */

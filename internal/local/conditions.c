@@ -18,12 +18,13 @@
 #include "local/condition_rows.h"
 #include "net/pasta.h"
 
-/* In warmup's order: what concerns whoever has only just installed it comes first. */
+/* In the order in which warmup checks them: what is missing right after an installation comes
+ * first. */
 static const struct condition rows[] = {
     {"host", NULL, check_host, NULL, NULL, NULL},
     {"user", NULL, check_user, NULL, NULL, NULL},
-    {"jailer", idle_jailer, check_jailer, NULL, NULL, NULL},
     {"binary", idle_firecracker, check_firecracker, probe_program, " vmm ", NULL},
+    {"jailer", idle_jailer, check_jailer, probe_jailer, " vmm ", NULL},
     {"qemu", idle_qemu, check_qemu, probe_program, " vmm ", NULL},
     {"network", NULL, check_network, probe_network, " net ", NULL},
     {"kernel", NULL, check_kernel, probe_kernel_options, " ready ", NULL},

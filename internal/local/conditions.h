@@ -60,6 +60,7 @@ struct conditions {
     struct vmm_limits limits;      /* of the configuration */
     /* What was found. */
     char vmm_path[PATH_MAX];
+    char jailer_path[PATH_MAX]; /* "" without one */
     char vmm_version[64];
     struct pinned vmm_pin;
     struct kvm_report kvm;

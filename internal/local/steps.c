@@ -27,6 +27,7 @@
 #include "net/pasta.h"
 #include "ops/access.h"
 #include "sys/file.h"
+#include "sys/hash.h"
 #include "sys/proc.h"
 #include "sys/trusted.h"
 
@@ -244,6 +245,26 @@ static int vmm_check_owner(int fd, const char *exe, struct error *err)
                                                       : trusted_path(NULL, path, VMM_PROGRAM, err);
 }
 
+/* The jailer has copied the program, and gave the copy to the VMM's user: its content counts. */
+static int vmm_check_copy(const struct work *w, int fd, const char *exe, struct error *err)
+{
+    const char *path = local_of(w)->found.vmm_path;
+    const struct pinned *pin = &local_of(w)->found.vmm_pin;
+    char is[SHA256_HEX_SIZE], was[SHA256_HEX_SIZE];
+    _cleanup_close_ int original = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (original < 0)
+        return error_set(err, ERR_IO, errno, "open the " VMM_PROGRAM " %s", path);
+    if ((pin->sha256[0] && pinned_unchanged(pin, original, path, err) < 0) ||
+        sha256_fd(fd, exe, &w->deadline, is, err) < 0 ||
+        sha256_fd(original, path, &w->deadline, was, err) < 0)
+        return -1;
+    return str_eq(is, was) ? 0
+                           : error_set(err, ERR_TRUST, 0,
+                                       "the jailer started something else than the " VMM_PROGRAM
+                                       " %s; next: run it again",
+                                       path);
+}
+
 /* The VMM has opened its files and is itself an open file: what was checked is what it has. */
 static int vmm_check_files(const struct work *w, struct error *err)
 {
@@ -252,6 +273,10 @@ static int vmm_check_files(const struct work *w, struct error *err)
     _cleanup_close_ int fd = open(exe, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "open the VMM's program");
+    if (w->lease.local.vmm.jailer)
+        return image_unchanged(&local_of(w)->found.image, err) < 0
+                   ? -1
+                   : vmm_check_copy(w, fd, exe, err);
     if (image_unchanged(&local_of(w)->found.image, err) < 0 || vmm_check_owner(fd, exe, err) < 0)
         return -1;
     return local_of(w)->found.vmm_pin.sha256[0]
@@ -280,6 +305,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
         .binary = local_of(w)->found.vmm_path,
+        .jailer = *local_of(w)->found.jailer_path ? local_of(w)->found.jailer_path : NULL,
         .accel = w->lease.local.vmm.accel,
         .dirfd = dir,
         .netns_fd = local_of(w)->netns_fd,
@@ -450,6 +476,7 @@ static void add_json(const struct lease *l, cJSON *j)
     (void)cJSON_AddStringToObject(vmm, "isolation", *o->lacks ? "degraded" : "strict");
     (void)cJSON_AddStringToObject(vmm, "lacks", o->lacks);
     (void)cJSON_AddStringToObject(vmm, "cgroup", o->cgroup);
+    (void)cJSON_AddBoolToObject(vmm, "jailer", o->vmm.jailer);
     json_add_i64(vmm, "pid", o->vmm.proc.pid);
     (void)cJSON_AddBoolToObject(cJSON_GetObjectItemCaseSensitive(j, "machine"), "diskOvercommit",
                                 o->disk_overcommit);

@@ -1,10 +1,10 @@
-/* rates.h: what the configuration lets a lease's network carry (limits.network…), as rules of the
- * lease's namespace.
+/* rates.h: turns the configured limits of a lease's network (limits.network…) into rules of its
+ * namespace.
  *
- * They hold for whoever sits at the tap, also a VMM that was taken over, and they need nothing of
- * the VMM or of the kernel that a lease's other rules don't need. What is above a rate is dropped,
- * and TCP slows down by that: a queue in its place would only make it wait longer. Every frame of
- * the guest counts, also one that is refused later.
+ * They apply to everything that comes through the tap, also from a VMM that was taken over. They
+ * need nothing from the VMM, and nothing from the kernel that a lease's other rules don't need as
+ * well. Packets above a rate are dropped, which makes TCP slow down; a queue would only make it
+ * wait longer. Every frame of the guest counts, also one that is refused later.
  */
 #ifndef CRABBOX_NET_RATES_H
 #define CRABBOX_NET_RATES_H

@@ -215,7 +215,7 @@ static enum verdict rest(struct keeper *k)
     return KEEP_WAITING;
 }
 
-/* Waits until whoever works on the lease is done or dead, and says what is left to do. */
+/* Waits until the process that works on the lease is done or dead. Returns what is left to do. */
 static enum verdict when_unlocked(struct keeper *k)
 {
     struct deadline never = deadline_never();

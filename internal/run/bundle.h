@@ -1,11 +1,11 @@
-/* bundle.h: what stays of a run that failed, for whoever looks into it later.
+/* bundle.h: keeps files about a run that failed, to look into it later.
  *
  *   BUNDLE_INIT → ops_run fills it → bundle_write, if the run failed → bundle_free
  *
- * While the command runs, the end of its two streams is held in memory, and before the lease may be
- * released also the end of its logs. Nothing is written for a run that succeeds. The files are in a
- * directory of their own in the state directory (lease/store.h), where only the newest bundles
- * stay. No argument vector and no value of a variable is in them (redact.h).
+ * While the command runs, the end of its two streams is kept in memory. The end of the lease's logs
+ * is added before the lease may be released. Nothing is written for a run that succeeds. The files
+ * are in a directory of their own in the state directory (lease/store.h), which keeps only the
+ * newest bundles. They contain no argument vector and no value of a variable (redact.h).
  */
 #ifndef CRABBOX_RUN_BUNDLE_H
 #define CRABBOX_RUN_BUNDLE_H

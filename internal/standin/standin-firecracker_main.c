@@ -52,6 +52,9 @@ static void parse_args(int argc, char **argv, struct args *out)
         {"no-seccomp", no_argument, NULL, 'x'},
         {"boot-timer", no_argument, NULL, 'x'},
         {"enable-pci", no_argument, NULL, 'x'},
+        {"start-time-us", required_argument, NULL, 'x'}, /* these three are its jailer's */
+        {"start-time-cpu-us", required_argument, NULL, 'x'},
+        {"parent-cpu-time-us", required_argument, NULL, 'x'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };

@@ -211,6 +211,42 @@ static void test_an_index_that_git_must_not_see(void **state)
     pair_close(&p);
 }
 
+/* A file .git that an archive has brought, in the user's repository or where the user's worktree
+ * was, does not choose whose history goes. At their own places both have theirs. */
+static void test_git_directories_of_another_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *make;
+        bool goes;
+    } cases[] = {
+        {"cd ..; mv src priv; git init -q src; cd src; git -c protocol.file.allow=always "
+         "submodule --quiet add $PWD/../priv sub; cd ..; mv src around; ln -s around/sub src",
+         true},
+        {"cd ..; mv src priv; git init -q src; cd src; git -c protocol.file.allow=always "
+         "submodule --quiet add $PWD/../priv sub; mkdir evil; echo a >evil/a; "
+         "echo 'gitdir: ../.git/modules/sub' >evil/.git; cd ..; mv src around; ln -s around/evil "
+         "src",
+         false},
+        {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w", true},
+        {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cp src/.git dot; rm -r src; "
+         "sleep 0.1; mkdir src; cp dot src/.git; echo a >src/a",
+         false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pair p;
+        _cleanup_free_ char *name = xasprintf("place%zu", i);
+        _cleanup_free_ char *make = xasprintf("echo a >a; git add a; git commit -qm a; %s",
+                                              cases[i].make);
+        pair_open(&p, name, make);
+        give(&p, SYNC_GIT_SHALLOW);
+        _cleanup_free_ char *check = xasprintf("test -f a; %s test -e .git",
+                                               cases[i].goes ? "" : "!");
+        synckit_sh(p.to, check, NULL);
+        pair_close(&p);
+    }
+}
+
 static int take_room(void *left, int64_t bytes, struct error *err)
 {
     int64_t *n = left;
@@ -236,6 +272,27 @@ static void test_no_room_for_the_pack(void **state)
     give(&p, SYNC_GIT_SHALLOW);
     assert_says_the_same(&p, "git rev-parse HEAD");
     assert_true(left < 200 << 20);
+    pair_close(&p);
+}
+
+/* What git could do if the objects took it over: here it is a script. */
+static void test_git_is_confined(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "confined", "echo a >a; git add a; git commit -qm a");
+    _cleanup_free_ char *path = xstrdup(getenv("PATH"));
+    _cleanup_free_ char *first = xasprintf("%s/bin:%s", p.base, path);
+    synckit_sh(p.base,
+               "mkdir bin; chmod 755 . bin; echo hidden >secret; cat >bin/git <<END\n"
+               "#!/bin/sh\n: >$PWD/written\nread -r x <$PWD/secret && echo \\$x >&2\nexit 1\n"
+               "END\nchmod 755 bin/git",
+               NULL);
+    synckit_sh(p.base, "! bin/git 2>said; test -e written; grep hidden said; rm written", NULL);
+    assert_int_equal(setenv("PATH", first, 1), 0);
+    give(&p, SYNC_GIT_SHALLOW);
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    synckit_sh(p.base, "test ! -e written", NULL);
     pair_close(&p);
 }
 
@@ -321,7 +378,9 @@ int main(void)
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_a_deep_tree_of_long_names),
         cmocka_unit_test(test_an_index_that_git_must_not_see),
+        cmocka_unit_test(test_git_directories_of_another_place),
         cmocka_unit_test(test_no_room_for_the_pack),
+        cmocka_unit_test(test_git_is_confined),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),
         cmocka_unit_test(test_owners),

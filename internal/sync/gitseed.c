@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "sync/gitindex.h"
+#include "sync/reach.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
 #include "sys/file.h"
@@ -17,6 +18,7 @@ enum {
     BYTES_MAX = 256 * 1024 * 1024, /* of all that is read */
     INDEX_MAX = 128 * 1024 * 1024,
     REF_MAX = 4096,
+    CONFIG_MAX = 1024 * 1024,
     REFS_MAX = 100000, /* files of refs; git packs them long before */
     DEPTH_MAX = 16,
 };
@@ -150,6 +152,62 @@ static int add_index(struct gitseed *s, struct error *err)
     return 0;
 }
 
+/* Whether a configuration says `worktree = PATH` in [core], of this directory. As git writes it:
+ * whatever is quoted is no such line. */
+static bool names_place(const struct repo *r, const char *file)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    static const char key[] = "worktree";
+    bool in_core = false;
+    if (tree_read(r->git_fd, file, r->git_dir, CONFIG_MAX, &text, NULL) <= 0)
+        return false;
+    char *rest = text.buf;
+    for (char *line; (line = strsep(&rest, "\r\n"));) {
+        line += strspn(line, " \t");
+        if (*line == '[')
+            in_core = str_eq(line, "[core]");
+        if (!in_core || !str_has_prefix(line, key))
+            continue;
+        line += strlen(key);
+        line += strspn(line, " \t");
+        if (*line++ != '=')
+            continue;
+        _cleanup_free_ char *place = reach_name(r->git_dir, line + strspn(line, " \t"));
+        if (str_eq(place, r->top))
+            return true;
+    }
+    return false;
+}
+
+/* A directory that was made after git wrote down where the worktree is, is not that worktree. */
+static bool is_made_later(const struct repo *r)
+{
+    struct statx top, named;
+    return statx(r->top_fd, "", AT_EMPTY_PATH, STATX_BTIME, &top) == 0 &&
+           statx(r->git_fd, "gitdir", AT_SYMLINK_NOFOLLOW, STATX_MTIME, &named) == 0 &&
+           (top.stx_mask & STATX_BTIME) && (named.stx_mask & STATX_MTIME) &&
+           (top.stx_btime.tv_sec > named.stx_mtime.tv_sec ||
+            (top.stx_btime.tv_sec == named.stx_mtime.tv_sec &&
+             top.stx_btime.tv_nsec > named.stx_mtime.tv_nsec));
+}
+
+/* A file .git chooses whose history goes. It may have come with an archive, so what it names has to
+ * say that it belongs here. */
+static int check_place(const struct repo *r, struct error *err)
+{
+    if (r->kind == REPO_MODULE && !names_place(r, "config") && !names_place(r, "config.worktree"))
+        return error_set(err, ERR_SYNC, 0, "%s is that of a submodule at another place",
+                         r->git_dir);
+    if (r->kind != REPO_WORKTREE || !is_made_later(r))
+        return 0;
+    _cleanup_free_ char *gitdir = xasprintf("%s/gitdir", r->git_dir);
+    _cleanup_free_ char *quoted = str_shell_quoted(gitdir);
+    return error_set(err, ERR_SYNC, 0,
+                     "%s is that of a worktree that was here before this directory was made; "
+                     "next: touch %s" REPO_IF_TRUSTED,
+                     r->git_dir, quoted);
+}
+
 /* One that the objects of another are a part of would lead there, and it says where that is. */
 static int check_objects(const struct repo *r, struct error *err)
 {
@@ -195,8 +253,8 @@ int gitseed_read(const struct repo *r, enum sync_git how, struct gitseed *out, s
     struct gitseed s = {.how = how, .repo = r, .oids = STRBUF_INIT};
     bool full = how == SYNC_GIT_FULL;
     int common = r->common_fd;
-    if (check_objects(r, err) == 0 && add_head(&s, err) >= 0 && add_index(&s, err) >= 0 &&
-        add(&s, common, "shallow", BYTES_MAX, err) >= 0 &&
+    if (check_place(r, err) == 0 && check_objects(r, err) == 0 && add_head(&s, err) >= 0 &&
+        add_index(&s, err) >= 0 && add(&s, common, "shallow", BYTES_MAX, err) >= 0 &&
         add(&s, common, "packed-refs", BYTES_MAX, err) >= 0 &&
         add_refs(&s, "refs/tags", 0, err) == 0 &&
         (!full ||

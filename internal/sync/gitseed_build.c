@@ -2,8 +2,8 @@
  * user's configuration or the repository's.
  *
  * That repository has the refs that gitseed_read took and an index of ours, and takes its objects
- * from the user's repository by an open directory. git runs there as the owner of that repository,
- * so that it can read nothing else by links among the objects. What it lists is packed into one
+ * from the user's repository by an open directory. git runs there confined
+ * (gitbox.h). What it lists is packed into one
  * file. A shallow one has all commits up to HEAD with their tags, but of the files only those of
  * HEAD and of the index. In git's words that is a partial clone, and the guest's configuration says
  * so.
@@ -19,41 +19,34 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sync/gitbox.h"
 #include "sync/gitseed.h"
 #include "sys/beneath.h"
-#include "sys/caller.h"
 #include "sys/file.h"
-#include "sys/program.h"
-#include "sys/spawn.h"
 
 #define COMMITS_MAX 250000
 enum {
     OID_SHA1 = 40,
     OID_MAX = 64,
     TAGS_MAX = 64 * 1024 * 1024,
-    LIST_MAX = 512 * 1024 * 1024, /* of objects: they are in memory */
-    COMPLAINT_SIZE = 4096,
+    HEAD_SIZE = 4096,
     PIECE = 64 * 1024,
     ROOM_PIECE = 8 * 1024 * 1024 /* of the pack, between two looks whether there is room */
 };
-#define MEMORY_MAX                                                                                 \
-    (2LL << 30) /* that git takes: a few bytes can stand for an object of any size                 \
-                 */
 
 struct build {
     const struct gitseed *seed;
     const struct sync_store *store; /* the room */
     int work_fd, out_fd;            /* borrowed */
     const struct deadline *d;
-    char git[PATH_MAX];
-    int objects_fd;          /* owned */
-    struct caller owner;     /* of the repository, */
-    const struct caller *as; /* whom git runs as; NULL: us */
-    int list_fd;             /* owned: the objects to pack, one a line */
+    int objects_fd; /* owned */
+    struct gitbox box;
+    int list_fd; /* owned: the objects to pack, one a line */
 };
 
 static void cleanup_build(struct build *b)
 {
+    gitbox_close(&b->box);
     CLOSE_FD(b->objects_fd);
     CLOSE_FD(b->list_fd);
 }
@@ -174,7 +167,8 @@ static int make_work(const struct build *b, struct error *err)
     const struct gitseed *s = b->seed;
     _cleanup_free_ char *config = xasprintf(
         "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tcommitGraph = false\n"
-        "\tmultiPackIndex = false\n[pack]\n\tuseBitmaps = false\n\tcompression = 1\n[gc]\n\tauto = "
+        "\tmultiPackIndex = false\n[pack]\n\tuseBitmaps = false\n\treadReverseIndex = false\n"
+        "\tthreads = 1\n\tcompression = 1\n[gc]\n\tauto = "
         "0\n%s",
         is_sha256(s) ? "[extensions]\n\tobjectFormat = sha256\n" : "");
     if (room(b, s->bytes, err) < 0 || make_dirs(b->work_fd, err) < 0 ||
@@ -190,109 +184,8 @@ static int make_work(const struct build *b, struct error *err)
 
 /* ---- running git ---- */
 
-/* Takes the beginning of what git complains of; git gets an error for the rest. */
-static int complaints(void)
-{
-    int fd = memfd_create("git", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0 && (ftruncate(fd, COMPLAINT_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW) < 0))
-        CLOSE_FD(fd);
-    return fd;
-}
-
-/* git at work. */
-struct work {
-    struct child c;
-    const char *what;
-    int said_fd; /* owned */
-};
-#define WORK_INIT                                                                                  \
-    {                                                                                              \
-        CHILD_INIT, NULL, -1                                                                       \
-    }
-
-static void work_end(struct work *w)
-{
-    child_kill(&w->c);
-    CLOSE_FD(w->said_fd);
-}
-
-static int explain(const struct work *w, const struct exit_status *st, struct error *err)
-{
-    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    if (st->signalled && st->signal == SIGXFSZ)
-        return error_set(err, ERR_SYNC, 0, "git %s writes more than %d MiB", w->what,
-                         LIST_MAX >> 20);
-    if (lseek(w->said_fd, 0, SEEK_SET) == 0)
-        (void)fd_read_all(w->said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)strcspn(said.buf, "\n"),
-                     *said.buf ? said.buf : "it failed without a message");
-}
-
-static int start(const struct build *b, const char *const *args, int stdin_fd, int out_fd,
-                 struct work *w, struct error *err)
-{
-    char objects[64];
-    const char *argv[16] = {b->git, "--no-pager"};
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    w->what = args[0];
-    w->said_fd = complaints();
-    for (size_t i = 2; i < ARRAY_LEN(argv) - 1 && *args; i++)
-        argv[i] = *args++;
-    (void)str_format(objects, sizeof objects, "GIT_OBJECT_DIRECTORY=/proc/self/fd/%d",
-                     b->objects_fd);
-    spec.argv = argv;
-    spec.envp = (const char *const[]){"PATH=/usr/bin:/bin",
-                                      "LC_ALL=C",
-                                      "GIT_DIR=.",
-                                      objects,
-                                      "GIT_CONFIG_GLOBAL=/dev/null",
-                                      "GIT_CONFIG_NOSYSTEM=1",
-                                      "GIT_ATTR_NOSYSTEM=1",
-                                      "GIT_NO_LAZY_FETCH=1",
-                                      "GIT_NO_REPLACE_OBJECTS=1",
-                                      "GIT_OPTIONAL_LOCKS=0",
-                                      "GIT_TERMINAL_PROMPT=0",
-                                      "GIT_TRACE2=0",
-                                      "GIT_TRACE2_PERF=0",
-                                      "GIT_TRACE2_EVENT=0",
-                                      NULL};
-    spec.stdin_fd = stdin_fd;
-    spec.stdout_fd = out_fd;
-    spec.stderr_fd = w->said_fd;
-    spec.cwd_fd = b->work_fd;
-    spec.files = &b->objects_fd;
-    spec.n_files = 1;
-    spec.user = b->as;
-    spec.file_max = LIST_MAX;
-    spec.data_max = MEMORY_MAX;
-    spec.new_session = true; /* we hear the terminal's Ctrl-C, and end it */
-    spec.die_with_parent = true;
-    return w->said_fd < 0 ? error_set(err, ERR_IO, errno, "run git") : spawn(&spec, &w->c, err);
-}
-
-static int git_failed(const char *what, struct error *err)
-{
-    return err->kind == ERR_TIMEOUT ? error_set(err, ERR_SYNC, 0, "git %s takes too long", what)
-                                    : -1;
-}
-
-static int finish(const struct build *b, struct work *w, struct error *err)
-{
-    struct exit_status st;
-    if (child_wait(&w->c, b->d, &st, err) < 0)
-        return git_failed(w->what, err);
-    child_release(&w->c);
-    w->c = (struct child)CHILD_INIT;
-    return st.exited && st.code == 0 ? 0 : explain(w, &st, err);
-}
-
-/* Appends what git prints to a file in memory. */
-static int git(const struct build *b, const char *const *args, int out_fd, struct error *err)
-{
-    _cleanup_(work_end) struct work w = WORK_INIT;
-    return start(b, args, -1, out_fd, &w, err) < 0 ? -1 : finish(b, &w, err);
-}
-#define GIT(b, out, err, ...) git((b), (const char *const[]){__VA_ARGS__, NULL}, (out), (err))
+#define GIT(b, out, err, ...)                                                                      \
+    gitbox_run(&(b)->box, (const char *const[]){__VA_ARGS__, NULL}, (out), (err))
 
 static int memory_file(struct error *err)
 {
@@ -310,15 +203,19 @@ static int read_back(int fd, size_t max, struct strbuf *out, struct error *err)
 /* The commit of HEAD; "" before the first one. */
 static int head_commit(const struct build *b, char out[static OID_MAX + 1], struct error *err)
 {
+    static const char *const args[] = {"rev-parse", "--verify", "-q", "HEAD", NULL};
+    _cleanup_(gitbox_end) struct gitbox_work w = GITBOX_WORK_INIT;
     _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
-    struct error unborn = ERROR_INIT;
+    struct error e = ERROR_INIT;
     _cleanup_close_ int fd = memory_file(err);
     *out = '\0';
     if (fd < 0)
         return -1;
-    if (GIT(b, fd, &unborn, "rev-parse", "--verify", "-q", "HEAD") < 0)
-        return unborn.kind == ERR_SYNC ? 0 : error_set(err, unborn.kind, 0, "%s", unborn.msg);
-    if (read_back(fd, COMPLAINT_SIZE, &said, err) < 0)
+    if (gitbox_start(&b->box, args, -1, fd, &w, err) < 0)
+        return -1;
+    if (gitbox_finish(&b->box, &w, &e) < 0)
+        return w.code == 1 ? 0 : error_set(err, e.kind, 0, "%s", e.msg);
+    if (read_back(fd, HEAD_SIZE, &said, err) < 0)
         return -1;
     size_t len = strspn(said.buf, "0123456789abcdef");
     return str_format(out, OID_MAX + 1, "%.*s", (int)len, said.buf);
@@ -385,7 +282,7 @@ static int copy_pack(const struct build *b, int from, int to, struct error *err)
     struct pollfd p = {.fd = from, .events = POLLIN};
     for (;;) {
         if (deadline_poll(&p, 1, b->d, "git", err) < 0)
-            return git_failed("pack-objects", err);
+            return gitbox_failed("pack-objects", err);
         ssize_t n = read(from, piece, PIECE);
         if (n < 0 && errno == EINTR)
             continue;
@@ -407,14 +304,14 @@ static int write_pack(const struct build *b, int out_fd, struct error *err)
     static const char *const args[] = {
         "pack-objects",        "-q", "--stdout", "--delta-base-offset", "--window=0",
         "--missing=allow-any", NULL};
-    _cleanup_(work_end) struct work w = WORK_INIT;
+    _cleanup_(gitbox_end) struct gitbox_work w = GITBOX_WORK_INIT;
     int p[2];
     if (pipe2(p, O_CLOEXEC) < 0)
         return error_set(err, ERR_IO, errno, "make a pipe");
     _cleanup_close_ int read_end = p[0];
-    int r = start(b, args, b->list_fd, p[1], &w, err);
+    int r = gitbox_start(&b->box, args, b->list_fd, p[1], &w, err);
     (void)close(p[1]);
-    return r < 0 || copy_pack(b, read_end, out_fd, err) < 0 ? -1 : finish(b, &w, err);
+    return r < 0 || copy_pack(b, read_end, out_fd, err) < 0 ? -1 : gitbox_finish(&b->box, &w, err);
 }
 
 static int pack(const struct build *b, struct error *err)
@@ -480,14 +377,9 @@ static int check_plain(int fd, const char *name, struct error *err)
 static int open_objects(struct build *b, struct error *err)
 {
     const struct repo *r = b->seed->repo;
-    struct stat st;
     b->objects_fd = beneath_open(r->common_fd, "objects", O_PATH | O_DIRECTORY, 0);
-    if (b->objects_fd < 0 || fstat(b->objects_fd, &st) < 0)
+    if (b->objects_fd < 0)
         return error_set(err, ERR_SYNC, errno, "open %s/objects", r->git_dir);
-    if (geteuid() == 0 && st.st_uid != 0) {
-        b->owner = (struct caller){st.st_uid, st.st_gid};
-        b->as = &b->owner;
-    }
     if (check_plain(b->objects_fd, ".", err) < 0 || check_plain(b->objects_fd, "pack", err) < 0)
         return -1;
     for (unsigned i = 0; i <= 0xff;
@@ -510,13 +402,15 @@ int gitseed_build(const struct gitseed *s, const struct sync_store *store, int w
                                                .out_fd = out_fd,
                                                .d = d,
                                                .objects_fd = -1,
+                                               .box = {.confine_fd = -1},
                                                .list_fd = -1};
     b.list_fd = memory_file(err);
     /* A tree at "/" holds every program. */
     const char *tree = str_eq(s->repo->top, "/") ? NULL : s->repo->top;
-    if (b.list_fd < 0 || program_locate("git", "program", tree, b.git, err) < 0 ||
-        open_objects(&b, err) < 0 || make_work(&b, err) < 0 || make_dirs(out_fd, err) < 0 ||
-        head_commit(&b, head, err) < 0 || list_objects(&b, *head, err) < 0)
+    if (b.list_fd < 0 || open_objects(&b, err) < 0 ||
+        gitbox_open(&b.box, work_fd, b.objects_fd, tree, d, err) < 0 || make_work(&b, err) < 0 ||
+        make_dirs(out_fd, err) < 0 || head_commit(&b, head, err) < 0 ||
+        list_objects(&b, *head, err) < 0)
         return -1;
     if (*head && list_refs(&b, head, err) < 0)
         return -1;

@@ -34,7 +34,7 @@ static void test_round_trip(void **state)
     (void)state;
     char dir[] = "/tmp/crabbox-manifest-XXXXXX";
     assert_non_null(mkdtemp(dir));
-    struct sync_store store = {open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), "m"};
+    struct sync_store store = {.dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), .name = "m"};
     struct manifest m;
     struct manifest back;
     struct error err = ERROR_INIT;

@@ -169,6 +169,7 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
                      "remove the file, or --no-sync", err);
     out->common_fd = TAKE_FD(common_fd);
     out->git_fd = TAKE_FD(fd);
+    out->kind = REPO_WORKTREE;
     return 1;
 }
 
@@ -180,6 +181,7 @@ static int try_module(const char *dot_git, const char *target, const struct repo
     if (!modules || !str_has_prefix(target, modules))
         return 0;
     const char *below = target + strlen(around->git_dir);
+    out->kind = REPO_MODULE;
     out->git_fd = beneath_open(around->git_fd, below + (*below == '/'), O_PATH | O_DIRECTORY, 0);
     out->common_fd = out->git_fd < 0 ? -1 : fcntl(out->git_fd, F_DUPFD_CLOEXEC, 3);
     return out->common_fd < 0 ? unreachable(dot_git, target, errno, err) : 1;

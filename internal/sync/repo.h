@@ -22,11 +22,16 @@ struct repo {
     int top_fd;    /* of top (O_PATH); owned */
     int git_fd;    /* of git_dir (O_PATH); owned */
     int common_fd; /* of what all its worktrees share; owned */
+    enum {
+        REPO_PLAIN,
+        REPO_WORKTREE, /* .git is a file that names one of these */
+        REPO_MODULE,
+    } kind;
 };
 
 #define REPO_INIT                                                                                  \
     {                                                                                              \
-        NULL, NULL, -1, -1, -1                                                                     \
+        NULL, NULL, -1, -1, -1, REPO_PLAIN                                                         \
     }
 
 /* Ends every advice to run git in a tree, because git obeys the tree's configuration there, and

@@ -150,7 +150,7 @@ struct sync_result {
 
 /* How much is sent before it is written down as sent. */
 #define SYNC_STEP_BYTES (32LL << 20)
-#define SYNC_STEP_FILES 4000
+#define SYNC_STEP_FILES 8192
 
 /* Brings `remote_dir` up to date. Sent is what is new or changed here (size, times, mode) and what
  * the guest itself has changed or removed since the last sync; deleted is what an earlier sync put

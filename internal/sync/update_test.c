@@ -28,7 +28,8 @@ static void pair_open(struct pair *p, const char *name)
     synckit_sh(p->base, "mkdir src", NULL);
     p->src = xasprintf("%s/src", p->base);
     p->to = xasprintf("%s/lease/it's to", p->base);
-    p->store = (struct sync_store){open(p->base, O_PATH | O_DIRECTORY | O_CLOEXEC), "manifest"};
+    p->store = (struct sync_store){.dirfd = open(p->base, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                                   .name = "manifest"};
 }
 
 static void pair_close(struct pair *p)

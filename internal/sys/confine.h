@@ -20,6 +20,7 @@
 #define CRABBOX_SYS_CONFINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -44,13 +45,16 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
 
 /* In the child, between fork and exec, before and after it becomes another user:
  * async-signal-safe. -1 with errno. */
-int confine_bound(void);
+int confine_bound(uint64_t keep); /* of the capabilities, as bits */
 /* `more`: see syscalls.h. */
 int confine_apply(int confine_fd, unsigned more);
 
 /* Checks that the process really has no capabilities, but has no_new_privs and a filter of system
  * calls. This reads what the kernel reports and not what was asked for. ERR_ENV if not. */
 int confine_verify(pid_t pid, struct error *err);
+/* The same for a program that confined itself and has a filter later: it is this user and group
+ * alone. */
+int confine_verify_user(pid_t pid, uid_t uid, struct error *err);
 
 /* Whether a confined program could open this file for reading. (If we are root, such a program runs
  * as a user of its own.) ERR_CONFIG; the message has what to change. */

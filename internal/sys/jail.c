@@ -40,18 +40,33 @@ static int cant(const char *what, struct error *err)
                      what);
 }
 
-int jail_open(struct jail *j, uid_t owner, struct error *err)
+static int open_tmpfs(struct jail *j, const char *size, unsigned attributes, struct error *err)
 {
-    *j = (struct jail)JAIL_INIT;
-    j->owner = owner;
     _cleanup_close_ int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-    if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", ROOT_SIZE, 0) < 0 ||
+    if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
         fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", ROOT_INODES, 0) < 0 ||
         fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
         fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return cant("make a root directory", err);
-    j->root_fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    j->root_fd = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
     return j->root_fd < 0 ? cant("make a root directory", err) : 0;
+}
+
+int jail_open(struct jail *j, uid_t owner, struct error *err)
+{
+    *j = (struct jail)JAIL_INIT;
+    j->owner = owner;
+    return open_tmpfs(j, ROOT_SIZE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+}
+
+int jail_open_at(struct jail *j, uid_t owner, const char *base, uint64_t bytes, struct error *err)
+{
+    char size[24];
+    *j = (struct jail)JAIL_INIT;
+    j->owner = owner;
+    j->base = base;
+    (void)str_format(size, sizeof size, "%llu", (unsigned long long)bytes);
+    return open_tmpfs(j, size, MOUNT_ATTR_NOSUID, err);
 }
 
 /* Makes the directories above a name in the jail. */
@@ -100,6 +115,11 @@ static int copy_mount(int dirfd, const char *path, unsigned *deep)
         return tree;
     *deep = AT_RECURSIVE;
     return open_tree(dirfd, path, flags | AT_RECURSIVE);
+}
+
+int jail_directory(struct jail *j, const char *at, struct error *err)
+{
+    return make_point(j->root_fd, at + strspn(at, "/"), true, err);
 }
 
 int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum jail_access access,
@@ -157,17 +177,19 @@ static int attach(const struct jail *j)
 {
     struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY};
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        move_mount(j->root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        move_mount(j->root_fd, "", AT_FDCWD, j->base ? j->base : "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return -1;
     for (unsigned i = 0; i < j->n; i++)
         if (move_mount(j->mounts[i].tree_fd, "", j->root_fd, j->mounts[i].at,
                        MOVE_MOUNT_F_EMPTY_PATH) < 0)
             return -1;
-    return mount_setattr(j->root_fd, "", AT_EMPTY_PATH, &sealed, sizeof sealed);
+    return j->base ? 0 : mount_setattr(j->root_fd, "", AT_EMPTY_PATH, &sealed, sizeof sealed);
 }
 
 int jail_enter(const struct jail *j)
 {
+    if (j->base)
+        return attach(j) < 0 ? -1 : sethostname(HOST_NAME, sizeof HOST_NAME - 1);
     if (attach(j) < 0 || fchdir(j->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
         umount2(".", MNT_DETACH) < 0 || chdir(j->cwd ? j->cwd : "/") < 0)
         return -1;

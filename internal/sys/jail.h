@@ -16,6 +16,7 @@
 #define CRABBOX_SYS_JAIL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -30,6 +31,7 @@ enum jail_access {
 };
 
 struct jail {
+    const char *base;  /* borrowed; NULL: it becomes the root (jail_open_at) */
     int root_fd;       /* owned; the tmpfs; confine_allow can take paths relative to it */
     uid_t owner;       /* owner of its devices: the user that the program runs as */
     bool host_devices; /* in a user namespace, where nobody can make one: the host's own devices */
@@ -48,6 +50,14 @@ struct jail {
 
 /* Makes an empty jail. ERR_ENV if the kernel is too old or this process lacks rights. */
 int jail_open(struct jail *j, uid_t owner, struct error *err);
+
+/* The same for a program that makes its own jail of it (Firecracker's jailer): the tmpfs has room
+ * for `bytes` and may hold programs. In the child it is mounted on the directory `base`, and the
+ * host's root stays the root. Nobody else sees it there. */
+int jail_open_at(struct jail *j, uid_t owner, const char *base, uint64_t bytes, struct error *err);
+
+/* Makes a directory in it, and those on the way. */
+int jail_directory(struct jail *j, const char *at, struct error *err);
 
 /* Puts `path` (relative to dirfd, or absolute; links are followed; "": dirfd itself) into the jail
  * as `at`, an absolute path there. Mounts below `path` stay out; in a user namespace, those that

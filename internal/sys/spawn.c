@@ -143,14 +143,17 @@ static void child_main(const struct child_plan *p)
         if (fcntl(spec->files[i], F_SETFD, 0) < 0)
             child_fail(p->error_fd);
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
-        (spec->confine_fd >= 0 && confine_bound() < 0) || bound(RLIMIT_FSIZE, spec->file_max) < 0 ||
-        bound(RLIMIT_DATA, spec->data_max) < 0 || become(spec->user, spec->userns_fd >= 0) < 0)
+        ((spec->confine_fd >= 0 || spec->capabilities) && confine_bound(spec->capabilities) < 0) ||
+        (spec->capabilities && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) ||
+        bound(RLIMIT_FSIZE, spec->file_max) < 0 || bound(RLIMIT_DATA, spec->data_max) < 0 ||
+        become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
     /* This comes after the change of user, which would clear it. */
     if (spec->die_with_parent) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
             child_fail(p->error_fd);
-        if (getppid() != p->parent)
+        pid_t parent = getppid(); /* 0: in another PID namespace */
+        if (parent && parent != p->parent)
             _exit(127);
     }
     if (spec->confine_fd >= 0 && confine_apply(spec->confine_fd, more) < 0)
@@ -220,7 +223,7 @@ static pid_t fork_for(const struct spawn_spec *spec)
     unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
     if (spec->userns_fd >= 0)
         return fork_in_userns(spec, spec->confine_fd >= 0 ? CLONE_NEWPID | apart : 0);
-    if (spec->confine_fd < 0 || geteuid() != 0)
+    if ((spec->confine_fd < 0 && !spec->jail) || geteuid() != 0)
         return fork();
     return clone_apart(CLONE_NEWPID | apart);
 }

@@ -12,8 +12,8 @@
  *
  * If we are root, a confined child is the first process in a PID namespace of its own. So it can't
  * see other processes, and everything that it started ends with it. It ignores signals that it has
- * no handler for (except SIGKILL from us). `die_with_parent` is not possible, because it has no
- * parent in its namespace.
+ * no handler for (except SIGKILL from us). With `die_with_parent` it may survive a parent that dies
+ * in the moment of its start, because it can't see that parent.
  *
  * With a jail, it also has a root directory, a host name and System V objects of its own. The
  * program's path is then looked up twice: on the host, to check who owns it, and in the jail, to
@@ -53,6 +53,8 @@ struct spawn_spec {
     bool own_filters;        /* confined, it may add filters of its own (syscalls.h) */
     const struct jail *jail; /* confined, its root directory (jail.h); NULL: the host's. With a
                               * jail, cwd_fd is ignored, and the program is the one in the jail */
+    uint64_t capabilities;   /* not 0: no new privileges, and of root's capabilities it never has
+                              * others than these; for a program that confines itself */
     const int *files;        /* further descriptors that it inherits, with the same numbers */
     unsigned n_files;
     const struct caller *user; /* the user that it becomes, see above; NULL: no change */

@@ -86,8 +86,9 @@ static bool is_known(uid_t id)
            getgrgid_r(id, &group, text, ENTRY_SIZE, &g) == ERANGE || g;
 }
 
-/* Whether a process runs as it: of a VMM that closed its file. It would share the kernel's counts
- * for one user with whoever gets the id (threads, watches of epoll, pages of pipes). */
+/* Whether a process still runs with this id, such as a VMM that closed its file. It would share the
+ * kernel's counts for one user (threads, watches of epoll, pages of pipes) with the next VMM that
+ * gets the id. */
 static bool is_running(uid_t id)
 {
     errno = 0;

@@ -8,8 +8,8 @@
  * the VMM inherits, so the kernel gives the id back when the VMM ends, however that happens. The
  * files stay; there are as many as VMMs have run at the same time.
  *
- * A VMM that was taken over can close its file. That gains nothing: an id that a process runs as is
- * not given away, whoever holds its lock.
+ * A VMM that was taken over can close its file. That gains nothing, because an id is never given
+ * away while a process still runs with it, whatever its lock says.
  */
 #ifndef CRABBOX_SYS_UIDS_H
 #define CRABBOX_SYS_UIDS_H

@@ -6,19 +6,19 @@
  * the user wants.
  *
  * - A directory with an entry .git is the top of a working tree, whatever that entry is and whoever
- *   owns it. Of trees within each other the outermost counts: the inner ones may have come with it.
+ *   owns it. If trees are inside each other, the outermost counts, because the inner ones may have
+ *   come with it.
  * - Without a .git anywhere above, an archive may have been unpacked in any directory from the
- *   working directory upwards, so the highest of them counts. Directories that users of a host
- *   share by convention (/tmp, /srv, ...) are not taken for an archive's, unless one is the working
- *   directory itself.
- *   Where there is a .git further down, this rule does not ask how far an archive reaches: it ends
- * at the outermost .git, and whoever made the archive chose where that is. What lies beside it
- * counts as the user's (docs/RUN.md says so). Otherwise ~/src/tools would be foreign to whoever
- * works in the repository ~/src/project.
- * - A directory that holds the home of the user or of the sudo caller, or the host's programs
- *   (PROGRAM_PATH_LOCAL, so /usr/local too), is the user's own even with a .git in it, and so is
- *   all above. The home is the one that the system knows; HOME is not asked, because in many a job
- *   of a CI it is the tree.
+ *   working directory upwards, so the highest of them counts. Directories that the users of a host
+ *   share by convention (/tmp, /srv, ...) don't count, except the working directory itself.
+ *   If there is a .git, this rule does not apply: the tree ends at the outermost .git, and whoever
+ *   made an archive chose where that is. Files beside it count as the user's (docs/RUN.md warns of
+ *   that). Otherwise ~/src/tools would not count as the user's for work in the repository
+ *   ~/src/project.
+ * - A directory that contains the home of the user or of the sudo caller, or the host's programs
+ *   (PROGRAM_PATH_LOCAL, so /usr/local too), is the user's own even with a .git in it, and so are
+ *   all directories above it. The home is the one that the system has on record. HOME does not
+ *   matter, because in many CI jobs it is the tree.
  *
  * `run --dir` works with the files of another directory than the working directory. That directory
  * is set once, before any question is asked, and then counts in the same way as the working

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "vmm/sandbox.h"
 
 /* Firecracker's own default words, which it uses only if no others are given: a fast reset that
  * ends the VMM, and no probing for missing devices (half a second for i8042). But there is one
@@ -72,11 +73,19 @@ static int add_boot_source(cJSON *intent, const struct vmm_spec *spec, struct er
         return error_set(err, ERR_CONFIG, 0,
                          "the kernel command line is %zu bytes; Firecracker has room for %zu",
                          args.len, boot_args_room(spec));
-    add_string(boot, "kernel_image_path", spec->kernel);
+    _cleanup_free_ char *kernel = fc_path(spec, spec->kernel);
+    _cleanup_free_ char *initrd_path = fc_path(spec, initrd ? spec->initrd : "");
+    add_string(boot, "kernel_image_path", kernel);
     if (initrd)
-        add_string(boot, "initrd_path", spec->initrd);
+        add_string(boot, "initrd_path", initrd_path);
     add_string(boot, "boot_args", args.buf);
     return 0;
+}
+
+char *fc_path(const struct vmm_spec *spec, const char *path)
+{
+    bool inside = spec->jailer && *path != '/';
+    return xasprintf("%s%s", inside ? VMM_SANDBOX_DIR "/" : "", path);
 }
 
 cJSON *fc_bucket(int64_t each_second)
@@ -104,7 +113,8 @@ static void add_drives(cJSON *intent, const struct vmm_spec *spec)
     for (unsigned i = 0; i < spec->n_drives; i++) {
         cJSON *d = cJSON_CreateObject();
         add_string(d, "drive_id", spec->drives[i].id);
-        add_string(d, "path_on_host", spec->drives[i].path);
+        _cleanup_free_ char *path = fc_path(spec, spec->drives[i].path);
+        add_string(d, "path_on_host", path);
         (void)cJSON_AddBoolToObject(d, "is_root_device", spec->drives[i].root);
         (void)cJSON_AddBoolToObject(d, "is_read_only", spec->drives[i].read_only);
         add_limiter(d, &spec->limits);

@@ -27,6 +27,10 @@ struct fc_version {
 int fc_version_parse(const char *text, struct fc_version *out, struct error *err);
 bool fc_version_at_least(struct fc_version v, unsigned major, unsigned minor);
 
+/* A file of the VMM's directory, or of an absolute path, as Firecracker finds it: in the root that
+ * its jailer makes, it starts elsewhere. The caller frees it. */
+char *fc_path(const struct vmm_spec *spec, const char *path);
+
 /* A token bucket of so much each second, which begins full. */
 cJSON *fc_bucket(int64_t each_second);
 

@@ -23,6 +23,7 @@
 #include "sys/cgroup.h"
 #include "sys/confine.h"
 #include "sys/file.h"
+#include "vmm/jailer.h"
 #include "vmm/logcap.h"
 #include "vmm/sandbox.h"
 
@@ -99,10 +100,14 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     if (log < 0)
         return -1;
     _cleanup_(vmm_sandbox_close) struct vmm_sandbox sandbox = VMM_SANDBOX_INIT;
-    if (spec->sandbox && vmm_sandbox_make(spec, stdin_fd < 0, &sandbox, err) < 0)
+    bool apart = spec->sandbox || spec->jailer;
+    if (apart && vmm_sandbox_make(spec, stdin_fd < 0, &sandbox, err) < 0)
         return -1;
+    _cleanup_(jailer_args_free) struct jailer_args by_jailer = {.n = 0};
+    if (spec->jailer)
+        jailer_args_build(spec, sandbox.user.uid, file_limit(spec), FILES_MAX, argv, &by_jailer);
     struct spawn_spec s = SPAWN_SPEC_INIT;
-    s.argv = argv;
+    s.argv = spec->jailer ? by_jailer.v : argv;
     s.no_holes = spec->no_holes;
     s.stdin_fd = stdin_fd;
     s.stdout_fd = ways & VMM_PRINTS_CONSOLE ? console : log;
@@ -115,12 +120,12 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.n_files = spec->n_files;
     s.new_session = true;
     s.held = true;
-    if (spec->sandbox)
+    if (apart)
         vmm_sandbox_use(&sandbox, &s);
     if (spawn(&s, child, err) < 0)
         return -1;
     bool grouped = spec->cgroup && *spec->cgroup;
-    if (limit_program(spec, s.user != NULL, child->pid, err) < 0 ||
+    if (limit_program(spec, sandbox.uid_fd >= 0, child->pid, err) < 0 ||
         (grouped && cgroup_enter(spec->cgroup, child->pid, err) < 0) ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0)) {
@@ -130,14 +135,14 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     }
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
-    if (!spec->sandbox)
+    ref->uid = sandbox.host_uid;
+    if (!spec->sandbox || spec->jailer)
         return 0;
     if (confine_verify(child->pid, err) < 0) {
         child_kill(child);
         return -1;
     }
     ref->sandbox = true;
-    ref->uid = sandbox.host_uid;
     return 0;
 }
 

@@ -26,6 +26,7 @@
 #include "sys/spawn.h"
 #include "sys/uids.h"
 #include "sys/userns.h"
+#include "vmm/jailer.h"
 
 #define DIRECTORY_MODE 0710 /* the VMM's user can open files there, but not make any */
 #define ROOTLESS_MODE  0711 /* the same without root, where its group is ours */
@@ -80,6 +81,13 @@ static int put_open(struct vmm_sandbox *s, int dirfd, const char *path, const ch
     return fd < 0 ? -1 : jail_put(&s->jail, fd, "", at, access, false, err);
 }
 
+/* The jailer's child can't have one: Landlock forbids to mount. */
+static int landlock(const struct vmm_sandbox *s, int dirfd, const char *path,
+                    enum confine_access access, bool optional, struct error *err)
+{
+    return s->confine_fd < 0 ? 0 : confine_allow(s->confine_fd, dirfd, path, access, optional, err);
+}
+
 /* If a directory of the host is a link (/lib to usr/lib), it is a link in the jail, too. */
 static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_access access,
                        bool optional, struct error *err)
@@ -96,7 +104,8 @@ static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_acc
     }
     if (str_has_prefix(path, "/proc/self/fd/"))
         return put_open(s, AT_FDCWD, path, path, in_jail[access], err);
-    return jail_put(&s->jail, AT_FDCWD, path, path, in_jail[access], optional, err);
+    _cleanup_free_ char *at = xasprintf("%s%s", s->root ? s->root : "", path);
+    return jail_put(&s->jail, AT_FDCWD, path, at, in_jail[access], optional, err);
 }
 
 /* A file or directory of the host, by its absolute path. */
@@ -108,7 +117,7 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
     /* The jail's devices are nodes of its own, where they can be. */
     if (has_jail(s) && !s->jail.host_devices && access == CONFINE_DEVICE)
         return confine_allow(s->confine_fd, s->jail.root_fd, path + 1, access, true, err);
-    return confine_allow(s->confine_fd, AT_FDCWD, path, access, optional, err);
+    return landlock(s, AT_FDCWD, path, access, optional, err);
 }
 
 /* In a jail only the file's own mode counts, because the directories above it belong to the jail. A
@@ -199,8 +208,7 @@ static int allow_file(struct vmm_sandbox *s, const struct vmm_spec *spec, const 
 static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
                            struct error *err)
 {
-    if (confine_allow(s->confine_fd, spec->dirfd, ".", binds ? CONFINE_SOCKETS : CONFINE_WRITE,
-                      false, err) < 0)
+    if (landlock(s, spec->dirfd, ".", binds ? CONFINE_SOCKETS : CONFINE_WRITE, false, err) < 0)
         return -1;
     if (!has_jail(s))
         return 0;
@@ -211,7 +219,8 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         fchmod(spec->dirfd, mode) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
     s->jail.cwd = VMM_SANDBOX_DIR;
-    return put_open(s, spec->dirfd, ".", VMM_SANDBOX_DIR, JAIL_WRITE, err);
+    _cleanup_free_ char *at = xasprintf("%s" VMM_SANDBOX_DIR, s->root ? s->root : "");
+    return put_open(s, spec->dirfd, ".", at, JAIL_WRITE, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
@@ -333,6 +342,10 @@ static int fill(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *s, 
     (void)str_format(at, sizeof at, "/proc/self/fd/%d", spec->dirfd);
     if (vmm_sandbox_apart(at, err) < 0 || choose_user(spec, s, err) < 0)
         return -1;
+    if (spec->jailer)
+        return jailer_base(spec, s->user.uid, &s->jail, &s->root, err) < 0
+                   ? -1
+                   : allow_guest(s, spec, binds, err);
     return s->rootless ? prepare_rootless(spec, binds, s, err) : prepare(spec, binds, s, err);
 }
 
@@ -361,7 +374,8 @@ int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error 
 int vmm_sandbox_bound(const struct vmm_spec *spec, struct error *err)
 {
     mode_t mode = spec->userns ? ROOTLESS_MODE : DIRECTORY_MODE;
-    if (!spec->sandbox || (geteuid() != 0 && !spec->userns) || fchmod(spec->dirfd, mode) == 0)
+    if ((!spec->sandbox && !spec->jailer) || (geteuid() != 0 && !spec->userns) ||
+        fchmod(spec->dirfd, mode) == 0)
         return 0;
     return error_set(err, ERR_IO, errno, "close the VMM's directory to new files");
 }
@@ -372,6 +386,14 @@ void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
     if (!has_jail(sandbox))
         return;
     spec->jail = &sandbox->jail;
+    if (sandbox->root) {
+        /* It closes all descriptors but the first three: an empty file in the place of /dev/null
+         * keeps the claim on the id. */
+        spec->stdin_fd = sandbox->uid_fd;
+        spec->capabilities = JAILER_CAPABILITIES;
+        spec->n_files = 0;
+        return;
+    }
     spec->user = sandbox->user.uid ? &sandbox->user : NULL;
     /* The jail has mounts of the files that it would have inherited, so it gets only the lock of
      * its id. */
@@ -383,5 +405,7 @@ void vmm_sandbox_close(struct vmm_sandbox *sandbox)
 {
     CLOSE_FD(sandbox->confine_fd);
     CLOSE_FD(sandbox->uid_fd);
+    free(sandbox->root);
+    sandbox->root = NULL;
     jail_close(&sandbox->jail);
 }

@@ -120,6 +120,8 @@ cJSON *vmm_ref_to_json(const struct vmm_ref *ref)
     (void)cJSON_AddStringToObject(j, "version", ref->version);
     if (ref->sandbox)
         (void)cJSON_AddBoolToObject(j, "sandbox", true);
+    if (ref->jailer)
+        (void)cJSON_AddBoolToObject(j, "jailer", true);
     proc_ref_add_json(j, &ref->proc);
     return j;
 }
@@ -138,6 +140,7 @@ int vmm_ref_from_json(const cJSON *j, struct vmm_ref *out, struct error *err)
     if (vmm_accel_by_name(accel, &ref.accel, NULL) < 0)
         return error_set(err, ERR_STATE, 0, "unknown accel \"%s\"", SHOWN(accel));
     ref.sandbox = json_opt_bool(j, "sandbox", false);
+    ref.jailer = json_opt_bool(j, "jailer", false);
     *out = ref;
     return 0;
 }

@@ -65,6 +65,8 @@ struct vmm_spec {
     const char *lease_id;
     const char *vm_id;  /* [A-Za-z0-9-], at most 64 */
     const char *binary; /* whole path */
+    const char *jailer; /* Firecracker's own, whole path: it confines the VMM in place of `sandbox`;
+                         * NULL: none */
     enum vmm_accel accel;
     int dirfd;                   /* the VMM's directory; borrowed */
     int netns_fd;                /* borrowed */
@@ -96,6 +98,7 @@ struct vmm_ref {
     enum vmm_accel accel;
     char version[64]; /* as the program reported it, "" before that */
     bool sandbox;     /* it was checked to be confined */
+    bool jailer;      /* by Firecracker's own jailer */
     uid_t uid;        /* its user then; 0: the same as ours */
     struct proc_ref proc;
 };
@@ -127,8 +130,8 @@ struct vmm_backend {
      * `sandbox`: it is run confined, as it would be to run a guest. */
     int (*probe)(const char *binary, bool sandbox, const struct deadline *d, char *version,
                  size_t size, struct error *err);
-    /* ERR_ENV or ERR_CONFIG where this version can't hold a guest to these limits, or none can
-     * ("": the version is not known yet). */
+    /* ERR_ENV or ERR_CONFIG if this version, or any version, can't enforce these limits ("": the
+     * version is not known yet). */
     int (*check_limits)(const struct vmm_limits *l, const char *version, struct error *err);
     /* On error the process is gone. On success ref->version is filled. */
     int (*launch)(const struct vmm_spec *spec, struct vmm_ref *ref, vmm_started_fn *started,
