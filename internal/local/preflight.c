@@ -14,7 +14,7 @@ static int describe(struct work *w, struct error *err)
     (void)str_copy(l->vmm.backend, sizeof l->vmm.backend, c->vmm->name);
     l->vmm.accel = c->accel;
     l->net.mode = c->net_mode;
-    if (!c->cfg->sandbox)
+    if (!c->cfg->sandbox && !*c->jailer_path)
         lease_local_lacks(l, "the VMM is not confined (sandbox: false)");
     else if (c->net_mode == NET_PASTA && userns_check_ids(NULL) < 0)
         lease_local_lacks(l, "the VMM has the caller's own user id");

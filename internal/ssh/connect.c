@@ -180,8 +180,11 @@ static int log_in(struct ssh_conn *c, const struct ssh_target *t, int gone_fd,
         }
         if (rc == SSH_AUTH_DENIED || rc == SSH_AUTH_PARTIAL) {
             *stage = STAGE_REFUSED;
-            return error_set(err, ERR_SSH, 0, "%s refused the lease's key for user %s", c->peer,
-                             t->user);
+            return error_set(err, ERR_SSH, 0,
+                             "%s refused the lease's key for user %s; that account, its login "
+                             "shell or its authorized_keys may have been changed there; next: take "
+                             "another lease",
+                             c->peer, t->user);
         }
         if (rc != SSH_AUTH_AGAIN)
             return conn_fail(c, gone_fd, "SSH login to", err);

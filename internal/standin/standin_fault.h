@@ -17,6 +17,7 @@
  *   CRABBOX_STANDIN_MARK=path            make this file when a HANG or NO_SOCKET is reached, or the
  *                                        guest runs: a test can wait for it
  *   CRABBOX_STANDIN_IGNORE_SHUTDOWN=1    accept SendCtrlAltDel, do nothing
+ *   CRABBOX_STANDIN_NO_FILTER=1          run the guest without a filter of system calls
  *   CRABBOX_STANDIN_GUEST=word           silent: no link; deaf: network but no SSH server;
  *                                        hostkey: another host key; nonce: another nonce;
  *                                        ignore-seed: a guest that never read its seed;

@@ -110,7 +110,11 @@ static int run_script(struct ssh_conn *c, struct strbuf *s, const char *what, co
     strbuf_free(s);
     if (r == 0 || !err || err->kind != ERR_SYNC)
         return r;
-    return error_add_next(err, "remove it there with crabbox-fc ssh, or take another lease");
+    bool full = strstr(err->msg, "No space left"); /* of its blocks or of its inodes */
+    return error_add_next(err, full
+                                   ? "see df and df -i there with crabbox-fc ssh and make room, or "
+                                     "take a lease with a larger --disk"
+                                   : "remove it there with crabbox-fc ssh, or take another lease");
 }
 
 /* ---- lists of files ---- */

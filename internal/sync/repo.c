@@ -114,10 +114,13 @@ static int unreachable(const char *dot_git, const char *target, int sys, struct 
 {
     const char *why = sys == ENOENT || sys == ENOTDIR ? "which can't be found"
                       : sys == ELOOP                  ? "which is reached by a symbolic link"
-                      : sys == EREMOTE ? "where the automounter has not mounted anything yet"
-                                       : "which can't be opened";
+                      : sys == EREMOTEIO ? "on a network or FUSE filesystem other than its own"
+                      : sys == EREMOTE   ? "where the automounter has not mounted anything yet"
+                                         : "which can't be opened";
     return stray(dot_git, target, why,
-                 sys == EREMOTE
+                 sys == EREMOTEIO
+                     ? "put the worktree on the filesystem of its repository, or --no-sync"
+                 : sys == EREMOTE
                      ? "cd there once if you trust the repository, or --no-sync"
                      : "git worktree repair in the repository that it belongs to" REPO_IF_TRUSTED,
                  err);
@@ -144,7 +147,7 @@ static int try_worktree(int top_fd, const char *top, const char *dot_git, const 
     _cleanup_free_ char *above = xstrdup(target);
     if (!go_up(above) || !str_has_suffix(above, "/worktrees") || !go_up(above))
         return 0;
-    _cleanup_close_ int fd = reach_dir(target);
+    _cleanup_close_ int fd = reach_dir(target, top);
     if (fd < 0)
         return unreachable(dot_git, target, errno, err);
     int there = read_line(fd, "gitdir", target, &back, err);

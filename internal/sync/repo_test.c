@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <linux/auto_fs.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -272,6 +273,58 @@ static void test_pointer_to_what_an_automounter_would_mount(void **state)
     }
 }
 
+/* Mounts a FUSE filesystem, whose requests come out of the result. -1 where the kernel has none. */
+static int mount_fuse(const char *dir)
+{
+    char asks[FUSE_MIN_READ_BUFFER];
+    _cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    _cleanup_free_ char *options = xasprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+    if (fd < 0 || mount("trap", dir, "fuse.trap", 0, options) < 0)
+        return -1;
+    assert_true(read(fd, asks, sizeof asks) > 0);
+    const struct fuse_in_header *in = (const void *)asks;
+    struct {
+        struct fuse_out_header h;
+        struct fuse_init_out init;
+    } answer = {.h = {.len = sizeof answer, .unique = in->unique},
+                .init = {.major = FUSE_KERNEL_VERSION,
+                         .minor = FUSE_KERNEL_MINOR_VERSION,
+                         .max_write = 4096}};
+    assert_int_equal(in->opcode, FUSE_INIT);
+    assert_int_equal(write(fd, &answer, sizeof answer), sizeof answer);
+    return TAKE_FD(fd);
+}
+
+static void test_pointer_to_a_network_filesystem(void **state)
+{
+    (void)state;
+    int status;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "fuse", "mkdir net tree; echo 'gitdir: ../net/cid/.git/worktrees/y' >tree/.git");
+    _cleanup_free_ char *net = xasprintf("%s/net", dir);
+    _cleanup_free_ char *tree = xasprintf("%s/tree", dir);
+    int requests = mount_fuse(net);
+    if (requests < 0)
+        skip();
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)close(requests); /* else it would wait for itself */
+        _exit(scan(tree) == 0);
+    }
+    _cleanup_close_ int ended = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd fds[2] = {{.fd = ended, .events = POLLIN}, {.fd = requests, .events = POLLIN}};
+    assert_true(ended >= 0 && poll(fds, 2, -1) > 0);
+    bool asked = fds[1].revents & POLLIN;
+    assert_int_equal(umount2(net, MNT_DETACH), 0);
+    (void)close(requests); /* nobody answers any more */
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_false(asked);
+}
+
 static void test_objects_that_an_automounter_would_mount(void **state)
 {
     (void)state;
@@ -403,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_other_kinds_of_dot_git),
         cmocka_unit_test(test_large_dot_git),
         cmocka_unit_test(test_pointer_to_what_an_automounter_would_mount),
+        cmocka_unit_test(test_pointer_to_a_network_filesystem),
         cmocka_unit_test(test_objects_that_an_automounter_would_mount),
         cmocka_unit_test(test_tree_is_where_the_user_stands),
         cmocka_unit_test(test_owners),

@@ -154,6 +154,7 @@ static int map_ids(struct userns *ns, const struct deadline *d, struct error *er
         run_mapper(SUBIDS_NEWGIDMAP, ns->holder, getegid(), &gids, d, err) < 0)
         return error_add_next(err, "look at your lines in /etc/subuid and /etc/subgid");
     ns->first = uids.first;
+    ns->first_gid = gids.first;
     ns->more = uids.count;
     return 0;
 }

@@ -31,9 +31,9 @@ struct userns {
     int user_fd, net_fd; /* owned */
     pid_t holder;        /* our child, or 0 */
     int hold_fd;         /* owned; the holder ends when it is closed */
-    /* userns_new only: the ids beside 0 (the caller), which are those of the host from `first` on.
-     * In there they are 1 to `more`. */
-    uint32_t first, more;
+    /* userns_new only: the ids beside 0 (the caller), which are those of the host from `first` on,
+     * and its groups from `first_gid` on. In there they are 1 to `more`. */
+    uint32_t first, first_gid, more;
 };
 #define USERNS_INIT                                                                                \
     {                                                                                              \

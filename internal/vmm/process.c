@@ -135,14 +135,15 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     }
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
-    ref->uid = sandbox.host_uid;
-    if (!spec->sandbox || spec->jailer)
-        return 0;
-    if (confine_verify(child->pid, err) < 0) {
+    ref->uid = sandbox.host.uid;
+    bool ours = spec->sandbox && !spec->jailer;
+    s.user = s.user ? &sandbox.host : NULL; /* which is what the kernel tells us */
+    if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
+        (ours && confine_verify(child->pid, &s, err) < 0)) {
         child_kill(child);
         return -1;
     }
-    ref->sandbox = true;
+    ref->sandbox = ours;
     return 0;
 }
 

@@ -265,8 +265,9 @@ static int choose_user(const struct vmm_spec *spec, struct vmm_sandbox *s, struc
                                    spec->userns->first + spec->userns->more - 1};
     if (s->rootless ? spec->userns->more == 0 : geteuid() != 0)
         return 0;
-    s->uid_fd = uid_claim(&range, spec->uids_dir, &s->host_uid, err);
-    s->user.uid = s->user.gid = s->rootless ? s->host_uid - range.first + 1 : s->host_uid;
+    s->uid_fd = uid_claim(&range, spec->uids_dir, &s->host.uid, err);
+    s->user.uid = s->user.gid = s->rootless ? s->host.uid - range.first + 1 : s->host.uid;
+    s->host.gid = s->rootless ? spec->userns->first_gid + s->user.gid - 1 : s->user.gid;
     return s->uid_fd < 0 ? -1 : 0;
 }
 

@@ -25,7 +25,7 @@ struct vmm_sandbox {
     int uid_fd;         /* owned; the lock that claims the user id */
     struct caller user; /* the user that the VMM becomes; uid 0: the same as ours. In a user
                          * namespace it has the number of that namespace */
-    uid_t host_uid;     /* the same with the number that the host has for it */
+    struct caller host; /* the same with the numbers that the host has for it */
     bool rootless;      /* it is in a user namespace */
 };
 
