@@ -324,24 +324,30 @@ static void inside_main(const struct inside *in, int sock, pid_t parent)
         _exit(1);
     else if (in->fds_fn)
         a.result = in->fds_fn(in->arg, fds, in->max, &a.err);
-    else
+    else if (in->fn)
         a.result = in->fn(in->arg, &a.err);
     send_answer(sock, &a, fds, in->fds_fn && a.result > 0 ? (unsigned)a.result : 0);
     _exit(0);
 }
 
-/* The descriptors of the answer, at most `max`; -1 where there are fewer than it says. */
+/* The descriptors of the answer, at most `max`; -1, with none kept, where there are others than it
+ * says. */
 static int take_fds(struct msghdr *msg, const struct answer *a, int *fds, unsigned max)
 {
+    int got[USERNS_FDS_MAX];
     const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
     unsigned n = c && c->cmsg_type == SCM_RIGHTS
                      ? (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int))
                      : 0;
-    if (n > max || (a->result > 0 && n != (unsigned)a->result))
-        return -1;
     if (n > 0)
-        memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-    return 0;
+        memcpy(got, CMSG_DATA(c), n * sizeof(int));
+    if (n <= max && n == (a->result > 0 ? (unsigned)a->result : 0)) {
+        memcpy(fds, got, n * sizeof(int));
+        return 0;
+    }
+    for (unsigned i = 0; i < n; i++)
+        (void)close(got[i]);
+    return -1;
 }
 
 static int take_answer(int sock, int *fds, unsigned max, struct error *err)
