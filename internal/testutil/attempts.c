@@ -465,12 +465,6 @@ bool attempt_came_to(int got, int want)
            (want == ATTEMPT_LIMITED && (got == 0 || got == EFBIG));
 }
 
-static int open_it(void)
-{
-    (void)signal(SIGXFSZ, SIG_IGN); /* as QEMU and Firecracker do */
-    return open("write", O_RDWR | O_CLOEXEC);
-}
-
 static const struct attempt *any_at(size_t i)
 {
     size_t n = ARRAY_LEN(on_files) + n_attempts_on_others;
@@ -479,7 +473,8 @@ static const struct attempt *any_at(size_t i)
 
 int attempt_run(const char *name)
 {
-    _cleanup_close_ int fd = open_it();
+    (void)signal(SIGXFSZ, SIG_IGN); /* as QEMU and Firecracker do */
+    _cleanup_close_ int fd = open("write", O_RDWR | O_CLOEXEC);
     const struct attempt *a;
     if (fd < 0)
         return 255;
@@ -487,18 +482,6 @@ int attempt_run(const char *name)
         if (str_eq(a->name, name))
             return a->make(fd) < 0 ? errno : 0;
     return 254;
-}
-
-int attempt_run_all(void)
-{
-    _cleanup_close_ int fd = open_it();
-    const struct attempt *a;
-    if (fd < 0)
-        return 255;
-    for (size_t i = 0; (a = any_at(i)); i++)
-        if (a->confined != ATTEMPT_KILLED)
-            (void)fprintf(stderr, "%s %d\n", a->name, a->make(fd) < 0 ? errno : 0);
-    return 0;
 }
 
 /* The kernel's own probes return by these, past every filter (since 6.13); whoever makes them is

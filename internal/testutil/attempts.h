@@ -53,10 +53,6 @@ bool attempt_came_to(int got, int want);
 /* 0 or the errno; 254 and 255 where it could not be tried. */
 int attempt_run(const char *name);
 
-/* All but those that kill, one after the other, for a program that is refused most of them: prints
- * lines "name result" on stderr. Returns 0. */
-int attempt_run_all(void);
-
 /* Makes every system call that the filter does not list, and prints the numbers of those that it
  * did not refuse. Returns 0. */
 int attempt_walk(void);

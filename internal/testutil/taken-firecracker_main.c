@@ -1,14 +1,15 @@
 /* taken-firecracker: what a VMM that was taken over would try, in the place of the VMM.
  *
- *   taken-firecracker [--api-sock PATH] attempt NAME|all PID NEIGHBOUR
+ *   taken-firecracker [--api-sock PATH] attempt NAME[,NAME]... PID NEIGHBOUR
  *   taken-firecracker walk
  *
  * Starts in its directory, or goes to /vmm, where the jailer has put that; makes the socket, as
- * Firecracker does; waits for the file "go"; then makes one attempt (attempts.h) and exits with its
- * result, or makes all of them. It is static, as the real Firecracker is, and has no sanitizer,
- * because that would need files that a confined program can't see. Its name is one that the jailer
- * takes.
+ * Firecracker does; waits for the file "go"; then makes an attempt (attempts.h) and exits with its
+ * result, or makes several, which should all be refused, and prints lines "NAME RESULT". It is
+ * static, as the real Firecracker is, and has no sanitizer, because that would need files that a
+ * confined program can't see. Its name is one that the jailer takes.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,6 +37,15 @@ static void wait_for_go(void)
         (void)nanosleep(&moment, NULL);
 }
 
+static int run(char *names)
+{
+    if (!strchr(names, ','))
+        return attempt_run(names);
+    for (const char *name; (name = strsep(&names, ","));)
+        (void)fprintf(stderr, "%s %d\n", name, attempt_run(name));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     (void)!chdir("/vmm");
@@ -50,9 +60,7 @@ int main(int argc, char **argv)
             wait_for_go();
             (void)setenv(ATTEMPT_PID, argv[i + 2], 1);
             (void)setenv(ATTEMPT_NEIGHBOUR, argv[i + 3], 1);
-            if (str_eq(argv[i + 1], "all"))
-                _exit(attempt_run_all());
-            _exit(attempt_run(argv[i + 1])); /* what runs at an exit is not what is tried */
+            _exit(run(argv[i + 1])); /* what runs at an exit is not what is tried */
         }
     }
     return 252;
