@@ -107,7 +107,7 @@ static long processor(int fd)
 static long libraries(int fd)
 {
     (void)fd;
-    return opened("/usr/bin/env", O_WRONLY);
+    return opened("/usr/bin/sh", O_WRONLY);
 }
 
 static long device(int fd)

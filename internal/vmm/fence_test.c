@@ -319,7 +319,7 @@ static const struct result by_jailer[] = {
     {"symbolic_link", EACCES},
     {"renamed", EACCES},
     {"unnamed_file", EACCES},
-    {"by_handle", EPERM},
+    {"by_handle", ATTEMPT_REFUSED},
     {"far_write", EFBIG},
     {"longer", EFBIG},
     /* services */
