@@ -1,7 +1,8 @@
 #!/bin/bash
 # Three leases in a row through QEMU without KVM, one on the CNI plugins of Debian and one of a user
 # who is not root: a real kernel and the real image, driven by the program as a user drives it. Slow
-# and true: what the stand-in can't show.
+# and true: what the stand-in can't show. And the tests of the fence around a VMM, on the image's
+# kernel.
 #
 #   BUILD=build scripts/emulated-test.sh
 #
@@ -11,6 +12,7 @@ set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/emulated.sh
 . scripts/emulated-guest.sh
+. scripts/emulated-fence.sh
 
 another_kernel() {
     local boot
@@ -72,6 +74,7 @@ for n in 1 2 3; do
         "$fc" run --id "$slug" -q --no-sync -- printf '%s|%s' 'a  b' '$HOME'
     ok "lease $n: the console is kept" says 1 sh -c "'$fc' logs --console '$slug' | grep -c 'crabbox-init: start'"
     [ "$n" -ne 1 ] || guest_tests "$slug"
+    [ "$n" -ne 2 ] || ok 'fence: nothing gets past it on a guest'\''s kernel' fence_in_lease "$slug"
     # A second name for the disk keeps it when the lease is gone.
     ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/vmm/disk.img" \
         "$work/disk-$n.img"
@@ -80,6 +83,8 @@ for n in 1 2 3; do
     ok "lease $n: nothing is left" nothing_left
     ok "lease $n: its disk was used and is clean" disk_is_clean "$work/disk-$n.img"
 done
+
+ok 'fence: nothing gets past it on an initramfs' fence_on_initramfs
 
 # ---- the host's own CNI plugins ----
 use_cni() { # the list that docs/NETWORK.md shows, with a directory of the test's for addresses
