@@ -81,6 +81,7 @@ struct config {
         int64_t network_packets;    /* each way */
         int64_t disk_mib, disk_ops; /* of each of its drives */
         int64_t console_kib;
+        int64_t cpu_percent; /* of one processor */
     } limits;
     struct {
         int64_t ttl_ms;          /* lease.ttl = 90m */

@@ -151,6 +151,10 @@ const struct config_key config_keys[] = {
      AT(limits.console_kib),
      .help = "how many KiB the guest may print on its console" A_SECOND
              "; needs Firecracker 1.16 or newer"},
+    {LIMIT("cpuPercent", "CPU_PERCENT", "cpu-percent"), .type = CFG_INT, .max = 3300,
+     AT(limits.cpu_percent),
+     .help = "processor time of the lease's control group, in percent of one processor; 0: 100 "
+             "for each vCPU, and 100 for the VMM"},
     {OURS("lease.ttl", "LEASE_TTL", "ttl"), .type = CFG_DURATION, .min = SECOND, .max = 720 * HOUR,
      .host = true, .fallback = "90m", AT(lease.ttl_ms), .help = "longest life of a lease"},
     {OURS("lease.idleTimeout", "LEASE_IDLE_TIMEOUT", "idle-timeout"), .type = CFG_DURATION,

@@ -210,8 +210,8 @@ void doctor_cgroups(struct doctor_ctx *ctx, struct doctor_check *c)
     if (v2) {
         check_ok(c, "version 2, with the controllers %s", v2);
     } else if (both || v1) {
-        check_warn(c, "version 1: each controller has groups of its own, so the kernel can't limit "
-                      "or end everything of a lease together");
+        check_warn(c, "version 1: the kernel can't end all processes of a group at once, nor bound "
+                      "what a lease writes to the host's disks");
         check_fix(c, "boot with systemd.unified_cgroup_hierarchy=1");
     } else {
         check_skip(c, "there are no control groups at /sys/fs/cgroup: see the check cgroup");

@@ -171,15 +171,14 @@ static void await_cwd(pid_t pid, const char *want)
 }
 
 /* The same in a root directory of its own, where the lease's record can't be read. */
-static void confined_processes_are_listed(void **state)
+static void confined_process_is_listed(const char *where)
 {
-    (void)state;
     _cleanup_free_ char *line = xasprintf(
         "mount -t tmpfs root /mnt; cd /mnt; mkdir usr dev vmm old\n"
         "for d in bin lib lib64; do [ ! -e /$d ] || ln -s usr/$d $d; done\n"
         "mount --rbind /usr usr; mount --rbind /dev dev\n"
-        "mount --bind '%s' vmm; pivot_root . old; cd /vmm; exec tail -f /dev/null",
-        doctorkit_path("state/leases/cbx_000000000001/vmm"));
+        "mount --bind '%s' vmm; pivot_root . old; cd %s; exec tail -f /dev/null",
+        doctorkit_path("state/leases/cbx_000000000001/vmm"), where);
     const char *const argv[] = {"unshare", "-m", "sh", "-ec", line, NULL};
     struct spawn_spec spec = SPAWN_SPEC_INIT;
     struct child child = CHILD_INIT;
@@ -194,7 +193,7 @@ static void confined_processes_are_listed(void **state)
     spec.new_session = spec.die_with_parent = true;
     if (spawn(&spec, &child, &err) < 0)
         fail_msg("%s", err.msg);
-    await_cwd(child.pid, "/vmm");
+    await_cwd(child.pid, where);
     doctorkit_expect(SOUND IMG, "orphans", DOCTOR_WARNING, "", "process");
     assert_int_equal(
         dir_remove_tree(AT_FDCWD, doctorkit_path("state/leases/cbx_000000000001"), NULL), 0);
@@ -202,6 +201,14 @@ static void confined_processes_are_listed(void **state)
     child_kill(&child);
     doctorkit_expect(SOUND IMG, "orphans", DOCTOR_OK, "", "nothing");
     assert_int_equal(dir_remove_tree(AT_FDCWD, doctorkit_path("state"), NULL), 0);
+}
+
+/* One of our sandbox, and one that Firecracker's jailer started. */
+static void confined_processes_are_listed(void **state)
+{
+    (void)state;
+    confined_process_is_listed("/vmm");
+    confined_process_is_listed("/");
 }
 
 int main(void)

@@ -106,7 +106,8 @@ static bool pid_recorded(const struct orphans *o, int64_t pid)
 }
 
 /* Whether a process works in a lease's directory, at `cwd` as the kernel names it to us. That of a
- * confined VMM is called VMM_SANDBOX_DIR in its own root directory, so it is told by its inode.
+ * confined VMM is called VMM_SANDBOX_DIR in its own root directory, so it is told by its inode. One
+ * of Firecracker's jailer works in the root directory around it.
  * Once the directory was removed, it may have been of any state directory. */
 static bool works_in_lease(const struct orphans *o, const char *state_dir, const char *link,
                            const char *cwd)
@@ -115,9 +116,11 @@ static bool works_in_lease(const struct orphans *o, const char *state_dir, const
     _cleanup_free_ char *leases = xasprintf("%s/leases/", state_dir);
     if (str_has_prefix(cwd, leases))
         return true;
-    if (!str_eq(cwd, VMM_SANDBOX_DIR) && !str_eq(cwd, VMM_SANDBOX_DIR " (deleted)"))
+    bool jailed = str_eq(cwd, "/");
+    if (!jailed && !str_eq(cwd, VMM_SANDBOX_DIR) && !str_eq(cwd, VMM_SANDBOX_DIR " (deleted)"))
         return false;
-    if (stat(link, &its) < 0)
+    _cleanup_free_ char *at = xasprintf("%s%s", link, jailed ? VMM_SANDBOX_DIR : "");
+    if (stat(at, &its) < 0)
         return false;
     for (size_t i = 0; i < o->n_entries; i++) {
         _cleanup_free_ char *dir = xasprintf("%s%s/" VMM_DIR, leases, o->entries[i].id);

@@ -249,7 +249,8 @@ void bed_close(struct bed *b)
     residue_free(&b->before);
     for (size_t i = 0; i < BED_ENV_MAX; i++)
         free(b->env[i]);
-    must(cgroup_end(b->cgroup, NULL, &err), &err);
+    struct deadline d = deadline_in_ms(60000); /* for what is still in it: then it never ends */
+    must(cgroup_end(b->cgroup, &d, &err), &err);
     must(dir_remove_tree(AT_FDCWD, b->dir, &err), &err);
     *b = (struct bed){0};
 }

@@ -100,6 +100,16 @@ static void test_a_guest_that_ignores_the_shutdown_is_killed(void **state)
     assert_true(s.took_ms >= 300);
 }
 
+static void test_a_vmm_without_its_own_filter(void **state)
+{
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_STANDIN_NO_FILTER", "1");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "--slug", "open");
+    bed_assert_code(r, 1);
+    bed_assert_has(r.err.buf, "without its own filter of system calls");
+    bed_assert_clean(&bed);
+}
+
 /* An older Firecracker has no /serial: nothing newer than it may be sent. */
 static void test_an_older_version(void **state)
 {
@@ -264,6 +274,7 @@ int main(void)
         E2E_TEST(test_vmm_faults),
         E2E_TEST(test_a_flood_on_the_console_is_no_trouble),
         E2E_TEST(test_a_guest_that_ignores_the_shutdown_is_killed),
+        E2E_TEST(test_a_vmm_without_its_own_filter),
         E2E_TEST(test_an_older_version),
         E2E_TEST(test_missing_vmm),
         E2E_TEST(test_not_a_vmm),

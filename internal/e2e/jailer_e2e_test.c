@@ -25,6 +25,23 @@ static void test_a_guest_that_never_answers(void **state)
     assert_int_equal(e2e_processes(JAILED), 0);
 }
 
+/* The jail's device nodes and its copy of Firecracker are not on the filesystem of the leases. */
+static void test_a_state_directory_without_devices_and_programs(void **state)
+{
+    (void)state;
+    use_jailer();
+    _cleanup_free_ char *dir = xasprintf("%s/restricted", bed.dir);
+    E2E_EXEC_OK("mkdir", "-m", "700", dir);
+    E2E_EXEC_OK("mount", "-t", "tmpfs", "-o", "nodev,nosuid,noexec,mode=700", "none", dir);
+    bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", dir);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", "-q", "--slug", "a",
+                                                       "--firecracker-launch-timeout", "3s");
+    bed_assert_code(r, 5);
+    bed_clear_faults(&bed);
+    E2E_EXEC_OK("umount", dir);
+    E2E_EXEC_OK("rmdir", dir);
+}
+
 static void test_the_keeper_undoes_it(void **state)
 {
     (void)state;
@@ -49,6 +66,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_a_guest_that_never_answers),
+        E2E_TEST(test_a_state_directory_without_devices_and_programs),
         E2E_TEST(test_the_keeper_undoes_it),
         E2E_TEST(test_doctor_knows_it),
     };

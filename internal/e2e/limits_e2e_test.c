@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "e2e/e2e.h"
+#include "sys/cgroup.h"
 
 static void test_a_lease_has_its_limits(void **state)
 {
@@ -23,10 +24,29 @@ static void test_a_lease_has_its_limits(void **state)
     e2e_stop("a");
 }
 
+/* Half a processor, where the machine has groups for it: in both versions of them the kernel says
+ * it in microseconds of a tenth of a second. */
+static void test_a_lease_has_its_part_of_a_processor(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    E2E_OK("warmup", "-q", "--slug", "a", "--limit-cpu-percent", "50");
+    _cleanup_json_ cJSON *j = e2e_status("a");
+    const char *group = json_opt_string(cJSON_GetObjectItem(j, "vmm"), "cgroup", "");
+    _cleanup_free_ char *script = xasprintf(
+        "cd /sys/fs/cgroup; cat cpu/%s/cpu.cfs_quota_us %s/cpu.max 2>/dev/null | cut -d' ' -f1",
+        group, group);
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "sh", "-c", script);
+    bool usable = cgroup_look(bed.cgroup, NULL, &err) == 0;
+    e2e_stop("a");
+    assert_string_equal(r.out.buf ? r.out.buf : "", usable ? "50000\n" : "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_a_lease_has_its_limits),
+        E2E_TEST(test_a_lease_has_its_part_of_a_processor),
     };
     return E2E_MAIN(tests);
 }

@@ -132,7 +132,7 @@ static const struct {
     {".schema = 3", "record of schema 3, this program reads 1 to 2", USE_THE_VERSION},
     {".provider = \"cloud\"", "a lease of provider \"cloud\", which this program doesn't know",
      USE_THE_VERSION},
-    {".steps.cgroup = \"done\"", "unknown step or mark \"cgroup\"", USE_THE_VERSION},
+    {".steps.volume = \"done\"", "unknown step or mark \"volume\"", USE_THE_VERSION},
     {".steps.disk = \"half\"", "unknown step or mark \"disk\"", USE_THE_VERSION},
     {SCHEMA_1 " | .steps.jail = \"started\"", "unknown step or mark \"jail\"", USE_THE_VERSION},
     {".state = \"paused\"", "unknown state \"paused\"", USE_THE_VERSION},

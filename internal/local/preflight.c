@@ -13,7 +13,7 @@ static int describe(struct work *w, struct error *err)
     (void)str_copy(l->vmm.backend, sizeof l->vmm.backend, c->vmm->name);
     l->vmm.accel = c->accel;
     l->net.mode = c->net_mode;
-    if (!c->cfg->sandbox)
+    if (!c->cfg->sandbox && !*c->jailer_path)
         lease_local_lacks(l, "the VMM is not confined (sandbox: false)");
     l->disk_overcommit = c->cfg->disk.overcommit;
     (void)str_copy(l->image_kind, sizeof l->image_kind, img->kind == IMAGE_OURS ? "ours" : "stock");

@@ -27,21 +27,21 @@ int step_cgroup_prepare(void *ctx, struct error *err)
 }
 
 /* By the lease's size. The VMM's own work takes less than a processor. */
-static struct cgroup_limits limits_of(const struct lease *l)
+static struct cgroup_limits limits_of(const struct lease *l, const struct config *cfg)
 {
+    uint64_t cpu = ((uint64_t)l->cpus + 1) * 100, set = (uint64_t)cfg->limits.cpu_percent;
     const struct admission need = {.memory_mib = l->memory_mib,
                                    .emulated = l->local.vmm.accel == VMM_TCG};
     int64_t mib = admission_memory_mib(&need) + l->memory_mib / KERNEL_SHARE + CACHE_MIB;
-    return (struct cgroup_limits){.memory = (uint64_t)mib * MIB,
-                                  .tasks = TASKS,
-                                  .cpu_percent = ((uint64_t)l->cpus + 1) * 100};
+    return (struct cgroup_limits){
+        .memory = (uint64_t)mib * MIB, .tasks = TASKS, .cpu_percent = set && set < cpu ? set : cpu};
 }
 
 int step_cgroup_apply(void *ctx, struct error *err)
 {
     struct work *w = ctx;
     struct lease_local *l = &w->lease.local;
-    const struct cgroup_limits limits = limits_of(&w->lease);
+    const struct cgroup_limits limits = limits_of(&w->lease, w->ops->cfg);
     _cleanup_strbuf_ struct strbuf lacks = STRBUF_INIT;
     if (cgroup_make(l->cgroup, &limits, local_of(w)->found.degraded ? &lacks : NULL, err) < 0)
         return -1;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "net/limits.h"
+#include "net/listing.h"
 #include "net/metadata.h"
 #include "net/nft.h"
 #include "net/rates.h"
@@ -320,21 +321,13 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
 static int look_at_members(const struct net_lease *n, const struct net_view *v, bool *in,
                            unsigned *others, struct error *err)
 {
-    char command[64], entry[KEY_SIZE], own[KEY_SIZE + 4];
+    char command[64], entry[KEY_SIZE];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     (void)str_format(command, sizeof command, "list map inet %s leases", n->table);
     if (nft_list(command, NFT_TEXT, &text, err) < 0)
         return -1;
     entry_of(n, v, entry);
-    (void)str_format(own, sizeof own, "%s :", entry);
-    const char *at = strstr(text.buf, own);
-    while (at && at > text.buf && strchr("0123456789", at[-1])) /* the end of a longer address */
-        at = strstr(at + 1, own);
-    *in = at != NULL;
-    unsigned all = 0;
-    for (const char *p = text.buf; (p = strstr(p, ": goto lease")); p++)
-        all++;
-    *others = all - *in;
+    listing_members(text.buf, entry, in, others);
     return 0;
 }
 

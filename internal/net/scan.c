@@ -8,6 +8,7 @@
 
 #include "net/flows.h"
 #include "net/link.h"
+#include "net/listing.h"
 #include "net/net.h"
 #include "net/nft.h"
 #include "net/plan.h"
@@ -57,19 +58,17 @@ static cJSON *list_json(const char *command, struct error *err)
     return json_parse(text.buf, text.len, command, err);
 }
 
+static void found_table(const char *name, void *arg)
+{
+    found_add(arg, "nft-table", name);
+}
+
 static int found_tables(struct found *f, struct error *err)
 {
     _cleanup_json_ cJSON *root = list_json("list tables inet", err);
     if (!root)
         return -1;
-    const cJSON *item;
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "nftables"))
-    {
-        const cJSON *table = cJSON_GetObjectItemCaseSensitive(item, "table");
-        const char *name = json_opt_string(table, "name", "");
-        if (net_is_our_table_name(name))
-            found_add(f, "nft-table", name);
-    }
+    listing_tables(root, found_table, f);
     return 0;
 }
 
@@ -106,31 +105,14 @@ static enum net_check have_tun(void)
     return fd >= 0 ? NET_OK : NET_MISSING;
 }
 
-/* A base chain on forward that drops by default hides every guest from the outside. */
-static void look_at_chains(struct net_host_state *s, const cJSON *root)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "nftables"))
-    {
-        const cJSON *chain = cJSON_GetObjectItemCaseSensitive(item, "chain");
-        const char *table = json_opt_string(chain, "table", "");
-        if (!str_eq(json_opt_string(chain, "hook", ""), "forward") ||
-            !str_eq(json_opt_string(chain, "policy", ""), "drop") || net_is_our_table_name(table))
-            continue;
-        s->forward_drop = true;
-        (void)snprintf(s->forward_owner, sizeof s->forward_owner, "%.15s %.40s",
-                       json_opt_string(chain, "family", "?"), table);
-        return;
-    }
-}
-
 static void look_at_nft(struct net_host_state *s)
 {
     struct error e = ERROR_INIT;
     _cleanup_json_ cJSON *root = list_json("list chains", &e);
     if (root) {
         s->nft = NET_OK;
-        look_at_chains(s, root);
+        /* Such a chain hides every guest from the outside. */
+        s->forward_drop = listing_drops_forwarded(root, s->forward_owner, sizeof s->forward_owner);
     } else {
         s->nft = e.kind == ERR_ENV && s->cap_net_admin != NET_OK ? NET_UNKNOWN : NET_MISSING;
     }

@@ -331,11 +331,12 @@ static int check_full_cmdline(const struct standin *s, struct error *err)
     return check_cmdline(json_opt_string(boot, "boot_args", ""), more.buf, err);
 }
 
+/* As Firecracker does when the guest runs; this filter lets everything pass. */
 static int filter_itself(struct error *err)
 {
     struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     const struct sock_fprog filter = {.len = 1, .filter = &all};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0)
+    if (fault_get("NO_FILTER") || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0)
         return 0;
     return error_set(err, ERR_ENV, errno, "install the seccomp filter");
 }
@@ -350,9 +351,8 @@ static int put_action(struct standin *s, const struct route *route, cJSON *body,
             return refuse(err, "not supported after the microVM has started");
         if (check_kernel(s, err) < 0 || check_full_cmdline(s, err) < 0)
             return -1;
-        /* Its guests need root's rights: without, none comes to life, and what is left is that the
-         * real one has filtered its own calls by now. */
-        if (geteuid() != 0 ? filter_itself(err) < 0 : standin_guest_start(s, err) < 0)
+        /* Its guests need root's rights: without, none comes to life. */
+        if ((geteuid() == 0 && standin_guest_start(s, err) < 0) || filter_itself(err) < 0)
             return -1;
         s->started = true;
         fault_mark();

@@ -17,11 +17,13 @@
  *   CRABBOX_STANDIN_MARK=path            make this file when a HANG or NO_SOCKET is reached, or the
  *                                        guest runs: a test can wait for it
  *   CRABBOX_STANDIN_IGNORE_SHUTDOWN=1    accept SendCtrlAltDel, do nothing
+ *   CRABBOX_STANDIN_NO_FILTER=1          run the guest without a filter of system calls
  *   CRABBOX_STANDIN_GUEST=word           silent: no link; deaf: network but no SSH server;
  *                                        hostkey: another host key; nonce: another nonce;
  *                                        ignore-seed: a guest that never read its seed;
  *                                        panic: ends at once; chatty: 10 MB on the console
  *
+ *   CRABBOX_STANDIN_SERVER=dropbear      the guest's SSH server, as stock images may have it
  *   CRABBOX_STANDIN_SLEEPER=tar          the guest's program of this name sleeps and does nothing
  *
  * A request matches by method and path prefix.

@@ -152,64 +152,6 @@ int confine_apply(int confine_fd, unsigned more)
     return syscalls_confine(more);
 }
 
-/* ---- checking a running process ---- */
-
-/* The value of a line "Name:\tvalue" of a status file; "" if there is none. */
-static void status_value(const char *text, const char *name, char out[static 64])
-{
-    char line[40];
-    out[0] = '\0';
-    (void)str_format(line, sizeof line, "\n%s:\t", name);
-    const char *at = strstr(text, line);
-    if (at)
-        (void)snprintf(out, 64, "%.*s", (int)strcspn(at + strlen(line), "\n"), at + strlen(line));
-}
-
-struct status_line {
-    const char *name, *want;
-};
-
-#define NO_CAPABILITIES                                                                            \
-    {"CapInh", "0000000000000000"}, {"CapPrm", "0000000000000000"},                                \
-        {"CapEff", "0000000000000000"}, {"CapAmb", "0000000000000000"},                            \
-    {                                                                                              \
-        "NoNewPrivs", "1"                                                                          \
-    }
-
-static int verify_lines(pid_t pid, const struct status_line *lines, size_t n, struct error *err)
-{
-    char path[64], value[64];
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    (void)str_format(path, sizeof path, "/proc/%d/status", (int)pid);
-    if (file_read_at(AT_FDCWD, path, 64 * 1024, &text, err) < 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        status_value(text.buf, lines[i].name, value);
-        if (!str_eq(value, lines[i].want))
-            return error_set(
-                err, ERR_ENV, 0,
-                "the VMM is not confined as it should be: process %d has %s %s, not %s", (int)pid,
-                lines[i].name, *value ? value : "(none)", lines[i].want);
-    }
-    return 0;
-}
-
-int confine_verify(pid_t pid, struct error *err)
-{
-    static const struct status_line lines[] = {NO_CAPABILITIES, {"Seccomp", "2"}};
-    return verify_lines(pid, lines, ARRAY_LEN(lines), err);
-}
-
-int confine_verify_user(pid_t pid, uid_t uid, struct error *err)
-{
-    char ids[64];
-    (void)str_format(ids, sizeof ids, "%u\t%u\t%u\t%u", (unsigned)uid, (unsigned)uid, (unsigned)uid,
-                     (unsigned)uid);
-    const struct status_line lines[] = {
-        NO_CAPABILITIES, {"Uid", ids}, {"Gid", ids}, {"Groups", " "}};
-    return verify_lines(pid, lines, ARRAY_LEN(lines), err);
-}
-
 /* ---- checking in advance ---- */
 
 struct attempt {

@@ -25,6 +25,8 @@
 
 #include "base/error.h"
 
+struct spawn_spec;
+
 enum confine_access {
     CONFINE_READ,    /* a file, or all below a directory */
     CONFINE_EXECUTE, /* the same, and run it */
@@ -49,11 +51,17 @@ int confine_bound(uint64_t keep); /* of the capabilities, as bits */
 /* `more`: see syscalls.h. */
 int confine_apply(int confine_fd, unsigned more);
 
-/* Checks that the process really has no capabilities, but has no_new_privs and a filter of system
- * calls. This reads what the kernel reports and not what was asked for. ERR_ENV if not. */
-int confine_verify(pid_t pid, struct error *err);
-/* The same for a program that confined itself and has a filter later: it is this user and group
- * alone. */
+/* Checks that a process that was started by `spec`, and runs its program, really is confined. It
+ * has no capabilities, but no_new_privs and a filter of system calls. It is the user, without
+ * further groups. Its namespaces and its root directory are its own, and its network is its
+ * lease's. This reads what the kernel reports and not what was asked for. ERR_ENV if not. */
+int confine_verify(pid_t pid, const struct spawn_spec *spec, struct error *err);
+
+/* How many filters of system calls hold its first thread; -1 if that can't be told. */
+int confine_filters(pid_t pid, struct error *err);
+
+/* For a program that confined itself and gets its filter later: no capabilities, no_new_privs, and
+ * this user and group alone. */
 int confine_verify_user(pid_t pid, uid_t uid, struct error *err);
 
 /* Whether a confined program could open this file for reading. (If we are root, such a program runs

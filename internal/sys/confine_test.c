@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/file.h"
+#include "sys/jail.h"
 #include "sys/spawn.h"
 #include "sys/syscalls.h"
 #include "testutil/attempts.h"
@@ -190,10 +191,33 @@ static void test_what_was_asked_for_is_looked_at(void **state)
     spec.confine_fd = list_fd;
     _cleanup_(child_kill) struct child confined = CHILD_INIT;
     must(spawn(&spec, &confined, &err), &err);
-    must(confine_verify(confined.pid, &err), &err);
-    assert_int_equal(confine_verify(plain.pid, &err), -1);
+    must(confine_verify(confined.pid, &spec, &err), &err);
+    assert_int_equal(confine_verify(plain.pid, &spec, &err), -1);
     assert_int_equal(err.kind, ERR_ENV);
     assert_non_null(strstr(err.msg, "not confined as it should be"));
+    int own = confine_filters(getpid(), &err);
+    assert_int_equal(confine_filters(plain.pid, &err), own);
+    assert_int_equal(confine_filters(confined.pid, &err), own + 1);
+    /* What it does not have: another user, another network, a root directory. */
+    static const struct caller other = {54321, 54321};
+    _cleanup_close_ int another = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    struct jail jail = JAIL_INIT;
+    const struct {
+        const char *what;
+        const struct caller *user;
+        const struct jail *jail;
+        int netns_fd;
+    } wanted[] = {
+        {"Uid", &other, NULL, -1}, {"ns/mnt", NULL, &jail, -1}, {"ns/net", NULL, NULL, another}};
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        struct error why = ERROR_INIT;
+        spec.user = wanted[i].user;
+        spec.jail = wanted[i].jail;
+        spec.netns_fd = wanted[i].netns_fd;
+        assert_int_equal(confine_verify(confined.pid, &spec, &why), -1);
+        if (!strstr(why.msg, wanted[i].what))
+            fail_msg("%s", why.msg);
+    }
 }
 
 /* ---- what a program that was taken over would try, by itself in this program's other role ---- */

@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .n_drives = 1,
         .tap = "tap0",
         .guest_mac = "02:00:00:00:00:01",
+        .limits = {.disk_bytes = 1 << 20, .disk_ops = 50},
     };
     struct error err = ERROR_INIT;
     struct fc_version v;

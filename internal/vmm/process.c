@@ -138,13 +138,13 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
     ref->uid = sandbox.user.uid;
-    if (!spec->sandbox || spec->jailer)
-        return 0;
-    if (confine_verify(child->pid, err) < 0) {
+    bool ours = spec->sandbox && !spec->jailer;
+    if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
+        (ours && confine_verify(child->pid, &s, err) < 0)) {
         child_kill(child);
         return -1;
     }
-    ref->sandbox = true;
+    ref->sandbox = ours;
     return 0;
 }
 

@@ -35,6 +35,7 @@ static void try_line(const char *line, size_t len)
     (void)qemu_check_paused(value, &err);
     (void)qemu_check_drives(&spec, value, &err);
     (void)qemu_check_size(&spec, value, value, &err);
+    (void)qemu_check_limits(&(struct vmm_limits){.disk_ops = 50}, "root", value, &err);
     (void)qemu_state_word(json_opt_string(value, "status", ""));
 }
 
