@@ -118,14 +118,16 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
 /* Adds only what is needed: no default devices, no display, no configuration of the user, no
  * reboot. The guest waits (-S) until boot. Its memory is not shared with other guests (mem-merge,
  * if the host runs ksmd), so it can't learn anything about them from the time that a write
- * takes. */
+ * takes. Nor is it in a core dump of QEMU, if the host makes one in spite of the limit. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
     bool kvm = spec->accel == VMM_KVM;
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
     /* The machine is not microvm: under emulation, a kernel there has no second clock to calibrate
      * the TSC, and hangs. */
-    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
+    add2(a, "-M",
+         "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off,"
+         "dump-guest-core=off");
     /* Translated code is kept up to this many MiB (by default a GiB); admission includes it. */
     add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
     /* The guest can't run guests of its own. */
