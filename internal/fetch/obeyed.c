@@ -197,6 +197,7 @@ static const struct {
     {"pylintrc", "the same"},
     {".pylintrc.toml", "the same"},
     {"pylintrc.toml", "the same"},
+    {"tslint.json", "tslint in editors: its rulesDirectory has programs"},
     {".flake8", "flake8 in editors: its local plugins are programs"},
     {"mypy.ini", "mypy in editors: its plugins are programs"},
     {".mypy.ini", "the same"},
@@ -315,10 +316,18 @@ static bool is_of_direnv(const char *folded)
  * loaded. */
 static bool is_of_checker(const char *folded)
 {
-    static const char *const begins[] = {
-        ".eslintrc",     "eslint.config.",      ".prettierrc",   "prettier.config.",
-        ".lintstagedrc", "lint-staged.config.", ".stylelintrc",  "stylelint.config.",
-        ".huskyrc",      "husky.config.",       ".commitlintrc", "commitlint.config."};
+    static const char *const begins[] = {".eslintrc",        "eslint.config.",
+                                         ".prettierrc",      "prettier.config.",
+                                         ".lintstagedrc",    "lint-staged.config.",
+                                         ".stylelintrc",     "stylelint.config.",
+                                         ".huskyrc",         "husky.config.",
+                                         ".commitlintrc",    "commitlint.config.",
+                                         ".cspell",          "cspell.",
+                                         ".textlintrc",      ".remarkrc",
+                                         ".template-lintrc", ".markdownlint",
+                                         ".xo-config",       "xo.config.",
+                                         ".spectral",        ".oxlintrc",
+                                         ".alexrc"};
     struct short_name s;
     bool is_abbreviated = is_short(folded, &s);
     for (size_t i = 0; i < ARRAY_LEN(begins); i++)
