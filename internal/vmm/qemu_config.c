@@ -53,7 +53,7 @@ bool qemu_limits_drives(const struct vmm_limits *l)
 
 /* What goes between a drive and its device. */
 static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
-                         const struct vmm_limits *l)
+                         const struct vmm_limits *l, bool discards)
 {
     _cleanup_free_ char *group = xasprintf(QEMU_GROUP_PREFIX "%s", drive->id);
     _cleanup_free_ char *name = xasprintf(LIMITED_PREFIX "%s", drive->id);
@@ -72,6 +72,8 @@ static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
     (void)cJSON_AddStringToObject(node, "throttle-group", group);
     (void)cJSON_AddStringToObject(node, "file", drive->id);
     (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
+    if (discards) /* each node passes them on only if it has this */
+        (void)cJSON_AddStringToObject(node, "discard", "unmap");
     add_json(a, "-blockdev", node);
 }
 
@@ -100,7 +102,7 @@ static void add_drive(struct qemu_args *a, const struct vmm_spec *spec, unsigned
     (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
     if (limited)
-        add_throttle(a, drive, &spec->limits);
+        add_throttle(a, drive, &spec->limits, discards);
     add2f(a, "-device", "virtio-blk-pci,drive=%s%s,serial=%s,disable-legacy=on,addr=0x%x",
           limited ? LIMITED_PREFIX : "", drive->id, drive->id, 0x10 + index);
 }
