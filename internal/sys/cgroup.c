@@ -267,8 +267,8 @@ static int make_in(const struct tree *t, const char *name, const struct cgroup_l
         return set_limits(t, dirfd, limits, lacks, err);
     if (errno == EEXIST)
         return error_set(err, ERR_STATE, EEXIST, "there is a control group %s already", name);
-    _cleanup_free_ char *root = fd_path(t->fd);
     int sys = errno;
+    _cleanup_free_ char *root = fd_path(t->fd);
     return lack(lacks, t->has, sys, err, "make %s in %s", name, root ? root : "its hierarchy");
 }
 
@@ -366,9 +366,8 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
         return -1;
     (void)str_format(number, sizeof number, "%d", (int)pid);
     for (unsigned i = 0; i < all.n; i++) {
-        _cleanup_close_ int dirfd = openat(all.at[i].fd, name,
-                                           O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        /* If the group could not be made, that was reported already. */
+        _cleanup_close_ int dirfd = open_group(&all.at[i], name);
+        /* cgroup_verify judges whether it may be missing. */
         if (dirfd < 0 && errno == ENOENT)
             continue;
         if (dirfd < 0 || write_value(dirfd, "cgroup.procs", number) < 0)
@@ -399,16 +398,18 @@ static bool is_in(const char *text, const struct tree *t, const char *name)
     return false;
 }
 
-int cgroup_verify(const char *name, pid_t pid, struct error *err)
+int cgroup_verify(const char *name, pid_t pid, bool partly, struct error *err)
 {
     char path[64];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_(trees_close) struct trees all = TREES_INIT;
     (void)str_format(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-    if (file_read_at(AT_FDCWD, path, VALUE_MAX, &text, err) < 0 || trees_open(&all, err) < 0)
+    if (file_read_at(AT_FDCWD, path, VALUE_MAX, &text, err) < 0 || trees_open(&all, err) < 0 ||
+        (!partly && lack_absent(&all, NULL, err) < 0))
         return -1;
     for (unsigned i = 0; i < all.n; i++)
-        if (faccessat(all.at[i].fd, name, F_OK, 0) == 0 && !is_in(text.buf, &all.at[i], name))
+        if ((!partly || faccessat(all.at[i].fd, name, F_OK, 0) == 0) &&
+            !is_in(text.buf, &all.at[i], name))
             return error_set(err, ERR_ENV, 0,
                              "the VMM is not confined as it should be: process %d is not in the "
                              "control group %s",

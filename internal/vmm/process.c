@@ -136,7 +136,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         return -1;
     ref->uid = sandbox.user.uid;
     bool ours = spec->sandbox && !spec->jailer;
-    if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
+    if ((grouped && cgroup_verify(spec->cgroup, child->pid, spec->cgroup_partly, err) < 0) ||
         (ours && confine_verify(child->pid, &s, err) < 0)) {
         child_kill(child);
         return -1;
