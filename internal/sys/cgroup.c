@@ -140,18 +140,15 @@ static int lack(struct strbuf *lacks, unsigned has, int sys, struct error *err, 
                 ...)
 {
     va_list ap;
-    char *why = NULL;
     _cleanup_strbuf_ struct strbuf what = STRBUF_INIT;
     va_start(ap, fmt);
-    if (vasprintf(&why, fmt, ap) < 0)
-        abort();
+    _cleanup_free_ char *why = xvasprintf(fmt, ap);
     va_end(ap);
     for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
         if (has & 1U << i)
             strbuf_addf(&what, "%s%s", what.len ? ", " : "", controllers[i]);
     _cleanup_free_ char *text = xasprintf("no control group%s%s: %s%s%s", what.len ? " for " : "",
                                           what.buf, why, sys ? ": " : "", sys ? strerror(sys) : "");
-    free(why);
     if (!lacks)
         return error_set(err, ERR_ENV, 0,
                          "%s; next: give this host control groups with memory, pids and cpu, or "

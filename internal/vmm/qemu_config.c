@@ -29,13 +29,10 @@ static void __attribute__((format(printf, 3, 4)))
 add2f(struct qemu_args *a, const char *option, const char *fmt, ...)
 {
     va_list ap;
-    char *value = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&value, fmt, ap) < 0)
-        abort();
+    _cleanup_free_ char *value = xvasprintf(fmt, ap);
     va_end(ap);
     add2(a, option, value);
-    free(value);
 }
 
 static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
