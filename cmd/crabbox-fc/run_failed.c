@@ -24,6 +24,7 @@ static bool keep(struct invocation *in, const struct ops_run *req, const struct 
 {
     char path[PATH_MAX];
     struct error failure = ERROR_INIT;
+    struct deadline d = deadline_never();
     _cleanup_strbuf_ struct strbuf results = STRBUF_INIT;
     if (!req->bundle || !req->bundle->begun || e->kind == ERR_CANCELLED)
         return false;
@@ -31,7 +32,8 @@ static bool keep(struct invocation *in, const struct ops_run *req, const struct 
     _cleanup_free_ char *why = reason(r, code, e);
     results_text(&r->collected.junit, &results);
     const struct bundle_words words = {why, results.buf, json};
-    if (bundle_write(req->bundle, &in->ops.store, &r->lease, r->run_id, req->env, &words, path,
+    d.cancel_fd = in->cancel_fd;
+    if (bundle_write(req->bundle, &in->ops.store, &r->lease, r->run_id, req->env, &words, &d, path,
                      &failure) < 0) {
         log_warn("nothing is kept of the failed run: %s", failure.msg);
         return false;

@@ -5,7 +5,7 @@
  * nothing by itself, nor are texts that agents read as instructions (AGENTS.md): any text can be
  * that. A file that tools know by two names is left out under both. pyproject.toml, setup.cfg,
  * tox.ini and package.json are not in it either: checkers obey a part of them, but people fetch
- * them for the rest. */
+ * them for the rest. The same goes for vendor, although editors start programs of its bin. */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -78,9 +78,15 @@ static const struct {
     {"_opam", "opam, at each prompt: the same"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".venv", "plug-ins of zsh, on entering: bin/activate is a script; editors start bin/python"},
-    {"venv", "the same"},
+    {"venv", "the same"}, /* but not env and ve, which name many things */
+    {".virtualenv", "the same"},
+    {"virtualenv", "the same"},
+    {"node_modules", "editors and git hooks: programs of .bin, and those that checkers load"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
+    {".sdkmanrc", "SDKMAN!, on entering: the same"},
+    {".java-version", "jenv, when anything starts java: the path of one"},
+    {".perl-version", "plenv: the same"},
     {"mise.toml", "mise: variables and hooks, on entering"},
     {".mise.toml", "the same"},
     {"mise.local.toml", "the same"},

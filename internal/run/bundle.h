@@ -48,9 +48,9 @@ struct bundle_words {
     const char *reason, *results, *json; /* NULL: there is none */
 };
 /* `path` gets the directory. Nothing is left of it on error: ERR_IO, also if the disk is nearly
- * full. */
+ * full, or ERR_CANCELLED by `d`. */
 int bundle_write(struct bundle *b, struct store *s, const struct lease *l, const char *run_id,
                  const struct env_set *env, const struct bundle_words *words,
-                 char path[static PATH_MAX], struct error *err);
+                 const struct deadline *d, char path[static PATH_MAX], struct error *err);
 
 #endif

@@ -80,21 +80,26 @@ static unsigned controllers_of_file(int dirfd, const char *name)
 }
 
 /* A mount may be hidden under a later one. */
-static void add_tree(struct trees *all, const char *point, bool v2, const char *options)
+static int add_tree(struct trees *all, const char *point, bool v2, const char *options,
+                    struct error *err)
 {
     struct statfs fs;
     struct stat st;
     _cleanup_close_ int fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 ||
-        fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
-        return;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+        return 0;
+    if (fd < 0 || fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_ENV, errno, "look for control groups at %s", point);
+    if (fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+        return 0;
     for (unsigned i = 0; i < all->n; i++)
         if (all->at[i].dev == st.st_dev)
-            return;
+            return 0;
     unsigned has = v2 ? controllers_of_file(fd, "cgroup.controllers") : controllers_in(options);
-    if ((!v2 && !has) || all->n == TREES_MAX)
-        return;
-    all->at[all->n++] = (struct tree){.fd = TAKE_FD(fd), .v2 = v2, .has = has, .dev = st.st_dev};
+    if ((v2 || has) && all->n < TREES_MAX)
+        all->at[all->n++] = (struct tree){
+            .fd = TAKE_FD(fd), .v2 = v2, .has = has, .dev = st.st_dev};
+    return 0;
 }
 
 static int trees_open(struct trees *all, struct error *err)
@@ -104,8 +109,9 @@ static int trees_open(struct trees *all, struct error *err)
         return -1;
     char *rest = table.buf, *point, *type, *options;
     while (mounts_next(&rest, &point, &type, &options))
-        if (str_eq(type, "cgroup2") || str_eq(type, "cgroup"))
-            add_tree(all, point, str_eq(type, "cgroup2"), options);
+        if ((str_eq(type, "cgroup2") || str_eq(type, "cgroup")) &&
+            add_tree(all, point, str_eq(type, "cgroup2"), options, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -293,12 +299,6 @@ int cgroup_make(const char *name, const struct cgroup_limits *limits, struct str
     return 0;
 }
 
-/* Opens the directory of a group. -1 with errno. */
-static int open_group(const struct tree *t, const char *name)
-{
-    return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
 /* ---- checking in advance ---- */
 
 /* Whether the kernel would refuse to switch controllers on. It does in a directory below the root
@@ -354,6 +354,12 @@ int cgroup_look(const char *parent, struct strbuf *lacks, struct error *err)
 }
 
 /* ---- entering ---- */
+
+/* Opens the directory of a group. -1 with errno. */
+static int open_group(const struct tree *t, const char *name)
+{
+    return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
 
 int cgroup_enter(const char *name, pid_t pid, struct error *err)
 {
