@@ -54,13 +54,12 @@ static void add(struct jailer_args *a, const char *fmt, ...) __attribute__((form
 static void add(struct jailer_args *a, const char *fmt, ...)
 {
     va_list ap;
-    char *text = NULL;
-    va_start(ap, fmt);
     /* The list below has grown past its array: a bug, found by the first test. */
-    if (a->n == JAILER_ARGS_MAX || vasprintf(&text, fmt, ap) < 0)
+    if (a->n == JAILER_ARGS_MAX)
         abort();
+    va_start(ap, fmt);
+    a->v[a->n++] = xvasprintf(fmt, ap);
     va_end(ap);
-    a->v[a->n++] = text;
     a->v[a->n] = NULL;
 }
 

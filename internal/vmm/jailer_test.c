@@ -109,7 +109,7 @@ static void two_have_two_ids(void **state)
     assert_int_equal(vmm_end(&f->ref, f->dirfd, 0, &f->d, NULL, &err), 0);
 }
 
-/* It has ten steps: whichever it dies before, the next launch of the same name meets nothing. */
+/* It has eight steps: whichever it dies before, the next launch of the same name meets nothing. */
 static void killed_between_any_two_steps(void **state)
 {
     struct vmmfix *f = *state;
