@@ -99,17 +99,12 @@ static bool is_ending(const struct child *child)
     return deadline_poll_once(&p, 1, &soon, "the VMM", NULL) > 0;
 }
 
-/* `confined`: how it was started, or NULL. Not an error if the process has ended: the backend sees
+/* `confined`: how it was started. Not an error if the process has ended: the backend sees
  * that next, and tells why. */
-static int verify(const struct vmm_spec *spec, const struct spawn_spec *confined,
-                  const struct child *child, struct error *err)
+static int verify(const struct spawn_spec *confined, const struct child *child, struct error *err)
 {
     struct error why = ERROR_INIT;
-    bool grouped = spec->cgroup && *spec->cgroup;
-    if ((!grouped || cgroup_verify(spec->cgroup, child->pid, spec->cgroup_partly, &why) == 0) &&
-        (!confined || confine_verify(child->pid, confined, &why) == 0))
-        return 0;
-    if (is_ending(child))
+    if (confine_verify(child->pid, confined, &why) == 0 || is_ending(child))
         return 0;
     if (err)
         *err = why;
@@ -156,7 +151,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         (grouped && cgroup_enter(spec->cgroup, child->pid, err) < 0) ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0) ||
-        (grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0)) {
+        (grouped && cgroup_verify(spec->cgroup, child->pid, spec->cgroup_partly, err) < 0)) {
         /* It was never released, so the program has not run at all. */
         child_kill(child);
         return -1;
@@ -166,7 +161,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     ref->uid = sandbox.host.uid;
     bool ours = spec->sandbox && !spec->jailer;
     s.user = s.user ? &sandbox.host : NULL; /* which is what the kernel tells us */
-    if (verify(spec, ours ? &s : NULL, child, err) < 0) {
+    if (ours && verify(&s, child, err) < 0) {
         child_kill(child);
         return -1;
     }
