@@ -173,8 +173,12 @@ $(BUILD)/fuzz/%: $(BUILD)/fuzzobj/internal/%.o $(FUZZ_LIB)
 tests: $(TESTS) $(TOOLS)
 tools: $(TOOLS)
 
+# Suites that also run as a user who is not root.
+ROOTLESS := $(patsubst %,$(BUILD)/test/e2e/%_e2e_test,crash copy lease)
+
 check: all tests
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(TESTS)
+	$(Q)CRABBOX_BED_ROOTLESS=1 BUILD=$(BUILD) scripts/run-tests.sh $(ROOTLESS)
 
 crash: all tools $(BUILD)/test/e2e/crash_test
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/e2e/crash_test

@@ -153,7 +153,8 @@ static void set_env(struct bed *b)
     static const char *const passed[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
     _cleanup_free_ char *binary = xasprintf("%s/tools/standin-firecracker", b->build);
     need_program(binary);
-    name_owner(b, binary);
+    if (b->user.uid == 0)
+        name_owner(b, binary);
     bed_setenv(b, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     bed_setenv(b, "HOME", b->home);
     bed_setenv(b, "LC_ALL", "C.UTF-8");
@@ -270,6 +271,7 @@ static struct spawn_spec bed_spec(struct bed *b, const char *const *argv, int cw
     spec.envp = (const char *const *)b->env;
     spec.cwd_fd = cwd;
     spec.any_owner = true;
+    spec.user = b->user.uid ? &b->user : NULL;
     return spec;
 }
 

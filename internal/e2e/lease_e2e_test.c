@@ -158,7 +158,8 @@ static void test_eight_at_once(void **state)
     for (int i = 0; i < N; i++) {
         const cJSON *row = cJSON_GetArrayItem(rows, i);
         const char *host = json_opt_string(cJSON_GetObjectItem(row, "ssh"), "host", "");
-        for (int k = 0; k < i; k++)
+        /* Without root all have one address, each in a namespace of its own. */
+        for (int k = 0; k < i && bed.user.uid == 0; k++)
             assert_string_not_equal(
                 json_opt_string(cJSON_GetObjectItem(cJSON_GetArrayItem(rows, k), "ssh"), "host",
                                 ""),

@@ -133,6 +133,7 @@ int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_d
         return -1;
     }
     /* The files are there, which is what most commands need. */
-    log_warn("the guest gets no repository (.git): %s; next: --git none, if it needs none", e.msg);
+    (void)error_add_next(&e, "--git none, if it needs none");
+    log_warn("the guest gets no repository (.git): %s", e.msg);
     return 0;
 }

@@ -63,8 +63,8 @@ struct sync_list {
     char *first_skipped;                  /* the first such path, or NULL; owned */
     size_t n_nested;                      /* repositories that are no submodules */
     char *first_nested;                   /* likewise */
-    struct sync_left left[SYNC_LEFT_MAX]; /* the first of them */
-    size_t n_left;                        /* all of them */
+    struct sync_left left[SYNC_LEFT_MAX]; /* the first that built-in patterns leave out */
+    size_t n_left;                        /* all of these */
     size_t n_absent;                      /* submodules that are not initialised */
     char *first_absent;                   /* likewise */
 };

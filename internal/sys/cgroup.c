@@ -302,12 +302,6 @@ int cgroup_make(const char *name, const struct cgroup_limits *limits, struct str
     return 0;
 }
 
-/* Opens the directory of a group. -1 with errno. */
-static int open_group(const struct tree *t, const char *name)
-{
-    return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
 /* ---- checking in advance ---- */
 
 /* Whether the kernel would refuse to switch controllers on. It does in a directory below the root
@@ -364,6 +358,12 @@ int cgroup_look(const char *parent, struct strbuf *lacks, struct error *err)
 
 /* ---- entering ---- */
 
+/* Opens the directory of a group. -1 with errno. */
+static int open_group(const struct tree *t, const char *name)
+{
+    return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 int cgroup_enter(const char *name, pid_t pid, struct error *err)
 {
     char number[24];
@@ -372,8 +372,7 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
         return -1;
     (void)str_format(number, sizeof number, "%d", (int)pid);
     for (unsigned i = 0; i < all.n; i++) {
-        _cleanup_close_ int dirfd = openat(all.at[i].fd, name,
-                                           O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_close_ int dirfd = open_group(&all.at[i], name);
         /* If the group could not be made, that was reported already. */
         if (dirfd < 0 && errno == ENOENT)
             continue;

@@ -112,16 +112,31 @@ static int make_point(int root_fd, const char *at, bool directory, struct error 
     return r < 0 && errno != EEXIST ? cant("make a mount point", err) : 0;
 }
 
-static int restrict_tree(int tree, enum jail_access access)
+static int restrict_tree(int tree, enum jail_access access, unsigned deep)
 {
     static const uint64_t attributes[] = {
         [JAIL_READ] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC,
         [JAIL_EXECUTE] = MOUNT_ATTR_RDONLY,
         [JAIL_WRITE] = MOUNT_ATTR_NOEXEC,
+        [JAIL_DEVICE] = MOUNT_ATTR_NOEXEC,
     };
-    struct mount_attr attr = {.attr_set = attributes[access] | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+    const uint64_t no_devices = access == JAIL_DEVICE ? 0 : MOUNT_ATTR_NODEV;
+    struct mount_attr attr = {.attr_set = attributes[access] | MOUNT_ATTR_NOSUID | no_devices,
                               .propagation = MS_PRIVATE};
-    return mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+    return mount_setattr(tree, "", AT_EMPTY_PATH | deep, &attr, sizeof attr);
+}
+
+/* A copy of the mount, and whether it has further ones in it: without root, the kernel gives no
+ * copy of a directory alone if that would show what a mount hides. */
+static int copy_mount(int dirfd, const char *path, unsigned *deep)
+{
+    *deep = 0;
+    const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    int tree = open_tree(dirfd, path, flags);
+    if (tree >= 0 || errno != EINVAL)
+        return tree;
+    *deep = AT_RECURSIVE;
+    return open_tree(dirfd, path, flags | AT_RECURSIVE);
 }
 
 int jail_directory(struct jail *j, const char *at, struct error *err)
@@ -134,7 +149,8 @@ int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum j
 {
     struct stat st;
     at += strspn(at, "/");
-    _cleanup_close_ int tree = open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    unsigned deep;
+    _cleanup_close_ int tree = copy_mount(dirfd, path, &deep);
     if (tree < 0 && errno == ENOENT && optional)
         return 0;
     if (tree < 0 || fstat(tree, &st) < 0)
@@ -145,7 +161,7 @@ int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum j
                          "a file of the VMM was removed or replaced meanwhile; next: run it again");
     if (j->n == JAIL_MOUNTS_MAX)
         return error_set(err, ERR_INTERNAL, 0, "too many files for a VMM");
-    if (restrict_tree(tree, access) < 0)
+    if (restrict_tree(tree, access, deep) < 0)
         return error_set(err, ERR_ENV, errno, "restrict what the VMM may do with %s", path);
     if (make_point(j->root_fd, at, S_ISDIR(st.st_mode), err) < 0)
         return -1;
@@ -161,6 +177,8 @@ int jail_device(struct jail *j, const char *path, struct error *err)
         return errno == ENOENT ? 0 : error_set(err, ERR_ENV, errno, "look at %s", path);
     if (!S_ISCHR(st.st_mode))
         return error_set(err, ERR_ENV, 0, "%s is not a character device", path);
+    if (j->host_devices)
+        return jail_put(j, AT_FDCWD, path, path, JAIL_DEVICE, true, err);
     if (make_way(j->root_fd, at, err) < 0)
         return -1;
     if (mknodat(j->root_fd, at, S_IFCHR | 0600, st.st_rdev) < 0 ||

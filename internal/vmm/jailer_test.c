@@ -101,7 +101,7 @@ static void two_have_two_ids(void **state)
     uid_t other;
     launch_ok(f);
     f->spec.uids.first = f->ref.uid;
-    _cleanup_close_ int fd = uid_claim(&f->spec.uids, &other, &err);
+    _cleanup_close_ int fd = uid_claim(&f->spec.uids, UID_DIRECTORY, &other, &err);
     assert_true(fd >= 0 && other != f->ref.uid);
     assert_int_equal(vmm_end(&f->ref, f->dirfd, 0, &f->d, NULL, &err), 0);
 }

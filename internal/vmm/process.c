@@ -115,6 +115,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;
+    s.userns_fd = spec->userns ? spec->userns->user_fd : -1;
     s.files = spec->files;
     s.n_files = spec->n_files;
     s.new_session = true;
@@ -134,8 +135,9 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     }
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
-    ref->uid = sandbox.user.uid;
+    ref->uid = sandbox.host.uid;
     bool ours = spec->sandbox && !spec->jailer;
+    s.user = s.user ? &sandbox.host : NULL; /* which is what the kernel tells us */
     if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
         (ours && confine_verify(child->pid, &s, err) < 0)) {
         child_kill(child);
