@@ -226,12 +226,16 @@ static void kill_left(const char *lines)
     }
 }
 
-/* The groups of leases that are left, once their processes have ended. */
-static void remove_groups(char *lines)
+/* The groups of leases that are left, and the one above them. Bounded, because a group that can't
+ * be removed would keep the test from ending. */
+static void remove_groups(const struct bed *b, char *lines)
 {
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(60000);
     for (char *line; (line = strsep(&lines, "\n"));)
         if (str_has_prefix(line, "cgroup "))
-            (void)rmdir(line + strlen("cgroup "));
+            must(cgroup_end(strstr(line, b->cgroup), &d, &err), &err);
+    must(cgroup_end(b->cgroup, &d, &err), &err);
 }
 
 void bed_close(struct bed *b)
@@ -246,12 +250,10 @@ void bed_close(struct bed *b)
     bed_leave_net(b->outside);
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
-    remove_groups(lines.buf);
+    remove_groups(b, lines.buf);
     residue_free(&b->before);
     for (size_t i = 0; i < BED_ENV_MAX; i++)
         free(b->env[i]);
-    struct deadline d = deadline_in_ms(60000); /* for what is still in it: then it never ends */
-    must(cgroup_end(b->cgroup, &d, &err), &err);
     must(dir_remove_tree(AT_FDCWD, b->dir, &err), &err);
     *b = (struct bed){0};
 }

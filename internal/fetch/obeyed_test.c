@@ -218,6 +218,9 @@ static const char *const planted[] = {
     "node_modules/.bin/eslint",
     "NODE_M~1/.bin/eslint",
     ".sdkmanrc",
+    "build/compile_commands.json",
+    "compile_flags.txt",
+    ".ccls",
     ".java-version",
     ".perl-version",
 };

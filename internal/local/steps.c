@@ -318,6 +318,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
         .cgroup = w->lease.local.cgroup,
+        .cgroup_partly = local_of(w)->found.degraded,
         .sandbox = cfg->sandbox,
         .limits = local_of(w)->found.limits,
         .uids = local_of(w)->found.uids,

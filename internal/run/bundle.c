@@ -63,12 +63,11 @@ static void making_end(struct making *m)
     redact_end(&m->redactor);
 }
 
-static int put(struct making *m, const char *name, struct tail *t, struct error *err)
+/* `clean`: all values have been taken out of it. */
+static int put_clean(struct making *m, const char *name, bool clean, struct tail *t,
+                     struct error *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (!t->text.len)
-        return 0;
-    bool clean = redact(&m->redactor, &t->text, t->cut);
     if (!clean && m->redactor.effort.stop == EFFORT_CANCELLED)
         return deadline_check(m->d, "what is kept of a failed run", err);
     keep_end(t, clean ? BUNDLE_STREAM_MAX : 0); /* a name may be longer than its value */
@@ -81,11 +80,45 @@ static int put(struct making *m, const char *name, struct tail *t, struct error 
     return file_write_new(m->dirfd, name, text.buf, text.len, 0600, err);
 }
 
+static int put(struct making *m, const char *name, struct tail *t, struct error *err)
+{
+    return t->text.len ? put_clean(m, name, redact(&m->redactor, &t->text, t->cut), t, err) : 0;
+}
+
 static int put_text(struct making *m, const char *name, const char *text, struct error *err)
 {
     struct tail t = TAIL_INIT;
     strbuf_adds(&t.text, text ? text : "");
     int r = put(m, name, &t, err);
+    strbuf_free(&t.text);
+    return r;
+}
+
+static bool redact_strings(struct redactor *r, cJSON *j)
+{
+    cJSON *child;
+    if (cJSON_IsString(j)) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        strbuf_adds(&text, j->valuestring);
+        return !text.len || (redact(r, &text, false) && cJSON_SetValuestring(j, text.buf));
+    }
+    cJSON_ArrayForEach(child, j)
+    {
+        if (!redact_strings(r, child))
+            return false;
+    }
+    return true;
+}
+
+/* In its strings only: as a text it could have a value that looks like a part of the JSON. */
+static int put_json(struct making *m, const char *name, const cJSON *json, struct error *err)
+{
+    _cleanup_json_ cJSON *j = cJSON_Duplicate(json, true);
+    struct tail t = TAIL_INIT;
+    bool clean = redact_strings(&m->redactor, j);
+    _cleanup_free_ char *text = json_print_shown(j, true);
+    strbuf_adds(&t.text, text);
+    int r = put_clean(m, name, clean, &t, err);
     strbuf_free(&t.text);
     return r;
 }
@@ -100,7 +133,7 @@ static int put_all(struct bundle *b, struct making *m, const struct env_set *env
     if (room_check(m->dirfd, BUNDLE_MAX, "what is kept of a failed run", err) < 0 ||
         put_text(m, "error.txt", words->reason, err) < 0 ||
         put_text(m, "results.txt", words->results, err) < 0 ||
-        put_text(m, "run.json", words->json, err) < 0 ||
+        put_json(m, "run.json", words->json, err) < 0 ||
         file_write_new(m->dirfd, "environment.txt", names.buf, names.len, 0600, err) < 0)
         return -1;
     if (put(m, "stdout.log", &b->out, err) < 0 || put(m, "stderr.log", &b->errout, err) < 0 ||

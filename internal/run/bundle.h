@@ -10,6 +10,7 @@
 #ifndef CRABBOX_RUN_BUNDLE_H
 #define CRABBOX_RUN_BUNDLE_H
 
+#include "base/json.h"
 #include "lease/store.h"
 #include "run/envset.h"
 
@@ -45,7 +46,8 @@ void bundle_take_logs(struct bundle *b, const struct lease_handle *h);
 
 /* What a run comes to, as text. */
 struct bundle_words {
-    const char *reason, *results, *json; /* NULL: there is none */
+    const char *reason, *results; /* NULL: there is none */
+    const cJSON *json;
 };
 /* `path` gets the directory. Nothing is left of it on error: ERR_IO, also if the disk is nearly
  * full, or ERR_CANCELLED by `d`. */

@@ -172,6 +172,13 @@ enum sync_git {
     SYNC_GIT_FULL,    /* all branches and tags, with all files */
 };
 
+/* By the word of the configuration. */
+enum sync_git sync_git_named(const char *word);
+
+/* The directory of the repository that sync_git would take it from (caller frees); NULL if the
+ * guest would get none. Says why, where that is not what the user asked for. */
+char *sync_git_plan(const struct sync_list *l, enum sync_git how);
+
 /* Gives the tree in the guest a .git with what the repository here has, but nothing of its
  * configuration. After sync_update, whose result is `last`. What the repository or git on this host
  * is the cause of is only a warning. */

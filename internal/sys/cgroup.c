@@ -146,18 +146,15 @@ static int lack(struct strbuf *lacks, unsigned has, int sys, struct error *err, 
                 ...)
 {
     va_list ap;
-    char *why = NULL;
     _cleanup_strbuf_ struct strbuf what = STRBUF_INIT;
     va_start(ap, fmt);
-    if (vasprintf(&why, fmt, ap) < 0)
-        abort();
+    _cleanup_free_ char *why = xvasprintf(fmt, ap);
     va_end(ap);
     for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
         if (has & 1U << i)
             strbuf_addf(&what, "%s%s", what.len ? ", " : "", controllers[i]);
     _cleanup_free_ char *text = xasprintf("no control group%s%s: %s%s%s", what.len ? " for " : "",
                                           what.buf, why, sys ? ": " : "", sys ? strerror(sys) : "");
-    free(why);
     if (!lacks)
         return error_set(err, ERR_ENV, 0,
                          "%s; next: give this host control groups with memory, pids and cpu, or "
@@ -273,8 +270,8 @@ static int make_in(const struct tree *t, const char *name, const struct cgroup_l
         return set_limits(t, dirfd, limits, lacks, err);
     if (errno == EEXIST)
         return error_set(err, ERR_STATE, EEXIST, "there is a control group %s already", name);
-    _cleanup_free_ char *root = fd_path(t->fd);
     int sys = errno;
+    _cleanup_free_ char *root = fd_path(t->fd);
     return lack(lacks, t->has, sys, err, "make %s in %s", name, root ? root : "its hierarchy");
 }
 
@@ -373,7 +370,7 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
     (void)str_format(number, sizeof number, "%d", (int)pid);
     for (unsigned i = 0; i < all.n; i++) {
         _cleanup_close_ int dirfd = open_group(&all.at[i], name);
-        /* If the group could not be made, that was reported already. */
+        /* cgroup_verify judges whether it may be missing. */
         if (dirfd < 0 && errno == ENOENT)
             continue;
         if (dirfd < 0 || write_value(dirfd, "cgroup.procs", number) < 0)
@@ -404,16 +401,18 @@ static bool is_in(const char *text, const struct tree *t, const char *name)
     return false;
 }
 
-int cgroup_verify(const char *name, pid_t pid, struct error *err)
+int cgroup_verify(const char *name, pid_t pid, bool partly, struct error *err)
 {
     char path[64];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_(trees_close) struct trees all = TREES_INIT;
     (void)str_format(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-    if (file_read_at(AT_FDCWD, path, VALUE_MAX, &text, err) < 0 || trees_open(&all, err) < 0)
+    if (file_read_at(AT_FDCWD, path, VALUE_MAX, &text, err) < 0 || trees_open(&all, err) < 0 ||
+        (!partly && lack_absent(&all, NULL, err) < 0))
         return -1;
     for (unsigned i = 0; i < all.n; i++)
-        if (faccessat(all.at[i].fd, name, F_OK, 0) == 0 && !is_in(text.buf, &all.at[i], name))
+        if ((!partly || faccessat(all.at[i].fd, name, F_OK, 0) == 0) &&
+            !is_in(text.buf, &all.at[i], name))
             return error_set(err, ERR_ENV, 0,
                              "the VMM is not confined as it should be: process %d is not in the "
                              "control group %s",

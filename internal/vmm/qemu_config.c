@@ -29,13 +29,10 @@ static void __attribute__((format(printf, 3, 4)))
 add2f(struct qemu_args *a, const char *option, const char *fmt, ...)
 {
     va_list ap;
-    char *value = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&value, fmt, ap) < 0)
-        abort();
+    _cleanup_free_ char *value = xvasprintf(fmt, ap);
     va_end(ap);
     add2(a, option, value);
-    free(value);
 }
 
 static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
@@ -53,7 +50,7 @@ bool qemu_limits_drives(const struct vmm_limits *l)
 
 /* What goes between a drive and its device. */
 static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
-                         const struct vmm_limits *l)
+                         const struct vmm_limits *l, bool discards)
 {
     _cleanup_free_ char *group = xasprintf(QEMU_GROUP_PREFIX "%s", drive->id);
     _cleanup_free_ char *name = xasprintf(LIMITED_PREFIX "%s", drive->id);
@@ -72,6 +69,8 @@ static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
     (void)cJSON_AddStringToObject(node, "throttle-group", group);
     (void)cJSON_AddStringToObject(node, "file", drive->id);
     (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
+    if (discards) /* each node passes them on only if it has this */
+        (void)cJSON_AddStringToObject(node, "discard", "unmap");
     add_json(a, "-blockdev", node);
 }
 
@@ -100,7 +99,7 @@ static void add_drive(struct qemu_args *a, const struct vmm_spec *spec, unsigned
     (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
     if (limited)
-        add_throttle(a, drive, &spec->limits);
+        add_throttle(a, drive, &spec->limits, discards);
     add2f(a, "-device", "virtio-blk-pci,drive=%s%s,serial=%s,disable-legacy=on,addr=0x%x",
           limited ? LIMITED_PREFIX : "", drive->id, drive->id, 0x10 + index);
 }

@@ -102,9 +102,9 @@ static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_acc
         target[n] = '\0';
         return jail_link(&s->jail, target, path, err);
     }
-    if (str_has_prefix(path, "/proc/self/fd/"))
-        return put_open(s, AT_FDCWD, path, path, in_jail[access], err);
     _cleanup_free_ char *at = xasprintf("%s%s", s->root ? s->root : "", path);
+    if (str_has_prefix(path, "/proc/self/fd/"))
+        return put_open(s, AT_FDCWD, path, at, in_jail[access], err);
     return jail_put(&s->jail, AT_FDCWD, path, at, in_jail[access], optional, err);
 }
 

@@ -85,6 +85,7 @@ struct vmm_spec {
     const char *tap;
     const char *guest_mac;
     const char *cgroup; /* its control group (sys/cgroup.h); "" or NULL: that of the caller */
+    bool cgroup_partly; /* the host may lack it or a part of it */
     bool no_holes;      /* none are punched into its drives (file_keeps_extents) */
     bool sandbox;       /* no capabilities, and no file but these (vmm/sandbox.h) */
     struct vmm_limits limits;
