@@ -31,6 +31,8 @@ static const struct {
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
     {".jj", "Jujutsu: its config names programs"},
+    {".svn", "editors, for which a project begins here: it makes other names of this table count"},
+    {".bzr", "the same"},
     {".crabbox-fc.yaml", "crabbox-fc"},
     {".crabboxignore", "crabbox-fc: what the next sync sends"},
     {".gitignore",
@@ -152,6 +154,8 @@ static const struct {
     {".lvimrc", "Vim with localvimrc"},
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
+    {".gutctags", "Vim with gutentags: options of ctags, which say where it writes"},
+    {"gtags.conf", "the same, and Emacs with ggtags: libraries that gtags loads"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
     {"compile_commands.json", "editors that check C: flags that load plug-ins"},
     {"compile_flags.txt", "the same"},
@@ -193,6 +197,7 @@ static const struct {
     {"pylintrc", "the same"},
     {".pylintrc.toml", "the same"},
     {"pylintrc.toml", "the same"},
+    {"tslint.json", "tslint in editors: its rulesDirectory has programs"},
     {".flake8", "flake8 in editors: its local plugins are programs"},
     {"mypy.ini", "mypy in editors: its plugins are programs"},
     {".mypy.ini", "the same"},
@@ -311,10 +316,18 @@ static bool is_of_direnv(const char *folded)
  * loaded. */
 static bool is_of_checker(const char *folded)
 {
-    static const char *const begins[] = {
-        ".eslintrc",     "eslint.config.",      ".prettierrc",   "prettier.config.",
-        ".lintstagedrc", "lint-staged.config.", ".stylelintrc",  "stylelint.config.",
-        ".huskyrc",      "husky.config.",       ".commitlintrc", "commitlint.config."};
+    static const char *const begins[] = {".eslintrc",        "eslint.config.",
+                                         ".prettierrc",      "prettier.config.",
+                                         ".lintstagedrc",    "lint-staged.config.",
+                                         ".stylelintrc",     "stylelint.config.",
+                                         ".huskyrc",         "husky.config.",
+                                         ".commitlintrc",    "commitlint.config.",
+                                         ".cspell",          "cspell.",
+                                         ".textlintrc",      ".remarkrc",
+                                         ".template-lintrc", ".markdownlint",
+                                         ".xo-config",       "xo.config.",
+                                         ".spectral",        ".oxlintrc",
+                                         ".alexrc"};
     struct short_name s;
     bool is_abbreviated = is_short(folded, &s);
     for (size_t i = 0; i < ARRAY_LEN(begins); i++)
