@@ -144,12 +144,12 @@ static void start(struct vmmfix *f, enum way way, const char *const *argv, struc
     must(vmm_process_start(&f->spec, argv, s, ways, &f->ref, vmmfix_on_started, f, child, &err),
          &err);
     if (has_group)
-        must(cgroup_verify(group, child->pid, &err), &err);
+        must(cgroup_verify(group, child->pid, false, &err), &err);
     if (way == AS_QEMU)
         return;
     wait_for_socket(f);
     if (way == BY_JAILER)
-        must(jailer_verify(child->pid, f->ref.uid, &err), &err);
+        must(jailer_verify(child->pid, f->ref.uid, f->spec.cgroup, false, &err), &err);
     must(vmm_sandbox_bound(&f->spec, &err), &err);
 }
 

@@ -273,7 +273,8 @@ static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *re
                                                                      err);
     if (!c || wait_socket(watch, child, spec->dirfd, d, err) < 0 ||
         vmm_sandbox_bound(spec, err) < 0 ||
-        (spec->jailer && jailer_verify(child->pid, ref->uid, spec->cgroup, err) < 0) ||
+        (spec->jailer &&
+         jailer_verify(child->pid, ref->uid, spec->cgroup, spec->cgroup_partly, err) < 0) ||
         read_version(c, child, d, ref, &v, err) < 0 ||
         check_limits(&spec->limits, ref->version, err) < 0)
         return -1;

@@ -97,7 +97,7 @@ void jailer_args_free(struct jailer_args *a)
     a->n = 0;
 }
 
-int jailer_verify(pid_t pid, uid_t uid, const char *cgroup, struct error *err)
+int jailer_verify(pid_t pid, uid_t uid, const char *cgroup, bool partly, struct error *err)
 {
     struct stat ours, its;
     char path[64];
@@ -111,7 +111,7 @@ int jailer_verify(pid_t pid, uid_t uid, const char *cgroup, struct error *err)
             "it to the jailer of Firecracker's release",
             (int)pid);
     /* Again, because the jailer could leave the group with root's rights. */
-    if (cgroup && *cgroup && cgroup_verify(cgroup, pid, err) < 0)
+    if (cgroup && *cgroup && cgroup_verify(cgroup, pid, partly, err) < 0)
         return -1;
     return confine_verify_user(pid, uid, err);
 }

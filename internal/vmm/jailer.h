@@ -44,7 +44,8 @@ void jailer_args_build(const struct vmm_spec *spec, uid_t uid, uint64_t file_max
 void jailer_args_free(struct jailer_args *a);
 
 /* Whether a process that has its control socket is that user, without capabilities, in a root
- * directory of its own, and in the control group (NULL or "": any). ERR_ENV if not. */
-int jailer_verify(pid_t pid, uid_t uid, const char *cgroup, struct error *err);
+ * directory of its own, and in the control group (NULL or "": any; `partly`: see cgroup.h). ERR_ENV
+ * if not. */
+int jailer_verify(pid_t pid, uid_t uid, const char *cgroup, bool partly, struct error *err);
 
 #endif

@@ -156,7 +156,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
         (grouped && cgroup_enter(spec->cgroup, child->pid, err) < 0) ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
         (started && started(ctx, &ref->proc, err) < 0) ||
-        (grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0)) {
+        (grouped && cgroup_verify(spec->cgroup, child->pid, spec->cgroup_partly, err) < 0)) {
         /* It was never released, so the program has not run at all. */
         child_kill(child);
         return -1;
