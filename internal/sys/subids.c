@@ -11,9 +11,10 @@
 #include "sys/file.h"
 #include "sys/program.h"
 
-#define FILE_MAX  (1024 * 1024)
-#define COUNT_MIN 1000  /* fewer hold no guest's users */
-#define COUNT_MAX 65535 /* more are of no use here */
+#define FILE_MAX   (1024 * 1024)
+#define ENTRY_SIZE 16384 /* of a user's entry */
+#define COUNT_MIN  1000  /* fewer hold no guest's users */
+#define COUNT_MAX  65535 /* more are of no use here */
 
 /* "user:first:count", by the user's name or number. */
 static bool parse_line(char *line, const char *name, const char *number, struct subids *out)
@@ -32,8 +33,10 @@ static bool parse_line(char *line, const char *name, const char *number, struct 
 static bool find_in(const char *path, struct subids *out)
 {
     char number[24];
-    const struct passwd *pw = getpwuid(getuid());
+    struct passwd entry, *pw = NULL;
+    _cleanup_free_ char *strings = xcalloc(1, ENTRY_SIZE);
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    (void)getpwuid_r(getuid(), &entry, strings, ENTRY_SIZE, &pw);
     *out = (struct subids){0, 0};
     (void)str_format(number, sizeof number, "%u", (unsigned)getuid());
     if (file_read_at(AT_FDCWD, path, FILE_MAX, &text, NULL) < 0)
