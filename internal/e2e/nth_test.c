@@ -71,6 +71,9 @@ static void complain(const struct verb *v, const struct nth *what, const struct 
  * as kill -9, and the keeper has to clean up after it. */
 static bool is_library_s(const struct nth_result *r)
 {
+    /* The loader says so and ends with 127. */
+    if (strstr(r->failed, " in ld-") && strstr(r->run.err.buf, "cannot allocate memory for"))
+        return true;
     return strstr(r->failed, " in lib") &&
            (r->run.st.signalled || strstr(r->run.err.buf, "SEGV on unknown address") ||
             strstr(r->run.err.buf, "LeakSanitizer"));
@@ -143,7 +146,8 @@ static const char *judge_leases(const struct verb *v, const struct nth_result *r
     /* One that ends at once for want of memory is like one that was killed: its lease waits for its
      * expiry. So does that of a run which could not stop it, and says so. */
     static const char *const ready[] = {"out of memory", "has ended this process",
-                                        "write to standard output", "next: crabbox-fc stop n"};
+                                        "write to standard output",
+                                        "print: ", "next: crabbox-fc stop n"};
     bool known = is_library_s(r);
     for (size_t i = 0; i < ARRAY_LEN(ready); i++)
         known = known || strstr(r->run.err.buf, ready[i]);
