@@ -45,7 +45,10 @@ FUZZ_C := $(filter %_fuzz.c,$(ALL_C))
 TEST_DIRS := $(addprefix internal/,testutil standin e2e bench)
 TESTUTIL_C := $(filter-out $(TEST_C) %_main.c %_preload.c,$(filter $(addsuffix /%,$(TEST_DIRS)),$(ALL_C)))
 GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$(ALL_C)))
-TOOL_C := $(filter $(addsuffix /%_main.c,$(TEST_DIRS)),$(ALL_C))
+# Static, and never with a sanitizer: it runs where neither finds what it needs.
+TAKEN_C := internal/testutil/taken-firecracker_main.c $(wildcard internal/testutil/attempts*.c) \
+	internal/sys/syscalls.c internal/base/error.c internal/base/str.c internal/base/text.c
+TOOL_C := $(filter-out $(TAKEN_C),$(filter $(addsuffix /%_main.c,$(TEST_DIRS)),$(ALL_C)))
 LIB_C := $(filter-out $(TEST_C) $(FUZZ_C) $(addsuffix /%,$(TEST_DIRS)) internal/guest/%,$(ALL_C))
 CMD_C := $(sort $(wildcard cmd/crabbox-fc/*.c))
 INIT_C := internal/guest/init_main.c $(GUEST_C) internal/base/error.c internal/base/str.c internal/base/text.c
@@ -58,9 +61,10 @@ INIT := $(BUILD)/crabbox-init
 TESTS := $(patsubst internal/%.c,$(BUILD)/test/%,$(TEST_C))
 # The whole program with a provider of the tests in the place of its own: internal/e2e/fake.h.
 FAKE := $(BUILD)/tools/crabbox-fc-fake
+TAKEN := $(BUILD)/tools/taken-firecracker
 PRELOAD_C := $(filter $(addsuffix /%_preload.c,$(TEST_DIRS)),$(ALL_C))
 TOOLS := $(patsubst %_main.c,$(BUILD)/tools/%,$(notdir $(TOOL_C))) \
-	$(patsubst %.c,$(BUILD)/tools/%.so,$(notdir $(PRELOAD_C))) $(FAKE)
+	$(patsubst %.c,$(BUILD)/tools/%.so,$(notdir $(PRELOAD_C))) $(FAKE) $(TAKEN)
 FUZZERS := $(patsubst internal/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 
 .PHONY: all help man check crash torture lint fmt asan bench fuzz install clean tests tools
@@ -143,6 +147,11 @@ $(FAKE): $(call obj,$(filter-out %/providers.c,$(CMD_C))) $(TESTLIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
+$(TAKEN): $(patsubst %.c,$(BUILD)/initobj/%.o,$(TAKEN_C))
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^
+
 FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined -O1 -g
 FUZZ_LIB := $(BUILD)/libfuzz.a
 $(BUILD)/fuzzobj/%.o: %.c Makefile
@@ -164,8 +173,12 @@ $(BUILD)/fuzz/%: $(BUILD)/fuzzobj/internal/%.o $(FUZZ_LIB)
 tests: $(TESTS) $(TOOLS)
 tools: $(TOOLS)
 
+# Suites that also run as a user who is not root.
+ROOTLESS := $(patsubst %,$(BUILD)/test/e2e/%_e2e_test,crash copy lease)
+
 check: all tests
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(TESTS)
+	$(Q)CRABBOX_BED_ROOTLESS=1 BUILD=$(BUILD) scripts/run-tests.sh $(ROOTLESS)
 
 crash: all tools $(BUILD)/test/e2e/crash_test
 	$(Q)BUILD=$(BUILD) scripts/run-tests.sh $(BUILD)/test/e2e/crash_test

@@ -1,7 +1,8 @@
 #!/bin/bash
 # The documents say what is: every command that they, the help and our own messages name is read by
 # the real program; every link and path leads to something; every configuration key, variable,
-# option and verb exists; the transcript in README.md is what really happens, by emulation.
+# option and verb exists, and every test that shows what SECURITY.md promises; the transcript in
+# README.md is what really happens, by emulation.
 #
 #   scripts/check-docs.sh              everything
 #   scripts/check-docs.sh --quick      without the transcript
@@ -194,6 +195,32 @@ check_names() {
     done
 }
 
+# Each row of a table of tests in SECURITY.md names one that is there and that its program runs.
+check_tests() {
+    local row test file n=0
+    while IFS= read -r row; do
+        # shellcheck disable=SC2016 # the backticks are Markdown's
+        if ! grep -qE '`[a-z0-9]+/[a-z0-9_]+_test: [a-z0-9_]+`' <<<"$row"; then
+            fail "docs/SECURITY.md:${row%%:*}: no test is named"
+            continue
+        fi
+        while IFS= read -r test; do
+            n=$((n + 1))
+            file=internal/${test%%: *}.c
+            # Once where it is written, and again in its program's list.
+            if [ "$(grep -cwF "${test#*: }" "$file" 2>/dev/null)" -ge 2 ]; then
+                pass
+            else
+                fail "docs/SECURITY.md:${row%%:*}: there is no test $test"
+            fi
+        done < <(grep -oE '[a-z0-9]+/[a-z0-9_]+_test: [a-z0-9_]+' <<<"$row")
+    done < <(awk '/^\| .* \| test \|$/ { on = 1; next }
+        /^\|---/ { next }
+        !/^\|/ { on = 0 }
+        on { print FNR ":" $0 }' docs/SECURITY.md)
+    [ "$n" -ge 40 ] || fail "hardly any test was found to check"
+}
+
 # A variable is known to the program, which refuses others, or to a script of ours.
 check_variables() {
     local doc line name said n=0
@@ -316,6 +343,7 @@ check_hints
 check_links
 check_paths
 check_names
+check_tests
 check_variables
 check_verbs
 check_man

@@ -10,7 +10,8 @@ build='gcc libc6-dev make pkg-config libssh-dev libcjson-dev libnl-3-dev libnl-r
 libnl-genl-3-dev libcurl4-openssl-dev libyaml-dev libarchive-dev libnftables-dev libext2fs-dev
 comerr-dev libssl-dev libexpat1-dev libjansson-dev libcmocka-dev'
 image='mmdebstrap e2fsprogs lz4 zstd xz-utils gzip kmod cpio util-linux ca-certificates'
-run='qemu-system-x86 openssh-client openssh-sftp-server rsync git jq iproute2 nftables procps'
+run='qemu-system-x86 openssh-client openssh-sftp-server rsync git jq iproute2 nftables procps
+passt uidmap'
 test='dropbear-bin openssh-server libarchive-tools genisoimage btrfs-progs xfsprogs
 curl zsh fish mandoc containernetworking-plugins iptables strace clang clang-tidy clang-format
 libclang-rt-dev llvm cppcheck shellcheck universal-ctags'

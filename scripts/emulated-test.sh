@@ -1,7 +1,8 @@
 #!/bin/bash
-# Three leases in a row through QEMU without KVM, and one on the CNI plugins of Debian: a real kernel
-# and the real image, driven by the program as a user drives it. Slow and true: what the stand-in
-# can't show.
+# Three leases in a row through QEMU without KVM, one on the CNI plugins of Debian and one of a user
+# who is not root: a real kernel and the real image, driven by the program as a user drives it. Slow
+# and true: what the stand-in can't show. And the tests of the fence around a VMM, on the image's
+# kernel.
 #
 #   BUILD=build scripts/emulated-test.sh
 #
@@ -11,6 +12,7 @@ set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/emulated.sh
 . scripts/emulated-guest.sh
+. scripts/emulated-fence.sh
 
 another_kernel() {
     local boot
@@ -72,6 +74,7 @@ for n in 1 2 3; do
         "$fc" run --id "$slug" -q --no-sync -- printf '%s|%s' 'a  b' '$HOME'
     ok "lease $n: the console is kept" says 1 sh -c "'$fc' logs --console '$slug' | grep -c 'crabbox-init: start'"
     [ "$n" -ne 1 ] || guest_tests "$slug"
+    [ "$n" -ne 2 ] || ok 'fence: nothing gets past it on a guest'\''s kernel' fence_in_lease "$slug"
     # A second name for the disk keeps it when the lease is gone.
     ln "$CRABBOX_FC_STATE_DIR/leases/$("$fc" status --json "$slug" | jq -r .leaseId)/vmm/disk.img" \
         "$work/disk-$n.img"
@@ -80,6 +83,8 @@ for n in 1 2 3; do
     ok "lease $n: nothing is left" nothing_left
     ok "lease $n: its disk was used and is clean" disk_is_clean "$work/disk-$n.img"
 done
+
+ok 'fence: nothing gets past it on an initramfs' fence_on_initramfs
 
 # ---- the host's own CNI plugins ----
 use_cni() { # the list that docs/NETWORK.md shows, with a directory of the test's for addresses
@@ -117,6 +122,66 @@ ok 'cni: stop ends the guest by itself' \
     sh -c "'$fc' stop --json cni | jq -e '.[0].result == \"stopped\" and .[0].graceful'"
 ok 'cni: nothing is left' nothing_left
 ok 'cni: the chain has given everything back' chain_gave_back
+
+# ---- a user who is not root ----
+be_user() { # no configuration; ids, a tun device for all and a way out as on most hosts
+    user=$work/user
+    chmod 0711 "$work"
+    mkdir "$user" "$user/tree" "$work/etc" || return
+    install -m 0755 "$fc" "$user/crabbox-fc" && chown -R 65534:65534 "$user" || return
+    mount -t tmpfs etc "$work/etc" && mkdir "$work/etc/upper" "$work/etc/work" &&
+        mount -t overlay etc /etc -o "lowerdir=/etc,upperdir=$work/etc/upper,workdir=$work/etc/work" &&
+        echo 65534:100000:65536 >/etc/subuid && cp /etc/subuid /etc/subgid || return
+    mknod -m 0666 "$work/etc/tun" c 10 200 && mount --bind "$work/etc/tun" /dev/net/tun || return
+    ip link add out0 type veth peer name out1 && ip link set out1 up && ip link set out0 up &&
+        ip addr add 198.51.100.1/24 dev out0 && ip route add default via 198.51.100.2 || return
+    "$residue" --snapshot --state-dir "$user/.local/state/crabbox-fc" >"$work/baseline"
+}
+
+as_user() {
+    (cd "$user/tree" && setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+        env -i PATH="$PATH" HOME="$user" CRABBOX_FC_VMM=qemu CRABBOX_FC_QEMU_ACCEL=tcg \
+        CRABBOX_FC_IMAGE_DIR="$image" CRABBOX_FC_NETWORK_DNS=192.0.2.53 \
+        CRABBOX_FIRECRACKER_CPUS=2 CRABBOX_FIRECRACKER_MEMORY_MIB=512 \
+        CRABBOX_FIRECRACKER_DISK_MIB=1024 CRABBOX_FIRECRACKER_LAUNCH_TIMEOUT=4m \
+        "$user/crabbox-fc" "$@")
+}
+
+fenced() { # by an id that is neither root's nor the user's
+    local pid
+    pid=$(as_user status --json user | jq -e 'select(.vmm.sandbox) | .vmm.pid') || return
+    grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^CapBnd:.0*$' "/proc/$pid/status" &&
+        grep -q '^Seccomp:.2$' "/proc/$pid/status" && grep -qE '^Uid:\s100000' "/proc/$pid/status" &&
+        [ ! -e "/proc/$pid/root/home" ] && [ ! -e "/proc/$pid/root/etc/passwd" ]
+}
+
+says_what_lacks() {
+    as_user status --json user | jq -e '.labels.network == "pasta" and .vmm.isolation == "degraded" and
+        (.vmm.lacks | contains("control group"))'
+}
+
+ended_by_itself() {
+    as_user stop --json user | jq -e '.[0].result == "stopped" and .[0].graceful'
+}
+
+nothing_of_user_left() {
+    "$residue" --state-dir "$user/.local/state/crabbox-fc" --baseline "$work/baseline"
+}
+
+unset CRABBOX_FIRECRACKER_NETWORK
+be_user >"$work/out" 2>&1 || { cat "$work/out"; failed=$((failed + 1)); }
+ok 'user: doctor is content' as_user doctor
+ok 'user: warmup boots a kernel to SSH' as_user warmup --slug user
+ok 'user: its VMM is fenced' fenced
+ok 'user: what the fence lacks is said' says_what_lacks
+echo here >"$user/tree/word"
+chown -R 65534:65534 "$user/tree"
+ok 'user: a synced file arrives, and an exit code comes back' \
+    exits 7 as_user run --id user -q -- sh -c 'grep -qx here word && exit 7'
+ok 'user: stop ends the guest by itself' ended_by_itself
+ok 'user: nothing is left' nothing_of_user_left
+umount /dev/net/tun /etc "$work/etc"
+ip link del out0
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -28,6 +28,7 @@ fi
 residue=$(realpath "$build/tools/residue")
 work=$(mktemp -d "${TMPDIR:-/tmp}/crabbox-tests.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
+chmod 711 "$work" # a test of another user has its bed in there
 
 # Runs as the first process of the test's namespaces, so every process that is left is its own.
 # shellcheck disable=SC2016 # expanded by the inner shell

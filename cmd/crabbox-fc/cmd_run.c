@@ -20,6 +20,7 @@
 #include "run_timing.h"
 #include "sync/home.h"
 #include "sys/beneath.h"
+#include "sys/caller.h"
 #include "sys/file.h"
 #include "sys/worktree.h"
 
@@ -127,7 +128,8 @@ int way_here_check(const struct invocation *in, struct error *err)
 {
     char link[PATH_MAX];
     bool meant = in->opt.dir && is_working_dir(in->dir_fd);
-    int r = meant ? 0 : worktree_pwd_link(getenv("PWD"), link);
+    _cleanup_free_ char *pwd = meant ? NULL : caller_pwd();
+    int r = worktree_pwd_link(pwd, link);
     if (r <= 0)
         return r == 0 ? 0 : error_set(err, ERR_USAGE, errno, "find out how you came here");
     return error_set(err, ERR_USAGE, 0,

@@ -24,14 +24,15 @@ static bool keep(struct invocation *in, const struct ops_run *req, const struct 
 {
     char path[PATH_MAX];
     struct error failure = ERROR_INIT;
+    struct deadline d = deadline_never();
     _cleanup_strbuf_ struct strbuf results = STRBUF_INIT;
     if (!req->bundle || !req->bundle->begun || e->kind == ERR_CANCELLED)
         return false;
-    _cleanup_free_ char *json = json_print_shown(j, true);
     _cleanup_free_ char *why = reason(r, code, e);
     results_text(&r->collected.junit, &results);
-    const struct bundle_words words = {why, results.buf, json};
-    if (bundle_write(req->bundle, &in->ops.store, &r->lease, r->run_id, req->env, &words, path,
+    const struct bundle_words words = {why, results.buf, j};
+    d.cancel_fd = in->cancel_fd;
+    if (bundle_write(req->bundle, &in->ops.store, &r->lease, r->run_id, req->env, &words, &d, path,
                      &failure) < 0) {
         log_warn("nothing is kept of the failed run: %s", failure.msg);
         return false;
@@ -61,9 +62,11 @@ void run_failed(struct invocation *in, const struct ops_run *req, const struct o
 {
     bool kept = keep(in, req, r, code, e, j);
     const char *path = json_opt_string(j, "failureBundle", "");
+    bool says_next = r->timed_out || (!error_is_set(e) && ops_exit_code(&r->status) != 0);
     if (kept)
-        log_info("kept of the failed run: the end of its output, its logs and its results, in %s",
-                 path);
-    if (r->timed_out || (!error_is_set(e) && ops_exit_code(&r->status) != 0))
+        log_info("kept of the failed run: the end of its output, its logs and its results, in "
+                 "%s%s%s",
+                 path, says_next ? "" : "; next: crabbox-fc logs ", says_next ? "" : r->run_id);
+    if (says_next)
         say_next(r, kept);
 }

@@ -83,7 +83,7 @@ static void add_sums(cJSON *j, const struct sync_list *l)
     add_totals(cJSON_AddArrayToObject(j, "topDirs"), all, n);
 }
 
-static int print_json(const struct sync_list *l, struct error *err)
+static int print_json(const struct sync_list *l, const char *git_dir, struct error *err)
 {
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "root", l->root);
@@ -103,6 +103,7 @@ static int print_json(const struct sync_list *l, struct error *err)
     (void)cJSON_AddStringToObject(j, "firstSkipped", l->first_skipped ? l->first_skipped : "");
     json_add_i64(j, "nestedCount", (int64_t)l->n_nested);
     (void)cJSON_AddStringToObject(j, "firstNested", l->first_nested ? l->first_nested : "");
+    (void)cJSON_AddStringToObject(j, "gitDir", git_dir ? git_dir : "");
     return out_json(j, err);
 }
 
@@ -119,7 +120,8 @@ static void say_left(const struct sync_list *l)
                  l->n_left);
 }
 
-static int print_text(const struct invocation *in, const struct sync_list *l, struct error *err)
+static int print_text(const struct invocation *in, const struct sync_list *l, const char *git_dir,
+                      struct error *err)
 {
     _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
     for (size_t i = 0; i < l->n_files; i++)
@@ -128,6 +130,10 @@ static int print_text(const struct invocation *in, const struct sync_list *l, st
     say_left(l);
     log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s", l->n_files, (long long)l->bytes,
              l->root, in->cfg.firecracker.work_root, l->name);
+    if (git_dir)
+        log_info("its repository would go too, as of --git %s: commits and files out of %s; next: "
+                 "--git none, if the guest needs none",
+                 in->cfg.run.git, git_dir);
     return r;
 }
 
@@ -153,7 +159,8 @@ int run_plan_print(struct invocation *in, int dir_fd, struct error *err)
     if (sync_scan(dir_fd, in->cfg.run.exclude, &limits, &d, &list, err) < 0)
         return -1;
     sync_warn(&list);
-    int r = in->opt.json ? print_json(&list, err) : print_text(in, &list, err);
+    _cleanup_free_ char *git_dir = sync_git_plan(&list, sync_git_named(in->cfg.run.git));
+    int r = in->opt.json ? print_json(&list, git_dir, err) : print_text(in, &list, git_dir, err);
     sync_list_free(&list);
     return r;
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "bench/bench.h"
+#include "standin/standin_fault.h"
 
 enum { ROUNDS = 5, ROUNDS_QUICK = 1 };
 
@@ -67,13 +68,18 @@ static int their_scripts(struct bench *b, struct strbuf *rsync, struct strbuf *t
     return 0;
 }
 
+#define WARMUP                                                                                     \
+    "for i in ours theirs plain; do \"$0\" warmup -q --memory 1024 --slug $i; done" /* the files   \
+                                                                                       count as    \
+                                                                                       its memory  \
+                                                                                     */
+#define STOP "\"$0\" stop ours theirs plain"
+
 static int round_of(struct bench *b, const char *tree, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf rsync = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf tar_script = STRBUF_INIT;
-    if (shell(b, NULL, "for i in ours theirs plain; do \"$0\" warmup -q --slug $i; done", NULL,
-              err) < 0 ||
-        their_scripts(b, &rsync, &tar_script, err) < 0)
+    if (shell(b, NULL, WARMUP, NULL, err) < 0 || their_scripts(b, &rsync, &tar_script, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         double ms;
@@ -93,7 +99,39 @@ static int round_of(struct bench *b, const char *tree, struct error *err)
             return -1;
         samples_add(&plain, ms);
     }
-    return shell(b, NULL, "\"$0\" stop ours theirs plain", NULL, err);
+    return shell(b, NULL, STOP, NULL, err);
+}
+
+/* The first sync alone, to guests whose server is dropbear. */
+static int with_dropbear(struct bench *b, const char *tree, struct error *err)
+{
+    static struct samples git, no_git, by_tar;
+    const struct {
+        const char *script;
+        struct samples *to;
+    } ways[] = {{"\"$0\" run -q --id ours --sync-only", &git},
+                {NULL, &by_tar},
+                {"\"$0\" run -q --id plain --sync-only --git none", &no_git}};
+    for (int i = 0; i < (b->quick ? ROUNDS_QUICK : ROUNDS); i++) {
+        _cleanup_strbuf_ struct strbuf rsync = STRBUF_INIT;
+        _cleanup_strbuf_ struct strbuf tar_script = STRBUF_INIT;
+        if (shell(b, NULL, WARMUP, NULL, err) < 0 || their_scripts(b, &rsync, &tar_script, err) < 0)
+            return -1;
+        for (size_t k = 0; k < ARRAY_LEN(ways); k++) {
+            double ms;
+            if (shell(b, tree, ways[k].script ? ways[k].script : tar_script.buf, &ms, err) < 0)
+                return -1;
+            samples_add(ways[k].to, ms);
+        }
+        if (shell(b, NULL, STOP, NULL, err) < 0)
+            return -1;
+    }
+    bench_row("the same first sync to dropbear", &git, "ms", BENCH_STANDIN);
+    bench_row("  with --git none", &no_git, "ms", BENCH_STANDIN);
+    bench_row("  tar over the stock ssh", &by_tar, "ms", BENCH_STANDIN);
+    bench_row_one("    ratio to crabbox-fc with --git none",
+                  samples_median(&by_tar) / samples_median(&no_git), "", BENCH_STANDIN);
+    return 0;
 }
 
 int bench_sync(struct bench *b, struct error *err)
@@ -122,5 +160,8 @@ int bench_sync(struct bench *b, struct error *err)
         bench_row_one("    ratio to crabbox-fc with --git none",
                       samples_median(&tar) / samples_median(&plain), "", BENCH_STANDIN);
     }
-    return 0;
+    static const char *const dropbear[] = {"CRABBOX_STANDIN_SERVER=dropbear", NULL};
+    if (faults_write(b->work, dropbear, err) < 0 || with_dropbear(b, tree, err) < 0)
+        return -1;
+    return faults_write(b->work, dropbear + 1, err);
 }

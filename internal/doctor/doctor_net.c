@@ -2,13 +2,17 @@
  * host lets through what guests send. */
 #include "doctor/doctor_check.h"
 #include "net/net.h"
+#include "net/pasta.h"
 
 void doctor_network(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     const struct cni_chain *chain = &ctx->on.chain;
     if (!check_condition(ctx, c))
         return;
-    if (chain->list)
+    if (ctx->on.net_mode == NET_PASTA)
+        check_ok(c,
+                 "without root, by " PASTA_PROGRAM ": user namespace, tun and nftables are there");
+    else if (chain->list)
         check_ok(c,
                  "cni network \"%s\" of %s: list, plugins, capabilities, tun and nftables are "
                  "there",
@@ -49,6 +53,10 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
     bool cni = ctx->on.net_mode == NET_CNI;
     struct net_host_state s;
     struct error err = ERROR_INIT;
+    if (ctx->on.net_mode == NET_PASTA) {
+        check_skip(c, "not needed without root: the host forwards nothing of a guest's");
+        return;
+    }
     if (net_host_look(cfg->network.pool, &s, &err) < 0 || s.nft != NET_OK) {
         check_fail(c, CLASS_ENV, "the host's firewall could not be read%s%s",
                    error_is_set(&err) ? ": " : "", err.msg);

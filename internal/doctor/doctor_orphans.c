@@ -100,7 +100,8 @@ static void scan_leases(struct orphans *o)
 static bool pid_recorded(const struct orphans *o, int64_t pid)
 {
     for (size_t i = 0; i < o->n_entries; i++)
-        if (!o->entries[i].broken && o->entries[i].lease.local.vmm.proc.pid == pid)
+        if (!o->entries[i].broken && (o->entries[i].lease.local.vmm.proc.pid == pid ||
+                                      o->entries[i].lease.local.pasta.pid == pid))
             return true;
     return false;
 }
@@ -182,7 +183,10 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     bool read = read_leases(ctx, &o, &err) == 0;
-    if (!read || scan_net(&o, &err) < 0 || scan_processes(&o, ctx->state_dir, &err) < 0) {
+    /* Without root nothing of a lease is on the host but processes. */
+    bool links = ctx->on.net_mode != NET_PASTA;
+    if (!read || (links && scan_net(&o, &err) < 0) ||
+        scan_processes(&o, ctx->state_dir, &err) < 0) {
         check_fail(c, CLASS_ENV, "could not be checked: %s", err.msg);
         check_fix(c, "%s",
                   read ? "put sudo before crabbox-fc" : "first fix what the check state names");
@@ -200,6 +204,29 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_warn(c, "not owned by a live lease of this state directory: %s", o.what.buf);
     check_fix(c, "%s (links and tables may belong to another state directory)", o.fix.buf);
+}
+
+/* Without root each guest has a process of its own as its way out. A lease that has lost it works
+ * on, for SSH takes another way. */
+static void judge_ways_out(struct doctor_check *c, struct orphans *o)
+{
+    for (size_t i = 0; i < o->n_entries; i++) {
+        const struct lease *l = &o->entries[i].lease;
+        if (ops_view(&o->entries[i]) != VIEW_READY || l->local.pasta.pid == 0 ||
+            proc_alive(&l->local.pasta))
+            continue;
+        o->leases++;
+        name_it(o, "lease", l->slug);
+        if (o->leases <= LISTED)
+            strbuf_addf(&o->fix, " %s", l->slug);
+    }
+    check_detail(c, "withoutWayOut", "%u", o->leases);
+    if (o->leases == 0) {
+        check_ok(c, "every ready lease has its keeper");
+        return;
+    }
+    check_warn(c, "without pasta, so the guest reaches nothing outside: %s", o->what.buf);
+    check_fix(c, "crabbox-fc stop%s, and make the lease again", o->fix.buf);
 }
 
 /* A lease whose keeper was killed works on. */
@@ -227,7 +254,7 @@ void doctor_keepers(struct doctor_ctx *ctx, struct doctor_check *c)
     }
     check_detail(c, "leases", "%u", o.leases);
     if (o.leases == 0) {
-        check_ok(c, "every ready lease has its keeper");
+        judge_ways_out(c, &o);
         return;
     }
     check_warn(c,

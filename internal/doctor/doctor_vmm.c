@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "doctor/doctor_check.h"
+#include "sys/userns.h"
 
 #define SLOW_CREATE_US 30000 /* of KVM_CREATE_VM: hosts without favordynmods, or nx_huge_pages */
 
@@ -46,8 +47,23 @@ void doctor_host(struct doctor_ctx *ctx, struct doctor_check *c)
 void doctor_user(struct doctor_ctx *ctx, struct doctor_check *c)
 {
     unsigned uid = (unsigned)geteuid();
-    if (check_condition(ctx, c))
+    struct error err = ERROR_INIT;
+    if (!check_condition(ctx, c))
+        return;
+    if (ctx->on.net_mode != NET_PASTA) {
         check_ok(c, uid ? "uid %u, with root's rights over the network" : "root (uid %u)", uid);
+    } else if (userns_check_ids(&err) == 0) {
+        check_ok(c,
+                 "uid %u without root: each lease is in a user namespace of yours, and its VMM is "
+                 "an id of its own there",
+                 uid);
+    } else {
+        (void)error_prefix(&err,
+                           "uid %u without root: each lease is in a user namespace of yours, "
+                           "but its VMM has your own id",
+                           uid);
+        check_error(c, DOCTOR_WARNING, &err, "");
+    }
 }
 
 void doctor_kvm(struct doctor_ctx *ctx, struct doctor_check *c)
@@ -111,6 +127,10 @@ void doctor_cgroup(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     check_warn(c, "leases do without: %s", ctx->on.lacks);
+    if (ctx->on.net_mode == NET_PASTA) {
+        check_fix(c, "put sudo before crabbox-fc");
+        return;
+    }
     check_fix(c, "give this host control groups with memory, pids and cpu, and set isolation to "
                  "strict");
 }

@@ -153,7 +153,8 @@ static void set_env(struct bed *b)
     static const char *const passed[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
     _cleanup_free_ char *binary = xasprintf("%s/tools/standin-firecracker", b->build);
     need_program(binary);
-    name_owner(b, binary);
+    if (b->user.uid == 0)
+        name_owner(b, binary);
     bed_setenv(b, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     bed_setenv(b, "HOME", b->home);
     bed_setenv(b, "LC_ALL", "C.UTF-8");
@@ -225,12 +226,16 @@ static void kill_left(const char *lines)
     }
 }
 
-/* The groups of leases that are left, once their processes have ended. */
-static void remove_groups(char *lines)
+/* The groups of leases that are left, and the one above them. Bounded, because a group that can't
+ * be removed would keep the test from ending. */
+static void remove_groups(const struct bed *b, char *lines)
 {
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(60000);
     for (char *line; (line = strsep(&lines, "\n"));)
         if (str_has_prefix(line, "cgroup "))
-            (void)rmdir(line + strlen("cgroup "));
+            must(cgroup_end(strstr(line, b->cgroup), &d, &err), &err);
+    must(cgroup_end(b->cgroup, &d, &err), &err);
 }
 
 void bed_close(struct bed *b)
@@ -245,11 +250,10 @@ void bed_close(struct bed *b)
     bed_leave_net(b->outside);
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
-    remove_groups(lines.buf);
+    remove_groups(b, lines.buf);
     residue_free(&b->before);
     for (size_t i = 0; i < BED_ENV_MAX; i++)
         free(b->env[i]);
-    must(cgroup_end(b->cgroup, NULL, &err), &err);
     must(dir_remove_tree(AT_FDCWD, b->dir, &err), &err);
     *b = (struct bed){0};
 }
@@ -269,6 +273,7 @@ static struct spawn_spec bed_spec(struct bed *b, const char *const *argv, int cw
     spec.envp = (const char *const *)b->env;
     spec.cwd_fd = cwd;
     spec.any_owner = true;
+    spec.user = b->user.uid ? &b->user : NULL;
     return spec;
 }
 

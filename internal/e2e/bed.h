@@ -30,6 +30,7 @@
 #include <sys/types.h>
 
 #include "base/str.h"
+#include "sys/caller.h"
 #include "sys/spawn.h"
 #include "testutil/residue.h"
 
@@ -55,6 +56,7 @@ struct bed {
     pid_t outside;          /* the process that is the world */
     struct residue before;  /* what was there when the bed was made */
     int64_t run_timeout_ms; /* of one bed_run; default 60 s */
+    struct caller user;     /* who runs what is started in the bed; uid 0: root */
     int64_t settle_ms;      /* how long bed_residue() lets things end; default 3 s */
 };
 
@@ -67,6 +69,11 @@ int bed_skip_group(size_t n_tests);
 
 void bed_open(struct bed *b);
 void bed_close(struct bed *b);
+
+/* From now on everything in the bed is started by a user who is not root and has no capability, and
+ * the program makes its leases without root. Once, after bed_open(). */
+void bed_be_user(struct bed *b);
+#define BED_SUBIDS 100000u /* the first of that user's subordinate ids */
 
 /* Takes what is there now for the baseline: for what a test's own preparations leave on purpose. */
 void bed_rebase(struct bed *b);

@@ -16,6 +16,11 @@
     "]}' >cni/10-box.conflist; "
 #define WRONG_HASH "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
 
+/* It may only go through root's directories. */
+#define AS_NOBODY                                                                                  \
+    "setpriv --reuid nobody --clear-groups --inh-caps +dac_read_search "                           \
+    "--ambient-caps +dac_read_search"
+
 const struct breach breaches_of_host[] = {
     {.check = "host", .code = 1, .says = "i686 hosts", .under = "setarch i686"},
     {.check = "user",
@@ -24,12 +29,19 @@ const struct breach breaches_of_host[] = {
      .under = "setpriv --inh-caps -net_admin --bounding-set -net_admin"},
     {.check = "user",
      .code = 1,
-     .says = "put sudo before crabbox-fc", /* it may only go through root's directories */
+     .says = "allows no user namespaces",
+     .harm = "mkdir -m 700 own; chown nobody own; mount -t tmpfs -o mode=0755 own /proc/sys/user; "
+             "echo 0 >/proc/sys/user/max_user_namespaces",
+     .undo = "umount /proc/sys/user; rm -r own",
+     .env = {"CRABBOX_FC_STATE_DIR=%/own/state", "HOME=%/own"},
+     .under = AS_NOBODY},
+    {.check = "user",
+     .code = 1,
+     .says = "only root can use the host's CNI plugins",
      .harm = "mkdir -m 700 own; chown nobody own",
      .undo = "rm -r own",
-     .env = {"CRABBOX_FC_STATE_DIR=%/own/state", "HOME=%/own"},
-     .under = "setpriv --reuid nobody --clear-groups --inh-caps +dac_read_search "
-              "--ambient-caps +dac_read_search"},
+     .env = {"CRABBOX_FC_STATE_DIR=%/own/state", "HOME=%/own", "CRABBOX_FIRECRACKER_NETWORK=cni"},
+     .under = AS_NOBODY},
     {.check = "memory",
      .code = 2,
      .says = "of memory, but the host has only",

@@ -41,6 +41,48 @@ static void test_a_failed_run_leaves_a_bundle(void **state)
     bed_assert_has(l.out.buf, "\nstderr: err [TOKEN]\n");
 }
 
+/* A run that fails before its command has an id as well, and a bundle of its own. */
+static void test_a_run_that_does_not_get_to_its_command(void **state)
+{
+    (void)state;
+    char line[6000];
+    memset(line, 'x', sizeof line);
+    e2e_write_file(".crabboxignore", line, sizeof line);
+    _cleanup_free_ char *first = NULL;
+    for (int i = 0; i < 2; i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "box",
+                                                           "--timing-json", "--", "true");
+        _cleanup_json_ cJSON *j = e2e_timing(&r);
+        const char *id = json_opt_string(j, "runId", "");
+        _cleanup_free_ char *next = xasprintf("; next: crabbox-fc logs %s", id);
+        _cleanup_free_ char *dir = bundle_of(&r);
+        bed_assert_has(r.err.buf, "of more than");
+        bed_assert_has(r.err.buf, next);
+        check_in(
+            dir,
+            "grep -q 'of more than' \"$1/error.txt\"; expr \"$1\" : '.*-run_[0-9a-f]\\{12\\}$'");
+        if (first)
+            assert_string_not_equal(dir, first);
+        else
+            first = TAKE_PTR(dir);
+        _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs", id);
+        bed_assert_has(l.out.buf, "of more than");
+    }
+    E2E_EXEC_OK("rm", ".crabboxignore");
+}
+
+/* Values that look like a part of it leave it as it is. */
+static void test_json_stays_json(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(
+        &bed, RUN_FAILING, "--env", "A=\"exitCode\":", "--env", "B=exitCode", "--label",
+        "s3cret-value", "--", "sh", "-c", FAILS);
+    _cleanup_free_ char *dir = bundle_of(&r);
+    check_in(dir, "python3 -c 'import json, sys; j = json.load(open(sys.argv[1] + \"/run.json\")); "
+                  "assert j[\"exitCode\"] == 3 and j[\"label\"] == \"[TOKEN]\"' \"$1\"");
+}
+
 /* The end of a long output, and what a lease that is gone by then has said. */
 static void test_long_output_of_a_lease_that_goes(void **state)
 {
@@ -90,6 +132,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_failed_run_leaves_a_bundle),
+        cmocka_unit_test(test_a_run_that_does_not_get_to_its_command),
+        cmocka_unit_test(test_json_stays_json),
         cmocka_unit_test(test_long_output_of_a_lease_that_goes),
         cmocka_unit_test(test_nothing_is_kept_needlessly),
         cmocka_unit_test(test_old_bundles_go),

@@ -51,9 +51,9 @@ static void test_a_lease_has_a_group(void **state)
     e2e_warmup("one");
     _cleanup_free_ char *group = group_of("one"), *lacks = lacks_of("one");
     assert_string_equal(lacks, "the VMM is not confined (sandbox: false)");
-    if (cgroup_verify(group, e2e_vmm_pid("one"), &err) < 0)
+    if (cgroup_verify(group, e2e_vmm_pid("one"), false, &err) < 0)
         fail_msg("%s", err.msg);
-    assert_int_equal(cgroup_verify(group, getpid(), &err), -1);
+    assert_int_equal(cgroup_verify(group, getpid(), false, &err), -1);
     e2e_stop("one");
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@ int e2e_open(void **state)
     bed_open(&bed);
     if (run_timeout_ms > 0)
         bed.run_timeout_ms = run_timeout_ms;
+    const char *rootless = getenv("CRABBOX_BED_ROOTLESS");
+    if (rootless && *rootless)
+        bed_be_user(&bed);
     return 0;
 }
 
@@ -101,8 +105,9 @@ void e2e_write_file(const char *name, const void *text, size_t len)
 {
     struct error err = ERROR_INIT;
     _cleanup_close_ int dir = open(bed.work, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (file_write_new(dir, name, text, len, 0600, &err) < 0)
-        fail_msg("%s", err.msg);
+    if (file_write_new(dir, name, text, len, 0600, &err) < 0 ||
+        fchownat(dir, name, bed.user.uid, bed.user.gid, 0) < 0)
+        fail_msg("%s: %s", name, err.msg);
 }
 
 /* ---- what a command said ---- */
@@ -157,7 +162,12 @@ size_t e2e_leases(struct lease_entry **all)
     struct store s;
     size_t n = 0;
     struct error err = ERROR_INIT;
-    if (store_open(&s, bed.state, local_kinds, &err) < 0 || store_list(&s, all, &n, &err) < 0)
+    /* Only its owner believes what is in a state directory. */
+    if (setegid(bed.user.gid) < 0 || seteuid(bed.user.uid) < 0)
+        fail_msg("become the bed's user");
+    bool read = store_open(&s, bed.state, local_kinds, &err) == 0 &&
+                store_list(&s, all, &n, &err) == 0;
+    if (seteuid(0) < 0 || setegid(0) < 0 || !read)
         fail_msg("%s", err.msg);
     store_close(&s);
     return n;

@@ -51,6 +51,8 @@ extern struct bed bed;
 /* For a group that prepares more: its setup begins with e2e_open, its teardown ends with e2e_close,
  * which fails if anything is left. */
 #define E2E_GROUP(tests, setup, teardown) e2e_end(bed_run_group(tests, setup, teardown))
+/* With CRABBOX_BED_ROOTLESS in the environment, in a bed of a user who is not root (bed_be_user).
+ */
 int e2e_open(void **state);
 int e2e_close(void **state);
 int e2e_after_each(void **state);

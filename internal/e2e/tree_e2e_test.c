@@ -107,6 +107,10 @@ static void test_no_link_leads_to_where_one_writes(void **state)
                 "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
                 "test ! -e x\n"
                 "done\n"
+                /* sudo takes PWD away, but has it itself. */
+                "code=0; sh -c 'env -u PWD \"$0\" run --id box --no-sync --download "
+                "/etc/hostname=x -- true; exit $?' \"$0\" 2>\"$1/err\" || code=$?\n"
+                "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
                 "\"$0\" run --id box --dir . --no-sync -q --download /etc/hostname=x -- true\n"
                 "test -e x; rm -r ../keys \"$away/src\"",
                 bed.program, bed.work);

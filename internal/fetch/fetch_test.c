@@ -326,6 +326,30 @@ static void test_stop(void **state)
     assert_int_equal(fetch_unpack(fd, &rules, &res, &err), 0);
 }
 
+static void stop_it(void *ctx, size_t files, int64_t bytes)
+{
+    (void)files;
+    (void)bytes;
+    atomic_store((atomic_bool *)ctx, true);
+}
+
+/* Nor for what has come with the same read. */
+static void test_stop_between_entries(void **state)
+{
+    struct place *p = *state;
+    static const struct archive_item items[] = {{"./", S_IFDIR | 0755, NULL, NULL, NULL},
+                                                {"a", S_IFREG | 0644, "0123456789", NULL, NULL}};
+    atomic_bool stop = false;
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    rules.stop = &stop;
+    rules.ctx = &stop;
+    rules.progress = stop_it;
+    assert_int_equal(unpack(&rules, items, 2, &res, &err), -1);
+    assert_false(exists(p->fd, "got/a"));
+}
+
 /* What a terminal would obey or not show is left out; letters of an old encoding are neither. A
  * file that was asked for has the name that was given here. */
 static void test_odd_names(void **state)
@@ -447,6 +471,7 @@ int main(void)
         TEST(test_cut_and_no_archive),
         TEST(test_directories_on_the_way_count),
         TEST(test_stop),
+        TEST(test_stop_between_entries),
         TEST(test_odd_names),
         TEST(test_large_and_left_out),
         TEST(test_a_name_comes_once),

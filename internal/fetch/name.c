@@ -65,43 +65,83 @@ int fetch_check_glob(const char *glob, struct error *err)
     return 0;
 }
 
-/* Compares one component with one component of a glob. */
-static bool match_component(const char *glob, size_t glob_len, const char *name, size_t name_len)
-{
-    char g[NAME_MAX + 1];
-    char n[NAME_MAX + 1];
-    if (str_format(g, sizeof g, "%.*s", (int)glob_len, glob) < 0 ||
-        str_format(n, sizeof n, "%.*s", (int)name_len, name) < 0)
-        return false;
-    return name_obeyed(n, name_len) ? str_eq(g, n) : fnmatch(g, n, FNM_PERIOD) == 0;
-}
+/* One component, of a glob or of a path. */
+struct component {
+    const char *text;
+    size_t len;
+};
 
-/* Names that "**" does not match: they have to be written out. */
-static bool hidden(const char *name, size_t len)
+static struct component first_of(const char *path)
 {
-    return *name == '.' || name_obeyed(name, len);
+    return (struct component){path, strcspn(path, "/")};
 }
 
 /* The beginning of the next component, or the end. */
-static const char *after(const char *p, size_t len)
+static const char *after(struct component c)
 {
-    return p + len + (p[len] == '/');
+    return c.text + c.len + (c.text[c.len] == '/');
 }
 
+/* Compares one component with one component of a glob. */
+static bool match_component(struct component glob, struct component name, bool is_obeyed)
+{
+    char g[NAME_MAX + 1];
+    char n[NAME_MAX + 1];
+    if (str_format(g, sizeof g, "%.*s", (int)glob.len, glob.text) < 0 ||
+        str_format(n, sizeof n, "%.*s", (int)name.len, name.text) < 0)
+        return false;
+    return is_obeyed ? str_eq(g, n) : fnmatch(g, n, FNM_PERIOD) == 0;
+}
+
+/* A glob with all the places in it that the path so far leads to. place[i] is the one before
+ * component i; the one behind the last is the end. Each component of the path is looked at once:
+ * to try one way after the other would take a time that grows with each "**" (the guest chooses the
+ * path). */
+struct matching {
+    struct component glob[DEPTH_MAX];
+    size_t n;
+    bool place[DEPTH_MAX + 1];
+};
+
+static bool any_depth(struct component c)
+{
+    return c.len == 2 && memcmp(c.text, "**", 2) == 0;
+}
+
+/* "**" stands for no component too, but not as the last one. */
+static void skip_any_depth(struct matching *m)
+{
+    for (size_t i = 0; i + 1 < m->n; i++)
+        m->place[i + 1] |= m->place[i] && any_depth(m->glob[i]);
+}
+
+/* "**" does not match hidden names and those that tools obey: they have to be written out. */
+static void advance(struct matching *m, struct component name)
+{
+    bool next[DEPTH_MAX + 1] = {false};
+    bool is_obeyed = name_obeyed(name.text, name.len);
+    bool is_hidden = is_obeyed || *name.text == '.';
+    for (size_t i = 0; i < m->n; i++) {
+        bool deep = any_depth(m->glob[i]);
+        if (!m->place[i] || (deep ? is_hidden : !match_component(m->glob[i], name, is_obeyed)))
+            continue;
+        next[i] |= deep;
+        next[i + 1] |= !deep || i + 1 == m->n;
+    }
+    memcpy(m->place, next, sizeof next);
+    skip_any_depth(m);
+}
+
+/* The glob is clean, so it has at most DEPTH_MAX components. */
 static bool match(const char *glob, const char *path)
 {
-    if (!*glob || !*path)
-        return !*glob && !*path;
-    size_t g = strcspn(glob, "/");
-    size_t p = strcspn(path, "/");
-    if (g == 2 && memcmp(glob, "**", 2) == 0) {
-        if (glob[g] && match(after(glob, g), path))
-            return true;
-        if (hidden(path, p))
-            return false;
-        return (!glob[g] && !path[p]) || match(glob, after(path, p));
-    }
-    return match_component(glob, g, path, p) && match(after(glob, g), after(path, p));
+    struct matching m = {.place = {true}};
+    for (; *glob; glob = after(m.glob[m.n++]))
+        m.glob[m.n] = first_of(glob);
+    skip_any_depth(&m);
+    for (; *path; path = after(first_of(path)))
+        advance(&m, first_of(path));
+    return m.place[m.n];
 }
 
 bool fetch_glob_match(const char *glob, const char *path)

@@ -5,7 +5,7 @@
  * nothing by itself, nor are texts that agents read as instructions (AGENTS.md): any text can be
  * that. A file that tools know by two names is left out under both. pyproject.toml, setup.cfg,
  * tox.ini and package.json are not in it either: checkers obey a part of them, but people fetch
- * them for the rest. */
+ * them for the rest. The same goes for vendor, although editors start programs of its bin. */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -31,6 +31,8 @@ static const struct {
     {".hg", "Mercurial: hgrc names programs"},
     {".sl", "Sapling: config names programs"},
     {".jj", "Jujutsu: its config names programs"},
+    {".svn", "editors, for which a project begins here: it makes other names of this table count"},
+    {".bzr", "the same"},
     {".crabbox-fc.yaml", "crabbox-fc"},
     {".crabboxignore", "crabbox-fc: what the next sync sends"},
     {".gitignore",
@@ -78,9 +80,15 @@ static const struct {
     {"_opam", "opam, at each prompt: the same"},
     {".envrc", "direnv, where its directory is on the list of those that need no question"},
     {".venv", "plug-ins of zsh, on entering: bin/activate is a script; editors start bin/python"},
-    {"venv", "the same"},
+    {"venv", "the same"}, /* but not env and ve, which name many things */
+    {".virtualenv", "the same"},
+    {"virtualenv", "the same"},
+    {"node_modules", "editors and git hooks: programs of .bin, and those that checkers load"},
     {".env", "direnv with load_dotenv, and shells with a plug-in for it: the same"},
     {".tool-versions", "asdf: paths of programs"},
+    {".sdkmanrc", "SDKMAN!, on entering: the same"},
+    {".java-version", "jenv, when anything starts java: the path of one"},
+    {".perl-version", "plenv: the same"},
     {"mise.toml", "mise: variables and hooks, on entering"},
     {".mise.toml", "the same"},
     {"mise.local.toml", "the same"},
@@ -146,7 +154,12 @@ static const struct {
     {".lvimrc", "Vim with localvimrc"},
     {".vimrc.local", "the same"},
     {".local.vimrc", "the same"},
+    {".gutctags", "Vim with gutentags: options of ctags, which say where it writes"},
+    {"gtags.conf", "the same, and Emacs with ggtags: libraries that gtags loads"},
     {".ycm_extra_conf.py", "Vim with YouCompleteMe: a program"},
+    {"compile_commands.json", "editors that check C: flags that load plug-ins"},
+    {"compile_flags.txt", "the same"},
+    {".ccls", "the same"},
     {"hie.yaml", "editors with Haskell's language server: names a program"},
     {".hie-bios", "the same: is one"},
     {".merlin", "editors with OCaml's: its -ppx names one"},
@@ -184,6 +197,7 @@ static const struct {
     {"pylintrc", "the same"},
     {".pylintrc.toml", "the same"},
     {"pylintrc.toml", "the same"},
+    {"tslint.json", "tslint in editors: its rulesDirectory has programs"},
     {".flake8", "flake8 in editors: its local plugins are programs"},
     {"mypy.ini", "mypy in editors: its plugins are programs"},
     {".mypy.ini", "the same"},
@@ -302,10 +316,18 @@ static bool is_of_direnv(const char *folded)
  * loaded. */
 static bool is_of_checker(const char *folded)
 {
-    static const char *const begins[] = {
-        ".eslintrc",     "eslint.config.",      ".prettierrc",   "prettier.config.",
-        ".lintstagedrc", "lint-staged.config.", ".stylelintrc",  "stylelint.config.",
-        ".huskyrc",      "husky.config.",       ".commitlintrc", "commitlint.config."};
+    static const char *const begins[] = {".eslintrc",        "eslint.config.",
+                                         ".prettierrc",      "prettier.config.",
+                                         ".lintstagedrc",    "lint-staged.config.",
+                                         ".stylelintrc",     "stylelint.config.",
+                                         ".huskyrc",         "husky.config.",
+                                         ".commitlintrc",    "commitlint.config.",
+                                         ".cspell",          "cspell.",
+                                         ".textlintrc",      ".remarkrc",
+                                         ".template-lintrc", ".markdownlint",
+                                         ".xo-config",       "xo.config.",
+                                         ".spectral",        ".oxlintrc",
+                                         ".alexrc"};
     struct short_name s;
     bool is_abbreviated = is_short(folded, &s);
     for (size_t i = 0; i < ARRAY_LEN(begins); i++)

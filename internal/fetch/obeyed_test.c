@@ -213,6 +213,29 @@ static const char *const planted[] = {
     ".trunk/trunk.yaml",
     ".venv/bin/activate",
     "venv/bin/python",
+    ".virtualenv/bin/activate",
+    "virtualenv/bin/activate",
+    "node_modules/.bin/eslint",
+    "NODE_M~1/.bin/eslint",
+    ".sdkmanrc",
+    "cspell.config.cjs",
+    ".cspell.json",
+    ".textlintrc.js",
+    ".remarkrc",
+    ".template-lintrc.js",
+    ".markdownlint-cli2.cjs",
+    "xo.config.js",
+    ".spectral.yaml",
+    "tslint.json",
+    ".gutctags",
+    "gtags.conf",
+    ".svn/entries",
+    ".bzr/branch",
+    "build/compile_commands.json",
+    "compile_flags.txt",
+    ".ccls",
+    ".java-version",
+    ".perl-version",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
@@ -224,6 +247,9 @@ static const char *const harmless[] = {
     "x.git",
     "git~",
     ".gitx",
+    "env",
+    "ve",
+    ".node-version",
     ".bashrc",
     ".envs",
     "\xff.git",
@@ -425,13 +451,38 @@ static void test_dots_in_globs(void **state)
             fail_msg("%s and %s", cases[i].glob, cases[i].path);
 }
 
+/* Whose ways, tried one by one, would take longer than anybody waits. */
+static void test_many_depths_in_globs(void **state)
+{
+    (void)state;
+    _cleanup_strbuf_ struct strbuf glob = STRBUF_INIT, path = STRBUF_INIT;
+    for (int i = 0; i < 25; i++)
+        strbuf_adds(&glob, "**/a/");
+    for (int i = 0; i < 60; i++)
+        strbuf_adds(&path, "a/");
+    strbuf_adds(&glob, "**/x");
+    strbuf_adds(&path, ".env");
+    assert_false(fetch_glob_match(glob.buf, path.buf));
+    strbuf_adds(&path, "/x");
+    assert_false(fetch_glob_match(glob.buf, path.buf));
+    path.buf[120] = '\0';
+    assert_false(fetch_glob_match(glob.buf, path.buf));
+    path.buf[118] = 'x';
+    path.buf[119] = '\0';
+    assert_true(fetch_glob_match(glob.buf, path.buf));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
-        TEST(test_in_a_directory), TEST(test_directories_and_count),
-        TEST(test_with_globs),     TEST(test_in_a_directory_named_so),
-        TEST(test_named),          cmocka_unit_test(test_dots_in_globs),
+        TEST(test_in_a_directory),
+        TEST(test_directories_and_count),
+        TEST(test_with_globs),
+        TEST(test_in_a_directory_named_so),
+        TEST(test_named),
+        cmocka_unit_test(test_dots_in_globs),
+        cmocka_unit_test(test_many_depths_in_globs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

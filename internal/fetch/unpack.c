@@ -53,6 +53,11 @@ struct unpack {
     char buf[READ_SIZE];
 };
 
+static bool is_stopped(const struct unpack *u)
+{
+    return u->rules->stop && atomic_load(u->rules->stop);
+}
+
 /* libarchive builds data in memory from a header before we see any of it: a map of holes of any
  * length, and a list of rights, which it searches for each new entry. It can't be interrupted
  * meanwhile. So the number of bytes of a header is limited. */
@@ -60,7 +65,7 @@ static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
 {
     struct unpack *u = ctx;
     ssize_t n;
-    if (u->rules->stop && atomic_load(u->rules->stop)) {
+    if (is_stopped(u)) {
         archive_set_error(a, ECANCELED, "it was broken off");
         return -1;
     }
@@ -351,6 +356,8 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     if (verdict == NAME_HOSTILE)
         return unexpected(raw ? raw : "", err);
     tell(u);
+    if (is_stopped(u)) /* many entries can come with one read */
+        return error_set(err, ERR_SSH, ECANCELED, "read the guest's archive");
     if (count(u, e, err) < 0)
         return -1;
     if ((!is_dir && archive_entry_filetype(e) != AE_IFREG) || archive_entry_hardlink(e)) {

@@ -33,6 +33,8 @@ cJSON *lease_local_to_json(const struct lease_local *l)
     (void)cJSON_AddItemToObject(j, "vmm", vmm_ref_to_json(&l->vmm));
     if (l->plugin.pid > 0)
         proc_ref_add_json(cJSON_AddObjectToObject(j, "plugin"), &l->plugin);
+    if (l->pasta.pid > 0)
+        proc_ref_add_json(cJSON_AddObjectToObject(j, "pasta"), &l->pasta);
     return j;
 }
 
@@ -61,6 +63,9 @@ int lease_local_from_json(const cJSON *j, struct lease_local *out, struct error 
     const cJSON *plugin = cJSON_GetObjectItemCaseSensitive(j, "plugin");
     if (plugin && proc_ref_from_json(plugin, &l.plugin, err) < 0)
         return error_prefix(err, "plugin");
+    const cJSON *pasta = cJSON_GetObjectItemCaseSensitive(j, "pasta");
+    if (pasta && proc_ref_from_json(pasta, &l.pasta, err) < 0)
+        return error_prefix(err, "pasta");
     *out = l;
     return 0;
 }

@@ -26,6 +26,7 @@ struct lease_local {
     char lacks[LEASE_LACKS_SIZE];  /* what isolates the VMM otherwise: reasons, "" for none */
     struct vmm_ref vmm;
     struct proc_ref plugin; /* the CNI plugin that was started last, if any */
+    struct proc_ref pasta;  /* with NET_PASTA: the guest's way out, if any */
 };
 
 /* Adds what the VMM does without; "" adds nothing. */

@@ -88,7 +88,7 @@ int store_make_bundle(struct store *s, const struct lease *l, const char *run_id
                       char name[static STORE_BUNDLE_NAME_SIZE], struct error *err)
 {
     if (str_format(name, STORE_BUNDLE_NAME_SIZE, "%lld-%s-%s-%s", (long long)clock_unix_s(),
-                   l->slug, l->id, *run_id ? run_id : "run_0") < 0)
+                   l->slug, l->id, run_id) < 0)
         return error_set(err, ERR_INTERNAL, 0, "the name of a directory for logs is too long");
     int fd = make_dir(s, name, l->id, err);
     if (fd >= 0)

@@ -109,7 +109,7 @@ int store_remove_rest(struct store *s, const char *id, const struct deadline *d,
 int store_keep_logs(struct store *s, const struct lease_handle *h, const struct lease *l,
                     const char *reason, struct error *err);
 /* A directory for what is kept of a run that failed; its descriptor, which the caller closes. At
- * most 20 of them are kept. `run_id` "": it had none yet. */
+ * most 20 of them are kept. */
 #define STORE_BUNDLE_NAME_SIZE (LEASE_SLUG_SIZE + LEASE_ID_SIZE + 48)
 int store_make_bundle(struct store *s, const struct lease *l, const char *run_id,
                       char name[static STORE_BUNDLE_NAME_SIZE], struct error *err);

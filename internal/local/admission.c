@@ -246,9 +246,9 @@ int admission_reserve(const struct store *s, const struct admission *a,
 int admission_hold_disk(const struct store *s, bool overcommit, int64_t *mib,
                         const struct host_room *room, const struct deadline *d, struct error *err)
 {
-    struct reserved others;
-    struct disk_promises promised;
-    struct host_room now;
+    struct reserved others = {0};
+    struct disk_promises promised = {0};
+    struct host_room now = {0};
     _cleanup_close_ int gate = take_gate(s, d, err);
     _cleanup_close_ int fd = gate < 0 ? -1 : look_around(s, room, &others, &promised, &now, err);
     if (fd < 0)

@@ -10,6 +10,7 @@
 #include "lease/store.h"
 #include "local/condition_rows.h"
 #include "net/net.h"
+#include "sys/userns.h"
 
 #define USE_EMULATION "or accept emulation: --vmm qemu --qemu-accel tcg"
 
@@ -27,11 +28,24 @@ int check_host(struct conditions *c, struct error *err)
     return 0;
 }
 
-/* Root, or a user with the capabilities that a lease's network takes. */
+/* Root, a user with the capabilities that a lease's network takes, or one who can have them in a
+ * user namespace. */
 int check_user(struct conditions *c, struct error *err)
 {
+    bool rootless = c->net_mode == NET_PASTA;
     note(c, "uid", "%u", (unsigned)geteuid());
-    return net_check_rights(err);
+    note(c, "mode", rootless ? "rootless" : "root");
+    if (!rootless && net_check_rights(err) == 0)
+        return 0;
+    if (!rootless && c->net_mode == NET_CNI && geteuid() != 0)
+        return error_set(err, ERR_ENV, 0,
+                         "only root can use the host's CNI plugins (firecracker.network is cni); "
+                         "next: put sudo before crabbox-fc, or unset firecracker.network: then a "
+                         "lease is made without root");
+    if (!rootless)
+        return -1;
+    note(c, "ids", userns_check_ids(NULL) == 0 ? "a range of your own" : "one");
+    return userns_check(err);
 }
 
 /* ---- KVM ---- */

@@ -6,12 +6,18 @@
 #include "cni/plugin.h"
 #include "local/condition_rows.h"
 #include "net/net.h"
+#include "net/pasta.h"
 
 #define PLUGIN_MS 5000 /* for all plugins to say their versions, from a cold disk too */
 
 static bool by_chain(const struct conditions *c)
 {
     return c->net_mode == NET_CNI;
+}
+
+static bool by_pasta(const struct conditions *c)
+{
+    return c->net_mode == NET_PASTA;
 }
 
 /* ---- before anything is made ---- */
@@ -49,7 +55,14 @@ int check_network(struct conditions *c, struct error *err)
     note(c, "mode", "%s", net_mode_name(c->net_mode));
     if (by_chain(c))
         return check_chain(c, err);
-    note(c, "pool", "%s", c->cfg->network.pool);
+    if (by_pasta(c)) {
+        char path[PATH_MAX];
+        if (pasta_find(path, err) < 0 || pasta_check_tun(err) < 0)
+            return -1;
+        note(c, "pasta", "%s", path);
+    } else {
+        note(c, "pool", "%s", c->cfg->network.pool);
+    }
     if (c->cfg->network.peers)
         return error_set(err, ERR_CONFIG, 0,
                          "network.peers works only with firecracker.network cni: with nat, leases "
@@ -116,15 +129,32 @@ static int look_at_way(struct conditions *c, struct error *err)
     return net_way_check(&way, pool, err);
 }
 
+static struct net_request any_request(const struct conditions *c)
+{
+    return (struct net_request){.lease_id = "cbx_000000000000",
+                                .pool = c->cfg->network.pool,
+                                .dns = c->cfg->network.dns,
+                                .state_dir = c->state_dir};
+}
+
 /* The addresses that a lease would get; which of the pool does not matter here. */
 static int try_plan(struct conditions *c, struct error *err)
 {
     struct net_lease names;
-    const struct net_request request = {.lease_id = "cbx_000000000000",
-                                        .pool = c->cfg->network.pool,
-                                        .dns = c->cfg->network.dns,
-                                        .state_dir = c->state_dir};
+    const struct net_request request = any_request(c);
     return net_plan(&request, &names, err);
+}
+
+/* Without root: namespace, tap and rules of a lease, which are gone again when they were made. */
+static int try_pasta(struct conditions *c, struct error *err)
+{
+    char dev[IF_NAMESIZE];
+    const struct net_request request = any_request(c);
+    int up = pasta_uplink(dev, err);
+    if (up < 0)
+        return -1;
+    note(c, "uplink", "%s", up ? dev : "none");
+    return pasta_try(&request, &c->deadline, err);
 }
 
 /* After a failure, only that a plugin speaks another version is news: of a plugin that fails, ADD
@@ -141,6 +171,8 @@ static int ask_plugins(struct conditions *c, struct error *err)
 
 int probe_network(struct conditions *c, struct error *err)
 {
+    if (by_pasta(c))
+        return try_pasta(c, err);
     if (look_at_host(c, err) < 0)
         return -1;
     if (by_chain(c))

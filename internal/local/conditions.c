@@ -16,6 +16,7 @@
 
 #include "base/str.h"
 #include "local/condition_rows.h"
+#include "net/pasta.h"
 
 /* In the order in which warmup checks them: what is missing right after an installation comes
  * first. */
@@ -38,6 +39,17 @@ static const struct condition rows[] = {
     {"disk", NULL, NULL, probe_disk, NULL, NULL},
 };
 
+/* Config knows nat and cni. Neither works without root, but nat is asked for in another way. So is
+ * the default, which is Crabbox's. */
+static enum net_mode choose_mode(const struct config *cfg)
+{
+    enum net_mode mode = NET_NAT;
+    const struct config_key *key = config_key_by_flag("firecracker-network");
+    (void)net_mode_by_name(cfg->firecracker.network, &mode);
+    bool any = mode == NET_NAT || str_eq(config_value_source(cfg, key), "default");
+    return any && pasta_is_needed() ? NET_PASTA : mode;
+}
+
 int conditions_begin(struct conditions *c, const struct config *cfg, const char *vmm,
                      struct error *err)
 {
@@ -46,10 +58,10 @@ int conditions_begin(struct conditions *c, const struct config *cfg, const char 
     if (!c->vmm)
         return -1;
     c->accel = c->vmm->accel(cfg);
+    c->net_mode = choose_mode(cfg);
     c->limits = (struct vmm_limits){.disk_bytes = cfg->limits.disk_mib * 1024 * 1024,
                                     .disk_ops = cfg->limits.disk_ops,
                                     .console_bytes = cfg->limits.console_kib * 1024};
-    (void)net_mode_by_name(cfg->firecracker.network, &c->net_mode); /* config knows the same two */
     c->degraded = str_eq(cfg->isolation, "degraded");
     return uid_range_parse(cfg->sandbox_uids, &c->uids, err);
 }

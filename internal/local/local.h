@@ -11,6 +11,7 @@
 #include "local/conditions.h"
 #include "ops/provider.h"
 #include "ops/work.h"
+#include "sys/userns.h"
 
 extern const struct provider provider_local;
 /* The only kind so far, for callers that have a store without a struct ops. Ends with NULL. */
@@ -21,6 +22,7 @@ struct local {
     struct conditions found; /* owned: the VMM's program, the open image, the CNI list */
     int reservation_fd;      /* owned; see admission.h */
     int netns_fd;            /* owned; undo: the VMM's, where one is needed */
+    struct userns userns;    /* owned; of a lease that is made without root (net/pasta.h) */
     int vmm_fd;              /* owned: the VMM's directory; -1 until it is needed */
 };
 static inline struct local *local_of(const struct work *w)

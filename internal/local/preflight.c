@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "local/admission.h"
+#include "sys/userns.h"
 
 /* What the record says of the machine. */
 static int describe(struct work *w, struct error *err)
@@ -15,6 +16,8 @@ static int describe(struct work *w, struct error *err)
     l->net.mode = c->net_mode;
     if (!c->cfg->sandbox && !*c->jailer_path)
         lease_local_lacks(l, "the VMM is not confined (sandbox: false)");
+    else if (c->net_mode == NET_PASTA && userns_check_ids(NULL) < 0)
+        lease_local_lacks(l, "the VMM has the caller's own user id");
     l->disk_overcommit = c->cfg->disk.overcommit;
     (void)str_copy(l->image_kind, sizeof l->image_kind, img->kind == IMAGE_OURS ? "ours" : "stock");
     (void)str_copy(l->kernel_release, sizeof l->kernel_release, img->kernel_release);

@@ -21,6 +21,8 @@ int step_cgroup_prepare(void *ctx, struct error *err)
 {
     struct work *w = ctx;
     struct lease_local *l = &w->lease.local;
+    if (l->net.mode == NET_PASTA) /* check_cgroup has said why there is none */
+        return 0;
     return str_format(l->cgroup, sizeof l->cgroup, "%s/%s", w->ops->cfg->cgroup, w->lease.id) < 0
                ? error_set(err, ERR_CONFIG, 0, "the name of the control group is too long")
                : 0;
@@ -43,6 +45,10 @@ int step_cgroup_apply(void *ctx, struct error *err)
     struct lease_local *l = &w->lease.local;
     const struct cgroup_limits limits = limits_of(&w->lease, w->ops->cfg);
     _cleanup_strbuf_ struct strbuf lacks = STRBUF_INIT;
+    if (!*l->cgroup) {
+        lease_local_lacks(l, local_of(w)->found.lacks);
+        return 0;
+    }
     if (cgroup_make(l->cgroup, &limits, local_of(w)->found.degraded ? &lacks : NULL, err) < 0)
         return -1;
     lease_local_lacks(l, lacks.buf);

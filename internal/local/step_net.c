@@ -9,6 +9,8 @@
  */
 #include "local/step_net.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -16,6 +18,7 @@
 #include "cni/cni.h"
 #include "local/local.h"
 #include "net/chain.h"
+#include "net/pasta.h"
 #include "sys/proc.h"
 
 #define SETTLE_MS 5000  /* for a plugin that an earlier process left running */
@@ -171,17 +174,60 @@ static int chain_undo(struct work *w, struct error *err)
     return cni_forget(w->handle.dirfd, err);
 }
 
+/* ---- without root ---- */
+
+static bool by_pasta(const struct work *w)
+{
+    return w->lease.local.net.mode == NET_PASTA;
+}
+
+static int pasta_started(void *ctx, const struct proc_ref *proc, struct error *err)
+{
+    struct work *w = ctx;
+    w->lease.local.pasta = *proc;
+    return work_save(w, true, err);
+}
+
+static int pasta_apply(struct work *w, struct error *err)
+{
+    struct local *o = local_of(w);
+    const struct pasta_job job = {.ns = &o->userns,
+                                  .n = &w->lease.local.net,
+                                  .dirfd = w->handle.dirfd,
+                                  .deadline = &w->deadline,
+                                  .started = pasta_started,
+                                  .ctx = w};
+    if (userns_new(&w->deadline, &o->userns, err) < 0 ||
+        pasta_make(&o->userns, &w->lease.local.net, err) < 0 || pasta_start(&job, err) < 0)
+        return -1;
+    userns_let_go(&o->userns);
+    o->netns_fd = fcntl(o->userns.net_fd, F_DUPFD_CLOEXEC, 3);
+    return o->netns_fd < 0 ? error_set(err, ERR_ENV, errno, "keep the lease's namespace") : 0;
+}
+
+static int pasta_undo(struct work *w, struct error *err)
+{
+    userns_close(&local_of(w)->userns);
+    CLOSE_FD(local_of(w)->netns_fd);
+    return pasta_end(&w->lease.local.pasta, w->handle.dirfd, err);
+}
+
 /* ---- the step ---- */
 
 int step_net_prepare(void *ctx, struct error *err)
 {
     struct work *w = ctx;
+    struct net_request req = request(w, 0);
+    if (by_pasta(w))
+        return pasta_plan(&req, &w->lease.local.net, err);
     return by_chain(w) ? chain_prepare(w, err) : pair_choose(w, 0, err);
 }
 
 int step_net_apply(void *ctx, struct error *err)
 {
     struct work *w = ctx;
+    if (by_pasta(w))
+        return pasta_apply(w, err);
     return by_chain(w) ? chain_apply(w, err) : pair_apply(w, err);
 }
 
@@ -191,8 +237,17 @@ int step_net_undo(void *ctx, struct error *err)
     CLOSE_FD(w->guest_fd);
     if (by_chain(w))
         return chain_undo(w, err);
+    if (by_pasta(w))
+        return pasta_undo(w, err);
     CLOSE_FD(local_of(w)->netns_fd);
     return net_undo(&w->lease.local.net, err);
+}
+
+int step_net_watch_guest(struct work *w, struct error *err)
+{
+    const struct local *o = local_of(w);
+    return by_pasta(w) ? pasta_watch_guest(&o->userns, &w->lease.local.net, err)
+                       : net_watch_guest(o->netns_fd, &w->lease.local.net, err);
 }
 
 void step_net_hold(struct work *w)

@@ -9,6 +9,8 @@
 
 int step_net_prepare(void *ctx, struct error *err);
 int step_net_apply(void *ctx, struct error *err);
+/* As net_watch_guest. */
+int step_net_watch_guest(struct work *w, struct error *err);
 int step_net_undo(void *ctx, struct error *err);
 
 /* Call it before the VMM ends: keeps the VMM's namespace if a chain has to find it again. */

@@ -24,6 +24,7 @@
 #include "local/admission.h"
 #include "local/step_cgroup.h"
 #include "local/step_net.h"
+#include "net/pasta.h"
 #include "ops/access.h"
 #include "sys/file.h"
 #include "sys/hash.h"
@@ -40,6 +41,7 @@ static void begin(struct work *w)
     struct local *o = xcalloc(1, sizeof *o);
     o->found.image = (struct image)IMAGE_INIT;
     o->reservation_fd = o->netns_fd = o->vmm_fd = -1;
+    o->userns = (struct userns)USERNS_INIT;
     w->own = o;
 }
 
@@ -50,6 +52,7 @@ static void end(struct work *w)
         return;
     conditions_release(&o->found);
     CLOSE_FD(o->netns_fd);
+    userns_close(&o->userns);
     CLOSE_FD(o->vmm_fd);
     CLOSE_FD(o->reservation_fd);
     free(o);
@@ -296,6 +299,8 @@ static int vmm_apply(void *ctx, struct error *err)
     int dir = vmm_dir(w, err);
     if (!backend || dir < 0)
         return -1;
+    _cleanup_free_ char *own_ids = xasprintf("%s/uids", w->ops->store.path);
+    bool rootless = local_of(w)->userns.user_fd >= 0;
     struct vmm_spec spec = {
         .lease_id = w->lease.id,
         .vm_id = w->lease.name,
@@ -304,6 +309,7 @@ static int vmm_apply(void *ctx, struct error *err)
         .accel = w->lease.local.vmm.accel,
         .dirfd = dir,
         .netns_fd = local_of(w)->netns_fd,
+        .userns = rootless ? &local_of(w)->userns : NULL,
         .cpus = (unsigned)w->lease.cpus,
         .memory_mib = (unsigned)w->lease.memory_mib,
         .kernel = local_of(w)->found.image.open_at[IMAGE_KERNEL],
@@ -312,9 +318,11 @@ static int vmm_apply(void *ctx, struct error *err)
         .tap = w->lease.local.net.tap,
         .guest_mac = w->lease.local.net.guest_mac,
         .cgroup = w->lease.local.cgroup,
+        .cgroup_partly = local_of(w)->found.degraded,
         .sandbox = cfg->sandbox,
         .limits = local_of(w)->found.limits,
         .uids = local_of(w)->found.uids,
+        .uids_dir = rootless ? own_ids : UID_DIRECTORY,
         .no_holes = disk_keeps_extents(dir),
     };
     spec_drives(&spec, w);
@@ -349,7 +357,7 @@ static int boot_apply(void *ctx, struct error *err)
     struct work *w = ctx;
     const struct vmm_backend *backend = backend_of(w, err);
     /* Opened before the guest can send anything, so that its first frame is not missed. */
-    w->guest_fd = net_watch_guest(local_of(w)->netns_fd, &w->lease.local.net, err);
+    w->guest_fd = step_net_watch_guest(w, err);
     if (!backend || w->guest_fd < 0)
         return -1;
     w->boot_us = clock_boot_us();
@@ -421,17 +429,38 @@ static int watch(const struct lease *l, struct error *err)
     return proc_open(&l->local.vmm.proc, err);
 }
 
+/* Without root the guest's address leads there only within the lease's namespaces, which the VMM
+ * has as well. */
+static int connect_from_within(const void *ctx, struct error *err)
+{
+    const struct lease *l = ctx;
+    _cleanup_userns_ struct userns ns = USERNS_INIT;
+    if (userns_of(&l->local.vmm.proc, &ns, err) == 0)
+        return pasta_socket(&ns, err);
+    if (err->kind == ERR_NOT_RUNNING)
+        err->kind = ERR_VMM; /* no later attempt makes sense */
+    return -1;
+}
+
+static bool is_rootless(const struct lease *l)
+{
+    return l->local.net.mode == NET_PASTA;
+}
+
 static void target(const struct lease *l, struct ssh_target *t)
 {
-    t->host = l->local.net.lease_addr;
+    t->host = is_rootless(l) ? l->local.net.guest_addr : l->local.net.lease_addr;
     t->port = (uint16_t)l->ssh_port;
+    t->socket = is_rootless(l) ? connect_from_within : NULL;
+    t->dial_ctx = l;
 }
 
 static struct machine_words words(const struct lease *l)
 {
     return (struct machine_words){.vmm = l->local.vmm.backend,
                                   .accel = vmm_accel_name(l->local.vmm.accel),
-                                  .address = l->local.net.lease_addr,
+                                  .address = is_rootless(l) ? l->local.net.guest_addr
+                                                            : l->local.net.lease_addr,
                                   .emulated = l->local.vmm.accel == VMM_TCG,
                                   .lacks = l->local.lacks};
 }

@@ -114,7 +114,7 @@ static void try_errors(const struct lab_world *w, struct lab_member *m)
     _cleanup_close_ int at = ns_run(w->lab.outside, raw_icmp, NULL, &err);
     assert_true(from >= 0 && at >= 0);
     open_flow(m->guest.ns, LAB_OUTSIDE);
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
         struct said s = about(m->n.guest_addr, LAB_OUTSIDE, errors[i].type, errors[i].code);
         if (arrives(from, at, LAB_OUTSIDE, &s) != errors[i].arrives)
             fail_msg("ICMP %d/%d of a guest %s", errors[i].type, errors[i].code,

@@ -227,6 +227,8 @@ int net_undo(const struct net_lease *n, struct error *err)
         return -1;
     if (n->mode == NET_CNI)
         return leave_chain(n, &a.v, err);
+    if (n->mode == NET_PASTA)
+        return 0; /* all of it goes with its namespace; pasta_end ends that program */
     _cleanup_rt_ struct nl_sock *sk = rt_open(err);
     if (!sk)
         return -1;

@@ -44,8 +44,9 @@
 #define NET_OPTIONS_SIZE 160
 
 enum net_mode {
-    NET_NAT, /* our own veth pair and host rules */
-    NET_CNI, /* a link that the host's plugin chain made */
+    NET_NAT,   /* our own veth pair and host rules */
+    NET_CNI,   /* a link that the host's plugin chain made */
+    NET_PASTA, /* without root: a user namespace, and the program pasta as the way out (pasta.h) */
 };
 
 /* What may pass each second (rates.h); 0: no limit. */
@@ -54,9 +55,9 @@ struct net_rates {
     int64_t packets; /* each way */
 };
 
-/* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI
- * there is no slot and no veth of ours, and the addresses are empty until the chain has given them.
- */
+/* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI and
+ * NET_PASTA there is no slot and no veth of ours. With NET_CNI the addresses are empty until the
+ * chain has given them. */
 struct net_lease {
     enum net_mode mode;
     bool peers;                  /* NET_CNI: the guest may reach its own subnet */
@@ -67,8 +68,9 @@ struct net_lease {
                                   * with NET_CNI, of the address's entry in the host's table */
     char tap[IF_NAMESIZE];       /* inside the lease namespace */
     char guest_mac[NET_MAC_SIZE];
-    char host_addr[NET_ADDR_SIZE];  /* outer end of the veth; NET_CNI: the gateway, or "" */
-    char lease_addr[NET_ADDR_SIZE]; /* inner end: where SSH connects */
+    char host_addr[NET_ADDR_SIZE];  /* outer end of the veth; NET_CNI: the gateway, or "";
+                                     * NET_PASTA: pasta's */
+    char lease_addr[NET_ADDR_SIZE]; /* inner end: where SSH connects but with NET_PASTA */
     char guest_addr[NET_ADDR_SIZE]; /* inside the guest */
     char gateway[NET_ADDR_SIZE];    /* the tap's address */
     char pool[NET_CIDR_SIZE];       /* what host_addr and lease_addr come from; "" in old records */
@@ -112,7 +114,7 @@ int net_undo(const struct net_lease *n, struct error *err);
  * frames: the event that readiness waits on. Caller closes. */
 int net_watch_guest(int netns_fd, const struct net_lease *n, struct error *err);
 
-const char *net_mode_name(enum net_mode mode); /* "nat", "cni" */
+const char *net_mode_name(enum net_mode mode); /* "nat", "cni", "pasta" */
 /* -1 if there is no such mode; then *out stays. */
 int net_mode_by_name(const char *name, enum net_mode *out);
 

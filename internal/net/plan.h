@@ -37,7 +37,8 @@ struct plan_routes {
 };
 int plan_look_at_routes(struct cidr pool, struct plan_routes *out, struct error *err);
 
-/* Fills the guest's own subnet and its DNS servers. */
+/* Fills the guest's own subnet and its DNS servers. Next to that subnet there are four more
+ * addresses of its kind, which are nobody's. */
 void plan_guest(const struct plan_routes *routes, const struct dns_list *dns,
                 struct net_lease *out);
 

@@ -73,7 +73,7 @@ static int bad(struct error *err, const char *field, const char *value)
 
 bool net_is_planned(const struct net_lease *n)
 {
-    return n->mode == NET_CNI ? n->lease_addr[0] != '\0' : n->veth[0] != '\0';
+    return n->mode == NET_NAT ? n->veth[0] != '\0' : n->lease_addr[0] != '\0';
 }
 
 const char *net_uplink(const struct net_lease *n)
@@ -115,6 +115,18 @@ static int view_chain(const struct net_lease *n, struct net_view *v, struct erro
     return 0;
 }
 
+/* Addresses of its own namespace, which nothing else has. */
+static int view_pasta(const struct net_lease *n, struct net_view *v, struct error *err)
+{
+    if (n->veth[0] != '\0')
+        return bad(err, "veth", n->veth);
+    if (net_parse_ipv4(n->host_addr, &v->host_addr) < 0 || v->host_addr % 4 != 1)
+        return bad(err, "host_addr", n->host_addr);
+    if (net_parse_ipv4(n->lease_addr, &v->lease_addr) < 0 || v->lease_addr != v->host_addr + 1)
+        return bad(err, "lease_addr", n->lease_addr);
+    return 0;
+}
+
 /* Goes into rules as it is. A record of before there was the field has none. */
 static int check_pool(const struct net_lease *n, struct error *err)
 {
@@ -148,8 +160,10 @@ static int view_guest(const struct net_lease *n, struct net_view *v, struct erro
 
 int net_view(const struct net_lease *n, struct net_view *out, struct error *err)
 {
+    static int (*const views[])(const struct net_lease *, struct net_view *, struct error *) = {
+        [NET_NAT] = view_pair, [NET_CNI] = view_chain, [NET_PASTA] = view_pasta};
     struct net_view v = {.group = 0};
-    if ((n->mode == NET_CNI ? view_chain : view_pair)(n, &v, err) < 0)
+    if (views[n->mode](n, &v, err) < 0)
         return -1;
     if (!str_has_prefix(n->tap, "tap") || !all_in(n->tap + 3, "0123456789"))
         return bad(err, "tap", n->tap);
@@ -182,8 +196,9 @@ static const struct field rows[] = {
 cJSON *net_lease_to_json(const struct net_lease *n)
 {
     cJSON *j = cJSON_CreateObject();
-    if (n->mode == NET_CNI) {
+    if (n->mode != NET_NAT)
         (void)cJSON_AddStringToObject(j, "mode", net_mode_name(n->mode));
+    if (n->mode == NET_CNI) {
         (void)cJSON_AddBoolToObject(j, "peers", n->peers);
         json_add_i64(j, "lease_plen", n->lease_plen);
     }
@@ -224,7 +239,8 @@ static int dns_from_json(const cJSON *j, struct net_lease *n, struct error *err)
     return 0;
 }
 
-static const char *const mode_names[] = {[NET_NAT] = "nat", [NET_CNI] = "cni"};
+static const char *const mode_names[] = {
+    [NET_NAT] = "nat", [NET_CNI] = "cni", [NET_PASTA] = "pasta"};
 
 const char *net_mode_name(enum net_mode mode)
 {
@@ -248,7 +264,7 @@ static int mode_from_json(const cJSON *j, struct net_lease *n, struct error *err
     const char *mode = json_opt_string(j, "mode", "nat");
     if (net_mode_by_name(mode, &n->mode) < 0)
         return bad(err, "mode", mode);
-    if (n->mode == NET_NAT)
+    if (n->mode != NET_CNI)
         return 0;
     if (json_get_bool(j, "peers", &n->peers, err) < 0 ||
         json_get_i64(j, "lease_plen", &plen, err) < 0)

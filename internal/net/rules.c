@@ -1,4 +1,4 @@
-/* rules.c: the text of the nftables rules, and how leases join them.
+/* rules.c: the text of the host's nftables rules, and how leases join them.
  *
  * rules_host_text makes the whole table of the host for one kind of lease. rules_add_host first
  * tries to add only the lease's own element to an existing table. If there is no table, it makes
@@ -18,7 +18,7 @@
 #include "net/listing.h"
 #include "net/metadata.h"
 #include "net/nft.h"
-#include "net/rates.h"
+#include "net/rules_priv.h"
 
 #define KEY_SIZE 80
 
@@ -78,13 +78,6 @@ static void add_membership(const struct net_lease *n, const struct net_view *v, 
         strbuf_addf(out, "add element inet %s %s { %s }\n", n->table, n->peers ? "open" : "closed",
                     key);
 }
-
-/* A guest is an end host, so it has nothing to tell about routes or the size of packets on the way.
- * Whoever hears that size remembers it for ten minutes and for the whole address: the host for the
- * next lease, a server outside for all of the host's connections. */
-#define NO_ROUTER(from)                                                                            \
-    "  " from "icmp type { redirect, source-quench } drop\n"                                       \
-    "  " from "icmp type destination-unreachable icmp code frag-needed drop\n"
 
 #define IS_DNS "  ip daddr @dns meta l4proto { tcp, udp } th dport 53 "
 
@@ -151,10 +144,6 @@ static void old_text(struct limits_ports p, struct strbuf *out)
                 "}\n",
                 p.first, p.last, p.first, p.last);
 }
-
-/* What the kernel says about a packet (too big, no way there) is related to its connection. So is a
- * connection that the kernel was told to expect, which is nobody's answer. */
-#define RELATED "ct state related meta l4proto { icmp, icmpv6 } "
 
 /* The first packet of a flow that is given another source. */
 #define MASQUERADED "  ct status & (snat | confirmed) == snat "
@@ -280,8 +269,7 @@ void rules_host_text(const struct net_lease *n, const struct net_view *v, struct
     add_membership(n, v, out);
 }
 
-/* The kernel loads a missing part by itself where it can. This one it could not load. */
-static void add_modules(struct error *e)
+void rules_add_modules(struct error *e)
 {
     if (!e || (e->sys != ENOENT && e->sys != EOPNOTSUPP))
         return;
@@ -312,7 +300,7 @@ int rules_add_host(const struct net_lease *n, const struct net_view *v, struct e
         if (e.sys != EEXIST)
             break;
     }
-    add_modules(&e);
+    rules_add_modules(&e);
     if (err)
         *err = e;
     return error_prefix(err, "table %s", n->table);
@@ -358,7 +346,7 @@ int rules_try(struct error *err)
     rules_host_text(&chain, &nobody, &text);
     if (nft_try(text.buf, "the kernel rejects a lease's rules", &e) == 0)
         return 0;
-    add_modules(&e);
+    rules_add_modules(&e);
     if (err)
         *err = e;
     return -1;
@@ -395,142 +383,4 @@ int rules_remove_host(const struct net_lease *n, const struct net_view *v, struc
             *err = e;
         return error_prefix(err, "table %s", n->table);
     }
-}
-
-static void add_subnet(const struct addr_info *a, struct strbuf *out)
-{
-    char text[NET_ADDR_SIZE];
-    net_format_ipv4(a->plen ? a->addr & UINT32_MAX << (32 - a->plen) : 0, text);
-    strbuf_addf(out, "  ip daddr %s/%u drop\n", text, a->plen);
-}
-
-/* A chain's bridge joins leases with each other and with whatever else is on it. Of its own subnets
- * a lease reaches only the gateway: it answers a ping, and forwards to everything else. */
-static void keep_from_subnets(const struct net_lease *n, const struct rules_near *near,
-                              struct strbuf *out)
-{
-    if (n->host_addr[0])
-        strbuf_addf(out, "  ip daddr %s icmp type echo-request goto admit\n", n->host_addr);
-    for (unsigned i = 0; i < near->n_own; i++)
-        add_subnet(&near->own[i], out);
-}
-
-/* Who may open a connection to the guest: whoever the chain lets, or the host alone. What begins in
- * its middle was a connection to an earlier lease with this address, whose client doesn't know that
- * it is over: what it sends is not for this guest. */
-static void let_in(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
-{
-    char addr[NET_ADDR_SIZE], from[96];
-    (void)str_format(from, sizeof from, "iifname \"%s\" oifname \"%s\" ", net_uplink(n), n->tap);
-    if (near && !n->peers) {
-        net_format_ipv4(near->source, addr);
-        size_t len = strlen(from);
-        (void)str_format(from + len, sizeof from - len, "ip saddr %s ", addr);
-    }
-    strbuf_addf(out,
-                LIMITS_MIDSTREAM "%sreject with tcp reset\n"
-                                 "  %sct status dnat accept\n",
-                from, from);
-}
-
-static void forward_text(const struct net_lease *n, const struct rules_near *near,
-                         struct strbuf *out)
-{
-    _cleanup_free_ char *metadata = metadata_set();
-    /* What belongs to no connection is not translated: it would leave as the guest's own address.
-     */
-    strbuf_addf(
-        out,
-        "chain forward {\n"
-        "  type filter hook forward priority filter; policy drop;\n"
-        "  ct state established accept\n" NO_ROUTER("iifname \"%s\" ") "  " RELATED "accept\n"
-                                                                       "  ct state invalid drop\n",
-        n->tap, n->tap);
-    let_in(n, near, out);
-    for (unsigned i = 0; i < n->n_dns; i++)
-        strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 goto admit\n",
-                    n->dns[i]);
-    strbuf_addf(out, "  ip daddr %s drop\n", metadata);
-    if (near && !n->peers)
-        keep_from_subnets(n, near, out);
-    strbuf_addf(out,
-                "  iifname \"%s\" oifname \"%s\" ip saddr %s goto admit\n"
-                "}\n",
-                n->tap, net_uplink(n), n->guest_addr);
-}
-
-/* The VMM runs in this namespace, and a guest may have taken it over: it has no capability there,
- * but may open sockets and give them any address of the namespace. So the namespace opens nothing
- * of its own, over IPv6 neither, and nothing leaves but with the address by which the host knows
- * the lease. The resets are let_in's.
- * Plugins that need more (DHCP) use packet sockets, which don't come through here. */
-static void own_text(const struct net_lease *n, struct strbuf *out)
-{
-    strbuf_addf(out,
-                "chain output {\n"
-                "  type filter hook output priority filter; policy drop;\n"
-                "  ct state established accept\n"
-                "  " RELATED "accept\n"
-                "  ct state related tcp flags & (fin | syn | rst) == rst accept\n"
-                "}\n"
-                "chain leave {\n"
-                "  type filter hook postrouting priority srcnat + 10; policy accept;\n"
-                "  oifname \"%s\" ip saddr != %s drop\n"
-                "}\n",
-                net_uplink(n), n->lease_addr);
-}
-
-void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
-{
-    const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
-    const struct limits l = limits_now();
-    char outward[80];
-    strbuf_adds(out, "table inet crabbox {\n");
-    limits_lease_text(&l, out);
-    strbuf_addf(out,
-                "chain prerouting {\n"
-                "  type nat hook prerouting priority dstnat; policy accept;\n"
-                "  iifname \"%s\" ip daddr %s dnat ip to %s\n"
-                "}\n"
-                "chain postrouting {\n"
-                "  type nat hook postrouting priority srcnat; policy accept;\n",
-                up, n->lease_addr, guest);
-    (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
-    if (n->mode == NET_CNI)
-        limits_chain_snat(outward, n->lease_addr, out);
-    strbuf_addf(out,
-                "  %s snat ip to %s\n"
-                "}\n"
-                "chain input {\n"
-                "  type filter hook input priority filter; policy drop;\n"
-                "  iifname \"%s\" ip daddr %s icmp type echo-request goto admit\n"
-                "}\n",
-                outward, n->lease_addr, tap, n->gateway);
-    forward_text(n, near, out);
-    own_text(n, out);
-    rates_in_text(&n->rates, tap, out);
-    strbuf_addf(out,
-                "}\n"
-                "table netdev crabbox {\n"
-                "chain tap {\n"
-                "  type filter hook ingress device \"%s\" priority filter; policy drop;\n",
-                tap);
-    rates_out_text(&n->rates, out);
-    strbuf_addf(out,
-                "  ether saddr != %s drop\n"
-                "  arp saddr ether %s arp saddr ip { %s, 0.0.0.0 } accept\n"
-                "  ip saddr %s accept\n"
-                "}\n"
-                "}\n",
-                n->guest_mac, n->guest_mac, guest, guest);
-}
-
-int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err)
-{
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    rules_lease_text(n, near, &text);
-    if (nft_run(text.buf, "make the rules in the lease's namespace", err) == 0)
-        return 0;
-    add_modules(err);
-    return -1;
 }

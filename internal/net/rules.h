@@ -28,6 +28,10 @@
  * rules that protect the host remain, and connections that others open to the lease through the
  * host are limited too.
  *
+ * A lease of pasta's has no table of the host: nobody but root could make one. Its own namespace
+ * keeps it from the host's addresses, nothing is let in, and its namespace opens connections to the
+ * guest alone, for SSH (see pasta.h).
+ *
  * The lease's namespace has a table for NAT, and a filter on the tap. The filter passes only ARP
  * and IPv4, and only from the guest's own MAC and address. The namespace itself only answers, so a
  * VMM that was taken over can do no more than its guest.
@@ -62,6 +66,7 @@ struct rules_near {
     uint32_t source; /* of what the host sends to the lease */
     struct addr_info own[RULES_SUBNETS_MAX];
     unsigned n_own;
+    const char *hosts; /* NET_PASTA: the host's own addresses, "{ 10.0.0.1, 127.0.0.0/8 }" */
 };
 
 /* Makes the lease namespace's tables; the tap must exist. Runs inside that namespace. `near` is

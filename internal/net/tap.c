@@ -14,8 +14,6 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-#define TUN_PATH "/dev/net/tun"
-
 static int open_tun(const char *name, short flags, struct error *err)
 {
     _cleanup_close_ int fd = open(TUN_PATH, O_RDWR | O_CLOEXEC);

@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 
+#define TUN_PATH "/dev/net/tun"
+
 /* Makes a persistent tap in the calling thread's namespace with the flags that Firecracker and
  * QEMU attach with. It has no owner: being inside the namespace is the right to open it.
  * ERR_ENV when /dev/net/tun is missing or closed to us. */

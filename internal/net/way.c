@@ -130,6 +130,20 @@ int way_ask(struct nl_sock *sk, const struct way_lease *l, struct net_way *out, 
     return 0;
 }
 
+int way_out(struct nl_sock *sk, char dev[static IF_NAMESIZE], struct error *err)
+{
+    struct route_answer a;
+    for (size_t i = 0; i < ARRAY_LEN(outside); i++) {
+        if (route_ask(sk, &(struct route_question){.dst = outside[i]}, &a, err) < 0)
+            return -1;
+        if (a.error || a.type != RTN_UNICAST)
+            continue;
+        name_link(a.out, dev);
+        return 1;
+    }
+    return 0;
+}
+
 /* ---- without a lease ---- */
 
 /* A link with a lease's addresses, which goes when its descriptor is closed: nothing is left even

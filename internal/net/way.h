@@ -21,4 +21,7 @@ struct way_lease {
 };
 int way_ask(struct nl_sock *sk, const struct way_lease *l, struct net_way *out, struct error *err);
 
+/* The link by which the host itself gets out over IPv4: 1, 0 where there is none, or -1. */
+int way_out(struct nl_sock *sk, char dev[static IF_NAMESIZE], struct error *err);
+
 #endif

@@ -55,7 +55,7 @@ static int add_way(struct strbuf *sb, const struct ops *o, const struct lease *l
 {
     struct ssh_target t = {0};
     provider_of(l)->target(l, &t);
-    if (t.dial)
+    if (t.dial || t.socket)
         return add_proxy(sb, o, l, err);
     strbuf_addf(sb, "    HostName %s\n    Port %u\n", t.host, t.port);
     return 0;

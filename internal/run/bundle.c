@@ -51,59 +51,108 @@ static void add_names(const struct env_set *env, struct strbuf *out)
     strbuf_adds(out, "CRABBOX_LEASE_ID\nCRABBOX_RUN_ID\nCRABBOX_SLUG\n");
 }
 
-static int put(int dirfd, const char *name, const struct env_set *env, struct tail *t,
-               struct error *err)
+/* What a bundle is made with. */
+struct making {
+    int dirfd;
+    const struct deadline *d;
+    struct redactor redactor;
+};
+
+static void making_end(struct making *m)
 {
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    redact(env, &t->text, t->cut);
-    keep_end(t, BUNDLE_STREAM_MAX); /* a name may be longer than its value */
-    if (!t->text.len)
-        return 0;
-    if (t->cut)
-        strbuf_adds(&text, "[cut: what came before is not kept]\n");
-    strbuf_add(&text, t->text.buf, t->text.len);
-    return file_write_new(dirfd, name, text.buf, text.len, 0600, err);
+    redact_end(&m->redactor);
 }
 
-static int put_text(int dirfd, const char *name, const struct env_set *env, const char *text,
-                    struct error *err)
+/* `clean`: all values have been taken out of it. */
+static int put_clean(struct making *m, const char *name, bool clean, struct tail *t,
+                     struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (!clean && m->redactor.effort.stop == EFFORT_CANCELLED)
+        return deadline_check(m->d, "what is kept of a failed run", err);
+    keep_end(t, clean ? BUNDLE_STREAM_MAX : 0); /* a name may be longer than its value */
+    if (!clean)
+        strbuf_adds(&text, "[left out: to look for the values of all variables in it takes too "
+                           "long]\n");
+    else if (t->cut)
+        strbuf_adds(&text, "[cut: what came before is not kept]\n");
+    strbuf_add(&text, t->text.buf, t->text.len);
+    return file_write_new(m->dirfd, name, text.buf, text.len, 0600, err);
+}
+
+static int put(struct making *m, const char *name, struct tail *t, struct error *err)
+{
+    return t->text.len ? put_clean(m, name, redact(&m->redactor, &t->text, t->cut), t, err) : 0;
+}
+
+static int put_text(struct making *m, const char *name, const char *text, struct error *err)
 {
     struct tail t = TAIL_INIT;
     strbuf_adds(&t.text, text ? text : "");
-    int r = put(dirfd, name, env, &t, err);
+    int r = put(m, name, &t, err);
     strbuf_free(&t.text);
     return r;
 }
 
-static int put_all(struct bundle *b, int dirfd, const struct env_set *env,
+static bool redact_strings(struct redactor *r, cJSON *j)
+{
+    cJSON *child;
+    if (cJSON_IsString(j)) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        strbuf_adds(&text, j->valuestring);
+        return !text.len || (redact(r, &text, false) && cJSON_SetValuestring(j, text.buf));
+    }
+    cJSON_ArrayForEach(child, j)
+    {
+        if (!redact_strings(r, child))
+            return false;
+    }
+    return true;
+}
+
+/* In its strings only: as a text it could have a value that looks like a part of the JSON. */
+static int put_json(struct making *m, const char *name, const cJSON *json, struct error *err)
+{
+    _cleanup_json_ cJSON *j = cJSON_Duplicate(json, true);
+    struct tail t = TAIL_INIT;
+    bool clean = redact_strings(&m->redactor, j);
+    _cleanup_free_ char *text = json_print_shown(j, true);
+    strbuf_adds(&t.text, text);
+    int r = put_clean(m, name, clean, &t, err);
+    strbuf_free(&t.text);
+    return r;
+}
+
+static int put_all(struct bundle *b, struct making *m, const struct env_set *env,
                    const struct bundle_words *words, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
     add_names(env, &names);
     keep_end(&b->out, BUNDLE_STREAM_MAX);
     keep_end(&b->errout, BUNDLE_STREAM_MAX);
-    if (room_check(dirfd, BUNDLE_MAX, "what is kept of a failed run", err) < 0 ||
-        put_text(dirfd, "error.txt", env, words->reason, err) < 0 ||
-        put_text(dirfd, "results.txt", env, words->results, err) < 0 ||
-        put_text(dirfd, "run.json", env, words->json, err) < 0 ||
-        file_write_new(dirfd, "environment.txt", names.buf, names.len, 0600, err) < 0)
+    if (room_check(m->dirfd, BUNDLE_MAX, "what is kept of a failed run", err) < 0 ||
+        put_text(m, "error.txt", words->reason, err) < 0 ||
+        put_text(m, "results.txt", words->results, err) < 0 ||
+        put_json(m, "run.json", words->json, err) < 0 ||
+        file_write_new(m->dirfd, "environment.txt", names.buf, names.len, 0600, err) < 0)
         return -1;
-    if (put(dirfd, "stdout.log", env, &b->out, err) < 0 ||
-        put(dirfd, "stderr.log", env, &b->errout, err) < 0 ||
-        put(dirfd, VMM_CONSOLE_LOG, env, &b->console, err) < 0)
+    if (put(m, "stdout.log", &b->out, err) < 0 || put(m, "stderr.log", &b->errout, err) < 0 ||
+        put(m, VMM_CONSOLE_LOG, &b->console, err) < 0)
         return -1;
-    return put(dirfd, VMM_LOG, env, &b->vmm, err);
+    return put(m, VMM_LOG, &b->vmm, err);
 }
 
 int bundle_write(struct bundle *b, struct store *s, const struct lease *l, const char *run_id,
                  const struct env_set *env, const struct bundle_words *words,
-                 char path[static PATH_MAX], struct error *err)
+                 const struct deadline *d, char path[static PATH_MAX], struct error *err)
 {
     char name[STORE_BUNDLE_NAME_SIZE];
     _cleanup_close_ int dirfd = store_make_bundle(s, l, run_id, name, err);
     if (dirfd < 0)
         return -1;
-    int r = put_all(b, dirfd, env, words, err);
+    _cleanup_(making_end) struct making m = {.dirfd = dirfd, .d = d};
+    redact_begin(&m.redactor, env, d);
+    int r = put_all(b, &m, env, words, err);
     if (r == 0)
         r = str_format(path, PATH_MAX, "%s/logs/%s", s->path, name);
     if (r < 0)

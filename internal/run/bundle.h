@@ -10,6 +10,7 @@
 #ifndef CRABBOX_RUN_BUNDLE_H
 #define CRABBOX_RUN_BUNDLE_H
 
+#include "base/json.h"
 #include "lease/store.h"
 #include "run/envset.h"
 
@@ -45,12 +46,13 @@ void bundle_take_logs(struct bundle *b, const struct lease_handle *h);
 
 /* What a run comes to, as text. */
 struct bundle_words {
-    const char *reason, *results, *json; /* NULL: there is none */
+    const char *reason, *results; /* NULL: there is none */
+    const cJSON *json;
 };
 /* `path` gets the directory. Nothing is left of it on error: ERR_IO, also if the disk is nearly
- * full. */
+ * full, or ERR_CANCELLED by `d`. */
 int bundle_write(struct bundle *b, struct store *s, const struct lease *l, const char *run_id,
                  const struct env_set *env, const struct bundle_words *words,
-                 char path[static PATH_MAX], struct error *err);
+                 const struct deadline *d, char path[static PATH_MAX], struct error *err);
 
 #endif

@@ -142,9 +142,8 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
 {
     struct guest_run g;
     struct deadline d = deadline_never();
-    if (guest_run_init(&g, x->session->conn, &res->lease, err) < 0)
+    if (guest_run_init(&g, x->session->conn, &res->lease, res->run_id, err) < 0)
         return -1;
-    (void)str_copy(res->run_id, sizeof res->run_id, g.id);
     int r = put_files(x, req, &g, &res->lease, err);
     int64_t t0 = clock_boot_us();
     bool begun = r == 0;

@@ -17,7 +17,7 @@ struct execution {
     bool lease_ends; /* if this fails, the lease is released: nothing needs ending in the guest */
 };
 
-/* Fills res->status, ran, timed_out, run_id, command_us. 0 when the command ran, also when its time
+/* Fills res->status, ran, timed_out, command_us. 0 when the command ran, also when its time
  * was over; ERR_SSH or ERR_VMM when the guest was lost, ERR_TIMEOUT when it hangs, ERR_CANCELLED,
  * ERR_IO. */
 int execute_run(const struct execution *x, const struct ops_run *req, struct ops_run_result *res,

@@ -39,14 +39,18 @@ int guest_run_again(struct guest_run *g, struct ssh_conn *conn, const struct lea
     return 0;
 }
 
-int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
-                   struct error *err)
+void guest_run_make_id(char id[static GUEST_RUN_ID_SIZE])
 {
     uint8_t raw[6];
-    char hex[13], id[GUEST_RUN_ID_SIZE];
+    char hex[13];
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
-    (void)str_format(id, sizeof id, PREFIX "%s", hex);
+    (void)str_format(id, GUEST_RUN_ID_SIZE, PREFIX "%s", hex);
+}
+
+int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
+                   const char *id, struct error *err)
+{
     int r = guest_run_again(g, conn, l, id, err);
     g->placed = false;
     return r;

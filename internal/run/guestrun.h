@@ -1,7 +1,7 @@
 /* guestrun.h: how a command gets into the guest, starts there, and is ended completely.
  *
- *   guest_run_init → guest_run_put [→ guest_run_put_script] → ssh_exec(guest_run_command)
- *                  → guest_run_end, if it must not live on → guest_run_clean
+ *   guest_run_make_id → guest_run_init → guest_run_put [→ guest_run_put_script] →
+ * ssh_exec(guest_run_command) → guest_run_end, if it must not live on → guest_run_clean
  *
  * The words of the command and the values of its environment travel over SSH into a file. Only the
  * guest's user can enter the directory of that file. So no argument vector on either side shows
@@ -52,10 +52,12 @@ struct guest_command {
     const struct env_set *env;
 };
 
-/* Makes up the id. -1 if the lease's paths are too long. */
+void guest_run_make_id(char id[static GUEST_RUN_ID_SIZE]);
+
+/* -1 if the lease's paths are too long. */
 int guest_run_init(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
-                   struct error *err);
-/* One that an earlier process made, with this id; ERR_STATE if it is none. */
+                   const char *id, struct error *err);
+/* One that has been put there before, maybe by an earlier process; ERR_STATE if `id` is none. */
 int guest_run_again(struct guest_run *g, struct ssh_conn *conn, const struct lease *l,
                     const char *id, struct error *err);
 

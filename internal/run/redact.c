@@ -6,100 +6,177 @@
 #include "base/cleanup.h"
 
 /* A value or a line of one; borrowed from the set. */
-struct piece {
+struct redact_piece {
     const char *text, *name;
     size_t len, name_len;
+    size_t order;  /* of the variable */
+    size_t begins; /* with this other one, the longest: its index + 1; 0: with none */
 };
 
-struct pieces {
-    struct piece *items;
-    size_t n, alloc;
-    bool begins[256]; /* whether one begins with this byte */
-};
-
-static void pieces_free(struct pieces *p)
+static void add_piece(struct redactor *r, const struct env_set *env, size_t i, const char *text,
+                      size_t len)
 {
-    free(p->items);
-}
-
-static void add_piece(struct pieces *p, const char *entry, const char *text, size_t len)
-{
-    if (len < REDACT_MIN)
+    if (len < REDACT_MIN || !effort_spend(&r->effort, (int64_t)len))
         return;
-    if (p->n == p->alloc) {
-        p->alloc = p->alloc ? 2 * p->alloc : 16;
-        p->items = xrealloc(p->items, p->alloc * sizeof *p->items);
+    if (r->n == r->alloc) {
+        r->alloc = r->alloc ? 2 * r->alloc : 16;
+        r->pieces = xrealloc(r->pieces, r->alloc * sizeof *r->pieces);
     }
-    p->items[p->n++] = (struct piece){text, entry, len, strcspn(entry, "=")};
-    p->begins[(unsigned char)*text] = true;
+    const char *name = env->entries[i];
+    r->pieces[r->n++] = (struct redact_piece){text, name, len, strcspn(name, "="), i, 0};
+    r->begins[(unsigned char)*text] = true;
+    if (len > r->longest)
+        r->longest = len;
 }
 
-static int longest_first(const void *a, const void *b)
+static int by_text(const struct redact_piece *x, const struct redact_piece *y)
 {
-    size_t x = ((const struct piece *)a)->len, y = ((const struct piece *)b)->len;
-    return x < y ? 1 : x > y ? -1 : 0;
+    int c = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
+    return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-static void find_pieces(const struct env_set *env, struct pieces *p)
+/* Of the same text, the variable that comes first. */
+static int by_text_and_order(const void *a, const void *b)
 {
+    const struct redact_piece *x = a, *y = b;
+    int c = by_text(x, y);
+    return c ? c : (x->order > y->order) - (x->order < y->order);
+}
+
+/* How many bytes both begin with. */
+static size_t in_common(struct redactor *r, const char *a, size_t a_len, const char *b,
+                        size_t b_len)
+{
+    size_t k = 0, max = a_len < b_len ? a_len : b_len;
+    while (k < max && a[k] == b[k])
+        k++;
+    (void)effort_spend(&r->effort, (int64_t)k + 1);
+    return k;
+}
+
+/* The longest piece that is not longer than `len`: this one, or one that it begins with. */
+static struct redact_piece *shorten(struct redactor *r, struct redact_piece *p, size_t len)
+{
+    while (p && p->len > len) {
+        p = p->begins ? &r->pieces[p->begins - 1] : NULL;
+        (void)effort_spend(&r->effort, 1);
+    }
+    return p;
+}
+
+static void sort_pieces(struct redactor *r)
+{
+    size_t n = 0;
+    if (r->n)
+        qsort(r->pieces, r->n, sizeof *r->pieces, by_text_and_order);
+    for (size_t i = 0; i < r->n; i++) {
+        if (n && by_text(&r->pieces[n - 1], &r->pieces[i]) == 0)
+            continue;
+        struct redact_piece *p = &r->pieces[n], *before = n ? p - 1 : NULL;
+        *p = r->pieces[i];
+        if (before)
+            before = shorten(r, before, in_common(r, p->text, p->len, before->text, before->len));
+        p->begins = before ? (size_t)(before - r->pieces) + 1 : 0;
+        n++;
+    }
+    r->n = n;
+}
+
+void redact_begin(struct redactor *r, const struct env_set *env, const struct deadline *d)
+{
+    *r = (struct redactor){.effort = EFFORT_INIT(d)};
+    r->effort.left = REDACT_STEPS;
     for (size_t i = 0; i < env->n; i++) {
         const char *value = strchr(env->entries[i], '=');
         if (!value)
             continue;
         size_t len = strlen(++value);
-        add_piece(p, env->entries[i], value, len);
+        add_piece(r, env, i, value, len);
         for (size_t line = strcspn(value, "\r\n"); line < len;
              value += line + 1, len -= line + 1, line = strcspn(value, "\r\n"))
-            add_piece(p, env->entries[i], value, line);
-        add_piece(p, env->entries[i], value, len); /* the last line, or all of it again */
+            add_piece(r, env, i, value, line);
+        add_piece(r, env, i, value, len); /* the last line, or all of it again */
     }
-    if (p->n)
-        qsort(p->items, p->n, sizeof *p->items, longest_first);
+    sort_pieces(r);
 }
 
-static void add_name(struct strbuf *out, const struct piece *p)
+void redact_end(struct redactor *r)
+{
+    free(r->pieces);
+    r->pieces = NULL;
+}
+
+static void add_name(struct strbuf *out, const struct redact_piece *p)
 {
     strbuf_addf(out, "[%.*s]", (int)p->name_len, p->name);
 }
 
-/* How many bytes of a value's end the text begins with; 0 where it is none. */
-static size_t skip_rest(const struct pieces *p, const struct strbuf *text, struct strbuf *out)
+/* For each length, how much of its beginning is also its end (Knuth, Morris, Pratt). */
+static uint32_t *borders(const char *text, size_t len)
 {
-    const struct piece *of = NULL;
-    size_t longest = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        const struct piece *piece = &p->items[i];
-        size_t k = piece->len - 1 < text->len ? piece->len - 1 : text->len;
-        while (k > longest && memcmp(text->buf, piece->text + piece->len - k, k) != 0)
-            k--;
-        if (k > longest) {
-            longest = k;
-            of = piece;
+    uint32_t *b = xcalloc(len + 1, sizeof *b);
+    for (size_t i = 1, k = 0; i < len; i++) {
+        while (k && text[i] != text[k])
+            k = b[k];
+        k += text[i] == text[k];
+        b[i + 1] = (uint32_t)k;
+    }
+    return b;
+}
+
+/* How many bytes of the text's beginning are the end of a value; 0 where it begins with none. */
+static size_t skip_rest(struct redactor *r, const struct strbuf *text, struct strbuf *out)
+{
+    const struct redact_piece *of = NULL;
+    size_t most = 0, max = text->len < r->longest ? text->len : r->longest;
+    if (!max || !effort_spend(&r->effort, (int64_t)max))
+        return 0;
+    _cleanup_free_ uint32_t *border = borders(text->buf, max);
+    for (const struct redact_piece *p = r->pieces; p < r->pieces + r->n; p++) {
+        size_t k = 0;
+        for (size_t i = 0; i < p->len; i++) {
+            while (k && (k == max || text->buf[k] != p->text[i]))
+                k = border[k];
+            k += text->buf[k] == p->text[i];
         }
+        if (k > most) {
+            most = k;
+            of = p;
+        }
+        if (!effort_spend(&r->effort, (int64_t)p->len))
+            return 0;
     }
     if (of)
         add_name(out, of);
-    return longest;
+    return most;
 }
 
-static const struct piece *piece_at(const struct pieces *p, const char *at, size_t left)
+/* The longest piece that is there. All that the text begins with come before it in the order, and
+ * the last one that does begins with them. */
+static const struct redact_piece *piece_at(struct redactor *r, const char *at, size_t left)
 {
-    if (!p->begins[(unsigned char)*at])
+    size_t from = 0, to = r->n, same = 0;
+    if (!r->begins[(unsigned char)*at])
         return NULL;
-    for (size_t i = 0; i < p->n; i++)
-        if (p->items[i].len <= left && memcmp(at, p->items[i].text, p->items[i].len) == 0)
-            return &p->items[i];
-    return NULL;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        const struct redact_piece *p = &r->pieces[mid];
+        size_t k = in_common(r, p->text, p->len, at, left);
+        if (k == p->len || (k < left && (unsigned char)p->text[k] < (unsigned char)at[k])) {
+            from = mid + 1;
+            same = k;
+        } else
+            to = mid;
+    }
+    return from ? shorten(r, &r->pieces[from - 1], same) : NULL;
 }
 
-void redact(const struct env_set *env, struct strbuf *text, bool cut)
+bool redact(struct redactor *r, struct strbuf *text, bool cut)
 {
-    _cleanup_(pieces_free) struct pieces p = {0};
     struct strbuf out = STRBUF_INIT;
-    find_pieces(env, &p);
-    size_t i = cut ? skip_rest(&p, text, &out) : 0;
-    for (size_t from = i; i < text->len;) {
-        const struct piece *found = piece_at(&p, text->buf + i, text->len - i);
+    size_t i = cut ? skip_rest(r, text, &out) : 0;
+    for (size_t from = i; i < text->len && effort_spend(&r->effort, 1);) {
+        const struct redact_piece *found = piece_at(r, text->buf + i, text->len - i);
         i += found ? 0 : 1;
         if (!found && i < text->len)
             continue;
@@ -110,6 +187,9 @@ void redact(const struct env_set *env, struct strbuf *text, bool cut)
         }
         from = i;
     }
-    strbuf_wipe(text);
+    strbuf_wipe(r->effort.stop ? &out : text);
+    if (r->effort.stop)
+        return false;
     *text = out;
+    return true;
 }

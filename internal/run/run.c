@@ -153,14 +153,6 @@ static void on_sync_progress(void *ctx, size_t files, int64_t bytes)
         p->update(p->ctx, "sync", files, bytes);
 }
 
-static enum sync_git git_wanted(const struct run_state *s)
-{
-    const char *how = s->ops->cfg->run.git;
-    return str_eq(how, "full")      ? SYNC_GIT_FULL
-           : str_eq(how, "shallow") ? SYNC_GIT_SHALLOW
-                                    : SYNC_GIT_NONE;
-}
-
 /* For what a sync writes in the lease's directory. */
 struct held {
     struct session *session;
@@ -195,7 +187,8 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     int r = sync_update(s->session.conn, list, s->tree_dir, &store, limits, d, on_sync_progress, s,
                         &result, err);
     if (r == 0)
-        r = sync_git(s->session.conn, list, s->tree_dir, &store, git_wanted(s), &result, d, err);
+        r = sync_git(s->session.conn, list, s->tree_dir, &store,
+                     sync_git_named(s->ops->cfg->run.git), &result, d, err);
     CLOSE_FD(held.fd);
     s->res->files_sent = result.n_sent;
     s->res->files_deleted = result.n_deleted;
@@ -350,6 +343,7 @@ static int use_lease(struct run_state *s, struct error *err)
 static int use_begun(struct run_state *s, struct error *err)
 {
     struct bundle *b = s->req->bundle;
+    guest_run_make_id(s->res->run_id);
     int r = use_lease(s, err);
     if (!b)
         return r;

@@ -55,7 +55,7 @@ struct ops_run_result {
     bool ran;                 /* the command was started; status is valid */
     struct ssh_status status; /* how it ended */
     bool timed_out;           /* ended by us when its time was over; status says nothing then */
-    char run_id[24];
+    char run_id[24];          /* "" until it has its lease */
     char work_dir[LEASE_PATH_SIZE + PATH_MAX]; /* in the guest; "" until it is known */
     size_t files;
     int64_t bytes;

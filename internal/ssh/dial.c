@@ -35,6 +35,14 @@ static socklen_t parse_address(const struct ssh_target *t, struct sockaddr_stora
     return 0;
 }
 
+static int make_socket(const struct ssh_target *t, int family, const char *name, struct error *err)
+{
+    if (t->socket)
+        return t->socket(t->dial_ctx, err);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd >= 0 ? fd : error_set(err, ERR_SSH, errno, "make a socket for %s", name);
+}
+
 static int start_tcp(const struct ssh_target *t, struct error *err)
 {
     struct sockaddr_storage addr = {0};
@@ -44,9 +52,9 @@ static int start_tcp(const struct ssh_target *t, struct error *err)
     socklen_t len = parse_address(t, &addr);
     if (len == 0)
         return error_set(err, ERR_INTERNAL, 0, "connect to %s: not a numeric address", name);
-    _cleanup_close_ int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    _cleanup_close_ int fd = make_socket(t, addr.ss_family, name, err);
     if (fd < 0)
-        return error_set(err, ERR_SSH, errno, "make a socket for %s", name);
+        return -1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     dial_keep_alive(fd, SSH_DEAD_MS);
     if (connect(fd, (const struct sockaddr *)&addr, len) < 0 && errno != EINPROGRESS)

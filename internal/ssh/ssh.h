@@ -43,7 +43,10 @@ struct ssh_target {
      * is gone. What ends a TCP connection to a machine that is silent does not work here: the
      * stream has to find that out by itself. */
     int (*dial)(const void *ctx, const struct deadline *d, struct error *err);
-    const void *dial_ctx;
+    /* Without dial: makes the TCP socket (close-on-exec, non-blocking) where TCP has to start in
+     * another network namespace; NULL: in ours. ERR_SSH and other kinds as above. */
+    int (*socket)(const void *ctx, struct error *err);
+    const void *dial_ctx; /* of both */
     const char *user;
     const char *key_file; /* private key path (may be /proc/self/fd/N/name) */
     const char *host_key; /* pinned "ssh-ed25519 AAAA…" */

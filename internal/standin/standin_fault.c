@@ -20,7 +20,7 @@ int faults_write(const char *dir, const char *const *env, struct error *err)
             strbuf_addf(&text, "%s\n", *env);
     if (text.len == 0)
         return file_unlink(dirfd, FILE_NAME, err);
-    return file_write_new(dirfd, FILE_NAME, text.buf, text.len, 0600, err);
+    return file_write_new(dirfd, FILE_NAME, text.buf, text.len, 0644, err);
 }
 
 /* The nearest file: the VMM's directory is four levels below the bed's. Read once, before the

@@ -23,6 +23,7 @@
  *                                        ignore-seed: a guest that never read its seed;
  *                                        panic: ends at once; chatty: 10 MB on the console
  *
+ *   CRABBOX_STANDIN_SERVER=dropbear      the guest's SSH server, as stock images may have it
  *   CRABBOX_STANDIN_SLEEPER=tar          the guest's program of this name sleeps and does nothing
  *
  * A request matches by method and path prefix.

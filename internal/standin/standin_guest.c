@@ -19,6 +19,7 @@
 #include "guest/init.h"
 #include "guest/netconf.h"
 #include "guest/seed.h"
+#include "guest/sshd.h"
 #include "ssh/ssh.h"
 #include "standin/standin.h"
 #include "standin/standin_fault.h"
@@ -148,24 +149,35 @@ static void chatter(void)
         (void)!write(STDOUT_FILENO, line, sizeof line);
 }
 
-/* Of the guest's own: what is below the overlay stays as it is. */
-static int put_sleeper(struct error *err)
+/* A script in the place of a program of the guest's. What is below the overlay stays as it is. */
+static int replace_program(const char *path, const char *script, struct error *err)
 {
-    static const char script[] = "#!/bin/sh\nexec sleep 9292\n";
-    const char *name = fault_get("SLEEPER");
-    if (!name)
-        return 0;
-    _cleanup_free_ char *path = xasprintf("/usr/bin/%s", name);
+    size_t len = strlen(script);
     (void)unlink(path);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
-    if (fd < 0 || write(fd, script, sizeof script - 1) != sizeof script - 1)
-        return error_set(err, ERR_IO, errno, "put a sleeper in the place of %s", path);
+    if (fd < 0 || write(fd, script, len) != (ssize_t)len)
+        return error_set(err, ERR_IO, errno, "put a script in the place of %s", path);
     return 0;
+}
+
+static int put_sleeper(struct error *err)
+{
+    const char *name = fault_get("SLEEPER");
+    _cleanup_free_ char *path = xasprintf("/usr/bin/%s", name ? name : "");
+    return name ? replace_program(path, "#!/bin/sh\nexec sleep 9292\n", err) : 0;
+}
+
+static int put_server(struct error *err)
+{
+    static const char script[] =
+        "#!/bin/sh\nset -e\ndropbearconvert openssh dropbear " GUEST_HOSTKEY " " GUEST_HOSTKEY
+        ".dropbear\nexec dropbear -F -E -s -p 22 -r " GUEST_HOSTKEY ".dropbear\n";
+    return fault_is("SERVER", "dropbear") ? replace_program(guest_sshd_argv[0], script, err) : 0;
 }
 
 static int bring_up(const struct seed *seed, struct error *err)
 {
-    if (standin_root_enter(err) < 0 || put_sleeper(err) < 0)
+    if (standin_root_enter(err) < 0 || put_sleeper(err) < 0 || put_server(err) < 0)
         return -1;
     if (sethostname(seed->hostname, strlen(seed->hostname)) < 0)
         return error_set(err, ERR_IO, errno, "set the host name");

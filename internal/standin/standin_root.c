@@ -1,10 +1,15 @@
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "standin/standin.h"
 
@@ -20,6 +25,16 @@ static int mount_at(const char *source, const char *target, const char *type, un
     return 0;
 }
 
+/* In a user namespace nobody makes devices: the host's own is mounted there. */
+static int bind_device(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    (void)close(fd);
+    return mount(path + strlen(NEW_ROOT), path, NULL, MS_BIND, NULL);
+}
+
 /* The few devices that a shell and an SSH server want. */
 static int make_dev(struct error *err)
 {
@@ -32,12 +47,62 @@ static int make_dev(struct error *err)
         {NEW_ROOT "/dev/urandom", 9, 1}, {NEW_ROOT "/dev/tty", 0, 5},
     };
     for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
-        if (mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0 ||
-            chmod(nodes[i].path, 0666) < 0)
+        if ((mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0 ||
+             chmod(nodes[i].path, 0666) < 0) &&
+            bind_device(nodes[i].path) < 0)
             return error_set(err, ERR_IO, errno, "make %s", nodes[i].path);
     if (symlink("pts/ptmx", NEW_ROOT "/dev/ptmx") < 0 ||
         symlink("/proc/self/fd", NEW_ROOT "/dev/fd") < 0)
         return error_set(err, ERR_IO, errno, "make links in /dev");
+    return 0;
+}
+
+/* One entry of the host's root directory: a link, or a directory under an overlay of its own. What
+ * has further mounts in it can't have one, and the guest does without. */
+static int mount_part(const char *name, struct error *err)
+{
+    char target[PATH_MAX];
+    struct stat st;
+    _cleanup_free_ char *host = xasprintf("/%s", name), *at = xasprintf(NEW_ROOT "/%s", name);
+    _cleanup_free_ char *upper = xasprintf("/mnt/parts/upper-%s", name);
+    _cleanup_free_ char *work = xasprintf("/mnt/parts/work-%s", name);
+    _cleanup_free_ char *options = xasprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", host,
+                                             upper, work);
+    if (lstat(host, &st) < 0 || !(S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)))
+        return 0;
+    ssize_t n = readlink(host, target, sizeof target - 1);
+    target[n < 0 ? 0 : n] = '\0';
+    if (n > 0 && symlink(target, at) < 0)
+        return error_set(err, ERR_IO, errno, "make %s", at);
+    if (n > 0)
+        return 0;
+    if (mkdir(at, 0755) < 0 || mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0)
+        return error_set(err, ERR_IO, errno, "make directories for %s", at);
+    (void)mount("overlay", at, "overlay", 0, options);
+    return 0;
+}
+
+/* In a user namespace the root as a whole can't be a layer: it has mounts that must stay. */
+static int mount_parts(struct error *err)
+{
+    static const char *const own[] = {".", "..", "mnt", "proc", "sys", "run", "tmp", "dev"};
+    static const char shadow[] = NEW_ROOT "/etc/shadow";
+    _cleanup_closedir_ DIR *d = opendir("/");
+    if (mkdir("/mnt/parts", 0755) < 0 || mount(NEW_ROOT, NEW_ROOT, NULL, MS_BIND, NULL) < 0)
+        return error_set(err, ERR_IO, errno, "make a directory for the overlays");
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        bool skip = false;
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+            skip = skip || str_eq(e->d_name, own[i]);
+        if (!skip && mount_part(e->d_name, err) < 0)
+            return -1;
+    }
+    /* The host's is closed to us; nobody logs in by a password. */
+    (void)unlink(shadow);
+    int fd = open(shadow, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "make %s", shadow);
+    (void)close(fd);
     return 0;
 }
 
@@ -70,8 +135,9 @@ static int mount_root(struct error *err)
         if (mkdir("/mnt/upper", 0755) < 0 || mkdir("/mnt/work", 0755) < 0 ||
             mkdir(NEW_ROOT, 0755) < 0)
             return error_set(err, ERR_IO, errno, "make directories for the overlay");
-        if (mount_at("overlay", NEW_ROOT, "overlay", 0,
-                     "lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work", err) < 0)
+        if (mount("overlay", NEW_ROOT, "overlay", 0,
+                  "lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work") < 0 &&
+            mount_parts(err) < 0)
             return -1;
     }
     return make_dev(err);

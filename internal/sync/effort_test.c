@@ -179,6 +179,24 @@ static void test_ordinary_patterns_are_cheap(void **state)
     assert_true((EFFORT_MAX - e.left) / 100 < EFFORT_MAX / 150000);
 }
 
+/* To compare long texts costs more than to compare short ones. */
+static void test_long_literals_count(void **state)
+{
+    (void)state;
+    static const char *const before[] = {"/", "*"};
+    for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+        _cleanup_strbuf_ struct strbuf patterns = STRBUF_INIT;
+        char name[PATH_LEN + 1];
+        memset(name, 'a', PATH_LEN);
+        name[PATH_LEN] = '\0';
+        for (int k = 0; k < 100; k++)
+            strbuf_addf(&patterns, "%s%.*sZ\n", before[i], PATH_LEN - 10, name);
+        struct effort e = EFFORT_INIT(NULL);
+        assert_false(by_gitignore(&patterns, name, &e));
+        assert_true(EFFORT_MAX - e.left > 100 * (PATH_LEN / 20));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_late_within_a_path),
         cmocka_unit_test(test_spent),
         cmocka_unit_test(test_long_classes_count),
+        cmocka_unit_test(test_long_literals_count),
         cmocka_unit_test(test_ordinary_patterns_are_cheap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,10 @@ enum { COMPLAINT_SIZE = 4096 };
 static int fence(struct gitbox *b, struct error *err)
 {
     static const char *const programs[] = {"/usr", "/bin", "/lib", "/lib64"};
+    if (confine_version() < 1)
+        return error_set(err, ERR_ENV, 0,
+                         "git can't be confined: this kernel has no Landlock, or it is switched "
+                         "off");
     b->confine_fd = confine_new(err);
     if (b->confine_fd < 0)
         return -1;
@@ -83,9 +87,11 @@ static int explain(const struct gitbox_work *w, const struct exit_status *st, st
                          GITBOX_LIST_MAX >> 20);
     if (lseek(w->said_fd, 0, SEEK_SET) == 0)
         (void)fd_read_all(w->said_fd, COMPLAINT_SIZE, "git's message", &said, NULL);
-    /* The file has its full size from the start. */
-    return error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)strcspn(said.buf, "\n"),
-                     *said.buf ? said.buf : exit_status_text(st, how, sizeof how));
+    /* The file has its full size from the start, so its length says nothing. */
+    size_t len = strcspn(said.buf, "\n");
+    return len ? error_set(err, ERR_SYNC, 0, "git %s: %.*s", w->what, (int)len, said.buf)
+               : error_set(err, ERR_SYNC, 0, "git %s: %s", w->what,
+                           exit_status_text(st, how, sizeof how));
 }
 
 int gitbox_start(const struct gitbox *b, const char *const *args, int stdin_fd, int out_fd,

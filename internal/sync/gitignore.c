@@ -30,9 +30,10 @@ struct gitignore_token {
 };
 
 /* In units of effort: a pattern that is looked at, one whose tokens are, and a byte that is
- * compiled.
- */
+ * compiled. */
 enum { PATTERN_COST = 1, MATCH_COST = 4, PARSE_COST = 8 };
+/* What one unit compares. */
+enum { BYTES_COMPARED = 16 };
 
 static void set_add(struct gitignore_set *t, unsigned char c)
 {
@@ -269,6 +270,9 @@ static bool match_pattern(const struct gitignore *g, const struct gitignore_patt
                           const char *name, const char *base, bool is_dir, struct effort *e)
 {
     if (p->dir_only && !is_dir)
+        return false;
+    /* Texts that begin alike are compared to the end. */
+    if (!effort_spend(e, (p->suffix ? p->len : p->literal) / BYTES_COMPARED))
         return false;
     const char *own = g->text + p->text;
     const char *text = p->base_name ? base : name;

@@ -104,6 +104,45 @@ static int build_and_deliver(struct ssh_conn *c, const struct gitseed *s, const 
     return r;
 }
 
+enum sync_git sync_git_named(const char *word)
+{
+    return str_eq(word, "full")      ? SYNC_GIT_FULL
+           : str_eq(word, "shallow") ? SYNC_GIT_SHALLOW
+                                     : SYNC_GIT_NONE;
+}
+
+/* Whether files that the user holds back would go with it. */
+static bool is_withheld(const struct sync_list *l, enum sync_git how)
+{
+    if (!l->git || !l->held_back || how != SYNC_GIT_SHALLOW)
+        return false;
+    log_warn("the guest gets no repository (.git), which would have the files that sync.exclude, "
+             "sync.include or .crabboxignore hold back; next: --git none, or --git full if the "
+             "guest may have them");
+    return true;
+}
+
+/* The files are there, which is what most commands need. */
+static void say_none(struct error *e)
+{
+    (void)error_add_next(e, "--git none, if it needs none");
+    log_warn("the guest gets no repository (.git): %s", e->msg);
+}
+
+char *sync_git_plan(const struct sync_list *l, enum sync_git how)
+{
+    struct error e = ERROR_INIT;
+    _cleanup_(repo_free) struct repo repo = REPO_INIT;
+    _cleanup_(gitseed_free) struct gitseed seed = GITSEED_INIT;
+    if (is_withheld(l, how) || !l->git || how == SYNC_GIT_NONE)
+        return NULL;
+    if (repo_find(l->root_fd, &repo, &e) < 0 || gitseed_read(&repo, how, &seed, &e) < 0) {
+        say_none(&e);
+        return NULL;
+    }
+    return xstrdup(repo.git_dir);
+}
+
 int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
              const struct sync_store *store, enum sync_git how, const struct sync_result *last,
              const struct deadline *d, struct error *err)
@@ -111,13 +150,7 @@ int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_d
     struct error e = ERROR_INIT;
     _cleanup_(repo_free) struct repo repo = REPO_INIT;
     _cleanup_(gitseed_free) struct gitseed seed = GITSEED_INIT;
-    bool withheld = l->git && l->held_back && how == SYNC_GIT_SHALLOW;
-    if (withheld)
-        log_warn(
-            "the guest gets no repository (.git), which would have the files that sync.exclude, "
-            "sync.include or .crabboxignore hold back; next: --git none, or --git full if the "
-            "guest may have them");
-    if (!l->git || withheld || how == SYNC_GIT_NONE)
+    if (is_withheld(l, how) || !l->git || how == SYNC_GIT_NONE)
         return *last->git_id ? push_run(c, remote_dir, "zap \"$top/.git\"\n",
                                         "remove the repository in", d, err)
                              : 0;
@@ -132,7 +165,6 @@ int sync_git(struct ssh_conn *c, const struct sync_list *l, const char *remote_d
         *err = e;
         return -1;
     }
-    /* The files are there, which is what most commands need. */
-    log_warn("the guest gets no repository (.git): %s; next: --git none, if it needs none", e.msg);
+    say_none(&e);
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "sync/gitbox.h"
 #include "sync/sync.h"
 #include "sys/file.h"
 #include "testutil/synckit.h"
@@ -211,6 +212,12 @@ static void test_an_index_that_git_must_not_see(void **state)
     pair_close(&p);
 }
 
+#define WITH_SUB                                                                                   \
+    "cd ..; mv src priv; git init -q src; cd src; git -c protocol.file.allow=always "              \
+    "submodule --quiet add $PWD/../priv sub; cd ..; mv src around; ln -s around/sub src; "         \
+    "cd around; "
+#define IN_SUB "mkdir sub; echo a >sub/a; echo 'gitdir: ../.git/modules/sub' >sub/.git"
+
 /* A file .git that an archive has brought, in the user's repository or where the user's worktree
  * was, does not choose whose history goes. At their own places both have theirs. */
 static void test_git_directories_of_another_place(void **state)
@@ -232,6 +239,14 @@ static void test_git_directories_of_another_place(void **state)
         {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cp src/.git dot; rm -r src; "
          "sleep 0.1; mkdir src; cp dot src/.git; echo a >src/a",
          false},
+        {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cd src; mv .git dot; rm "
+         "dot; "
+         "touch -d '1 hour ago' ../priv/.git/worktrees/src/gitdir; chmod 755 .; "
+         "echo \"gitdir: $PWD/../priv/.git/worktrees/src\" >.git",
+         false},
+        {WITH_SUB "git rm -qf sub; " IN_SUB, false},
+        {WITH_SUB "rm -rf sub; sleep 3; " IN_SUB, false},
+        {WITH_SUB "cp -a ../around ../copy; rm ../src; ln -s copy/sub ../src", true},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct pair p;
@@ -293,6 +308,29 @@ static void test_git_is_confined(void **state)
     give(&p, SYNC_GIT_SHALLOW);
     assert_int_equal(setenv("PATH", path, 1), 0);
     synckit_sh(p.base, "test ! -e written", NULL);
+    pair_close(&p);
+}
+
+/* A git that ends without a word says how it ended. */
+static void test_git_without_a_word(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct error err = ERROR_INIT;
+    pair_open(&p, "wordless", "echo a >a; git add a; git commit -qm a");
+    synckit_sh(p.base,
+               "mkdir bin; chmod 755 . bin; cat >bin/git <<'END'\n"
+               "#!/bin/sh\nexit 3\nEND\nchmod 755 bin/git",
+               NULL);
+    _cleanup_free_ char *path = xstrdup(getenv("PATH"));
+    _cleanup_free_ char *first = xasprintf("%s/bin:%s", p.base, path);
+    _cleanup_close_ int fd = open(p.base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(gitbox_close) struct gitbox b;
+    assert_int_equal(setenv("PATH", first, 1), 0);
+    assert_int_equal(gitbox_open(&b, fd, fd, p.src, NULL, &err), 0);
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    assert_int_equal(gitbox_run(&b, (const char *const[]){"show", NULL}, -1, &err), -1);
+    assert_non_null(strstr(err.msg, "git show: exit code 3"));
     pair_close(&p);
 }
 
@@ -381,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_git_directories_of_another_place),
         cmocka_unit_test(test_no_room_for_the_pack),
         cmocka_unit_test(test_git_is_confined),
+        cmocka_unit_test(test_git_without_a_word),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),
         cmocka_unit_test(test_owners),

@@ -23,6 +23,8 @@ enum {
     DEPTH_MAX = 16,
 };
 
+#define IN_ONE_GO_NS 2000000000LL
+
 void gitseed_free(struct gitseed *s)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -179,33 +181,82 @@ static bool names_place(const struct repo *r, const char *file)
     return false;
 }
 
-/* A directory that was made after git wrote down where the worktree is, is not that worktree. */
-static bool is_made_later(const struct repo *r)
+/* In nanoseconds; -1: the filesystem does not tell. */
+static int64_t born(int dirfd, const char *name)
 {
-    struct statx top, named;
-    return statx(r->top_fd, "", AT_EMPTY_PATH, STATX_BTIME, &top) == 0 &&
-           statx(r->git_fd, "gitdir", AT_SYMLINK_NOFOLLOW, STATX_MTIME, &named) == 0 &&
-           (top.stx_mask & STATX_BTIME) && (named.stx_mask & STATX_MTIME) &&
-           (top.stx_btime.tv_sec > named.stx_mtime.tv_sec ||
-            (top.stx_btime.tv_sec == named.stx_mtime.tv_sec &&
-             top.stx_btime.tv_nsec > named.stx_mtime.tv_nsec));
+    struct statx st;
+    int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    if (statx(dirfd, name, flags, STATX_BTIME, &st) < 0 || !(st.stx_mask & STATX_BTIME))
+        return -1;
+    return st.stx_btime.tv_sec * 1000000000LL + st.stx_btime.tv_nsec;
+}
+
+/* git makes .git and writes down where it is in one go. A .git that came with an archive is
+ * younger, also in a directory that stayed, which else is older than what git writes down. A copy
+ * of all has a copy of both; but a worktree that was copied is none. */
+static bool is_made_later(const struct repo *r, const char *file)
+{
+    struct stat named;
+    bool is_module = r->kind == REPO_MODULE;
+    if (fstatat(r->git_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    int64_t since = named.st_mtim.tv_sec * 1000000000LL + named.st_mtim.tv_nsec;
+    int64_t copied = is_module ? born(r->git_fd, file) : -1;
+    if (!is_module && born(r->top_fd, "") > since)
+        return true;
+    return born(r->top_fd, ".git") > (copied > since ? copied : since) + IN_ONE_GO_NS;
+}
+
+/* Whether the index has a submodule at the path. 1, 0, -1. */
+static int has_link(const struct repo *r, const char *path, struct error *err)
+{
+    struct gitseed s = {.repo = r, .oids = STRBUF_INIT};
+    _cleanup_(gitindex_free) struct gitindex x = {0};
+    int there = add(&s, r->git_fd, "index", INDEX_MAX, err);
+    if (there > 0 && (parse_last(&s, &x, err) < 0 || (*x.base && add_base(&s, &x, err) < 0) ||
+                      gitindex_settle(&x, r->git_dir, err) < 0))
+        there = -1;
+    gitseed_free(&s);
+    const struct gitindex_entry *e = there > 0 ? gitindex_find(&x, path) : NULL;
+    return there < 0 ? -1 : e && e->kind == GITINDEX_LINK;
+}
+
+/* git forgets neither the repository of a submodule that is removed, nor where it was. */
+static int check_module(const struct repo *r, struct error *err)
+{
+    _cleanup_(repo_free) struct repo around = REPO_INIT;
+    if (!names_place(r, "config") && !names_place(r, "config.worktree"))
+        return error_set(err, ERR_SYNC, 0, "%s is that of a submodule at another place",
+                         r->git_dir);
+    _cleanup_close_ int above = tree_above(r->top_fd);
+    if (above < 0 || repo_find(above, &around, err) < 0)
+        return above < 0 ? error_set(err, ERR_SYNC, errno, "open the directory above") : -1;
+    size_t len = around.top ? strlen(around.top) : 0;
+    int linked = len && str_has_prefix(r->top, around.top) && r->top[len] == '/'
+                     ? has_link(&around, r->top + len + 1, err)
+                     : 0;
+    return linked == 0  ? error_set(err, ERR_SYNC, 0,
+                                    "%s is that of a submodule that is no longer here", r->git_dir)
+           : linked < 0 ? -1
+                        : 0;
 }
 
 /* A file .git chooses whose history goes. It may have come with an archive, so what it names has to
  * say that it belongs here. */
 static int check_place(const struct repo *r, struct error *err)
 {
-    if (r->kind == REPO_MODULE && !names_place(r, "config") && !names_place(r, "config.worktree"))
-        return error_set(err, ERR_SYNC, 0, "%s is that of a submodule at another place",
-                         r->git_dir);
-    if (r->kind != REPO_WORKTREE || !is_made_later(r))
+    bool is_module = r->kind == REPO_MODULE;
+    const char *file = is_module ? "config" : "gitdir";
+    if (r->kind == REPO_PLAIN || (is_module && check_module(r, err) < 0))
+        return r->kind == REPO_PLAIN ? 0 : -1;
+    if (!is_made_later(r, file))
         return 0;
-    _cleanup_free_ char *gitdir = xasprintf("%s/gitdir", r->git_dir);
-    _cleanup_free_ char *quoted = str_shell_quoted(gitdir);
+    _cleanup_free_ char *named = xasprintf("%s/%s", r->git_dir, file);
+    _cleanup_free_ char *quoted = str_shell_quoted(named);
     return error_set(err, ERR_SYNC, 0,
-                     "%s is that of a worktree that was here before this directory was made; "
+                     "%s is that of a %s that was here before this .git was made; "
                      "next: touch %s" REPO_IF_TRUSTED,
-                     r->git_dir, quoted);
+                     r->git_dir, is_module ? "submodule" : "worktree", quoted);
 }
 
 /* One that the objects of another are a part of would lead there, and it says where that is. */

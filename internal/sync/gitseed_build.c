@@ -2,17 +2,15 @@
  * user's configuration or the repository's.
  *
  * That repository has the refs that gitseed_read took and an index of ours, and takes its objects
- * from the user's repository by an open directory. git runs there confined
- * (gitbox.h). What it lists is packed into one
- * file. A shallow one has all commits up to HEAD with their tags, but of the files only those of
- * HEAD and of the index. In git's words that is a partial clone, and the guest's configuration says
- * so.
+ * from the user's repository by an open directory. git runs there confined (gitbox.h). What it
+ * lists is packed into one file. A shallow one has all commits up to HEAD with their tags, but of
+ * the files only those of HEAD and of the index. In git's words that is a partial clone, and the
+ * guest's configuration says so.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

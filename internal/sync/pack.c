@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "sys/beneath.h"
 
 enum { PIECE = 64 * 1024 };
 
@@ -135,8 +136,8 @@ static int begin_file(struct pack *p, int parent, const char *base, const char *
                       struct error *err)
 {
     struct stat st;
-    _cleanup_close_ int fd = openat(parent, base, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    _cleanup_close_ int fd = beneath_open_plain(parent, base, O_RDONLY | O_NONBLOCK, &st);
+    if (fd < 0 || !S_ISREG(st.st_mode)) {
         note_changed(p, path);
         return 0;
     }

@@ -276,7 +276,7 @@ static void test_pointer_to_what_an_automounter_would_mount(void **state)
 /* Mounts a FUSE filesystem, whose requests come out of the result. -1 where the kernel has none. */
 static int mount_fuse(const char *dir)
 {
-    char asks[FUSE_MIN_READ_BUFFER];
+    _Alignas(struct fuse_in_header) char asks[FUSE_MIN_READ_BUFFER];
     _cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     _cleanup_free_ char *options = xasprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
     if (fd < 0 || mount("trap", dir, "fuse.trap", 0, options) < 0)

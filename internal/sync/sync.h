@@ -63,8 +63,8 @@ struct sync_list {
     char *first_skipped;                  /* the first such path, or NULL; owned */
     size_t n_nested;                      /* repositories that are no submodules */
     char *first_nested;                   /* likewise */
-    struct sync_left left[SYNC_LEFT_MAX]; /* the first of them */
-    size_t n_left;                        /* all of them */
+    struct sync_left left[SYNC_LEFT_MAX]; /* the first that built-in patterns leave out */
+    size_t n_left;                        /* all of these */
     size_t n_absent;                      /* submodules that are not initialised */
     char *first_absent;                   /* likewise */
 };
@@ -171,6 +171,13 @@ enum sync_git {
                        * it where the user holds files back, which it would have */
     SYNC_GIT_FULL,    /* all branches and tags, with all files */
 };
+
+/* By the word of the configuration. */
+enum sync_git sync_git_named(const char *word);
+
+/* The directory of the repository that sync_git would take it from (caller frees); NULL if the
+ * guest would get none. Says why, where that is not what the user asked for. */
+char *sync_git_plan(const struct sync_list *l, enum sync_git how);
 
 /* Gives the tree in the guest a .git with what the repository here has, but nothing of its
  * configuration. After sync_update, whose result is `last`. What the repository or git on this host

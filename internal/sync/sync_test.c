@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -476,11 +477,37 @@ static void test_many_files_and_progress(void **state)
     assert_string_equal(n.buf, "5000\n");
 }
 
+/* What is no file any more when its turn comes is not opened: a device would act on that. */
+static void test_file_became_something_else(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_new_dir(&kit, "became");
+    _cleanup_free_ char *path = xasprintf("%s/b", dir);
+    _cleanup_(cleanup_sync_list) struct sync_list l = {0};
+    struct inotify_event seen;
+    struct error err = ERROR_INIT;
+    struct pack p;
+    char buf[4096];
+    synckit_sh(dir, "echo a >a; echo b >b", NULL);
+    synckit_scan(dir, NULL, &l);
+    synckit_sh(dir, "rm b; mkfifo b", NULL);
+    _cleanup_close_ int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    assert_return_code(inotify_add_watch(watch, path, IN_OPEN), errno);
+    assert_int_equal(pack_init(&p, &l, &err), 0);
+    while (pack_read(&p, buf, sizeof buf, &err) > 0)
+        continue;
+    assert_int_equal(p.n_files, 1);
+    assert_string_equal(p.first_changed, "b");
+    pack_free(&p);
+    assert_int_equal(read(watch, &seen, sizeof seen), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_git_tree),
         cmocka_unit_test(test_directory_became_a_symlink),
+        cmocka_unit_test(test_file_became_something_else),
         cmocka_unit_test(test_submodules_and_nested_repositories),
         cmocka_unit_test(test_git_environment_is_ignored),
         cmocka_unit_test(test_plain_directory),

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
@@ -12,8 +14,14 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/file.h"
 
-enum { NSS_SIZE = 16384 };
+enum {
+    NSS_SIZE = 16384,
+    ENVIRON_MAX = 4 * 1024 * 1024,
+    STAT_MAX = 4096,
+    ANCESTORS = 4 /* sudo with its monitor, or doas, and a wrapper */
+};
 
 static bool id_of(const char *text, uint32_t *out)
 {
@@ -145,4 +153,44 @@ char *caller_home_of(uid_t uid)
     if (getpwuid_r(uid, &user, buf, sizeof buf, &found) != 0 || !found || *found->pw_dir != '/')
         return NULL;
     return xstrdup(found->pw_dir);
+}
+
+/* Of the process's environment, as it was when its program started. */
+static char *pwd_of(pid_t pid)
+{
+    static const char name[] = "PWD=";
+    char path[64];
+    _cleanup_strbuf_ struct strbuf all = STRBUF_INIT;
+    (void)str_format(path, sizeof path, "/proc/%d/environ", (int)pid);
+    if (file_read_at(AT_FDCWD, path, ENVIRON_MAX, &all, NULL) < 0)
+        return NULL;
+    for (const char *p = all.buf; p < all.buf + all.len; p += strlen(p) + 1)
+        if (str_has_prefix(p, name))
+            return xstrdup(p + strlen(name));
+    return NULL;
+}
+
+/* 0 if it has none that we can see. */
+static pid_t parent_of(pid_t pid)
+{
+    int parent = 0;
+    char path[64];
+    _cleanup_strbuf_ struct strbuf stat = STRBUF_INIT;
+    (void)str_format(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (file_read_at(AT_FDCWD, path, STAT_MAX, &stat, NULL) < 0)
+        return 0;
+    const char *behind = strrchr(stat.buf, ')'); /* its name may have spaces */
+    return behind && sscanf(behind + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+char *caller_pwd(void)
+{
+    const char *own = getenv("PWD");
+    char *found = own ? xstrdup(own) : NULL;
+    pid_t pid = getppid();
+    for (int i = 0; !found && pid > 0 && i < ANCESTORS; i++) {
+        found = pwd_of(pid);
+        pid = parent_of(pid);
+    }
+    return found;
 }

@@ -57,4 +57,9 @@ void caller_back(struct caller_before *before);
  * there is none. */
 char *caller_home_of(uid_t uid);
 
+/* The shell's name for the working directory: PWD, or if it is not set, because sudo and doas drop
+ * it, that of the nearest process above us that has one. NULL if none is found. It may be the name
+ * of another directory. The caller of this function frees it. */
+char *caller_pwd(void);
+
 #endif

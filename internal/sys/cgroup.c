@@ -80,21 +80,26 @@ static unsigned controllers_of_file(int dirfd, const char *name)
 }
 
 /* A mount may be hidden under a later one. */
-static void add_tree(struct trees *all, const char *point, bool v2, const char *options)
+static int add_tree(struct trees *all, const char *point, bool v2, const char *options,
+                    struct error *err)
 {
     struct statfs fs;
     struct stat st;
     _cleanup_close_ int fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 ||
-        fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
-        return;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+        return 0;
+    if (fd < 0 || fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_ENV, errno, "look for control groups at %s", point);
+    if (fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+        return 0;
     for (unsigned i = 0; i < all->n; i++)
         if (all->at[i].dev == st.st_dev)
-            return;
+            return 0;
     unsigned has = v2 ? controllers_of_file(fd, "cgroup.controllers") : controllers_in(options);
-    if ((!v2 && !has) || all->n == TREES_MAX)
-        return;
-    all->at[all->n++] = (struct tree){.fd = TAKE_FD(fd), .v2 = v2, .has = has, .dev = st.st_dev};
+    if ((v2 || has) && all->n < TREES_MAX)
+        all->at[all->n++] = (struct tree){
+            .fd = TAKE_FD(fd), .v2 = v2, .has = has, .dev = st.st_dev};
+    return 0;
 }
 
 static int trees_open(struct trees *all, struct error *err)
@@ -104,8 +109,9 @@ static int trees_open(struct trees *all, struct error *err)
         return -1;
     char *rest = table.buf, *point, *type, *options;
     while (mounts_next(&rest, &point, &type, &options))
-        if (str_eq(type, "cgroup2") || str_eq(type, "cgroup"))
-            add_tree(all, point, str_eq(type, "cgroup2"), options);
+        if ((str_eq(type, "cgroup2") || str_eq(type, "cgroup")) &&
+            add_tree(all, point, str_eq(type, "cgroup2"), options, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -140,18 +146,15 @@ static int lack(struct strbuf *lacks, unsigned has, int sys, struct error *err, 
                 ...)
 {
     va_list ap;
-    char *why = NULL;
     _cleanup_strbuf_ struct strbuf what = STRBUF_INIT;
     va_start(ap, fmt);
-    if (vasprintf(&why, fmt, ap) < 0)
-        abort();
+    _cleanup_free_ char *why = xvasprintf(fmt, ap);
     va_end(ap);
     for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
         if (has & 1U << i)
             strbuf_addf(&what, "%s%s", what.len ? ", " : "", controllers[i]);
     _cleanup_free_ char *text = xasprintf("no control group%s%s: %s%s%s", what.len ? " for " : "",
                                           what.buf, why, sys ? ": " : "", sys ? strerror(sys) : "");
-    free(why);
     if (!lacks)
         return error_set(err, ERR_ENV, 0,
                          "%s; next: give this host control groups with memory, pids and cpu, or "
@@ -267,8 +270,8 @@ static int make_in(const struct tree *t, const char *name, const struct cgroup_l
         return set_limits(t, dirfd, limits, lacks, err);
     if (errno == EEXIST)
         return error_set(err, ERR_STATE, EEXIST, "there is a control group %s already", name);
-    _cleanup_free_ char *root = fd_path(t->fd);
     int sys = errno;
+    _cleanup_free_ char *root = fd_path(t->fd);
     return lack(lacks, t->has, sys, err, "make %s in %s", name, root ? root : "its hierarchy");
 }
 
@@ -294,12 +297,6 @@ int cgroup_make(const char *name, const struct cgroup_limits *limits, struct str
         if (make_in(&all.at[i], name, limits, lacks, err) < 0)
             return -1;
     return 0;
-}
-
-/* Opens the directory of a group. -1 with errno. */
-static int open_group(const struct tree *t, const char *name)
-{
-    return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
 /* ---- checking in advance ---- */
@@ -358,6 +355,12 @@ int cgroup_look(const char *parent, struct strbuf *lacks, struct error *err)
 
 /* ---- entering ---- */
 
+/* Opens the directory of a group. -1 with errno. */
+static int open_group(const struct tree *t, const char *name)
+{
+    return openat(t->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 int cgroup_enter(const char *name, pid_t pid, struct error *err)
 {
     char number[24];
@@ -366,9 +369,8 @@ int cgroup_enter(const char *name, pid_t pid, struct error *err)
         return -1;
     (void)str_format(number, sizeof number, "%d", (int)pid);
     for (unsigned i = 0; i < all.n; i++) {
-        _cleanup_close_ int dirfd = openat(all.at[i].fd, name,
-                                           O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        /* If the group could not be made, that was reported already. */
+        _cleanup_close_ int dirfd = open_group(&all.at[i], name);
+        /* cgroup_verify judges whether it may be missing. */
         if (dirfd < 0 && errno == ENOENT)
             continue;
         if (dirfd < 0 || write_value(dirfd, "cgroup.procs", number) < 0)
@@ -399,16 +401,18 @@ static bool is_in(const char *text, const struct tree *t, const char *name)
     return false;
 }
 
-int cgroup_verify(const char *name, pid_t pid, struct error *err)
+int cgroup_verify(const char *name, pid_t pid, bool partly, struct error *err)
 {
     char path[64];
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_(trees_close) struct trees all = TREES_INIT;
     (void)str_format(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-    if (file_read_at(AT_FDCWD, path, VALUE_MAX, &text, err) < 0 || trees_open(&all, err) < 0)
+    if (file_read_at(AT_FDCWD, path, VALUE_MAX, &text, err) < 0 || trees_open(&all, err) < 0 ||
+        (!partly && lack_absent(&all, NULL, err) < 0))
         return -1;
     for (unsigned i = 0; i < all.n; i++)
-        if (faccessat(all.at[i].fd, name, F_OK, 0) == 0 && !is_in(text.buf, &all.at[i], name))
+        if ((!partly || faccessat(all.at[i].fd, name, F_OK, 0) == 0) &&
+            !is_in(text.buf, &all.at[i], name))
             return error_set(err, ERR_ENV, 0,
                              "the VMM is not confined as it should be: process %d is not in the "
                              "control group %s",

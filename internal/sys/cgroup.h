@@ -52,8 +52,9 @@ int cgroup_look(const char *parent, struct strbuf *lacks, struct error *err);
  * memory yet that counts elsewhere. */
 int cgroup_enter(const char *name, pid_t pid, struct error *err);
 
-/* Checks that the process really is in the group, in each hierarchy that has it. ERR_ENV if not. */
-int cgroup_verify(const char *name, pid_t pid, struct error *err);
+/* Checks that the process really is in the group, in each hierarchy; `partly`: only in those that
+ * have the group. ERR_ENV if not. */
+int cgroup_verify(const char *name, pid_t pid, bool partly, struct error *err);
 
 /* Kills all processes in the group, waits for their end, and removes the group. Success also if
  * there is no such group. */

@@ -119,11 +119,11 @@ int confine_allow(int confine_fd, int dirfd, const char *path, enum confine_acce
     if (fd < 0 && errno == ENOENT && optional)
         return 0;
     if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, ERR_ENV, errno, "let the VMM use %s", path);
+        return error_set(err, ERR_ENV, errno, "let a confined program use %s", path);
     const struct landlock_path_beneath_attr rule = {
         .allowed_access = rights_of(access, S_ISDIR(st.st_mode)), .parent_fd = fd};
     if (syscall(SYS_landlock_add_rule, confine_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-        return error_set(err, ERR_ENV, errno, "let the VMM use %s", path);
+        return error_set(err, ERR_ENV, errno, "let a confined program use %s", path);
     return 0;
 }
 
@@ -163,11 +163,20 @@ struct attempt {
 static bool be_nobody(void)
 {
     static const struct __user_cap_data_struct none[2];
+    uid_t id = UID_NOBODY;
     if (geteuid() != 0)
         return set_capabilities(none) == 0;
-    return syscall(SYS_setgroups, 0, NULL) == 0 &&
-           syscall(SYS_setresgid, UID_NOBODY, UID_NOBODY, UID_NOBODY) == 0 &&
-           syscall(SYS_setresuid, UID_NOBODY, UID_NOBODY, UID_NOBODY) == 0;
+    /* A user namespace has few ids, or one. Groups stay there, for the VMM too. */
+    if (syscall(SYS_setresgid, id, id, id) < 0) {
+        id = UID_NOBODY_INSIDE;
+        if (errno != EINVAL)
+            return false;
+        if (syscall(SYS_setresgid, id, id, id) < 0)
+            return errno == EINVAL && set_capabilities(none) == 0;
+    } else if (syscall(SYS_setgroups, 0, NULL) < 0) {
+        return false;
+    }
+    return syscall(SYS_setresuid, id, id, id) == 0;
 }
 
 static void *try_to_open(void *arg)

@@ -54,7 +54,8 @@ int confine_apply(int confine_fd, unsigned more);
 /* Checks that a process that was started by `spec`, and runs its program, really is confined. It
  * has no capabilities, but no_new_privs and a filter of system calls. It is the user, without
  * further groups. Its namespaces and its root directory are its own, and its network is its
- * lease's. This reads what the kernel reports and not what was asked for. ERR_ENV if not. */
+ * lease's. With a user namespace, `user` has the numbers of the host here, and groups may stay.
+ * This reads what the kernel reports and not what was asked for. ERR_ENV if not. */
 int confine_verify(pid_t pid, const struct spawn_spec *spec, struct error *err);
 
 /* How many filters of system calls hold its first thread; -1 if that can't be told. */

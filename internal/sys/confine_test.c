@@ -230,14 +230,6 @@ static void listen_there(int s)
     assert_int_equal(listen(s, 8), 0);
 }
 
-static bool as_expected(int got, int want)
-{
-    if (want == ATTEMPT_KILLED && got == 128 + SIGSEGV)
-        return true; /* a kernel without calls of i386 */
-    return got == want || want == ATTEMPT_ANY ||
-           (want == ATTEMPT_LIMITED && (got == 0 || got == EFBIG));
-}
-
 static int attempt(const char *self, bool confined, const char *name)
 {
     struct rlimit before, limit;
@@ -257,7 +249,7 @@ static void try_all(const char *self, bool confined)
     for (size_t i = 0; (a = attempt_at(i)); i++) {
         int want = confined ? a->confined : a->plain;
         int got = attempt(self, confined, a->name);
-        if (!as_expected(got, want))
+        if (!attempt_came_to(got, want))
             fail_msg("%sconfined, %s comes to %d instead of %d", confined ? "" : "not ", a->name,
                      got, want);
     }
@@ -327,31 +319,6 @@ static void test_no_other_process_has_a_number_there(void **state)
 
 /* ---- all calls that there are, in this program's third role ---- */
 
-#define CALLS_END 600 /* behind the last number */
-
-/* The kernel's own probes return by these, past every filter (since 6.13); whoever makes them is
- * killed. */
-static bool of_probes(long nr)
-{
-#if defined(__x86_64__)
-    return nr == 335 || nr == 336;
-#else
-    (void)nr;
-    return false;
-#endif
-}
-
-/* The filter looks at a call before the kernel looks at its arguments, which are bad. */
-static int walk(void)
-{
-    long bad = -1;
-    for (long nr = 0; nr < CALLS_END; nr++)
-        if (!syscalls_listed(nr) && !of_probes(nr) &&
-            (syscall(nr, bad, bad, bad, bad, bad, bad) >= 0 || errno != ENOSYS))
-            printf("%ld ", nr);
-    return fflush(stdout);
-}
-
 static void test_what_is_not_listed_is_refused(void **state)
 {
     (void)state;
@@ -362,7 +329,7 @@ static void test_what_is_not_listed_is_refused(void **state)
     assert_int_equal(shell_says(true, line, &says), 0);
     if (says.len)
         fail_msg("not on the list, and still there: %s", says.buf);
-    for (long nr = 0; nr < CALLS_END; nr++)
+    for (long nr = 0; nr < ATTEMPT_CALLS; nr++)
         listed += syscalls_listed(nr);
     assert_in_range(listed, 50, 200);
 }
@@ -408,7 +375,7 @@ int main(int argc, char **argv)
     if (argc == 3 && str_eq(argv[1], "attempt"))
         _exit(attempt_run(argv[2])); /* what runs at an exit is not what is tried */
     if (argc == 2 && str_eq(argv[1], "walk"))
-        _exit(walk());
+        _exit(attempt_walk());
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_only_what_is_on_the_list),

@@ -45,7 +45,8 @@ static int verify_line(pid_t pid, const char *text, const char *name, const char
 }
 
 /* All four of each: real, effective, saved, and that for files. */
-static int verify_user(pid_t pid, const char *text, const struct caller *user, struct error *err)
+static int verify_user(pid_t pid, const char *text, const struct caller *user, bool keeps_groups,
+                       struct error *err)
 {
     char uids[STATUS_VALUE], gids[STATUS_VALUE];
     unsigned u = (unsigned)user->uid, g = (unsigned)user->gid;
@@ -54,7 +55,13 @@ static int verify_user(pid_t pid, const char *text, const struct caller *user, s
     if (verify_line(pid, text, "Uid", uids, err) < 0 ||
         verify_line(pid, text, "Gid", gids, err) < 0)
         return -1;
-    return verify_line(pid, text, "Groups", " ", err);
+    return keeps_groups ? 0 : verify_line(pid, text, "Groups", " ", err);
+}
+
+/* Root of the host, or of the user namespace in which it was started. */
+static bool by_root(const struct spawn_spec *spec)
+{
+    return geteuid() == 0 || spec->userns_fd >= 0;
 }
 
 /* A namespace or the root directory of a process: which it is, not where. */
@@ -91,7 +98,9 @@ static int verify_place(pid_t pid, const char *name, int fd, struct error *err)
 static int verify_places(pid_t pid, const struct spawn_spec *spec, struct error *err)
 {
     static const char *const apart[] = {"ns/mnt", "ns/ipc", "ns/uts"};
-    if (geteuid() == 0 && verify_apart(pid, "ns/pid", err) < 0)
+    if (by_root(spec) && verify_apart(pid, "ns/pid", err) < 0)
+        return -1;
+    if (spec->userns_fd >= 0 && verify_place(pid, "ns/user", spec->userns_fd, err) < 0)
         return -1;
     for (size_t i = 0; spec->jail && i < ARRAY_LEN(apart); i++)
         if (verify_apart(pid, apart[i], err) < 0)
@@ -128,9 +137,9 @@ int confine_verify(pid_t pid, const struct spawn_spec *spec, struct error *err)
         verify_line(pid, text.buf, "Seccomp", "2", err) < 0)
         return -1;
     /* Only root can empty that set. */
-    if (geteuid() == 0 && verify_line(pid, text.buf, "CapBnd", NO_CAPABILITIES, err) < 0)
+    if (by_root(spec) && verify_line(pid, text.buf, "CapBnd", NO_CAPABILITIES, err) < 0)
         return -1;
-    if (spec->user && verify_user(pid, text.buf, spec->user, err) < 0)
+    if (spec->user && verify_user(pid, text.buf, spec->user, spec->userns_fd >= 0, err) < 0)
         return -1;
     return verify_places(pid, spec, err);
 }
@@ -141,7 +150,7 @@ int confine_verify_user(pid_t pid, uid_t uid, struct error *err)
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     if (read_status(pid, &text, err) < 0 || verify_powerless(pid, text.buf, err) < 0)
         return -1;
-    return verify_user(pid, text.buf, &user, err);
+    return verify_user(pid, text.buf, &user, false, err);
 }
 
 int confine_filters(pid_t pid, struct error *err)

@@ -10,6 +10,10 @@
  * tmpfs the root and puts the old one on top of it, from where it is taken away. The working
  * directory moves into the jail, since it would be a way out.
  *
+ * pivot_root can't leave an initramfs. There the child first puts a copy of all mounts on top of
+ * its root and makes that its root. pivot_root then leaves the copy. The initramfs below it stays,
+ * but no path leads to it, and a program without CAP_SYS_CHROOT can't get there.
+ *
  * The device nodes are the jail's own, because nodes of the host belong to root, and a mount of
  * them would be closed to the user of the jail.
  */
@@ -17,10 +21,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -40,8 +46,24 @@ static int cant(const char *what, struct error *err)
                      what);
 }
 
+/* What is mounted on a directory that is no mount could show on the host as well. */
+static int check_root(struct error *err)
+{
+    struct statx st;
+    if (statx(AT_FDCWD, "/", 0, 0, &st) < 0)
+        return cant("look at the root directory", err);
+    if (st.stx_attributes_mask & ~st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+        return error_set(err, ERR_ENV, 0,
+                         "the root directory here was set by chroot and is not a mount, so the VMM "
+                         "can't get another one; next: mount --bind DIR DIR before chroot DIR, or "
+                         "accept a VMM with all of root's rights by --sandbox false");
+    return 0;
+}
+
 static int open_tmpfs(struct jail *j, const char *size, unsigned attributes, struct error *err)
 {
+    if (check_root(err) < 0)
+        return -1;
     _cleanup_close_ int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
         fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", ROOT_INODES, 0) < 0 ||
@@ -90,16 +112,31 @@ static int make_point(int root_fd, const char *at, bool directory, struct error 
     return r < 0 && errno != EEXIST ? cant("make a mount point", err) : 0;
 }
 
-static int restrict_tree(int tree, enum jail_access access)
+static int restrict_tree(int tree, enum jail_access access, unsigned deep)
 {
     static const uint64_t attributes[] = {
         [JAIL_READ] = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC,
         [JAIL_EXECUTE] = MOUNT_ATTR_RDONLY,
         [JAIL_WRITE] = MOUNT_ATTR_NOEXEC,
+        [JAIL_DEVICE] = MOUNT_ATTR_NOEXEC,
     };
-    struct mount_attr attr = {.attr_set = attributes[access] | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+    const uint64_t no_devices = access == JAIL_DEVICE ? 0 : MOUNT_ATTR_NODEV;
+    struct mount_attr attr = {.attr_set = attributes[access] | MOUNT_ATTR_NOSUID | no_devices,
                               .propagation = MS_PRIVATE};
-    return mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+    return mount_setattr(tree, "", AT_EMPTY_PATH | deep, &attr, sizeof attr);
+}
+
+/* A copy of the mount, and whether it has further ones in it: without root, the kernel gives no
+ * copy of a directory alone if that would show what a mount hides. */
+static int copy_mount(int dirfd, const char *path, unsigned *deep)
+{
+    *deep = 0;
+    const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    int tree = open_tree(dirfd, path, flags);
+    if (tree >= 0 || errno != EINVAL)
+        return tree;
+    *deep = AT_RECURSIVE;
+    return open_tree(dirfd, path, flags | AT_RECURSIVE);
 }
 
 int jail_directory(struct jail *j, const char *at, struct error *err)
@@ -112,7 +149,8 @@ int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum j
 {
     struct stat st;
     at += strspn(at, "/");
-    _cleanup_close_ int tree = open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    unsigned deep;
+    _cleanup_close_ int tree = copy_mount(dirfd, path, &deep);
     if (tree < 0 && errno == ENOENT && optional)
         return 0;
     if (tree < 0 || fstat(tree, &st) < 0)
@@ -123,7 +161,7 @@ int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum j
                          "a file of the VMM was removed or replaced meanwhile; next: run it again");
     if (j->n == JAIL_MOUNTS_MAX)
         return error_set(err, ERR_INTERNAL, 0, "too many files for a VMM");
-    if (restrict_tree(tree, access) < 0)
+    if (restrict_tree(tree, access, deep) < 0)
         return error_set(err, ERR_ENV, errno, "restrict what the VMM may do with %s", path);
     if (make_point(j->root_fd, at, S_ISDIR(st.st_mode), err) < 0)
         return -1;
@@ -139,6 +177,8 @@ int jail_device(struct jail *j, const char *path, struct error *err)
         return errno == ENOENT ? 0 : error_set(err, ERR_ENV, errno, "look at %s", path);
     if (!S_ISCHR(st.st_mode))
         return error_set(err, ERR_ENV, 0, "%s is not a character device", path);
+    if (j->host_devices)
+        return jail_put(j, AT_FDCWD, path, path, JAIL_DEVICE, true, err);
     if (make_way(j->root_fd, at, err) < 0)
         return -1;
     if (mknodat(j->root_fd, at, S_IFCHR | 0600, st.st_rdev) < 0 ||
@@ -168,8 +208,30 @@ static int attach(const struct jail *j)
     return j->base ? 0 : mount_setattr(j->root_fd, "", AT_EMPTY_PATH, &sealed, sizeof sealed);
 }
 
+/* An initramfs is one of these two. Other roots that are could be left, but there the copy does no
+ * harm. */
+static bool maybe_initramfs(void)
+{
+    struct statfs fs;
+    return statfs("/", &fs) == 0 && (fs.f_type == RAMFS_MAGIC || fs.f_type == TMPFS_MAGIC);
+}
+
+static int copy_root(void)
+{
+    if (!maybe_initramfs())
+        return 0;
+    int tree = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0 ||
+        chroot(".") < 0)
+        return -1;
+    return close(tree);
+}
+
 int jail_enter(const struct jail *j)
 {
+    if (copy_root() < 0)
+        return -1;
     if (j->base)
         return attach(j) < 0 ? -1 : sethostname(HOST_NAME, sizeof HOST_NAME - 1);
     if (attach(j) < 0 || fchdir(j->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||

@@ -27,13 +27,15 @@ enum jail_access {
     JAIL_READ,    /* a file, or all below a directory: no writing, no programs */
     JAIL_EXECUTE, /* the same, and programs */
     JAIL_WRITE,   /* reading and writing as the modes say, no programs */
+    JAIL_DEVICE,  /* of jail_device */
 };
 
 struct jail {
-    const char *base; /* borrowed; NULL: it becomes the root (jail_open_at) */
-    int root_fd;      /* owned; the tmpfs; confine_allow can take paths relative to it */
-    uid_t owner;      /* owner of its devices: the user that the program runs as */
-    const char *cwd;  /* borrowed; where it starts, such as "/lease"; NULL: its root */
+    const char *base;  /* borrowed; NULL: it becomes the root (jail_open_at) */
+    int root_fd;       /* owned; the tmpfs; confine_allow can take paths relative to it */
+    uid_t owner;       /* owner of its devices: the user that the program runs as */
+    bool host_devices; /* in a user namespace, where nobody can make one: the host's own devices */
+    const char *cwd;   /* borrowed; where it starts, such as "/lease"; NULL: its root */
     unsigned n;
     struct jail_mount {
         int tree_fd; /* owned */
@@ -57,9 +59,9 @@ int jail_open_at(struct jail *j, uid_t owner, const char *base, uint64_t bytes, 
 /* Makes a directory in it, and those on the way. */
 int jail_directory(struct jail *j, const char *at, struct error *err);
 
-/* Puts `path` (relative to dirfd, or absolute; links are followed) into the jail as `at`, an
- * absolute path there. Mounts below `path` stay out. If `path` does not exist: nothing with
- * `optional`, else ERR_ENV. */
+/* Puts `path` (relative to dirfd, or absolute; links are followed; "": dirfd itself) into the jail
+ * as `at`, an absolute path there. Mounts below `path` stay out; in a user namespace, those that
+ * hide something come along. If `path` does not exist: nothing with `optional`, else ERR_ENV. */
 int jail_put(struct jail *j, int dirfd, const char *path, const char *at, enum jail_access access,
              bool optional, struct error *err);
 

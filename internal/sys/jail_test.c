@@ -160,6 +160,72 @@ static void test_what_is_mounted_later_does_not_show(void **state)
     (void)close(p[1]);
 }
 
+/* In a directory with what the tests need, whose root is a tmpfs, or which is no mount. */
+static void enter_root(bool is_mount)
+{
+    static const char *const host[] = {"usr", "dev", "proc", "tmp"};
+    static const char *const links[][2] = {
+        {"usr/bin", "bin"}, {"usr/lib", "lib"}, {"usr/lib64", "lib64"}};
+    char root[PATH_MAX], from[16];
+    (void)str_copy(root, sizeof root, scratch_dir);
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(chdir(root), 0);
+    assert_int_equal(mkdir("root", 0755), 0);
+    if (is_mount)
+        assert_int_equal(mount("root", "root", "tmpfs", 0, NULL), 0);
+    assert_int_equal(chdir("root"), 0);
+    for (size_t i = 0; i < ARRAY_LEN(host); i++) {
+        (void)str_format(from, sizeof from, "/%s", host[i]);
+        assert_int_equal(mkdir(host[i], 0755), 0);
+        assert_int_equal(mount(from, host[i], NULL, MS_BIND | MS_REC, NULL), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        assert_int_equal(symlink(links[i][0], links[i][1]), 0);
+    assert_int_equal(chroot("."), 0);
+    (void)close(scratch_fd);
+    scratch_fd = open(scratch_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Back to the first root, in the first namespace of mounts. */
+static void leave_root(int root, int ns)
+{
+    (void)close(scratch_fd);
+    assert_int_equal(setns(ns, CLONE_NEWNS), 0);
+    assert_int_equal(fchdir(root), 0);
+    assert_int_equal(chroot("."), 0);
+    scratch_fd = open(scratch_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* As an initramfs is one. */
+static void test_a_root_in_memory(void **state)
+{
+    (void)state;
+    _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    enter_root(true);
+    expect("exec ls -A /", "bin\ndev\nimage\nlease\nlib\nlib64\nusr\n");
+    expect("exec ls -A ../../..", "bin\ndev\nimage\nlease\nlib\nlib64\nusr\n");
+    expect("exec cat /image/read", "text\n");
+    expect("pwd", "/lease\n");
+    leave_root(root, ns);
+}
+
+static void test_a_root_that_is_no_mount(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct jail none;
+    _cleanup_close_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    enter_root(false);
+    int r = jail_open(&none, OWNER, &err);
+    leave_root(root, ns);
+    assert_int_equal(r, -1);
+    assert_int_equal(err.kind, ERR_ENV);
+    assert_non_null(strstr(err.msg, "; next: mount --bind DIR DIR before chroot DIR"));
+}
+
 static void test_what_can_not_be_put_there(void **state)
 {
     (void)state;
@@ -184,6 +250,8 @@ int main(void)
         T(test_it_sees_what_was_put_there),
         T(test_it_is_a_user_of_its_own),
         T(test_what_is_mounted_later_does_not_show),
+        T(test_a_root_that_is_no_mount),
+        T(test_a_root_in_memory),
         T(test_what_can_not_be_put_there),
     };
     if (geteuid() != 0)

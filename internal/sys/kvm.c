@@ -410,15 +410,3 @@ int kvm_probe(struct kvm_report *out, const struct deadline *d, struct error *er
     (void)munmap(p, sizeof *p);
     return rc < 0 ? -1 : 0;
 }
-
-int kvm_require(struct kvm_report *out, const struct deadline *d, struct error *err)
-{
-    struct kvm_report mine;
-    if (!out)
-        out = &mine;
-    if (kvm_probe(out, d, err) < 0)
-        return -1;
-    if (!out->works)
-        return error_set(err, ERR_ENV, 0, "KVM does not work here: %s", out->reason);
-    return 0;
-}

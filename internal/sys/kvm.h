@@ -11,8 +11,8 @@
  * touched. It takes milliseconds on a healthy host, and never longer than KVM_PROBE_MAX_MS.
  *
  * Errors: kvm_probe fails (-1) only when the probe could not be made (no process, cancelled); a
- * host whose KVM does not work is a success with `works` false and a `reason`. kvm_require turns
- * that into ERR_ENV too, for callers that need KVM. "Could not check" never counts as working.
+ * host whose KVM does not work is a success with `works` false and a `reason`. "Could not check"
+ * never counts as working.
  */
 #ifndef CRABBOX_SYS_KVM_H
 #define CRABBOX_SYS_KVM_H
@@ -54,9 +54,6 @@ struct kvm_report {
 };
 
 int kvm_probe(struct kvm_report *out, const struct deadline *d, struct error *err);
-
-/* As kvm_probe, and ERR_ENV with the reason when KVM does not work. `out` may be NULL. */
-int kvm_require(struct kvm_report *out, const struct deadline *d, struct error *err);
 
 /* Stable lower-case word: "open", "create-vm", "cmpxchg16b", … */
 const char *kvm_stage_name(enum kvm_stage stage);

@@ -65,35 +65,6 @@ static void report_is_consistent(void **state)
     print_message("kvm: %s%s\n", r.works ? "works" : "does not work: ", r.reason);
 }
 
-static void require_agrees_with_probe(void **state)
-{
-    (void)state;
-    struct kvm_report r;
-    struct error err = ERROR_INIT;
-    assert_int_equal(kvm_probe(&r, NULL, &err), 0);
-    int rc = kvm_require(NULL, NULL, &err);
-    assert_int_equal(rc, r.works ? 0 : -1);
-    if (!r.works) {
-        assert_int_equal(err.kind, ERR_ENV);
-        assert_non_null(strstr(err.msg, "KVM does not work here: "));
-    }
-}
-
-/* The best of a few, for other work may have the machine at any one of them. */
-static void probe_is_quick(void **state)
-{
-    (void)state;
-    int64_t best = INT64_MAX;
-    for (int i = 0; i < 5; i++) {
-        struct kvm_report r;
-        int64_t t0 = clock_boot_ms();
-        assert_int_equal(kvm_probe(&r, NULL, NULL), 0);
-        int64_t took = clock_boot_ms() - t0;
-        best = took < best ? took : best;
-    }
-    assert_true(best < 300);
-}
-
 /* A probe with no time left is killed, says so, and never counts as working. */
 static void no_time_is_a_failure(void **state)
 {
@@ -184,8 +155,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(report_is_consistent),
-        cmocka_unit_test(require_agrees_with_probe),
-        cmocka_unit_test(probe_is_quick),
         cmocka_unit_test(no_time_is_a_failure),
         cmocka_unit_test(cancel_ends_it),
         cmocka_unit_test(absent_device_is_named),

@@ -1,7 +1,7 @@
 /* pinned.h: checks that a file has exactly the content that a SHA-256 pins.
  *
- * pinned_check before the file is used: hashes it, or recalls a hash from earlier pinned_unchanged
- * afterwards: checks that the used file is the checked one
+ *   pinned_check     before the file is used: hashes it, or recalls a hash from earlier
+ *   pinned_unchanged afterwards: checks that the used file is the checked one
  *
  * A hash is remembered for a file's device, inode, size and times of change in a directory of ours
  * (the cache); any write, and any rename of another file over it, makes it unknown again. A file

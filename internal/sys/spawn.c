@@ -91,13 +91,13 @@ static int leave_keys(void)
 }
 
 /* Becomes the user for good: the saved ids change, too. */
-static int become(const struct caller *user)
+static int become(const struct caller *user, bool keep_groups)
 {
     if (!user || (user->uid == geteuid() && user->gid == getegid()))
         return 0;
     /* System calls, because the library's functions would try to change the parent's threads,
      * too. */
-    if (leave_keys() < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+    if (leave_keys() < 0 || (!keep_groups && syscall(SYS_setgroups, 0, NULL) < 0) ||
         syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0)
         return -1;
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
@@ -122,7 +122,7 @@ static void child_main(const struct child_plan *p)
     unsigned more = (spec->no_holes ? 0 : SYSCALLS_HOLES) |
                     (spec->own_filters ? SYSCALLS_FILTERS : 0);
     reset_signals();
-    (void)umask(022);
+    (void)umask(spec->userns_fd >= 0 && spec->user ? 007 : 022); /* our group is its way to us */
     if ((spec->new_session || spec->user) && setsid() < 0)
         child_fail(p->error_fd);
     if (spec->netns_fd >= 0 && setns(spec->netns_fd, CLONE_NEWNET) < 0)
@@ -146,7 +146,7 @@ static void child_main(const struct child_plan *p)
         ((spec->confine_fd >= 0 || spec->capabilities) && confine_bound(spec->capabilities) < 0) ||
         (spec->capabilities && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) ||
         bound(RLIMIT_FSIZE, spec->file_max) < 0 || bound(RLIMIT_DATA, spec->data_max) < 0 ||
-        become(spec->user) < 0)
+        become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
     /* This comes after the change of user, which would clear it. */
     if (spec->die_with_parent) {
@@ -176,17 +176,56 @@ static int stdio_source(int fd, int flags)
     return copy;
 }
 
+static pid_t clone_apart(unsigned long flags)
+{
+    return (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0L, 0L, 0L, 0L);
+}
+
+/* Its namespaces have to belong to the user namespace, so a process between us and the child enters
+ * that one first. The child is ours all the same (CLONE_PARENT). */
+static pid_t fork_in_userns(const struct spawn_spec *spec, unsigned long flags)
+{
+    int pair[2], status;
+    long answer = -EIO;
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return -1;
+    _cleanup_close_ int from = pair[0], to = pair[1];
+    pid_t between = fork();
+    if (between == 0) {
+        long pid = setns(spec->userns_fd, CLONE_NEWUSER);
+        if (pid == 0)
+            pid = clone_apart(flags | CLONE_PARENT);
+        if (pid == 0)
+            return 0;
+        if (pid < 0)
+            pid = -errno;
+        (void)!write(to, &pid, sizeof pid);
+        _exit(0);
+    }
+    CLOSE_FD(to);
+    if (between < 0)
+        return -1;
+    while (waitpid(between, &status, 0) < 0 && errno == EINTR)
+        ;
+    (void)!read(from, &answer, sizeof answer);
+    errno = answer < 0 ? (int)-answer : 0;
+    return answer < 0 ? -1 : (pid_t)answer;
+}
+
 /* Like fork, without glibc's bookkeeping about threads, which the child does not use before exec. A
  * confined child is the first process in a PID namespace of its own, so the only process number
  * that it can use is its own. This matters most for signals, which Landlock restricts only since
- * Linux 6.12. Without root there is no such namespace, but then the child can only signal processes
+ * Linux 6.12. Without root there is no such namespace outside of a user
+ * namespace, but then the child can only signal processes
  * of the same user. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
+    unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
+    if (spec->userns_fd >= 0)
+        return fork_in_userns(spec, spec->confine_fd >= 0 ? CLONE_NEWPID | apart : 0);
     if ((spec->confine_fd < 0 && !spec->jail) || geteuid() != 0)
         return fork();
-    unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;
-    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | apart | SIGCHLD, 0L, 0L, 0L, 0L);
+    return clone_apart(CLONE_NEWPID | apart);
 }
 
 /* Forks; `out` gets the parent's descriptors. All signals are blocked around the fork, so that no

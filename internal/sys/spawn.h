@@ -20,9 +20,10 @@
  * run it.
  *
  * A child with a `user` becomes that user for good, without further groups. Becoming another user
- * than ourselves needs root. Such a child always gets a session and a keyring of its own. Other
- * processes of that user may take it over (ptrace), and in our session they could then use our
- * terminal and our keys.
+ * than ourselves needs root. In a user namespace, `user` has the number of that namespace, and the
+ * groups stay, because they may be what lets the caller open /dev/kvm. Such a child always gets a
+ * session and a keyring of its own. Other processes of that user may take it over (ptrace), and in
+ * our session they could then use our terminal and our keys.
  */
 #ifndef CRABBOX_SYS_SPAWN_H
 #define CRABBOX_SYS_SPAWN_H
@@ -46,6 +47,7 @@ struct spawn_spec {
     int stderr_fd;           /* -1: /dev/null */
     int cwd_fd;              /* directory to start in; -1: unchanged */
     int netns_fd;            /* network namespace to enter; -1: unchanged */
+    int userns_fd;           /* user namespace to enter before that (userns.h); -1: unchanged */
     int confine_fd;          /* its confinement (confine.h); -1: none */
     bool no_holes;           /* confined, it may not punch holes into files */
     bool own_filters;        /* confined, it may add filters of its own (syscalls.h) */
@@ -68,7 +70,7 @@ struct spawn_spec {
 #define SPAWN_SPEC_INIT                                                                            \
     {                                                                                              \
         .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cwd_fd = -1, .netns_fd = -1,            \
-        .confine_fd = -1                                                                           \
+        .userns_fd = -1, .confine_fd = -1                                                          \
     }
 
 struct child {

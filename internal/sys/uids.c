@@ -15,7 +15,6 @@
 #include "base/str.h"
 #include "sys/file.h"
 
-#define DIRECTORY   "/run/crabbox-fc/uids"
 #define UID_LOWEST  65536
 #define UID_HIGHEST (UID_NOBODY - 1)
 #define SUBIDS_MAX  (1024 * 1024) /* bytes of /etc/subuid */
@@ -96,11 +95,9 @@ static bool is_running(uid_t id)
     return getpriority(PRIO_USER, id) != -1 || errno != ESRCH;
 }
 
-static int open_directory(struct error *err)
+static int open_directory(const char *dir, struct error *err)
 {
-    if (dir_make_all(DIRECTORY, 0700, err) < 0)
-        return -1;
-    return dir_open_private(DIRECTORY, err);
+    return dir_make_all(dir, 0700, err) < 0 ? -1 : dir_open_private(dir, err);
 }
 
 /* Locks an id; -1 with ERR_BUSY if a VMM has it. */
@@ -111,16 +108,16 @@ static int lock_id(int dirfd, uid_t id, struct error *err)
     _cleanup_close_ int fd = openat(dirfd, name,
                                     O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0)
-        return error_set(err, ERR_IO, errno, "open " DIRECTORY "/%s", name);
+        return error_set(err, ERR_IO, errno, "open the lock of user id %s", name);
     if (syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) < 0)
-        return error_set(err, errno == EWOULDBLOCK ? ERR_BUSY : ERR_IO, errno,
-                         "lock " DIRECTORY "/%s", name);
+        return error_set(err, errno == EWOULDBLOCK ? ERR_BUSY : ERR_IO, errno, "lock user id %s",
+                         name);
     return TAKE_FD(fd);
 }
 
-int uid_claim(const struct uid_range *r, uid_t *out, struct error *err)
+int uid_claim(const struct uid_range *r, const char *dir, uid_t *out, struct error *err)
 {
-    _cleanup_close_ int dirfd = open_directory(err);
+    _cleanup_close_ int dirfd = open_directory(dir, err);
     if (dirfd < 0)
         return -1;
     for (uint64_t id = r->first; id <= r->last; id++) {

@@ -90,13 +90,13 @@ static void test_each_has_one_of_its_own(void **state)
     uid_t a = 0, b = 0, again = 0;
     struct error err = ERROR_INIT;
     (void)state;
-    int first = uid_claim(&r, &a, &err);
+    int first = uid_claim(&r, UID_DIRECTORY, &a, &err);
     must(first, &err);
-    _cleanup_close_ int second = uid_claim(&r, &b, &err);
+    _cleanup_close_ int second = uid_claim(&r, UID_DIRECTORY, &b, &err);
     must(second, &err);
     assert_int_equal(a, FIRST);
     assert_int_equal(b, FIRST + 1);
-    assert_int_equal(uid_claim(&r, &again, &err), -1);
+    assert_int_equal(uid_claim(&r, UID_DIRECTORY, &again, &err), -1);
     assert_int_equal(err.kind, ERR_ENV);
     assert_non_null(strstr(err.msg, "sandboxUids"));
     /* The lock can be held by whoever inherited it, and can't be written to. */
@@ -104,10 +104,10 @@ static void test_each_has_one_of_its_own(void **state)
     (void)close(first);
     assert_int_equal(write(inherited, "x", 1), -1);
     error_clear(&err);
-    assert_int_equal(uid_claim(&r, &again, &err), -1);
+    assert_int_equal(uid_claim(&r, UID_DIRECTORY, &again, &err), -1);
     (void)close(inherited);
     error_clear(&err);
-    _cleanup_close_ int third = uid_claim(&r, &again, &err);
+    _cleanup_close_ int third = uid_claim(&r, UID_DIRECTORY, &again, &err);
     must(third, &err);
     assert_int_equal(again, a);
 }
@@ -119,7 +119,7 @@ static void test_an_id_of_a_user_is_passed_over(void **state)
     uid_t got = 0;
     struct error err = ERROR_INIT;
     (void)state;
-    _cleanup_close_ int fd = uid_claim(&r, &got, &err);
+    _cleanup_close_ int fd = uid_claim(&r, UID_DIRECTORY, &got, &err);
     must(fd, &err);
     assert_int_equal(got, 65535);
 }
@@ -144,12 +144,12 @@ static void test_an_id_that_runs_is_passed_over(void **state)
     (void)close(ready[1]);
     assert_int_equal(read(ready[0], &c, 1), 1);
     (void)close(ready[0]);
-    _cleanup_close_ int fd = uid_claim(&r, &got, &err);
+    _cleanup_close_ int fd = uid_claim(&r, UID_DIRECTORY, &got, &err);
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     must(fd, &err);
     assert_int_equal(got, FIRST + 3);
-    _cleanup_close_ int again = uid_claim(&r, &got, &err);
+    _cleanup_close_ int again = uid_claim(&r, UID_DIRECTORY, &got, &err);
     must(again, &err);
     assert_int_equal(got, FIRST + 2);
 }

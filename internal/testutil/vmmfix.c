@@ -106,6 +106,7 @@ struct vmmfix *vmmfix_make(const char *binary, enum vmm_accel accel)
         .dirfd = f->dirfd,
         .netns_fd = f->netns,
         .uids = {1900000000, 1900065535},
+        .uids_dir = UID_DIRECTORY,
         .cpus = 2,
         .memory_mib = 64,
         .kernel = "vmlinux",

@@ -273,7 +273,7 @@ static int connect_and_configure(const struct vmm_spec *spec, struct vmm_ref *re
                                                                      err);
     if (!c || wait_socket(watch, child, spec->dirfd, d, err) < 0 ||
         vmm_sandbox_bound(spec, err) < 0 ||
-        (spec->jailer && jailer_verify(child->pid, ref->uid, err) < 0) ||
+        (spec->jailer && jailer_verify(child->pid, ref->uid, spec, err) < 0) ||
         read_version(c, child, d, ref, &v, err) < 0 ||
         check_limits(&spec->limits, ref->version, err) < 0)
         return -1;
@@ -332,9 +332,12 @@ static int action(int dirfd, const char *type, const struct deadline *d, struct 
 static bool is_ending(const struct vmm_ref *ref)
 {
     struct deadline soon = deadline_in_ms(ENDING_MS);
-    _cleanup_close_ int pidfd = proc_open(&ref->proc, NULL);
+    struct error why = ERROR_INIT;
+    _cleanup_close_ int pidfd = proc_open(&ref->proc, &why);
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    return pidfd < 0 || deadline_poll_once(&p, 1, &soon, "Firecracker", NULL) > 0;
+    if (pidfd < 0)
+        return why.kind == ERR_NOT_RUNNING;
+    return deadline_poll_once(&p, 1, &soon, "Firecracker", NULL) > 0;
 }
 
 /* Firecracker filters its own system calls from the moment the guest runs, unless whoever built it

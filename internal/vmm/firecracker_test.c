@@ -149,6 +149,18 @@ static void old_version_limits_no_console(void **state)
     end_it(f);
 }
 
+/* Its group was removed meanwhile, or the machine has none. */
+static void no_group_is_refused_unless_accepted(void **state)
+{
+    struct vmmfix *f = *state;
+    f->spec.cgroup = "crabbox-fc-test-absent/cbx_0123456789ab";
+    expect_failure(f, ERR_ENV, "control group");
+    f->started = 0;
+    f->spec.cgroup_partly = true;
+    launch_ok(f);
+    end_it(f);
+}
+
 static void exit_at_once_is_explained(void **state)
 {
     set_fault(*state, "CRABBOX_STANDIN_EXIT=148");
@@ -298,6 +310,7 @@ int main(void)
 #endif
         T(limits_are_taken),
         T(old_version_limits_no_console),
+        T(no_group_is_refused_unless_accepted),
         T(exit_at_once_is_explained),
         T(no_socket_ends_at_the_deadline),
         T(refusal_is_told),

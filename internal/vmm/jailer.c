@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "sys/cgroup.h"
 #include "sys/confine.h"
 #include "sys/file.h"
 
@@ -53,13 +54,12 @@ static void add(struct jailer_args *a, const char *fmt, ...) __attribute__((form
 static void add(struct jailer_args *a, const char *fmt, ...)
 {
     va_list ap;
-    char *text = NULL;
-    va_start(ap, fmt);
     /* The list below has grown past its array: a bug, found by the first test. */
-    if (a->n == JAILER_ARGS_MAX || vasprintf(&text, fmt, ap) < 0)
+    if (a->n == JAILER_ARGS_MAX)
         abort();
+    va_start(ap, fmt);
+    a->v[a->n++] = xvasprintf(fmt, ap);
     va_end(ap);
-    a->v[a->n++] = text;
     a->v[a->n] = NULL;
 }
 
@@ -97,7 +97,7 @@ void jailer_args_free(struct jailer_args *a)
     a->n = 0;
 }
 
-int jailer_verify(pid_t pid, uid_t uid, struct error *err)
+int jailer_verify(pid_t pid, uid_t uid, const struct vmm_spec *spec, struct error *err)
 {
     struct stat ours, its;
     char path[64];
@@ -110,5 +110,9 @@ int jailer_verify(pid_t pid, uid_t uid, struct error *err)
             "firecracker.jailer gave process %d no root directory of its own; next: set "
             "it to the jailer of Firecracker's release",
             (int)pid);
+    /* Again, because the jailer could leave the group with root's rights. */
+    if (spec->cgroup && *spec->cgroup &&
+        cgroup_verify(spec->cgroup, pid, spec->cgroup_partly, err) < 0)
+        return -1;
     return confine_verify_user(pid, uid, err);
 }

@@ -43,8 +43,8 @@ void jailer_args_build(const struct vmm_spec *spec, uid_t uid, uint64_t file_max
                        unsigned files_max, const char *const *argv, struct jailer_args *out);
 void jailer_args_free(struct jailer_args *a);
 
-/* Whether a process that has its control socket is that user, without capabilities, and in a root
- * directory of its own. ERR_ENV if not. */
-int jailer_verify(pid_t pid, uid_t uid, struct error *err);
+/* Whether a process that has its control socket is that user, without capabilities, in a root
+ * directory of its own, and in the control group of the spec. ERR_ENV if not. */
+int jailer_verify(pid_t pid, uid_t uid, const struct vmm_spec *spec, struct error *err);
 
 #endif

@@ -13,14 +13,16 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "sys/cgroup.h"
 #include "sys/file.h"
 #include "sys/uids.h"
+#include "testutil/scratch.h"
 #include "testutil/vmmfix.h"
 #include "vmm/vmm.h"
 
 #define BASE "/run/crabbox-fc/jailer"
 
-static char standin[4096], jailer[4096];
+static char standin[4096], jailer[4096], group[CGROUP_NAME_SIZE];
 
 static int setup(void **state)
 {
@@ -28,7 +30,7 @@ static int setup(void **state)
     if (f)
         f->spec.jailer = jailer;
     *state = f;
-    return f ? 0 : -1;
+    return f ? str_format(group, sizeof group, "crabbox-fc-test-%s", strrchr(f->dir, '/') + 1) : -1;
 }
 
 /* The base is empty on the host, and no mount is there. */
@@ -50,7 +52,8 @@ static void assert_nothing_left(void)
 static int teardown(void **state)
 {
     assert_nothing_left();
-    return vmmfix_drop(*state);
+    int r = vmmfix_drop(*state);
+    return cgroup_end(group, NULL, NULL) < 0 ? -1 : r;
 }
 
 static void launch_ok(struct vmmfix *f)
@@ -101,12 +104,12 @@ static void two_have_two_ids(void **state)
     uid_t other;
     launch_ok(f);
     f->spec.uids.first = f->ref.uid;
-    _cleanup_close_ int fd = uid_claim(&f->spec.uids, &other, &err);
+    _cleanup_close_ int fd = uid_claim(&f->spec.uids, UID_DIRECTORY, &other, &err);
     assert_true(fd >= 0 && other != f->ref.uid);
     assert_int_equal(vmm_end(&f->ref, f->dirfd, 0, &f->d, NULL, &err), 0);
 }
 
-/* It has ten steps: whichever it dies before, the next launch of the same name meets nothing. */
+/* It has eight steps: whichever it dies before, the next launch of the same name meets nothing. */
 static void killed_between_any_two_steps(void **state)
 {
     struct vmmfix *f = *state;
@@ -173,6 +176,49 @@ static void one_that_jails_nothing_is_found(void **state)
     assert_false(proc_alive(&f->ref.proc));
 }
 
+#define LEAVE                                                                                      \
+    "for f in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs; do echo %d >$f; "         \
+    "done 2>/dev/null\n"
+
+static int leave_group(void *ctx, const struct proc_ref *proc, struct error *err)
+{
+    _cleanup_free_ char *line = xasprintf(LEAVE, (int)proc->pid);
+    (void)run_program((const char *const[]){"/bin/sh", "-c", line, NULL}, NULL);
+    return vmmfix_on_started(ctx, proc, err);
+}
+
+static void assert_found_outside(struct vmmfix *f, vmm_started_fn *started)
+{
+    struct error err = ERROR_INIT;
+    assert_int_equal(vmm_firecracker.launch(&f->spec, &f->ref, started, f, &f->d, &err), -1);
+    if (!strstr(err.msg, "is not in the control group"))
+        fail_msg("%s", err.msg);
+    assert_false(proc_alive(&f->ref.proc));
+}
+
+/* By itself: a jailer still has root's rights then. And one that something else has moved. */
+static void outside_its_group_it_is_found(void **state)
+{
+    struct vmmfix *f = *state;
+    struct error err = ERROR_INIT;
+    const struct cgroup_limits limits = {.memory = 1 << 30, .tasks = 100};
+    _cleanup_free_ char *script = xasprintf("#!/bin/sh\n" LEAVE "exec %s \"$@\"\n", 0, jailer);
+    _cleanup_free_ char *path = xasprintf("%s/jailer", f->dir);
+    assert_int_equal(file_write_new(f->dirfd, "jailer", script, strlen(script), 0755, &err), 0);
+    if (cgroup_look(group, NULL, &err) < 0) {
+        print_message("no usable control groups here: %s\n", err.msg);
+        return;
+    }
+    must(cgroup_make(group, &limits, NULL, &err), &err);
+    f->spec.cgroup = group;
+    launch_ok(f);
+    must(vmm_end(&f->ref, f->dirfd, 0, &f->d, NULL, &err), &err);
+    f->spec.jailer = path;
+    assert_found_outside(f, vmmfix_on_started);
+    f->spec.jailer = NULL;
+    assert_found_outside(f, leave_group);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -181,6 +227,7 @@ int main(void)
         T(it_is_nobody_in_a_root_of_its_own), T(two_have_two_ids),
         T(killed_between_any_two_steps),      T(killed_at_any_moment),
         T(what_it_refuses_is_said),           T(one_that_jails_nothing_is_found),
+        T(outside_its_group_it_is_found),
     };
     const char *lacks = vmmfix_enter();
     const char *found = vmmfix_tool("standin-firecracker");

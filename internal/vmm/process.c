@@ -1,8 +1,10 @@
 /* process.c: starts a VMM's program, and explains why it ended.
  *
- * The child is held between fork and exec. Meanwhile its resource limits are set and `started`
- * records it in the lease, so there is never a VMM that no record names. After exec, confine_verify
- * checks that the process is really confined.
+ * The child is held between fork and exec. Meanwhile its resource limits are set, it is put into
+ * its control group, and `started` records it in the lease, so there is never a VMM that no record
+ * names. cgroup_verify checks before exec that it is really in the group, because the kernel names
+ * no group of a process that has ended. After exec, confine_verify checks that it is really
+ * confined.
  *
  * When something fails, the explain functions ask whether the process has ended. If it has, its
  * exit code and the end of its logs are a better message than the broken connection.
@@ -89,6 +91,26 @@ static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, 
     return 0;
 }
 
+/* A process that ends is out of its group and its root directory a moment before that shows. */
+static bool is_ending(const struct child *child)
+{
+    struct deadline soon = deadline_in_ms(DEATH_MS);
+    struct pollfd p = {.fd = child->pidfd, .events = POLLIN};
+    return deadline_poll_once(&p, 1, &soon, "the VMM", NULL) > 0;
+}
+
+/* `confined`: how it was started. Not an error if the process has ended: the backend sees
+ * that next, and tells why. */
+static int verify(const struct spawn_spec *confined, const struct child *child, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    if (confine_verify(child->pid, confined, &why) == 0 || is_ending(child))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int stdin_fd,
                       unsigned ways, struct vmm_ref *ref, vmm_started_fn *started, void *ctx,
                       struct child *child, struct error *err)
@@ -115,6 +137,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     s.stderr_fd = log;
     s.cwd_fd = spec->dirfd;
     s.netns_fd = spec->netns_fd;
+    s.userns_fd = spec->userns ? spec->userns->user_fd : -1;
     s.files = spec->files;
     s.n_files = spec->n_files;
     s.new_session = true;
@@ -127,17 +150,18 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     if (limit_program(spec, sandbox.uid_fd >= 0, child->pid, err) < 0 ||
         (grouped && cgroup_enter(spec->cgroup, child->pid, err) < 0) ||
         proc_ref_of(child->pid, &ref->proc, err) < 0 ||
-        (started && started(ctx, &ref->proc, err) < 0)) {
+        (started && started(ctx, &ref->proc, err) < 0) ||
+        (grouped && cgroup_verify(spec->cgroup, child->pid, spec->cgroup_partly, err) < 0)) {
         /* It was never released, so the program has not run at all. */
         child_kill(child);
         return -1;
     }
     if (spawn_release(child, spec->binary, err) < 0)
         return -1;
-    ref->uid = sandbox.user.uid;
+    ref->uid = sandbox.host.uid;
     bool ours = spec->sandbox && !spec->jailer;
-    if ((grouped && cgroup_verify(spec->cgroup, child->pid, err) < 0) ||
-        (ours && confine_verify(child->pid, &s, err) < 0)) {
+    s.user = s.user ? &sandbox.host : NULL; /* which is what the kernel tells us */
+    if (ours && verify(&s, child, err) < 0) {
         child_kill(child);
         return -1;
     }

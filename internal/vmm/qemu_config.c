@@ -29,13 +29,10 @@ static void __attribute__((format(printf, 3, 4)))
 add2f(struct qemu_args *a, const char *option, const char *fmt, ...)
 {
     va_list ap;
-    char *value = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&value, fmt, ap) < 0)
-        abort();
+    _cleanup_free_ char *value = xvasprintf(fmt, ap);
     va_end(ap);
     add2(a, option, value);
-    free(value);
 }
 
 static void add_json(struct qemu_args *a, const char *option, const cJSON *j)
@@ -53,7 +50,7 @@ bool qemu_limits_drives(const struct vmm_limits *l)
 
 /* What goes between a drive and its device. */
 static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
-                         const struct vmm_limits *l)
+                         const struct vmm_limits *l, bool discards)
 {
     _cleanup_free_ char *group = xasprintf(QEMU_GROUP_PREFIX "%s", drive->id);
     _cleanup_free_ char *name = xasprintf(LIMITED_PREFIX "%s", drive->id);
@@ -72,6 +69,8 @@ static void add_throttle(struct qemu_args *a, const struct vmm_drive *drive,
     (void)cJSON_AddStringToObject(node, "throttle-group", group);
     (void)cJSON_AddStringToObject(node, "file", drive->id);
     (void)cJSON_AddBoolToObject(node, "read-only", drive->read_only);
+    if (discards) /* each node passes them on only if it has this */
+        (void)cJSON_AddStringToObject(node, "discard", "unmap");
     add_json(a, "-blockdev", node);
 }
 
@@ -100,7 +99,7 @@ static void add_drive(struct qemu_args *a, const struct vmm_spec *spec, unsigned
     (void)cJSON_AddStringToObject(file, "locking", "off");
     add_json(a, "-blockdev", node);
     if (limited)
-        add_throttle(a, drive, &spec->limits);
+        add_throttle(a, drive, &spec->limits, discards);
     add2f(a, "-device", "virtio-blk-pci,drive=%s%s,serial=%s,disable-legacy=on,addr=0x%x",
           limited ? LIMITED_PREFIX : "", drive->id, drive->id, 0x10 + index);
 }
@@ -118,14 +117,16 @@ static void add_network(struct qemu_args *a, const struct vmm_spec *spec)
 /* Adds only what is needed: no default devices, no display, no configuration of the user, no
  * reboot. The guest waits (-S) until boot. Its memory is not shared with other guests (mem-merge,
  * if the host runs ksmd), so it can't learn anything about them from the time that a write
- * takes. */
+ * takes. Nor is it in a core dump of QEMU, if the host makes one in spite of the limit. */
 static void add_machine(struct qemu_args *a, const struct vmm_spec *spec)
 {
     bool kvm = spec->accel == VMM_KVM;
     add2f(a, "-name", "crabbox-%s,debug-threads=on", spec->vm_id);
     /* The machine is not microvm: under emulation, a kernel there has no second clock to calibrate
      * the TSC, and hangs. */
-    add2(a, "-M", "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off");
+    add2(a, "-M",
+         "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,mem-merge=off,"
+         "dump-guest-core=off");
     /* Translated code is kept up to this many MiB (by default a GiB); admission includes it. */
     add2(a, "-accel", kvm ? "kvm" : "tcg,thread=multi,tb-size=128");
     /* The guest can't run guests of its own. */

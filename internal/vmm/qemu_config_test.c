@@ -56,7 +56,7 @@ static void command_line_has_everything(void **state)
     assert_string_equal(a.v[0], "/usr/bin/qemu");
     assert_null(a.v[a.n]);
     assert_string_equal(value_of(&a, "-accel", 0), "tcg,thread=multi,tb-size=128");
-    assert_non_null(strstr(value_of(&a, "-M", 0), ",mem-merge=off"));
+    assert_non_null(strstr(value_of(&a, "-M", 0), ",mem-merge=off,dump-guest-core=off"));
     assert_true(str_has_prefix(value_of(&a, "-cpu", 0), "max"));
     assert_string_equal(value_of(&a, "-smp", 0), "2");
     assert_string_equal(value_of(&a, "-m", 0), "512M");
@@ -109,6 +109,10 @@ static void drives_are_throttled(void **state)
     assert_string_equal(value_of(&a, "-blockdev", 1),
                         "{\"driver\":\"throttle\",\"node-name\":\"limited-root\","
                         "\"throttle-group\":\"limit-root\",\"file\":\"root\",\"read-only\":true}");
+    assert_string_equal(value_of(&a, "-blockdev", 3),
+                        "{\"driver\":\"throttle\",\"node-name\":\"limited-upper\","
+                        "\"throttle-group\":\"limit-upper\",\"file\":\"upper\","
+                        "\"read-only\":false,\"discard\":\"unmap\"}");
     assert_non_null(strstr(value_of(&a, "-device", 1), "drive=limited-upper,serial=upper,"));
     _cleanup_json_ cJSON *same = cJSON_Parse("{\"bps-total\":1048576,\"iops-total\":50}");
     _cleanup_json_ cJSON *less = cJSON_Parse("{\"bps-total\":1048576}");

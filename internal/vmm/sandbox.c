@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,9 +25,11 @@
 #include "sys/pathwalk.h"
 #include "sys/spawn.h"
 #include "sys/uids.h"
+#include "sys/userns.h"
 #include "vmm/jailer.h"
 
 #define DIRECTORY_MODE 0710 /* the VMM's user can open files there, but not make any */
+#define ROOTLESS_MODE  0711 /* the same without root, where its group is ours */
 
 /* Files of the host that every VMM gets. */
 static const struct {
@@ -47,6 +51,34 @@ static const struct {
 static bool has_jail(const struct vmm_sandbox *s)
 {
     return s->jail.root_fd >= 0;
+}
+
+/* What we have open belongs to the mounts of the host, and only those of our own mount namespace
+ * can be copied. So in there it is opened once more, by its name, and has to be the same. */
+static int open_again(int dirfd, const char *path, struct error *err)
+{
+    char link[64], name[PATH_MAX];
+    struct stat have, found;
+    _cleanup_close_ int was = openat(dirfd, path, O_PATH | O_CLOEXEC);
+    (void)str_format(link, sizeof link, "/proc/self/fd/%d", was);
+    ssize_t n = was < 0 ? -1 : readlink(link, name, sizeof name - 1);
+    name[n < 0 ? 0 : n] = '\0';
+    _cleanup_close_ int fd = n < 0 ? -1 : open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(was, &have) < 0 || fstat(fd, &found) < 0)
+        return error_set(err, ERR_ENV, errno, "let the VMM see %s", n > 0 ? name : path);
+    if (have.st_dev != found.st_dev || have.st_ino != found.st_ino)
+        return error_set(err, ERR_TRUST, 0,
+                         "%s was removed or replaced meanwhile; next: run it again", name);
+    return TAKE_FD(fd);
+}
+
+static int put_open(struct vmm_sandbox *s, int dirfd, const char *path, const char *at,
+                    enum jail_access access, struct error *err)
+{
+    if (!s->rootless)
+        return jail_put(&s->jail, dirfd, path, at, access, true, err);
+    _cleanup_close_ int fd = open_again(dirfd, path, err);
+    return fd < 0 ? -1 : jail_put(&s->jail, fd, "", at, access, false, err);
 }
 
 /* The jailer's child can't have one: Landlock forbids to mount. */
@@ -71,6 +103,8 @@ static int put_in_jail(struct vmm_sandbox *s, const char *path, enum confine_acc
         return jail_link(&s->jail, target, path, err);
     }
     _cleanup_free_ char *at = xasprintf("%s%s", s->root ? s->root : "", path);
+    if (str_has_prefix(path, "/proc/self/fd/"))
+        return put_open(s, AT_FDCWD, path, at, in_jail[access], err);
     return jail_put(&s->jail, AT_FDCWD, path, at, in_jail[access], optional, err);
 }
 
@@ -80,8 +114,8 @@ static int allow(struct vmm_sandbox *s, const char *path, enum confine_access ac
 {
     if (has_jail(s) && put_in_jail(s, path, access, optional, err) < 0)
         return -1;
-    /* The jail's devices are nodes of its own. */
-    if (has_jail(s) && access == CONFINE_DEVICE)
+    /* The jail's devices are nodes of its own, where they can be. */
+    if (has_jail(s) && !s->jail.host_devices && access == CONFINE_DEVICE)
         return confine_allow(s->confine_fd, s->jail.root_fd, path + 1, access, true, err);
     return landlock(s, AT_FDCWD, path, access, optional, err);
 }
@@ -147,10 +181,14 @@ static int give(const struct vmm_sandbox *s, int dirfd, const char *name, bool w
     if (!has_jail(s))
         return 0;
     uid_t owner = writes ? s->user.uid : (uid_t)-1;
+    /* Without root we are nobody there by the host's rules, and get at its files as their group. */
+    gid_t group = s->rootless && writes ? 0 : s->user.gid;
+    mode_t mode = writes ? 0660 : 0440;
     _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return 0;
-    if (fd < 0 || fchown(fd, owner, s->user.gid) < 0 || (!writes && fchmod(fd, 0440) < 0))
+    if (fd < 0 || fchown(fd, owner, group) < 0 ||
+        ((!writes || s->rootless) && fchmod(fd, mode) < 0))
         return error_set(err, ERR_IO, errno, "give %s to the VMM", name);
     return 0;
 }
@@ -174,13 +212,15 @@ static int allow_directory(struct vmm_sandbox *s, const struct vmm_spec *spec, b
         return -1;
     if (!has_jail(s))
         return 0;
-    /* Sticky, so the VMM's user can't remove or rename root's files there. */
-    if (fchown(spec->dirfd, (uid_t)-1, s->user.gid) < 0 ||
-        fchmod(spec->dirfd, binds ? 01770 : DIRECTORY_MODE) < 0)
+    /* Sticky, so the VMM's user can't remove or rename root's files there. Without root, what the
+     * VMM makes there gets our group; nobody else gets into the lease's directory, where it is. */
+    mode_t mode = s->rootless ? (binds ? 03773 : ROOTLESS_MODE) : binds ? 01770 : DIRECTORY_MODE;
+    if (fchown(spec->dirfd, (uid_t)-1, s->rootless ? 0 : s->user.gid) < 0 ||
+        fchmod(spec->dirfd, mode) < 0)
         return error_set(err, ERR_IO, errno, "let the VMM into its directory");
     s->jail.cwd = VMM_SANDBOX_DIR;
     _cleanup_free_ char *at = xasprintf("%s" VMM_SANDBOX_DIR, s->root ? s->root : "");
-    return jail_put(&s->jail, spec->dirfd, ".", at, JAIL_WRITE, false, err);
+    return put_open(s, spec->dirfd, ".", at, JAIL_WRITE, err);
 }
 
 static int allow_guest(struct vmm_sandbox *s, const struct vmm_spec *spec, bool binds,
@@ -215,26 +255,99 @@ int vmm_sandbox_apart(const char *dir, struct error *err)
     return 0;
 }
 
+/* Who the VMM becomes. A user who is not root needs ids of the user's own for that. */
+static int choose_user(const struct vmm_spec *spec, struct vmm_sandbox *s, struct error *err)
+{
+    struct uid_range range = spec->uids;
+    s->rootless = spec->userns != NULL;
+    if (s->rootless)
+        range = (struct uid_range){spec->userns->first,
+                                   spec->userns->first + spec->userns->more - 1};
+    if (s->rootless ? spec->userns->more == 0 : geteuid() != 0)
+        return 0;
+    s->uid_fd = uid_claim(&range, spec->uids_dir, &s->host.uid, err);
+    s->user.uid = s->user.gid = s->rootless ? s->host.uid - range.first + 1 : s->host.uid;
+    s->host.gid = s->rootless ? spec->userns->first_gid + s->user.gid - 1 : s->user.gid;
+    return s->uid_fd < 0 ? -1 : 0;
+}
+
+/* Runs as root: the host's, or of the lease's user namespace. */
+static int prepare(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *s,
+                   struct error *err)
+{
+    s->confine_fd = confine_new(err);
+    if (s->confine_fd < 0 || (geteuid() == 0 && jail_open(&s->jail, s->user.uid, err) < 0))
+        return -1;
+    s->jail.host_devices = s->rootless;
+    return allow_host(s, err) < 0 || allow_program(s, spec->binary, err) < 0
+               ? -1
+               : allow_guest(s, spec, binds, err);
+}
+
+/* ---- without root: prepared in the user namespace, by a child whose descriptors come to us ----
+ */
+
+struct inside {
+    const struct vmm_spec *spec;
+    bool binds;
+    struct vmm_sandbox *s;
+    /* Shared with the child: where each mount goes. */
+    char (*at)[PATH_MAX];
+};
+
+static int prepare_inside(void *arg, int *fds, unsigned max, struct error *err)
+{
+    const struct inside *in = arg;
+    struct vmm_sandbox *s = in->s;
+    /* The mounts of the host that we copy have to be those of a namespace of ours. */
+    if (unshare(CLONE_NEWNS) < 0)
+        return error_set(err, ERR_ENV, errno, "make a mount namespace for the VMM");
+    if (prepare(in->spec, in->binds, s, err) < 0)
+        return -1;
+    if (s->jail.n + 2 > max)
+        return error_set(err, ERR_INTERNAL, 0, "too many files for a VMM");
+    fds[0] = s->confine_fd;
+    fds[1] = s->jail.root_fd;
+    for (unsigned i = 0; i < s->jail.n; i++) {
+        fds[i + 2] = s->jail.mounts[i].tree_fd;
+        (void)str_copy(in->at[i], PATH_MAX, s->jail.mounts[i].at);
+    }
+    return (int)s->jail.n + 2;
+}
+
+static int prepare_rootless(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *s,
+                            struct error *err)
+{
+    int fds[JAIL_MOUNTS_MAX + 2];
+    struct inside in = {.spec = spec, .binds = binds, .s = s};
+    const size_t size = JAIL_MOUNTS_MAX * sizeof *in.at;
+    in.at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (in.at == MAP_FAILED)
+        return error_set(err, ERR_ENV, errno, "memory for the VMM's jail");
+    int n = userns_run_fds(spec->userns, prepare_inside, &in, fds, ARRAY_LEN(fds), err);
+    if (n > 0) {
+        s->confine_fd = fds[0];
+        s->jail.root_fd = fds[1];
+        s->jail.cwd = VMM_SANDBOX_DIR;
+        s->jail.n = (unsigned)n - 2;
+        for (unsigned i = 0; i < s->jail.n; i++)
+            s->jail.mounts[i] = (struct jail_mount){fds[i + 2], xstrdup(in.at[i])};
+    }
+    (void)munmap(in.at, size);
+    return n > 0 ? 0 : -1;
+}
+
 static int fill(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *s, struct error *err)
 {
     char at[32];
     (void)str_format(at, sizeof at, "/proc/self/fd/%d", spec->dirfd);
-    if (vmm_sandbox_apart(at, err) < 0)
+    if (vmm_sandbox_apart(at, err) < 0 || choose_user(spec, s, err) < 0)
         return -1;
-    s->uid_fd = geteuid() == 0 ? uid_claim(&spec->uids, &s->user.uid, err) : -1;
-    if (geteuid() == 0 && s->uid_fd < 0)
-        return -1;
-    s->user.gid = s->user.uid;
     if (spec->jailer)
         return jailer_base(spec, s->user.uid, &s->jail, &s->root, err) < 0
                    ? -1
                    : allow_guest(s, spec, binds, err);
-    s->confine_fd = confine_new(err);
-    if (s->confine_fd < 0 || (s->uid_fd >= 0 && jail_open(&s->jail, s->user.uid, err) < 0))
-        return -1;
-    return allow_host(s, err) < 0 || allow_program(s, spec->binary, err) < 0
-               ? -1
-               : allow_guest(s, spec, binds, err);
+    return s->rootless ? prepare_rootless(spec, binds, s, err) : prepare(spec, binds, s, err);
 }
 
 int vmm_sandbox_make(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *out,
@@ -261,8 +374,9 @@ int vmm_sandbox_probe(const char *binary, struct vmm_sandbox *out, struct error 
 
 int vmm_sandbox_bound(const struct vmm_spec *spec, struct error *err)
 {
-    if ((!spec->sandbox && !spec->jailer) || geteuid() != 0 ||
-        fchmod(spec->dirfd, DIRECTORY_MODE) == 0)
+    mode_t mode = spec->userns ? ROOTLESS_MODE : DIRECTORY_MODE;
+    if ((!spec->sandbox && !spec->jailer) || (geteuid() != 0 && !spec->userns) ||
+        fchmod(spec->dirfd, mode) == 0)
         return 0;
     return error_set(err, ERR_IO, errno, "close the VMM's directory to new files");
 }
@@ -281,7 +395,7 @@ void vmm_sandbox_use(const struct vmm_sandbox *sandbox, struct spawn_spec *spec)
         spec->n_files = 0;
         return;
     }
-    spec->user = &sandbox->user;
+    spec->user = sandbox->user.uid ? &sandbox->user : NULL;
     /* The jail has mounts of the files that it would have inherited, so it gets only the lock of
      * its id. */
     spec->files = &sandbox->uid_fd;

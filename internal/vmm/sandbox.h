@@ -20,10 +20,13 @@ struct spawn_spec;
 
 struct vmm_sandbox {
     int confine_fd;     /* owned */
-    struct jail jail;   /* owned; not made if this process is not root */
+    struct jail jail;   /* owned; made by root only, of the host or of a user namespace */
     char *root;         /* owned; of the jailer: where its jail is in `jail`, which is its base */
     int uid_fd;         /* owned; the lock that claims the user id */
-    struct caller user; /* the user that the VMM becomes; uid 0: the same as ours */
+    struct caller user; /* the user that the VMM becomes; uid 0: the same as ours. In a user
+                         * namespace it has the number of that namespace */
+    struct caller host; /* the same with the numbers that the host has for it */
+    bool rootless;      /* it is in a user namespace */
 };
 
 #define VMM_SANDBOX_INIT                                                                           \

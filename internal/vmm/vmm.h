@@ -25,6 +25,7 @@
 #include "sys/deadline.h"
 #include "sys/proc.h"
 #include "sys/uids.h"
+#include "sys/userns.h"
 
 #define VMM_DIR "vmm" /* in the lease's directory */
 /* Files in it. */
@@ -67,8 +68,9 @@ struct vmm_spec {
     const char *jailer; /* Firecracker's own, whole path: it confines the VMM in place of `sandbox`;
                          * NULL: none */
     enum vmm_accel accel;
-    int dirfd;    /* the VMM's directory; borrowed */
-    int netns_fd; /* borrowed */
+    int dirfd;                   /* the VMM's directory; borrowed */
+    int netns_fd;                /* borrowed */
+    const struct userns *userns; /* borrowed; the lease's, where we are not root; NULL: none */
     unsigned cpus;
     unsigned memory_mib;
     const char *kernel;
@@ -83,10 +85,12 @@ struct vmm_spec {
     const char *tap;
     const char *guest_mac;
     const char *cgroup; /* its control group (sys/cgroup.h); "" or NULL: that of the caller */
+    bool cgroup_partly; /* the host may lack it or a part of it */
     bool no_holes;      /* none are punched into its drives (file_keeps_extents) */
     bool sandbox;       /* no capabilities, and no file but these (vmm/sandbox.h) */
     struct vmm_limits limits;
-    struct uid_range uids; /* with `sandbox`, and if we are root: the VMM gets one of these */
+    struct uid_range uids; /* with `sandbox`: the VMM gets one of these */
+    const char *uids_dir;  /* where it is claimed (uids.h) */
 };
 
 /* The part that is kept in the lease's record. */

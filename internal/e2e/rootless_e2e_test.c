@@ -1,0 +1,241 @@
+/* Leases of a user who is not root and has no capability: made in a user namespace, with pasta as
+ * the guest's way out. Whatever dies, nothing is left. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "e2e/e2e.h"
+#include "lease/store.h"
+#include "sys/proc.h"
+
+static int setup(void **state)
+{
+    (void)e2e_open(state);
+    if (bed.user.uid == 0)
+        bed_be_user(&bed);
+    return 0;
+}
+
+/* The record of the only lease. */
+static struct lease only_lease(void)
+{
+    struct lease_entry *all;
+    struct lease l;
+    assert_int_equal(e2e_leases(&all), 1);
+    l = all[0].lease;
+    free(all);
+    return l;
+}
+
+static void kill_it(const struct proc_ref *proc)
+{
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(10000);
+    _cleanup_close_ int fd = proc_open(proc, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(pidfd_signal(fd, SIGKILL, &err), 0);
+    assert_int_equal(pidfd_wait(fd, &d, &err), 0);
+}
+
+static uid_t owner_of(pid_t pid)
+{
+    char path[64];
+    struct stat st;
+    (void)str_format(path, sizeof path, "/proc/%d", (int)pid);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_uid;
+}
+
+/* ---- a whole lease ---- */
+
+static void test_a_lease(void **state)
+{
+    (void)state;
+    e2e_warmup("a");
+    struct lease l = only_lease();
+    assert_int_equal(l.local.net.mode, NET_PASTA);
+    assert_int_equal(owner_of(l.local.vmm.proc.pid), bed.user.uid);
+    assert_int_equal(owner_of(l.local.pasta.pid), bed.user.uid);
+    e2e_shell("\"$0\" list | grep -q 'a .*ready'; \"$0\" status a | grep -q 192.0.2.2;"
+              "\"$0\" status --json a | jq -e '.labels.network == \"pasta\"'");
+    e2e_guest("a", "ip route | grep -q 'default via 192.0.2.1'");
+    e2e_stop("a");
+    bed_assert_clean(&bed);
+}
+
+static void test_a_run_with_the_tree(void **state)
+{
+    (void)state;
+    e2e_write_file("word", "here\n", 5);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "-q", "--", "sh", "-c",
+                                                       "cat word; exit 3");
+    bed_assert_code(r, 3);
+    bed_assert_has(r.out.buf, "here");
+    E2E_EXEC_OK("rm", "word");
+    bed_assert_clean(&bed);
+}
+
+static void test_copies_and_stock_ssh(void **state)
+{
+    (void)state;
+    e2e_warmup("c");
+    e2e_shell("echo one >f; \"$0\" cp f c:; \"$0\" ssh c 'cat f' | grep -qx one; \"$0\" cp c:f g; "
+              "cmp f g; rm f g");
+    e2e_shell("d=$(echo $CRABBOX_FC_STATE_DIR/leases/cbx_*); ssh -F $d/ssh_config crabbox-c id");
+    e2e_stop("c");
+}
+
+/* ---- where a guest gets to ---- */
+
+#define SERVICE 7171
+
+/* A service of the host on all of its addresses; whoever connected waits in its queue. */
+static int open_service(void)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof any), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    return fd;
+}
+
+static void run_as_root(const char *const *argv)
+{
+    struct error err = ERROR_INIT;
+    struct exit_status st;
+    struct spawn_spec spec = SPAWN_SPEC_INIT;
+    const struct deadline d = deadline_in_ms(10000);
+    spec.argv = argv;
+    assert_int_equal(spawn_run(&spec, &d, 4096, NULL, NULL, &st, &err), 0);
+    assert_int_equal(st.code, 0);
+}
+#define as_root(...) run_as_root((const char *const[]){__VA_ARGS__, NULL})
+
+static unsigned count_clients(int service)
+{
+    unsigned n = 0;
+    for (int fd; (fd = accept4(service, NULL, NULL, SOCK_CLOEXEC)) >= 0; n++)
+        (void)close(fd);
+    return n;
+}
+
+#define TRY "timeout 2 bash -c '</dev/tcp/%s/%d'"
+
+/* The outside and its names, but no service of the host, by whatever address, and no metadata. */
+static void test_reach(void **state)
+{
+    (void)state;
+    static const char *const host[] = {BED_HOST,    "127.0.0.1", "0.0.0.0",     "192.0.2.1",
+                                       "192.0.2.5", "192.0.2.6", "203.0.113.77"};
+    _cleanup_close_ int service = open_service();
+    e2e_warmup("r");
+    e2e_guest("r", "timeout 9 bash -c '</dev/tcp/" BED_NAME "/80'");
+    e2e_guest("r", "! timeout 2 bash -c '</dev/tcp/" BED_METADATA "/80'");
+    /* The last one only now: no rule of the lease knows it. */
+    as_root("ip", "addr", "add", "203.0.113.77/32", "dev", "lo");
+    for (size_t i = 0; i < ARRAY_LEN(host); i++) {
+        _cleanup_free_ char *script = xasprintf("! " TRY, host[i], SERVICE);
+        e2e_guest("r", script);
+    }
+    assert_int_equal(count_clients(service), 0);
+    /* It is there: the host itself gets to it. */
+    e2e_shell("bash -c '</dev/tcp/" BED_HOST "/7171'");
+    assert_int_equal(count_clients(service), 1);
+    as_root("ip", "addr", "del", "203.0.113.77/32", "dev", "lo");
+    e2e_stop("r");
+}
+
+/* ---- what dies ---- */
+
+static void test_death_of_pasta(void **state)
+{
+    (void)state;
+    e2e_warmup("p");
+    struct lease l = only_lease();
+    kill_it(&l.local.pasta);
+    e2e_guest("p", "true");
+    e2e_shell("\"$0\" doctor --json | jq -e '.checks[] | select(.check == \"keepers\") | "
+              ".status == \"warning\" and (.message | contains(\"without pasta\"))'");
+    e2e_stop("p");
+    bed_assert_clean(&bed);
+}
+
+static void test_death_of_the_keeper(void **state)
+{
+    (void)state;
+    e2e_warmup("k");
+    struct lease l = only_lease();
+    kill_it(&l.keeper);
+    e2e_guest("k", "true");
+    e2e_stop("k");
+    bed_assert_clean(&bed);
+}
+
+/* Its pasta goes with the lease, which a `cleanup` ends. */
+static void test_death_of_the_vmm(void **state)
+{
+    (void)state;
+    e2e_warmup("v");
+    struct lease l = only_lease();
+    kill_it(&l.local.vmm.proc);
+    E2E_OK("cleanup");
+    bed_assert_clean(&bed);
+}
+
+/* kill -9 of the maker at several points; the keeper undoes the lease. */
+static void test_death_of_the_maker(void **state)
+{
+    (void)state;
+    static const char *const stops[][2] = {{"NO_SOCKET", "1"},
+                                           {"HANG", "PUT /machine-config"},
+                                           {"GUEST", "silent"},
+                                           {"GUEST", "deaf"}};
+    for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
+        _cleanup_free_ char *name = xasprintf("CRABBOX_STANDIN_%s", stops[i][0]);
+        bed_setenv(&bed, name, stops[i][1]);
+        struct child c = e2e_warmup_stuck("stuck");
+        e2e_signal(&c, SIGKILL);
+        assert_true(e2e_wait(&c, 60000).signalled);
+        bed_clear_faults(&bed);
+        e2e_wait_until_none();
+        bed_assert_clean(&bed);
+    }
+}
+
+static void test_expiry(void **state)
+{
+    (void)state;
+    E2E_OK("warmup", "-q", "--slug", "e", "--ttl", "2s");
+    e2e_wait_until_none();
+    bed_assert_clean(&bed);
+}
+
+/* All have the same addresses, each in a namespace of its own. */
+static void test_several_at_once(void **state)
+{
+    (void)state;
+    e2e_shell("for i in 1 2 3 4; do \"$0\" warmup -q --slug m$i & done; wait; "
+              "for i in 1 2 3 4; do \"$0\" ssh m$i hostname | grep -q ^crabbox-m$i-; done; "
+              "for i in 1 2 3 4; do \"$0\" stop m$i & done; wait");
+    bed_assert_clean(&bed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        E2E_TEST(test_a_lease),
+        E2E_TEST(test_a_run_with_the_tree),
+        E2E_TEST(test_copies_and_stock_ssh),
+        E2E_TEST(test_reach),
+        E2E_TEST(test_death_of_pasta),
+        E2E_TEST(test_death_of_the_keeper),
+        E2E_TEST(test_death_of_the_vmm),
+        E2E_TEST(test_death_of_the_maker),
+        E2E_TEST(test_expiry),
+        E2E_TEST(test_several_at_once),
+    };
+    return E2E_GROUP(tests, setup, e2e_close);
+}
