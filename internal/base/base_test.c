@@ -159,6 +159,17 @@ static void nearest_finds_typos_and_no_guesses(void **state)
     assert_string_equal(str_nearest("kernal", names, 3), "kernel");
     assert_string_equal(str_nearest("cpu", names, 3), "cpus");
     assert_null(str_nearest("completely-else", names, 3));
+    static const char *const verbs[] = {"cp", "help", "status", "stop", "run", "ttl", "warmup"};
+    size_t n = ARRAY_LEN(verbs);
+    assert_string_equal(str_nearest("sotp", verbs, n), "stop");
+    assert_string_equal(str_nearest("rnu", verbs, n), "run");
+    assert_string_equal(str_nearest("warmpu", verbs, n), "warmup");
+    assert_string_equal(str_nearest("stat", verbs, n), "status");
+    assert_null(str_nearest("up", verbs, n));
+    assert_null(str_nearest("all", verbs, n));
+    assert_null(str_nearest("shell", verbs, n));
+    assert_null(str_nearest("desktop", verbs, n));
+    assert_null(str_nearest("s", verbs, n));
 }
 
 static void json_refuses_what_is_ambiguous(void **state)

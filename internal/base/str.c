@@ -302,31 +302,45 @@ static size_t min3(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
-/* With one row; words here are short. */
+/* With three rows; words here are short. */
 size_t str_distance(const char *a, const char *b)
 {
-    size_t row[64];
+    size_t rows[3][64];
     size_t n = strlen(b);
-    if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
+    if (n >= ARRAY_LEN(rows[0]) || strlen(a) >= ARRAY_LEN(rows[0]))
         return SIZE_MAX;
     for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
+        rows[0][j] = j;
+    size_t i = 1;
+    for (; a[i - 1]; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i - 1) % 3], *swapped = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j];
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
+            row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                swapped[j - 2] + 1 < row[j])
+                row[j] = swapped[j - 2] + 1;
         }
     }
-    return row[n];
+    return rows[(i - 1) % 3][n];
+}
+
+/* The shortest name that begins with this word, or NULL. */
+static const char *completed(const char *word, const char *const *names, size_t n)
+{
+    const char *best = NULL;
+    size_t len = strlen(word);
+    for (size_t i = 0; len > 1 && i < n; i++)
+        if (strncmp(word, names[i], len) == 0 && (!best || strlen(names[i]) < strlen(best)))
+            best = names[i];
+    return best;
 }
 
 const char *str_nearest(const char *word, const char *const *names, size_t n)
 {
     const char *best = NULL;
-    size_t best_distance = strlen(word) / 3 + 2; /* further than this is a guess, not a typo */
+    size_t best_distance = strlen(word) / 3 + 1; /* this far is a guess, not a typo */
     for (size_t i = 0; i < n; i++) {
         size_t d = str_distance(word, names[i]);
         if (d < best_distance) {
@@ -334,5 +348,5 @@ const char *str_nearest(const char *word, const char *const *names, size_t n)
             best_distance = d;
         }
     }
-    return best;
+    return best ? best : completed(word, names, n);
 }

@@ -83,10 +83,12 @@ void str_hex(const uint8_t *data, size_t n, char *out);
 /* n random bytes from the kernel; ends the process if there are none to be had. */
 void random_bytes(void *buf, size_t n);
 
-/* Edit distance (Levenshtein); SIZE_MAX for words of 64 bytes or more. */
+/* Edit distance, in which two swapped neighbours count once; SIZE_MAX for words of 64 bytes or
+ * more. */
 size_t str_distance(const char *a, const char *b);
 
-/* The entry of names[] nearest to `word` by edit distance, or NULL if none is near. */
+/* The entry of names[] nearest to `word` by edit distance; if none is near, the shortest one that
+ * begins with it, or NULL. */
 const char *str_nearest(const char *word, const char *const *names, size_t n);
 
 #endif

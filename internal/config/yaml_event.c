@@ -22,6 +22,10 @@ static int fail_parser(struct reader *r)
     const yaml_parser_t *p = &r->parser;
     if (p->error == YAML_MEMORY_ERROR)
         return error_set(r->err, ERR_INTERNAL, 0, "%s: out of memory", r->name);
+    if (p->error == YAML_SCANNER_ERROR && p->buffer.pointer < p->buffer.last &&
+        *p->buffer.pointer == '\t')
+        return reader_fail(r, p->problem_mark,
+                           "not valid YAML: there is a tab; use spaces to indent");
     return reader_fail(r, p->problem_mark, "not valid YAML: %s%s%s", p->problem ? p->problem : "?",
                        p->context ? ", " : "", p->context ? p->context : "");
 }

@@ -146,7 +146,7 @@ static const struct row rows[] = {
     {"vmm: qemu\r", "!1:10: a carriage return"},
     {"# a\xc2\xad\n", "!1:4: byte 0xc2"},
     {"# \xe2\x9a\xa0\xef\xb8\x8f\n", ""}, /* an emoji's variation selector is no deceit */
-    {"firecracker:\n\tcpus: 2\n", "!2:1: not valid YAML"},
+    {"firecracker:\n\tcpus: 2\n", "!2:1: not valid YAML: there is a tab; use spaces to indent"},
     {"vmm: \"qemu\n", "!not valid YAML"},
     {"firecracker: {cpus: 2\n", "!not valid YAML"},
     {"a: b: c\n", "!1:"},

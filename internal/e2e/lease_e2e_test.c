@@ -63,6 +63,20 @@ static struct child warmup_held(const char *slug)
     return c;
 }
 
+/* Who interrupts it wants to know whether something is left. */
+static void test_interrupted_warmup_says_what_is_left(void **state)
+{
+    (void)state;
+    static const char script[] = "\"$0\" warmup --slug gone 2>err & w=$!\n"
+                                 "until \"$0\" list | grep -q creating; do sleep 0.05; done\n"
+                                 "kill -TERM $w; wait $w; code=$?; cat err >&2; exit $code";
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", "PUT /actions");
+    _cleanup_bed_result_ struct bed_result r = BED_EXEC(&bed, "bash", "-c", script, bed.program);
+    bed_setenv(&bed, "CRABBOX_STANDIN_HANG", NULL);
+    bed_assert_code(r, 130);
+    bed_assert_has(r.err.buf, "the lease is removed");
+}
+
 static void test_status_waits(void **state)
 {
     (void)state;
@@ -79,6 +93,9 @@ static void test_status_waits(void **state)
                                                           "never");
     bed_assert_code(late, 5);
     bed_assert_has(late.err.buf, "lease never is creating");
+    _cleanup_bed_result_ struct bed_result early = BED_RUN(&bed, "run", "--id", "never", "true");
+    bed_assert_code(early, 5);
+    bed_assert_has(early.err.buf, "next: crabbox-fc status --wait never");
     struct child waits = BED_START(&bed, -1, "status", "--wait", "never");
     e2e_signal(&c, SIGTERM);
     e2e_signal(&c, SIGCONT);
@@ -182,7 +199,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_warmup_run_stop),
         E2E_TEST(test_what_is_said_of_the_vmm),
-        E2E_TEST(test_status_waits),
+        E2E_TEST(test_interrupted_warmup_says_what_is_left),
+        cmocka_unit_test(test_status_waits),
         E2E_TEST(test_sync_plan),
         E2E_TEST(test_twenty_leases_leave_nothing),
         E2E_TEST(test_eight_at_once),

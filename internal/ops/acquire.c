@@ -115,10 +115,13 @@ static void roll_back(struct work *w, struct error *err)
         (void)error_append(err, "; undoing it failed too: %s; next: crabbox-fc cleanup", undo.msg);
         return;
     }
-    if (has_logs && store_keep_logs(s, &w->handle, &w->lease, err->msg, NULL) == 0)
-        (void)error_append(err, "; next: crabbox-fc logs %s", w->lease.slug);
+    bool kept = has_logs && store_keep_logs(s, &w->handle, &w->lease, err->msg, NULL) == 0;
     if (work_remove(w, &undo) < 0)
         (void)error_append(err, "; %s", undo.msg);
+    else if (err->kind == ERR_CANCELLED)
+        (void)error_append(err, "; the lease is removed%s", kept ? ", its logs are kept" : "");
+    if (kept)
+        (void)error_append(err, "; next: crabbox-fc logs %s", w->lease.slug);
 }
 
 /* From here on the lease exists. Its keeper ends it even if this process dies. */

@@ -40,6 +40,11 @@ static int not_ready(struct session *s, const char *ref, struct error *err)
     enum ops_view_state v = ops_view(&e);
     if (v == VIEW_BROKEN)
         return error_set(err, ERR_STATE, 0, "lease %s is broken: %s", ref, e.reason);
+    if (v == VIEW_CREATING)
+        return error_set(err, ERR_NOT_RUNNING, 0,
+                         "lease %s is creating, not ready; next: crabbox-fc status --wait %s, or "
+                         "crabbox-fc stop %s",
+                         s->lease.slug, s->lease.slug, s->lease.slug);
     return error_set(err, ERR_NOT_RUNNING, 0,
                      "lease %s is %s, not ready; next: crabbox-fc logs %s, or crabbox-fc stop %s",
                      s->lease.slug, ops_view_name(v), s->lease.slug, s->lease.slug);
