@@ -95,6 +95,9 @@ static void test_long_output_of_a_lease_that_goes(void **state)
     check_in(dir, "cd \"$1\"; test \"$(tail -c 6 stdout.log)\" = xlast; head -n 1 stdout.log | "
                   "grep -q '^\\[cut'; test \"$(wc -c <stdout.log)\" -lt 300000; test -s "
                   "console.log");
+    _cleanup_bed_result_ struct bed_result none = BED_RUN(&bed, "logs", "run_000000000000");
+    bed_assert_code(none, 4);
+    bed_assert_has(none.err.buf, "only a run that failed leaves some");
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs", "gone");
     bed_assert_code(l, 0);
     bed_assert_has(l.out.buf, "the command ended with exit code 1\n");

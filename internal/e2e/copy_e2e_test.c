@@ -57,6 +57,7 @@ static void test_what_can_not_be_copied(void **state)
     failed(2, "exactly one", "f", "g");
     failed(2, "exactly one", "box:f", "box:g");
     failed(4, "nobody", "nobody:f", ".");
+    failed(7, BED_NEXT "copy it to where the guest's user may write", "f", "box:/root/f");
     failed(4, "fetch t/none: the guest has no such file or directory", "box:t/none", ".");
     failed(4, "no such file", "box:t/none", "made/for/it");
     failed(1, "none", "none", "box:");

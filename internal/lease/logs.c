@@ -147,6 +147,11 @@ int store_open_logs(struct store *s, const char *ref, bool *failed, struct error
         free(names[i]);
     }
     free(names);
+    if (fd < 0 && str_has_prefix(ref, "run_"))
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "no logs of a run \"%s\" are in %s/logs: only a run that failed leaves "
+                         "some, and those of the newest %d are kept",
+                         ref, s->path, KEPT_LOGS);
     if (fd < 0)
         return error_set(
             err, ERR_NOT_FOUND, 0,

@@ -186,7 +186,11 @@ static int send_file(struct copy *c, int fd, const struct stat *st, const char *
     io.source = read_source;
     io.source_ctx = &source;
     if (guest(c, command.buf, &io, NULL, err) < 0)
-        return -1;
+        return strstr(err->msg, "Permission denied")
+                   ? error_add_next(err,
+                                    "copy it to where the guest's user may write, then crabbox-fc "
+                                    "ssh LEASE sudo mv")
+                   : -1;
     c->out->n_files = 1;
     return 0;
 }
