@@ -330,10 +330,14 @@ size_t str_distance(const char *a, const char *b)
 static const char *completed(const char *word, const char *const *names, size_t n)
 {
     const char *best = NULL;
-    size_t len = strlen(word);
-    for (size_t i = 0; len > 1 && i < n; i++)
-        if (strncmp(word, names[i], len) == 0 && (!best || strlen(names[i]) < strlen(best)))
+    size_t best_len = SIZE_MAX;
+    for (size_t i = 0; strlen(word) > 1 && i < n; i++) {
+        size_t len = strlen(names[i]);
+        if (len < best_len && str_has_prefix(names[i], word)) {
             best = names[i];
+            best_len = len;
+        }
+    }
     return best;
 }
 
