@@ -343,14 +343,14 @@ static const char *completed(const char *word, const char *const *names, size_t 
 
 const char *str_nearest(const char *word, const char *const *names, size_t n)
 {
-    const char *best = NULL;
+    size_t best = n;
     size_t best_distance = strlen(word) / 3 + 1; /* this far is a guess, not a typo */
     for (size_t i = 0; i < n; i++) {
         size_t d = str_distance(word, names[i]);
         if (d < best_distance) {
-            best = names[i];
+            best = i;
             best_distance = d;
         }
     }
-    return best ? best : completed(word, names, n);
+    return best < n ? names[best] : completed(word, names, n);
 }
