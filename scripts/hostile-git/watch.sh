@@ -62,7 +62,8 @@ strict() {
             settings = "/(config|config\\.worktree|\\.gitmodules|\\.gitattributes)$"
         }
         function below(file, i) {
-            if (file ~ "^/proc/[0-9]+/mountinfo$") # what is mounted where
+            # What is mounted where; and PWD of those who started us.
+            if (file ~ "^/proc/[0-9]+/(mountinfo|environ|stat)$")
                 return 1
             for (i = 1; i <= n; i++)
                 if (place[i] != "" && (file == place[i] || index(file, place[i] "/") == 1))
