@@ -127,6 +127,8 @@ within_submodule() {
     hostile_settings "$tree/.git/modules/inner/config"
     hostile_settings "$tree/.git/config"
     cwd=$tree/inner want=(i.txt)
+    # Compared as text: a repository goes to the guest only from the place that it names.
+    allowed='^openat\(.*<tree/\.git/modules/inner/config>$'
     trigger=$ls_files
     judge
 }
