@@ -128,7 +128,7 @@ within_submodule() {
     hostile_settings "$tree/.git/config"
     cwd=$tree/inner want=(i.txt)
     # Compared as text: a repository goes to the guest only from the place that it names.
-    allowed='^openat\(.*<tree/\.git/modules/inner/config>$'
+    allowed='^openat[(].*/tree/[.]git/modules/inner/config>$'
     trigger=$ls_files
     judge
 }
