@@ -1,7 +1,9 @@
 /* Reports of tests as a guest may write them: totals that add up, and nothing that crashes. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/text.h"
 #include "junit/junit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,9 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sum.n_reports != 1 || !sum.tests || sum.failures + sum.errors + sum.skipped > sum.tests ||
         sum.n_names > sum.failures + sum.errors)
         abort();
-    for (size_t i = 0; i < sum.n_names; i++)
-        for (const char *c = sum.names[i]; *c; c++)
-            if (*c < 0x20 || *c > 0x7e)
-                abort();
+    for (size_t i = 0, at; i < sum.n_names; i++)
+        if (!text_ok(sum.names[i], strlen(sum.names[i]), false, &at))
+            abort();
     return 0;
 }
