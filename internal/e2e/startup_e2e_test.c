@@ -93,6 +93,17 @@ static void test_a_guest_that_takes_no_file(void **state)
     }
 }
 
+/* As after a first sync that found no room: what is to make some must start all the same. */
+static void test_no_work_directory_to_be_had(void **state)
+{
+    (void)state;
+    E2E_OK("run", "--id", "box", "-q", "--", "sh", "-c", "rm -rf \"$PWD\"; echo >\"$PWD\"");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "sh", "-c", "rm ./*");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "crabbox-fc: the command starts in /");
+    everything_works();
+}
+
 /* That shell takes no command, and none may seem to have succeeded. */
 static void test_a_bashrc_that_exits(void **state)
 {
@@ -117,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_files_that_print),
         cmocka_unit_test(test_a_profile_that_exits),
         cmocka_unit_test(test_a_guest_that_takes_no_file),
+        cmocka_unit_test(test_no_work_directory_to_be_had),
         cmocka_unit_test(test_a_bashrc_that_exits),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);

@@ -154,16 +154,31 @@ static const char terminal_end[] =
     "case $s in 129 | 130 | 134 | 137 | 139 | 143) kill -s $((s - 128)) $$ ;; esac\n"
     "exit $s\n";
 
+/* A command that was sent to make room in a full guest must not need room to start. */
+static void add_work_dir(const struct guest_command *c, struct strbuf *out)
+{
+    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
+    strbuf_add_shell_quoted(&dir, c->work_dir);
+    strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || ", dir.buf,
+                dir.buf, dir.buf);
+    if (!c->elsewhere) {
+        strbuf_adds(out, "exit\n");
+        return;
+    }
+    _cleanup_free_ char *parent = xasprintf("%s/%s", c->lease->work_root, c->lease->id);
+    strbuf_adds(out, "{ cd -- ");
+    strbuf_add_shell_quoted(out, parent);
+    strbuf_adds(out, " 2>/dev/null || cd 2>/dev/null || cd /; "
+                     "echo \"crabbox-fc: the command starts in $PWD\" >&2; }\n");
+}
+
 /* Read by a login bash, in which DIR_VARIABLE is the private directory. The user's profile comes
  * first, so what was asked for is stronger. */
 static void start_text(const struct guest_run *g, const struct guest_command *c, struct strbuf *out)
 {
-    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
-    strbuf_add_shell_quoted(&dir, c->work_dir);
     strbuf_adds(out, c->script || c->keeps_dir ? "rm -f -- \"$" DIR_VARIABLE "/start\""
                                                : "rm -rf -- \"$" DIR_VARIABLE "\"");
-    strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
-                dir.buf, dir.buf);
+    add_work_dir(c, out);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);
