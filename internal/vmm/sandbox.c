@@ -261,12 +261,12 @@ static int choose_user(const struct vmm_spec *spec, struct vmm_sandbox *s, struc
     const struct userns *ns = spec->userns;
     struct uid_range range = spec->uids;
     s->rootless = ns != NULL;
-    if (ns ? ns->more == 0 : geteuid() != 0)
-        return 0;
     if (ns)
         range = (struct uid_range){ns->first, ns->first + ns->more - 1};
+    if (ns ? ns->more == 0 : geteuid() != 0)
+        return 0;
     s->uid_fd = uid_claim(&range, spec->uids_dir, &s->host.uid, err);
-    s->user.uid = s->user.gid = ns ? s->host.uid - ns->first + 1 : s->host.uid;
+    s->user.uid = s->user.gid = ns ? s->host.uid - range.first + 1 : s->host.uid;
     s->host.gid = ns ? ns->first_gid + s->user.gid - 1 : s->user.gid;
     return s->uid_fd < 0 ? -1 : 0;
 }
