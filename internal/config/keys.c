@@ -92,8 +92,10 @@ const struct config_key config_keys[] = {
      .help = "user ids for VMMs, one for each; nothing else on the host may have them"},
     {OURS("isolation", "ISOLATION", "isolation"), .type = CFG_ENUM, .choices = "strict|degraded",
      .host = true, .fallback = "strict", AT(isolation),
-     .help = "strict: a host that can't isolate the VMM in every way makes no lease; degraded: it "
-             "does without what it lacks, and list, status and run say so"},
+     .help =
+         "strict: no lease is made if the host can't isolate the VMM in every way (without root: "
+         "if you set this yourself); degraded: a lease is made, and list, status and run show "
+         "what it lacks"},
     {OURS("cgroup", "CGROUP", "cgroup"), .type = CFG_STRING, .rule = RULE_CGROUP, .host = true,
      .fallback = CGROUP_PARENT, AT(cgroup),
      .help = "control group in which each lease gets one of its own; made if it is not there"},

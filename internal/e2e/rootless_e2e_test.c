@@ -67,6 +67,31 @@ static void test_a_lease(void **state)
     bed_assert_clean(&bed);
 }
 
+/* What was asked for and takes a control group is refused, not left out. */
+static void test_what_takes_a_control_group(void **state)
+{
+    static const char *const asked[][3] = {
+        {"--isolation", "strict", "isolation is strict, but a lease without root has"},
+        {"--limit-cpu-percent", "50", "limits.cpuPercent is set, but a lease without root has"},
+    };
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_FC_ISOLATION", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", asked[i][0],
+                                                           asked[i][1]);
+        bed_assert_code(r, 1);
+        bed_assert_has(r.err.buf, asked[i][2]);
+        bed_assert_has(r.err.buf, "--isolation degraded");
+    }
+    E2E_OK("warmup", "-q", "--slug", "a", "--isolation", "degraded", "--limit-cpu-percent", "50");
+    e2e_stop("a");
+    e2e_warmup("b");
+    e2e_shell("\"$0\" status b | grep -q 'no control group, which takes root'");
+    e2e_stop("b");
+    bed_setenv(&bed, "CRABBOX_FC_ISOLATION", "degraded");
+    bed_assert_clean(&bed);
+}
+
 static void test_a_run_with_the_tree(void **state)
 {
     (void)state;
@@ -223,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_a_lease),
+        E2E_TEST(test_what_takes_a_control_group),
         E2E_TEST(test_a_run_with_the_tree),
         E2E_TEST(test_copies_and_stock_ssh),
         E2E_TEST(test_reach),
