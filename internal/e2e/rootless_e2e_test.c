@@ -10,6 +10,7 @@
 #include "e2e/e2e.h"
 #include "lease/store.h"
 #include "sys/proc.h"
+#include "testutil/scratch.h"
 
 static int setup(void **state)
 {
@@ -127,17 +128,12 @@ static int open_service(void)
     return fd;
 }
 
-static void run_as_root(const char *const *argv)
+/* As root, whoever the bed's user is. */
+static void change_address(const char *how)
 {
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    const struct deadline d = deadline_in_ms(10000);
-    spec.argv = argv;
-    assert_int_equal(spawn_run(&spec, &d, 4096, NULL, NULL, &st, &err), 0);
-    assert_int_equal(st.code, 0);
+    const char *const argv[] = {"ip", "addr", how, "203.0.113.77/32", "dev", "lo", NULL};
+    assert_int_equal(run_program(argv, NULL), 0);
 }
-#define as_root(...) run_as_root((const char *const[]){__VA_ARGS__, NULL})
 
 static unsigned count_clients(int service)
 {
@@ -160,7 +156,7 @@ static void test_reach(void **state)
     e2e_guest("r", "timeout 9 bash -c '</dev/tcp/" BED_NAME "/80'");
     e2e_guest("r", "! timeout 2 bash -c '</dev/tcp/" BED_METADATA "/80'");
     /* The last one only now: no rule of the lease knows it. */
-    as_root("ip", "addr", "add", "203.0.113.77/32", "dev", "lo");
+    change_address("add");
     for (size_t i = 0; i < ARRAY_LEN(host); i++) {
         _cleanup_free_ char *script = xasprintf("! " TRY, host[i], SERVICE);
         e2e_guest("r", script);
@@ -169,7 +165,7 @@ static void test_reach(void **state)
     /* It is there: the host itself gets to it. */
     e2e_shell("bash -c '</dev/tcp/" BED_HOST "/7171'");
     assert_int_equal(count_clients(service), 1);
-    as_root("ip", "addr", "del", "203.0.113.77/32", "dev", "lo");
+    change_address("del");
     e2e_stop("r");
 }
 
