@@ -49,9 +49,10 @@ ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/crabbox-bench.XXXXXX")
+. "$top/scripts/groups.sh"
+use_group "bench-${work##*.}"
 # A loop device detaches by itself when what is mounted from it goes.
-export CRABBOX_FC_ISOLATION=degraded CRABBOX_FC_CGROUP=crabbox-fc-bench-${work##*.}
-trap 'umount "$work"/fs-* 2>/dev/null; rmdir /sys/fs/cgroup{,/*}/"$CRABBOX_FC_CGROUP"{/*/,} 2>/dev/null; rm -rf "$work"' EXIT
+trap 'umount "$work"/fs-* 2>/dev/null; remove_group; rm -rf "$work"' EXIT
 export HOME=$work CRABBOX_FC_NETWORK_DNS=192.0.2.53 CRABBOX_FC_STATE_DIR=$work/state
 mkdir -m 0700 "$work/state"
 mkdir "$work/here" # where the programs run: no state may be below that

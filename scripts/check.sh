@@ -25,7 +25,8 @@ run_tests() { make -j"$jobs" check; }
 run_asan() { make -j"$jobs" asan; }
 run_fuzz() { make -j"$jobs" fuzz; }
 run_image() { scripts/build-image.sh; }
-run_emulated() { scripts/emulated-test.sh; }
+# Then the first command of the README, which has to end with 0 as well.
+run_emulated() { scripts/emulated-test.sh && scripts/demo.sh; }
 
 run_docs() {
     if [ -x scripts/check-docs.sh ]; then

@@ -51,9 +51,9 @@ ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
 work=$(mktemp -d)
-# Control groups where the machine has them: the demo is to run in a container, too.
-export CRABBOX_FC_ISOLATION=degraded CRABBOX_FC_CGROUP=crabbox-fc-demo-${work##*.}
-trap 'rmdir /sys/fs/cgroup{,/*}/"$CRABBOX_FC_CGROUP"{/*/,} 2>/dev/null; rm -rf "$work"' EXIT
+. "$top/scripts/groups.sh"
+use_group "demo-${work##*.}"
+trap 'remove_group; rm -rf "$work"' EXIT
 export CRABBOX_FC_STATE_DIR=$work/state
 export XDG_CONFIG_HOME=$work/config
 fc=$top/build/crabbox-fc

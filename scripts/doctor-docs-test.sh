@@ -34,7 +34,7 @@ report() { # FLAG...: one more report; a crash or a usage error is a failure
     reports+=$text$'\n'
 }
 report --provider firecracker
-report --vmm qemu --qemu-accel tcg
+report --vmm qemu --accel tcg
 report --firecracker-network cni --firecracker-kernel /nonexistent/vmlinux
 real=$(jq -r '.checks[].check' <<<"$reports" | awk '!seen[$0]++')
 

@@ -115,9 +115,9 @@ look() { # look NAME STATE FLAG...
 stock=(--firecracker-kernel "$work/stock/vmlinux" --firecracker-rootfs "$work/stock/rootfs.ext4")
 look "Firecracker, nothing there yet" absent --provider firecracker --firecracker-binary "$work/firecracker"
 look "Firecracker, stock image" state --provider firecracker --firecracker-binary "$work/firecracker" "${stock[@]}"
-look "QEMU with KVM, stock image" state --vmm qemu --qemu-accel kvm "${stock[@]}"
-look "emulation" state --vmm qemu --qemu-accel tcg
-look "emulation, no state yet, stock image" absent/below/it --vmm qemu --qemu-accel tcg "${stock[@]}"
+look "QEMU with KVM, stock image" state --vmm qemu --accel kvm "${stock[@]}"
+look "emulation" state --vmm qemu --accel tcg
+look "emulation, no state yet, stock image" absent/below/it --vmm qemu --accel tcg "${stock[@]}"
 look "CNI" state --firecracker-network cni --firecracker-cni-conf-dir "$work/stock" "${stock[@]}"
 
 # The watch itself works: the same trace of something that writes is found guilty.

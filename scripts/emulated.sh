@@ -30,9 +30,9 @@ ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
 work=$(mktemp -d)
-# Control groups where the machine has them. Those of the leases are gone by then.
-export CRABBOX_FC_ISOLATION=degraded CRABBOX_FC_CGROUP=crabbox-fc-test-${work##*.}
-trap 'rmdir /sys/fs/cgroup{,/*}/"$CRABBOX_FC_CGROUP"{/*/,} 2>/dev/null; rm -rf "$work"' EXIT
+. "$top/scripts/groups.sh"
+use_group "test-${work##*.}"
+trap 'remove_group; rm -rf "$work"' EXIT
 export CRABBOX_FC_STATE_DIR=$work/state CRABBOX_FC_IMAGE_DIR=$image HOME=$work
 export CRABBOX_FC_VMM=qemu CRABBOX_FC_QEMU_ACCEL=tcg CRABBOX_FC_NETWORK_DNS=192.0.2.53
 export CRABBOX_FIRECRACKER_NETWORK=nat CRABBOX_FIRECRACKER_CPUS=2 CRABBOX_FIRECRACKER_MEMORY_MIB=512

@@ -16,7 +16,7 @@ cat >"$work/bin/crabbox-fc" <<'FAKE'
 #!/usr/bin/env bash
 printf '%s\n' "$*" >>"$FAKE_DIR/calls"
 state=$CRABBOX_FC_STATE_DIR
-case "$*" in *"--vmm qemu"*"--qemu-accel tcg"*) accel=tcg vmm=qemu ;; *"--vmm qemu"*) accel=kvm vmm=qemu ;; *) accel=kvm vmm=firecracker ;; esac
+case "$*" in *"--vmm qemu"*"--accel tcg"*) accel=tcg vmm=qemu ;; *"--vmm qemu"*) accel=kvm vmm=qemu ;; *) accel=kvm vmm=firecracker ;; esac
 [[ ${FAKE_FAIL:-} == "$1" ]] && { echo "made-up failure of $1" >&2; exit 5; }
 case $1 in
 version) echo "crabbox-fc 0.0.0" ;;

@@ -87,8 +87,8 @@ if [[ $vmm == firecracker ]]; then
     doctor_args=(doctor --provider firecracker --json)
     vmm_args=(--vmm firecracker)
 else
-    doctor_args=(doctor --vmm qemu --qemu-accel "$accel" --json)
-    vmm_args=(--vmm qemu --qemu-accel "$accel")
+    doctor_args=(doctor --vmm qemu --accel "$accel" --json)
+    vmm_args=(--vmm qemu --accel "$accel")
 fi
 
 if [[ $mode == dry-run ]]; then

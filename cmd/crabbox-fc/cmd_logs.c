@@ -33,7 +33,8 @@ static int show(const struct options *o, int dirfd, const char *name, const char
     return out_file(fd, o->raw ? NULL : o->console ? "" : mark, err);
 }
 
-/* The first are only there of a failure: of a lease, the very first, or of a run. */
+/* In the order in which they are shown. The first six are only kept of a failure: error.txt of a
+ * lease or a run, the others of a run. */
 enum { N_OF_FAILURE = 6 };
 static const struct {
     const char *name, *mark;

@@ -57,12 +57,8 @@ static int config_path(struct invocation *in, struct error *err)
 
 int cmd_config(struct invocation *in, struct error *err)
 {
-    if (str_eq(in->args[0], "show"))
-        return config_show(in, err);
-    if (str_eq(in->args[0], "path"))
-        return config_path(in, err);
-    return error_set(err, ERR_USAGE, 0, "config: unknown word \"%s\"; next: crabbox-fc config show",
-                     in->args[0]);
+    const char *word = in->n_args ? in->args[0] : "show"; /* the parser lets no other words pass */
+    return str_eq(word, "path") ? config_path(in, err) : config_show(in, err);
 }
 
 int cmd_version(struct invocation *in, struct error *err)

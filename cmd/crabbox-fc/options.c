@@ -208,9 +208,10 @@ static int check_count(const struct verb *v, const struct parsed *p, struct erro
     if (p->opt.help)
         return 0;
     if (p->n_args < v->min_args)
-        return error_set(err, ERR_USAGE, 0,
-                         "%s: an argument is missing, it takes %s; next: crabbox-fc %s --help",
-                         v->name, v->args, v->name);
+        return error_set(
+            err, ERR_USAGE, 0,
+            "%s: an argument is missing; the verb takes %s; next: crabbox-fc %s --help", v->name,
+            v->args, v->name);
     if (v->max_args >= 0 && p->n_args > v->max_args)
         return error_set(err, ERR_USAGE, 0,
                          "%s: unexpected argument \"%s\"; next: crabbox-fc %s --help", v->name,

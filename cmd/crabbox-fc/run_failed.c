@@ -18,7 +18,8 @@ static char *reason(const struct ops_run_result *r, int code, const struct error
     return xasprintf("a test failed\n");
 }
 
-/* Who ended a run with Ctrl-C knows why it ended. True if something is kept. */
+/* Keeps nothing of a run that was ended with Ctrl-C: the user knows why it ended. True if something
+ * is kept. */
 static bool keep(struct invocation *in, const struct ops_run *req, const struct ops_run_result *r,
                  int code, const struct error *e, cJSON *j)
 {

@@ -231,13 +231,12 @@ const struct verb verbs[] = {
      .run = cmd_doctor,
      .refused = cmd_doctor_refused},
     {.name = "config",
-     .args = "show|path [OPTION]...",
+     .args = "[show|path] [OPTION]...",
      .summary = "show the configuration and where each value came from",
-     .details = "show prints every key with its value and source. path prints the files that the "
-                "program looks for.",
+     .details = "show, or no word, prints every key with its value and source. path prints the "
+                "files that the program looks for.",
      .examples = "crabbox-fc config show\ncrabbox-fc config show --json\ncrabbox-fc config path",
      .options = config_options,
-     .min_args = 1,
      .max_args = 1,
      .uses_config = true,
      .takes = "show|path",

@@ -68,12 +68,9 @@ static int their_scripts(struct bench *b, struct strbuf *rsync, struct strbuf *t
     return 0;
 }
 
-#define WARMUP                                                                                     \
-    "for i in ours theirs plain; do \"$0\" warmup -q --memory 1024 --slug $i; done" /* the files   \
-                                                                                       count as    \
-                                                                                       its memory  \
-                                                                                     */
-#define STOP "\"$0\" stop ours theirs plain"
+/* The files of a guest count as its memory. */
+#define WARMUP "for i in ours theirs plain; do \"$0\" warmup -q --memory 1024 --slug $i; done"
+#define STOP   "\"$0\" stop ours theirs plain"
 
 static int round_of(struct bench *b, const char *tree, struct error *err)
 {

@@ -15,7 +15,9 @@
 /* Crabbox's names: the variable and the flag of a key of the firecracker block. */
 #define CRABBOX(key, var, opt)                                                                     \
     .name = "firecracker." key, .env = "CRABBOX_FIRECRACKER_" var, .flag = "firecracker-" opt
-#define OURS(key, var, opt) .name = key, .env = "CRABBOX_FC_" var, .flag = opt
+/* The same outside of that block. */
+#define THEIRS(key, var, opt) .name = key, .env = "CRABBOX_" var, .flag = opt
+#define OURS(key, var, opt)   .name = key, .env = "CRABBOX_FC_" var, .flag = opt
 /* A bound for each second, which anybody may lower. */
 #define LIMIT(key, var, opt)                                                                       \
     OURS("limits." key, "LIMITS_" var, "limit-" opt), .costs = true, .zero_is_most = true,         \
@@ -74,22 +76,11 @@ const struct config_key config_keys[] = {
      .host = true, .fallback = "true", AT(firecracker.delete_on_release),
      .help = "remove the lease's files when it is released"},
 
-    {.name = "provider",
-     .env = "CRABBOX_PROVIDER",
-     .flag = "provider",
-     .type = CFG_ENUM,
-     .choices = "firecracker|crabbox-fc",
-     .fallback = "firecracker",
-     AT(provider),
+    {THEIRS("provider", "PROVIDER", "provider"), .type = CFG_ENUM,
+     .choices = "firecracker|crabbox-fc", .fallback = "firecracker", AT(provider),
      .help = "what makes leases: microVMs on this host, under either name; vmm chooses their VMM"},
-    {.name = "target",
-     .env = "CRABBOX_TARGET",
-     .flag = "target",
-     .type = CFG_ENUM,
-     .choices = "linux",
-     .fallback = "linux",
-     AT(target),
-     .help = "system in the guest: always Linux"},
+    {THEIRS("target", "TARGET", "target"), .type = CFG_ENUM, .choices = "linux",
+     .fallback = "linux", AT(target), .help = "system in the guest: always Linux"},
     {OURS("vmm", "VMM", "vmm"), .type = CFG_ENUM, .choices = "firecracker|qemu", .host = true,
      .fallback = "firecracker", AT(vmm), .help = "which virtual machine monitor starts the guest"},
     {OURS("sandbox", "SANDBOX", "sandbox"), .type = CFG_BOOL, .host = true, .fallback = "true",
@@ -101,8 +92,10 @@ const struct config_key config_keys[] = {
      .help = "user ids for VMMs, one for each; nothing else on the host may have them"},
     {OURS("isolation", "ISOLATION", "isolation"), .type = CFG_ENUM, .choices = "strict|degraded",
      .host = true, .fallback = "strict", AT(isolation),
-     .help = "strict: a host that can't isolate the VMM in every way makes no lease; degraded: it "
-             "does without what it lacks, and list, status and run say so"},
+     .help =
+         "strict: no lease is made if the host can't isolate the VMM in every way (without root: "
+         "if you set this yourself); degraded: a lease is made, and list, status and run show "
+         "what it lacks"},
     {OURS("cgroup", "CGROUP", "cgroup"), .type = CFG_STRING, .rule = RULE_CGROUP, .host = true,
      .fallback = CGROUP_PARENT, AT(cgroup),
      .help = "control group in which each lease gets one of its own; made if it is not there"},
@@ -167,37 +160,18 @@ const struct config_key config_keys[] = {
      .separator = ',', .host = true, .fallback = "CI,NODE_OPTIONS", .may_be_empty = true,
      AT(run.allow_env),
      .help = "environment variables of the host that run passes to the command in the guest"},
-    {.name = "results.junit",
-     .env = "CRABBOX_RESULTS_JUNIT",
-     .flag = "results-junit",
-     .type = CFG_LIST,
-     .rule = RULE_GLOBS,
-     .separator = ',',
-     .fallback = "",
-     .may_be_empty = true,
-     AT(results.junit),
+    {THEIRS("results.junit", "RESULTS_JUNIT", "results-junit"), .type = CFG_LIST,
+     .rule = RULE_GLOBS, .separator = ',', .fallback = "", .may_be_empty = true, AT(results.junit),
      .help = "test reports of the guest that run sums up if they are there; --junit replaces them"},
-    {.name = "results.auto",
-     .env = "CRABBOX_RESULTS_AUTO",
-     .flag = "results-auto",
-     .type = CFG_BOOL,
-     .fallback = "false",
+    {THEIRS("results.auto", "RESULTS_AUTO", "results-auto"), .type = CFG_BOOL, .fallback = "false",
      AT(results.automatic),
      .help = "without results.junit: sum up what the command wrote under the usual names of test "
              "reports (junit*.xml, TEST-*.xml, results.xml)"},
-    {.name = "results.failOnFailures",
-     .env = "CRABBOX_RESULTS_FAIL_ON_FAILURES",
-     .flag = "results-fail-on-failures",
-     .type = CFG_BOOL,
-     .fallback = "false",
-     AT(results.fail_on_failures),
+    {THEIRS("results.failOnFailures", "RESULTS_FAIL_ON_FAILURES", "results-fail-on-failures"),
+     .type = CFG_BOOL, .fallback = "false", AT(results.fail_on_failures),
      .help = "exit code 1 if such a report has a failed test and the command's code is 0"},
-    {.name = "results.captureOnFail",
-     .env = "CRABBOX_CAPTURE_ON_FAIL",
-     .flag = "capture-on-fail",
-     .type = CFG_BOOL,
-     .fallback = "true",
-     AT(results.capture_on_fail),
+    {THEIRS("results.captureOnFail", "CAPTURE_ON_FAIL", "capture-on-fail"), .type = CFG_BOOL,
+     .fallback = "true", AT(results.capture_on_fail),
      .help = "if a run fails, keep the end of its output, its logs, its results and the names of "
              "its variables in the state directory (docs/RUN.md)"},
     {OURS("sync.git", "SYNC_GIT", "git"), .type = CFG_ENUM, .choices = "none|shallow|full",

@@ -199,7 +199,8 @@ void doctor_orphans(struct doctor_ctx *ctx, struct doctor_check *c)
     check_detail(c, "processes", "%u", o.processes);
     check_detail(c, "leases", "%u", o.leases);
     if (o.links + o.tables + o.processes + o.leases == 0) {
-        check_ok(c, "nothing without an owner; %zu leases", o.n_entries);
+        check_ok(c, "nothing is left of leases that have ended (%zu lease%s now)", o.n_entries,
+                 o.n_entries == 1 ? "" : "s");
         return;
     }
     check_warn(c, "not owned by a live lease of this state directory: %s", o.what.buf);

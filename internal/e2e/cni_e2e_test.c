@@ -225,13 +225,19 @@ static void test_after_a_reboot_plugins_get_no_namespace(void **state)
     bed_assert_cni_clean(&bed);
 }
 
-static void test_a_failed_del_is_kept_and_tried_again(void **state)
+/* Its DEL fails while there is a file "broken" in the bed. */
+static void use_plugin_that_breaks(void)
 {
-    (void)state;
     write_plugin("odd", "tuning",
                  "case $CNI_COMMAND in ADD) " HAND_ON " ;; DEL) [ ! -e \"$dir/broken\" ] || "
                  "{ echo '{\"code\":11,\"msg\":\"not today\"}'; exit 1; } ;; esac");
     bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+}
+
+static void test_a_failed_del_is_kept_and_tried_again(void **state)
+{
+    (void)state;
+    use_plugin_that_breaks();
     e2e_warmup("a");
     E2E_EXEC_OK("touch", "../broken");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
@@ -249,10 +255,7 @@ static void test_a_failed_del_is_kept_and_tried_again(void **state)
 static void test_the_keeper_tries_again(void **state)
 {
     (void)state;
-    write_plugin("odd", "tuning",
-                 "case $CNI_COMMAND in ADD) " HAND_ON " ;; DEL) [ ! -e \"$dir/broken\" ] || "
-                 "{ echo '{\"code\":11,\"msg\":\"not today\"}'; exit 1; } ;; esac");
-    bed_use_cni(&bed, bin, BED_CNI_LIST(PTP "," ODD));
+    use_plugin_that_breaks();
     E2E_EXEC_OK("touch", "../broken");
     E2E_OK("warmup", "-q", "--slug", "a", "--ttl", "3s");
     e2e_shell(

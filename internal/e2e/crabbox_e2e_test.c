@@ -261,6 +261,9 @@ static void test_its_variables(void **state)
     _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, "config", "show");
     bed_assert_has(c.out.buf, "env:CRABBOX_FC_LEASE_TTL");
     bed_assert_has(c.out.buf, "env:CRABBOX_IDLE_TIMEOUT");
+    _cleanup_bed_result_ struct bed_result wordless = BED_RUN(&bed, "config");
+    bed_assert_code(wordless, 0);
+    assert_string_equal(wordless.out.buf, c.out.buf);
     e2e_stop("v");
     static const char *const set[] = {"CRABBOX_TTL",
                                       "CRABBOX_IDLE_TIMEOUT",

@@ -200,7 +200,7 @@ int main(void)
         E2E_TEST(test_warmup_run_stop),
         E2E_TEST(test_what_is_said_of_the_vmm),
         E2E_TEST(test_interrupted_warmup_says_what_is_left),
-        cmocka_unit_test(test_status_waits),
+        E2E_TEST(test_status_waits),
         E2E_TEST(test_sync_plan),
         E2E_TEST(test_twenty_leases_leave_nothing),
         E2E_TEST(test_eight_at_once),

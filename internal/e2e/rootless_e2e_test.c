@@ -10,6 +10,7 @@
 #include "e2e/e2e.h"
 #include "lease/store.h"
 #include "sys/proc.h"
+#include "testutil/scratch.h"
 
 static int setup(void **state)
 {
@@ -66,6 +67,31 @@ static void test_a_lease(void **state)
     bed_assert_clean(&bed);
 }
 
+/* What was asked for and takes a control group is refused, not left out. */
+static void test_what_takes_a_control_group(void **state)
+{
+    static const char *const asked[][3] = {
+        {"--isolation", "strict", "isolation is strict, but a lease without root has"},
+        {"--limit-cpu-percent", "50", "limits.cpuPercent is set, but a lease without root has"},
+    };
+    (void)state;
+    bed_setenv(&bed, "CRABBOX_FC_ISOLATION", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "warmup", asked[i][0],
+                                                           asked[i][1]);
+        bed_assert_code(r, 1);
+        bed_assert_has(r.err.buf, asked[i][2]);
+        bed_assert_has(r.err.buf, "--isolation degraded");
+    }
+    E2E_OK("warmup", "-q", "--slug", "a", "--isolation", "degraded", "--limit-cpu-percent", "50");
+    e2e_stop("a");
+    e2e_warmup("b");
+    e2e_shell("\"$0\" status b | grep -q 'no control group, which takes root'");
+    e2e_stop("b");
+    bed_setenv(&bed, "CRABBOX_FC_ISOLATION", "degraded");
+    bed_assert_clean(&bed);
+}
+
 static void test_a_run_with_the_tree(void **state)
 {
     (void)state;
@@ -102,17 +128,12 @@ static int open_service(void)
     return fd;
 }
 
-static void run_as_root(const char *const *argv)
+/* As root, whoever the bed's user is. */
+static void change_address(const char *how)
 {
-    struct error err = ERROR_INIT;
-    struct exit_status st;
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
-    const struct deadline d = deadline_in_ms(10000);
-    spec.argv = argv;
-    assert_int_equal(spawn_run(&spec, &d, 4096, NULL, NULL, &st, &err), 0);
-    assert_int_equal(st.code, 0);
+    const char *const argv[] = {"ip", "addr", how, "203.0.113.77/32", "dev", "lo", NULL};
+    assert_int_equal(run_program(argv, NULL), 0);
 }
-#define as_root(...) run_as_root((const char *const[]){__VA_ARGS__, NULL})
 
 static unsigned count_clients(int service)
 {
@@ -135,7 +156,7 @@ static void test_reach(void **state)
     e2e_guest("r", "timeout 9 bash -c '</dev/tcp/" BED_NAME "/80'");
     e2e_guest("r", "! timeout 2 bash -c '</dev/tcp/" BED_METADATA "/80'");
     /* The last one only now: no rule of the lease knows it. */
-    as_root("ip", "addr", "add", "203.0.113.77/32", "dev", "lo");
+    change_address("add");
     for (size_t i = 0; i < ARRAY_LEN(host); i++) {
         _cleanup_free_ char *script = xasprintf("! " TRY, host[i], SERVICE);
         e2e_guest("r", script);
@@ -144,7 +165,7 @@ static void test_reach(void **state)
     /* It is there: the host itself gets to it. */
     e2e_shell("bash -c '</dev/tcp/" BED_HOST "/7171'");
     assert_int_equal(count_clients(service), 1);
-    as_root("ip", "addr", "del", "203.0.113.77/32", "dev", "lo");
+    change_address("del");
     e2e_stop("r");
 }
 
@@ -227,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_a_lease),
+        E2E_TEST(test_what_takes_a_control_group),
         E2E_TEST(test_a_run_with_the_tree),
         E2E_TEST(test_copies_and_stock_ssh),
         E2E_TEST(test_reach),

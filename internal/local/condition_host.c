@@ -12,7 +12,7 @@
 #include "net/net.h"
 #include "sys/userns.h"
 
-#define USE_EMULATION "or accept emulation: --vmm qemu --qemu-accel tcg"
+#define USE_EMULATION "or accept emulation: --vmm qemu --accel tcg"
 
 int check_host(struct conditions *c, struct error *err)
 {

@@ -119,8 +119,8 @@ int check_qemu(struct conditions *c, struct error *err)
     if (c->accel != VMM_ACCEL_UNSET)
         return 0;
     return error_set(err, ERR_CONFIG, 0,
-                     "vmm is qemu, but qemu.accel is not set; next: --qemu-accel kvm for hardware "
-                     "virtualisation, or --qemu-accel tcg to accept slow emulation");
+                     "vmm is qemu, but qemu.accel is not set; next: --accel kvm for hardware "
+                     "virtualisation, or --accel tcg to accept slow emulation");
 }
 
 int conditions_check_version(const struct conditions *c, const char *version, struct error *err)
@@ -267,16 +267,31 @@ int probe_sandbox(struct conditions *c, struct error *err)
                : -1;
 }
 
+/* Without root there is none to be had. Whoever starts without root has asked for that, but not
+ * whoever set a limit that takes one, or "strict". */
+static int check_no_group(struct conditions *c, struct error *err)
+{
+    const struct config_key *key = config_key_by_flag("isolation");
+    const char *wish = c->cfg->limits.cpu_percent > 0 ? "limits.cpuPercent is set"
+                       : !str_eq(config_value_source(c->cfg, key), "default")
+                           ? "isolation is strict"
+                           : NULL;
+    (void)str_copy(c->lacks, sizeof c->lacks, "no control group, which takes root");
+    if (!wish || c->degraded)
+        return 0;
+    return error_set(err, ERR_ENV, 0,
+                     "%s, but a lease without root has no control group; next: put sudo before "
+                     "crabbox-fc, or accept less: --isolation degraded",
+                     wish);
+}
+
 int check_cgroup(struct conditions *c, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf lacks = STRBUF_INIT;
     note(c, "isolation", "%s", c->cfg->isolation);
     note(c, "parent", "%s", c->cfg->cgroup);
-    /* Without root there is none to be had, and whoever starts without root has asked for that. */
-    if (c->net_mode == NET_PASTA) {
-        (void)str_copy(c->lacks, sizeof c->lacks, "no control group, which takes root");
-        return 0;
-    }
+    if (c->net_mode == NET_PASTA)
+        return check_no_group(c, err);
     if (cgroup_look(c->cfg->cgroup, c->degraded ? &lacks : NULL, err) < 0)
         return -1;
     text_copy(c->lacks, sizeof c->lacks, lacks.buf);

@@ -1,7 +1,8 @@
 /* guestrun.h: how a command gets into the guest, starts there, and is ended completely.
  *
- *   guest_run_make_id → guest_run_init → guest_run_put [→ guest_run_put_script] →
- * ssh_exec(guest_run_command) → guest_run_end, if it must not live on → guest_run_clean
+ *   guest_run_make_id → guest_run_init → guest_run_put [→ guest_run_put_script]
+ *                     → ssh_exec(guest_run_command)
+ *                     → guest_run_end, if it must not live on → guest_run_clean
  *
  * The words of the command and the values of its environment travel over SSH into a file. Only the
  * guest's user can enter the directory of that file. So no argument vector on either side shows

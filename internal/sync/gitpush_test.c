@@ -12,7 +12,6 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "sync/gitbox.h"
 #include "sync/sync.h"
 #include "sys/file.h"
 #include "testutil/synckit.h"
@@ -227,20 +226,15 @@ static void test_git_directories_of_another_place(void **state)
         const char *make;
         bool goes;
     } cases[] = {
-        {"cd ..; mv src priv; git init -q src; cd src; git -c protocol.file.allow=always "
-         "submodule --quiet add $PWD/../priv sub; cd ..; mv src around; ln -s around/sub src",
-         true},
-        {"cd ..; mv src priv; git init -q src; cd src; git -c protocol.file.allow=always "
-         "submodule --quiet add $PWD/../priv sub; mkdir evil; echo a >evil/a; "
-         "echo 'gitdir: ../.git/modules/sub' >evil/.git; cd ..; mv src around; ln -s around/evil "
-         "src",
+        {WITH_SUB ":", true},
+        {WITH_SUB "mkdir evil; echo a >evil/a; echo 'gitdir: ../.git/modules/sub' >evil/.git; "
+                  "rm ../src; ln -s around/evil ../src",
          false},
         {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w", true},
         {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cp src/.git dot; rm -r src; "
          "sleep 0.1; mkdir src; cp dot src/.git; echo a >src/a",
          false},
-        {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cd src; mv .git dot; rm "
-         "dot; "
+        {"cd ..; mv src priv; git -C priv worktree add -q ../src -b w; cd src; rm .git; "
          "touch -d '1 hour ago' ../priv/.git/worktrees/src/gitdir; chmod 755 .; "
          "echo \"gitdir: $PWD/../priv/.git/worktrees/src\" >.git",
          false},
@@ -290,47 +284,22 @@ static void test_no_room_for_the_pack(void **state)
     pair_close(&p);
 }
 
-/* What git could do if the objects took it over: here it is a script. */
-static void test_git_is_confined(void **state)
+/* A git that the objects have taken over, here a script, prints what it likes. */
+static void test_git_that_prints_no_commit(void **state)
 {
     (void)state;
     struct pair p;
-    pair_open(&p, "confined", "echo a >a; git add a; git commit -qm a");
+    pair_open(&p, "prints", "echo a >a; git add a; git commit -qm a");
     _cleanup_free_ char *path = xstrdup(getenv("PATH"));
     _cleanup_free_ char *first = xasprintf("%s/bin:%s", p.base, path);
     synckit_sh(p.base,
-               "mkdir bin; chmod 755 . bin; echo hidden >secret; cat >bin/git <<END\n"
-               "#!/bin/sh\n: >$PWD/written\nread -r x <$PWD/secret && echo \\$x >&2\nexit 1\n"
-               "END\nchmod 755 bin/git",
+               "mkdir bin; chmod 755 . bin; printf '#!/bin/sh\\nprintf %%080d 0' >bin/git; "
+               "chmod 755 bin/git; test $(bin/git | wc -c) = 80",
                NULL);
-    synckit_sh(p.base, "! bin/git 2>said; test -e written; grep hidden said; rm written", NULL);
     assert_int_equal(setenv("PATH", first, 1), 0);
     give(&p, SYNC_GIT_SHALLOW);
     assert_int_equal(setenv("PATH", path, 1), 0);
-    synckit_sh(p.base, "test ! -e written", NULL);
-    pair_close(&p);
-}
-
-/* A git that ends without a word says how it ended. */
-static void test_git_without_a_word(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct error err = ERROR_INIT;
-    pair_open(&p, "wordless", "echo a >a; git add a; git commit -qm a");
-    synckit_sh(p.base,
-               "mkdir bin; chmod 755 . bin; cat >bin/git <<'END'\n"
-               "#!/bin/sh\nexit 3\nEND\nchmod 755 bin/git",
-               NULL);
-    _cleanup_free_ char *path = xstrdup(getenv("PATH"));
-    _cleanup_free_ char *first = xasprintf("%s/bin:%s", p.base, path);
-    _cleanup_close_ int fd = open(p.base, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_(gitbox_close) struct gitbox b;
-    assert_int_equal(setenv("PATH", first, 1), 0);
-    assert_int_equal(gitbox_open(&b, fd, fd, p.src, NULL, &err), 0);
-    assert_int_equal(setenv("PATH", path, 1), 0);
-    assert_int_equal(gitbox_run(&b, (const char *const[]){"show", NULL}, -1, &err), -1);
-    assert_non_null(strstr(err.msg, "git show: exit code 3"));
+    synckit_sh(p.to, "test -e a -a ! -e .git", NULL);
     pair_close(&p);
 }
 
@@ -418,8 +387,7 @@ int main(void)
         cmocka_unit_test(test_an_index_that_git_must_not_see),
         cmocka_unit_test(test_git_directories_of_another_place),
         cmocka_unit_test(test_no_room_for_the_pack),
-        cmocka_unit_test(test_git_is_confined),
-        cmocka_unit_test(test_git_without_a_word),
+        cmocka_unit_test(test_git_that_prints_no_commit),
         cmocka_unit_test(test_no_credential_gets_there),
         cmocka_unit_test(test_hostile_repositories),
         cmocka_unit_test(test_owners),

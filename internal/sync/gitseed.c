@@ -139,14 +139,21 @@ static int add_base(struct gitseed *s, struct gitindex *x, struct error *err)
     return r < 0 || parse_last(s, &base, err) < 0 ? -1 : gitindex_merge(x, &base, name, err);
 }
 
-static int add_index(struct gitseed *s, struct error *err)
+/* 1, 0 if there is none, -1. */
+static int read_index(struct gitseed *s, struct gitindex *x, struct error *err)
 {
-    _cleanup_(gitindex_free) struct gitindex x = {0};
     int r = add(s, s->repo->git_fd, "index", INDEX_MAX, err);
     if (r <= 0)
         return r;
-    if (parse_last(s, &x, err) < 0 || (*x.base && add_base(s, &x, err) < 0))
-        return -1;
+    return parse_last(s, x, err) < 0 || (*x->base && add_base(s, x, err) < 0) ? -1 : 1;
+}
+
+static int add_index(struct gitseed *s, struct error *err)
+{
+    _cleanup_(gitindex_free) struct gitindex x = {0};
+    int r = read_index(s, &x, err);
+    if (r <= 0)
+        return r;
     for (size_t i = 0; i < x.n; i++)
         if (x.entries[i].kind == GITINDEX_FILE)
             strbuf_add(&s->oids, x.entries[i].oid, x.hash);
@@ -188,7 +195,7 @@ static int64_t born(int dirfd, const char *name)
     int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
     if (statx(dirfd, name, flags, STATX_BTIME, &st) < 0 || !(st.stx_mask & STATX_BTIME))
         return -1;
-    return st.stx_btime.tv_sec * 1000000000LL + st.stx_btime.tv_nsec;
+    return clock_ns((struct timespec){st.stx_btime.tv_sec, st.stx_btime.tv_nsec});
 }
 
 /* git makes .git and writes down where it is in one go. A .git that came with an archive is
@@ -200,11 +207,11 @@ static bool is_made_later(const struct repo *r, const char *file)
     bool is_module = r->kind == REPO_MODULE;
     if (fstatat(r->git_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
-    int64_t since = named.st_mtim.tv_sec * 1000000000LL + named.st_mtim.tv_nsec;
+    int64_t since = clock_ns(named.st_mtim);
     int64_t copied = is_module ? born(r->git_fd, file) : -1;
     if (!is_module && born(r->top_fd, "") > since)
         return true;
-    return born(r->top_fd, ".git") > (copied > since ? copied : since) + IN_ONE_GO_NS;
+    return born(r->top_fd, ".git") - IN_ONE_GO_NS > (copied > since ? copied : since);
 }
 
 /* Whether the index has a submodule at the path. 1, 0, -1. */
@@ -212,9 +219,8 @@ static int has_link(const struct repo *r, const char *path, struct error *err)
 {
     struct gitseed s = {.repo = r, .oids = STRBUF_INIT};
     _cleanup_(gitindex_free) struct gitindex x = {0};
-    int there = add(&s, r->git_fd, "index", INDEX_MAX, err);
-    if (there > 0 && (parse_last(&s, &x, err) < 0 || (*x.base && add_base(&s, &x, err) < 0) ||
-                      gitindex_settle(&x, r->git_dir, err) < 0))
+    int there = read_index(&s, &x, err);
+    if (there > 0 && gitindex_settle(&x, r->git_dir, err) < 0)
         there = -1;
     gitseed_free(&s);
     const struct gitindex_entry *e = there > 0 ? gitindex_find(&x, path) : NULL;

@@ -216,7 +216,9 @@ static int head_commit(const struct build *b, char out[static OID_MAX + 1], stru
     if (read_back(fd, HEAD_SIZE, &said, err) < 0)
         return -1;
     size_t len = strspn(said.buf, "0123456789abcdef");
-    return str_format(out, OID_MAX + 1, "%.*s", (int)len, said.buf);
+    return str_format(out, OID_MAX + 1, "%.*s", (int)len, said.buf) < 0
+               ? error_set(err, ERR_SYNC, 0, "git rev-parse printed no commit")
+               : 0;
 }
 
 /* ---- what goes ---- */

@@ -180,11 +180,6 @@ static int check_max(const struct scan *s, struct error *err)
     return 0;
 }
 
-static int64_t time_ns(const struct timespec *t)
-{
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 /* With a copy of the path. */
 static int append(struct scan *s, const char *path, const struct sync_file *f, struct error *err)
 {
@@ -224,8 +219,8 @@ int scan_add(struct scan *s, const char *path, const struct stat *st, struct err
     }
     const struct sync_file f = {
         .size = S_ISREG(st->st_mode) ? st->st_size : 0,
-        .mtime_ns = time_ns(&st->st_mtim),
-        .ctime_ns = time_ns(&st->st_ctim),
+        .mtime_ns = clock_ns(st->st_mtim),
+        .ctime_ns = clock_ns(st->st_ctim),
         .mode = st->st_mode,
     };
     return append(s, path, &f, err);
@@ -423,7 +418,7 @@ int sync_scan(int dirfd, const char *exclude, const struct sync_limits *limits,
     _cleanup_(repo_free) struct repo repo = REPO_INIT;
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    list.scanned_ns = time_ns(&now);
+    list.scanned_ns = clock_ns(now);
     if (find_root(&s, dirfd, &repo, err) < 0 || load_ignore(&s, exclude, err) < 0)
         return -1;
     if ((list.git ? scan_git(&s, &repo, err) : scan_walk(&s, err)) < 0)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <time.h>
 
 #define POLL_MAX 16
 
@@ -32,6 +31,15 @@ int64_t clock_unix_us(void)
 int64_t clock_unix_s(void)
 {
     return clock_unix_us() / 1000000;
+}
+
+int64_t clock_ns(struct timespec t)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)t.tv_sec, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, (int64_t)t.tv_nsec, &ns))
+        return t.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
 }
 
 struct deadline deadline_in_ms(int64_t ms)

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/error.h"
 
@@ -25,6 +26,9 @@ int64_t clock_boot_ms(void);
 int64_t clock_boot_us(void);
 int64_t clock_unix_s(void);
 int64_t clock_unix_us(void);
+/* Nanoseconds of a file's time, which its owner may set to any. The largest and smallest numbers
+ * stand for all times that don't fit (after the year 2262). */
+int64_t clock_ns(struct timespec t);
 
 struct deadline deadline_in_ms(int64_t ms);
 struct deadline deadline_never(void);

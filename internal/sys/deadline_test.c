@@ -84,6 +84,16 @@ static void poll_ends_on_cancel(void **state)
     assert_true(sub.at_ms < d.at_ms);
 }
 
+static void times_of_files(void **state)
+{
+    (void)state;
+    assert_true(clock_ns((struct timespec){2, 5}) == 2000000005);
+    assert_true(clock_ns((struct timespec){-2, 5}) == -1999999995);
+    assert_true(clock_ns((struct timespec){INT64_C(1) << 34, 0}) == INT64_MAX);
+    assert_true(clock_ns((struct timespec){INT64_MAX / 1000000000, 999999999}) == INT64_MAX);
+    assert_true(clock_ns((struct timespec){INT64_MIN, 0}) == INT64_MIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +101,7 @@ int main(void)
         cmocka_unit_test(what_is_ready_stretches_no_deadline),
         cmocka_unit_test(an_end_is_seen_after_the_deadline),
         cmocka_unit_test(poll_ends_on_cancel),
+        cmocka_unit_test(times_of_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,18 +19,13 @@
 
 int64_t pinned_settled_ns = INT64_C(2000000000);
 
-static int64_t in_ns(struct timespec t)
-{
-    return (int64_t)t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
 static struct file_id id_of(const struct stat *st)
 {
     return (struct file_id){.dev = st->st_dev,
                             .ino = st->st_ino,
                             .size = st->st_size,
-                            .mtime_ns = in_ns(st->st_mtim),
-                            .ctime_ns = in_ns(st->st_ctim)};
+                            .mtime_ns = clock_ns(st->st_mtim),
+                            .ctime_ns = clock_ns(st->st_ctim)};
 }
 
 static bool same(const struct file_id *a, const struct file_id *b)
@@ -86,7 +81,7 @@ static void remember(const struct file_id *id, const char *sha256, int cache_fd)
     char name[NAME_SIZE], line[LINE_SIZE];
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    if (cache_fd < 0 || in_ns(now) - id->ctime_ns < pinned_settled_ns)
+    if (cache_fd < 0 || clock_ns(now) - id->ctime_ns < pinned_settled_ns)
         return;
     forget_if_many(cache_fd);
     entry_name(id, name);

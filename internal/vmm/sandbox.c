@@ -258,16 +258,16 @@ int vmm_sandbox_apart(const char *dir, struct error *err)
 /* Who the VMM becomes. A user who is not root needs ids of the user's own for that. */
 static int choose_user(const struct vmm_spec *spec, struct vmm_sandbox *s, struct error *err)
 {
+    const struct userns *ns = spec->userns;
     struct uid_range range = spec->uids;
-    s->rootless = spec->userns != NULL;
-    if (s->rootless)
-        range = (struct uid_range){spec->userns->first,
-                                   spec->userns->first + spec->userns->more - 1};
-    if (s->rootless ? spec->userns->more == 0 : geteuid() != 0)
+    s->rootless = ns != NULL;
+    if (ns)
+        range = (struct uid_range){ns->first, ns->first + ns->more - 1};
+    if (ns ? ns->more == 0 : geteuid() != 0)
         return 0;
     s->uid_fd = uid_claim(&range, spec->uids_dir, &s->host.uid, err);
-    s->user.uid = s->user.gid = s->rootless ? s->host.uid - range.first + 1 : s->host.uid;
-    s->host.gid = s->rootless ? spec->userns->first_gid + s->user.gid - 1 : s->user.gid;
+    s->user.uid = s->user.gid = ns ? s->host.uid - range.first + 1 : s->host.uid;
+    s->host.gid = ns ? ns->first_gid + s->user.gid - 1 : s->user.gid;
     return s->uid_fd < 0 ? -1 : 0;
 }
 
@@ -284,8 +284,7 @@ static int prepare(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *
                : allow_guest(s, spec, binds, err);
 }
 
-/* ---- without root: prepared in the user namespace, by a child whose descriptors come to us ----
- */
+/* ---- without root: a child in the user namespace prepares it; we get its descriptors ---- */
 
 struct inside {
     const struct vmm_spec *spec;
