@@ -65,6 +65,29 @@ static void test_a_profile_that_exits(void **state)
     put(".profile", "");
 }
 
+/* As a profile for people at a terminal does: none of it reaches the command. */
+static void test_a_profile_with_a_cd_and_a_trap(void **state)
+{
+    (void)state;
+    put(".profile", "cd() { builtin cd /tmp; echo moved; }; trap 'echo trapped' DEBUG ERR");
+    everything_works();
+    put(".profile", "");
+}
+
+/* No command begins with another value than the one that was asked for. */
+static void test_a_variable_that_cannot_be_set(void **state)
+{
+    (void)state;
+    put(".profile", "readonly FIXED=theirs");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "box", "-q",
+                                                       "--no-sync", "--env", "FIXED=ours", "--",
+                                                       "printenv", "FIXED");
+    put(".profile", "");
+    bed_assert_code(r, 1);
+    assert_string_equal(r.out.buf, "");
+    bed_assert_has(r.err.buf, "FIXED: readonly variable");
+}
+
 /* A full or read-only guest takes no command: what would help is said, and once. */
 static void test_a_guest_that_takes_no_file(void **state)
 {
@@ -127,6 +150,8 @@ int main(void)
         cmocka_unit_test(test_without_noise),
         cmocka_unit_test(test_files_that_print),
         cmocka_unit_test(test_a_profile_that_exits),
+        cmocka_unit_test(test_a_profile_with_a_cd_and_a_trap),
+        cmocka_unit_test(test_a_variable_that_cannot_be_set),
         cmocka_unit_test(test_a_guest_that_takes_no_file),
         cmocka_unit_test(test_no_work_directory_to_be_had),
         cmocka_unit_test(test_a_bashrc_that_exits),
