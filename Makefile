@@ -26,7 +26,7 @@ GUEST_LIBS := $(shell pkg-config --libs --static $(GUEST_PKGS))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings
-# What not every compiler has that builds this otherwise: the first of the flags that it takes.
+# The first of these flags that the compiler takes, because not every compiler has them.
 takes = $(shell for f in $(1); do $(CC) -O2 -Werror $$f -include stdio.h -E -x c /dev/null \
 	>/dev/null 2>&1 && echo "$$f" && break; done)
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
@@ -45,7 +45,7 @@ FUZZ_C := $(filter %_fuzz.c,$(ALL_C))
 TEST_DIRS := $(addprefix internal/,testutil standin e2e bench)
 TESTUTIL_C := $(filter-out $(TEST_C) %_main.c %_preload.c,$(filter $(addsuffix /%,$(TEST_DIRS)),$(ALL_C)))
 GUEST_C := $(filter-out $(TEST_C) $(FUZZ_C) %_main.c,$(filter internal/guest/%,$(ALL_C)))
-# Static, and never with a sanitizer: it runs where neither finds what it needs.
+# Static and never with a sanitizer: it runs where a loader or a sanitizer finds none of its files.
 TAKEN_C := internal/testutil/taken-firecracker_main.c $(wildcard internal/testutil/attempts*.c) \
 	internal/sys/syscalls.c internal/base/error.c internal/base/str.c internal/base/text.c
 TOOL_C := $(filter-out $(TAKEN_C),$(filter $(addsuffix /%_main.c,$(TEST_DIRS)),$(ALL_C)))

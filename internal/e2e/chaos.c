@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "sys/file.h"
 #include "sys/proc.h"
 
 #define RUN_LIMIT_MS 60000
@@ -158,18 +156,6 @@ static bool listed(const pid_t *pids, pid_t pid)
     return *pids == pid;
 }
 
-static pid_t parent_of(pid_t pid)
-{
-    char path[64];
-    int ppid = 0;
-    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-    (void)str_format(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (file_read_at(AT_FDCWD, path, 4096, &sb, NULL) < 0)
-        return 0;
-    const char *close = strrchr(sb.buf, ')');
-    return close && sscanf(close + 1, " %*c %d", &ppid) == 1 ? ppid : 0;
-}
-
 /* The caller reaps orphans, so whatever it has started in any depth comes up as its child. */
 static void kill_children(const pid_t *spare)
 {
@@ -178,7 +164,7 @@ static void kill_children(const pid_t *spare)
         bool any = false;
         for (const struct dirent *e; d && (e = readdir(d));) {
             uint64_t pid;
-            if (str_to_u64(e->d_name, &pid) < 0 || parent_of((pid_t)pid) != getpid() ||
+            if (str_to_u64(e->d_name, &pid) < 0 || proc_parent((pid_t)pid) != getpid() ||
                 listed(spare, (pid_t)pid))
                 continue;
             any = true;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -15,11 +14,11 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/file.h"
+#include "sys/proc.h"
 
 enum {
     NSS_SIZE = 16384,
     ENVIRON_MAX = 4 * 1024 * 1024,
-    STAT_MAX = 4096,
     ANCESTORS = 4 /* sudo with its monitor, or doas, and a wrapper */
 };
 
@@ -170,19 +169,6 @@ static char *pwd_of(pid_t pid)
     return NULL;
 }
 
-/* 0 if it has none that we can see. */
-static pid_t parent_of(pid_t pid)
-{
-    int parent = 0;
-    char path[64];
-    _cleanup_strbuf_ struct strbuf stat = STRBUF_INIT;
-    (void)str_format(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (file_read_at(AT_FDCWD, path, STAT_MAX, &stat, NULL) < 0)
-        return 0;
-    const char *behind = strrchr(stat.buf, ')'); /* its name may have spaces */
-    return behind && sscanf(behind + 1, " %*c %d", &parent) == 1 ? parent : 0;
-}
-
 char *caller_pwd(void)
 {
     const char *own = getenv("PWD");
@@ -190,7 +176,7 @@ char *caller_pwd(void)
     pid_t pid = getppid();
     for (int i = 0; !found && pid > 0 && i < ANCESTORS; i++) {
         found = pwd_of(pid);
-        pid = parent_of(pid);
+        pid = proc_parent(pid);
     }
     return found;
 }

@@ -27,9 +27,9 @@ int proc_boot_id(char out[static BOOT_ID_SIZE], struct error *err)
     return 0;
 }
 
-/* Reads state and start time of a pid. The name field may hold anything, so fields are counted
+/* Reads parent and start time of a pid. The name field may hold anything, so fields are counted
  * from its last closing bracket. */
-static int read_stat(pid_t pid, uint64_t *start_time, struct error *err)
+static int read_stat(pid_t pid, pid_t *parent, uint64_t *start_time, struct error *err)
 {
     char path[64];
     struct error e = ERROR_INIT;
@@ -42,19 +42,29 @@ static int read_stat(pid_t pid, uint64_t *start_time, struct error *err)
     }
     const char *p = strrchr(sb.buf, ')');
     unsigned long long ticks;
+    int ppid;
     if (!p || sscanf(p + 1,
-                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                     " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
                      "%llu",
-                     &ticks) != 1)
+                     &ppid, &ticks) != 2)
         return error_set(err, ERR_ENV, 0, "look at process %d: %s is malformed", (int)pid, path);
+    *parent = ppid;
     *start_time = ticks;
     return 0;
+}
+
+pid_t proc_parent(pid_t pid)
+{
+    pid_t parent;
+    uint64_t start;
+    return read_stat(pid, &parent, &start, NULL) < 0 ? 0 : parent;
 }
 
 int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err)
 {
     struct proc_ref ref = {.pid = pid};
-    if (read_stat(pid, &ref.start_time, err) < 0 || proc_boot_id(ref.boot_id, err) < 0)
+    pid_t parent;
+    if (read_stat(pid, &parent, &ref.start_time, err) < 0 || proc_boot_id(ref.boot_id, err) < 0)
         return -1;
     *out = ref;
     return 0;
@@ -74,6 +84,7 @@ static int has_ended(int pidfd)
 int proc_open(const struct proc_ref *ref, struct error *err)
 {
     char boot[BOOT_ID_SIZE];
+    pid_t parent;
     uint64_t start;
     if (ref->pid <= 0)
         return error_set(err, ERR_NOT_RUNNING, 0, "no process is recorded");
@@ -88,7 +99,7 @@ int proc_open(const struct proc_ref *ref, struct error *err)
     /* Check the start time after the open: the descriptor always means this process, even if its
      * number is reused. The state in the stat file is only that of the first thread, which may have
      * ended while others go on, so it is not used. */
-    if (fd >= 0 && read_stat(ref->pid, &start, err) < 0)
+    if (fd >= 0 && read_stat(ref->pid, &parent, &start, err) < 0)
         return -1;
     int ended = fd < 0 || start != ref->start_time ? 1 : has_ended(fd);
     if (ended < 0)

@@ -29,6 +29,9 @@ int proc_boot_id(char out[static BOOT_ID_SIZE], struct error *err);
 /* Fills the reference of a living process. */
 int proc_ref_of(pid_t pid, struct proc_ref *out, struct error *err);
 
+/* The number of a process's parent; 0 if it has none that we can see. */
+pid_t proc_parent(pid_t pid);
+
 /* Opens the process that `ref` names. Returns a pidfd, or -1: ERR_NOT_RUNNING when it is gone
  * (another boot, no such pid, another start time, or a zombie), and only then. */
 int proc_open(const struct proc_ref *ref, struct error *err);

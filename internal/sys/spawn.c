@@ -215,9 +215,8 @@ static pid_t fork_in_userns(const struct spawn_spec *spec, unsigned long flags)
 /* Like fork, without glibc's bookkeeping about threads, which the child does not use before exec. A
  * confined child is the first process in a PID namespace of its own, so the only process number
  * that it can use is its own. This matters most for signals, which Landlock restricts only since
- * Linux 6.12. Without root there is no such namespace outside of a user
- * namespace, but then the child can only signal processes
- * of the same user. */
+ * Linux 6.12. Without root there is no such namespace outside of a user namespace, but then the
+ * child can only signal processes of the same user. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
     unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;

@@ -11,18 +11,23 @@
 #include "sys/file.h"
 #include "sys/program.h"
 
-#define FILE_MAX   (1024 * 1024)
 #define ENTRY_SIZE 16384 /* of a user's entry */
 #define COUNT_MIN  1000  /* fewer hold no guest's users */
 #define COUNT_MAX  65535 /* more are of no use here */
 
-/* "user:first:count", by the user's name or number. */
-static bool parse_line(char *line, const char *name, const char *number, struct subids *out)
+bool subids_parse(char *line, const char **user, uint64_t *first, uint64_t *count)
+{
+    *user = strsep(&line, ":");
+    const char *from = strsep(&line, ":");
+    return from && line && str_to_u64(from, first) == 0 && str_to_u64(line, count) == 0;
+}
+
+static bool is_range_of(char *line, const char *name, const char *number, struct subids *out)
 {
     uint64_t first, count;
-    const char *who = strsep(&line, ":"), *from = strsep(&line, ":");
-    if (!from || !line || !(str_eq(who, number) || (name && str_eq(who, name))) ||
-        str_to_u64(from, &first) < 0 || str_to_u64(line, &count) < 0)
+    const char *who;
+    if (!subids_parse(line, &who, &first, &count) ||
+        !(str_eq(who, number) || (name && str_eq(who, name))))
         return false;
     if (first == 0 || first > INT32_MAX || count > INT32_MAX)
         return false;
@@ -39,12 +44,12 @@ static bool find_in(const char *path, struct subids *out)
     (void)getpwuid_r(getuid(), &entry, strings, ENTRY_SIZE, &pw);
     *out = (struct subids){0, 0};
     (void)str_format(number, sizeof number, "%u", (unsigned)getuid());
-    if (file_read_at(AT_FDCWD, path, FILE_MAX, &text, NULL) < 0)
+    if (file_read_at(AT_FDCWD, path, SUBIDS_FILE_MAX, &text, NULL) < 0)
         return false;
     char *rest = text.buf;
     for (char *line; (line = strsep(&rest, "\n"));) {
         struct subids s;
-        if (parse_line(line, pw ? pw->pw_name : NULL, number, &s) && s.count > out->count)
+        if (is_range_of(line, pw ? pw->pw_name : NULL, number, &s) && s.count > out->count)
             *out = s;
     }
     return out->count >= COUNT_MIN;
@@ -53,7 +58,7 @@ static bool find_in(const char *path, struct subids *out)
 int subids_find(struct subids *uids, struct subids *gids, struct error *err)
 {
     char path[PATH_MAX];
-    if (!find_in("/etc/subuid", uids) || !find_in("/etc/subgid", gids))
+    if (!find_in(SUBIDS_UIDS, uids) || !find_in(SUBIDS_GIDS, gids))
         return error_set(err, ERR_ENV, 0,
                          "you have no ids of your own in /etc/subuid and /etc/subgid; next: as "
                          "root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "

@@ -193,11 +193,13 @@ static void a_held_child_runs_only_when_released(void **state)
     struct proc_ref ref;
     assert_int_equal(proc_ref_of(c.pid, &ref, NULL), 0);
     assert_true(proc_alive(&ref));
+    assert_int_equal(proc_parent(c.pid), getpid());
     assert_int_equal(faccessat(scratch_fd, "ran", F_OK, 0), -1);
     assert_int_equal(spawn_release(&c, "touch", NULL), 0);
     assert_int_equal(child_wait(&c, &d, &st, NULL), 0);
     assert_int_equal(faccessat(scratch_fd, "ran", F_OK, 0), 0);
     assert_false(proc_alive(&ref));
+    assert_int_equal(proc_parent(c.pid), 0);
 }
 
 /* The point of holding: a parent that dies before it wrote the pid down leaves nothing running. */

@@ -14,11 +14,11 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/file.h"
+#include "sys/subids.h"
 
 #define UID_LOWEST  65536
 #define UID_HIGHEST (UID_NOBODY - 1)
-#define SUBIDS_MAX  (1024 * 1024) /* bytes of /etc/subuid */
-#define ENTRY_SIZE  16384         /* of a user's or group's entry */
+#define ENTRY_SIZE  16384 /* of a user's or group's entry */
 
 int uid_range_parse(const char *text, struct uid_range *out, struct error *err)
 {
@@ -36,15 +36,12 @@ int uid_range_parse(const char *text, struct uid_range *out, struct error *err)
     return 0;
 }
 
-/* Checks a line "user:first:count". A malformed line is ignored, because it gives nobody an id. */
 static bool line_overlaps(char *line, const struct uid_range *r)
 {
     uint64_t first, count;
-    (void)strsep(&line, ":");
-    const char *from = strsep(&line, ":");
-    if (!from || !line || str_to_u64(from, &first) < 0 || str_to_u64(line, &count) < 0)
-        return false;
-    return count > 0 && first <= r->last && (first >= r->first || r->first - first < count);
+    const char *user;
+    return subids_parse(line, &user, &first, &count) && count > 0 && first <= r->last &&
+           (first >= r->first || r->first - first < count);
 }
 
 static int check_subids(const char *path, const struct uid_range *r, struct error *err)
@@ -52,7 +49,7 @@ static int check_subids(const char *path, const struct uid_range *r, struct erro
     unsigned number = 0;
     struct error e = ERROR_INIT;
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (file_read_at(AT_FDCWD, path, SUBIDS_MAX, &text, &e) < 0) {
+    if (file_read_at(AT_FDCWD, path, SUBIDS_FILE_MAX, &text, &e) < 0) {
         if (e.sys == ENOENT)
             return 0;
         *err = e;
@@ -72,7 +69,7 @@ static int check_subids(const char *path, const struct uid_range *r, struct erro
 
 int uid_range_check(const struct uid_range *r, struct error *err)
 {
-    return check_subids("/etc/subuid", r, err) < 0 ? -1 : check_subids("/etc/subgid", r, err);
+    return check_subids(SUBIDS_UIDS, r, err) < 0 ? -1 : check_subids(SUBIDS_GIDS, r, err);
 }
 
 /* Whether the host knows a user or a group of that number. */

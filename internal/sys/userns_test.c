@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -133,6 +134,37 @@ static void test_holder_goes_with_its_maker(void **state)
 
 /* ---- what a host forbids ---- */
 
+/* A file of the host's, as this process sees it from now on. */
+static bool replace(const char *path, const char *text, mode_t mode)
+{
+    char at[] = "/tmp/userns-test-XXXXXX";
+    _cleanup_close_ int fd = mkostemp(at, O_CLOEXEC);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0 && fchmod(fd, mode) == 0;
+    CLOSE_FD(fd); /* a program that is open for writing can't be run */
+    ok = ok && mount(at, path, NULL, MS_BIND, NULL) == 0;
+    (void)unlink(at);
+    return ok;
+}
+
+/* Its words are in the message, which is one line. */
+static bool refused_by_newuidmap(void)
+{
+    static const char ids[] = "65534:100000:65536\n";
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(20000);
+    struct userns ns;
+    if (!replace("/etc/subuid", ids, 0644) || !replace("/etc/subgid", ids, 0644) ||
+        !replace("/usr/bin/newuidmap", "#!/bin/sh\necho 'not\nallowed' >&2\nexit 1\n", 0755) ||
+        !be_user())
+        return false;
+    bool ok = userns_new(&d, &ns, &err) < 0 && strstr(err.msg, "newuidmap: ") &&
+              strstr(err.msg, "allowed") && strstr(err.msg, "; next: look at your lines in") &&
+              !strchr(err.msg, '\n');
+    if (!ok)
+        print_error("said: %s\n", err.msg);
+    return ok;
+}
+
 /* A setting of the kernel's, as this process sees it from now on. */
 static bool set(const char *dir, const char *name, const char *value)
 {
@@ -185,6 +217,7 @@ static void test_what_forbids_them(void **state)
     as_user(no_namespaces);
     as_user(for_root_alone);
     as_user(restricted_by_apparmor);
+    as_user(refused_by_newuidmap);
 }
 
 int main(void)

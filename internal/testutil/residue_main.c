@@ -5,9 +5,9 @@
  *
  * Without a baseline only things that bear our marks count: links cbx*, nft tables crabbox_fc*,
  * mounts below the state directory, control groups in that of the leases ($CRABBOX_FC_CGROUP, else
- * crabbox-fc), and processes that mention it. A neighbour in a pipeline
- * mentions it too, by its environment: write to a file instead. Exit code 0 when nothing is left, 1
- * when something is, 2 when looking failed.
+ * crabbox-fc), and processes that mention the state directory. A neighbour in a pipeline mentions
+ * it too, by its environment: write to a file instead. Exit code 0 when nothing is left, 1 when
+ * something is, 2 when looking failed.
  */
 #include <fcntl.h>
 #include <getopt.h>

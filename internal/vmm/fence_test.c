@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,13 @@ static void make_services(void)
     listen_at(AF_INET, &port, sizeof port);
 }
 
+/* In a session keyring of this program's, which goes with it: the caller's would keep the key. */
+static void make_key(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0)
+        (void)syscall(SYS_add_key, "user", ATTEMPT_KEY, "x", 1UL, KEY_SPEC_SESSION_KEYRING);
+}
+
 static int make_host(void **state)
 {
     struct error err = ERROR_INIT;
@@ -69,7 +77,7 @@ static int make_host(void **state)
     must(file_write_new(scratch_fd, "key", "key\n", 4, 0644, &err), &err);
     must(file_write_new(scratch_fd, "disk", "disk\n", 5, 0666, &err), &err);
     make_services();
-    (void)syscall(SYS_add_key, "user", ATTEMPT_KEY, "x", 1UL, -3 /* the session's */);
+    make_key();
     (void)str_format(parent, sizeof parent, "crabbox-fc-test-%s", strrchr(neighbour, '/') + 1);
     (void)str_format(group, sizeof group, "%s/cbx_000000000007", parent);
     has_group = cgroup_look(parent, NULL, &err) == 0;

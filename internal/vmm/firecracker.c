@@ -23,7 +23,6 @@
 #define SERIAL_SINCE_MAJOR 1
 #define SERIAL_SINCE_MINOR 14
 #define LIMIT_SINCE_MINOR  16 /* of the console, of the same major version */
-#define ENDING_MS          300
 
 /* Exit codes as Firecracker documents them. */
 static const char *exit_words(int code)
@@ -328,28 +327,17 @@ static int action(int dirfd, const char *type, const struct deadline *d, struct 
     return put(c, "/actions", body, d, err);
 }
 
-/* A process that ends loses its filters a moment before that shows. */
-static bool is_ending(const struct vmm_ref *ref)
-{
-    struct deadline soon = deadline_in_ms(ENDING_MS);
-    struct error why = ERROR_INIT;
-    _cleanup_close_ int pidfd = proc_open(&ref->proc, &why);
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    if (pidfd < 0)
-        return why.kind == ERR_NOT_RUNNING;
-    return deadline_poll_once(&p, 1, &soon, "Firecracker", NULL) > 0;
-}
-
 /* Firecracker filters its own system calls from the moment the guest runs, unless whoever built it
  * has left that out. If its process is gone, that is seen later. */
 static int check_filter(const struct vmm_ref *ref, int before, struct error *err)
 {
     struct error why = ERROR_INIT;
     int after = confine_filters(ref->proc.pid, &why);
-    if ((before >= 0 && after > before) || is_ending(ref))
+    if ((before >= 0 && after > before) || vmm_process_is_ending(&ref->proc))
         return 0;
     if (after < 0) {
-        *err = why;
+        if (err)
+            *err = why;
         return -1;
     }
     return error_set(err, ERR_VMM, 0,

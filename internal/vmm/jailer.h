@@ -12,16 +12,17 @@
 #ifndef CRABBOX_VMM_JAILER_H
 #define CRABBOX_VMM_JAILER_H
 
+#include <linux/capability.h>
+
 #include "sys/jail.h"
 #include "vmm/vmm.h"
 
 /* What root needs of its capabilities to make such a jail. Firecracker has none of them. */
-#define JAILER_CAPABILITIES                                                                        \
-    (JAILER_CAP(0) /* chown */ | JAILER_CAP(1) /* dac_override */ | JAILER_CAP(3) /* fowner */ |   \
-     JAILER_CAP(6) /* setgid */ | JAILER_CAP(7) /* setuid */ | JAILER_CAP(8) /* setpcap */ |       \
-     JAILER_CAP(18) /* sys_chroot */ | JAILER_CAP(21) /* sys_admin */ |                            \
-     JAILER_CAP(27) /* mknod */)
 #define JAILER_CAP(n) (UINT64_C(1) << (n))
+#define JAILER_CAPABILITIES                                                                        \
+    (JAILER_CAP(CAP_CHOWN) | JAILER_CAP(CAP_DAC_OVERRIDE) | JAILER_CAP(CAP_FOWNER) |               \
+     JAILER_CAP(CAP_SETGID) | JAILER_CAP(CAP_SETUID) | JAILER_CAP(CAP_SETPCAP) |                   \
+     JAILER_CAP(CAP_SYS_CHROOT) | JAILER_CAP(CAP_SYS_ADMIN) | JAILER_CAP(CAP_MKNOD))
 
 #define JAILER_ARGS_MAX 24
 

@@ -91,20 +91,23 @@ static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, 
     return 0;
 }
 
-/* A process that ends is out of its group and its root directory a moment before that shows. */
-static bool is_ending(const struct child *child)
+bool vmm_process_is_ending(const struct proc_ref *proc)
 {
     struct deadline soon = deadline_in_ms(DEATH_MS);
-    struct pollfd p = {.fd = child->pidfd, .events = POLLIN};
+    struct error why = ERROR_INIT;
+    _cleanup_close_ int pidfd = proc_open(proc, &why);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    if (pidfd < 0)
+        return why.kind == ERR_NOT_RUNNING;
     return deadline_poll_once(&p, 1, &soon, "the VMM", NULL) > 0;
 }
 
 /* `confined`: how it was started. Not an error if the process has ended: the backend sees
  * that next, and tells why. */
-static int verify(const struct spawn_spec *confined, const struct child *child, struct error *err)
+static int verify(const struct spawn_spec *confined, const struct proc_ref *proc, struct error *err)
 {
     struct error why = ERROR_INIT;
-    if (confine_verify(child->pid, confined, &why) == 0 || is_ending(child))
+    if (confine_verify(proc->pid, confined, &why) == 0 || vmm_process_is_ending(proc))
         return 0;
     if (err)
         *err = why;
@@ -161,7 +164,7 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
     ref->uid = sandbox.host.uid;
     bool ours = spec->sandbox && !spec->jailer;
     s.user = s.user ? &sandbox.host : NULL; /* which is what the kernel tells us */
-    if (ours && verify(&s, child, err) < 0) {
+    if (ours && verify(&s, &ref->proc, err) < 0) {
         child_kill(child);
         return -1;
     }

@@ -28,6 +28,10 @@ int vmm_process_start(const struct vmm_spec *spec, const char *const *argv, int 
                       unsigned ways, struct vmm_ref *ref, vmm_started_fn *started, void *ctx,
                       struct child *child, struct error *err);
 
+/* Whether the process has ended or does so within a moment. What the kernel reports about it is
+ * then no reason for a complaint: its filters and namespaces go a moment before it does. */
+bool vmm_process_is_ending(const struct proc_ref *proc);
+
 /* The meaning of an exit code in words, or NULL. */
 typedef const char *vmm_exit_words_fn(int code);
 

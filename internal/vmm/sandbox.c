@@ -284,8 +284,7 @@ static int prepare(const struct vmm_spec *spec, bool binds, struct vmm_sandbox *
                : allow_guest(s, spec, binds, err);
 }
 
-/* ---- without root: prepared in the user namespace, by a child whose descriptors come to us ----
- */
+/* ---- without root: a child in the user namespace prepares it; we get its descriptors ---- */
 
 struct inside {
     const struct vmm_spec *spec;

@@ -11,9 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define ASK_MS                                                                                     \
-    2000 /* for the VMM to accept the request to shut down; the guest then has its own             \
-          * time */
+#define ASK_MS 2000 /* for the VMM to accept the request; the guest's own time comes after it */
 
 static const struct vmm_backend *const backends[] = {&vmm_firecracker, &vmm_qemu};
 
