@@ -7,6 +7,7 @@
 guest_table() {
     cat <<'EOF'
 open files|[ "$(ulimit -Sn) $(ulimit -Hn)" = "1024 524288" ]
+open files under sudo|[ "$(sudo sh -c 'ulimit -Sn; ulimit -Hn' | xargs)" = "1024 524288" ]
 /etc/skel|cmp /etc/skel/.profile ~/.profile && cmp /etc/skel/.bashrc ~/.bashrc
 /etc/machine-id|grep -qxE '[0-9a-f]{32}' /etc/machine-id
 /etc/mtab|grep -q ' / ' /etc/mtab

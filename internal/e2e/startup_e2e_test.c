@@ -65,6 +65,29 @@ static void test_a_profile_that_exits(void **state)
     put(".profile", "");
 }
 
+/* As a profile for people at a terminal does: none of it reaches the command. */
+static void test_a_profile_with_a_cd_and_a_trap(void **state)
+{
+    (void)state;
+    put(".profile", "cd() { builtin cd /tmp; echo moved; }; trap 'echo trapped' DEBUG ERR");
+    everything_works();
+    put(".profile", "");
+}
+
+/* No command begins with another value than the one that was asked for. */
+static void test_a_variable_that_cannot_be_set(void **state)
+{
+    (void)state;
+    put(".profile", "readonly FIXED=theirs");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "box", "-q",
+                                                       "--no-sync", "--env", "FIXED=ours", "--",
+                                                       "printenv", "FIXED");
+    put(".profile", "");
+    bed_assert_code(r, 1);
+    assert_string_equal(r.out.buf, "");
+    bed_assert_has(r.err.buf, "FIXED: readonly variable");
+}
+
 /* A full or read-only guest takes no command: what would help is said, and once. */
 static void test_a_guest_that_takes_no_file(void **state)
 {
@@ -93,6 +116,17 @@ static void test_a_guest_that_takes_no_file(void **state)
     }
 }
 
+/* As after a first sync that found no room: what is to make some must start all the same. */
+static void test_no_work_directory_to_be_had(void **state)
+{
+    (void)state;
+    E2E_OK("run", "--id", "box", "-q", "--", "sh", "-c", "rm -rf \"$PWD\"; echo >\"$PWD\"");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "sh", "-c", "rm ./*");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "crabbox-fc: the command starts in /");
+    everything_works();
+}
+
 /* That shell takes no command, and none may seem to have succeeded. */
 static void test_a_bashrc_that_exits(void **state)
 {
@@ -116,7 +150,10 @@ int main(void)
         cmocka_unit_test(test_without_noise),
         cmocka_unit_test(test_files_that_print),
         cmocka_unit_test(test_a_profile_that_exits),
+        cmocka_unit_test(test_a_profile_with_a_cd_and_a_trap),
+        cmocka_unit_test(test_a_variable_that_cannot_be_set),
         cmocka_unit_test(test_a_guest_that_takes_no_file),
+        cmocka_unit_test(test_no_work_directory_to_be_had),
         cmocka_unit_test(test_a_bashrc_that_exits),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);

@@ -48,7 +48,7 @@ void power_unblock_signals(void)
 }
 
 /* What systemd gives: a soft limit that select() can take, and a hard one that programs may raise
- * theirs to. */
+ * theirs to. They are init's too, since sudo and su take theirs from process 1 (pam_limits). */
 static void set_limits(void)
 {
     const struct rlimit files = {.rlim_cur = 1024, .rlim_max = 524288};
@@ -57,11 +57,11 @@ static void set_limits(void)
 
 pid_t power_start_server(void)
 {
+    set_limits();
     pid_t pid = fork();
     if (pid != 0)
         return pid;
     power_unblock_signals();
-    set_limits();
     (void)setsid();
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0)

@@ -361,7 +361,7 @@ void env_set_script(const struct env_set *s, struct strbuf *out)
         const char *eq = strchr(s->entries[i], '=');
         strbuf_addf(out, "export %.*s=", (int)(eq - s->entries[i]), s->entries[i]);
         strbuf_add_shell_quoted(out, eq + 1);
-        strbuf_addc(out, '\n');
+        strbuf_adds(out, " || exit\n");
     }
 }
 

@@ -108,8 +108,8 @@ static void test_later_is_stronger(void **state)
     assert_int_equal(err.kind, ERR_USAGE);
     _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
     env_set_script(&s, &script);
-    assert_string_equal(script.buf, "export CI='file'\nexport TOKEN='s3cret'\nexport X='2'\n"
-                                    "export HOME='/root'\n");
+    assert_string_equal(script.buf, "export CI='file' || exit\nexport TOKEN='s3cret' || exit\n"
+                                    "export X='2' || exit\nexport HOME='/root' || exit\n");
     env_set_free(&s);
     assert_int_equal(s.n, 0);
 }

@@ -35,6 +35,7 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
     struct guest_command c = {
         .lease = l,
         .work_dir = x->work_dir,
+        .elsewhere = req->no_sync,
         .argv = req->argv,
         .shell = req->shell,
         .script = req->script != NULL,

@@ -154,16 +154,33 @@ static const char terminal_end[] =
     "case $s in 129 | 130 | 134 | 137 | 139 | 143) kill -s $((s - 128)) $$ ;; esac\n"
     "exit $s\n";
 
+/* A command that was sent to make room in a full guest must not need room to start. A profile may
+ * have a cd of its own, which prints. */
+static void add_work_dir(const struct guest_command *c, struct strbuf *out)
+{
+    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
+    strbuf_add_shell_quoted(&dir, c->work_dir);
+    strbuf_addf(out,
+                "\nbuiltin cd -- %s 2>/dev/null || { mkdir -p -- %s && builtin cd -- %s; } || ",
+                dir.buf, dir.buf, dir.buf);
+    if (!c->elsewhere) {
+        strbuf_adds(out, "exit\n");
+        return;
+    }
+    _cleanup_free_ char *parent = xasprintf("%s/%s", c->lease->work_root, c->lease->id);
+    strbuf_adds(out, "{ builtin cd -- ");
+    strbuf_add_shell_quoted(out, parent);
+    strbuf_adds(out, " 2>/dev/null || builtin cd 2>/dev/null || builtin cd /; "
+                     "echo \"crabbox-fc: the command starts in $PWD\" >&2; }\n");
+}
+
 /* Read by a login bash, in which DIR_VARIABLE is the private directory. The user's profile comes
  * first, so what was asked for is stronger. */
 static void start_text(const struct guest_run *g, const struct guest_command *c, struct strbuf *out)
 {
-    _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
-    strbuf_add_shell_quoted(&dir, c->work_dir);
     strbuf_adds(out, c->script || c->keeps_dir ? "rm -f -- \"$" DIR_VARIABLE "/start\""
                                                : "rm -rf -- \"$" DIR_VARIABLE "\"");
-    strbuf_addf(out, "\ncd -- %s 2>/dev/null || { mkdir -p -- %s && cd -- %s; } || exit\n", dir.buf,
-                dir.buf, dir.buf);
+    add_work_dir(c, out);
     env_set_script(c->env, out);
     strbuf_addf(out, "export CRABBOX_LEASE_ID=%s CRABBOX_SLUG=%s CRABBOX_RUN_ID=%s\n", c->lease->id,
                 c->lease->slug, g->id);
@@ -259,7 +276,7 @@ static void add_clock(const struct guest_run *g, struct strbuf *out)
 void guest_run_command(const struct guest_run *g, struct strbuf *out)
 {
     _cleanup_strbuf_ struct strbuf begin = STRBUF_INIT, all = STRBUF_INIT;
-    strbuf_adds(&begin, "trap - EXIT; unset crabbox_p; exec >&9 9>&-; " SSH_MARK_PRINT);
+    strbuf_adds(&begin, "trap - EXIT DEBUG ERR; unset crabbox_p; exec >&9 9>&-; " SSH_MARK_PRINT);
     add_quoted(&begin, DIR_VARIABLE "=", g->dir, "");
     strbuf_adds(&begin, "; eval \"$(<\"$" DIR_VARIABLE "/start\")\"");
     _cleanup_free_ char *cut_off = xasprintf("echo 'crabbox-fc: /etc/profile or ~/.profile exits, "

@@ -44,6 +44,7 @@ struct guest_run {
 struct guest_command {
     const struct lease *lease;
     const char *work_dir;
+    bool elsewhere;          /* if work_dir can't be had, it starts in another directory */
     const char *const *argv; /* NULL-terminated; with a script, its arguments */
     bool shell;              /* argv is joined and read by bash */
     bool script;             /* guest_run_put_script follows */
