@@ -22,6 +22,7 @@ enum { EDGES_MAX = 6, TRIES = 5 };
 #define LOST_NS   (40 * MILLI) /* the chip's interrupt may be this late */
 #define KVM_NS    (5 * MILLI)
 #define NARROW_NS (MILLI)
+#define SET_NS    (100 * MILLI) /* the time since boot is told in hundredths of a second */
 
 static int64_t clock_ns(clockid_t id)
 {
@@ -156,16 +157,26 @@ int clock_parse(const char *text, int64_t *out)
     return 0;
 }
 
+int64_t clock_left(int64_t by, int64_t booted, int64_t booted_now)
+{
+    int64_t set = booted > 0 ? booted_now - booted : 0;
+    return llabs(set) > SET_NS ? by - set : by;
+}
+
 static void take_told(struct guest_clock *c)
 {
-    char text[64];
-    int64_t by;
+    char text[128];
+    int64_t by, booted;
     ssize_t n = read(c->told, text, sizeof text - 1);
     if (n <= 0)
         return;
     text[n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    if (clock_parse(text, &by) == 0) {
+    char *rest = text;
+    const char *first = strsep(&rest, "\n"), *second = rest ? strsep(&rest, "\n") : "";
+    if (clock_parse(second, &booted) < 0)
+        booted = 0;
+    if (clock_parse(first, &by) == 0) {
+        by = clock_left(by, booted, clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME));
         shift(by);
         c->chip.seen = false;
         c->chip.edges = 0;

@@ -2,8 +2,10 @@
  *
  * A guest that was paused, or whose host slept, goes on where it stopped. Three sources tell the
  * time of the host:
- * 1. whoever starts a command tells how far the clock is behind: a line in CLOCK_TOLD, answered by
- *    one in CLOCK_DONE (run/guestrun.h is the other side);
+ * 1. whoever starts a command tells how far the clock is behind, and in a second line when the
+ *    guest booted by the clock that this was measured with: in CLOCK_TOLD, answered by a line in
+ *    CLOCK_DONE (run/guestrun.h is the other side). Set meanwhile, the clock is behind by so much
+ *    less;
  * 2. the clock that KVM lends its guests (ptp_kvm), to the microsecond;
  * 3. elsewhere the clock chip (emulated guests have one). It has whole seconds only, and those
  *    begin at another moment than the host's. So what counts is that the distance between clock and
@@ -49,6 +51,10 @@ void clock_handle(struct guest_clock *c, const struct pollfd fds[CLOCK_FDS]);
 
 /* "[-]<seconds>[.<fraction>]", how far the clock is behind: nanoseconds. -1 if it is not that. */
 int clock_parse(const char *text, int64_t *out);
+
+/* What is left to add of `by` if the clock was set since that was measured: `booted` is the time of
+ * boot by the clock then, 0 if unknown, and `booted_now` the same by the clock now. Nanoseconds. */
+int64_t clock_left(int64_t by, int64_t booted, int64_t booted_now);
 
 /* One change of the chip's second, with the clock `gap` ahead of it. True when no more are needed:
  * two in a row agreed, or too many did not (an interrupt may be late). `shift` is then what the

@@ -65,12 +65,26 @@ static void words_of_the_host(void **state)
         assert_int_equal(clock_parse(bad[i], &by), -1);
 }
 
+/* An hour behind when that was measured; init has set half of it, or all, or somebody more. */
+static void what_is_left_to_set(void **state)
+{
+    (void)state;
+    const int64_t hour = 3600 * 1000 * MS, booted = 1000 * hour;
+    assert_int_equal(clock_left(hour, booted, booted), hour);
+    assert_int_equal(clock_left(hour, booted, booted + 20 * MS), hour); /* as exactly as is told */
+    assert_int_equal(clock_left(hour, booted, booted + hour / 2), hour / 2);
+    assert_int_equal(clock_left(hour, booted, booted + hour), 0);
+    assert_int_equal(clock_left(hour, booted, booted - hour), 2 * hour);
+    assert_int_equal(clock_left(hour, 0, booted), hour); /* by a host that doesn't tell */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_clock_has_lost),
         cmocka_unit_test(what_is_no_loss),
         cmocka_unit_test(words_of_the_host),
+        cmocka_unit_test(what_is_left_to_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,4 +17,9 @@
  * guest said nothing that is a time. */
 int64_t behind_us(const char *said, int64_t sent_us, int64_t got_us);
 
+/* The same word, and how long the guest has been up ("<seconds>.<hundredths>"): the time at which
+ * it booted, by its clock, in microseconds. That changes only if somebody sets the clock, so its
+ * init can tell whether the answer above is out of date. 0 if one of them is no time. */
+int64_t behind_booted_us(const char *said, const char *uptime);
+
 #endif

@@ -49,12 +49,24 @@ static void what_is_no_time(void **state)
     assert_true(behind_us("99999999999.999999", SENT, GOT) < 0);
 }
 
+/* Of a guest that has been up for 20.25 s. */
+static void when_it_booted(void **state)
+{
+    (void)state;
+    assert_int_equal(behind_booted_us("70.000000", "20.25"), 49750000);
+    static const char *const words[] = {"", "20", "20.250", "-1.00", "20.2x", "$(reboot)", "80.00"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        assert_int_equal(behind_booted_us("70.000000", words[i]), 0);
+    assert_int_equal(behind_booted_us("70", "20.25"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_that_stood_still),
         cmocka_unit_test(a_clock_that_may_be_right),
         cmocka_unit_test(what_is_no_time),
+        cmocka_unit_test(when_it_booted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

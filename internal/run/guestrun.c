@@ -210,7 +210,7 @@ static void put_command(const struct guest_run *g, struct strbuf *out)
 {
     _cleanup_free_ char *spare = spare_dir(g);
     strbuf_adds(out, "t=$(cat && echo .) || exit; [ -p " BEHIND_TOLD " ] && "
-                     "echo \"${EPOCHREALTIME:-}\"; "
+                     "{ read -r u x </proc/uptime; echo \"${EPOCHREALTIME:-} $u\"; }; "
                      "put() { umask 077; printf %s \"${t%.}\" >\"$1/start\" && echo \"in$2\" || "
                      "{ rm -rf -- \"$1\"; return 1; }; }; ");
     add_quoted(out, "mkdir -p -m 0700 -- ", g->dir, "");
@@ -226,8 +226,11 @@ static void take_answer(struct guest_run *g, struct answer *a)
     while (rest && (line = strsep(&rest, "\n"))) {
         if (str_eq(line, "in1"))
             (void)str_copy(g->dir, sizeof g->dir, spare); /* shorter than the other */
-        if (*line >= '0' && *line <= '9')
-            g->behind_us = behind_us(line, a->sent_us, a->got_us);
+        if (*line >= '0' && *line <= '9') {
+            const char *said = strsep(&line, " ");
+            g->behind_us = behind_us(said, a->sent_us, a->got_us);
+            g->booted_us = behind_booted_us(said, line ? line : "");
+        }
     }
 }
 
@@ -263,10 +266,14 @@ int guest_run_put_script(struct guest_run *g, const char *text, size_t len,
 static void add_clock(const struct guest_run *g, struct strbuf *out)
 {
     int64_t us = g->behind_us < 0 ? -g->behind_us : g->behind_us;
-    if (us)
-        strbuf_addf(out, "echo %s%lld.%06lld >" BEHIND_TOLD "; read -r x <" BEHIND_DONE "; ",
-                    g->behind_us < 0 ? "-" : "", (long long)(us / 1000000),
-                    (long long)(us % 1000000));
+    if (!us)
+        return;
+    /* By one write, and in a line of its own: an older init reads the first line only. */
+    strbuf_addf(out,
+                "printf '%%s\\n' %s%lld.%06lld %lld.%06lld >" BEHIND_TOLD
+                "; read -r x <" BEHIND_DONE "; ",
+                g->behind_us < 0 ? "-" : "", (long long)(us / 1000000), (long long)(us % 1000000),
+                (long long)(g->booted_us / 1000000), (long long)(g->booted_us % 1000000));
 }
 
 /* What a login bash would do, except that its start-up files print to stderr: stdout is the

@@ -37,7 +37,8 @@ struct guest_run {
     char id[GUEST_RUN_ID_SIZE];
     char dir[LEASE_PATH_SIZE + LEASE_ID_SIZE + 32]; /* private, in the guest */
     bool placed;                                    /* there may be something in dir */
-    int64_t behind_us;                              /* what its clock has lost */
+    int64_t behind_us;                              /* what its clock has lost, */
+    int64_t booted_us;                              /* and when it booted, by that clock */
 };
 
 /* What runs, and in what surroundings. */
