@@ -12,7 +12,7 @@ static int fresh(void **state)
 {
     (void)state;
     e2e_shell("rm -rf ./* .[!.]*");
-    e2e_guest("box", "mkdir -p t && rm -rf t/* t/.[!.]*");
+    e2e_guest("box", "mkdir -p t && chmod -R u+rwx t && rm -rf t/* t/.[!.]*");
     return 0;
 }
 
@@ -48,6 +48,49 @@ static void failed(int code, const char *why, const char *from, const char *to)
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", from, to);
     bed_assert_code(r, code);
     bed_assert_has(r.err.buf, why);
+}
+
+#define MODES "stat -c %a . a a/b a/b/f c c/g | paste -sd,"
+
+/* Permission bits stay, whatever the umask is, and closed directories have what is in them. Nothing
+ * becomes setuid or sticky, and a directory that was there keeps its mode. */
+static void test_modes(void **state)
+{
+    (void)state;
+    e2e_shell(
+        "umask 077; mkdir -p d/a/b d/c d/e; echo 1 >d/a/b/f; echo 2 >d/c/g; echo 3 >f; echo 4 >g\n"
+        "chmod 0444 d/c/g f; chmod 04711 d/a/b/f; chmod 0606 g; chmod 0500 d/a/b; chmod 0555 d/a\n"
+        "chmod 01777 d/c; chmod 0070 d/e; chmod 0750 d\n"
+        "\"$0\" cp -q d box:t/d; \"$0\" cp -q f box:t/f; \"$0\" cp -q g box:t/g\n"
+        "\"$0\" ssh box 'mkdir -m 0711 t/there'; \"$0\" cp -q d/. box:t/there\n"
+        "test \"$(\"$0\" ssh box 'cd t/d; " MODES "; stat -c %a e ../f ../g')\" = "
+        "\"$(printf '750,555,500,711,777,444\\n70\\n444\\n606')\"\n"
+        "test \"$(\"$0\" ssh box 'cd t/there; " MODES "')\" = 711,555,500,711,777,444");
+    e2e_shell(
+        "\"$0\" ssh box 'chmod 6711 t/d/a/b/f; chmod 1777 t/d/c; rmdir t/d/e'\n"
+        "umask 077; \"$0\" cp -q box:t/d got; \"$0\" cp -q box:t/f f2; \"$0\" cp -q box:t/g g2\n"
+        "test \"$(cd got; " MODES "; cat a/b/f)\" = \"$(printf '750,555,500,711,777,444\\n1')\"\n"
+        "test \"$(stat -c %a f2 g2 | paste -sd,)\" = 444,606\n"
+        "mkdir -p in/d; chmod 0711 in/d; \"$0\" cp -q box:t/d in; test $(stat -c %a in/d) = 711");
+}
+
+/* The kernel's files have content, but no size that would tell. */
+static void test_files_without_a_size(void **state)
+{
+    (void)state;
+    e2e_shell(
+        "sum() { sha256sum | cut -c 1-64; }\n"
+        "for f in /proc/version /proc/filesystems /sys/kernel/profiling; do\n"
+        "    [ -e $f ]; \"$0\" cp -q box:$f got; test \"$(sum <got)\" = \"$(sum <$f)\"; rm -f got\n"
+        "    \"$0\" cp -q $f box:t/got\n"
+        "    test \"$(\"$0\" ssh box cat t/got | sum)\" = \"$(sum <$f)\"\n"
+        "done\n"
+        "\"$0\" cp -q box:/proc/version got; test \"$(stat -c %a got)\" = 444; rm got\n"
+        "\"$0\" ssh box ': >t/empty'; \"$0\" cp -q box:t/empty .; test -f empty -a ! -s empty");
+    failed(7, "in /proc: ./", "box:/proc/sys/kernel/random", "dir");
+    failed(7, BED_NEXT "fetch it by its own name", "box:/proc/sys/kernel/random", "dir");
+    failed(6, "or have no size, as in /proc, first boot_id", "/proc/sys/kernel/random",
+           "box:t/dir");
 }
 
 static void test_what_can_not_be_copied(void **state)
@@ -140,6 +183,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_directory_called_head, fresh),
         cmocka_unit_test_setup(test_times_and_empty_directories, fresh),
+        cmocka_unit_test_setup(test_modes, fresh),
+        cmocka_unit_test_setup(test_files_without_a_size, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
         cmocka_unit_test(test_tunnel_refuses),
         cmocka_unit_test(test_tunnel_to_a_port),
