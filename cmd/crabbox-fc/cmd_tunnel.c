@@ -120,6 +120,8 @@ static int add_port(const char *remote, const char *local, const char **argv, si
     if (!is_port(remote) || (local && !str_eq(local, "0") && !is_port(local)))
         return error_set(err, ERR_USAGE, 0, "\"%s\" is not a port, from 1 to 65535",
                          is_port(remote) ? local : remote);
+    if (out_check(err) < 0)
+        return -1;
     if (!local || str_eq(local, "0")) {
         if (find_free_port(free_port, err) < 0)
             return -1;
