@@ -302,7 +302,7 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
     strbuf_adds(&command, "cd -- ");
-    strbuf_add_shell_quoted(&command, from);
+    strbuf_add_shell_quoted(&command, from ? from : ".");
     strbuf_adds(&command, " && since=");
     strbuf_add_shell_quoted(&command, rules->since ? rules->since : "");
     strbuf_adds(&command, " exec bash -c ");

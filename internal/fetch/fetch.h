@@ -80,8 +80,8 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
                const struct fetch_rules *rules, const struct deadline *d, struct fetch_result *res,
                struct error *err);
 
-/* Copies the files below the guest's directory `from` that match rules->globs. Success also if
- * there are none. */
+/* Copies the files below the guest's directory `from` (NULL: the home directory) that match
+ * rules->globs. Success also if there are none. */
 int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
                 const struct deadline *d, struct fetch_result *res, struct error *err);
 
@@ -89,7 +89,13 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
 int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
                  struct error *err);
 
-/* Checks that a glob is relative and stays below its starting directory. */
+/* 1 for "~" and "~/x": *path gets what is behind that, as paths of the home directory begin there
+ * anyway. 0: any other path. -1 (ERR_USAGE) for "~name", which a shell would read as the home of
+ * another user. `what` begins the message. */
+int fetch_home(const char *what, const char **path, struct error *err);
+
+/* Checks that a glob is relative and stays below its starting directory, or begins with "~/" and
+ * stays below the home directory. */
 int fetch_check_glob(const char *glob, struct error *err);
 /* "*", "?" and "[" match within one component, "**" any number of them. A leading dot must be
  * written out, and so must the whole of a name that tools of the host obey. */
