@@ -198,12 +198,10 @@ struct stock_ssh {
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out,
                    struct error *err);
 void stock_ssh_close(struct stock_ssh *s);
-/* Becomes ssh with these arguments; the lease is in use until it ends. Returns only on error. With
- * `clean` what it complains of is marked as ssh's and made harmless first (stock_ssh_filter.c). */
-int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, struct error *err);
-/* Puts a process of its own between our standard error and the terminal, which ends when nobody
- * holds it any more. *saved gets the old one, to be put back on error. */
-int stock_ssh_filter(int *saved, struct error *err);
+/* Runs ssh with these arguments (the first is replaced by its path) and returns its exit code; the
+ * lease is in use until then. For a tunnel, what it says is made harmless and marked as its own. */
+int stock_ssh_run(struct invocation *in, const struct stock_ssh *s, const char **argv,
+                  bool is_tunnel, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 /* The shell's `cd` follows a link that came with code, and then the link would choose what is sent,

@@ -181,5 +181,5 @@ int cmd_tunnel(struct invocation *in, struct error *err)
         return -1;
     log_info("Ctrl-C ends it");
     argv[n++] = s.host;
-    return stock_ssh_become(&s, argv, true, err);
+    return stock_ssh_run(in, &s, argv, true, err);
 }

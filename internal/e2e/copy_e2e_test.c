@@ -160,6 +160,75 @@ static void test_tunnel_to_a_port(void **state)
     E2E_CODE(2, "tunnel", "--local-port", "18023", "-L", "80", "box");
 }
 
+/* ---- the stock ssh as our child ---- */
+
+/* Lines of bash with these: tunnel starts one of $1 and sets $pid, shell a session, $ssh. */
+static struct bed_result with_ssh(const char *script)
+{
+    static const char helpers[] =
+        "fc=$0\n"
+        "tunnel() { rm -f url; \"$fc\" tunnel -q \"$1\" 22 >url & pid=$!\n"
+        "    until [ -s url ]; do kill -0 $pid || exit; sleep 0.05; done; }\n"
+        "shell() { rm -f up; mkfifo up; \"$fc\" ssh \"$1\" 'echo up; exec sleep 600' >up & ssh=$!\n"
+        "    read -r _ <up; rm up; }\n"
+        "ends() { { wait $1; } 2>/dev/null; echo \"code $?\"; }\n"
+        "exec 2>&1\n";
+    _cleanup_free_ char *all = xasprintf("%s%s", helpers, script);
+    return BED_EXEC(&bed, "bash", "-c", all, bed.program);
+}
+
+static void test_why_a_tunnel_fails(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = with_ssh(
+        "tunnel box; port=$(sed 's/.*://' url)\n"
+        "\"$fc\" tunnel -q -L $port:22 box; echo \"code $?\"\n"
+        "\"$fc\" tunnel -q -R 22:22 box; echo \"code $?\"\n"
+        "kill $pid; ends $pid\n");
+    bed_assert_has(r.out.buf, "crabbox-fc: another program listens on this port already" BED_NEXT);
+    bed_assert_has(r.out.buf, "crabbox-fc: the guest could not listen on the port of -R");
+    bed_assert_has(r.out.buf, "code 255\n");
+    bed_assert_has(r.out.buf, "code 130\n");
+    /* The same code of a command is none of our business. */
+    _cleanup_bed_result_ struct bed_result own = BED_RUN(&bed, "ssh", "box", "exit 255");
+    bed_assert_code(own, 255);
+    assert_string_equal(own.err.buf, "");
+}
+
+/* What ssh can't know: the lease was stopped, or its machine is gone, for which it would wait. */
+static void test_a_lease_ends_under_ssh(void **state)
+{
+    (void)state;
+    e2e_warmup("two");
+    _cleanup_bed_result_ struct bed_result r = with_ssh(
+        "tunnel two; shell two; \"$fc\" stop -q two >/dev/null; ends $pid; ends $ssh");
+    bed_assert_has(r.out.buf, "lease two was stopped while it was in use" BED_NEXT);
+    bed_assert_has(r.out.buf, "code 255\ncode 255\n");
+    e2e_warmup("two");
+    _cleanup_free_ char *script = xasprintf(
+        "tunnel two; shell two; kill -KILL %d; ends $pid; ends $ssh", (int)e2e_vmm_pid("two"));
+    _cleanup_bed_result_ struct bed_result k = with_ssh(script);
+    bed_assert_has(k.out.buf, "the machine of lease two has ended" BED_NEXT "crabbox-fc logs two");
+    bed_assert_has(k.out.buf, "code 255\ncode 255\n");
+    E2E_OK("stop", "two");
+}
+
+/* What a shell sees of ssh, it sees of us: stopped, gone on, ended by a signal. */
+static void test_ssh_as_a_job(void **state)
+{
+    (void)state;
+    _cleanup_bed_result_ struct bed_result r = with_ssh(
+        "state() { until grep -q \"^State:.$2\" /proc/$1/status; do sleep 0.05; done; }\n"
+        "shell box; child=$(pgrep -P $ssh)\n"
+        "kill -STOP $child; state $ssh T; kill -CONT $child $ssh; state $ssh S; state $child S\n"
+        "kill -USR1 $child; ends $ssh\n"
+        "shell box; child=$(pgrep -P $ssh); kill -INT $ssh; ends $ssh; ! [ -e /proc/$child ]; echo "
+        "$?\n"
+        "shell box; child=$(pgrep -P $ssh); kill -KILL $ssh; ends $ssh\n"
+        "while [ -e /proc/$child/exe ]; do sleep 0.05; done\n");
+    assert_string_equal(r.out.buf, "code 138\ncode 130\n0\ncode 137\n");
+}
+
 static void test_cp_as_crabbox_and_scp(void **state)
 {
     (void)state;
@@ -188,6 +257,9 @@ int main(void)
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
         cmocka_unit_test(test_tunnel_refuses),
         cmocka_unit_test(test_tunnel_to_a_port),
+        cmocka_unit_test(test_why_a_tunnel_fails),
+        cmocka_unit_test(test_a_lease_ends_under_ssh),
+        cmocka_unit_test(test_ssh_as_a_job),
         cmocka_unit_test(test_cp_as_crabbox_and_scp),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);
