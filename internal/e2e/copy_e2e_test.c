@@ -74,6 +74,19 @@ static void test_modes(void **state)
         "mkdir -p in/d; chmod 0711 in/d; \"$0\" cp -q box:t/d in; test $(stat -c %a in/d) = 711");
 }
 
+/* Two names of one file are two files, as cargo has them in target/. */
+static void test_hard_links(void **state)
+{
+    (void)state;
+    e2e_guest("box", "mkdir t/d; echo app >t/d/a; ln t/d/a t/d/b");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "cp", "box:t/d", ".");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.err.buf, "copied 2 files");
+    E2E_OK("run", "--id", "box", "--no-sync", "-q", "--artifact-glob", "~/t/d/*", "--artifact-dir",
+           "got", "--", "true");
+    e2e_shell("test \"$(cat d/a d/b got/t/d/a got/t/d/b | paste -sd,)\" = app,app,app,app");
+}
+
 /* The kernel's files have content, but no size that would tell. */
 static void test_files_without_a_size(void **state)
 {
@@ -253,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_directory_called_head, fresh),
         cmocka_unit_test_setup(test_times_and_empty_directories, fresh),
         cmocka_unit_test_setup(test_modes, fresh),
+        cmocka_unit_test_setup(test_hard_links, fresh),
         cmocka_unit_test_setup(test_files_without_a_size, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
         cmocka_unit_test(test_tunnel_refuses),

@@ -230,6 +230,10 @@ static void name_below(const char *remote, struct fetch_result *res)
     text_copy(res->first_obeyed, sizeof res->first_obeyed, path.buf);
 }
 
+/* A further name of a file comes with the content, as the first one does: a link would be left out
+ * here. GNU tar obeys this, other tars don't know it. */
+#define TAR_OPTIONS "export TAR_OPTIONS=--hard-dereference; "
+
 /* Refuses the current directory if tar would make an empty file of one with content. */
 static const char check_sizes[] =
     "f=$(find . -type f -size 0 -exec sh -c 'for f do x=; { read -r x <\"$f\" || [ \"$x\" ]; } && "
@@ -258,6 +262,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf base = STRBUF_INIT;
     split(remote, &dir, &base);
+    strbuf_adds(&command, TAR_OPTIONS);
     if (from) {
         strbuf_adds(&command, "cd -- ");
         strbuf_add_shell_quoted(&command, from);
@@ -301,7 +306,7 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
                 const struct deadline *d, struct fetch_result *res, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    strbuf_adds(&command, "cd -- ");
+    strbuf_adds(&command, TAR_OPTIONS "cd -- ");
     strbuf_add_shell_quoted(&command, from ? from : ".");
     strbuf_adds(&command, " && since=");
     strbuf_add_shell_quoted(&command, rules->since ? rules->since : "");
