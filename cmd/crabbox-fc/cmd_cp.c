@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -55,6 +56,23 @@ static int check_id(const char *id, const char *lease, struct error *err)
                      id, lease);
 }
 
+/* What scp does not do either. Files of other kinds have their own messages. */
+static int check_stream(const char *local, bool is_out, const char *ref, struct error *err)
+{
+    struct stat st;
+    if (!str_eq(local, "-") && (!str_has_prefix(local, "/dev/") || stat(local, &st) < 0 ||
+                                (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))))
+        return 0;
+    return is_out
+               ? error_set(err, ERR_USAGE, 0,
+                           "cp: \"%s\" is a stream, not a file; next: crabbox-fc ssh %s cat PATH",
+                           local, ref)
+               : error_set(err, ERR_USAGE, 0,
+                           "cp: \"%s\" is a stream, not a file; next: crabbox-fc ssh %s "
+                           "'cat >PATH'",
+                           local, ref);
+}
+
 int cmd_cp(struct invocation *in, struct error *err)
 {
     const char *from;
@@ -70,6 +88,8 @@ int cmd_cp(struct invocation *in, struct error *err)
     const char *named = from_lease ? from_lease : to_lease;
     if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0 ||
         way_here_check(in, err) < 0 || check_id(in->opt.id, named, err) < 0 ||
+        check_stream(from_lease ? to : from, from_lease, in->opt.id ? in->opt.id : named, err) <
+            0 ||
         fetch_home("cp", from_lease ? &from : &to, err) < 0)
         return -1;
     const char *ref = in->opt.id ? in->opt.id : named;

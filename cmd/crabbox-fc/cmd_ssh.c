@@ -1,5 +1,6 @@
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "cmd.h"
 
 int cmd_ssh(struct invocation *in, struct error *err)
@@ -8,6 +9,12 @@ int cmd_ssh(struct invocation *in, struct error *err)
     _cleanup_(stock_ssh_close) struct stock_ssh s = STOCK_SSH_INIT;
     if (!ref)
         return error_set(err, ERR_USAGE, 0, "ssh needs a lease; next: crabbox-fc list");
+    const char *first = in->opt.id ? in->args[0] : in->n_args > 1 ? in->args[1] : NULL;
+    if (first && str_has_prefix(first, "--") && first[2])
+        return error_set(err, ERR_USAGE, 0,
+                         "ssh: options come before the lease, and no command begins with --; next: "
+                         "crabbox-fc ssh %s %s",
+                         SHOWN(first), SHOWN(ref));
     if (stock_ssh_find(in, ref, &s, err) < 0)
         return -1;
     if (in->opt.print) {

@@ -215,6 +215,10 @@ static void explain_tunnel(const struct running *r, const char *slug, struct err
         (void)error_set(why, ERR_NET, 0,
                         "only root may listen on a port below 1024; next: a higher port before the "
                         "colon of -L, or --local-port");
+    else if (said(r, "Cannot assign requested address"))
+        (void)error_set(why, ERR_NET, 0,
+                        "this host does not have the address of -L; next: leave it out for "
+                        "127.0.0.1, or ip -brief address to see what there is");
     else if (said(r, "remote port forwarding failed"))
         (void)error_set(why, ERR_NET, 0,
                         "the guest could not listen on the port of -R, which may be taken there; "

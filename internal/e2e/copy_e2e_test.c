@@ -124,6 +124,13 @@ static void test_what_can_not_be_copied(void **state)
     assert_int_equal(mknod(socket, S_IFSOCK | 0600, 0), 0); /* which can't even be opened */
     failed(2, "neither", "socket", "box:");
     e2e_shell("rm socket; test -c /dev/null; test \"$(ls -A)\" = \"$(printf 'a\\nf')\"");
+    failed(2, BED_NEXT "crabbox-fc ssh box cat PATH", "box:t", "-");
+    failed(2, BED_NEXT "crabbox-fc ssh box 'cat >PATH'", "-", "box:t");
+    _cleanup_bed_result_ struct bed_result p = BED_EXEC(
+        &bed, "sh", "-c", "echo x | \"$0\" cp /dev/stdin box:t", bed.program);
+    bed_assert_code(p, 2);
+    bed_assert_has(p.err.buf, "\"/dev/stdin\" is a stream");
+    E2E_CODE(2, "ssh", "box", "--print");
     /* A colon after a slash belongs to a name of the host. */
     e2e_shell("mkdir -p x; echo y > x/c:d");
     E2E_OK("cp", "x/c:d", "box:t/");
@@ -185,6 +192,7 @@ static struct bed_result with_ssh(const char *script)
         "shell() { rm -f up; mkfifo up; \"$fc\" ssh \"$1\" 'echo up; exec sleep 600' >up & ssh=$!\n"
         "    read -r _ <up; rm up; }\n"
         "ends() { { wait $1; } 2>/dev/null; echo \"code $?\"; }\n"
+        "both() { { wait $pid; one=$?; wait $ssh; } 2>/dev/null; echo \"codes $one $?\"; }\n"
         "exec 2>&1\n";
     _cleanup_free_ char *all = xasprintf("%s%s", helpers, script);
     return BED_EXEC(&bed, "bash", "-c", all, bed.program);
@@ -197,7 +205,9 @@ static void test_why_a_tunnel_fails(void **state)
         "tunnel box; port=$(sed 's/.*://' url)\n"
         "\"$fc\" tunnel -q -L $port:22 box; echo \"code $?\"\n"
         "\"$fc\" tunnel -q -R 22:22 box; echo \"code $?\"\n"
+        "\"$fc\" tunnel -q -L 203.0.113.7:8080:localhost:22 box; echo \"code $?\"\n"
         "kill $pid; ends $pid\n");
+    bed_assert_has(r.out.buf, "crabbox-fc: this host does not have the address of -L" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: another program listens on this port already" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: the guest could not listen on the port of -R");
     bed_assert_has(r.out.buf, "code 255\n");
@@ -214,15 +224,15 @@ static void test_a_lease_ends_under_ssh(void **state)
     (void)state;
     e2e_warmup("two");
     _cleanup_bed_result_ struct bed_result r = with_ssh(
-        "tunnel two; shell two; \"$fc\" stop -q two >/dev/null; ends $pid; ends $ssh");
+        "tunnel two; shell two; \"$fc\" stop -q two >/dev/null; both");
     bed_assert_has(r.out.buf, "lease two was stopped while it was in use" BED_NEXT);
-    bed_assert_has(r.out.buf, "code 255\ncode 255\n");
+    bed_assert_has(r.out.buf, "codes 255 255\n");
     e2e_warmup("two");
-    _cleanup_free_ char *script = xasprintf(
-        "tunnel two; shell two; kill -KILL %d; ends $pid; ends $ssh", (int)e2e_vmm_pid("two"));
+    _cleanup_free_ char *script = xasprintf("tunnel two; shell two; kill -KILL %d; both",
+                                            (int)e2e_vmm_pid("two"));
     _cleanup_bed_result_ struct bed_result k = with_ssh(script);
     bed_assert_has(k.out.buf, "the machine of lease two has ended" BED_NEXT "crabbox-fc logs two");
-    bed_assert_has(k.out.buf, "code 255\ncode 255\n");
+    bed_assert_has(k.out.buf, "codes 255 255\n");
     E2E_OK("stop", "two");
 }
 

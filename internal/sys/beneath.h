@@ -7,16 +7,17 @@
  *
  * beneath_find decides where a typed path begins. One that begins with "~/" is refused: shells
  * leave it alone in --option=~/x, and a directory called "~" is made easily and removed
- * dangerously. No link on a relative path is followed: the working directory is mostly in a tree,
- * and how far up that reaches can't be seen if it is an archive. An absolute path is the user's own
- * up to the first directory that is a tree, and the user's links on it are followed. A tree is a
- * directory that has an entry .git, the current directory, the directory of --dir, or the top of
- * everything that may have come with code around either (worktree.h). The rest of the path lies in
- * the tree, where anybody may have made the links. An absolute path that goes up again from a
- * directory in a tree is treated like a relative one, because relative paths of configuration flags
- * are turned into such paths. If there is no tree on it, an absolute path is the user's own up to
- * its last component or the first one that is missing. The program's descriptors (/dev/stdin,
- * /dev/fd/N as the shell writes it for a process substitution) are the user's too.
+ * dangerously. So is "-", which is no stream here. No link on a relative path is followed: the
+ * working directory is mostly in a tree, and how far up that reaches can't be seen if it is an
+ * archive. An absolute path is the user's own up to the first directory that is a tree, and the
+ * user's links on it are followed. A tree is a directory that has an entry .git, the current
+ * directory, the directory of --dir, or the top of everything that may have come with code around
+ * either (worktree.h). The rest of the path lies in the tree, where anybody may have made the
+ * links. An absolute path that goes up again from a directory in a tree is treated like a relative
+ * one, because relative paths of configuration flags are turned into such paths. If there is no
+ * tree on it, an absolute path is the user's own up to its last component or the first one that is
+ * missing. The program's descriptors (/dev/stdin, /dev/fd/N as the shell writes it for a process
+ * substitution) are the user's too.
  *
  * The owner of a directory can make it a tree, or undo that, at any time. So a link counts as the
  * user's own only if no one but root, us and the sudo caller can have put it there, judged by the

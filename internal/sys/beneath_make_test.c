@@ -241,7 +241,7 @@ static void test_file_with_a_lease(void **state)
     assert_return_code(fd, errno);
 }
 
-/* What no shell has expanded would be made as a directory of that name. */
+/* What no shell has expanded would be made as a directory of that name, and "-" as a file. */
 static void test_home_is_no_name(void **state)
 {
     static const char *const home[] = {"~", "~/", "~/x", "~/file"};
@@ -257,6 +257,9 @@ static void test_home_is_no_name(void **state)
         assert_int_equal(beneath_output("--capture-stdout", home[i], &out), -1);
         assert_int_equal(out.kind, ERR_USAGE);
     }
+    struct error dash = ERROR_INIT;
+    assert_int_equal(beneath_output("--capture-stdout", "-", &dash), -1);
+    assert_non_null(strstr(dash.msg, "; next: write /dev/stdin"));
     _cleanup_close_ int inside = beneath_input("--script", "./~/file", NULL, NULL);
     _cleanup_close_ int named = beneath_input("--script", "~file", NULL, NULL);
     assert_true(inside >= 0 && named >= 0);
