@@ -172,7 +172,9 @@ int cmd_tunnel(struct invocation *in, struct error *err)
         return -1;
     const char *const fixed[] = {"ssh", "-F", s.config, "-N", "-o", "ExitOnForwardFailure=yes",
                                  /* a guest that stands still ends it */
-                                 "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=4"};
+                                 "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=4",
+                                 /* tells of a port where nobody listens */
+                                 "-o", "LogLevel=INFO"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         argv[n++] = fixed[i];
     if ((port && add_port(port, o->local_port, argv, &n, err) < 0) ||

@@ -114,6 +114,9 @@ static void test_what_can_not_be_copied(void **state)
     failed(2, "exactly one", "box:f", "box:g");
     failed(4, "nobody", "nobody:f", ".");
     failed(7, BED_NEXT "copy it to where the guest's user may write", "f", "box:/root/f");
+    failed(7, BED_NEXT "copy it to where the guest's user may write", "a", "box:/root/a");
+    failed(7, BED_NEXT "the same command when nothing writes", "box:/sys/kernel/mm", "dir");
+    e2e_shell("rm -rf dir");
     failed(4, "fetch t/none: the guest has no such file or directory", "box:t/none", ".");
     failed(4, "no such file", "box:t/none", "made/for/it");
     failed(1, "none", "none", "box:");
@@ -187,7 +190,7 @@ static struct bed_result with_ssh(const char *script)
 {
     static const char helpers[] =
         "fc=$0\n"
-        "tunnel() { rm -f url; \"$fc\" tunnel -q \"$1\" 22 >url & pid=$!\n"
+        "tunnel() { rm -f url; \"$fc\" tunnel -q \"$1\" ${2:-22} >url & pid=$!\n"
         "    until [ -s url ]; do kill -0 $pid || exit; sleep 0.05; done; }\n"
         "shell() { rm -f up; mkfifo up; \"$fc\" ssh \"$1\" 'echo up; exec sleep 600' >up & ssh=$!\n"
         "    read -r _ <up; rm up; }\n"
@@ -206,7 +209,10 @@ static void test_why_a_tunnel_fails(void **state)
         "\"$fc\" tunnel -q -L $port:22 box; echo \"code $?\"\n"
         "\"$fc\" tunnel -q -R 22:22 box; echo \"code $?\"\n"
         "\"$fc\" tunnel -q -L 203.0.113.7:8080:localhost:22 box; echo \"code $?\"\n"
-        "kill $pid; ends $pid\n");
+        "kill $pid; ends $pid\n"
+        "tunnel box 4; exec 3<>/dev/tcp/127.0.0.1/$(sed 's/.*://' url); cat <&3; kill $pid; "
+        "wait\n");
+    bed_assert_has(r.out.buf, "ssh: channel 1: open failed: connect failed: Connection refused\n");
     bed_assert_has(r.out.buf, "crabbox-fc: this host does not have the address of -L" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: another program listens on this port already" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: the guest could not listen on the port of -R");

@@ -129,7 +129,12 @@ static int guest_failed(const struct ssh_status *st, struct strbuf *errout, stru
                          "the guest has a file with content but without a size, as in /proc: %s; "
                          "next: fetch it by its own name, with crabbox-fc cp or --download",
                          SHOWN(errout->buf));
-    return ssh_succeeded(st, errout, ERR_SSH, "tar in the guest", err);
+    bool changed = strstr(errout->buf, "file changed as we read it") ||
+                   strstr(errout->buf, ": File shrank by ");
+    (void)ssh_succeeded(st, errout, ERR_SSH, "tar in the guest", err);
+    return changed ? error_add_next(err, "the same command when nothing writes to it; files of "
+                                         "/sys one by one")
+                   : -1;
 }
 
 /* Finds out why the transfer was ended: by an error of the reader, by the user, because nothing
