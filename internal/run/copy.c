@@ -273,7 +273,7 @@ static int send_dir(struct copy *c, int fd, const char *target, struct error *er
 {
     struct sync_list list = {0};
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
-    bool made;
+    bool made = false;
     limits.never = c->session.ops->store.path; /* the keys of all leases */
     if (sync_walk(fd, &limits, &c->d, &list, err) < 0)
         return -1;
