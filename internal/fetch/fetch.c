@@ -242,7 +242,7 @@ static void name_below(const char *remote, struct fetch_result *res)
 /* Refuses the current directory if tar would make an empty file of one with content. */
 static const char check_sizes[] =
     "f=$(find . -type f -size 0 -exec sh -c 'for f do x=; { read -r x <\"$f\" || [ \"$x\" ]; } && "
-    "printf %s \"$f\" && exit; done' sh {} + 2>/dev/null | head -c 200); [ -z \"$f\" ] || "
+    "echo \"$f\" && exit; done' sh {} + 2>/dev/null | head -n 1 | head -c 200); [ -z \"$f\" ] || "
     "{ printf %s \"$f\" >&2; exit 45; }; ";
 _Static_assert(NO_SIZE == 45, "as in the scripts");
 
