@@ -6,7 +6,7 @@ static int fresh(void **state)
 {
     (void)state;
     bed_clear_faults(&bed);
-    e2e_shell("rm -rf ./* .[!.]* ../away; mkdir -p .git pkg/app ../away/app\n"
+    e2e_shell("rm -rf ./* .[!.]* ../away; mkdir -p .git/objects .git/refs pkg/app ../away/app\n"
               "echo ref: refs/heads/main >.git/HEAD; echo fine >pkg/app/key\n"
               "echo of-the-host >../away/app/key; echo of-the-host >../away/key");
     return 0;

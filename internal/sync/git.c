@@ -4,11 +4,12 @@
  * It is listed without git. git obeys the configuration of the repository that it is run in, and
  * that configuration names programs (fsmonitor, filters, the upload-pack of a promisor remote…),
  * other trees (core.worktree) and other files. There is no complete list of what to switch off.
- * Here the repository's configuration is not read at all, no program runs, and no objects are read,
- * so there is nothing to fetch. What is read:
+ * Here nothing of it is obeyed, no program runs, and no objects are read, so there is nothing to
+ * fetch. What is read:
  *
  *   .git            by repo.c, which also distinguishes a linked worktree and a submodule from a
  *                   .git that leads elsewhere
+ *   config          by repocheck.c: of what format the repository is, and whether it is bare
  *   index           and sharedindex.* where it is split (gitindex.c)
  *   info/exclude    and each .gitignore (gitignore.c)
  *   the user's own  core.excludesFile (gituser.c), which is not the repository's to set
@@ -343,11 +344,12 @@ static int check_nested(const struct git_scan *g, struct error *err)
     if (!g->nesting)
         return 0;
     s->nested_entries += g->index.n;
-    s->nested_bytes += g->index_bytes;
+    s->nested_bytes += g->index_bytes + g->repo->config_bytes;
     if (s->nested_entries <= NESTED_ENTRIES_MAX && s->nested_bytes <= NESTED_BYTES_MAX)
         return 0;
     return error_set(err, ERR_SYNC, 0,
-                     "the indexes of the repositories in %s have more than %d entries or %d bytes; "
+                     "the indexes and configurations of the repositories in %s have more than %d "
+                     "entries or %d bytes; "
                      "next: leave some of them out with .crabboxignore, or --no-sync",
                      s->list->root, NESTED_ENTRIES_MAX, NESTED_BYTES_MAX);
 }

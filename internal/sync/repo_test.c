@@ -168,7 +168,7 @@ static void test_other_kinds_of_dot_git(void **state)
         {"echo 'gitdir: ../nowhere/worktrees/x' >.git", "which can't be found; next: git worktree"},
         {"ln -s /nowhere ../out; echo 'gitdir: ../out/worktrees/x' >.git",
          "which is reached by a symbolic link"},
-        {"mkdir .git", "/tree/.git is no git repository"},
+        {"mkdir .git", "/tree/.git: fatal: not a git repository"},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         _cleanup_free_ char *script = xasprintf("cd tree; %s%s", i ? "rm -rf .git; " : "",
@@ -359,7 +359,7 @@ static void test_tree_is_where_the_user_stands(void **state)
         &kit, "stands",
         "mkdir tree other; cd other; " SYNCKIT_INIT
         "echo k >key; git add key; cd ../tree; " SYNCKIT_INIT
-        "echo f >f; git config core.worktree $PWD/../other; git config core.bare true; "
+        "echo f >f; git config core.worktree $PWD/../other; "
         "mkdir bare; cd bare; git init -q --bare .; git config core.bare false; "
         "git config core.worktree $PWD/../../other; rm -r hooks; ls >../../names");
     _cleanup_free_ char *other = xasprintf("%s/other", dir);
