@@ -63,6 +63,8 @@ struct sync_list {
     char *first_skipped;                  /* the first such path, or NULL; owned */
     size_t n_nested;                      /* repositories that are no submodules */
     char *first_nested;                   /* likewise */
+    size_t n_misnamed;                    /* entries of an index that no directory lists so */
+    char *first_misnamed;                 /* likewise */
     struct sync_left left[SYNC_LEFT_MAX]; /* the first that built-in patterns leave out */
     size_t n_left;                        /* all of these */
     size_t n_absent;                      /* submodules that are not initialised */
