@@ -138,6 +138,11 @@ struct sync_store {
 #define SYNC_STORE_NAME_SIZE 192
 int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err);
 
+/* The name that an update put this tree there under, by a store below dirfd: the name that its
+ * directory had at the first one. It stays when the directory is renamed. NULL: there was no such
+ * update, or the filesystem does not tell directories apart. The caller frees it. */
+char *sync_first_name(int dirfd, const struct sync_list *tree);
+
 /* Whether an update put this tree there. */
 bool sync_is_there(const struct sync_store *store, const struct sync_list *tree,
                    const char *remote_dir);
