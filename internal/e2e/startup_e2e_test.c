@@ -121,6 +121,18 @@ static void test_a_guest_that_takes_no_file(void **state)
     }
 }
 
+/* There may be room for the command, and none for a script. */
+static void test_no_room_for_a_script(void **state)
+{
+    (void)state;
+    put(".bashrc", "chmod() { echo No space left on device >&2; return 1; }; export -f chmod");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--script", "/etc/profile");
+    put(".bashrc", "");
+    bed_assert_code(r, 7);
+    bed_assert_has(r.err.buf, BED_NEXT "the guest has no room or no inodes left (df -h, df -i); "
+                                       "remove files there: crabbox-fc ssh box rm -r PATH\n");
+}
+
 /* As after a first sync that found no room: what is to make some must start all the same. */
 static void test_no_work_directory_to_be_had(void **state)
 {
@@ -158,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_a_profile_with_a_cd_and_a_trap),
         cmocka_unit_test(test_a_variable_that_cannot_be_set),
         cmocka_unit_test(test_a_guest_that_takes_no_file),
+        cmocka_unit_test(test_no_room_for_a_script),
         cmocka_unit_test(test_no_work_directory_to_be_had),
         cmocka_unit_test(test_a_bashrc_that_exits),
     };
