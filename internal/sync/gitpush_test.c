@@ -354,7 +354,7 @@ static void test_hostile_repositories(void **state)
         "mv .git/objects/pack ../pack; ln -s ../../../pack .git/objects/pack",
         "mv .git/objects ../objects; ln -s ../../objects .git/objects",
         "echo 'ref: refs/heads/../../config' >.git/HEAD",
-        "echo 'ref: ../../../key' >.git/HEAD",
+        "echo 'ref: refs/../../../key' >.git/HEAD",
         "rm .git/refs/heads/main; ln -s ../../../../key .git/refs/heads/main",
         "d=.git/objects/$(git rev-parse HEAD | cut -c 1-2); mv $d ../d; ln -s ../../../d $d",
         "f=.git/objects/$(git rev-parse HEAD | sed 's,..,&/,'); mv $f ../o; ln -s ../../../../o $f",

@@ -19,6 +19,10 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
                const char *marker_id, const struct deadline *d,
                const struct push_progress *progress, struct sync_result *res, struct error *err);
 
+/* Appends what to do next where the guest says that its disk is full or read-only; else `other`.
+ * Returns -1. */
+int push_add_next(struct error *err, const char *other);
+
 /* Removes the whole of remote_dir and its marker; it may be absent. A symlink is not followed. */
 int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,
                struct error *err);

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "sync/reach.h"
+#include "sync/repocheck.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
 #include "sys/trusted.h"
@@ -271,14 +272,10 @@ static int open_at(int top_fd, const char *top, const struct repo *around, unsig
 {
     _cleanup_(repo_free) struct repo r = REPO_INIT;
     _cleanup_free_ char *dot_git = join(top, ".git");
-    struct stat st;
     if (open_dot_git(top_fd, top, dot_git, around, depth, &r, err) < 0)
         return -1;
-    if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, ERR_SYNC, 0,
-                         "%s is no git repository: it has no HEAD; next: remove it, or --no-git "
-                         "to copy all files as if it were not there, or --no-sync",
-                         r.git_dir);
+    if (repo_check(&r, err) < 0)
+        return -1;
     r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
     if (r.top_fd < 0)
         return error_set(err, ERR_SYNC, errno, "hold %s open", top);
