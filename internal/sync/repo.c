@@ -1,3 +1,13 @@
+/* repo.c: from a directory to the git directory that its files belong to.
+ *
+ * repo_find goes up by descriptors until a directory has a .git (find_top), opens that (open_at),
+ * and at the end asks whose it is (check_owner). A .git that is a directory is taken as it is. One
+ * that is a file names another directory, and anybody may have written it. So follow_pointer first
+ * compares the path in it, as text, with the two forms that git itself makes, and opens it only if
+ * it has one of them. In a linked worktree (try_worktree) the directory must name our .git in turn.
+ * A submodule (try_module) must lie in the modules/ of the repository around it. find_around looks
+ * for that repository in the same way; it may be a submodule too, and SUPERS_MAX limits how often.
+ */
 #include "sync/repo.h"
 
 #include <errno.h>
