@@ -76,9 +76,13 @@ static int has_git(int fd, struct stat *git, struct error *err)
     int saved = errno;
     if (found >= 0)
         return found;
-    _cleanup_free_ char *dir = tree_name(fd);
-    return error_set(err, ERR_SYNC, saved, "look for %s/.git; next: run it as the owner of %s",
-                     dir ? dir : "..", dir ? dir : "that directory");
+    _cleanup_free_ char *name = tree_name(fd);
+    const char *dir = name ? name : "..";
+    _cleanup_free_ char *dot_git = join(dir, ".git");
+    if (saved == EACCES)
+        return error_set(err, ERR_SYNC, saved, "look for %s; next: run it as the owner of %s",
+                         dot_git, dir);
+    return error_set(err, ERR_SYNC, saved, "look for %s; next: try again, or --no-sync", dot_git);
 }
 
 /* The nearest directory that has a .git, from `fd` upwards. By descriptors: what a path leads to
