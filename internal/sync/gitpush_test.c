@@ -128,6 +128,25 @@ static void test_files_that_are_held_back(void **state)
     pair_close(&p);
 }
 
+/* Refs that are no branches and no tags stay here, also when git has packed them. */
+static void test_refs_of_other_kinds(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "stash",
+              HISTORY "git remote add o .; git fetch -q o; echo secret >f1; git stash -q; "
+                      "git notes add -m n; git update-ref refs/original/x side; "
+                      "git symbolic-ref refs/remotes/o/HEAD refs/remotes/o/main; "
+                      "git pack-refs --all; git rev-parse refs/stash >../stash");
+    give(&p, SYNC_GIT_FULL);
+    synckit_sh(p.to,
+               "git for-each-ref --format='%(refname)' >../refs; ! grep -E 'stash|notes|original' "
+               "../refs; grep -qx refs/remotes/o/side ../refs; grep -qx refs/tags/beside ../refs; "
+               "! git cat-file -e $(cat ../stash)",
+               NULL);
+    pair_close(&p);
+}
+
 /* Repositories of other kinds than a plain one with commits. */
 static void test_other_repositories(void **state)
 {
@@ -382,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_git_says),
         cmocka_unit_test(test_files_that_are_held_back),
+        cmocka_unit_test(test_refs_of_other_kinds),
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_a_deep_tree_of_long_names),
         cmocka_unit_test(test_an_index_that_git_must_not_see),
