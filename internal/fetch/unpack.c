@@ -66,6 +66,14 @@ struct unpack {
     char buf[READ_SIZE];
 };
 
+/* The bits that are kept. Whether others may write here is not the guest's to say. */
+static mode_t kept(mode_t perm)
+{
+    mode_t mask = umask(022);
+    (void)umask(mask);
+    return perm & 0777 & ~(mask & 022);
+}
+
 static bool is_stopped(const struct unpack *u)
 {
     return u->rules->stop && atomic_load(u->rules->stop);
@@ -282,7 +290,7 @@ static void set_attributes(const struct unpack *u, int fd, struct archive_entry 
         {.tv_nsec = UTIME_OMIT},
         {.tv_sec = archive_entry_mtime(e), .tv_nsec = archive_entry_mtime_nsec(e)}};
     if (u->rules->keep)
-        (void)fchmod(fd, archive_entry_perm(e) & 0777);
+        (void)fchmod(fd, kept(archive_entry_perm(e)));
     if (u->rules->keep && archive_entry_mtime_is_set(e))
         (void)futimens(fd, times);
 }
@@ -435,7 +443,7 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     }
     if (place(u, name, is_dir, path, sizeof path, err) < 0)
         return -1;
-    return is_dir ? make_dir(u, path, archive_entry_perm(e) & 0777, err)
+    return is_dir ? make_dir(u, path, kept(archive_entry_perm(e)), err)
                   : write_file(u, path, e, err);
 }
 
