@@ -77,7 +77,8 @@ static int read_section(struct reader *r)
     for (;;) {
         int c = next_char(r);
         if (c == ']')
-            return 0;
+            return r->name.len ? 0 : -1;
+        r->line += r->eof; /* as git counts */
         if (is_space(c) && !r->eof)
             return read_subsection(r, c);
         if (!is_of_name(c) && c != '.')
