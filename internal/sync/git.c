@@ -354,7 +354,7 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     _cleanup_(gitignore_free) struct gitignore own = {0};
     _cleanup_closedir_ DIR *dir = fdopendir(fd);
     if (!dir) {
-        error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
+        error_fill(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".");
         CLOSE_FD(fd);
         return -1;
     }

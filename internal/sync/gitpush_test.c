@@ -337,7 +337,8 @@ static void test_no_credential_gets_there(void **state)
         "echo s3cret >.git/info/exclude; git config core.worktree $PWD");
     for (int how = SYNC_GIT_SHALLOW; how <= SYNC_GIT_FULL; how++) {
         give(&p, (enum sync_git)how);
-        synckit_sh(p.to, "test -d .git; ! grep -r s3cret .git; ! git remote | grep .; git describe",
+        synckit_sh(p.to,
+                   "test -d .git; test -z \"$(grep -r s3cret .git; git remote)\"; git describe",
                    NULL);
     }
     pair_close(&p);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sync/pack.h"
 #include "sync/push.h"
 #include "sync/survey.h"
@@ -122,6 +123,12 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
     if (r != 0)
         return -1;
     tell(&s, true);
+    if (s.pack.n_changed && !marker_id)
+        return error_set(
+            err, ERR_SYNC, 0,
+            "%zu files changed or went away while they were sent, or have no size, as in "
+            "/proc, first %s; next: the same command again",
+            s.pack.n_changed, SHOWN(s.pack.first_changed));
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",
                  s.pack.n_changed, s.pack.first_changed);

@@ -10,6 +10,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -18,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "sync/gitseed.h"
+#include "sync/repo.h"
 #include "sync/sync.h"
 #include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
@@ -494,6 +496,42 @@ static void test_half_a_directory(void **state)
     }
 }
 
+static void assert_not_looked_for(const char *dir, uid_t as, const char *want)
+{
+    struct repo r;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    (void)setfsuid(as);
+    int found = repo_find(fd, &r, &err);
+    (void)setfsuid(0);
+    repo_free(&r);
+    assert_int_equal(found, -1);
+    assert_string_equal(err.msg, want);
+}
+
+/* Who may look is asked for only where that is the reason. */
+static void test_dot_git_that_nobody_can_look_for(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(&kit, "unseen", "mkdir below; chmod 700 .");
+    _cleanup_free_ char *below = xasprintf("%s/below", dir);
+    _cleanup_free_ char *closed = xasprintf(
+        "look for %s/.git: Permission denied; next: run it as the owner of %s", dir, dir);
+    _cleanup_free_ char *broken = xasprintf(
+        "look for %s/.git: Transport endpoint is not connected; next: try again, or --no-sync",
+        below);
+    assert_not_looked_for(below, 1234, closed);
+    int requests = mount_fuse(below);
+    if (requests < 0)
+        skip();
+    (void)close(requests); /* so every request fails */
+    assert_not_looked_for(below, 0, broken);
+    assert_int_equal(umount2(below, MNT_DETACH), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_names_that_no_directory_lists),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_shared_directory),
+        cmocka_unit_test(test_dot_git_that_nobody_can_look_for),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

@@ -115,9 +115,9 @@ void sync_list_free(struct sync_list *l);
 typedef void sync_progress_fn(void *ctx, size_t files, int64_t bytes);
 
 /* Creates `remote_dir` and unpacks the tree there. A file that changes while it is read is sent
- * with the size it had when opened (cut, or filled with zeros) and reported on stderr; one that
- * has gone is left out. ERR_SYNC with the message of the guest's tar, or the connection's own
- * error. */
+ * with the size it had when opened (cut, or filled with zeros), one that has gone is left out, and
+ * either is an error. ERR_SYNC with the message of the guest's tar, or the connection's own error.
+ */
 int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
               const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err);
 
