@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -317,6 +319,38 @@ static void test_no_other_process_has_a_number_there(void **state)
     assert_int_equal(shell(true, "exit $$"), 1);
 }
 
+/* In a user namespace, as a user who is not root there, and so has no PID namespaces to give. */
+static int signal_without_root(const char *self)
+{
+    static const char map[] = "1000 0 1";
+    _cleanup_free_ char *line = xasprintf(ATTEMPT_PID "=%d exec '%s' attempt by_thread", INT_MAX,
+                                          self);
+    _cleanup_close_ int fd = unshare(CLONE_NEWUSER) == 0
+                                 ? open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC)
+                                 : -1;
+    if (fd < 0 || write(fd, map, sizeof map - 1) < 0 || geteuid() == 0 ||
+        attempt(self, true, "own_signals") != 0)
+        return -1;
+    return shell(true, line);
+}
+
+/* Without a PID namespace it may name itself only. A number that nobody has shows that it isn't
+ * Landlock that refuses it. */
+static void test_without_root_it_signals_only_itself(void **state)
+{
+    (void)state;
+    int status;
+    _cleanup_free_ char *self = allow_self();
+    if (geteuid() != 0)
+        skip();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(signal_without_root(self));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EPERM);
+}
+
 /* ---- all calls that there are, in this program's third role ---- */
 
 static void test_what_is_not_listed_is_refused(void **state)
@@ -388,6 +422,7 @@ int main(int argc, char **argv)
         T(test_a_file_does_not_get_as_short_as_a_page),
         T(test_holes_can_be_kept_out),
         T(test_no_other_process_has_a_number_there),
+        T(test_without_root_it_signals_only_itself),
         T(test_what_is_not_listed_is_refused),
         T(test_a_file_that_it_could_not_read_is_told_before),
         T(test_what_is_absent),

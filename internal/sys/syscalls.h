@@ -19,6 +19,8 @@ enum syscalls_more {
     SYSCALLS_FILTERS = 1 << 1, /* to add filters of its own. With one, a program can also make the
                                 * kernel write each of its calls to the host's audit log, without
                                 * any limit. */
+    SYSCALLS_THREADS = 1 << 3, /* to signal any thread that it can name: for the first process of a
+                                * PID namespace, where all are its own */
 };
 
 /* Limits the calling process to the list for good, also after exec. `more` is an OR of the values
