@@ -16,10 +16,9 @@
 #include "sys/file.h"
 
 /* How long an answer may be late after the deadline, or after the word to stop. */
-enum { GRACE_MS = 5000, END_MS = 1000 };
+enum { GRACE_MS = 5000 };
 
-/* libssh, in the tests' servers, writes without MSG_NOSIGNAL, and we to pipes. A handler of the
- * program's own is kept. */
+/* The pipes to the speaker may have lost their reader. A handler of the program's own is kept. */
 static void ignore_sigpipe(void)
 {
     struct sigaction now;
@@ -29,9 +28,7 @@ static void ignore_sigpipe(void)
 
 int ask_start(const char *peer, struct ssh_conn **out, struct error *err)
 {
-    static const char *const argv[] = {"/proc/self/exe", SPEAKER_VERB, NULL};
     int talk[2], stop[2];
-    struct spawn_spec spec = SPAWN_SPEC_INIT;
     const struct timeval patience = {.tv_sec = GRACE_MS / 1000};
     ignore_sigpipe();
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, talk) < 0)
@@ -42,12 +39,7 @@ int ask_start(const char *peer, struct ssh_conn **out, struct error *err)
     _cleanup_close_ int heard = stop[0], stop_fd = stop[1];
     (void)setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     struct ssh_conn *c = xcalloc(1, sizeof *c);
-    spec.argv = argv;
-    spec.stdin_fd = its;
-    spec.stdout_fd = heard;
-    spec.new_session = true; /* Ctrl-C is ours */
-    spec.any_owner = true;
-    if (spawn(&spec, &c->child, err) < 0) {
+    if (fenced_start(&speaker_part, its, heard, &c->child, err) < 0) {
         free(c);
         return -1;
     }
@@ -87,15 +79,10 @@ static void take_error(struct error *e, struct error *err)
         (void)error_add_next(err, next + strlen("; next: "));
 }
 
-int ask_failed(struct ssh_conn *c, const char *what, struct error *err)
+int ask_failed(struct ssh_conn *c, const char *wrong, struct error *err)
 {
-    struct exit_status st;
-    char how[64];
-    struct deadline d = deadline_in_ms(END_MS);
-    bool ended = c->child.pid > 0 && child_wait(&c->child, &d, &st, NULL) == 0;
-    child_kill(&c->child);
-    return error_set(err, ERR_SSH, 0, "the process that speaks SSH with %s %s %s", c->peer, what,
-                     ended ? exit_status_text(&st, how, sizeof how) : "and was ended");
+    _cleanup_free_ char *does = xasprintf("speaks SSH with %s", c->peer);
+    return fenced_failed(&c->child, does, wrong, err);
 }
 
 int ask_receive(struct ssh_conn *c, struct said *said, struct error *err)
@@ -103,7 +90,7 @@ int ask_receive(struct ssh_conn *c, struct said *said, struct error *err)
     ssize_t n = speaker_receive(c->talk_fd, said, sizeof *said, NULL, NULL);
     if (n == (ssize_t)sizeof *said && said->word >= SAID_KNOWN && said->word <= SAID_ENDED)
         return 0;
-    return ask_failed(c, n <= 0 ? "is gone:" : "answers nonsense:", err);
+    return ask_failed(c, n <= 0 ? "is gone" : "answers nonsense", err);
 }
 
 int ask_result(struct said *said, struct error *err)
@@ -150,7 +137,7 @@ static int give_key(struct ssh_conn *c, const char *path, struct error *err)
     (void)str_copy(m.key, sizeof m.key, pem.buf);
     int r = speaker_send(c->talk_fd, &m, sizeof m, NULL, 0);
     explicit_bzero(&m, sizeof m);
-    return r < 0 ? ask_failed(c, "does not listen:", err) : 0;
+    return r < 0 ? ask_failed(c, "does not listen", err) : 0;
 }
 
 static int64_t between(int64_t t, int64_t from, int64_t to)
@@ -170,7 +157,7 @@ static int wait_for(struct ssh_conn *c, enum speaker_word word, const struct dea
         return -1;
     /* A failure may come at any time. */
     bool failed = said->word == SAID_LOGGED_IN && said->failed;
-    return said->word == word || failed ? 0 : ask_failed(c, "answers nonsense:", err);
+    return said->word == word || failed ? 0 : ask_failed(c, "answers nonsense", err);
 }
 
 static int wait_login(struct ssh_conn *c, const char *key_file, const struct deadline *d,
@@ -196,7 +183,7 @@ static int ask_to_log_in(struct ssh_conn *c, const struct ssh_target *t, const i
         str_copy(m.host_key, sizeof m.host_key, t->host_key ? t->host_key : "") < 0)
         return error_set(err, ERR_INTERNAL, ENAMETOOLONG, "log in to %s", c->peer);
     return speaker_send(c->talk_fd, &m, sizeof m, fds, n) < 0
-               ? ask_failed(c, "does not listen:", err)
+               ? ask_failed(c, "does not listen", err)
                : 0;
 }
 
@@ -254,14 +241,10 @@ void ssh_watch(struct ssh_conn *c, int gone_fd, int64_t stall_ms)
 /* It says goodbye to the guest when it sees the end. */
 void ssh_close(struct ssh_conn *c)
 {
-    struct exit_status st;
     if (!c)
         return;
-    struct deadline d = deadline_in_ms(END_MS);
     CLOSE_FD(c->stop_fd);
     CLOSE_FD(c->talk_fd);
-    if (c->child.pid > 0)
-        (void)child_wait(&c->child, &d, &st, NULL);
-    child_kill(&c->child);
+    fenced_end(&c->child);
     free(c);
 }

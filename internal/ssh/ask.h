@@ -7,7 +7,6 @@
 #define CRABBOX_SSH_ASK_H
 
 #include "ssh/speaker.h"
-#include "sys/spawn.h"
 
 struct ssh_conn {
     struct child child; /* the speaker; pid 0 once it has ended */
@@ -34,7 +33,7 @@ int ask_result(struct said *said, struct error *err);
 struct deadline ask_deadline(const struct deadline *d);
 /* Tells it to stop, and waits for its answer. One that gives none is ended. */
 void ask_stop(struct ssh_conn *c);
-/* Ends a speaker that does not do its work. ERR_SSH: "the process that … <what> <how it ended>". */
-int ask_failed(struct ssh_conn *c, const char *what, struct error *err);
+/* Ends a speaker that does not do its work. See fenced_failed. */
+int ask_failed(struct ssh_conn *c, const char *wrong, struct error *err);
 
 #endif

@@ -19,9 +19,9 @@
 
 struct conn {
     ssh_session session;
-    int fd;       /* the socket; closed by conn_close if the session has not done it */
+    int fd;        /* the socket; closed by conn_close if the session has not done it */
     uint64_t sock; /* tells whether fd is still that socket */
-    bool dialled; /* no TCP */
+    bool dialled;  /* no TCP */
     char peer[PEER_SIZE];
     int64_t stall_ms;
     /* What the peer makes us do; see peer.c. */

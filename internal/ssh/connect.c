@@ -124,8 +124,7 @@ static int check_host_key(const struct conn *c, const struct conn_login *t, stru
 }
 
 /* libssh keeps the banner once it has read it. */
-static void note_banner(const struct conn *c, struct ssh_ready_times *times,
-                        enum conn_stage *stage)
+static void note_banner(const struct conn *c, struct ssh_ready_times *times, enum conn_stage *stage)
 {
     if (*stage >= STAGE_BANNER || !ssh_get_serverbanner(c->session))
         return;
@@ -149,8 +148,8 @@ static int exchange_keys(struct conn *c, int gone_fd, const struct deadline *d,
     }
 }
 
-static int log_in(struct conn *c, const struct conn_login *t, int gone_fd,
-                  const struct deadline *d, enum conn_stage *stage, struct error *err)
+static int log_in(struct conn *c, const struct conn_login *t, int gone_fd, const struct deadline *d,
+                  enum conn_stage *stage, struct error *err)
 {
     _cleanup_(cleanup_key) ssh_key key = NULL;
     if (load_private_key(t, &key, err) < 0) {

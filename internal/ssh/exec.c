@@ -216,8 +216,7 @@ static int exec_terminal(struct exec *x, const struct deadline *start, struct er
     int rc;
     if (!io->term)
         return 0;
-    while ((rc = ssh_channel_request_pty_size(x->ch, io->term, io->columns, io->rows)) ==
-           SSH_AGAIN)
+    while ((rc = ssh_channel_request_pty_size(x->ch, io->term, io->columns, io->rows)) == SSH_AGAIN)
         if (wait_start(x, start, "a terminal in the guest", err) < 0)
             return -1;
     return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "open a terminal on", err);

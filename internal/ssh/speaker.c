@@ -1,16 +1,12 @@
 #include "ssh/speaker.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "sys/confine.h"
 
 enum { TALK_FD = STDIN_FILENO, STOP_FD = STDOUT_FILENO };
 
@@ -92,7 +88,8 @@ ssize_t speaker_receive(int fd, void *message, size_t size, int *fds, size_t *n_
 
 /* ---- the speaker ---- */
 
-/* Both ends of the talk are the same program, so a message that is not as it should be is the end. */
+/* Both ends of the talk are the same program, so a message that is not as it should be is the end.
+ */
 static void say(const struct said *s)
 {
     if (speaker_send(TALK_FD, s, sizeof *s, NULL, 0) < 0)
@@ -218,6 +215,7 @@ static void speak(void)
         struct say_exec exec;
     } m;
     struct conn *c = NULL;
+    fenced_settle();
     for (;;) {
         int fds[SPEAKER_FDS];
         size_t n_fds = SPEAKER_FDS;
@@ -237,20 +235,4 @@ static void speak(void)
     conn_close(c);
 }
 
-/* Any program that speaks SSH is also its own speaker, tests included: this runs before main, and
- * never returns in a speaker. */
-__attribute__((constructor)) static void speaker_main(int argc, char **argv)
-{
-    struct stat st;
-    struct error err = ERROR_INIT;
-    if (argc != 2 || !str_eq(argv[1], SPEAKER_VERB) || fstat(TALK_FD, &st) < 0 ||
-        !S_ISSOCK(st.st_mode))
-        return;
-    (void)signal(SIGPIPE, SIG_IGN); /* libssh writes without MSG_NOSIGNAL */
-    if (confine_self(&err) < 0) {
-        say(&(struct said){.word = SAID_LOGGED_IN, .failed = true, .err = err});
-        _exit(1);
-    }
-    speak();
-    _exit(0);
-}
+FENCED_PART(speaker_part, {"fenced-ssh", speak})

@@ -1,18 +1,16 @@
 /* speaker.h: the process that speaks SSH with one guest, and how the program talks to it.
  *
- * A flaw in what takes the guest's packets apart (libssh) must not gain a guest the rights of the
- * program, which may be root. So that is done by a process of its own, the speaker. It has a
- * connected socket to the guest, the lease's key, and a few pipes. It has no rights besides
- * (confine_self), nothing of the caller's environment or memory, and it may open no file, connect
- * nowhere and start nothing. If it is taken over, it can say only what a guest could say anyway.
+ * It is a part without rights (sys/fenced.h), the only one that takes the guest's packets apart
+ * (libssh). It has a connected socket to the guest, the lease's key, and a few pipes. If it is
+ * taken over, it can say only what a guest could say anyway.
  *
- * It is our own program, started anew (/proc/self/exe). Its descriptor 0 is the socket of these
- * messages (SOCK_SEQPACKET), descriptor 1 a pipe on which one byte means: stop what you do. Once
- * the program has closed its ends, or has died, the speaker ends.
+ * Its descriptor 0 is the socket of these messages (SOCK_SEQPACKET), descriptor 1 a pipe on which
+ * one byte means: stop what you do. Once the program has closed its ends, or has died, the speaker
+ * ends.
  *
- *   SAY_LOGIN + the socket to the guest, [gone_fd]            → SAID_KNOWN, if it is the right one
- *   SAY_KEY                                                   → SAID_LOGGED_IN
- *   SAY_EXEC + pipes, [gone_fd], then the command in pieces   → SAID_STARTED → SAID_ENDED
+ *   SAY_LOGIN + the socket to the guest, [gone_fd]     → SAID_KNOWN, if it is the right one
+ *   SAY_KEY                                            → SAID_LOGGED_IN
+ *   SAY_EXEC + pipes, [gone_fd]; pieces of the command → SAID_STARTED → SAID_ENDED
  *   SAY_SIZE, while a command runs
  *
  * Everything that it says is checked (ask.c): it may be lying.
@@ -21,8 +19,9 @@
 #define CRABBOX_SSH_SPEAKER_H
 
 #include "ssh/conn.h"
+#include "sys/fenced.h"
 
-#define SPEAKER_VERB "ssh-speaker" /* the only argument of a program that is one */
+extern const struct fenced_part speaker_part;
 
 enum { SPEAKER_KEY_MAX = 16384, SPEAKER_PIECE = 32768, SPEAKER_FDS = 4 };
 

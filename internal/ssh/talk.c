@@ -122,7 +122,7 @@ static int talk_begin(struct talk *t, const char *command, struct error *err)
         return error_set(err, ERR_SSH, 0, "the connection to %s was lost", t->c->peer);
     if (speaker_send(t->c->talk_fd, &m, sizeof m, fds, n) < 0 ||
         send_command(t->c, command, m.command_len) < 0)
-        return ask_failed(t->c, "does not listen:", err);
+        return ask_failed(t->c, "does not listen", err);
     return 0;
 }
 
@@ -250,7 +250,7 @@ static int listen_to_it(struct talk *t, struct error *err)
         return tty && tty->begun ? tty->begun(tty->fd, err) : 0;
     }
     if (t->said.word != SAID_ENDED)
-        return ask_failed(t->c, "answers nonsense:", err);
+        return ask_failed(t->c, "answers nonsense", err);
     t->over = true;
     take_rest(t);
     return 0;
