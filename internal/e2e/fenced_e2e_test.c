@@ -5,42 +5,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "sys/confine.h"
 #include "sys/file.h"
-#include "sys/proc.h"
-#include "sys/uids.h"
+#include "testutil/parts.h"
 
 #define PART "fenced-ssh"
-
-static bool is_part(pid_t pid)
-{
-    char path[64];
-    _cleanup_strbuf_ struct strbuf line = STRBUF_INIT;
-    (void)str_format(path, sizeof path, "/proc/%d/cmdline", (int)pid);
-    if (file_read_at(AT_FDCWD, path, 4096, &line, NULL) < 0 || !line.len)
-        return false;
-    const char *second = line.buf + strlen(line.buf) + 1;
-    return second < line.buf + line.len && str_eq(second, PART);
-}
-
-/* The part that this process has started. */
-static pid_t part_of(pid_t parent)
-{
-    pid_t found = 0;
-    _cleanup_closedir_ DIR *dir = opendir("/proc");
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-        if (pid > 0 && proc_parent(pid) == parent && is_part(pid))
-            found = pid;
-    }
-    return found;
-}
 
 /* Whether it holds a socket of TCP. */
 static bool has_tcp(pid_t pid)
@@ -76,14 +48,8 @@ static struct child begin(const char *seconds)
 
 static void look_at(const struct child *c)
 {
-    struct error err = ERROR_INIT;
-    pid_t part = part_of(c->pid);
-    assert_true(part > 0);
-    assert_true(has_tcp(part));
+    assert_true(has_tcp(part_check(c->pid, PART)));
     assert_false(has_tcp(c->pid));
-    if (confine_verify_user(part, UID_NOBODY, &err) < 0)
-        fail_msg("%s", err.msg);
-    assert_int_equal(confine_filters(part, &err), 1);
 }
 
 static void test_as_root(void **state)
@@ -115,7 +81,7 @@ static void test_the_part_is_killed(void **state)
 {
     (void)state;
     struct child c = begin("4243");
-    assert_int_equal(kill(part_of(c.pid), SIGKILL), 0);
+    assert_int_equal(kill(part_of(c.pid, PART), SIGKILL), 0);
     assert_int_not_equal(e2e_code(&c, 30000), 0);
     e2e_wait_processes(PART, 0);
     _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "echo", "again");

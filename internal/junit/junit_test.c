@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "junit/junit.h"
+#include "testutil/parts.h"
 
 static void test_counts_by_what_is_there(void **state)
 {
@@ -170,6 +171,7 @@ static void test_the_part_reads_the_same(void **state)
         assert_int_equal(junit_parse(good, strlen(good), "good.xml", -1, &sum, &err), 0);
     }
     assert_memory_equal(&by_part, &sum, sizeof sum);
+    (void)part_check(getpid(), "fenced-junit");
     int user = eventfd(1, EFD_CLOEXEC);
     assert_int_equal(junit_read(r, good, strlen(good), "good.xml", user, &by_part, &err), -1);
     assert_int_equal(err.kind, ERR_CANCELLED);
