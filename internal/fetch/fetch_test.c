@@ -9,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,10 +18,8 @@
 #include "base/cleanup.h"
 #include "fetch/fetch.h"
 #include "fetch/name.h"
-#include "fetch/untar.h"
 #include "sys/file.h"
 #include "testutil/archive.h"
-#include "testutil/parts.h"
 
 /* A directory with one inside, into which things are fetched: what must not appear would appear
  * beside it. */
@@ -460,88 +456,6 @@ static void test_glob_match(void **state)
     assert_int_equal(fetch_check_glob(".", &err), -1);
 }
 
-struct waiting {
-    int fd;
-    struct fetch_rules rules;
-    struct error err;
-    int r;
-};
-
-static void *wait_for_archive(void *ctx)
-{
-    struct waiting *w = ctx;
-    struct fetch_result res;
-    w->r = fetch_unpack(w->fd, &w->rules, &res, &w->err);
-    return NULL;
-}
-
-/* What reads the archive has no rights; if it is killed, the transfer has failed. */
-static void test_the_part(void **state)
-{
-    struct waiting w = {.rules = named(*state), .err = ERROR_INIT};
-    pthread_t thread;
-    int ends[2];
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    w.fd = ends[0];
-    assert_int_equal(pthread_create(&thread, NULL, wait_for_archive, &w), 0);
-    assert_int_equal(kill(part_check(getpid(), "fenced-tar"), SIGKILL), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(w.r, -1);
-    assert_string_equal(w.err.msg, "the process that reads the guest's archive is gone: killed by "
-                                   "signal 9 (Killed)");
-    (void)close(ends[0]);
-    (void)close(ends[1]);
-}
-
-static void lied(struct place *p, const struct untar_head *heads, size_t n, const char *why)
-{
-    struct child none = CHILD_INIT;
-    struct fetch_rules rules = named(p);
-    struct fetch_result res;
-    struct error err = ERROR_INIT;
-    int ends[2];
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    for (size_t i = 0; i < n; i++) {
-        assert_int_equal(write(ends[1], &heads[i], sizeof heads[i]), sizeof heads[i]);
-        for (uint32_t k = 0; k < heads[i].len && k < 8; k++)
-            assert_int_equal(write(ends[1], "\x1b", 1), 1);
-    }
-    (void)close(ends[1]);
-    assert_int_equal(unpack_entries(ends[0], &none, &rules, &res, &err), -1);
-    if (!strstr(err.msg, why) || strchr(err.msg, '\x1b'))
-        fail_msg("\"%s\" instead of \"%s\"", err.msg, why);
-    (void)close(ends[0]);
-}
-
-/* A part that was taken over says what it likes. */
-static void test_lies_of_the_part(void **state)
-{
-    static const struct untar_head
-        file = {.kind = UNTAR_FILE, .len = 1, .has_name = true, .has_size = true},
-        unnamed = {.kind = UNTAR_FILE, .has_size = true}, data = {.kind = UNTAR_DATA, .len = 4},
-        before = {.kind = UNTAR_DATA, .len = 4, .offset = -2}, done = {.kind = UNTAR_DONE},
-        end = {.kind = UNTAR_END},
-        less = {.kind = UNTAR_FILE, .len = 1, .has_name = true, .has_size = true, .size = -1},
-        large = {.kind = UNTAR_FILE, .len = UINT32_MAX}, strange = {.kind = 77}, zero = {.kind = 0},
-        failed = {.kind = UNTAR_FAILED, .len = 3};
-    static const char nonsense[] = "answers nonsense";
-    struct place *p = *state;
-    lied(p, &strange, 1, nonsense);
-    lied(p, &zero, 1, nonsense);
-    lied(p, &large, 1, nonsense);
-    lied(p, &done, 1, nonsense);
-    lied(p, &data, 1, nonsense);
-    lied(p, &file, 1, "is gone");
-    lied(p, &unnamed, 1, "not asked for");
-    lied(p, &less, 1, "without a size");
-    lied(p, &failed, 1, "can't be read: \\x1b\\x1b\\x1b");
-    lied(p, (const struct untar_head[]){file, end}, 2, nonsense);
-    lied(p, (const struct untar_head[]){file, file}, 2, nonsense);
-    lied(p, (const struct untar_head[]){file, data}, 2, "more of a file");
-    lied(p, (const struct untar_head[]){file, before}, 2, "more of a file");
-    assert_false(exists(p->fd, "got"));
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -561,8 +475,6 @@ int main(void)
         TEST(test_odd_names),
         TEST(test_large_and_left_out),
         TEST(test_a_name_comes_once),
-        TEST(test_the_part),
-        TEST(test_lies_of_the_part),
         cmocka_unit_test(test_glob_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
