@@ -206,7 +206,7 @@ static int may_replace(const struct unpack *u, int dirfd, const char *base, stru
 static int write_content(struct unpack *u, int fd, int64_t size, struct error *err)
 {
     int64_t looked_at = 0;
-    struct untar_head piece;
+    struct untar_head piece = {0};
     int r;
     while ((r = next_content(u, &piece, err)) > 0) {
         int64_t off = piece.offset, len = piece.len;
@@ -383,7 +383,7 @@ int unpack_entries(int fd, struct child *part, const struct fetch_rules *rules,
                    struct fetch_result *res, struct error *err)
 {
     _cleanup_free_ struct unpack *u = xcalloc(1, sizeof *u);
-    struct untar_head e;
+    struct untar_head e = {0};
     int r;
     *res = (struct fetch_result){0};
     u->rules = rules;

@@ -256,11 +256,11 @@ static int listen_to_it(struct talk *t, struct error *err)
     return 0;
 }
 
-static void tell_size(struct talk *t)
+static void tell_size(const struct talk *t, const struct ssh_tty *tty)
 {
     struct say_size m = {.word = SAY_SIZE};
-    tty_resize_take(t->io->tty->resize_fd);
-    tty_size(t->io->tty->fd, &m.columns, &m.rows);
+    tty_resize_take(tty->resize_fd);
+    tty_size(tty->fd, &m.columns, &m.rows);
     (void)speaker_send(t->c->talk_fd, &m, sizeof m, NULL, 0);
 }
 
@@ -274,17 +274,16 @@ static int talk_step(struct talk *t, struct error *err)
     struct deadline late = ask_deadline(t->d);
     const struct deadline *d = t->over ? t->d : &late;
     bool pull = t->io->source && t->begun && !t->in_ended;
-    bool resizes = t->io->tty && !t->over;
+    const struct ssh_tty *tty = t->io->tty;
     struct pollfd fds[] = {
         {.fd = t->over ? -1 : t->c->talk_fd, .events = POLLIN},
         {.fd = t->in_len > 0 || pull ? t->to_in : -1, .events = POLLOUT},
-        {.fd = wants_input(t) ? t->io->tty ? t->io->tty->fd : t->io->stdin_fd : -1,
-         .events = POLLIN},
+        {.fd = wants_input(t) ? tty ? tty->fd : t->io->stdin_fd : -1, .events = POLLIN},
         {.fd = wants_output(t, t->from_out, &t->out) ? t->from_out : -1, .events = POLLIN},
         {.fd = wants_output(t, t->from_err, &t->errout) ? t->from_err : -1, .events = POLLIN},
         {.fd = sink_empty(&t->out) ? -1 : t->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&t->errout) ? -1 : t->errout.fd, .events = POLLOUT},
-        {.fd = resizes ? t->io->tty->resize_fd : -1, .events = POLLIN},
+        {.fd = tty && !t->over ? tty->resize_fd : -1, .events = POLLIN},
     };
     unsigned n = !t->over && deadline_passed(d) ? 0 : ARRAY_LEN(fds);
     if (deadline_poll_once(fds, n, d, "the command to end", err) < 0)
@@ -293,8 +292,8 @@ static int talk_step(struct talk *t, struct error *err)
         (void)take_output(t, &t->from_out, false);
     if (fds[4].revents)
         (void)take_output(t, &t->from_err, true);
-    if (fds[7].revents)
-        tell_size(t);
+    if (tty && fds[7].revents)
+        tell_size(t, tty);
     if (fds[0].revents && listen_to_it(t, err) < 0)
         return -1;
     bool input = fds[2].revents || (pull && fds[1].revents && t->in_len == 0);
