@@ -11,11 +11,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+
+#define HANGS SIZE_MAX /* it says nothing, and does not end */
 
 /* A connection whose speaker says these things to the first command, and ends. */
 static struct ssh_conn *liar(const struct said *says, size_t n)
@@ -33,8 +36,11 @@ static struct ssh_conn *liar(const struct said *says, size_t n)
         (void)close(talk[0]);
         (void)speaker_receive(talk[1], &m, sizeof m, fds, &n_fds);
         (void)speaker_receive(talk[1], command, sizeof command, NULL, NULL);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; n != HANGS && i < n; i++)
             (void)speaker_send(talk[1], &says[i], sizeof says[i], NULL, 0);
+        if (n == HANGS)
+            for (;;)
+                (void)pause();
         _exit(3);
     }
     c->child.pidfd = (int)syscall(SYS_pidfd_open, c->child.pid, 0);
@@ -136,12 +142,36 @@ static void test_nonsense(void **state)
     assert_string_equal(err.msg, gone);
 }
 
+/* One that says nothing any more does not keep the program longer than the machine lives, nor
+ * beyond the deadline. */
+static void test_silence(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct ssh_io io = SSH_IO_INIT;
+        struct ssh_status st;
+        struct error err = ERROR_INIT;
+        struct deadline d = gone ? deadline_never() : deadline_in_ms(10);
+        struct ssh_conn *c = liar(NULL, HANGS);
+        int event = eventfd(1, EFD_CLOEXEC);
+        c->gone_fd = gone ? event : -1;
+        assert_int_equal(ssh_exec(c, "true", &io, &d, &st, &err), -1);
+        assert_int_equal(err.kind, gone ? ERR_VMM : ERR_TIMEOUT);
+        assert_int_equal(c->child.pid, 0);
+        assert_int_equal(ssh_exec(c, "true", &io, &d, &st, &err), -1);
+        assert_int_equal(err.kind, ERR_SSH);
+        ssh_close(c);
+        (void)close(event);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_silence),
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as ask_start does */
     return cmocka_run_group_tests(tests, NULL, NULL);

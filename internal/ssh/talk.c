@@ -8,7 +8,8 @@
  * takes nothing.
  *
  * The deadline, the end of the machine and a guest that hangs are noticed by the speaker, because
- * only it sees what moves. If it does not, or does not stop when it is told to, it is ended.
+ * only it sees what moves. If it does not say so in time, or does not stop when it is told to, it
+ * is ended.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +34,8 @@ struct talk {
     bool begun;                    /* the guest has begun the command */
     bool over;                     /* the speaker has said how it ended */
     bool in_ended;                 /* nothing more will come from our side */
+    int gone_fd;                   /* borrowed; -1: none, or seen */
+    int64_t gone_ms;               /* when the machine was gone; INT64_MAX: not yet */
     struct said said;              /* its last words */
     struct escape escape;
     bool *left; /* the user typed ~. */
@@ -102,7 +105,6 @@ static int talk_begin(struct talk *t, const char *command, struct error *err)
 {
     const struct ssh_io *io = t->io;
     struct say_exec m = request_of(t, command);
-    int gone_fd = io->gone_fd >= 0 ? io->gone_fd : t->c->gone_fd;
     _cleanup_close_ int in = -1, out = -1, errout = -1;
     int fds[SPEAKER_FDS];
     size_t n = 0;
@@ -111,7 +113,7 @@ static int talk_begin(struct talk *t, const char *command, struct error *err)
         make_pipe(true, false, &t->from_out, &out, err) < 0 ||
         make_pipe(true, false, &t->from_err, &errout, err) < 0)
         return -1;
-    const int all[] = {in, out, errout, gone_fd};
+    const int all[] = {in, out, errout, t->gone_fd};
     bool *const has[] = {&m.has_in, &m.has_out, &m.has_err, &m.has_gone};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         *has[i] = all[i] >= 0;
@@ -269,9 +271,18 @@ static bool wants_output(const struct talk *t, int from, const struct sink *s)
     return from >= 0 && !t->over && !sink_full(s);
 }
 
+/* For an answer of the speaker, which has seen the end of the machine itself. */
+static struct deadline patience(const struct talk *t)
+{
+    struct deadline d = t->d ? *t->d : deadline_never();
+    if (t->gone_ms < d.at_ms)
+        d.at_ms = t->gone_ms;
+    return ask_deadline(&d);
+}
+
 static int talk_step(struct talk *t, struct error *err)
 {
-    struct deadline late = ask_deadline(t->d);
+    struct deadline late = patience(t);
     const struct deadline *d = t->over ? t->d : &late;
     bool pull = t->io->source && t->begun && !t->in_ended;
     const struct ssh_tty *tty = t->io->tty;
@@ -284,10 +295,15 @@ static int talk_step(struct talk *t, struct error *err)
         {.fd = sink_empty(&t->out) ? -1 : t->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&t->errout) ? -1 : t->errout.fd, .events = POLLOUT},
         {.fd = tty && !t->over ? tty->resize_fd : -1, .events = POLLIN},
+        {.fd = t->over ? -1 : t->gone_fd, .events = POLLIN},
     };
     unsigned n = !t->over && deadline_passed(d) ? 0 : ARRAY_LEN(fds);
     if (deadline_poll_once(fds, n, d, "the command to end", err) < 0)
         return -1;
+    if (fds[8].revents) {
+        t->gone_fd = -1;
+        t->gone_ms = clock_boot_ms();
+    }
     if (fds[3].revents)
         (void)take_output(t, &t->from_out, false);
     if (fds[4].revents)
@@ -303,13 +319,25 @@ static int talk_step(struct talk *t, struct error *err)
     return sink_write(&t->out, err) < 0 ? -1 : sink_write(&t->errout, err);
 }
 
+/* One that is late by now is not asked again. */
+static void give_up(const struct talk *t)
+{
+    struct deadline late = patience(t);
+    if (deadline_passed(&late))
+        child_kill(&t->c->child);
+    else
+        ask_stop(t->c);
+}
+
 static int talk_run(struct talk *t, struct error *err)
 {
     struct error e = ERROR_INIT;
     while (!t->over || !sink_empty(&t->out) || !sink_empty(&t->errout))
         if (talk_step(t, &e) < 0) {
             if (!t->over)
-                ask_stop(t->c);
+                give_up(t);
+            if (e.kind == ERR_TIMEOUT && t->gone_ms < INT64_MAX)
+                error_fill(&e, ERR_VMM, 0, "the machine ended while a command was running");
             /* What the speaker reported came first. */
             if (t->over && t->said.failed)
                 break;
@@ -344,6 +372,8 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     t->d = d;
     t->left = &st->left;
     t->to_in = t->from_out = t->from_err = -1;
+    t->gone_fd = io->gone_fd >= 0 ? io->gone_fd : c->gone_fd;
+    t->gone_ms = INT64_MAX;
     sink_init(&t->out, io->stdout_fd, io->out, io->out_max, "standard output");
     sink_init(&t->errout, io->stderr_fd, io->errout, io->out_max, "standard error");
     if (talk_begin(t, command, err) < 0 || talk_run(t, err) < 0)
