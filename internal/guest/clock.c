@@ -16,7 +16,7 @@
 #define SECOND 1000000000LL
 #define MILLI  1000000LL
 
-enum { EDGES_MAX = 6, TRIES = 5 };
+enum { TRIES = 5 };
 
 #define AGREE_NS  (20 * MILLI) /* two edges that are no further apart are both right */
 #define LOST_NS   (40 * MILLI) /* the chip's interrupt may be this late */
@@ -70,38 +70,60 @@ static void take_kvm(struct guest_clock *c)
 
 /* ---- the chip's ---- */
 
+/* What the clock has lost if it is `gap` ahead of the chip. */
+static int64_t chip_lost(struct chip_watch *w, int64_t gap)
+{
+    bool told = w->told;
+    w->told = false;
+    if (gap < -LOST_NS) /* behind the chip, which is never ahead of the host */
+        return (w->known ? w->gap : 0) - gap;
+    if (gap < SECOND + LOST_NS && (!w->known || (told && gap - w->gap > LOST_NS))) {
+        w->known = true;
+        w->gap = gap;
+    }
+    return w->known && w->gap - gap > LOST_NS ? w->gap - gap : 0;
+}
+
+void clock_told(struct chip_watch *w, int64_t by)
+{
+    w->told = true;
+    w->edges = 0;
+    if (by < 0) /* it was ahead already when the distance was taken, or somebody set it forward */
+        w->gap += by;
+}
+
 bool clock_edge(struct chip_watch *w, int64_t gap, int64_t *shift_by)
 {
-    bool agree = w->seen && llabs(gap - w->last) <= AGREE_NS;
-    int64_t less = agree && w->last < gap ? w->last : gap; /* late, never early */
     *shift_by = 0;
-    w->last = gap;
-    w->seen = true;
-    if (!agree && ++w->edges < EDGES_MAX)
-        return false;
-    w->seen = false;
-    w->edges = 0;
-    if (agree && !w->known) {
-        w->known = true;
-        w->gap = less;
-    } else if (agree && w->gap - less > LOST_NS) {
-        *shift_by = w->gap - less;
+    for (unsigned i = 0; i < w->edges; i++) {
+        if (llabs(gap - w->gaps[i]) > AGREE_NS)
+            continue;
+        /* Both are late rather than early. */
+        *shift_by = chip_lost(w, w->gaps[i] < gap ? w->gaps[i] : gap);
+        w->edges = 0;
+        return true;
     }
+    w->gaps[w->edges++] = gap;
+    if (w->edges < ARRAY_LEN(w->gaps))
+        return false;
+    w->edges = 0;
     return true;
 }
 
+/* On again if it was on: the chip's alarm is for one second, and a guest that stood still while it
+ * set that has missed it for a day. */
 static void watch_edges(struct guest_clock *c, bool on)
 {
-    if (ioctl(c->rtc, on ? RTC_UIE_ON : RTC_UIE_OFF, 0) == 0 || !on)
-        return;
-    CLOSE_FD(c->rtc); /* a chip that tells of no edges */
+    (void)ioctl(c->rtc, RTC_UIE_OFF, 0);
+    if (on && ioctl(c->rtc, RTC_UIE_ON, 0) < 0)
+        CLOSE_FD(c->rtc); /* a chip that tells of no edges */
 }
 
 static void take_edge(struct guest_clock *c)
 {
     unsigned long info;
     struct rtc_time r;
-    int64_t now = clock_ns(CLOCK_REALTIME), by;
+    int64_t by;
     if (read(c->rtc, &info, sizeof info) != (ssize_t)sizeof info ||
         ioctl(c->rtc, RTC_RD_TIME, &r) < 0)
         return;
@@ -111,7 +133,9 @@ static void take_edge(struct guest_clock *c)
                     .tm_mday = r.tm_mday,
                     .tm_mon = r.tm_mon,
                     .tm_year = r.tm_year};
-    if (!clock_edge(&c->chip, now - (int64_t)timegm(&tm) * SECOND, &by))
+    /* The clock is read after the chip: what comes between them makes it late, too. */
+    int64_t gap = clock_ns(CLOCK_REALTIME) - (int64_t)timegm(&tm) * SECOND;
+    if (!clock_edge(&c->chip, gap, &by))
         return;
     watch_edges(c, false);
     shift(by);
@@ -178,12 +202,7 @@ static void take_told(struct guest_clock *c)
     if (clock_parse(first, &by) == 0) {
         by = clock_left(by, booted, clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME));
         shift(by);
-        c->chip.seen = false;
-        c->chip.edges = 0;
-        /* Set forward, it is where it was before it stood still; what is known of the chip holds.
-         */
-        if (by < 0)
-            c->chip.gap += by;
+        clock_told(&c->chip, by);
         look(c);
     }
     (void)!write(c->done, "\n", 1);

@@ -9,7 +9,9 @@
  * 2. the clock that KVM lends its guests (ptp_kvm), to the microsecond;
  * 3. elsewhere the clock chip (emulated guests have one). It has whole seconds only, and those
  *    begin at another moment than the host's. So what counts is that the distance between clock and
- *    chip, taken when the chip's second changes, gets smaller only if the guest stood still.
+ *    chip, taken when the chip's second changes, gets smaller only if the guest stood still. It
+ * lies between nothing and a second: a clock that is behind the chip has lost time, also while the
+ *    guest booted. What a command told (1) puts right what was learned too early.
  * The last two are looked at every CLOCK_EVERY_S seconds. A clock that somebody set forward is left
  * alone by 3, and taken back by the others.
  *
@@ -31,9 +33,11 @@ enum { CLOCK_EVERY_S = 10, CLOCK_FDS = 3 };
 
 /* How far the clock was from the chip, in nanoseconds. */
 struct chip_watch {
-    bool known, seen;
-    unsigned edges;
-    int64_t gap, last;
+    bool known; /* gap is how far it is if both are right */
+    bool told;  /* the clock was set by 1 since */
+    int64_t gap;
+    int64_t gaps[6]; /* what was seen in this look */
+    unsigned edges;  /* so many */
 };
 
 struct guest_clock {
@@ -57,8 +61,11 @@ int clock_parse(const char *text, int64_t *out);
 int64_t clock_left(int64_t by, int64_t booted, int64_t booted_now);
 
 /* One change of the chip's second, with the clock `gap` ahead of it. True when no more are needed:
- * two in a row agreed, or too many did not (an interrupt may be late). `shift` is then what the
+ * two of this look agreed, or too many did not (an interrupt may be late). `shift` is then what the
  * clock has lost, or 0. */
 bool clock_edge(struct chip_watch *w, int64_t gap, int64_t *shift);
+
+/* The clock was set by `by`, as the host told, and is right. */
+void clock_told(struct chip_watch *w, int64_t by);
 
 #endif

@@ -41,15 +41,54 @@ static void what_is_no_loss(void **state)
     assert_int_equal(edges(&w, 570 * MS, 571 * MS), 0);
     assert_int_equal(edges(&w, 9000 * MS, 9000 * MS), 0);
     /* One that alone is far off: more edges, up to six. */
-    assert_false(clock_edge(&w, -9000 * MS, &by));
-    assert_false(clock_edge(&w, 600 * MS, &by));
-    assert_true(clock_edge(&w, 600 * MS, &by));
+    assert_false(clock_edge(&w, 9000 * MS, &by));
+    assert_false(clock_edge(&w, 640 * MS, &by));
+    assert_false(clock_edge(&w, 601 * MS, &by));
+    assert_true(clock_edge(&w, 610 * MS, &by));
     assert_int_equal(by, 0);
     for (int i = 0; i < 5; i++)
         assert_false(clock_edge(&w, -1000 * i * MS, &by));
     assert_true(clock_edge(&w, -9000 * MS, &by));
     assert_int_equal(by, 0);
     assert_int_equal(w.gap, 600 * MS);
+}
+
+/* Emulated guests lose time while they boot. */
+static void a_clock_behind_the_chip(void **state)
+{
+    (void)state;
+    struct chip_watch w = {0};
+    assert_int_equal(edges(&w, -4743 * MS, -4740 * MS), 4743 * MS); /* within the second */
+    assert_false(w.known);
+    assert_int_equal(edges(&w, 2 * MS, 1 * MS), 0);
+    assert_int_equal(w.gap, 1 * MS);
+    /* A command tells of 700 ms, so it is now known better. */
+    clock_told(&w, 700 * MS);
+    assert_int_equal(edges(&w, 703 * MS, 701 * MS), 0);
+    assert_int_equal(w.gap, 701 * MS);
+    assert_int_equal(edges(&w, -19300 * MS, -19299 * MS), 20001 * MS);
+}
+
+/* The guest stands still after a command told, before its second changed twice. */
+static void a_pause_after_a_command(void **state)
+{
+    (void)state;
+    struct chip_watch w = {0};
+    int64_t by;
+    assert_int_equal(edges(&w, 600 * MS, 600 * MS), 0);
+    clock_told(&w, 20000 * MS);
+    assert_false(clock_edge(&w, 601 * MS, &by));
+    assert_int_equal(edges(&w, -19400 * MS, -19400 * MS), 20000 * MS);
+    assert_int_equal(w.gap, 600 * MS);
+    /* Somebody set it forward; the next command tells. */
+    assert_int_equal(edges(&w, 5600 * MS, 5600 * MS), 0);
+    clock_told(&w, -5000 * MS);
+    assert_int_equal(edges(&w, 600 * MS, 600 * MS), 0);
+    assert_int_equal(w.gap, 600 * MS);
+    /* Nothing was known: to the second. */
+    w = (struct chip_watch){0};
+    clock_told(&w, 20000 * MS);
+    assert_int_equal(edges(&w, -19400 * MS, -19400 * MS), 19400 * MS);
 }
 
 static void words_of_the_host(void **state)
@@ -81,10 +120,9 @@ static void what_is_left_to_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_the_clock_has_lost),
-        cmocka_unit_test(what_is_no_loss),
-        cmocka_unit_test(words_of_the_host),
-        cmocka_unit_test(what_is_left_to_set),
+        cmocka_unit_test(what_the_clock_has_lost), cmocka_unit_test(what_is_no_loss),
+        cmocka_unit_test(a_clock_behind_the_chip), cmocka_unit_test(a_pause_after_a_command),
+        cmocka_unit_test(words_of_the_host),       cmocka_unit_test(what_is_left_to_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
