@@ -60,6 +60,14 @@ struct unpack {
     char text[UNTAR_LEN_MAX + 1]; /* what came with the last head */
 };
 
+/* The bits that are kept. Whether others may write here is not the guest's to say. */
+static mode_t kept(mode_t perm)
+{
+    mode_t mask = umask(022);
+    (void)umask(mask);
+    return perm & 0777 & ~(mask & 022);
+}
+
 static bool is_stopped(const struct fetch_rules *rules)
 {
     return rules->stop && atomic_load(rules->stop);
@@ -286,7 +294,7 @@ static void set_attributes(const struct unpack *u, int fd, const struct untar_he
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
                                       {.tv_sec = e->mtime, .tv_nsec = e->mtime_nsec}};
     if (u->rules->keep)
-        (void)fchmod(fd, e->perm & 0777);
+        (void)fchmod(fd, kept(e->perm));
     if (u->rules->keep && e->has_mtime)
         (void)futimens(fd, times);
 }
@@ -437,7 +445,7 @@ static int take(struct unpack *u, const struct untar_head *e, struct error *err)
     }
     if (place(u, name, is_dir, path, sizeof path, err) < 0)
         return -1;
-    return is_dir ? make_dir(u, path, e->perm & 0777, err) : write_file(u, path, e, err);
+    return is_dir ? make_dir(u, path, kept(e->perm), err) : write_file(u, path, e, err);
 }
 
 static void cleanup_unpack(struct unpack **u)
