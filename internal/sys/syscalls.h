@@ -13,12 +13,15 @@
 
 #include <stdbool.h>
 
-/* Calls that are optional. */
+/* Changes to the list. */
 enum syscalls_more {
     SYSCALLS_HOLES = 1 << 0,   /* fallocate, to punch holes into files */
     SYSCALLS_FILTERS = 1 << 1, /* to add filters of its own. With one, a program can also make the
                                 * kernel write each of its calls to the host's audit log, without
                                 * any limit. */
+    SYSCALLS_SETTLED = 1 << 2, /* no option but less: for a program that has all that it needs open.
+                                * It can't open or look at files, make sockets, start threads or
+                                * programs, or signal, not even itself. */
     SYSCALLS_THREADS = 1 << 3, /* to signal any thread that it can name: for the first process of a
                                 * PID namespace, where all are its own */
 };
