@@ -296,6 +296,20 @@ static void test_a_file_does_not_get_as_short_as_a_page(void **state)
     assert_int_equal(attempt(self, true, "one_page"), EACCES);
 }
 
+/* Not even for a program of the host that cores are piped to. */
+static void test_it_leaves_no_core(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    _cleanup_strbuf_ struct strbuf says = STRBUF_INIT;
+    assert_int_equal(getrlimit(RLIMIT_CORE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_CORE, &(struct rlimit){0, before.rlim_max}), 0);
+    assert_int_equal(shell_says(true, "exec prlimit --core --raw --noheadings -o SOFT,HARD", &says),
+                     0);
+    assert_int_equal(setrlimit(RLIMIT_CORE, &before), 0);
+    assert_string_equal(says.buf, before.rlim_max ? "1 1\n" : "0 0\n");
+}
+
 static void test_holes_can_be_kept_out(void **state)
 {
     (void)state;
@@ -421,6 +435,7 @@ int main(int argc, char **argv)
         T(test_no_call_gets_around_it),
         T(test_a_file_does_not_get_as_short_as_a_page),
         T(test_holes_can_be_kept_out),
+        T(test_it_leaves_no_core),
         T(test_no_other_process_has_a_number_there),
         T(test_without_root_it_signals_only_itself),
         T(test_what_is_not_listed_is_refused),

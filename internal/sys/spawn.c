@@ -103,6 +103,10 @@ static int become(const struct caller *user, bool keep_groups)
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
+/* A core has all of the program's memory, and it ends as it likes. A limit of 1 also keeps the core
+ * from a program that the host pipes cores to, which 0 does not (core(5)). */
+#define NO_CORE 1
+
 static int bound(int what, int64_t max)
 {
     struct rlimit l;
@@ -146,6 +150,7 @@ static void child_main(const struct child_plan *p)
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
         ((spec->confine_fd >= 0 || spec->capabilities) && confine_bound(spec->capabilities) < 0) ||
         (spec->capabilities && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) ||
+        (spec->confine_fd >= 0 && bound(RLIMIT_CORE, NO_CORE) < 0) ||
         bound(RLIMIT_FSIZE, spec->file_max) < 0 || bound(RLIMIT_DATA, spec->data_max) < 0 ||
         become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
