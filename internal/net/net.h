@@ -62,7 +62,8 @@ struct net_lease {
     enum net_mode mode;
     bool peers;                  /* NET_CNI: the guest may reach its own subnet */
     unsigned lease_plen;         /* NET_CNI: of lease_addr */
-    uint32_t slot;               /* index of the /31 in the pool */
+    uint32_t slot;               /* index of the /31 in the pool; NET_PASTA: of its ports for UDP
+                                  * (pasta_udp.h) */
     char veth[IF_NAMESIZE];      /* outer end, "cbx" + slot: the claim */
     char veth_mac[NET_MAC_SIZE]; /* derived from the lease id: proof of ownership, of the link or,
                                   * with NET_CNI, of the address's entry in the host's table */
