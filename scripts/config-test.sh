@@ -181,6 +181,15 @@ ok "trust add refuses another content than the one that was read" \
     refused "not the one you gave" -- trust add --sha256 "$(printf x | sha256sum | cut -d' ' -f1)"
 ok "and trusts nothing then" refused "concerns the host" -- config show
 ok "trust add says what it grants" grants --sha256 "$(sha256sum <"$repo" | cut -d' ' -f1)"
+cp "$repo" "$work/kept"
+long() { # a long value scrolls no other away, and it shows that it is cut
+    printf 'sandbox: false\nsync: {exclude: [a%s]}\n' "$(printf ', abcdefghijklmnopqrst%.0s' {1..900})" >"$repo"
+    [ "$(run -- trust add | wc -c)" -lt 2000 ] && run -- trust add | grep -q '^ *sandbox = false' &&
+        run -- trust add | grep -qF '... (19801 bytes in all: read the file) (line 2)'
+}
+ok "trust add cuts a long value" long
+cp "$work/kept" "$repo"
+run -- trust add >/dev/null
 ok "then it counts" shows firecracker.binary '"/bin/true"' "repo:" --
 ok "--sha256 goes with nothing else" refused "goes with" -- trust list --sha256 x
 ok "list takes no file" refused "takes no file" -- trust list .

@@ -142,8 +142,8 @@ int interrupt_open(const struct verb *v, struct error *err);
 /* ---- output ---- */
 /* Everything goes to the terminal through these, which clean it (base/text.h): text that is not
  * ours can add no line and no control character, even if a verb forgets to clean it. Only the
- * command's own output, and a log with --raw, stay raw. They write and check: a full disk or a
- * closed pipe behind stdout is an error, not silence. */
+ * command's own output, and a log with --raw, stay raw. They write and check: a full disk
+ * behind stdout, or none at all, is an error. */
 /* One line; the new line is added. */
 __attribute__((format(printf, 2, 3))) int out_line(struct error *err, const char *fmt, ...);
 /* A text of many lines, each of which was cleaned when it was put together. */
@@ -153,7 +153,14 @@ int out_coloured(const char *text, struct error *err);
 int out_json(const cJSON *j, struct error *err);
 /* One line of JSON on stderr. */
 void out_json_stderr(const cJSON *j);
-/* "crabbox-fc: " and the message on stderr. */
+/* Whether the error is that nobody reads any more what we print ("| head"), which nobody needs to
+ * be told. */
+bool out_reader_gone(const struct error *e);
+/* That there is a standard output, for a verb that would have to be undone without one. */
+int out_check(struct error *err);
+/* All that was printed so far has gone out. */
+int out_finish(struct error *err);
+/* "crabbox-fc: " and the message on stderr, unless it is that the reader has gone. */
 void out_error(const struct error *e);
 /* A file from where the descriptor stands to its end as it is now: what is written meanwhile is not
  * waited for. `mark` begins each line (may be ""), so that none looks like ours; NULL: all of it
@@ -191,12 +198,10 @@ struct stock_ssh {
 int stock_ssh_find(struct invocation *in, const char *ref, struct stock_ssh *out,
                    struct error *err);
 void stock_ssh_close(struct stock_ssh *s);
-/* Becomes ssh with these arguments; the lease is in use until it ends. Returns only on error. With
- * `clean` what it complains of is marked as ssh's and made harmless first (stock_ssh_filter.c). */
-int stock_ssh_become(const struct stock_ssh *s, const char **argv, bool clean, struct error *err);
-/* Puts a process of its own between our standard error and the terminal, which ends when nobody
- * holds it any more. *saved gets the old one, to be put back on error. */
-int stock_ssh_filter(int *saved, struct error *err);
+/* Runs ssh with these arguments (the first is replaced by its path) and returns its exit code; the
+ * lease is in use until then. For a tunnel, what it says is made harmless and marked as its own. */
+int stock_ssh_run(struct invocation *in, const struct stock_ssh *s, const char **argv,
+                  bool is_tunnel, struct error *err);
 
 int cmd_warmup(struct invocation *in, struct error *err);
 /* The shell's `cd` follows a link that came with code, and then the link would choose what is sent,

@@ -1,28 +1,13 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
+#include "fetch/fetch.h"
 #include "run/copy.h"
-
-/* Paths of the guest begin at the user's home, so "~/x" is "x" there. A shell would read a name
- * behind "~" as another user. */
-static int take_home(const char **path, struct error *err)
-{
-    const char *p = *path;
-    if (*p != '~')
-        return 0;
-    if (p[1] && p[1] != '/')
-        return error_set(err, ERR_USAGE, 0,
-                         "cp: \"%s\" begins with the home of another user; next: write its whole "
-                         "path, or ./%s for a file with this name",
-                         p, p);
-    p++;
-    *path = p + strspn(p, "/");
-    return 0;
-}
 
 /* "lease:path": a colon before any slash, as scp has it. Returns the lease's part (to be freed) or
  * NULL for a path of the host. */
@@ -71,6 +56,23 @@ static int check_id(const char *id, const char *lease, struct error *err)
                      id, lease);
 }
 
+/* What scp does not do either. Files of other kinds have their own messages. */
+static int check_stream(const char *local, bool is_out, const char *ref, struct error *err)
+{
+    struct stat st;
+    if (!str_eq(local, "-") && (!str_has_prefix(local, "/dev/") || stat(local, &st) < 0 ||
+                                (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))))
+        return 0;
+    return is_out
+               ? error_set(err, ERR_USAGE, 0,
+                           "cp: \"%s\" is a stream, not a file; next: crabbox-fc ssh %s cat PATH",
+                           local, ref)
+               : error_set(err, ERR_USAGE, 0,
+                           "cp: \"%s\" is a stream, not a file; next: crabbox-fc ssh %s "
+                           "'cat >PATH'",
+                           local, ref);
+}
+
 int cmd_cp(struct invocation *in, struct error *err)
 {
     const char *from;
@@ -86,7 +88,9 @@ int cmd_cp(struct invocation *in, struct error *err)
     const char *named = from_lease ? from_lease : to_lease;
     if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0 ||
         way_here_check(in, err) < 0 || check_id(in->opt.id, named, err) < 0 ||
-        take_home(from_lease ? &from : &to, err) < 0)
+        check_stream(from_lease ? to : from, from_lease, in->opt.id ? in->opt.id : named, err) <
+            0 ||
+        fetch_home("cp", from_lease ? &from : &to, err) < 0)
         return -1;
     const char *ref = in->opt.id ? in->opt.id : named;
     int r = from_lease ? ops_copy_out(&in->ops, ref, from, to, stall_ms, &copied, err)

@@ -120,6 +120,8 @@ static int add_port(const char *remote, const char *local, const char **argv, si
     if (!is_port(remote) || (local && !str_eq(local, "0") && !is_port(local)))
         return error_set(err, ERR_USAGE, 0, "\"%s\" is not a port, from 1 to 65535",
                          is_port(remote) ? local : remote);
+    if (out_check(err) < 0)
+        return -1;
     if (!local || str_eq(local, "0")) {
         if (find_free_port(free_port, err) < 0)
             return -1;
@@ -170,7 +172,9 @@ int cmd_tunnel(struct invocation *in, struct error *err)
         return -1;
     const char *const fixed[] = {"ssh", "-F", s.config, "-N", "-o", "ExitOnForwardFailure=yes",
                                  /* a guest that stands still ends it */
-                                 "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=4"};
+                                 "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=4",
+                                 /* tells of a port where nobody listens */
+                                 "-o", "LogLevel=INFO"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         argv[n++] = fixed[i];
     if ((port && add_port(port, o->local_port, argv, &n, err) < 0) ||
@@ -179,5 +183,5 @@ int cmd_tunnel(struct invocation *in, struct error *err)
         return -1;
     log_info("Ctrl-C ends it");
     argv[n++] = s.host;
-    return stock_ssh_become(&s, argv, true, err);
+    return stock_ssh_run(in, &s, argv, true, err);
 }

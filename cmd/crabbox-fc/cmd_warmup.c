@@ -109,9 +109,12 @@ int cmd_warmup(struct invocation *in, struct error *err)
 {
     struct ops_timing t = {0};
     struct lease l;
-    if (acquire(in, &l, &t, err) < 0)
+    if (out_check(err) < 0 || acquire(in, &l, &t, err) < 0)
         return -1;
     int r = in->opt.json ? print_json(in, &l, &t, err) : print_text(&l, &t, err);
+    if (r < 0)
+        (void)error_append(err, ", but the lease %s is there; next: crabbox-fc stop %s", l.slug,
+                           l.slug);
     if (in->opt.timing_json)
         print_timing(&l, &t);
     if (!in->opt.json && !l.keep)

@@ -105,7 +105,6 @@ int interrupt_open(const struct verb *v, struct error *err)
         sigaddset(&heard.set, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &heard.set, NULL) < 0)
         return error_set(err, ERR_INTERNAL, errno, "block signals");
-    (void)signal(SIGPIPE, SIG_IGN);
     heard.fd = impatient ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     if (heard.fd >= 0 && start_thread() == 0)
         return heard.fd;

@@ -1,6 +1,7 @@
 /* main.c: find the verb, parse, load the configuration, call, print the error once. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +15,14 @@
 #include "sys/beneath.h"
 #include "sys/worktree.h"
 
-/* Descriptors 0 to 2 exist from here on, so that no lease file ever lands on one of them. */
+/* Descriptors 0 to 2 exist from here on, so that no lease file ever lands on one of them. A
+ * standard output that was closed can't be written to, so that a result is not lost without a word.
+ */
 static void guarantee_stdio(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    while (fd >= 0 && fd <= 2);
-    if (fd > 2)
-        (void)close(fd);
+    for (int i = 0; i <= 2; i++)
+        if (fcntl(i, F_GETFD) < 0) /* the lowest that is free is this one */
+            (void)open("/dev/null", (i == STDOUT_FILENO ? O_RDONLY : O_RDWR) | O_CLOEXEC);
     for (int i = 0; i <= 2; i++)
         (void)fcntl(i, F_SETFD, 0);
 }
@@ -159,11 +159,8 @@ static void leave_no_core(void)
     }
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv, struct error *err)
 {
-    struct error err = ERROR_INIT;
-    guarantee_stdio();
-    leave_no_core();
     if (argc < 2) {
         help_all();
         return 2;
@@ -174,15 +171,18 @@ int main(int argc, char **argv)
     if (str_eq(name, "--version"))
         name = "version";
     const struct verb *v = verb_by_name(name);
-    int code = v ? invoke(v, argc - 2, argv + 2, &err) : unknown_verb(name, &err);
-    if (code < 0) {
+    return v ? invoke(v, argc - 2, argv + 2, err) : unknown_verb(name, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = ERROR_INIT;
+    guarantee_stdio();
+    leave_no_core();
+    (void)signal(SIGPIPE, SIG_IGN); /* it is an error of the write */
+    int code = dispatch(argc, argv, &err);
+    bool printed = code < 0 || out_finish(&err) == 0;
+    if (code < 0 || !printed)
         out_error(&err);
-        code = error_exit_code(err.kind);
-    }
-    if (fflush(stdout) != 0 && code == 0) {
-        (void)error_set(&err, ERR_IO, errno, "write to standard output");
-        out_error(&err);
-        code = 1;
-    }
-    return code;
+    return code < 0 || (code == 0 && !printed) ? error_exit_code(err.kind) : code;
 }

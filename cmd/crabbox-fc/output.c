@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,16 +62,40 @@ void out_ends(const struct lease_entry *e, char *out, size_t size)
         (void)str_format(out, size, "in %s", left);
 }
 
-static int put(const char *text, size_t len, struct error *err)
+int out_check(struct error *err)
 {
-    if (len && fwrite(text, 1, len, stdout) != len)
-        return error_set(err, ERR_IO, errno, "write to standard output");
-    return 0;
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    return flags < 0 || (flags & O_ACCMODE) == O_RDONLY
+               ? error_set(err, ERR_IO, 0,
+                           "standard output is closed; next: the same without >&-, or with "
+                           ">/dev/null")
+               : 0;
 }
 
-static int finish(struct error *err)
+bool out_reader_gone(const struct error *e)
 {
-    return fflush(stdout) != 0 ? error_set(err, ERR_IO, errno, "write to standard output") : 0;
+    /* Other pipes end in programs of ours. */
+    return e->kind == ERR_IO && e->sys == EPIPE && strstr(e->msg, "write to standard ");
+}
+
+/* Of the first write that failed; those after it may find nothing left to write. */
+static int write_errno;
+
+static int write_failed(struct error *err)
+{
+    write_errno = write_errno ? write_errno : errno;
+    return out_check(err) < 0 ? -1
+                              : error_set(err, ERR_IO, write_errno, "write to standard output");
+}
+
+static int put(const char *text, size_t len, struct error *err)
+{
+    return len && fwrite(text, 1, len, stdout) != len ? write_failed(err) : 0;
+}
+
+int out_finish(struct error *err)
+{
+    return fflush(stdout) != 0 || ferror(stdout) ? write_failed(err) : 0;
 }
 
 int out_line(struct error *err, const char *fmt, ...)
@@ -85,25 +110,25 @@ int out_line(struct error *err, const char *fmt, ...)
         return error_set(err, ERR_INTERNAL, errno, "print");
     text_add(&line, text);
     strbuf_addc(&line, '\n');
-    return put(line.buf, line.len, err) < 0 ? -1 : finish(err);
+    return put(line.buf, line.len, err) < 0 ? -1 : out_finish(err);
 }
 
 int out_text(const char *text, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf lines = STRBUF_INIT;
     text_add_lines(&lines, text, strlen(text));
-    return put(lines.buf, lines.len, err) < 0 ? -1 : finish(err);
+    return put(lines.buf, lines.len, err) < 0 ? -1 : out_finish(err);
 }
 
 int out_coloured(const char *text, struct error *err)
 {
-    return put(text, strlen(text), err) < 0 ? -1 : finish(err);
+    return put(text, strlen(text), err) < 0 ? -1 : out_finish(err);
 }
 
 int out_json(const cJSON *j, struct error *err)
 {
     _cleanup_free_ char *text = json_print_shown(j, true);
-    return put(text, strlen(text), err) < 0 || put("\n", 1, err) < 0 ? -1 : finish(err);
+    return put(text, strlen(text), err) < 0 || put("\n", 1, err) < 0 ? -1 : out_finish(err);
 }
 
 void out_json_stderr(const cJSON *j)
@@ -114,6 +139,8 @@ void out_json_stderr(const cJSON *j)
 
 void out_error(const struct error *e)
 {
+    if (out_reader_gone(e))
+        return;
     char line[2 * ERROR_MSG_MAX];
     size_t len;
     const char *next = error_next(e, &len);
@@ -178,5 +205,5 @@ int out_file(int fd, const char *mark, struct error *err)
     }
     if (n < 0)
         return error_set(err, ERR_IO, errno, "read the file to print");
-    return put_piece(&p, NULL, 0, err) < 0 ? -1 : finish(err);
+    return put_piece(&p, NULL, 0, err) < 0 ? -1 : out_finish(err);
 }

@@ -18,7 +18,8 @@ static char *reason(const struct ops_run_result *r, int code, const struct error
     return xasprintf("a test failed\n");
 }
 
-/* Keeps nothing of a run that was ended with Ctrl-C: the user knows why it ended. True if something
+/* Keeps nothing of a run that was ended with Ctrl-C or because its reader has gone: the user knows
+ * why it ended. True if something
  * is kept. */
 static bool keep(struct invocation *in, const struct ops_run *req, const struct ops_run_result *r,
                  int code, const struct error *e, cJSON *j)
@@ -27,7 +28,7 @@ static bool keep(struct invocation *in, const struct ops_run *req, const struct 
     struct error failure = ERROR_INIT;
     struct deadline d = deadline_never();
     _cleanup_strbuf_ struct strbuf results = STRBUF_INIT;
-    if (!req->bundle || !req->bundle->begun || e->kind == ERR_CANCELLED)
+    if (!req->bundle || !req->bundle->begun || e->kind == ERR_CANCELLED || out_reader_gone(e))
         return false;
     _cleanup_free_ char *why = reason(r, code, e);
     results_text(&r->collected.junit, &results);

@@ -101,6 +101,8 @@ static int print_json(const struct sync_list *l, const char *git_dir, struct err
     json_add_i64(j, "leftOutCount", (int64_t)l->n_left);
     json_add_i64(j, "skippedCount", (int64_t)l->n_skipped);
     (void)cJSON_AddStringToObject(j, "firstSkipped", l->first_skipped ? l->first_skipped : "");
+    json_add_i64(j, "misnamedCount", (int64_t)l->n_misnamed);
+    (void)cJSON_AddStringToObject(j, "firstMisnamed", l->first_misnamed ? l->first_misnamed : "");
     json_add_i64(j, "nestedCount", (int64_t)l->n_nested);
     (void)cJSON_AddStringToObject(j, "firstNested", l->first_nested ? l->first_nested : "");
     (void)cJSON_AddStringToObject(j, "gitDir", git_dir ? git_dir : "");

@@ -124,7 +124,8 @@ const struct verb verbs[] = {
      .summary = "open a session in a lease with the stock ssh",
      .details =
          "Uses the lease's own ssh_config, with its key and the pinned host key. Exit code: "
-         "ssh's own, which is the session's, or 255 if ssh failed.\n\n"
+         "ssh's own, which is the session's, or 255 if ssh failed or the machine is gone; 130 "
+         "after Ctrl-C or SIGTERM.\n\n"
          "The lease counts as used until this ssh ends. An ssh that goes to the background "
          "(-f, ControlPersist) does not count. For lasting forwards use crabbox-fc tunnel, or "
          "call crabbox-fc heartbeat now and then.",
@@ -166,8 +167,8 @@ const struct verb verbs[] = {
          "printed as http://127.0.0.1:N as soon as it listens. With --id, PORT is the only "
          "argument. Ports of -L and -R listen on 127.0.0.1 unless you give an address. 8080 "
          "is short for 8080:localhost:8080. Uses the stock ssh with the lease's key and pinned "
-         "host key, "
-         "and ends with its exit code, which is 255 after Ctrl-C.",
+         "host key. Exit code: 255 if the port can't be had or the connection ends, with a "
+         "message; 130 after Ctrl-C or SIGTERM.",
      .examples =
          "crabbox-fc tunnel demo 3000\ncrabbox-fc tunnel --id demo --local-port 8080 3000\n"
          "crabbox-fc tunnel -L 8080 demo\ncrabbox-fc tunnel -L 5433:5432 -L 9000:10.0.0.7:80 demo\n"

@@ -1,3 +1,11 @@
+/* plugin.c: starts a plugin, waits for it, and makes an error of what it says.
+ *
+ * run prepares all that the plugin gets: its configuration as a file in memory, its environment,
+ * the root directory. Its output goes to files, which are read when it has ended, so it never waits
+ * for us. start has the plugin written down before it may execute. If its time ends first, or the
+ * user interrupts, kill_all ends it with all that it started. cni_settle does the same later, in
+ * another process, for a plugin whose crabbox-fc was killed.
+ */
 #include "cni/plugin.h"
 
 #include <errno.h>

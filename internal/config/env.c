@@ -53,13 +53,39 @@ static const char *near_miss(const char *name)
     return NULL;
 }
 
+/* What tells a variable from others: behind CRABBOX_ and FC_. */
+static const char *own_part(const char *name)
+{
+    static const char *const prefixes[] = {"CRABBOX_", "FC_"};
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        name += str_has_prefix(name, prefixes[i]) ? strlen(prefixes[i]) : 0;
+    return name;
+}
+
+/* The known name that ends with the same words (CRABBOX_FC_CPUS), or whose own part is near. */
+static const char *nearest(const char *name)
+{
+    const char *names[NAMES_MAX], *parts[NAMES_MAX];
+    size_t n = all_names(names);
+    _cleanup_free_ char *end = xasprintf("_%s", own_part(name));
+    for (size_t i = 0; i < n; i++) {
+        if (end[1] && str_has_suffix(names[i], end))
+            return names[i];
+        parts[i] = own_part(names[i]);
+    }
+    const char *near = str_nearest(own_part(name), parts, n);
+    for (size_t i = 0; near && i < n; i++)
+        if (parts[i] == near)
+            return names[i];
+    return NULL;
+}
+
 static int fail_unknown(const char *name, const char *near, struct error *err)
 {
-    const char *names[NAMES_MAX];
     char shown[80];
     text_copy(shown, sizeof shown, name);
     if (!near)
-        near = str_nearest(name, names, all_names(names));
+        near = nearest(name);
     if (near)
         return error_set(err, ERR_CONFIG, 0, "environment: unknown variable %s; did you mean %s?",
                          shown, near);

@@ -185,7 +185,10 @@ static void test_env_near_miss(void **state)
         {"crabbox_fc_vmm", "CRABBOX_FC_VMM"},
         {"CRABBOX_FIRECRACKERCPUS", "CRABBOX_FIRECRACKER_CPUS"},
         {"Crabbox_Fc_State_Dir", "CRABBOX_FC_STATE_DIR"},
+        {"CRABBOX_FC_CPUS", "CRABBOX_FIRECRACKER_CPUS"},
+        {"CRABBOX_FC_STATE", "CRABBOX_FC_STATE_DIR"},
     };
+    static const char *const far[] = {"CRABBOX_FC_X", "CRABBOX_FC_DEBUG", "CRABBOX_FC_MEM"};
     struct config_dir *d = *state;
     struct config cfg;
     config_dir_setenv(d, "CRABBOX_PROVIDER=firecracker");
@@ -197,6 +200,14 @@ static void test_env_near_miss(void **state)
         (void)str_format(set, sizeof set, "%s=x", names[i][0]);
         (void)str_format(expect, sizeof expect, "unknown variable %s; did you mean %s?",
                          names[i][0], names[i][1]);
+        config_dir_setenv(d, set);
+        assert_int_equal(config_dir_refused(d, expect), ERR_CONFIG);
+        free(d->env[--d->n_env]);
+        d->env[d->n_env] = NULL;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(far); i++) { /* none of ours is like it */
+        _cleanup_free_ char *set = xasprintf("%s=x", far[i]);
+        _cleanup_free_ char *expect = xasprintf("%s; docs/CONFIG.md lists", far[i]);
         config_dir_setenv(d, set);
         assert_int_equal(config_dir_refused(d, expect), ERR_CONFIG);
         free(d->env[--d->n_env]);

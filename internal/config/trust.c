@@ -20,6 +20,8 @@
 #define LOCK_NAME    "trust.lock"
 #define LOCK_WAIT_MS 5000
 
+enum { VALUE_SHOWN_MAX = 1000 }; /* bytes of one value: a long one must not scroll others away */
+
 static void cleanup_source(struct source_file *f)
 {
     strbuf_free(&f->text);
@@ -247,8 +249,13 @@ static void add_replaced(struct strbuf *keys, const struct config_entry *e, cons
 /* Adds one line for the key, whatever its value contains: the user decides by these lines. */
 static void add_key(struct strbuf *keys, const struct config_entry *e, const char *const *envp)
 {
-    strbuf_addf(keys, "%s = ", e->key->name);
-    text_add(keys, e->value);
+    char shown[VALUE_SHOWN_MAX];
+    _cleanup_strbuf_ struct strbuf whole = STRBUF_INIT;
+    text_add(&whole, e->value);
+    text_copy(shown, sizeof shown, e->value);
+    strbuf_addf(keys, "%s = %s", e->key->name, shown);
+    if (whole.len >= sizeof shown) /* the rest is for the user to judge, too */
+        strbuf_addf(keys, " (%zu bytes in all: read the file)", whole.len);
     strbuf_addf(keys, " (line %zu)", e->line);
     if (e->key->rule == RULE_PATTERNS)
         add_replaced(keys, e, envp);

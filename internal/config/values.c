@@ -76,7 +76,10 @@ static int check_range(const struct config_key *key, int64_t n, const char *raw,
     _cleanup_strbuf_ struct strbuf bound = STRBUF_INIT;
     text_copy(shown, sizeof shown, raw);
     value_format_number(key->type, n < key->min ? key->min : key->max, &bound);
-    return complain(why, "is %s, %s than %s", shown, n < key->min ? "less" : "more", bound.buf);
+    const char *unit = key->type == CFG_MIB && isdigit((unsigned char)raw[strlen(raw) - 1]) ? "MiB"
+                                                                                            : "";
+    return complain(why, "is %s%s, %s than %s", shown, unit, n < key->min ? "less" : "more",
+                    bound.buf);
 }
 
 /* Reads the digits at *s into *n, saturating; false if there are none. */
@@ -126,7 +129,9 @@ static int parse_mib(const struct config_key *key, const char *raw, struct strbu
         strbuf_addf(out, "%" PRId64, mib);
         return 0;
     }
-    return complain_value(why, raw, "not a size: the units are MiB (or none), GiB and TiB");
+    return complain_value(why, raw,
+                          "not a size such as 512MiB or 4GiB: the units are MiB (or none), "
+                          "GiB and TiB");
 }
 
 /* Up to three decimals, as thousandths; false if there are none or more. */

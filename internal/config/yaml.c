@@ -125,6 +125,11 @@ static int check_style(struct reader *r, const struct config_key *key)
                                key->type == CFG_INT ? "a whole number" : "true or false");
         return 0;
     }
+    if (kind == PLAIN_NUMBER && key->type == CFG_DURATION)
+        return reader_fail(r, e->start_mark,
+                           "\"%s\" is a number without a unit, not a duration "
+                           "such as 90m, 1h30m, 10s or 500ms",
+                           key->name);
     if (kind != PLAIN_TEXT && !(key->type == CFG_MIB && kind == PLAIN_NUMBER))
         return reader_fail(r, e->start_mark, "\"%s\" is %s, not a %s%s", key->name,
                            plain_kind_name(kind), config_type_name(key->type),
@@ -353,18 +358,34 @@ static int read_key(struct reader *r, const char *block)
     return fail_unknown(r, &at, word);
 }
 
+/* A value where the keys of a block should follow: some are called as a key is in another block. */
+static int fail_block(struct reader *r, const char *block)
+{
+    const yaml_mark_t at = r->event.start_mark;
+    const char *key = elsewhere(block);
+    const char *names[CONFIG_KEYS_MAX];
+    char pool[CONFIG_KEYS_MAX][32];
+    if (r->event.type == YAML_SCALAR_EVENT && !*reader_text(r))
+        return reader_fail(
+            r, at, "\"%s\" is not a block of keys: there is nothing in it; remove the line", block);
+    if (key && block_len(key))
+        return reader_fail(r, at,
+                           "\"%s\" is not a block of keys here; did you mean \"%s\" in the block "
+                           "\"%.*s:\"?",
+                           block, leaf(key), (int)block_len(key), key);
+    return reader_fail(r, at,
+                       "\"%s\" is not a block of keys; write its keys below it, such as \"%s:\", "
+                       "indented",
+                       block, names_of(block, names, pool) ? names[0] : "key");
+}
+
 /* Reads the mapping that follows the name of a block. */
 static int read_block(struct reader *r, const char *block)
 {
     if (reader_next(r) < 0)
         return -1;
     if (r->event.type != YAML_MAPPING_START_EVENT)
-        return reader_fail(r, r->event.start_mark,
-                           r->event.type == YAML_SCALAR_EVENT && !*reader_text(r)
-                               ? "\"%s\" is not a block of keys: there is nothing in it; remove "
-                                 "the line"
-                               : "\"%s\" is not a block of keys",
-                           block);
+        return fail_block(r, block);
     for (;;) {
         if (reader_next(r) < 0)
             return -1;

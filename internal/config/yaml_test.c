@@ -96,7 +96,8 @@ static const struct row rows[] = {
     {"firecracker:\n  user: |\n    a\n", "!is block text"},
     {"firecracker:\n  workRoot: /\n", "!2:13: \"firecracker.workRoot\" is \"/\", the root"},
     {"firecracker:\n  kernel: vmlinux\n", "!a relative path"},
-    {"lease:\n  ttl: 90\n", "!\"lease.ttl\" is a number, not a duration"},
+    {"lease:\n  ttl: 90\n",
+     "!\"lease.ttl\" is a number without a unit, not a duration such as 90m"},
     {"lease:\n  ttl: 999h\n", "!more than 720h"},
     {"network:\n  pool: 10.0.0.0/33\n", "!not an IPv4 range"},
     {"run:\n  allowEnv: [[CI]]\n", "!a list item is a list"},
@@ -105,6 +106,11 @@ static const struct row rows[] = {
     {"run:\n  allowEnv: [\"\"]\n", "!has an empty item"},
     {"sync:\n  exclude: [\"a\\nb\"]\n", "!contains a line break"},
     {"firecracker: 3\n", "!1:14: \"firecracker\" is not a block of keys"},
+    {"network: nat\n",
+     "!1:10: \"network\" is not a block of keys here; did you mean \"network\" in "
+     "the block \"firecracker:\"?"},
+    {"lease: 3\n",
+     "!1:8: \"lease\" is not a block of keys; write its keys below it, such as \"ttl:\""},
     {"firecracker:\nvmm: qemu\n", "!1:13: \"firecracker\" is not a block of keys: there is "
                                   "nothing in it"},
     {"- vmm\n", "!1:1: the file is not a mapping"},

@@ -342,7 +342,7 @@ static void test_a_plugin_that_others_could_replace_is_not_run(void **state)
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "stop", "a");
     assert_true(r.st.exited && r.st.code != 0);
     bed_assert_has(r.err.buf, "/odd is owned by uid 65534 (nobody)");
-    E2E_EXEC_OK("sh", "-ec", "! test -e ../ran; chown root \"$0/odd\"", bin);
+    E2E_EXEC_OK("sh", "-ec", "test ! -e ../ran; chown root \"$0/odd\"", bin);
     e2e_stop_cni("a");
     E2E_EXEC_OK("sh", "-ec", "grep DEL ../ran; rm ../ran");
 }
@@ -411,7 +411,7 @@ static void test_a_host_that_drops_what_is_forwarded(void **state)
     bed_assert_code(yes, 0);
     bed_assert_has(yes.out.buf, "peer=" BED_HOST);
     e2e_stop("a");
-    e2e_shell("! iptables-save | grep 10.88.0.; nft delete table ip filter");
+    e2e_shell("test -z \"$(iptables-save | grep 10.88.0.)\"; nft delete table ip filter");
     bed_assert_clean(&bed);
     bed_assert_cni_clean(&bed);
 }

@@ -34,6 +34,57 @@ static void test_missing_download(void **state)
     e2e_shell("test -z \"$(ls -A)\"");
 }
 
+/* As in cp: "~/" is the home of the guest's user, and ./~ a name like any other. */
+static void test_home(void **state)
+{
+    (void)state;
+    E2E_OK(RUN, "-q", "--download", "~/mine/a=one", "--download", "./~/b=two", "--download",
+           "~//mine=dir", "--artifact-glob", "~/mine/*", "--artifact-glob", "~/.envrc",
+           "--artifact-glob", "**/d", "--require-artifact", "~/mine/a", "--artifact-dir", "got",
+           "--", "bash", "-ec",
+           "mkdir -p ~/mine sub ./'~'; echo 1 >~/mine/a; echo 2 >./'~'/b; echo 3 >~/.envrc\n"
+           "echo 4 >sub/d");
+    e2e_shell("test \"$(cat one two dir/a got/mine/a got/.envrc got/sub/d | paste -sd ' ')\" = "
+              "'1 2 1 1 3 4'");
+    _cleanup_bed_result_ struct bed_result j = BED_RUN(
+        &bed, RUN, "--junit", "~/mine/*.xml", "--junit", "r.xml", "--timing-json", "--", "bash",
+        "-ec",
+        "echo '<testsuite tests=\"1\"><testcase name=\"a\"/></testsuite>' | tee r.xml "
+        ">~/mine/j.xml");
+    bed_assert_code(j, 0);
+    bed_assert_has(j.err.buf, "(2 reports)");
+    E2E_OK(RUN, "--", "sh", "-c", "rm -r ~/mine ~/.envrc");
+    static const char *const other[][2] = {{"--download", "~root/x=."},
+                                           {"--artifact-glob", "~root/*"},
+                                           {"--require-artifact", "~root/*"},
+                                           {"--junit", "~x.xml"}};
+    for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+        _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, other[i][0], other[i][1],
+                                                           "--", "touch", "ran");
+        bed_assert_code(r, 2);
+        bed_assert_has(r.err.buf, "begins with the home of another user" BED_NEXT);
+    }
+    E2E_CODE(2, RUN, "--artifact-glob", "~/../x", "--", "touch", "ran");
+    E2E_CODE(2, RUN, "--artifact-glob", "~", "--", "touch", "ran");
+    E2E_OK(RUN, "--", "test", "!", "-e", "ran");
+}
+
+/* What has content but no size comes by its own name; a pattern that meets it is an error, and the
+ * other files come. */
+static void test_files_without_a_size(void **state)
+{
+    (void)state;
+    E2E_OK(RUN, "--download", "/proc/version=got", "--download", "v=link", "--", "ln", "-s",
+           "/proc/version", "v");
+    e2e_shell("cmp got /proc/version; cmp link /proc/version");
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, RUN, "--artifact-glob", "[vwx]",
+                                                       "--artifact-dir", "a", "--", "sh", "-c",
+                                                       "echo 1 >w; : >x");
+    bed_assert_code(r, 7);
+    bed_assert_has(r.err.buf, "as in /proc: v" BED_NEXT "fetch it by its own name");
+    e2e_shell("test $(cat a/w) = 1; test ! -s a/x -a -f a/x -a ! -e a/v");
+}
+
 /* The guest's tar is what the guest likes: here one that packs its own idea. */
 static void test_hostile_guest(void **state)
 {
@@ -147,6 +198,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_missing_download, fresh),
+        cmocka_unit_test_setup(test_home, fresh),
+        cmocka_unit_test_setup(test_files_without_a_size, fresh),
         cmocka_unit_test_setup(test_hostile_guest, fresh),
         cmocka_unit_test_setup(test_capture, fresh),
         cmocka_unit_test_setup(test_capture_leaves_room, fresh),

@@ -7,7 +7,8 @@
  *   - then nothing is left on the host
  *
  * NTH_CASES (5) of the N are drawn for each verb and kind of fault, by SEED (1);
- * NTH_CASES=0 takes all. A line "wrong: ..." begins with the variables that repeat its case.
+ * NTH_CASES=0 takes all, from NTH_FROM (1) on. A line "wrong: ..." begins with the variables that
+ * repeat its case.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -32,7 +33,7 @@ struct verb {
     const char *every[3]; /* calls of which there are few, and none is left out */
 };
 
-static uint64_t seed, cases; /* cases 0: all */
+static uint64_t seed, from, cases; /* cases 0: all, beginning with number `from` */
 static unsigned wrong;
 
 /* ---- what is there before ---- */
@@ -309,14 +310,14 @@ static uint64_t run_case(const struct verb *v, const struct nth *what, bool *the
 /* ---- all cases of a verb ---- */
 static void run_all(const struct verb *v, enum nth_kind kind, const char *only)
 {
-    struct nth what = {kind, 0, seed, only};
+    struct nth what = {kind, from - 1, seed, only};
     bool there = true;
     while (there) {
         what.n++;
         (void)run_case(v, &what, &there);
     }
-    print_message("%s: %s: all of %llu\n", v->name, only ? only : nth_kind_name[kind],
-                  (unsigned long long)what.n - 1);
+    print_message("%s: %s: all from %llu to %llu\n", v->name, only ? only : nth_kind_name[kind],
+                  (unsigned long long)from, (unsigned long long)what.n - 1);
 }
 
 static void run_some(const struct verb *v, enum nth_kind kind)
@@ -417,6 +418,7 @@ int main(void)
     size_t n = make_groups(groups);
     seed = number("SEED", 1);
     cases = number("NTH_CASES", 5);
+    from = number("NTH_FROM", 1);
     print_message("SEED=%llu\n", (unsigned long long)seed);
     for (size_t i = 0; i < n; i++)
         tests[i] = (struct CMUnitTest){.name = groups[i].name,

@@ -98,22 +98,39 @@ static void test_a_guest_that_takes_no_file(void **state)
          BED_NEXT "the guest has no room or no inodes left (df -h, df -i); "
                   "remove files there: crabbox-fc ssh box rm -r PATH\n"},
         {"Read-only file system", "crabbox-fc ssh box dmesg\n"},
+        {"Read-only file system; case \\$* in */dev/shm/*) echo No space left on device ;; esac",
+         "its memory filesystem /dev/shm is full; remove files from /dev/shm: crabbox-fc ssh box "
+         "rm -r PATH\n"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_free_ char *line = xasprintf(
-            "mkdir() { echo mkdir: %s >&2; return 1; }; export -f mkdir", cases[i].fails);
+            "mkdir() { { echo mkdir: %s; } >&2; return 1; }; export -f mkdir", cases[i].fails);
         put(".bashrc", line);
         _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--", "true");
         _cleanup_bed_result_ struct bed_result c = BED_RUN(&bed, "cp", "/etc/hostname", "box:x/y");
         put(".bashrc", "");
         bed_assert_code(r, 7);
         bed_assert_code(c, 7);
-        bed_assert_has(c.err.buf, cases[i].next);
-        bed_assert_has(r.err.buf, cases[i].fails);
+        if (i < 2) { /* a copy has no second place */
+            bed_assert_has(c.err.buf, cases[i].next);
+            bed_assert_has(r.err.buf, cases[i].fails);
+        }
         bed_assert_has(r.err.buf, cases[i].next);
         assert_null(strstr(r.err.buf, "crabbox-fc logs"));
     }
+}
+
+/* There may be room for the command, and none for a script. */
+static void test_no_room_for_a_script(void **state)
+{
+    (void)state;
+    put(".bashrc", "chmod() { echo No space left on device >&2; return 1; }; export -f chmod");
+    _cleanup_bed_result_ struct bed_result r = E2E_RUN_IN("box", "--script", "/etc/profile");
+    put(".bashrc", "");
+    bed_assert_code(r, 7);
+    bed_assert_has(r.err.buf, BED_NEXT "the guest has no room or no inodes left (df -h, df -i); "
+                                       "remove files there: crabbox-fc ssh box rm -r PATH\n");
 }
 
 /* As after a first sync that found no room: what is to make some must start all the same. */
@@ -153,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_a_profile_with_a_cd_and_a_trap),
         cmocka_unit_test(test_a_variable_that_cannot_be_set),
         cmocka_unit_test(test_a_guest_that_takes_no_file),
+        cmocka_unit_test(test_no_room_for_a_script),
         cmocka_unit_test(test_no_work_directory_to_be_had),
         cmocka_unit_test(test_a_bashrc_that_exits),
     };

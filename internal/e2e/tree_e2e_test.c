@@ -6,7 +6,7 @@ static int fresh(void **state)
 {
     (void)state;
     bed_clear_faults(&bed);
-    e2e_shell("rm -rf ./* .[!.]* ../away; mkdir -p .git pkg/app ../away/app\n"
+    e2e_shell("rm -rf ./* .[!.]* ../away; mkdir -p .git/objects .git/refs pkg/app ../away/app\n"
               "echo ref: refs/heads/main >.git/HEAD; echo fine >pkg/app/key\n"
               "echo of-the-host >../away/app/key; echo of-the-host >../away/key");
     return 0;
@@ -137,6 +137,26 @@ static void test_commands_start_where_the_user_stands(void **state)
         "mv .git/HEAD head; test \"$(at . --no-sync -- pwd)\" = \"$work\"; mv head .git/HEAD");
 }
 
+/* What was synced belongs to the directory, whatever it is called now. */
+static void test_a_tree_that_is_renamed(void **state)
+{
+    (void)state;
+    e2e_shell("fc=$0; at() { (cd \"../away/$1\" && shift && \"$fc\" run --id box -q \"$@\"); }\n"
+              "mkdir -p ../away/old/sub; git init -q ../away/old; echo 1 >../away/old/f; old=$(at "
+              "old -- sh -c 'echo x "
+              ">own; pwd')\n"
+              "mv ../away/old ../away/new; test \"$(at new --no-sync -- pwd)\" = \"$old\"\n"
+              "test \"$(at new/sub --no-sync -- pwd)\" = \"$old/sub\"\n"
+              "echo 2 >../away/new/f; test \"$(at new -- cat f own | paste -sd' ')\" = '2 x'\n"
+              "test \"$(at new/. --no-sync -- pwd)\" = \"$old\"\n"
+              /* Another one that has the old name now. */
+              "mkdir ../away/old; test \"$(at old --no-sync -- pwd)\" = \"${old%/old}\"\n"
+              "code=0; at old -- true 2>err || code=$?; test $code = 6\n"
+              "grep -q 'which is another tree than' err; grep -q 'next: --reclaim' err\n"
+              "test \"$(at old --reclaim -- ls)\" = ''; test \"$(at new -- cat f)\" = 2\n"
+              "test \"$(at new -- pwd)\" = \"${old%/old}/new\"; rm -r ../away/old ../away/new err");
+}
+
 /* A second tree of the same name does not come among the files of the first. */
 static void test_another_tree_of_the_name(void **state)
 {
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_link_leads_to_where_one_writes, fresh),
         cmocka_unit_test_setup(test_cp_takes_no_state, fresh),
         cmocka_unit_test_setup(test_commands_start_where_the_user_stands, fresh),
+        cmocka_unit_test_setup(test_a_tree_that_is_renamed, fresh),
         cmocka_unit_test_setup(test_another_tree_of_the_name, fresh),
     };
     return E2E_GROUP(tests, e2e_open_box, e2e_close_box);

@@ -26,7 +26,10 @@
 enum {
     STDERR_MAX = 4096,
     TAIL_MAX = 1024 * 1024,
-    NOT_THERE = 44, /* exit code of the guest's shell if nothing has this name; tar never uses it */
+    /* Exit codes of the guest's shell that tar never uses: nothing has this name; a file has
+     * content although its size is 0. */
+    NOT_THERE = 44,
+    NO_SIZE = 45,
 };
 
 /* The data of the reading thread; the main thread looks at the result after joining it. */
@@ -121,7 +124,17 @@ static int guest_failed(const struct ssh_status *st, struct strbuf *errout, stru
     errout->buf[errout->len] = '\0';
     if (st->exited && st->code == NOT_THERE)
         return error_set(err, ERR_NOT_FOUND, 0, "the guest has no such file or directory");
-    return ssh_succeeded(st, errout, ERR_SSH, "tar in the guest", err);
+    if (st->exited && st->code == NO_SIZE)
+        return error_set(err, ERR_SSH, 0,
+                         "the guest has a file with content but without a size, as in /proc: %s; "
+                         "next: fetch it by its own name, with crabbox-fc cp or --download",
+                         SHOWN(errout->buf));
+    bool changed = strstr(errout->buf, "file changed as we read it") ||
+                   strstr(errout->buf, ": File shrank by ");
+    (void)ssh_succeeded(st, errout, ERR_SSH, "tar in the guest", err);
+    return changed ? error_add_next(err, "the same command when nothing writes to it; files of "
+                                         "/sys one by one")
+                   : -1;
 }
 
 /* Finds out why the transfer was ended: by an error of the reader, by the user, because nothing
@@ -222,6 +235,28 @@ static void name_below(const char *remote, struct fetch_result *res)
     text_copy(res->first_obeyed, sizeof res->first_obeyed, path.buf);
 }
 
+/* A further name of a file comes with the content, as the first one does: a link would be left out
+ * here. GNU tar obeys this, other tars don't know it. */
+#define TAR_OPTIONS "export TAR_OPTIONS=--hard-dereference; "
+
+/* Refuses the current directory if tar would make an empty file of one with content. */
+static const char check_sizes[] =
+    "f=$(find . -type f -size 0 -exec sh -c 'for f do x=; { read -r x <\"$f\" || [ \"$x\" ]; } && "
+    "echo \"$f\" && exit; done' sh {} + 2>/dev/null | head -n 1 | head -c 200); [ -z \"$f\" ] || "
+    "{ printf %s \"$f\" >&2; exit 45; }; ";
+_Static_assert(NO_SIZE == 45, "as in the scripts");
+
+/* The kernel's own files in /proc and /sys have a size of 0 or of one page, whatever is in them.
+ * tar would go by that, so it gets a copy of $f. The copy has no name, so it never stays behind. */
+static const char pack_file[] =
+    "case $([ ! -f \"$f\" ] || stat -L -c %b:%s -- \"$f\") in 0:0|0:4096|0:16384|0:65536) "
+    "t=$(mktemp) && exec 3>\"$t\" 4<\"$t\" && rm -f -- \"$t\" && head -c 67108865 <\"$f\" >&3 || "
+    "exit; "
+    "t=/proc/self/fd/4; [ \"$(wc -c <$t)\" -le 67108864 ] || "
+    "{ echo 'it has no size, and is longer than 64 MiB' >&2; exit 1; }; "
+    "chmod \"$(stat -L -c %a -- \"$f\")\" $t && touch -r \"$f\" $t && "
+    "exec tar -c -h -f - -C /proc/self/fd ./4 ;; *) exec tar -c -h -f - \"$f\" ;; esac";
+
 /* Of a directory only the content is sent, so its name in the guest does not matter. A file is sent
  * alone. If the name is a symlink, the file that it leads to is sent. */
 int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
@@ -232,6 +267,7 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     _cleanup_strbuf_ struct strbuf dir = STRBUF_INIT;
     _cleanup_strbuf_ struct strbuf base = STRBUF_INIT;
     split(remote, &dir, &base);
+    strbuf_adds(&command, TAR_OPTIONS);
     if (from) {
         strbuf_adds(&command, "cd -- ");
         strbuf_add_shell_quoted(&command, from);
@@ -241,13 +277,13 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
     strbuf_add_shell_quoted(&command, remote);
     strbuf_adds(&command, " ]; then cd -- ");
     strbuf_add_shell_quoted(&command, remote);
-    strbuf_adds(&command, " && exec tar -c -f - .; elif [ -e ");
+    strbuf_addf(&command, " && { %sexec tar -c -f - .; }; elif [ -e ", check_sizes);
     strbuf_add_shell_quoted(&command, remote);
     strbuf_adds(&command, " ]; then cd -- ");
     strbuf_add_shell_quoted(&command, dir.buf);
-    strbuf_adds(&command, " && exec tar -c -h -f - ./");
+    strbuf_adds(&command, " && f=./");
     strbuf_add_shell_quoted(&command, base.buf);
-    strbuf_addf(&command, "; else exit %d; fi", NOT_THERE);
+    strbuf_addf(&command, " && { %s; }; else exit %d; fi", pack_file, NOT_THERE);
     struct fetch_rules own = *rules;
     /* A .git that is asked for by name is fetched whole, but without any other one below it. */
     own.is_store = name_is_store(base.buf, base.len) ||
@@ -263,18 +299,20 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
 
 /* With an empty IFS, the shell expands a word as a pattern but does not split it. */
 static const char glob_script[] =
-    "shopt -s nullglob globstar; IFS=\n"
+    "shopt -s nullglob globstar; set -o pipefail; IFS=\n"
     "fresh() { [[ ! $since || ( -e $since && ! $since -nt $1 && /$1 != */node_modules/* ) ]]; }\n"
-    "for g do for f in $g; do [ -f \"$f\" ] && fresh \"$f\" && printf './%s\\0' \"$f\"; done; done "
-    "|\n"
-    "    LC_ALL=C sort -zu | tar -c -h -f - --null -T -";
+    "no_size() { [ ! -s \"$1\" ] && read -r -d '' -n 1 _ <\"$1\"; } 2>/dev/null\n"
+    "{ code=0; for g do for f in $g; do\n"
+    "    if ! [ -f \"$f\" ] || ! fresh \"$f\"; then continue; fi\n"
+    "    if no_size \"$f\"; then printf %s \"$f\" >&2; code=45; else printf './%s\\0' \"$f\"; fi\n"
+    "done; done; exit $code; } | LC_ALL=C sort -zu | tar -c -h -f - --null -T -";
 
 int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
                 const struct deadline *d, struct fetch_result *res, struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    strbuf_adds(&command, "cd -- ");
-    strbuf_add_shell_quoted(&command, from);
+    strbuf_adds(&command, TAR_OPTIONS "cd -- ");
+    strbuf_add_shell_quoted(&command, from ? from : ".");
     strbuf_adds(&command, " && since=");
     strbuf_add_shell_quoted(&command, rules->since ? rules->since : "");
     strbuf_adds(&command, " exec bash -c ");

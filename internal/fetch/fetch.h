@@ -5,8 +5,9 @@
  * regular files and directories are taken. Links and devices are counted and left out, and so are
  * names that tools of the host obey (obeyed.c), unless the caller named them. A name that would
  * lead elsewhere ends the transfer. No symlink of the host is followed below the directory. The
- * number of files and bytes is limited, and part of the filesystem stays free (room.h). Only the
- * permission bits of a mode are used. A file is replaced in one step when it is complete.
+ * number of files and bytes is limited, and part of the filesystem stays free (room.h). Of a
+ * mode only the permission bits are used, so nothing becomes setuid, setgid or sticky. A file is
+ * replaced in one step when it is complete.
  *
  * fetch_path and fetch_globs use a connection; fetch_unpack is the part that reads the archive.
  * Errors: ERR_NOT_FOUND if the guest has no such file, ERR_SSH for other errors of the guest,
@@ -56,7 +57,10 @@ struct fetch_rules {
     const char *const *globs; /* names are kept, and each must match one of these;
                                * NULL-terminated */
     struct fetch_limits limits;
-    bool keep_times; /* of files, as the guest reports them */
+    /* The times of files and all permission bits stay what they are in the guest, whatever the
+     * umask is, but a directory that was there before keeps its own. Without this the umask counts,
+     * and the user may read and write everything. */
+    bool keep;
     /* With globs: only files that are not older than this file of the guest, and none that package
      * managers put there. NULL: all. */
     const char *since;
@@ -76,8 +80,8 @@ int fetch_path(struct ssh_conn *c, const char *from, const char *remote,
                const struct fetch_rules *rules, const struct deadline *d, struct fetch_result *res,
                struct error *err);
 
-/* Copies the files below the guest's directory `from` that match rules->globs. Success also if
- * there are none. */
+/* Copies the files below the guest's directory `from` (NULL: the home directory) that match
+ * rules->globs. Success also if there are none. */
 int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *rules,
                 const struct deadline *d, struct fetch_result *res, struct error *err);
 
@@ -85,7 +89,13 @@ int fetch_globs(struct ssh_conn *c, const char *from, const struct fetch_rules *
 int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
                  struct error *err);
 
-/* Checks that a glob is relative and stays below its starting directory. */
+/* 1 for "~" and "~/x": *path gets what is behind that, as paths of the home directory begin there
+ * anyway. 0: any other path. -1 (ERR_USAGE) for "~name", which a shell would read as the home of
+ * another user. `what` begins the message. */
+int fetch_home(const char *what, const char **path, struct error *err);
+
+/* Checks that a glob is relative and stays below its starting directory, or begins with "~/" and
+ * stays below the home directory. */
 int fetch_check_glob(const char *glob, struct error *err);
 /* "*", "?" and "[" match within one component, "**" any number of them. A leading dot must be
  * written out, and so must the whole of a name that tools of the host obey. */

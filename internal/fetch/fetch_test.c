@@ -113,6 +113,47 @@ static void test_directory(void **state)
 }
 
 /* A single file becomes what was asked for, whatever the guest calls it, and only one comes. */
+/* For an ordinary user: directories that can't be written are closed when all is in them, however
+ * the umask is, and a second copy can't get in. */
+static void test_closed_directories(void **state)
+{
+    struct place *p = *state;
+    static const struct archive_item items[] = {
+        {"./", S_IFDIR | 01750, NULL, NULL, NULL},
+        {"./sub/", S_IFDIR | 0555, NULL, NULL, NULL},
+        {"./sub/deep/", S_IFDIR | 0000, NULL, NULL, NULL},
+        {"./sub/deep/a", S_IFREG | 04444, "alpha", NULL, NULL},
+        {"./sub/b", S_IFREG | 0002, "beta", NULL, NULL},
+    };
+    struct fetch_rules rules = named(p);
+    struct fetch_result res;
+    struct error err = ERROR_INIT;
+    rules.keep = true;
+    assert_return_code(fchown(p->fd, 65534, 65534), errno);
+    (void)umask(077);
+    assert_return_code(seteuid(65534), errno);
+    int first = unpack(&rules, items, ARRAY_LEN(items), &res, &err);
+    struct error denied = ERROR_INIT;
+    int second = unpack(&rules, items, ARRAY_LEN(items), &res, &denied);
+    assert_return_code(seteuid(0), errno);
+    (void)umask(022);
+    if (first < 0)
+        fail_msg("%s", err.msg);
+    static const struct {
+        const char *path;
+        mode_t mode;
+    } want[] = {{"got", 0750},
+                {"got/sub", 0555},
+                {"got/sub/deep", 0000},
+                {"got/sub/deep/a", 0444},
+                {"got/sub/b", 0002}};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_int_equal(mode_of(p->fd, want[i].path), want[i].mode);
+    assert_text(p->fd, "got/sub/deep/a", "alpha");
+    assert_int_equal(second, -1);
+    assert_non_null(strstr(denied.msg, "Permission denied"));
+}
+
 static void test_single_file(void **state)
 {
     struct place *p = *state;
@@ -461,6 +502,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_directory),
+        TEST(test_closed_directories),
         TEST(test_single_file),
         TEST(test_hostile_names),
         TEST(test_links_and_devices),

@@ -53,14 +53,32 @@ enum name_verdict name_clean(const char *name, char *out, size_t size)
     return is_odd(name) ? NAME_ODD : NAME_OK;
 }
 
+int fetch_home(const char *what, const char **path, struct error *err)
+{
+    const char *p = *path;
+    if (*p != '~')
+        return 0;
+    if (p[1] && p[1] != '/')
+        return error_set(err, ERR_USAGE, 0,
+                         "%s: \"%s\" begins with the home of another user; next: write its whole "
+                         "path, or ./%s for a file with this name",
+                         what, p, p);
+    p++;
+    *path = p + strspn(p, "/");
+    return 1;
+}
+
 int fetch_check_glob(const char *glob, struct error *err)
 {
     char clean[PATH_MAX];
-    if (name_clean(glob, clean, sizeof clean) != NAME_OK || !*clean)
+    const char *rest = glob;
+    if (fetch_home("the pattern", &rest, err) < 0)
+        return -1;
+    if (name_clean(rest, clean, sizeof clean) != NAME_OK || !*clean)
         return error_set(
             err, ERR_USAGE, 0,
-            "the pattern \"%s\" must be relative to the work directory, without \"..\" and without "
-            "characters that can't be seen",
+            "the pattern \"%s\" must be relative to the work directory, or begin with ~/, without "
+            "\"..\" and without characters that can't be seen",
             glob);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,10 +33,20 @@ enum {
     /* Bytes of one entry's headers: two names of PATH_MAX and a few numbers. Bytes that were read
      * together with the content before don't count. */
     HEADER_MAX = 64 * 1024,
+    CLOSED_MAX = 16 * 1024 *
+                 1024, /* bytes of all paths of directories that are closed at the end */
 };
 
 /* The first entry shows whether a file or a directory was asked for. */
 enum shape { SHAPE_UNKNOWN, SHAPE_FILE, SHAPE_DIR };
+
+/* A directory that gets its own mode at the end: until then we have to be able to write into it. */
+struct closed_dir {
+    char *path; /* owned */
+    dev_t dev;
+    ino_t ino;
+    mode_t mode;
+};
 
 struct unpack {
     const struct fetch_rules *rules;
@@ -49,6 +60,8 @@ struct unpack {
     int fd;
     size_t of_header; /* bytes since the last content, or the last header */
     bool has_entry, in_content;
+    struct closed_dir *closed; /* owned */
+    size_t n_closed, closed_bytes;
     char left_out[PATH_MAX]; /* the last name that was left out because tools obey it */
     char buf[READ_SIZE];
 };
@@ -159,7 +172,40 @@ static int open_parent(struct unpack *u, const char *path, const char **base, st
     return count_made(u, made, err) < 0 ? -1 : TAKE_FD(fd);
 }
 
-static int make_dir(struct unpack *u, const char *path, struct error *err)
+/* fd is an O_PATH one. A mode that keeps us out waits, in closed. */
+static int set_dir_mode(struct unpack *u, int fd, const char *path, mode_t mode, struct error *err)
+{
+    struct stat st;
+    if (fchmodat(fd, ".", mode | 0700, 0) < 0 || fstat(fd, &st) < 0)
+        return error_set(err, ERR_IO, errno, "set the permissions of %s", path);
+    if ((mode & 0700) == 0700)
+        return 0;
+    u->closed_bytes += strlen(path);
+    if (u->closed_bytes > CLOSED_MAX)
+        return error_set(err, ERR_SSH, 0,
+                         "the guest sends too many directories that can't be written: given up");
+    u->closed = xrealloc(u->closed, (u->n_closed + 1) * sizeof *u->closed);
+    u->closed[u->n_closed++] = (struct closed_dir){xstrdup(path), st.st_dev, st.st_ino, mode};
+    return 0;
+}
+
+/* Backwards: what is in a directory comes after it. Another directory that has been put in the
+ * place of ours meanwhile stays as it is. */
+static int close_dirs(struct unpack *u, struct error *err)
+{
+    for (size_t i = u->n_closed; i-- > 0;) {
+        struct stat st;
+        const struct closed_dir *c = &u->closed[i];
+        _cleanup_close_ int fd = beneath_open(u->rules->dirfd, c->path, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0 || fstat(fd, &st) < 0)
+            return error_set(err, ERR_IO, errno, "set the permissions of %s", c->path);
+        if (st.st_dev == c->dev && st.st_ino == c->ino && fchmod(fd, c->mode) < 0)
+            return error_set(err, ERR_IO, errno, "set the permissions of %s", c->path);
+    }
+    return 0;
+}
+
+static int make_dir(struct unpack *u, const char *path, mode_t mode, struct error *err)
 {
     unsigned made;
     if (room_check(u->rules->dirfd, 0, path, err) < 0)
@@ -167,6 +213,8 @@ static int make_dir(struct unpack *u, const char *path, struct error *err)
     _cleanup_close_ int fd = beneath_mkdirs(u->rules->dirfd, path, 0777, &made);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "make directory %s", path);
+    if (made && u->rules->keep && set_dir_mode(u, fd, path, mode, err) < 0)
+        return -1;
     return count_made(u, made ? made - 1 : 0, err); /* the directory itself was counted already */
 }
 
@@ -226,14 +274,25 @@ static int write_content(struct unpack *u, int fd, int64_t size, struct error *e
     return 0;
 }
 
-/* Sets the time that the guest reports. It is no error if the filesystem can't store it. */
-static void set_time(const struct unpack *u, int fd, struct archive_entry *e)
+/* Sets the mode and the time that the guest reports. It is no error if the filesystem can't store
+ * them. */
+static void set_attributes(const struct unpack *u, int fd, struct archive_entry *e)
 {
     const struct timespec times[2] = {
         {.tv_nsec = UTIME_OMIT},
         {.tv_sec = archive_entry_mtime(e), .tv_nsec = archive_entry_mtime_nsec(e)}};
-    if (u->rules->keep_times && archive_entry_mtime_is_set(e))
+    if (u->rules->keep)
+        (void)fchmod(fd, archive_entry_perm(e) & 0777);
+    if (u->rules->keep && archive_entry_mtime_is_set(e))
         (void)futimens(fd, times);
+}
+
+/* An earlier copy may have made the directory, and closed it. */
+static int no_file(const char *path, int why, struct error *err)
+{
+    (void)error_set(err, ERR_IO, why, "make a file beside %s", path);
+    return why == EACCES ? error_add_next(err, "chmod u+w its directory, or take another name")
+                         : -1;
 }
 
 /* Writes the file under a temporary name first, so that nobody sees half a file. */
@@ -254,9 +313,9 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
     (void)str_format(tmp, sizeof tmp, ".crabbox-%s", hex);
     _cleanup_close_ int fd = caller_openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (fd < 0)
-        return error_set(err, ERR_IO, errno, "make a file beside %s", path);
+        return no_file(path, errno, err);
     int r = write_content(u, fd, archive_entry_size(e), err);
-    set_time(u, fd, e);
+    set_attributes(u, fd, e);
     if (r == 0 && renameat(dirfd, tmp, dirfd, base) < 0)
         r = error_set(err, ERR_IO, errno, "replace %s", path);
     if (r < 0) {
@@ -376,13 +435,22 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     }
     if (place(u, name, is_dir, path, sizeof path, err) < 0)
         return -1;
-    return is_dir ? make_dir(u, path, err) : write_file(u, path, e, err);
+    return is_dir ? make_dir(u, path, archive_entry_perm(e) & 0777, err)
+                  : write_file(u, path, e, err);
+}
+
+static void cleanup_unpack(struct unpack **u)
+{
+    for (size_t i = 0; i < (*u)->n_closed; i++)
+        free((*u)->closed[i].path);
+    free((*u)->closed);
+    free(*u);
 }
 
 int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
                  struct error *err)
 {
-    _cleanup_free_ struct unpack *u = xcalloc(1, sizeof *u);
+    _cleanup_(cleanup_unpack) struct unpack *u = xcalloc(1, sizeof *u);
     _cleanup_(cleanup_reader) struct archive *a = archive_read_new();
     struct archive_entry *e;
     int r;
@@ -402,6 +470,8 @@ int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *r
             return -1;
     if (r != ARCHIVE_EOF)
         return archive_failed(u, err);
+    if (close_dirs(u, err) < 0)
+        return -1;
     res->empty = u->n_entries == 0;
     if (rules->progress)
         rules->progress(rules->ctx, res->n_files, res->bytes);

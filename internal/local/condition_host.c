@@ -12,8 +12,6 @@
 #include "net/net.h"
 #include "sys/userns.h"
 
-#define USE_EMULATION "or accept emulation: --vmm qemu --accel tcg"
-
 int check_host(struct conditions *c, struct error *err)
 {
     struct utsname u;

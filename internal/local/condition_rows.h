@@ -4,6 +4,9 @@
 
 #include "local/conditions.h"
 
+/* The end of an advice where there is no KVM. */
+#define USE_EMULATION "or accept emulation: --vmm qemu --accel tcg"
+
 typedef int condition_fn(struct conditions *c, struct error *err);
 typedef bool condition_idle_fn(const struct conditions *c, char *why, size_t size);
 

@@ -42,6 +42,19 @@ static int reserve(struct work *w, struct error *err)
     return o->reservation_fd < 0 ? -1 : 0;
 }
 
+/* On a new host much may be missing at once. */
+static int point_to_doctor(struct error *err)
+{
+    size_t len;
+    const struct error was = *err;
+    const char *next = error_next(&was, &len);
+    if (was.kind != ERR_ENV || !next)
+        return -1;
+    return error_set(err, was.kind, 0,
+                     "%.*s; next: %s; crabbox-fc doctor lists all that is missing", (int)len,
+                     was.msg, next);
+}
+
 int local_preflight(struct work *w, struct error *err)
 {
     struct conditions *c = &local_of(w)->found;
@@ -50,7 +63,9 @@ int local_preflight(struct work *w, struct error *err)
     c->state_dir = c->state_at = w->ops->store.path;
     c->cache_fd = w->ops->store.verified_fd;
     c->deadline = w->deadline;
-    if (conditions_hold(c, err) < 0 || describe(w, err) < 0)
+    if (conditions_hold(c, err) < 0)
+        return point_to_doctor(err);
+    if (describe(w, err) < 0)
         return -1;
     return reserve(w, err);
 }

@@ -1,3 +1,12 @@
+/* link.c: requests to the kernel, made with libnl.
+ *
+ * A change is an object of libnl with only the values that are to change. It names the link by its
+ * index, because a name can pass to another link. Adding something never replaces what is there
+ * (NLM_F_EXCL). A list is read from the kernel as a whole (a cache of libnl) and is not kept. Only
+ * the question for a route is put together by hand (question, ask), because libnl can't ask for a
+ * packet that comes in on a certain link. The answer is either a route and then an acknowledgement,
+ * or a refusal, whose error number is the answer.
+ */
 #include "net/link.h"
 
 #include <arpa/inet.h>

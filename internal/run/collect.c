@@ -46,11 +46,16 @@ static int check_globs(const char *const *globs, struct error *err)
 
 /* ---- places ---- */
 
+struct download {
+    struct place place;
+    char *remote;
+    bool in_home;
+};
+
 /* What collect_check found, for after the run. */
 struct collect_places {
-    struct place *downloads; /* one for each of the request */
+    struct download *downloads; /* one for each of the request */
     size_t n;
-    char **remotes;
     struct place_dir artifacts;
 };
 
@@ -60,11 +65,10 @@ void collect_close(struct ops_collect *c)
     if (!p)
         return;
     for (size_t i = 0; i < p->n; i++) {
-        place_close(&p->downloads[i]);
-        free(p->remotes[i]);
+        place_close(&p->downloads[i].place);
+        free(p->downloads[i].remote);
     }
     free(p->downloads);
-    free(p->remotes);
     place_dir_close(&p->artifacts);
     free(p);
     c->places = NULL;
@@ -74,11 +78,16 @@ static int find_download(const struct ops_collect *c, const char *spec, struct e
 {
     struct collect_places *p = c->places;
     const char *eq = strchr(spec, '=');
+    _cleanup_free_ char *remote = xasprintf("%.*s", (int)(eq - spec), spec);
+    const char *path = remote;
+    int in_home = fetch_home("--download", &path, err);
+    if (in_home < 0)
+        return -1;
     p->downloads = xrealloc(p->downloads, (p->n + 1) * sizeof *p->downloads);
-    p->remotes = xrealloc(p->remotes, (p->n + 1) * sizeof *p->remotes);
-    p->remotes[p->n] = xasprintf("%.*s", (int)(eq - spec), spec);
-    struct place_wish wish = {"--download", eq + 1, p->remotes[p->n]};
-    return place_find(&wish, &p->downloads[p->n++], err);
+    struct download *d = &p->downloads[p->n++];
+    *d = (struct download){PLACE_INIT, xstrdup(*path ? path : "."), in_home};
+    struct place_wish wish = {"--download", eq + 1, d->remote};
+    return place_find(&wish, &d->place, err);
 }
 
 static int find_artifacts(const struct ops_collect *c, struct error *err)
@@ -155,9 +164,11 @@ static void add(struct collect *c, const struct fetch_result *res)
                  res->n_obeyed, res->n_obeyed == 1 ? "" : "s", res->first_obeyed);
 }
 
-static int download(struct collect *c, struct place *place, struct error *err)
+static int download(struct collect *c, struct download *down, struct error *err)
 {
     struct fetch_result res;
+    struct place *place = &down->place;
+    const char *from = down->in_home ? NULL : c->work_dir;
     if (place_open(place, err) < 0)
         return -1;
     struct fetch_rules rules = {.dirfd = place->dirfd,
@@ -165,11 +176,58 @@ static int download(struct collect *c, struct place *place, struct error *err)
                                 .limits = c->limits,
                                 .progress = on_progress,
                                 .ctx = c};
-    int r = fetch_path(c->session->conn, c->work_dir, place->wish.remote, &rules, &c->d, &res, err);
+    int r = fetch_path(c->session->conn, from, down->remote, &rules, &c->d, &res, err);
     place_end(place, r == 0);
     if (r == 0)
         add(c, &res);
     return r;
+}
+
+/* Adds the result of a part; `from` stands before names that can be fetched one by one. */
+static void add_part(struct fetch_result *all, const struct fetch_result *part, const char *from)
+{
+    if (part->n_skipped && !all->n_skipped)
+        (void)str_copy(all->first_skipped, sizeof all->first_skipped, part->first_skipped);
+    if (part->n_obeyed && !all->n_obeyed)
+        (void)str_format(all->first_obeyed, sizeof all->first_obeyed, "%s%s", from,
+                         part->first_obeyed);
+    all->n_files += part->n_files;
+    all->bytes += part->bytes;
+    all->n_skipped += part->n_skipped;
+    all->n_obeyed += part->n_obeyed;
+}
+
+/* Those of rules->globs that begin with "~/", or the others. */
+static int fetch_part(struct collect *c, struct fetch_rules rules, bool in_home,
+                      struct fetch_result *all, struct error *err)
+{
+    _cleanup_free_ const char **globs = NULL;
+    struct fetch_result res = {0};
+    size_t n = 0;
+    for (const char *const *g = rules.globs; *g; g++) {
+        const char *rest = *g;
+        if (fetch_home("the pattern", &rest, err) != in_home)
+            continue;
+        globs = xrealloc(globs, (n + 2) * sizeof *globs);
+        globs[n++] = rest;
+        globs[n] = NULL;
+    }
+    if (!n)
+        return 0;
+    rules.globs = globs;
+    rules.limits.max_entries -= all->n_files;
+    rules.limits.max_bytes -= all->bytes;
+    const char *from = in_home ? NULL : c->work_dir;
+    int r = fetch_globs(c->session->conn, from, &rules, &c->d, &res, err);
+    add_part(all, &res, in_home ? "~/" : "");
+    return r;
+}
+
+static int fetch_matching(struct collect *c, const struct fetch_rules *rules,
+                          struct fetch_result *res, struct error *err)
+{
+    *res = (struct fetch_result){0};
+    return fetch_part(c, *rules, false, res, err) < 0 ? -1 : fetch_part(c, *rules, true, res, err);
 }
 
 /* ---- artifacts ---- */
@@ -183,10 +241,10 @@ static int hide_from_git(int dirfd, struct error *err)
 static int artifacts_into(struct collect *c, int fd, const char *const *globs, size_t *n,
                           struct error *err)
 {
-    struct fetch_result res = {0};
+    struct fetch_result res;
     struct fetch_rules rules = {
         .dirfd = fd, .globs = globs, .limits = c->limits, .progress = on_progress, .ctx = c};
-    if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
+    if (fetch_matching(c, &rules, &res, err) < 0)
         return -1;
     add(c, &res);
     *n += res.n_files;
@@ -289,7 +347,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
     _cleanup_close_ int held = -1;
     if (session_hold_disk(c->session, &held, &rules.limits.max_bytes, err) < 0)
         return -1;
-    if (fetch_globs(c->session->conn, c->work_dir, &rules, &c->d, &res, err) < 0)
+    if (fetch_matching(c, &rules, &res, err) < 0)
         return -1;
     if (!res.n_files && !strict) {
         log_info("the command has left no test report");

@@ -4,7 +4,7 @@
  *   lease is still there → collect_close
  *
  * collect_check finds the places on the host and holds them open (place.h). Paths and patterns of
- * the guest are relative to the work directory.
+ * the guest are relative to the work directory, or to the home directory if they begin with "~/".
  */
 #ifndef CRABBOX_RUN_COLLECT_H
 #define CRABBOX_RUN_COLLECT_H

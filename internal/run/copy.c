@@ -80,7 +80,7 @@ static int receive(struct copy *c, const char *remote, struct place *place, stru
     struct fetch_rules rules = {.dirfd = place->dirfd,
                                 .name = place->name,
                                 .limits = FETCH_LIMITS_DEFAULT,
-                                .keep_times = true,
+                                .keep = true,
                                 .progress = on_progress,
                                 .ctx = c};
     rules.limits.idle_ms = c->session.stall_ms;
@@ -154,6 +154,7 @@ static int settle(struct copy *c, const char *remote, const char *base, struct s
 struct source {
     struct copy *copy;
     int fd;
+    int64_t size; /* when it was opened */
 };
 
 static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
@@ -162,9 +163,23 @@ static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
     ssize_t n = read(s->fd, buf, size);
     if (n < 0)
         return error_set(err, ERR_IO, errno, "read the file to copy");
+    struct stat now;
+    if (n == 0 && s->copy->out->bytes < s->size && fstat(s->fd, &now) == 0 &&
+        now.st_size != s->size) /* in /sys, sizes are never those of the content */
+        return error_set(
+            err, ERR_IO, 0,
+            "the file became shorter while it was copied; next: the same command again");
     s->copy->out->bytes += n;
     on_progress(s->copy, 0, s->copy->out->bytes);
     return n;
+}
+
+static int not_written(struct error *err)
+{
+    return strstr(err->msg, "Permission denied")
+               ? error_add_next(err, "copy it to where the guest's user may write, then crabbox-fc "
+                                     "ssh LEASE sudo mv")
+               : -1;
 }
 
 /* Complete under another name first, as on the way out. */
@@ -172,7 +187,7 @@ static int send_file(struct copy *c, int fd, const struct stat *st, const char *
                      struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    struct source source = {c, fd};
+    struct source source = {c, fd, st->st_size};
     struct ssh_io io = SSH_IO_INIT;
     strbuf_adds(&command, "t=");
     strbuf_add_shell_quoted(&command, target);
@@ -186,13 +201,71 @@ static int send_file(struct copy *c, int fd, const struct stat *st, const char *
     io.source = read_source;
     io.source_ctx = &source;
     if (guest(c, command.buf, &io, NULL, err) < 0)
-        return strstr(err->msg, "Permission denied")
-                   ? error_add_next(err,
-                                    "copy it to where the guest's user may write, then crabbox-fc "
-                                    "ssh LEASE sudo mv")
-                   : -1;
+        return not_written(err);
     c->out->n_files = 1;
     return 0;
+}
+
+/* ---- the directories themselves ---- */
+
+/* Makes the directory itself; *made: it was not there, so it is to get the mode of ours. */
+static int make_target(struct copy *c, const char *target, bool *made, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf said = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    strbuf_adds(&command, "t=");
+    strbuf_add_shell_quoted(&command, target);
+    strbuf_adds(&command, "; [ -d \"$t\" ] || { mkdir -p -- \"$t\" && echo made; }");
+    if (guest(c, command.buf, &io, &said, err) < 0)
+        return not_written(err);
+    *made = str_has_prefix(said.buf, "made");
+    return 0;
+}
+
+/* A line of shell for the directory, if its mode is one that the archive could not give it. */
+static void add_mode(struct strbuf *script, int fd, const char *dir, bool always)
+{
+    struct stat st;
+    _cleanup_close_ int there = beneath_open(fd, dir, O_PATH | O_DIRECTORY, 0);
+    if (there < 0 || fstat(there, &st) < 0 || (!always && (st.st_mode & 0700) == 0700))
+        return;
+    strbuf_addf(script, "chmod %04o -- ", (unsigned)(st.st_mode & 0777));
+    strbuf_add_shell_quoted(script, dir);
+    strbuf_adds(script, "\n");
+}
+
+/* The archive has directories that can be written, so that they can be filled. The others are
+ * closed now, each after all that is in it: its first file is the last one here. */
+static int close_dirs(struct copy *c, int fd, const struct sync_list *list, const char *target,
+                      bool made, struct error *err)
+{
+    _cleanup_strbuf_ struct strbuf script = STRBUF_INIT;
+    _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
+    struct ssh_io io = SSH_IO_INIT;
+    for (size_t i = list->n_files; i-- > 0;) {
+        const char *path = list->files[i].path;
+        const char *before = i ? list->files[i - 1].path : "";
+        if (S_ISDIR(list->files[i].mode))
+            add_mode(&script, fd, path, false);
+        for (size_t len = strlen(path); len-- > 0;) {
+            if (path[len] != '/' || strncmp(path, before, len + 1) == 0)
+                continue;
+            _cleanup_free_ char *dir = xasprintf("%.*s", (int)len, path);
+            add_mode(&script, fd, dir, false);
+        }
+    }
+    if (made)
+        add_mode(&script, fd, ".", true);
+    if (!script.len)
+        return 0;
+    strbuf_adds(&command, "cd -- ");
+    strbuf_add_shell_quoted(&command, target);
+    strbuf_adds(&command, " && sh -e");
+    struct ssh_text text = {script.buf, script.len};
+    io.source = ssh_text_next;
+    io.source_ctx = &text;
+    return guest(c, command.buf, &io, NULL, err);
 }
 
 /* The directory that was opened, whatever its path leads to by now. */
@@ -200,10 +273,15 @@ static int send_dir(struct copy *c, int fd, const char *target, struct error *er
 {
     struct sync_list list = {0};
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+    bool made = false;
     limits.never = c->session.ops->store.path; /* the keys of all leases */
     if (sync_walk(fd, &limits, &c->d, &list, err) < 0)
         return -1;
-    int r = sync_push(c->session.conn, &list, target, &c->d, on_progress, c, err);
+    int r = make_target(c, target, &made, err);
+    if (r == 0)
+        r = sync_push(c->session.conn, &list, target, &c->d, on_progress, c, err);
+    if (r == 0)
+        r = close_dirs(c, fd, &list, target, made, err);
     for (size_t i = 0; i < list.n_files; i++)
         c->out->n_files += !S_ISDIR(list.files[i].mode);
     c->out->bytes = list.bytes;

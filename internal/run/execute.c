@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "run/capture.h"
 #include "run/guestrun.h"
+#include "run/hung.h"
 #include "run/unfinished.h"
 #include "sys/tty.h"
 
@@ -47,7 +48,9 @@ static int put_files(const struct execution *x, const struct ops_run *req, struc
     d.cancel_fd = x->session->ops->cancel_fd;
     if (guest_run_put(g, &c, &d, err) < 0)
         return -1;
-    return req->script ? guest_run_put_script(g, req->script, req->script_len, &d, err) : 0;
+    if (req->script && guest_run_put_script(g, req->script, req->script_len, &d, err) < 0)
+        return hung_or_full(l, err);
+    return 0;
 }
 
 /* Raw mode for exactly as long as the command has the terminal: it begins with the command. */

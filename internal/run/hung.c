@@ -33,12 +33,15 @@ int hung_or_full(const struct lease *l, struct error *err)
 {
     const bool full = strstr(err->msg, "No space left") || strstr(err->msg, "quota exceeded");
     /* ERR_SSH without an errno: the guest says it, not this host. */
-    if (err->kind != ERR_SSH || err->sys || (!full && !strstr(err->msg, "Read-only file system")))
+    const bool fixed = strstr(err->msg, "Read-only file system");
+    if (err->kind != ERR_SSH || err->sys || (!full && !fixed))
         return -1;
     _cleanup_free_ char *next = xasprintf(
         "%s: crabbox-fc ssh %s %s",
-        full ? "the guest has no room or no inodes left (df -h, df -i); remove files there"
-             : "look at the guest's disk, which takes no writes any more",
+        full && fixed ? "the guest's disk takes no writes any more, and its memory filesystem "
+                        "/dev/shm is full; remove files from /dev/shm"
+        : full        ? "the guest has no room or no inodes left (df -h, df -i); remove files there"
+                      : "look at the guest's disk, which takes no writes any more",
         l->slug, full ? "rm -r PATH" : "dmesg");
     return error_add_next(err, next);
 }

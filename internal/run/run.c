@@ -196,10 +196,16 @@ static int update_tree(struct run_state *s, const struct sync_list *list,
     return r;
 }
 
-/* Where the tree is in the guest, and in it the place where the user stands. */
-static int place_tree(struct run_state *s, const struct sync_list *tree, struct error *err)
+/* Where the tree is in the guest, and in it the place where the user stands. A tree whose directory
+ * was renamed is still where it was synced to. */
+static int place_tree(struct run_state *s, struct sync_list *tree, struct error *err)
 {
     const struct lease *l = &s->res->lease;
+    char *known = sync_first_name(s->session.dir.dirfd, tree);
+    if (known) {
+        free(tree->name);
+        tree->name = known;
+    }
     if (str_format(s->tree_dir, sizeof s->tree_dir, "%s/%s/%s", l->work_root, l->id, tree->name) <
             0 ||
         str_format(s->res->work_dir, sizeof s->res->work_dir, "%s%s%s", s->tree_dir,
@@ -272,7 +278,7 @@ static bool find_synced(struct run_state *s)
     if (s->req->dir_fd < 0 || sync_locate(s->req->dir_fd, &limits, &tree, &err) < 0)
         return false;
     struct sync_store store = {.dirfd = s->session.dir.dirfd, .name = name};
-    bool found = sync_store_name(tree.name, name, &err) == 0 && place_tree(s, &tree, &err) == 0 &&
+    bool found = place_tree(s, &tree, &err) == 0 && sync_store_name(tree.name, name, &err) == 0 &&
                  sync_is_there(&store, &tree, s->tree_dir);
     sync_list_free(&tree);
     return found;

@@ -210,6 +210,10 @@ static int exec_open(struct exec *x, const struct deadline *start, struct error 
 {
     int rc;
     conn_watch_open(x->c);
+    /* Without memory, libssh leaves the session out and says nothing. It would then never read what
+     * comes, and we would take the bytes that wait for signs of life. */
+    if (ssh_event_dopoll(x->ev, 0) == SSH_ERROR)
+        return conn_fail(x->c, x->gone_fd, "open a channel to", err);
     while ((rc = ssh_channel_open_session(x->ch)) == SSH_AGAIN)
         if (wait_start(x, start, "a channel to the guest", err) < 0)
             return -1;

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,6 +16,23 @@
 
 #include "base/cleanup.h"
 #include "testutil/sshpair.h"
+
+/* Memory that libssh does not get for the table of what it polls. */
+static bool table_fails;
+
+void *realloc(void *p, size_t size)
+{
+    static void *(*real)(void *, size_t);
+    if (!real) {
+        void *symbol = dlsym(RTLD_NEXT, "realloc");
+        memcpy(&real, &symbol, sizeof real);
+    }
+    if (!table_fails || p || size != 2 * sizeof(void *))
+        return real(p, size);
+    table_fails = false;
+    errno = ENOMEM;
+    return NULL;
+}
 
 static void test_deadline_holds_under_a_flood(void **state)
 {
@@ -53,6 +72,22 @@ static void test_cancel_and_dying_vmm(void **state)
     io.gone_fd = event;
     assert_int_equal(ssh_exec(c, "sleep 2", &io, &d, &st, &err), -1);
     if (err.kind != ERR_VMM)
+        fail_msg("%s", err.msg);
+}
+
+/* libssh says nothing about it, and then reads nothing, however much comes. */
+static void test_connection_that_is_not_polled(void **state)
+{
+    const struct sshserver *s = sshpair_of(state);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
+    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_status st;
+    struct error err = ERROR_INIT;
+    struct deadline d = deadline_in_ms(60000);
+    table_fails = true;
+    assert_int_equal(ssh_exec(c, "true", &io, &d, &st, &err), -1);
+    assert_false(table_fails);
+    if (err.kind != ERR_SSH)
         fail_msg("%s", err.msg);
 }
 
@@ -186,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SSHPAIR_BOTH(test_deadline_holds_under_a_flood),
         SSHPAIR_BOTH(test_cancel_and_dying_vmm),
+        SSHPAIR_BOTH(test_connection_that_is_not_polled),
         /* sshd forwards no signals where the user is root: dropbear only. */
         {"test_abort_signal_reaches_the_command (dropbear)", test_abort_signal_reaches_the_command,
          NULL, NULL, &sshpair_dropbear},

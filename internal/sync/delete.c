@@ -20,8 +20,9 @@ enum { NAMES_A_CALL = 100 };
 /* ---- the guest's side ---- */
 
 /* root COMMAND...: as root. mounts DIR: the mount points at or below it, as the kernel writes them,
- * the deepest first. zap PATH: removes it, whatever it is, with all below it. mine DIR: makes it
- * one that its user can use. */
+ * the deepest first. zap PATH: removes it, whatever it is, with all below it. reach DIR: makes it
+ * and all above it directories that can be entered. mine DIR: makes it one that its user can use.
+ */
 static const char by_force[] =
     "root() { if [ \"$(id -u)\" = 0 ]; then \"$@\"; else sudo -n -- \"$@\"; fi; }\n"
     "there() { [ -e \"$1\" ] || [ -L \"$1\" ]; }\n"
@@ -53,6 +54,19 @@ static const char by_force[] =
     "    printf \"can't be removed: %s\\n\" \"$full\" >&2\n"
     "    exit 1\n"
     "}\n"
+    /* of what is above the lease's own directory nothing is removed */
+    "reach() {\n"
+    "    case $1 in */?*) [ \"${1%/*}\" = '' ] || reach \"${1%/*}\" ;; esac\n"
+    "    if [ ! -d \"$1\" ]; then\n"
+    "        ! there \"$1\" || { printf 'is no directory: %s\\n' \"$1\" >&2; exit 1; }\n"
+    "        mkdir -- \"$1\" 2>/dev/null || { root mkdir -- \"$1\" && "
+    "root chown -- \"$(id -u):$(id -g)\" \"$1\"; } || "
+    "{ printf \"can't be made: %s\\n\" \"$1\" >&2; exit 1; }\n"
+    "    fi\n"
+    "    [ -x \"$1\" ] || chmod u+rwx -- \"$1\" 2>/dev/null\n"
+    "    [ -x \"$1\" ] || root chmod a+rx -- \"$1\" || "
+    "{ printf \"can't be entered: %s\\n\" \"$1\" >&2; exit 1; }\n"
+    "}\n"
     "usable() { [ -r \"$1\" ] && [ -w \"$1\" ] && [ -x \"$1\" ]; }\n"
     "mine() {\n"
     "    usable \"$1\" && return\n"
@@ -62,6 +76,7 @@ static const char by_force[] =
     "    usable \"$1\" && return\n"
     "    unmount \"$1\" && chmod u+rwx -- \"$1\" && usable \"$1\" && return\n"
     "    printf \"can't be written to: %s\\n\" \"$1\" >&2\n"
+    "    touch -c -- \"$1\" >&2\n" /* says why, as on a disk that is read-only */
     "    exit 1\n"
     "}\n";
 
@@ -110,11 +125,8 @@ static int run_script(struct ssh_conn *c, struct strbuf *s, const char *what, co
     strbuf_free(s);
     if (r == 0 || !err || err->kind != ERR_SYNC)
         return r;
-    bool full = strstr(err->msg, "No space left"); /* of its blocks or of its inodes */
-    return error_add_next(err, full
-                                   ? "see df and df -i there with crabbox-fc ssh and make room, or "
-                                     "take a lease with a larger --disk"
-                                   : "remove it there with crabbox-fc ssh, or take another lease");
+    return push_add_next(err, "repair it with crabbox-fc run --no-sync -- COMMAND or crabbox-fc "
+                              "ssh, or take another lease");
 }
 
 /* ---- lists of files ---- */
@@ -206,7 +218,8 @@ int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline
                struct error *err)
 {
     return push_run(c, remote_dir,
-                    "there \"${top%/*}\" || exit 0\nzap \"$marker\"\nzap \"$top\"\nexit 0\n",
+                    "reach \"${top%/*}\"\nmine \"${top%/*}\"\n"
+                    "zap \"$marker\"\nzap \"$top\"\nexit 0\n",
                     "empty", d, err);
 }
 
@@ -215,7 +228,8 @@ int push_deletes(struct ssh_conn *c, const char *remote_dir, const char *const *
 {
     struct strbuf s = STRBUF_INIT;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s, "cd -P -- \"$top\" || exit 0\ntop=$(pwd -P)\n");
+    strbuf_adds(&s, "reach \"${top%/*}\"\n[ -d \"$top\" ] || exit 0\nmine \"$top\"\n"
+                    "cd -P -- \"$top\" || exit\ntop=$(pwd -P)\n");
     add_calls(&s, "del", paths, n);
     add_rmdirs(&s, paths, n);
     strbuf_adds(&s, "exit 0\n");
@@ -229,7 +243,7 @@ int push_make_way(struct ssh_conn *c, const struct sync_list *l, const char *rem
     _cleanup_free_ const char **files = xcalloc(l->n_files + 1, sizeof *files);
     size_t n = 0;
     begin_script(&s, remote_dir);
-    strbuf_adds(&s, "mkdir -p -- \"${top%/*}\"; mine \"${top%/*}\"\n"
+    strbuf_adds(&s, "reach \"${top%/*}\"\nmine \"${top%/*}\"\n"
                     "[ -f \"$marker\" ] && [ -w \"$marker\" ] || zap \"$marker\"\n"
                     "[ -d \"$top\" ] || zap \"$top\"\n"
                     "mkdir -p -- \"$top\" && mine \"$top\" && cd -P -- \"$top\" || exit 1\n"

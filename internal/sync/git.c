@@ -4,11 +4,12 @@
  * It is listed without git. git obeys the configuration of the repository that it is run in, and
  * that configuration names programs (fsmonitor, filters, the upload-pack of a promisor remote…),
  * other trees (core.worktree) and other files. There is no complete list of what to switch off.
- * Here the repository's configuration is not read at all, no program runs, and no objects are read,
- * so there is nothing to fetch. What is read:
+ * Here nothing of it is obeyed, no program runs, and no objects are read, so there is nothing to
+ * fetch. What is read:
  *
  *   .git            by repo.c, which also distinguishes a linked worktree and a submodule from a
  *                   .git that leads elsewhere
+ *   config          by repocheck.c: of what format the repository is, and whether it is bare
  *   index           and sharedindex.* where it is split (gitindex.c)
  *   info/exclude    and each .gitignore (gitignore.c)
  *   the user's own  core.excludesFile (gituser.c), which is not the repository's to set
@@ -18,14 +19,16 @@
  *
  * No matter who wrote these bytes, at worst the list is wrong: every path in it is resolved again
  * beneath the tree (tree.h) when it is looked at and when it is sent, and one with a .git, "..", or
- * an empty component is refused. As nothing is run, root may list another user's tree.
+ * an empty component is refused. So is one that its directory does not list: on filesystems that
+ * ignore case or know short names, an index could otherwise name the user's files past all
+ * patterns. As nothing is run, root may list another user's tree.
  *
  * Nested repositories: only where the index has a gitlink, with the repository's own index and
  * rules. Any other directory that has a .git is left out and reported as skipped, whatever the
  * index names below it: git writes no such entries, and they would pass by that repository's own
- * patterns. A bare repository is just files. If a sparse checkout has left out a .gitignore,
- * untracked files beside it are left out too: without the objects there is no way to know whether
- * they are ignored.
+ * patterns. A bare repository is just files, unless .git leads there. If a sparse checkout has left
+ * out a .gitignore, untracked files beside it are left out too: without the objects there is no way
+ * to know whether they are ignored.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,16 +65,26 @@ struct git_scan {
     size_t prefix_len;
     unsigned nesting;
     struct gitindex index;
-    size_t index_bytes;  /* that were read and worked through for it */
-    size_t held;         /* bytes of the .gitignore files on the way to where the walk is */
-    char *foreign;       /* the nested repository that was reported last; owned */
-    struct strbuf links; /* paths of the submodules to scan, each with its NUL */
+    size_t index_bytes;   /* that were read and worked through for it */
+    size_t held;          /* bytes of the .gitignore files on the way to where the walk is */
+    char *foreign;        /* the nested repository that was reported last; owned */
+    char *looked_through; /* the directory that see_names has listed last; owned */
+    struct strbuf links;  /* paths of the submodules to scan, each with its NUL */
 };
 
 static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, unsigned nesting,
                      struct error *err);
 
 /* ---- what is tracked ---- */
+
+/* The entry of a name that a directory lists. */
+static const struct gitindex_entry *see(struct git_scan *g, const char *own)
+{
+    const struct gitindex_entry *e = gitindex_find(&g->index, own);
+    if (e)
+        g->index.entries[e - g->index.entries].seen = true;
+    return e;
+}
 
 static int read_index_file(struct git_scan *g, const char *name, struct gitindex *x,
                            struct error *err)
@@ -155,6 +168,40 @@ static void add_link(struct git_scan *g, int parent, const char *base, const cha
         strbuf_add(&g->links, path, strlen(path) + 1);
 }
 
+/* Lists a directory that the walk has not been in: its own patterns may leave it out. `own` is the
+ * path of an entry in it. */
+static int see_names(struct git_scan *g, int dirfd, const char *own, struct error *err)
+{
+    const char *slash = strrchr(own, '/');
+    _cleanup_free_ char *dir = xasprintf("%.*s", slash ? (int)(slash - own + 1) : 0, own);
+    if (g->looked_through && str_eq(g->looked_through, dir))
+        return 0;
+    _cleanup_closedir_ DIR *d = dir_reopen(dirfd);
+    for (struct dirent *e; d && (e = dir_next(d));) {
+        _cleanup_free_ char *name = xasprintf("%s%s", dir, e->d_name);
+        if (scan_stop(g->s, err) < 0)
+            return -1;
+        (void)see(g, name);
+    }
+    free(g->looked_through);
+    g->looked_through = TAKE_PTR(dir);
+    return 0;
+}
+
+/* Whether a file that was found has this very name. Else the index would choose by which of its
+ * names the user's .env goes to the guest, such as ENV~1, which no pattern leaves out. Names that
+ * the walk came by are seen already. 1, 0, -1. */
+static int is_so_named(struct git_scan *g, int parent, const char *path,
+                       const struct gitindex_entry *e, struct error *err)
+{
+    if (!e->seen && tree_is_so_named(&g->s->tree, path, g->prefix_len) &&
+        see_names(g, parent, e->path, err) < 0)
+        return -1;
+    if (!e->seen)
+        scan_misnamed(g->s, path);
+    return e->seen;
+}
+
 /* What is in the index but absent was deleted in the working tree. So was what is reached only by a
  * symlink: git lists the link in its place. */
 static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struct error *err)
@@ -180,14 +227,16 @@ static int add_tracked(struct git_scan *g, const struct gitindex_entry *e, struc
             scan_skip(s, path);
         return 0;
     }
-    if (S_ISDIR(st.st_mode)) {
-        if (e->kind == GITINDEX_SPARSE)
-            scan_skip(s, path);
-        if (e->kind == GITINDEX_LINK && !scan_leaves_out_all(s, path))
-            add_link(g, parent, base, path);
+    bool is_dir = S_ISDIR(st.st_mode);
+    if (is_dir && e->kind == GITINDEX_SPARSE)
+        scan_skip(s, path);
+    if (is_dir ? e->kind != GITINDEX_LINK || scan_leaves_out_all(s, path)
+               : scan_leaves_out(s, path, false))
         return 0;
-    }
-    return scan_leaves_out(s, path, false) ? 0 : scan_add(s, path, &st, err);
+    int named = is_so_named(g, parent, path, e, err);
+    if (named > 0 && is_dir)
+        add_link(g, parent, base, path);
+    return named > 0 && !is_dir ? scan_add(s, path, &st, err) : named < 0 ? -1 : 0;
 }
 
 /* ---- what is not ---- */
@@ -250,7 +299,7 @@ static int other_dir(struct git_scan *g, int parent, const char *name, struct st
                      const struct gitignore *patterns, bool tracked, int depth, struct error *err)
 {
     const char *own = path->buf + g->prefix_len;
-    const struct gitindex_entry *e = tracked ? gitindex_find(&g->index, own) : NULL;
+    const struct gitindex_entry *e = tracked ? see(g, own) : NULL;
     if ((e && e->kind != GITINDEX_FILE) || is_left_out(g, patterns, path->buf, true))
         return 0;
     _cleanup_close_ int fd = scan_open_dir(g->s, parent, name);
@@ -261,7 +310,7 @@ static int other_dir(struct git_scan *g, int parent, const char *name, struct st
     }
     tracked = tracked && gitindex_holds(&g->index, own);
     if (worktree_has_git(fd, NULL) != 0) {
-        if (!tracked) /* else its entries have been reported */
+        if (!tracked) /* else its entries are reported */
             scan_stranger(g->s, path->buf);
         return 0;
     }
@@ -272,8 +321,8 @@ static int other_file(struct git_scan *g, int fd, const char *name, const char *
                       const struct gitignore *patterns, bool tracked, struct error *err)
 {
     struct stat st;
-    if ((tracked && gitindex_find(&g->index, path + g->prefix_len)) ||
-        is_left_out(g, patterns, path, false) || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if ((tracked && see(g, path + g->prefix_len)) || is_left_out(g, patterns, path, false) ||
+        fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
     return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? scan_add(g->s, path, &st, err) : 0;
 }
@@ -305,7 +354,7 @@ static int walk_others(struct git_scan *g, int fd, struct strbuf *path,
     _cleanup_(gitignore_free) struct gitignore own = {0};
     _cleanup_closedir_ DIR *dir = fdopendir(fd);
     if (!dir) {
-        error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
+        error_fill(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".");
         CLOSE_FD(fd);
         return -1;
     }
@@ -343,11 +392,12 @@ static int check_nested(const struct git_scan *g, struct error *err)
     if (!g->nesting)
         return 0;
     s->nested_entries += g->index.n;
-    s->nested_bytes += g->index_bytes;
+    s->nested_bytes += g->index_bytes + g->repo->config_bytes;
     if (s->nested_entries <= NESTED_ENTRIES_MAX && s->nested_bytes <= NESTED_BYTES_MAX)
         return 0;
     return error_set(err, ERR_SYNC, 0,
-                     "the indexes of the repositories in %s have more than %d entries or %d bytes; "
+                     "the indexes and configurations of the repositories in %s have more than %d "
+                     "entries or %d bytes; "
                      "next: leave some of them out with .crabboxignore, or --no-sync",
                      s->list->root, NESTED_ENTRIES_MAX, NESTED_BYTES_MAX);
 }
@@ -371,9 +421,6 @@ static int scan_own(struct git_scan *g, struct error *err)
         return -1;
     if (check_nested(g, err) < 0)
         return -1;
-    for (size_t i = 0; i < g->index.n; i++)
-        if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
-            return -1;
     if (read_exclude(g, &exclude, err) < 0)
         return -1;
     exclude.base = g->prefix_len;
@@ -382,7 +429,12 @@ static int scan_own(struct git_scan *g, struct error *err)
     int fd = openat(g->repo->top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, ERR_SYNC, errno, "list %s", g->repo->top);
-    return walk_others(g, fd, &path, &exclude, true, depth_of(g->prefix), err);
+    if (walk_others(g, fd, &path, &exclude, true, depth_of(g->prefix), err) < 0)
+        return -1;
+    for (size_t i = 0; i < g->index.n; i++)
+        if (scan_stop(g->s, err) < 0 || add_tracked(g, &g->index.entries[i], err) < 0)
+            return -1;
+    return 0;
 }
 
 static int scan_nested(struct scan *s, int fd, const char *path, const struct repo *around,
@@ -421,9 +473,11 @@ static int scan_repo(struct scan *s, const struct repo *r, const char *prefix, u
                          .prefix_len = strlen(prefix),
                          .nesting = nesting,
                          .links = STRBUF_INIT};
+    tree_set_git(&s->tree, r->git_fd, r->common_fd);
     int rc = scan_own(&g, err);
     gitindex_free(&g.index);
     free(g.foreign);
+    free(g.looked_through);
     if (rc == 0)
         rc = scan_links(&g, err);
     strbuf_free(&g.links);

@@ -30,6 +30,7 @@ struct gitindex_entry {
     char *path; /* owned; a directory has no slash at its end */
     enum gitindex_kind kind;
     bool skipped;                        /* left out by a sparse checkout */
+    bool seen;                           /* a directory has a file of this very name: see git.c */
     unsigned char oid[GITINDEX_OID_MAX]; /* the name of its object; of one side of a conflict */
 };
 

@@ -100,8 +100,7 @@ static void test_what_git_says(void **state)
                                  "git log --all --format='%H %D' | sort; git show side:s; git diff "
                                  "HEAD~1 --stat; git branch -a");
         else
-            synckit_sh(p.to, "! git rev-parse -q --verify side; ! git rev-parse -q --verify beside",
-                       NULL);
+            synckit_sh(p.to, "test -z \"$(git rev-parse -q --verify side beside)\"", NULL);
         /* The next commit, and back to nothing. */
         synckit_sh(p.src, "git commit -qam next; git tag v2", NULL);
         give(&p, hows[i]);
@@ -125,6 +124,26 @@ static void test_files_that_are_held_back(void **state)
     synckit_sh(p.to, "test ! -e key -a ! -e .git -a -e f", NULL);
     give(&p, SYNC_GIT_FULL); /* asked for in so many words */
     synckit_sh(p.to, "test ! -e key; git show HEAD:key", NULL);
+    pair_close(&p);
+}
+
+/* Refs that are no branches and no tags stay here, also when git has packed them. */
+static void test_refs_of_other_kinds(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "stash",
+              HISTORY "git remote add o .; git fetch -q o; echo secret >f1; git stash -q; "
+                      "git notes add -m n; git update-ref refs/original/x side; "
+                      "git symbolic-ref refs/remotes/o/HEAD refs/remotes/o/main; "
+                      "git pack-refs --all; git rev-parse refs/stash >../stash");
+    give(&p, SYNC_GIT_FULL);
+    synckit_sh(p.to,
+               "git for-each-ref --format='%(refname)' >../refs; grep -qx refs/remotes/o/side "
+               "../refs; grep -qx refs/tags/beside ../refs; "
+               "test $(grep -c -E 'stash|notes|original' ../refs) = 0; "
+               "test -s ../../stash; ! git cat-file -e $(cat ../../stash)",
+               NULL);
     pair_close(&p);
 }
 
@@ -318,7 +337,8 @@ static void test_no_credential_gets_there(void **state)
         "echo s3cret >.git/info/exclude; git config core.worktree $PWD");
     for (int how = SYNC_GIT_SHALLOW; how <= SYNC_GIT_FULL; how++) {
         give(&p, (enum sync_git)how);
-        synckit_sh(p.to, "test -d .git; ! grep -r s3cret .git; ! git remote | grep .; git describe",
+        synckit_sh(p.to,
+                   "test -d .git; test -z \"$(grep -r s3cret .git; git remote)\"; git describe",
                    NULL);
     }
     pair_close(&p);
@@ -334,7 +354,7 @@ static void test_hostile_repositories(void **state)
         "mv .git/objects/pack ../pack; ln -s ../../../pack .git/objects/pack",
         "mv .git/objects ../objects; ln -s ../../objects .git/objects",
         "echo 'ref: refs/heads/../../config' >.git/HEAD",
-        "echo 'ref: ../../../key' >.git/HEAD",
+        "echo 'ref: refs/../../../key' >.git/HEAD",
         "rm .git/refs/heads/main; ln -s ../../../../key .git/refs/heads/main",
         "d=.git/objects/$(git rev-parse HEAD | cut -c 1-2); mv $d ../d; ln -s ../../../d $d",
         "f=.git/objects/$(git rev-parse HEAD | sed 's,..,&/,'); mv $f ../o; ln -s ../../../../o $f",
@@ -382,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_git_says),
         cmocka_unit_test(test_files_that_are_held_back),
+        cmocka_unit_test(test_refs_of_other_kinds),
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_a_deep_tree_of_long_names),
         cmocka_unit_test(test_an_index_that_git_must_not_see),

@@ -4,9 +4,9 @@
  * a shallow clone) and gives it a name, `id`. If the guest has it already, that is all.
  * gitseed_build makes the .git of the guest in a directory; gitseed_free.
  *
- * The repository's own configuration is never read and never sent, so nothing that it names runs,
- * and no URL, header or credential of it reaches the guest. git runs in a repository made here,
- * with a configuration made here, and takes only the objects from the user's.
+ * Of the repository's own configuration only the format is read, and nothing is sent. So nothing
+ * that it names runs, and no URL, header or credential of it reaches the guest. git runs in a
+ * repository made here, with a configuration made here, and takes only the objects from the user's.
  */
 #ifndef CRABBOX_SYNC_GITSEED_H
 #define CRABBOX_SYNC_GITSEED_H

@@ -227,6 +227,10 @@ static int head_commit(const struct build *b, char out[static OID_MAX + 1], stru
  * are, and git wants them only to search for deltas. */
 #define OBJECTS "--objects", "--no-object-names", "--indexed-objects", "--missing=allow-any"
 
+/* No others, packed or not: the stash and refs/original have what was never to leave. */
+#define ALL_REFS     "--branches", "--remotes", "--tags"
+#define ALL_REF_DIRS "refs/heads", "refs/remotes", "refs/tags"
+
 /* All commits up to HEAD, and the objects of HEAD and the index. */
 static int list_shallow(const struct build *b, struct error *err)
 {
@@ -244,10 +248,11 @@ static int list_shallow(const struct build *b, struct error *err)
 static int list_objects(const struct build *b, bool born, struct error *err)
 {
     if (!born)
-        return b->seed->how == SYNC_GIT_FULL ? GIT(b, b->list_fd, err, "rev-list", OBJECTS, "--all")
-                                             : 0;
+        return b->seed->how == SYNC_GIT_FULL
+                   ? GIT(b, b->list_fd, err, "rev-list", OBJECTS, ALL_REFS)
+                   : 0;
     return b->seed->how == SYNC_GIT_FULL
-               ? GIT(b, b->list_fd, err, "rev-list", OBJECTS, "--all", "HEAD")
+               ? GIT(b, b->list_fd, err, "rev-list", OBJECTS, ALL_REFS, "HEAD")
                : list_shallow(b, err);
 }
 
@@ -261,7 +266,7 @@ static int list_refs(const struct build *b, const char *head, struct error *err)
     if (fd < 0)
         return -1;
     int r = s->how == SYNC_GIT_FULL
-                ? GIT(b, fd, err, "for-each-ref", format)
+                ? GIT(b, fd, err, "for-each-ref", format, ALL_REF_DIRS)
                 : GIT(b, fd, err, "for-each-ref", format, "--merged=HEAD", "refs/tags");
     if (r < 0 || read_back(fd, TAGS_MAX, &refs, err) < 0 ||
         fd_write_all(b->list_fd, refs.buf, refs.len, "the list for git", err) < 0 ||

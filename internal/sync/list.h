@@ -51,6 +51,8 @@ int scan_add_dir(struct scan *s, const char *path, mode_t mode, struct error *er
 void scan_skip(struct scan *s, const char *path);
 /* A repository that is no submodule: with its entries it is left out. */
 void scan_stranger(struct scan *s, const char *path);
+/* What the index names otherwise than its directory does. */
+void scan_misnamed(struct scan *s, const char *path);
 /* A submodule that is not initialised. */
 void scan_absent(struct scan *s, const char *path);
 /* Whether the user's or the tree's own patterns leave out a path; or, for the second, a directory

@@ -3,10 +3,13 @@
  */
 #include "sync/manifest.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sys/file.h"
@@ -14,7 +17,9 @@
 
 #define MAGIC        "crabbox-fc sync manifest 2"
 #define MANIFEST_MAX (256 * 1024 * 1024)
+#define PREFIX       "sync-" /* of a manifest's name */
 
+enum { HEAD_MAX = 4 * PATH_MAX }; /* of a manifest: all before its entries */
 enum { NAME_KEPT = 120 }; /* bytes; with lock.sync- before it and a hash after it, a file's name */
 
 int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err)
@@ -24,8 +29,8 @@ int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], str
     if (len > NAME_KEPT && sha256_bytes(tree, len, hash, err) < 0)
         return -1;
     return len > NAME_KEPT
-               ? str_format(out, SYNC_STORE_NAME_SIZE, "sync-%.*s-%s", NAME_KEPT, tree, hash)
-               : str_format(out, SYNC_STORE_NAME_SIZE, "sync-%s", tree);
+               ? str_format(out, SYNC_STORE_NAME_SIZE, PREFIX "%.*s-%s", NAME_KEPT, tree, hash)
+               : str_format(out, SYNC_STORE_NAME_SIZE, PREFIX "%s", tree);
 }
 
 void sync_manifest_free(struct manifest *m)
@@ -120,15 +125,13 @@ static bool id_is_hex(const char *id)
     return strlen(id) == MANIFEST_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == strlen(id);
 }
 
-int sync_manifest_parse(struct manifest *m, const char *text, size_t len)
+static int parse_head(struct manifest *m, const char **at, const char *end)
 {
-    const char *at = text;
-    const char *end = text + len;
-    const char *magic = next_string(&at, end);
-    const char *root = next_string(&at, end);
-    const char *mark = next_string(&at, end);
-    const char *remote = next_string(&at, end);
-    const char *id = next_string(&at, end);
+    const char *magic = next_string(at, end);
+    const char *root = next_string(at, end);
+    const char *mark = next_string(at, end);
+    const char *remote = next_string(at, end);
+    const char *id = next_string(at, end);
     *m = (struct manifest){0};
     if (!id || !str_eq(magic, MAGIC) || !id_is_hex(id) ||
         str_copy(m->mark, sizeof m->mark, mark) < 0)
@@ -136,6 +139,15 @@ int sync_manifest_parse(struct manifest *m, const char *text, size_t len)
     m->root = xstrdup(root);
     m->remote = xstrdup(remote);
     (void)str_copy(m->id, sizeof m->id, id);
+    return 0;
+}
+
+int sync_manifest_parse(struct manifest *m, const char *text, size_t len)
+{
+    const char *at = text;
+    const char *end = text + len;
+    if (parse_head(m, &at, end) < 0)
+        return -1;
     while (at < end) {
         struct sync_file f = {0};
         bool dirty = true;
@@ -193,6 +205,41 @@ bool sync_is_there(const struct sync_store *store, const struct sync_list *tree,
                 sync_manifest_compare(&m, tree) == MANIFEST_SAME;
     sync_manifest_free(&m);
     return same;
+}
+
+/* The name in the guest, if this file is the manifest of the tree. */
+static char *name_of(int dirfd, const char *file, const struct sync_list *tree)
+{
+    char head[HEAD_MAX];
+    struct manifest m = {0};
+    char *name = NULL;
+    _cleanup_close_ int fd = file_open_at(dirfd, file, false, NULL);
+    ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+    const char *at = head;
+    if (n > 0 && parse_head(&m, &at, head + n) == 0 && str_eq(m.mark, tree->mark)) {
+        const char *slash = strrchr(m.remote, '/');
+        name = slash && slash[1] ? xstrdup(slash + 1) : NULL;
+    }
+    sync_manifest_free(&m);
+    return name;
+}
+
+char *sync_first_name(int dirfd, const struct sync_list *tree)
+{
+    _cleanup_free_ char *found = NULL;
+    _cleanup_closedir_ DIR *dir = *tree->mark ? dir_reopen(dirfd) : NULL;
+    for (struct dirent *e; dir && (e = dir_next(dir));) {
+        _cleanup_free_ char *name = str_has_prefix(e->d_name, PREFIX)
+                                        ? name_of(dirfd, e->d_name, tree)
+                                        : NULL;
+        if (name && str_eq(name, tree->name))
+            return TAKE_PTR(name);
+        if (name && (!found || strcmp(name, found) < 0)) {
+            free(found);
+            found = TAKE_PTR(name);
+        }
+    }
+    return TAKE_PTR(found);
 }
 
 int sync_manifest_save(const struct manifest *m, const struct sync_store *store, struct error *err)

@@ -97,7 +97,7 @@ static void test_repositories_in_a_plain_directory(void **state)
                                 "w/.gitignore\nw/.gitmodules\nw/f\n-a/o\n?w/sub\n");
     /* What is none, or leads elsewhere, is not treated as if it had no rules. */
     synckit_sh(dir, "mkdir t/b t/b/.git; touch t/b/.env", NULL);
-    synckit_assert_refused(tree, "/t/b/.git is no git repository");
+    synckit_assert_refused(tree, "/t/b/.git: fatal: not a git repository: it has no HEAD");
     synckit_sh(dir, "rmdir t/b/.git; ln -s ../a/.git t/b/.git", NULL);
     synckit_assert_refused(tree, "/t/b/.git is a symbolic link");
     synckit_sh(dir, "rm t/b/.git; echo 'gitdir: ../a/.git' >t/b/.git", NULL);
@@ -141,7 +141,8 @@ static void test_submodules_that_are_not_initialised(void **state)
     "python3 -c \"" SYNCKIT_WRITE_INDEX "import os\n"                                              \
     "index('index', [b'.git/%06d' % i for i in range(199999)] + [b'd'])\n"                         \
     "for i in range(" levels "):\n"                                                                \
-    "    os.mkdir('.git'); os.link('index', '.git/index'); open('.git/HEAD', 'w').close()\n"       \
+    "    os.makedirs('.git/refs'); os.mkdir('.git/objects'); os.link('index', '.git/index')\n"     \
+    "    open('.git/HEAD', 'w').write('ref: refs/heads/x')\n"                                      \
     "    os.mkdir('d'); os.rename('index', 'd/index'); os.chdir('d')\"\n"
 
 /* The index of one level takes some 15 MiB as bytes and 14 as entries. */
@@ -173,7 +174,7 @@ static void test_entries_of_all_submodules(void **state)
 {
     (void)state;
     _cleanup_free_ char *dir = synckit_make(&kit, "entries", CHAIN("17"));
-    synckit_assert_refused(dir, "the indexes of the repositories in ");
+    synckit_assert_refused(dir, "the indexes and configurations of the repositories in ");
 }
 
 /* One index of 100 MiB, of which next to nothing is on the disk, for all of them. */
@@ -185,11 +186,12 @@ static void test_index_bytes_of_all_repositories(void **state)
         "python3 -c \"" SYNCKIT_WRITE_INDEX
         "index('index', [], b'XXXX' + struct.pack('>I', 100 << 20))\n"
         "open('index', 'r+b').truncate(12 + 8 + (100 << 20) + 20)\"\n"
-        "for i in 1 2 3 4 5 6; do mkdir -p $i/.git; touch $i/.git/HEAD; "
+        "for i in 1 2 3 4 5 6; do mkdir -p $i/.git/objects $i/.git/refs; "
+        "echo ref: refs/heads/x >$i/.git/HEAD; "
         "[ $i = 6 ] || ln index $i/.git/index; done; mv index ..");
     synckit_assert_listed(dir, "");
     synckit_sh(dir, "ln ../index 6/.git/index", NULL);
-    synckit_assert_refused(dir, "the indexes of the repositories in ");
+    synckit_assert_refused(dir, "the indexes and configurations of the repositories in ");
     synckit_sh(dir, "rm ../index", NULL);
 }
 
@@ -286,7 +288,8 @@ static void test_no_git(void **state)
         "mkdir -p .git sub/.git; echo .env >.gitignore; echo 1 >.env; echo 2 >sub/f; "
         "echo gitdir: nowhere >sub/.git/x");
     _cleanup_free_ char *sub = xasprintf("%s/sub", dir);
-    synckit_assert_refused(dir, "it has no HEAD; next: remove it, or --no-git");
+    synckit_assert_refused(
+        dir, "it has no HEAD; next: repair it if you trust the repository, or --no-git");
     synckit_assert_refused(sub, "it has no HEAD");
     limits.no_git = true;
     listed_with(dir, &limits, ".env\n.gitignore\nsub/f\n");

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sync/pack.h"
 #include "sync/push.h"
 #include "sync/survey.h"
@@ -54,15 +55,25 @@ static void unpack_command(struct strbuf *out, const char *dir, const char *mark
     strbuf_add_shell_quoted(out, marker.buf);
 }
 
+int push_add_next(struct error *err, const char *other)
+{
+    const char *said = err ? err->msg : "";
+    bool full = strstr(said, "No space left") || strstr(said, "quota exceeded");
+    return error_add_next(
+        err, full ? "the guest has no room or no inodes left (df -h, df -i); make room with "
+                    "crabbox-fc run --no-sync -- rm -r PATH, or take a lease with a larger --disk"
+             : strstr(said, "Read-only file system")
+                 ? "the guest's disk takes no writes any more; look at it with crabbox-fc run "
+                   "--no-sync -- dmesg, or take another lease"
+                 : other);
+}
+
 static int unpack_failed(const struct ssh_status *st, struct strbuf *errout, const char *dir,
                          struct error *err)
 {
-    bool full = strstr(errout->buf ? errout->buf : "", "No space left");
     _cleanup_free_ char *what = xasprintf("unpack in the guest's %s", dir);
     (void)ssh_succeeded(st, errout, ERR_SYNC, what, err);
-    return error_add_next(err,
-                          full ? "make room there, or take a lease with a larger --disk"
-                               : "--full-resync, or remove what is in the way with crabbox-fc ssh");
+    return push_add_next(err, "--full-resync, or remove what is in the way with crabbox-fc ssh");
 }
 
 /* 1 if the guest's tar could not unpack all of it. */
@@ -112,6 +123,12 @@ int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote
     if (r != 0)
         return -1;
     tell(&s, true);
+    if (s.pack.n_changed && !marker_id)
+        return error_set(
+            err, ERR_SYNC, 0,
+            "%zu files changed or went away while they were sent, or have no size, as in "
+            "/proc, first %s; next: the same command again",
+            s.pack.n_changed, SHOWN(s.pack.first_changed));
     if (s.pack.n_changed)
         log_warn("sync: %zu files changed or went away while they were sent, first %s",
                  s.pack.n_changed, s.pack.first_changed);

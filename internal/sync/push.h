@@ -13,10 +13,15 @@ struct push_progress {
 
 /* The same as sync_push, but adds the sent files to `res`. If there is a marker text (may be
  * NULL), the guest writes it beside the work directory when everything is unpacked, and what stands
- * in the way of a file there is removed. */
+ * in the way of a file there is removed; and a file that changes meanwhile is only a warning,
+ * because the next sync sends it again. */
 int push_files(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
                const char *marker_id, const struct deadline *d,
                const struct push_progress *progress, struct sync_result *res, struct error *err);
+
+/* Appends what to do next where the guest says that its disk is full or read-only; else `other`.
+ * Returns -1. */
+int push_add_next(struct error *err, const char *other);
 
 /* Removes the whole of remote_dir and its marker; it may be absent. A symlink is not followed. */
 int push_clear(struct ssh_conn *c, const char *remote_dir, const struct deadline *d,

@@ -1,3 +1,13 @@
+/* repo.c: from a directory to the git directory that its files belong to.
+ *
+ * repo_find goes up by descriptors until a directory has a .git (find_top), opens that (open_at),
+ * and at the end asks whose it is (check_owner). A .git that is a directory is taken as it is. One
+ * that is a file names another directory, and anybody may have written it. So follow_pointer first
+ * compares the path in it, as text, with the two forms that git itself makes, and opens it only if
+ * it has one of them. In a linked worktree (try_worktree) the directory must name our .git in turn.
+ * A submodule (try_module) must lie in the modules/ of the repository around it. find_around looks
+ * for that repository in the same way; it may be a submodule too, and SUPERS_MAX limits how often.
+ */
 #include "sync/repo.h"
 
 #include <errno.h>
@@ -9,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "sync/reach.h"
+#include "sync/repocheck.h"
 #include "sync/tree.h"
 #include "sys/beneath.h"
 #include "sys/trusted.h"
@@ -66,9 +77,13 @@ static int has_git(int fd, struct stat *git, struct error *err)
     int saved = errno;
     if (found >= 0)
         return found;
-    _cleanup_free_ char *dir = tree_name(fd);
-    return error_set(err, ERR_SYNC, saved, "look for %s/.git; next: run it as the owner of %s",
-                     dir ? dir : "..", dir ? dir : "that directory");
+    _cleanup_free_ char *name = tree_name(fd);
+    const char *dir = name ? name : "..";
+    _cleanup_free_ char *dot_git = join(dir, ".git");
+    if (saved == EACCES)
+        return error_set(err, ERR_SYNC, saved, "look for %s; next: run it as the owner of %s",
+                         dot_git, dir);
+    return error_set(err, ERR_SYNC, saved, "look for %s; next: try again, or --no-sync", dot_git);
 }
 
 /* The nearest directory that has a .git, from `fd` upwards. By descriptors: what a path leads to
@@ -271,14 +286,10 @@ static int open_at(int top_fd, const char *top, const struct repo *around, unsig
 {
     _cleanup_(repo_free) struct repo r = REPO_INIT;
     _cleanup_free_ char *dot_git = join(top, ".git");
-    struct stat st;
     if (open_dot_git(top_fd, top, dot_git, around, depth, &r, err) < 0)
         return -1;
-    if (fstatat(r.git_fd, "HEAD", &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, ERR_SYNC, 0,
-                         "%s is no git repository: it has no HEAD; next: remove it, or --no-git "
-                         "to copy all files as if it were not there, or --no-sync",
-                         r.git_dir);
+    if (repo_check(&r, err) < 0)
+        return -1;
     r.top_fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 3);
     if (r.top_fd < 0)
         return error_set(err, ERR_SYNC, errno, "hold %s open", top);

@@ -1,5 +1,5 @@
 /* repo.h: finds where a repository begins and where git keeps its index. It does not use git, and
- * it reads nothing that the repository configures.
+ * obeys nothing that the repository configures.
  *
  * repo_find walks up from a directory to the first `.git`. repo_at opens the one in a given
  * directory, for a submodule. Call repo_free at the end.
@@ -7,8 +7,8 @@
  * A `.git` is accepted only if it can't lead to another user's files. It may be a directory. It may
  * be a file that names the gitdir of a linked worktree which points back to this file, or a
  * directory beneath the modules/ of the repository around it. Anything else called `.git` is an
- * error (ERR_SYNC). The tree is never treated as a plain directory instead, because then ignored
- * files would be sent.
+ * error (ERR_SYNC), and so is what git would not take for a repository (repocheck.h). The tree is
+ * never treated as a plain directory instead, because then ignored files would be sent.
  */
 #ifndef CRABBOX_SYNC_REPO_H
 #define CRABBOX_SYNC_REPO_H
@@ -27,11 +27,12 @@ struct repo {
         REPO_WORKTREE, /* .git is a file that names one of these */
         REPO_MODULE,
     } kind;
+    size_t config_bytes; /* of its configuration, that were read */
 };
 
 #define REPO_INIT                                                                                  \
     {                                                                                              \
-        NULL, NULL, -1, -1, -1, REPO_PLAIN                                                         \
+        NULL, NULL, -1, -1, -1, REPO_PLAIN, 0                                                      \
     }
 
 /* Ends every advice to run git in a tree, because git obeys the tree's configuration there, and

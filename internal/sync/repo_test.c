@@ -10,6 +10,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -18,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "sync/gitseed.h"
+#include "sync/repo.h"
 #include "sync/sync.h"
 #include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
@@ -168,7 +170,7 @@ static void test_other_kinds_of_dot_git(void **state)
         {"echo 'gitdir: ../nowhere/worktrees/x' >.git", "which can't be found; next: git worktree"},
         {"ln -s /nowhere ../out; echo 'gitdir: ../out/worktrees/x' >.git",
          "which is reached by a symbolic link"},
-        {"mkdir .git", "/tree/.git is no git repository"},
+        {"mkdir .git", "/tree/.git: fatal: not a git repository"},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         _cleanup_free_ char *script = xasprintf("cd tree; %s%s", i ? "rm -rf .git; " : "",
@@ -359,7 +361,7 @@ static void test_tree_is_where_the_user_stands(void **state)
         &kit, "stands",
         "mkdir tree other; cd other; " SYNCKIT_INIT
         "echo k >key; git add key; cd ../tree; " SYNCKIT_INIT
-        "echo f >f; git config core.worktree $PWD/../other; git config core.bare true; "
+        "echo f >f; git config core.worktree $PWD/../other; "
         "mkdir bare; cd bare; git init -q --bare .; git config core.bare false; "
         "git config core.worktree $PWD/../../other; rm -r hooks; ls >../../names");
     _cleanup_free_ char *other = xasprintf("%s/other", dir);
@@ -375,6 +377,54 @@ static void test_tree_is_where_the_user_stands(void **state)
     assert_refused_in(dir, "tree/.git",
                       "is inside a git directory, which is never sent; next: cd '/");
     assert_refused_in(dir, "tree/.git/refs", "is inside a git directory, which is never sent");
+}
+
+/* What .git leads to may lie in the tree, under a name that is no .git. */
+static void test_repository_of_a_worktree_in_the_worktree(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "inside",
+        "mkdir main; cd main; " SYNCKIT_INIT "touch a; git add a; git commit -qm a; "
+        "git worktree add -q ../wt; mv .git ../wt/.bare; cd ../wt; "
+        "echo gitdir: \"$PWD/.bare/worktrees/wt\" >.git; git config --file .bare/config x.token t; "
+        "git add -f .bare/config .bare/worktrees; touch b");
+    assert_listed_in(dir, "wt", "a\nb\n");
+}
+
+/* A filesystem with short names has the user's files under names that no directory lists, and so
+ * has one that ignores case. What the index names so is not sent. */
+static void test_names_that_no_directory_lists(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "short",
+        SYNCKIT_INIT
+        "mkdir private PRIVAT~1 ignored ignored/e lib; echo s >.env; echo s >private/key; "
+        "ln .env ENV~1; ln private/key PRIVAT~1/key; ln .env ignored/ENV~1; touch ignored/x; "
+        "touch ignored/e/x; ln .env ignored/e/ENV~1; mkdir ignored/e/PRIVAT~1; "
+        "touch ignored/e/PRIVAT~1/x a lib/z; printf '.env\\nprivate\\nignored\\n' >.gitignore; "
+        "git -C PRIVAT~1 init -q; git add -f a ignored ENV~1; rm -r PRIVAT~1/.git; "
+        "git add -f PRIVAT~1");
+    readdir_hides = "ENV~1";
+    synckit_assert_listed(dir, ".gitignore\nPRIVAT~1/key\na\nignored/e/PRIVAT~1/x\nignored/e/x\n"
+                               "ignored/x\nlib/z\n~ENV~1\n");
+    readdir_hides = "PRIVAT~1";
+    synckit_assert_listed(dir, ".gitignore\nENV~1\na\nignored/ENV~1\nignored/e/ENV~1\n"
+                               "ignored/e/x\nignored/x\nlib/z\n~PRIVAT~1/key\n");
+    /* A submodule, too. */
+    synckit_sh(dir,
+               "git rm -rq --cached PRIVAT~1; cd PRIVAT~1; " SYNCKIT_INIT
+               "git add .; git commit -qm a; cd ..; git add PRIVAT~1 2>/dev/null",
+               NULL);
+    synckit_assert_listed(dir, ".gitignore\nENV~1\na\nignored/ENV~1\nignored/e/ENV~1\n"
+                               "ignored/e/x\nignored/x\nlib/z\n~PRIVAT~1\n");
+    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+    synckit_warnings(dir, &told);
+    readdir_hides = NULL;
+    synckit_assert_listed(dir, ".gitignore\nENV~1\nPRIVAT~1/key\na\nignored/ENV~1\n"
+                               "ignored/e/ENV~1\nignored/e/PRIVAT~1/x\nignored/e/x\nignored/x\n"
+                               "lib/z\n");
 }
 
 /* ---- owners ---- */
@@ -446,6 +496,42 @@ static void test_half_a_directory(void **state)
     }
 }
 
+static void assert_not_looked_for(const char *dir, uid_t as, const char *want)
+{
+    struct repo r;
+    struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    (void)setfsuid(as);
+    int found = repo_find(fd, &r, &err);
+    (void)setfsuid(0);
+    repo_free(&r);
+    assert_int_equal(found, -1);
+    assert_string_equal(err.msg, want);
+}
+
+/* Who may look is asked for only where that is the reason. */
+static void test_dot_git_that_nobody_can_look_for(void **state)
+{
+    (void)state;
+    if (!kit.entered)
+        skip();
+    _cleanup_free_ char *dir = synckit_make(&kit, "unseen", "mkdir below; chmod 700 .");
+    _cleanup_free_ char *below = xasprintf("%s/below", dir);
+    _cleanup_free_ char *closed = xasprintf(
+        "look for %s/.git: Permission denied; next: run it as the owner of %s", dir, dir);
+    _cleanup_free_ char *broken = xasprintf(
+        "look for %s/.git: Transport endpoint is not connected; next: try again, or --no-sync",
+        below);
+    assert_not_looked_for(below, 1234, closed);
+    int requests = mount_fuse(below);
+    if (requests < 0)
+        skip();
+    (void)close(requests); /* so every request fails */
+    assert_not_looked_for(below, 0, broken);
+    assert_int_equal(umount2(below, MNT_DETACH), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,8 +545,11 @@ int main(void)
         cmocka_unit_test(test_pointer_to_a_network_filesystem),
         cmocka_unit_test(test_objects_that_an_automounter_would_mount),
         cmocka_unit_test(test_tree_is_where_the_user_stands),
+        cmocka_unit_test(test_repository_of_a_worktree_in_the_worktree),
+        cmocka_unit_test(test_names_that_no_directory_lists),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_shared_directory),
+        cmocka_unit_test(test_dot_git_that_nobody_can_look_for),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

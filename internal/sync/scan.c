@@ -76,6 +76,7 @@ void sync_list_free(struct sync_list *l)
     free(l->subdir);
     free(l->first_skipped);
     free(l->first_nested);
+    free(l->first_misnamed);
     free(l->first_absent);
     for (size_t i = 0; i < l->n_left && i < SYNC_LEFT_MAX; i++)
         free(l->left[i].path);
@@ -92,6 +93,12 @@ void scan_stranger(struct scan *s, const char *path)
 {
     if (!s->list->n_nested++)
         s->list->first_nested = xstrdup(path);
+}
+
+void scan_misnamed(struct scan *s, const char *path)
+{
+    if (!s->list->n_misnamed++)
+        s->list->first_misnamed = xstrdup(path);
 }
 
 void scan_absent(struct scan *s, const char *path)
@@ -138,7 +145,7 @@ int scan_open_dir(const struct scan *s, int parent, const char *name)
     _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (tree_id_is(&s->list->never, &st) || (!s->all && tree_is_git(parent, &st))) {
+    if (tree_is_closed(&s->tree, parent, &st)) {
         errno = ENOENT;
         return -1;
     }
@@ -385,6 +392,10 @@ void sync_warn(const struct sync_list *l)
         log_warn("not synced: the repository %s%s, which is not a submodule; next: name it in "
                  ".crabboxignore if it is meant to stay, or add it as a submodule",
                  l->first_nested, and_more(more, l->n_nested));
+    if (l->n_misnamed)
+        log_warn("not synced: %s%s: the repository's index names a file so that has another name "
+                 "here (in another case, or a short one); next: git status in %s" REPO_IF_TRUSTED,
+                 l->first_misnamed, and_more(more, l->n_misnamed), l->root);
     if (l->n_skipped)
         log_warn("not synced: %s%s: sockets, devices or unreadable files; next: name in "
                  ".crabboxignore what is meant to stay",

@@ -63,6 +63,8 @@ struct sync_list {
     char *first_skipped;                  /* the first such path, or NULL; owned */
     size_t n_nested;                      /* repositories that are no submodules */
     char *first_nested;                   /* likewise */
+    size_t n_misnamed;                    /* entries of an index that no directory lists so */
+    char *first_misnamed;                 /* likewise */
     struct sync_left left[SYNC_LEFT_MAX]; /* the first that built-in patterns leave out */
     size_t n_left;                        /* all of these */
     size_t n_absent;                      /* submodules that are not initialised */
@@ -113,9 +115,9 @@ void sync_list_free(struct sync_list *l);
 typedef void sync_progress_fn(void *ctx, size_t files, int64_t bytes);
 
 /* Creates `remote_dir` and unpacks the tree there. A file that changes while it is read is sent
- * with the size it had when opened (cut, or filled with zeros) and reported on stderr; one that
- * has gone is left out. ERR_SYNC with the message of the guest's tar, or the connection's own
- * error. */
+ * with the size it had when opened (cut, or filled with zeros), one that has gone is left out, and
+ * either is an error. ERR_SYNC with the message of the guest's tar, or the connection's own error.
+ */
 int sync_push(struct ssh_conn *c, const struct sync_list *l, const char *remote_dir,
               const struct deadline *d, sync_progress_fn *progress, void *ctx, struct error *err);
 
@@ -135,6 +137,11 @@ struct sync_store {
  * name that is too long is cut, and its hash follows. */
 #define SYNC_STORE_NAME_SIZE 192
 int sync_store_name(const char *tree, char out[static SYNC_STORE_NAME_SIZE], struct error *err);
+
+/* The name that an update put this tree there under, by a store below dirfd: the name that its
+ * directory had at the first one. It stays when the directory is renamed. NULL: there was no such
+ * update, or the filesystem does not tell directories apart. The caller frees it. */
+char *sync_first_name(int dirfd, const struct sync_list *tree);
 
 /* Whether an update put this tree there. */
 bool sync_is_there(const struct sync_store *store, const struct sync_list *tree,

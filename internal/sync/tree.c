@@ -1,5 +1,6 @@
 #include "sync/tree.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -80,9 +81,23 @@ int tree_is_within(int fd, const struct tree_id *id)
     return -1;
 }
 
-bool tree_is_git(int parent, const struct stat *dir)
+void tree_set_git(struct tree *t, int git_fd, int common_fd)
+{
+    const int fds[] = {git_fd, common_fd};
+    struct stat st;
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        t->git[i] = fstat(fds[i], &st) == 0 ? tree_id_of(&st) : (struct tree_id){0};
+}
+
+bool tree_is_closed(const struct tree *t, int parent, const struct stat *dir)
 {
     struct stat git;
+    if (tree_id_is(&t->never, dir))
+        return true;
+    if (t->git_too)
+        return false;
+    if (tree_id_is(&t->git[0], dir) || tree_id_is(&t->git[1], dir))
+        return true;
     if (fstatat(parent, ".git", &git, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
     const struct tree_id id = tree_id_of(&git);
@@ -107,7 +122,7 @@ static int enter(const struct tree *t, int at, const char *name, size_t len)
     _cleanup_close_ int fd = beneath_open(at, part, O_PATH | O_DIRECTORY, 0);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -1;
-    if (tree_id_is(&t->never, &st) || (!t->git_too && tree_is_git(at, &st))) {
+    if (tree_is_closed(t, at, &st)) {
         errno = ENOENT;
         return -1;
     }
@@ -150,7 +165,7 @@ int tree_parent(struct tree *t, const char *path, const char **base)
         if (at < 0)
             return -1;
         done += part;
-        t->held[t->n_held++] = (struct tree_level){at, done, GIT_NOT_ASKED};
+        t->held[t->n_held++] = (struct tree_level){at, done, GIT_NOT_ASKED, NAME_NOT_ASKED};
         strbuf_add(&t->dir, path + t->dir.len, done - t->dir.len);
     }
     return at;
@@ -170,6 +185,35 @@ size_t tree_find_git(struct tree *t, const char *path, size_t from)
             return level->end;
     }
     return 0;
+}
+
+static bool lists(int dirfd, const char *name, size_t len)
+{
+    _cleanup_closedir_ DIR *dir = dir_reopen(dirfd);
+    for (struct dirent *e; dir && (e = dir_next(dir));)
+        if (strlen(e->d_name) == len && memcmp(e->d_name, name, len) == 0)
+            return true;
+    return false;
+}
+
+bool tree_is_so_named(struct tree *t, const char *path, size_t from)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = shared(t, path, slash ? (size_t)(slash - path) : 0);
+    size_t begin = 0;
+    for (size_t i = 0; i < n; begin = t->held[i].end + 1, i++) {
+        struct tree_level *level = &t->held[i];
+        if (level->end < from)
+            continue;
+        if (level->name == NAME_NOT_ASKED)
+            level->name = lists(i ? t->held[i - 1].fd : t->root_fd, path + begin,
+                                level->end - begin)
+                              ? NAME_IS_SO
+                              : NAME_IS_OTHER;
+        if (level->name == NAME_IS_OTHER)
+            return false;
+    }
+    return true;
 }
 
 int tree_read(int dirfd, const char *path, const char *shown, size_t max, struct strbuf *out,

@@ -32,14 +32,16 @@ bool tree_id_is(const struct tree_id *id, const struct stat *st);
 enum { TREE_DEPTH_MAX = 128 }; /* directories in directories; each is open meanwhile */
 
 struct tree {
-    int root_fd;          /* owned */
-    struct tree_id never; /* this one is never entered */
-    bool git_too;         /* a .git is entered like any other directory */
-    struct strbuf dir;    /* the last one that was walked to */
+    int root_fd;           /* owned */
+    struct tree_id never;  /* this one is never entered */
+    bool git_too;          /* a .git is entered like any other directory */
+    struct tree_id git[2]; /* see tree_set_git */
+    struct strbuf dir;     /* the last one that was walked to */
     struct tree_level {
         int fd;
-        size_t end;                                         /* of its name in dir */
-        enum { GIT_NOT_ASKED, GIT_NONE, GIT_IS_THERE } git; /* see tree_find_git */
+        size_t end;                                              /* of its name in dir */
+        enum { GIT_NOT_ASKED, GIT_NONE, GIT_IS_THERE } git;      /* see tree_find_git */
+        enum { NAME_NOT_ASKED, NAME_IS_OTHER, NAME_IS_SO } name; /* see tree_is_so_named */
     } held[TREE_DEPTH_MAX];
     size_t n_held;
 };
@@ -53,9 +55,12 @@ struct tree {
 int tree_init(struct tree *t, int root_fd, const struct tree_id *never, bool git_too);
 void tree_close(struct tree *t);
 
-/* Whether this directory in `parent` is its .git by another name, such as a filesystem that ignores
- * case or knows short names gives it. */
-bool tree_is_git(int parent, const struct stat *dir);
+/* From now on these count as .git, too: what the .git of the repository that is listed leads to may
+ * lie in the tree under any name. */
+void tree_set_git(struct tree *t, int git_fd, int common_fd);
+/* Whether this directory in `parent` is never entered: `never`, or the .git there by another name,
+ * such as a filesystem that ignores case or knows short names gives it. */
+bool tree_is_closed(const struct tree *t, int parent, const struct stat *dir);
 /* Whether the name, as git has it, is one that stands for .git somewhere. */
 bool tree_names_git(const char *name, size_t len);
 
@@ -75,6 +80,12 @@ int tree_parent(struct tree *t, const char *path, const char **base);
  * name the first directory on the way that has an entry .git; 0 where none has. Those named by the
  * first `from` bytes don't count. Each directory is looked at once while it is held. */
 size_t tree_find_git(struct tree *t, const char *path, size_t from);
+
+/* After tree_parent of the same path has succeeded: whether each directory on the way is listed
+ * under this very name by the one around it. On a filesystem that ignores case or knows short
+ * names, a file is found by names that no directory lists. Those named by the first `from` bytes
+ * don't count. Each directory is asked for once while it is held. */
+bool tree_is_so_named(struct tree *t, const char *path, size_t from);
 
 /* Appends a regular file of at most `max` bytes, resolved beneath `dirfd`. 1, 0
  * where nothing has that name, -1 (ERR_SYNC, with `shown` as the name of what `path` is seen from).

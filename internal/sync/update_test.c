@@ -402,6 +402,47 @@ static void test_what_commands_leave(void **state)
     }
 }
 
+/* What is above the tree is made again, or what is in the way there is named. */
+static void test_what_commands_do_above(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *guest, *refused; /* NULL: the sync ends as it should */
+    } cases[] = {
+        {"rm -r work; mkdir -m 0 work", NULL},
+        {"mv work w; ln -s w work", NULL},
+        {"rm -r work/lease; echo file >work/lease", "is no directory: /"},
+        {"rm -r work; ln -s no work", "/work; next: repair it with crabbox-fc run --no-sync -- "},
+        {"mount --bind work work; mount -o remount,bind,ro work",
+         "Read-only file system; next: the guest's disk takes no writes any more; look at it with"},
+        {"rm -r work/*; mount -t tmpfs -o size=4k,nr_inodes=3 none work",
+         "next: the guest has no room or no inodes left (df -h, df -i); make room with crab"},
+    };
+    for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+        struct pair p;
+        struct sync_result res;
+        struct error err = ERROR_INIT;
+        struct sync_limits limits = SYNC_LIMITS_DEFAULT;
+        _cleanup_free_ char *name = xasprintf("above%zu", i);
+        limits.from_scratch = i % 2;
+        pair_open(&p, name);
+        free(p.to);
+        p.to = xasprintf("%s/work/lease/to", p.base);
+        synckit_sh(p.src, "mkdir d; echo 1 >a; echo 2 >d/b; head -c 20000 /dev/zero >z", NULL);
+        updates_with(&p, NULL);
+        synckit_sh(p.base, cases[i / 2].guest, NULL);
+        synckit_sh(p.src, "rm d/b; echo new >a", NULL);
+        int r = try_update(&p, &limits, &res, &err);
+        assert_int_equal(r, cases[i / 2].refused ? -1 : 0);
+        if (r == 0)
+            assert_same(&p, "");
+        else
+            assert_non_null(strstr(err.msg, cases[i / 2].refused));
+        synckit_sh(p.base, "umount work 2>/dev/null || :", NULL);
+        pair_close(&p);
+    }
+}
+
 static void test_from_scratch_takes_all(void **state)
 {
     (void)state;
@@ -466,7 +507,7 @@ static void test_twenty_thousand_files(void **state)
     pair_close(&p);
 }
 
-/* Trees are called as their directories are, and one may be called as the lock of another. */
+/* One tree may be called as the lock of another. */
 static void test_the_lock_of_one_is_not_the_record_of_another(void **state)
 {
     static const char *const names[] = {"sync-a", "sync-a.lock", "sync-a.lock.lock", "sync-lock.a"};
@@ -500,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_another_tree_is_refused),
         cmocka_unit_test(test_a_tree_that_moves),
         cmocka_unit_test(test_what_commands_leave),
+        cmocka_unit_test(test_what_commands_do_above),
         cmocka_unit_test(test_from_scratch_takes_all),
         cmocka_unit_test(test_empty_directories),
         cmocka_unit_test(test_twenty_thousand_files),

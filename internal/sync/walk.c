@@ -69,7 +69,7 @@ static int walk_dir(struct scan *s, int fd, struct strbuf *path, int depth, stru
 {
     _cleanup_closedir_ DIR *dir = fdopendir(fd);
     if (!dir) {
-        error_fill(err, ERR_SYNC, errno, "list %s", path->buf);
+        error_fill(err, ERR_SYNC, errno, "list %s", path->len ? path->buf : ".");
         CLOSE_FD(fd);
         return -1;
     }

@@ -5,7 +5,9 @@
  * followed, on the way or as the last component, and "..", absolute paths and magic links of /proc
  * are refused. So nothing outside that directory can be opened.
  *
- * beneath_find decides where a typed path begins. No link on a relative path is followed: the
+ * beneath_find decides where a typed path begins. One that begins with "~/" is refused: shells
+ * leave it alone in --option=~/x, and a directory called "~" is made easily and removed
+ * dangerously. So is "-", which is no stream here. No link on a relative path is followed: the
  * working directory is mostly in a tree, and how far up that reaches can't be seen if it is an
  * archive. An absolute path is the user's own up to the first directory that is a tree, and the
  * user's links on it are followed. A tree is a directory that has an entry .git, the current

@@ -282,6 +282,18 @@ int beneath_find(const char *what, const char *typed, struct beneath *out, struc
     *out = (struct beneath){.dirfd = -1, .what = what, .typed = typed};
     if (!*typed)
         return error_set(err, ERR_USAGE, 0, "%s: the path is empty", what);
+    if (str_eq(typed, "-"))
+        return error_set(
+            err, ERR_USAGE, 0,
+            "%s: \"-\" stands for no stream; next: write /dev/stdin or /dev/stdout, or "
+            "./- for a file called -",
+            what);
+    if (*typed == '~' && (!typed[1] || typed[1] == '/'))
+        return error_set(
+            err, ERR_USAGE, 0,
+            "%s: the shell has left the ~ of \"%s\" as it is; next: write $HOME in its "
+            "place, or ./%s for a directory called ~",
+            what, typed, typed);
     if (begin(&w, err) < 0)
         r = -1;
     while (r > 0) {

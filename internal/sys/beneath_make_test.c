@@ -241,6 +241,30 @@ static void test_file_with_a_lease(void **state)
     assert_return_code(fd, errno);
 }
 
+/* What no shell has expanded would be made as a directory of that name, and "-" as a file. */
+static void test_home_is_no_name(void **state)
+{
+    static const char *const home[] = {"~", "~/", "~/x", "~/file"};
+    (void)state;
+    assert_int_equal(dir_make_all("~/x", 0755, NULL), 0);
+    put("~/file");
+    put("~file");
+    for (size_t i = 0; i < sizeof home / sizeof *home; i++) {
+        struct error in = ERROR_INIT, out = ERROR_INIT;
+        assert_int_equal(beneath_input("--script", home[i], NULL, &in), -1);
+        assert_int_equal(in.kind, ERR_USAGE);
+        assert_non_null(strstr(in.msg, "; next: write $HOME"));
+        assert_int_equal(beneath_output("--capture-stdout", home[i], &out), -1);
+        assert_int_equal(out.kind, ERR_USAGE);
+    }
+    struct error dash = ERROR_INIT;
+    assert_int_equal(beneath_output("--capture-stdout", "-", &dash), -1);
+    assert_non_null(strstr(dash.msg, "; next: write /dev/stdin"));
+    _cleanup_close_ int inside = beneath_input("--script", "./~/file", NULL, NULL);
+    _cleanup_close_ int named = beneath_input("--script", "~file", NULL, NULL);
+    assert_true(inside >= 0 && named >= 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -248,6 +272,7 @@ int main(void)
         TEST(test_mkdirs),
         TEST(test_devices_are_not_opened),
         TEST(test_file_with_a_lease),
+        TEST(test_home_is_no_name),
         TEST(test_sudo_caller),
         TEST(test_doas_caller),
     };

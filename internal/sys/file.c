@@ -1,3 +1,11 @@
+/* file.c: a file is looked at before it is opened, and replaced instead of rewritten.
+ *
+ * To read a file, its name is opened with O_PATH, which has no effect even on a device. If it is a
+ * regular file, that descriptor is opened again through /proc/self/fd (reopen_regular), so what was
+ * looked at is what is read. To write one, replace_file fills a new file beside it and renames it.
+ * Removing a tree unlinks each name and opens as a directory only what could not be unlinked: an
+ * entry that somebody replaces by a link meanwhile is not followed.
+ */
 #include "sys/file.h"
 
 #include <dirent.h>

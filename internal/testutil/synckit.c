@@ -122,6 +122,8 @@ void synckit_list(const char *dir, struct strbuf *out)
         strbuf_addf(out, "-%s\n", l.first_skipped);
     if (l.n_nested)
         strbuf_addf(out, "-%s\n", l.first_nested);
+    if (l.n_misnamed)
+        strbuf_addf(out, "~%s\n", l.first_misnamed);
     if (l.n_absent)
         strbuf_addf(out, "?%s\n", l.first_absent);
     sync_list_free(&l);

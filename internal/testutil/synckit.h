@@ -51,8 +51,8 @@ int synckit_try(const char *dir, const char *exclude, const struct sync_limits *
                 const struct deadline *d, struct sync_list *l, struct error *err);
 /* A fresh directory in which a script has run; the caller frees the path. */
 char *synckit_make(const struct synckit *k, const char *name, const char *script);
-/* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out, "?"
- * and the first submodule that is not initialised. */
+/* Appends what a scan lists, one path a line, at the end "-" and the first of what it left out, "~"
+ * and the first that is named otherwise, "?" and the first submodule that is not initialised. */
 void synckit_list(const char *dir, struct strbuf *out);
 /* Appends what a scan warns of. */
 void synckit_warnings(const char *dir, struct strbuf *out);

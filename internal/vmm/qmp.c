@@ -1,3 +1,11 @@
+/* qmp.c: sends a command and waits for the line that answers it.
+ *
+ * Each command carries a number, and QEMU repeats it in the answer. wait_line collects bytes until
+ * there is a line, wait_message parses lines until one is the greeting or has the number, and
+ * qmp_execute makes the request and takes the answer apart. The answer to a command that ran out of
+ * time still comes later; its number is another, so it is dropped. The guest may have taken over
+ * QEMU: the length of a line is limited, and no read or write waits beyond the deadline.
+ */
 #include "vmm/qmp.h"
 
 #include <errno.h>

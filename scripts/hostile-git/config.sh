@@ -55,8 +55,6 @@ config include-if-branch '' "$ls_files" includeIf.onbranch:main.path %canary/con
 config include-if-remote '' "$ls_files" remote.origin.url x 'includeIf.hasconfig:remote.*.url:x.path' %canary/config
 config worktree-config 'printf "[core]\n\tfsmonitor = $evil\n" >.git/config.worktree' "$ls_files" \
     core.repositoryFormatVersion 1 extensions.worktreeConfig true
-config worktree-config-link 'ln -s "$canary/config" .git/config.worktree' "$ls_files" \
-    core.repositoryFormatVersion 1 extensions.worktreeConfig true
 
 # Content: filters, drivers and tools
 config filter-clean "$(of filter); $touched" 'git status' filter.trap.clean %evil
@@ -142,10 +140,11 @@ config trace2-normal '' "$ls_files" trace2.normalTarget %canary/trace
 config trace2-perf '' "$ls_files" trace2.perfTarget %canary/trace
 config trace2-event '' "$ls_files" trace2.eventTarget af_unix:%canary/socket
 
-# What changes how git understands the repository, and refuses it. To us it is the same.
-understood() { # understood NAME KEY VALUE...
+# What changes how git understands the repository, or has it refuse it.
+understood() { # understood NAME EXPECT KEY VALUE...
     begin "$1" || return
-    shift
+    expect=$2
+    shift 2
     while [[ $# -ge 2 ]]; do
         git config --file "$tree/.git/config" "$1" "$2"
         shift 2
@@ -153,8 +152,9 @@ understood() { # understood NAME KEY VALUE...
     trigger='git status || echo canary'
     judge
 }
-understood bare core.bare true
-understood newer-format core.repositoryFormatVersion 99
-understood unknown-extension core.repositoryFormatVersion 1 extensions.trap true
-understood ref-storage core.repositoryFormatVersion 1 extensions.refStorage reftable
-understood sha256-in-name core.repositoryFormatVersion 1 extensions.objectFormat sha256
+understood bare 'this operation must be run in a work tree' core.bare true
+understood newer-format 'Expected git repo version <= 1, found 99' core.repositoryFormatVersion 99
+understood unknown-extension 'unknown repository extension found: trap' core.repositoryFormatVersion 1 extensions.trap true
+understood unknown-hash "invalid value for 'extensions.objectformat'" core.repositoryFormatVersion 1 extensions.objectFormat trap
+understood ref-storage list core.repositoryFormatVersion 1 extensions.refStorage reftable
+understood sha256-in-name list core.repositoryFormatVersion 1 extensions.objectFormat sha256

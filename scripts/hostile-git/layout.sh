@@ -47,11 +47,15 @@ layout crabboxignore-device .crabboxignore 'head -c 9 .crabboxignore; cat ../can
     "$(replaced .crabboxignore /dev/zero)"
 
 # The repository's own files
-layout config-link list '' "cp .git/config ../canary/own; $(replaced .git/config '$canary/own')"
-layout config-fifo list '' "$(replaced .git/config fifo)"
-layout head-link list '' "echo 'ref: refs/heads/main' >../canary/head; $(replaced .git/HEAD '$canary/head')"
-layout head-fifo list '' "$(replaced .git/HEAD fifo)"
-layout head-device list '' "$(replaced .git/HEAD /dev/zero)"
+shares='it has a commondir'
+layout config-link 'config is reached by a symbolic link' '' "cp .git/config ../canary/own; $(replaced .git/config '$canary/own')"
+layout worktree-config-link 'config.worktree is reached by a symbolic link' '' \
+    'git config core.repositoryFormatVersion 1; git config extensions.worktreeConfig true
+    ln -s "$canary/config" .git/config.worktree'
+layout config-fifo 'config is not a regular file' '' "$(replaced .git/config fifo)"
+layout head-link 'its HEAD is a link that leads to no ref' '' "echo 'ref: refs/heads/main' >../canary/head; $(replaced .git/HEAD '$canary/head')"
+layout head-fifo 'its HEAD is not a file' '' "$(replaced .git/HEAD fifo)"
+layout head-device 'its HEAD is a link that leads to no ref' '' "$(replaced .git/HEAD /dev/zero)"
 layout refs-link list 'git log' "$(replaced .git/refs '$canary/repo/.git/refs')"
 layout objects-link list 'git log' "$(replaced .git/objects '$canary/repo/.git/objects')"
 layout pack-link list 'git fsck' "$(replaced .git/objects/pack '$canary')"
@@ -63,9 +67,9 @@ layout shallow-fifo list 'git log' "$(replaced .git/shallow fifo)"
 layout grafts-link list 'git log' "$(replaced .git/info/grafts '$canary/secret')"
 layout sparse-link list 'git -c core.sparseCheckout=true status; git -c core.sparseCheckout=true checkout main' \
     "$(replaced .git/info/sparse-checkout '$canary/ignore')"
-layout common-directory list '' 'echo "$canary/repo/.git" >.git/commondir'
-layout common-directory-fifo list '' 'mkfifo .git/commondir'
-layout common-directory-config list '' 'echo "$canary/repo/.git" >.git/commondir
+layout common-directory "$shares" '' 'echo "$canary/repo/.git" >.git/commondir'
+layout common-directory-fifo "$shares" '' 'mkfifo .git/commondir'
+layout common-directory-config "$shares" '' 'echo "$canary/repo/.git" >.git/commondir
     git config --file "$canary/repo/.git/config" core.fsmonitor "$evil"'
 
 # .git leads elsewhere
@@ -87,7 +91,7 @@ layout git-link-within "symbolic link" 'git status' 'mv .git store; ln -s store 
     git config --file store/config core.fsmonitor "$evil"'
 layout git-link-to-file "symbolic link" '' \
     'rm -rf .git; echo "gitdir: $canary/repo/.git" >../canary/file; ln -s "$canary/file" .git'
-layout git-empty "is no git repository" 'cat ../canary/secret' 'rm -rf .git; mkdir .git'
+layout git-empty "not a git repository: it has no HEAD" 'cat ../canary/secret' 'rm -rf .git; mkdir .git'
 
 # A bare repository in the tree, whose settings say that it is none.
 bare='git init -q --bare inner.git; printf "[core]\n\trepositoryFormatVersion = 0\n\tbare = false\n\tworktree = ..\n\tfsmonitor = %s\n" "$evil" >inner.git/config

@@ -112,7 +112,7 @@ link gitfile-modules-link "which is reached by a symbolic link" '' \
     echo "gitdir: ../.git/modules/inner" >inner/.git'
 link gitfile-dotdot "$stray" '' 'rm -rf inner/.git; mkdir .git/modules
     echo "gitdir: ../.git/modules/../../../canary/repo/.git" >inner/.git'
-link common-directory list '' 'echo "$canary/repo/.git" >inner/.git/commondir'
+link common-directory 'it has a commondir' '' 'echo "$canary/repo/.git" >inner/.git/commondir'
 link index-link "symbolic link" '' 'rm inner/.git/index; ln -s "$canary/repo/.git/index" inner/.git/index'
 link exclude-fifo "is not a regular file" '' 'rm inner/.git/info/exclude; mkfifo inner/.git/info/exclude'
 link bare list 'cd inner && git status' 'mv inner/.git x; rm -rf inner; mv x inner

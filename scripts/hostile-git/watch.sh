@@ -50,8 +50,9 @@ sprung() {
 }
 
 # What is not allowed although it is no trap of ours: another program than crabbox-fc (and git, where
-# the case says so, as the user that it names), a file that is none of the known places, and the
-# repository's configuration, which nobody has a reason to read. Each process has a file of its own.
+# the case says so, as the user that it names), a file that is none of the known places, and settings
+# that nobody has a reason to read: the repository's configuration is read for its format, by crabbox-fc
+# alone. Each process has a file of its own.
 strict() {
     local t
     for t in "$1"/t.*; do
@@ -59,7 +60,7 @@ strict() {
             -v places="$common $dir/tree $dir/state $own $places" '
         BEGIN {
             n = split(places, place, /[ \n]+/)
-            settings = "/(config|config\\.worktree|\\.gitmodules|\\.gitattributes)$"
+            settings = "/(\\.gitmodules|\\.gitattributes)$"
         }
         function below(file, i) {
             # What is mounted where; and PWD of those who started us.
@@ -78,6 +79,8 @@ strict() {
         /^(open_by_handle_at|io_uring_setup)\(/ { print }
         /^execve(at)?\(/ {
             split($0, quoted, "\"")
+            if (quoted[2] != fc)
+                settings = "/(config|config\\.worktree|\\.gitmodules|\\.gitattributes)$"
             if (quoted[2] == git && git_uid != "") {
                 if (became != (git_uid ? "setresuid(" git_uid ", " git_uid ", " git_uid ")" : ""))
                     print "git as " (became == "" ? "root: " : became ": ") $0
