@@ -264,6 +264,14 @@ static void test_udp_that_is_bound(void **state)
     bed_assert_clean(&bed);
 }
 
+static void assert_limit(pid_t pid, const char *line)
+{
+    _cleanup_free_ char *script = xasprintf("grep -q '%s' /proc/%d/limits", line, (int)pid);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    if (run_program(argv, NULL) != 0)
+        fail_msg("%s", script);
+}
+
 /* Connections, each of which is a socket of the host with its buffers, and addresses, each of which
  * may be a neighbour that the host looks for. */
 static void test_limits(void **state)
@@ -274,10 +282,17 @@ static void test_limits(void **state)
     assert_rules("chain inet crabbox admit", "ct count over 512");
     assert_rules("set inet crabbox hops", "size 64");
     assert_rules("chain inet crabbox hop", "ip daddr");
-    _cleanup_free_ char *script = xasprintf("grep -q '^Max open files  *768 ' /proc/%d/limits",
-                                            (int)l.local.pasta.pid);
-    const char *const argv[] = {"sh", "-c", script, NULL};
-    assert_int_equal(run_program(argv, NULL), 0);
+    assert_limit(l.local.pasta.pid, "^Max open files  *768 ");
+    e2e_stop("u");
+}
+
+/* Of a VMM that has the user's own id too: what else the user runs does not count. */
+static void test_threads(void **state)
+{
+    (void)state;
+    e2e_shell("for i in $(seq 300); do sleep 600 & p=\"$p $!\"; done; "
+              "\"$0\" warmup -q --slug u; kill $p");
+    assert_limit(only_lease().local.vmm.proc.pid, "^Max processes  *256 ");
     e2e_stop("u");
 }
 
@@ -367,6 +382,7 @@ int main(void)
         E2E_TEST(test_udp_that_is_bound_to_no_link),
         E2E_TEST(test_udp_that_is_bound),
         E2E_TEST(test_limits),
+        E2E_TEST(test_threads),
         E2E_TEST(test_death_of_pasta),
         E2E_TEST(test_death_of_the_keeper),
         E2E_TEST(test_death_of_the_vmm),
