@@ -280,6 +280,7 @@ static void test_limits(void **state)
     e2e_warmup("u");
     struct lease l = only_lease();
     assert_rules("chain inet crabbox admit", "ct count over 512");
+    assert_rules("chain inet crabbox admit", "limit rate over 30/second burst 1000 ");
     assert_rules("set inet crabbox hops", "size 64");
     assert_rules("chain inet crabbox hop", "ip daddr");
     assert_limit(l.local.pasta.pid, "^Max open files  *768 ");

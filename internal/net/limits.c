@@ -178,6 +178,8 @@ void limits_pasta_text(const struct limits *l, struct strbuf *out)
 {
     struct limits here = *l;
     here.conns = at_most(l->conns, LIMITS_PASTA_CONNS);
+    here.rate = at_most(l->rate, LIMITS_PASTA_RATE);
+    here.burst = at_most(l->burst, LIMITS_PASTA_BURST);
     brief_text(out);
     strbuf_adds(out, "ct timeout question {\n"
                      "  protocol udp; l3proto ip\n"

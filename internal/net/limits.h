@@ -64,10 +64,13 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
 void limits_lease_text(const struct limits *l, struct strbuf *out);
 
 /* The same for a lease of pasta's (NET_PASTA), whose connections are sockets of the host. They have
- * buffers there that nothing else bounds, so they are fewer. The host looks for neighbours for
- * them, and no rule of the host's bounds how many: so the lease's addresses are counted, wherever
- * they are. */
+ * buffers there that nothing else bounds, so they are fewer. The host keeps an entry for each for
+ * up to two minutes after pasta has given it up, which no rule of the host's counts: so they are
+ * slower. And the host looks for neighbours for them: so the lease's addresses are counted,
+ * wherever they are. */
 #define LIMITS_PASTA_CONNS 512
+#define LIMITS_PASTA_RATE  30
+#define LIMITS_PASTA_BURST 1000
 #define LIMITS_PASTA_HOPS  64
 void limits_pasta_text(const struct limits *l, struct strbuf *out);
 
