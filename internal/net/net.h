@@ -52,7 +52,7 @@ enum net_mode {
 /* What may pass each second (rates.h); 0: no limit. */
 struct net_rates {
     int64_t in, out; /* bytes, as the guest sees it */
-    int64_t packets; /* each way */
+    int64_t packets; /* each way; frames of up to 64 KiB */
 };
 
 /* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI and
