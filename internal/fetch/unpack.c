@@ -1,12 +1,11 @@
 /* unpack.c: makes files below one directory from an archive of the guest.
  *
- * fetch_unpack reads one entry after the other with libarchive. take decides what happens to it:
+ * A part without rights takes the archive apart (untar.h). fetch_unpack reads one entry after the
+ * other from it. take decides what happens to it:
  * its name is checked (name.c), counted against the limits, left out if it is a link or if tools of
  * the host obey it (obeyed.c), and placed below the directory. Files are written under a temporary
  * name and renamed when they are complete. The first entry that breaks a rule ends the transfer.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,17 +21,14 @@
 #include "fetch/fetch.h"
 #include "fetch/name.h"
 #include "fetch/room.h"
+#include "fetch/untar.h"
 #include "sys/beneath.h"
 #include "sys/caller.h"
 #include "sys/deadline.h"
 #include "sys/file.h"
 
 enum {
-    READ_SIZE = 16 * 1024,
     PROGRESS_MS = 100,
-    /* Bytes of one entry's headers: two names of PATH_MAX and a few numbers. Bytes that were read
-     * together with the content before don't count. */
-    HEADER_MAX = 64 * 1024,
     CLOSED_MAX = 16 * 1024 *
                  1024, /* bytes of all paths of directories that are closed at the end */
 };
@@ -51,69 +47,100 @@ struct closed_dir {
 struct unpack {
     const struct fetch_rules *rules;
     struct fetch_result *res;
-    struct archive *reader;
+    int fd;             /* borrowed: the entries */
+    struct child *part; /* borrowed: what they come from */
     enum shape shape;
     size_t n_entries;
     int64_t promised; /* bytes of all files so far, by their headers */
     int64_t told_ms;
-    /* Where the archive comes from. */
-    int fd;
-    size_t of_header; /* bytes since the last content, or the last header */
-    bool has_entry, in_content;
+    bool in_content;           /* of the entry there is content left to read */
     struct closed_dir *closed; /* owned */
     size_t n_closed, closed_bytes;
-    char left_out[PATH_MAX]; /* the last name that was left out because tools obey it */
-    char buf[READ_SIZE];
+    char left_out[PATH_MAX];      /* the last name that was left out because tools obey it */
+    char text[UNTAR_LEN_MAX + 1]; /* what came with the last head */
 };
 
-static bool is_stopped(const struct unpack *u)
+/* The bits that are kept. Whether others may write here is not the guest's to say. */
+static mode_t kept(mode_t perm)
 {
-    return u->rules->stop && atomic_load(u->rules->stop);
+    mode_t mask = umask(022);
+    (void)umask(mask);
+    return perm & 0777 & ~(mask & 022);
 }
 
-/* libarchive builds data in memory from a header before we see any of it: a map of holes of any
- * length, and a list of rights, which it searches for each new entry. It can't be interrupted
- * meanwhile. So the number of bytes of a header is limited. */
-static la_ssize_t read_some(struct archive *a, void *ctx, const void **out)
+static bool is_stopped(const struct fetch_rules *rules)
 {
-    struct unpack *u = ctx;
-    ssize_t n;
-    if (is_stopped(u)) {
-        archive_set_error(a, ECANCELED, "it was broken off");
-        return -1;
-    }
-    do
-        n = read(u->fd, u->buf, sizeof u->buf);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        archive_set_error(a, errno, "reading failed");
-        return -1;
-    }
-    u->of_header = u->in_content ? 0 : u->of_header + (size_t)n;
-    if (u->of_header > HEADER_MAX) {
-        archive_set_error(a, EFBIG, "more than %d KiB of headers before a file", HEADER_MAX / 1024);
-        return -1;
-    }
-    *out = u->buf;
-    return n;
+    return rules->stop && atomic_load(rules->stop);
 }
 
-static int next_header(struct unpack *u, struct archive_entry **e)
+static int stopped(struct error *err)
 {
-    u->in_content = true;
-    if (u->has_entry)
-        (void)archive_read_data_skip(u->reader);
-    u->in_content = false;
-    u->of_header = 0;
-    int r = archive_read_next_header(u->reader, e);
-    u->has_entry = r == ARCHIVE_OK || r == ARCHIVE_WARN;
-    return r;
+    return error_set(err, ERR_SSH, ECANCELED, "read the guest's archive");
 }
 
-static void cleanup_reader(struct archive **a)
+/* ---- entries ---- */
+
+static int read_whole(const struct unpack *u, void *out, size_t len)
 {
-    if (*a)
-        (void)archive_read_free(*a);
+    for (size_t at = 0; at < len;) {
+        ssize_t n = is_stopped(u->rules) ? 0 : read(u->fd, (char *)out + at, len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        at += (size_t)n;
+    }
+    return 0;
+}
+
+static int part_failed(struct unpack *u, const char *wrong, struct error *err)
+{
+    if (is_stopped(u->rules))
+        return stopped(err);
+    return fenced_failed(u->part, "reads the guest's archive", wrong, err);
+}
+
+/* The next head and its text. What the archive's failure is called comes from the part, like all
+ * else. */
+static int next(struct unpack *u, struct untar_head *head, struct error *err)
+{
+    char why[200];
+    if (read_whole(u, head, sizeof *head) < 0)
+        return part_failed(u, "is gone", err);
+    if (head->len > UNTAR_LEN_MAX || head->kind < UNTAR_DIR || head->kind > UNTAR_FAILED)
+        return part_failed(u, "answers nonsense", err);
+    if (read_whole(u, u->text, head->len) < 0)
+        return part_failed(u, "is gone", err);
+    u->text[head->len] = '\0';
+    if (head->kind != UNTAR_FAILED)
+        return 0;
+    text_copy(why, sizeof why, u->text);
+    return error_set(err, ERR_SSH, 0, "the guest's archive can't be read: %s", why);
+}
+
+/* 1 with the next piece of content, 0 at its end. */
+static int next_content(struct unpack *u, struct untar_head *head, struct error *err)
+{
+    if (next(u, head, err) < 0)
+        return -1;
+    u->in_content = head->kind == UNTAR_DATA;
+    if (head->kind != UNTAR_DATA && head->kind != UNTAR_DONE)
+        return part_failed(u, "answers nonsense", err);
+    return u->in_content;
+}
+
+/* 1 with the next entry, 0 at the end of all. What was not read of the last one is dropped. */
+static int next_entry(struct unpack *u, struct untar_head *e, struct error *err)
+{
+    while (u->in_content)
+        if (next_content(u, e, err) < 0)
+            return -1;
+    if (next(u, e, err) < 0)
+        return -1;
+    if (e->kind == UNTAR_DATA || e->kind == UNTAR_DONE)
+        return part_failed(u, "answers nonsense", err);
+    u->in_content = e->kind == UNTAR_FILE;
+    return e->kind != UNTAR_END;
 }
 
 static void skip(struct unpack *u, const char *name)
@@ -232,58 +259,43 @@ static int may_replace(const struct unpack *u, int dirfd, const char *base, stru
                      base);
 }
 
-static int archive_failed(struct unpack *u, struct error *err)
-{
-    char why[200];
-    const char *text = archive_error_string(u->reader);
-    text_copy(why, sizeof why, text ? text : "unknown error");
-    return error_set(err, ERR_SSH, 0, "the guest's archive can't be read: %s", why);
-}
-
 /* Writes the content at the offsets in the archive, which must stay below the promised size. Other
  * processes write to the disk as well, so the free space is checked again and again. */
 static int write_content(struct unpack *u, int fd, int64_t size, struct error *err)
 {
     int64_t looked_at = 0;
-    const void *data;
-    size_t len;
-    la_int64_t off;
-    for (;;) {
-        u->in_content = true;
-        int r = archive_read_data_block(u->reader, &data, &len, &off);
-        if (r == ARCHIVE_EOF)
-            break;
-        if (r != ARCHIVE_OK)
-            return archive_failed(u, err);
-        if (off < 0 || off > size || (int64_t)len > size - off)
+    struct untar_head piece = {0};
+    int r;
+    while ((r = next_content(u, &piece, err)) > 0) {
+        int64_t off = piece.offset, len = piece.len;
+        if (off < 0 || off > size || len > size - off)
             return error_set(err, ERR_SSH, 0, "the guest sent more of a file than it had promised");
         if (lseek(fd, off, SEEK_SET) < 0)
             return error_set(err, ERR_IO, errno, "write a file of the guest");
-        if (fd_write_all(fd, data, len, "a file of the guest", err) < 0)
+        if (fd_write_all(fd, u->text, piece.len, "a file of the guest", err) < 0)
             return -1;
-        u->res->bytes += (int64_t)len;
+        u->res->bytes += len;
         tell(u);
-        if (off + (int64_t)len - looked_at < ROOM_EVERY)
+        if (off + len - looked_at < ROOM_EVERY)
             continue;
-        looked_at = off + (int64_t)len;
+        looked_at = off + len;
         if (room_check(fd, size - looked_at, "a file of the guest", err) < 0)
             return -1;
     }
-    if (ftruncate(fd, size) < 0)
+    if (r == 0 && ftruncate(fd, size) < 0)
         return error_set(err, ERR_IO, errno, "write a file of the guest");
-    return 0;
+    return r;
 }
 
 /* Sets the mode and the time that the guest reports. It is no error if the filesystem can't store
  * them. */
-static void set_attributes(const struct unpack *u, int fd, struct archive_entry *e)
+static void set_attributes(const struct unpack *u, int fd, const struct untar_head *e)
 {
-    const struct timespec times[2] = {
-        {.tv_nsec = UTIME_OMIT},
-        {.tv_sec = archive_entry_mtime(e), .tv_nsec = archive_entry_mtime_nsec(e)}};
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                      {.tv_sec = e->mtime, .tv_nsec = e->mtime_nsec}};
     if (u->rules->keep)
-        (void)fchmod(fd, archive_entry_perm(e) & 0777);
-    if (u->rules->keep && archive_entry_mtime_is_set(e))
+        (void)fchmod(fd, kept(e->perm));
+    if (u->rules->keep && e->has_mtime)
         (void)futimens(fd, times);
 }
 
@@ -296,17 +308,17 @@ static int no_file(const char *path, int why, struct error *err)
 }
 
 /* Writes the file under a temporary name first, so that nobody sees half a file. */
-static int write_file(struct unpack *u, const char *path, struct archive_entry *e,
+static int write_file(struct unpack *u, const char *path, const struct untar_head *e,
                       struct error *err)
 {
     const char *base;
     char tmp[32];
     char hex[17];
     uint8_t raw[8];
-    mode_t mode = (archive_entry_perm(e) & 0777) | 0600;
+    mode_t mode = (e->perm & 0777) | 0600;
     _cleanup_close_ int dirfd = open_parent(u, path, &base, err);
     if (dirfd < 0 || may_replace(u, dirfd, base, err) < 0 ||
-        room_check(dirfd, archive_entry_size(e), path, err) < 0)
+        room_check(dirfd, e->size, path, err) < 0)
         return -1;
     random_bytes(raw, sizeof raw);
     str_hex(raw, sizeof raw, hex);
@@ -314,7 +326,7 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
     _cleanup_close_ int fd = caller_openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (fd < 0)
         return no_file(path, errno, err);
-    int r = write_content(u, fd, archive_entry_size(e), err);
+    int r = write_content(u, fd, e->size, err);
     set_attributes(u, fd, e);
     if (r == 0 && renameat(dirfd, tmp, dirfd, base) < 0)
         r = error_set(err, ERR_IO, errno, "replace %s", path);
@@ -330,14 +342,14 @@ static int write_file(struct unpack *u, const char *path, struct archive_entry *
 
 /* ---- what may come ---- */
 
-static int count(struct unpack *u, struct archive_entry *e, struct error *err)
+static int count(struct unpack *u, const struct untar_head *e, struct error *err)
 {
     const struct fetch_limits *l = &u->rules->limits;
     if (++u->n_entries > l->max_entries)
         return too_many(u, err);
-    if (archive_entry_filetype(e) != AE_IFREG)
+    if (e->kind != UNTAR_FILE)
         return 0;
-    int64_t size = archive_entry_size_is_set(e) ? archive_entry_size(e) : -1;
+    int64_t size = e->has_size ? e->size : -1;
     if (size < 0)
         return error_set(err, ERR_SSH, 0, "the guest sent a file without a size");
     if (size > l->max_bytes || u->promised > l->max_bytes - size)
@@ -403,23 +415,21 @@ static int place(struct unpack *u, const char *name, bool is_dir, char *out, siz
     return str_format(out, size, "%s/%s", r->name, name) < 0 ? unexpected(name, err) : 0;
 }
 
-static int take(struct unpack *u, struct archive_entry *e, struct error *err)
+static int take(struct unpack *u, const struct untar_head *e, struct error *err)
 {
     char name[PATH_MAX];
     char path[PATH_MAX];
-    const char *raw = archive_entry_pathname(e);
-    bool is_dir = archive_entry_filetype(e) == AE_IFDIR;
-    if (!raw)
-        raw = archive_entry_pathname_utf8(e);
+    const char *raw = e->has_name ? u->text : NULL;
+    bool is_dir = e->kind == UNTAR_DIR;
     enum name_verdict verdict = name_clean(raw, name, sizeof name);
     if (verdict == NAME_HOSTILE)
         return unexpected(raw ? raw : "", err);
     tell(u);
-    if (is_stopped(u)) /* many entries can come with one read */
-        return error_set(err, ERR_SSH, ECANCELED, "read the guest's archive");
+    if (is_stopped(u->rules)) /* many entries can come with one read */
+        return stopped(err);
     if (count(u, e, err) < 0)
         return -1;
-    if ((!is_dir && archive_entry_filetype(e) != AE_IFREG) || archive_entry_hardlink(e)) {
+    if (e->kind == UNTAR_OTHER) {
         skip(u, name);
         return 0;
     }
@@ -435,8 +445,7 @@ static int take(struct unpack *u, struct archive_entry *e, struct error *err)
     }
     if (place(u, name, is_dir, path, sizeof path, err) < 0)
         return -1;
-    return is_dir ? make_dir(u, path, archive_entry_perm(e) & 0777, err)
-                  : write_file(u, path, e, err);
+    return is_dir ? make_dir(u, path, kept(e->perm), err) : write_file(u, path, e, err);
 }
 
 static void cleanup_unpack(struct unpack **u)
@@ -447,33 +456,41 @@ static void cleanup_unpack(struct unpack **u)
     free(*u);
 }
 
-int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
-                 struct error *err)
+int unpack_entries(int fd, struct child *part, const struct fetch_rules *rules,
+                   struct fetch_result *res, struct error *err)
 {
     _cleanup_(cleanup_unpack) struct unpack *u = xcalloc(1, sizeof *u);
-    _cleanup_(cleanup_reader) struct archive *a = archive_read_new();
-    struct archive_entry *e;
+    struct untar_head e = {0};
     int r;
     *res = (struct fetch_result){0};
     u->rules = rules;
     u->res = res;
-    u->reader = a;
+    u->part = part;
     u->fd = fd;
-    /* Of the formats that libarchive supports, accept only uncompressed tar. */
-    if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK ||
-        archive_read_support_format_empty(a) != ARCHIVE_OK)
-        return error_set(err, ERR_INTERNAL, ENOMEM, "read an archive");
-    if (archive_read_open(a, u, NULL, read_some, NULL) != ARCHIVE_OK)
-        return archive_failed(u, err);
-    while ((r = next_header(u, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN)
-        if (take(u, e, err) < 0)
+    while ((r = next_entry(u, &e, err)) > 0)
+        if (take(u, &e, err) < 0)
             return -1;
-    if (r != ARCHIVE_EOF)
-        return archive_failed(u, err);
-    if (close_dirs(u, err) < 0)
+    if (r < 0 || close_dirs(u, err) < 0)
         return -1;
     res->empty = u->n_entries == 0;
     if (rules->progress)
         rules->progress(rules->ctx, res->n_files, res->bytes);
     return 0;
+}
+
+int fetch_unpack(int fd, const struct fetch_rules *rules, struct fetch_result *res,
+                 struct error *err)
+{
+    int ends[2];
+    _cleanup_(child_kill) struct child part = CHILD_INIT;
+    *res = (struct fetch_result){0};
+    if (is_stopped(rules))
+        return stopped(err);
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return error_set(err, ERR_ENV, errno, "make a pipe for an archive");
+    _cleanup_close_ int from = ends[0], its = ends[1];
+    if (fenced_start(&untar_part, fd, its, &part, err) < 0)
+        return -1;
+    CLOSE_FD(its);
+    return unpack_entries(from, &part, rules, res, err);
 }

@@ -181,6 +181,15 @@ int clock_parse(const char *text, int64_t *out)
     return 0;
 }
 
+int clock_read(char *text, int64_t *by, int64_t *booted)
+{
+    char *rest = text, *line = strsep(&rest, "\n"), *first = strsep(&line, " ");
+    *booted = 0;
+    if (clock_parse(first, by) < 0)
+        return -1;
+    return line ? clock_parse(line, booted) : 0;
+}
+
 int64_t clock_left(int64_t by, int64_t booted, int64_t booted_now)
 {
     int64_t set = booted > 0 ? booted_now - booted : 0;
@@ -195,11 +204,7 @@ static void take_told(struct guest_clock *c)
     if (n <= 0)
         return;
     text[n] = '\0';
-    char *rest = text;
-    const char *first = strsep(&rest, "\n"), *second = rest ? strsep(&rest, "\n") : "";
-    if (clock_parse(second, &booted) < 0)
-        booted = 0;
-    if (clock_parse(first, &by) == 0) {
+    if (clock_read(text, &by, &booted) == 0) {
         by = clock_left(by, booted, clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME));
         shift(by);
         clock_told(&c->chip, by);

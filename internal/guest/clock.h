@@ -2,10 +2,9 @@
  *
  * A guest that was paused, or whose host slept, goes on where it stopped. Three sources tell the
  * time of the host:
- * 1. whoever starts a command tells how far the clock is behind, and in a second line when the
- *    guest booted by the clock that this was measured with: in CLOCK_TOLD, answered by a line in
- *    CLOCK_DONE (run/guestrun.h is the other side). Set meanwhile, the clock is behind by so much
- *    less;
+ * 1. whoever starts a command tells how far the clock is behind, and when the guest booted by the
+ *    clock that this was measured with: in one line in CLOCK_TOLD, answered by one in CLOCK_DONE
+ *    (run/guestrun.h is the other side). Set meanwhile, the clock is behind by so much less;
  * 2. the clock that KVM lends its guests (ptp_kvm), to the microsecond;
  * 3. elsewhere the clock chip (emulated guests have one). It has whole seconds only, and those
  *    begin at another moment than the host's. So what counts is that the distance between clock and
@@ -55,6 +54,10 @@ void clock_handle(struct guest_clock *c, const struct pollfd fds[CLOCK_FDS]);
 
 /* "[-]<seconds>[.<fraction>]", how far the clock is behind: nanoseconds. -1 if it is not that. */
 int clock_parse(const char *text, int64_t *out);
+
+/* "<behind>[ <booted>]": the first line of `text`, which is changed. `booted` may be left out, and
+ * is then 0. -1 if it is not that. */
+int clock_read(char *text, int64_t *by, int64_t *booted);
 
 /* What is left to add of `by` if the clock was set since that was measured: `booted` is the time of
  * boot by the clock then, 0 if unknown, and `booted_now` the same by the clock now. Nanoseconds. */

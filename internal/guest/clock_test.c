@@ -104,6 +104,21 @@ static void words_of_the_host(void **state)
         assert_int_equal(clock_parse(bad[i], &by), -1);
 }
 
+static void lines_of_the_host(void **state)
+{
+    (void)state;
+    int64_t by, booted;
+    char both[] = "-1.5 1796045999.250000\n", one[] = "2.000000\n", odd[] = "1.5 x\n", none[] = "";
+    assert_int_equal(clock_read(both, &by, &booted), 0);
+    assert_int_equal(by, -1500 * MS);
+    assert_int_equal(booted, 1796045999250 * MS);
+    assert_int_equal(clock_read(one, &by, &booted), 0);
+    assert_int_equal(by, 2000 * MS);
+    assert_int_equal(booted, 0);
+    assert_int_equal(clock_read(odd, &by, &booted), -1);
+    assert_int_equal(clock_read(none, &by, &booted), -1);
+}
+
 /* An hour behind when that was measured; init has set half of it, or all, or somebody more. */
 static void what_is_left_to_set(void **state)
 {
@@ -122,7 +137,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_clock_has_lost), cmocka_unit_test(what_is_no_loss),
         cmocka_unit_test(a_clock_behind_the_chip), cmocka_unit_test(a_pause_after_a_command),
-        cmocka_unit_test(words_of_the_host),       cmocka_unit_test(what_is_left_to_set),
+        cmocka_unit_test(words_of_the_host),       cmocka_unit_test(lines_of_the_host),
+        cmocka_unit_test(what_is_left_to_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

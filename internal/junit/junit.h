@@ -28,4 +28,12 @@ struct junit {
 int junit_parse(const char *text, size_t len, const char *what, int cancel_fd, struct junit *sum,
                 struct error *err);
 
+/* The same by a process without rights (sys/fenced.h), which reads any number of reports. It is
+ * started for the first, and again for the next one if it fails. ERR_ENV, too. */
+struct junit_reader;
+struct junit_reader *junit_reader_new(void);
+void junit_reader_free(struct junit_reader *r); /* NULL is fine */
+int junit_read(struct junit_reader *r, char *text, size_t len, const char *what, int cancel_fd,
+               struct junit *sum, struct error *err);
+
 #endif

@@ -5,12 +5,14 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "junit/junit.h"
+#include "testutil/parts.h"
 
 static void test_counts_by_what_is_there(void **state)
 {
@@ -149,6 +151,35 @@ static void test_many_failures(void **state)
     assert_int_equal(sum.n_names, JUNIT_NAMES_MAX);
 }
 
+/* By the part: the same counts, the same words, and another part for the next report. */
+static void test_the_part_reads_the_same(void **state)
+{
+    (void)state;
+    char good[] = "<testsuite><testcase name=\"a&#10;b\"><failure/></testcase></testsuite>";
+    char bad[] = "<testsuite><testcase></testsuite>";
+    struct junit by_part = {0}, sum = {0};
+    struct error err = ERROR_INIT, same = ERROR_INIT;
+    struct junit_reader *r = junit_reader_new();
+    assert_int_equal(junit_read(r, bad, strlen(bad), "bad.xml", -1, &by_part, &err), -1);
+    assert_int_equal(junit_parse(bad, strlen(bad), "bad.xml", -1, &sum, &same), -1);
+    assert_int_equal(err.kind, same.kind);
+    assert_string_equal(err.msg, same.msg);
+    for (int i = 0; i < 20; i++) {
+        error_clear(&err);
+        if (junit_read(r, good, strlen(good), "good.xml", -1, &by_part, &err) < 0)
+            fail_msg("%s", err.msg);
+        assert_int_equal(junit_parse(good, strlen(good), "good.xml", -1, &sum, &err), 0);
+    }
+    assert_memory_equal(&by_part, &sum, sizeof sum);
+    (void)part_check(getpid(), "fenced-junit");
+    int user = eventfd(1, EFD_CLOEXEC);
+    assert_int_equal(junit_read(r, good, strlen(good), "good.xml", user, &by_part, &err), -1);
+    assert_int_equal(err.kind, ERR_CANCELLED);
+    assert_int_equal(junit_read(r, good, strlen(good), "good.xml", -1, &by_part, &err), 0);
+    (void)close(user);
+    junit_reader_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_long_tags),
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_many_failures),
+        cmocka_unit_test(test_the_part_reads_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,15 +310,21 @@ static int artifacts(struct collect *c, struct error *err)
 
 /* ---- reports ---- */
 
+static void cleanup_reader(struct junit_reader **r)
+{
+    junit_reader_free(*r);
+}
+
 int collect_read_reports(int dirfd, const struct strbuf *names, bool strict, int cancel_fd,
                          struct junit *sum, struct error *err)
 {
+    _cleanup_(cleanup_reader) struct junit_reader *reader = junit_reader_new();
     for (size_t at = 0; at < names->len; at += strlen(names->buf + at) + 1) {
         _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
         const char *name = names->buf + at;
         struct error e = ERROR_INIT;
         if (file_read_at(dirfd, name, JUNIT_MAX_BYTES, &text, &e) == 0 &&
-            junit_parse(text.buf, text.len, name, cancel_fd, sum, &e) == 0)
+            junit_read(reader, text.buf, text.len, name, cancel_fd, sum, &e) == 0)
             continue;
         if (strict || e.kind == ERR_CANCELLED) {
             *err = e;

@@ -268,10 +268,9 @@ static void add_clock(const struct guest_run *g, struct strbuf *out)
     int64_t us = g->behind_us < 0 ? -g->behind_us : g->behind_us;
     if (!us)
         return;
-    /* By one write, and in a line of its own: an older init reads the first line only. */
+    /* In one line: bash writes each by itself, so init could read them one at a time. */
     strbuf_addf(out,
-                "printf '%%s\\n' %s%lld.%06lld %lld.%06lld >" BEHIND_TOLD
-                "; read -r x <" BEHIND_DONE "; ",
+                "echo %s%lld.%06lld %lld.%06lld >" BEHIND_TOLD "; read -r x <" BEHIND_DONE "; ",
                 g->behind_us < 0 ? "-" : "", (long long)(us / 1000000), (long long)(us % 1000000),
                 (long long)(g->booted_us / 1000000), (long long)(g->booted_us % 1000000));
 }

@@ -1,17 +1,13 @@
 /* connect.c: from a connection to a login, with the host key checked in between. */
 #include <errno.h>
-#include <fcntl.h>
 #include <libssh/libssh.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "ssh/conn.h"
-#include "sys/file.h"
 
-#define KEY_FILE_MAX     16384
 #define FINGERPRINT_SIZE 80
 
 /* Cheap ones first: emulated guests have no AES instructions, and some servers have no GCM. */
@@ -27,15 +23,7 @@ static void cleanup_key(ssh_key *k)
     ssh_key_free(*k);
 }
 
-/* libssh writes to its socket without MSG_NOSIGNAL. A handler of the program's own is kept. */
-static void ignore_sigpipe(void)
-{
-    struct sigaction now;
-    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-        (void)signal(SIGPIPE, SIG_IGN);
-}
-
-short conn_events(const struct ssh_conn *c)
+short conn_events(const struct conn *c)
 {
     return (ssh_get_poll_flags(c->session) & SSH_WRITE_PENDING) ? POLLIN | POLLOUT : POLLIN;
 }
@@ -47,7 +35,7 @@ static bool machine_is_gone(int gone_fd)
     return gone_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-int conn_wait(struct ssh_conn *c, int gone_fd, const struct deadline *d, const char *what,
+int conn_wait(struct conn *c, int gone_fd, const struct deadline *d, const char *what,
               struct error *err)
 {
     struct pollfd fds[] = {{.fd = c->fd, .events = conn_events(c)},
@@ -67,7 +55,7 @@ static void reason_of(ssh_session session, char *out, size_t size)
     text_copy(out, size, text && *text ? text : "connection lost");
 }
 
-int conn_fail(const struct ssh_conn *c, int gone_fd, const char *doing, struct error *err)
+int conn_fail(const struct conn *c, int gone_fd, const char *doing, struct error *err)
 {
     char reason[256];
     if (machine_is_gone(gone_fd))
@@ -77,7 +65,7 @@ int conn_fail(const struct ssh_conn *c, int gone_fd, const char *doing, struct e
 }
 
 /* One session that reads no configuration, no known_hosts and asks no agent. */
-static int configure(ssh_session s, const struct ssh_target *t)
+static int configure(ssh_session s, const struct conn_login *t)
 {
     const struct {
         enum ssh_options_e option;
@@ -87,9 +75,9 @@ static int configure(ssh_session s, const struct ssh_target *t)
         {SSH_OPTIONS_SSH_DIR, "/nonexistent"},
         {SSH_OPTIONS_KNOWNHOSTS, "/dev/null"},
         {SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null"},
-        /* It wants both, also where it has the connection already. */
-        {SSH_OPTIONS_HOST, t->dial ? "guest" : t->host},
-        {SSH_OPTIONS_PORT, &(unsigned){t->dial ? 22 : t->port}},
+        /* It wants both, although it has the connection already. */
+        {SSH_OPTIONS_HOST, "guest"},
+        {SSH_OPTIONS_PORT, &(unsigned){22}},
         {SSH_OPTIONS_USER, t->user},
         {SSH_OPTIONS_HOSTKEYS, "ssh-ed25519"},
         {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, "ssh-ed25519"},
@@ -105,19 +93,16 @@ static int configure(ssh_session s, const struct ssh_target *t)
     return 0;
 }
 
-static int load_private_key(const char *path, ssh_key *out, struct error *err)
+static int load_private_key(const struct conn_login *t, ssh_key *out, struct error *err)
 {
-    _cleanup_(strbuf_wipe) struct strbuf pem = STRBUF_INIT;
-    if (file_read_at(AT_FDCWD, path, KEY_FILE_MAX, &pem, err) < 0)
-        return error_prefix(err, "client key");
-    if (ssh_pki_import_privkey_base64(pem.buf, NULL, NULL, NULL, out) != SSH_OK)
-        return error_set(err, ERR_SSH, 0, "client key %s is not a usable OpenSSH private key",
-                         path);
-    return 0;
+    const char *pem = t->key(t->ctx);
+    if (pem && ssh_pki_import_privkey_base64(pem, NULL, NULL, NULL, out) == SSH_OK)
+        return 0;
+    return error_set(err, ERR_SSH, 0, "the client key is not a usable OpenSSH private key");
 }
 
 /* The guest must show exactly the key that was put into its seed drive. */
-static int check_host_key(const struct ssh_conn *c, const struct ssh_target *t, struct error *err)
+static int check_host_key(const struct conn *c, const struct conn_login *t, struct error *err)
 {
     _cleanup_(cleanup_key) ssh_key shown = NULL;
     _cleanup_(cleanup_key) ssh_key pinned = NULL;
@@ -139,8 +124,7 @@ static int check_host_key(const struct ssh_conn *c, const struct ssh_target *t, 
 }
 
 /* libssh keeps the banner once it has read it. */
-static void note_banner(const struct ssh_conn *c, struct ssh_ready_times *times,
-                        enum conn_stage *stage)
+static void note_banner(const struct conn *c, struct ssh_ready_times *times, enum conn_stage *stage)
 {
     if (*stage >= STAGE_BANNER || !ssh_get_serverbanner(c->session))
         return;
@@ -148,7 +132,7 @@ static void note_banner(const struct ssh_conn *c, struct ssh_ready_times *times,
     times->banner_us = clock_boot_us();
 }
 
-static int exchange_keys(struct ssh_conn *c, int gone_fd, const struct deadline *d,
+static int exchange_keys(struct conn *c, int gone_fd, const struct deadline *d,
                          struct ssh_ready_times *times, enum conn_stage *stage, struct error *err)
 {
     for (;;) {
@@ -164,11 +148,11 @@ static int exchange_keys(struct ssh_conn *c, int gone_fd, const struct deadline 
     }
 }
 
-static int log_in(struct ssh_conn *c, const struct ssh_target *t, int gone_fd,
-                  const struct deadline *d, enum conn_stage *stage, struct error *err)
+static int log_in(struct conn *c, const struct conn_login *t, int gone_fd, const struct deadline *d,
+                  enum conn_stage *stage, struct error *err)
 {
     _cleanup_(cleanup_key) ssh_key key = NULL;
-    if (load_private_key(t->key_file, &key, err) < 0) {
+    if (load_private_key(t, &key, err) < 0) {
         *stage = STAGE_REFUSED;
         return -1;
     }
@@ -193,21 +177,22 @@ static int log_in(struct ssh_conn *c, const struct ssh_target *t, int gone_fd,
     }
 }
 
-static ino_t socket_inode(int fd)
+/* Tells a socket from any other, also a later one of its number. 0: it is none. */
+static uint64_t socket_cookie(int fd)
 {
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
 }
 
-static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct error *err)
+static struct conn *conn_new(const struct conn_login *t, int fd, struct error *err)
 {
-    struct ssh_conn *c = xcalloc(1, sizeof *c);
+    struct conn *c = xcalloc(1, sizeof *c);
     c->fd = fd;
-    c->gone_fd = -1;
     c->stall_ms = SSH_STALL_MS;
-    c->sock = socket_inode(fd);
-    c->dialled = t->dial != NULL;
-    dial_name(t, c->peer);
+    c->sock = socket_cookie(fd);
+    c->dialled = t->dialled;
+    (void)snprintf(c->peer, sizeof c->peer, "%s", t->peer);
     c->session = ssh_new();
     if (c->session && configure(c->session, t) == 0 &&
         ssh_options_set(c->session, SSH_OPTIONS_FD, &fd) == 0) {
@@ -221,15 +206,19 @@ static struct ssh_conn *conn_new(const struct ssh_target *t, int fd, struct erro
     return NULL;
 }
 
-int conn_open(const struct ssh_target *t, int fd, int gone_fd, const struct deadline *d,
-              struct ssh_ready_times *times, enum conn_stage *stage, struct ssh_conn **out,
+static void cleanup_conn(struct conn **c)
+{
+    conn_close(*c);
+}
+
+int conn_open(const struct conn_login *t, int fd, int gone_fd, const struct deadline *d,
+              struct ssh_ready_times *times, enum conn_stage *stage, struct conn **out,
               struct error *err)
 {
-    ignore_sigpipe();
     times->tcp_us = clock_boot_us();
     times->banner_us = times->auth_us = 0;
     *stage = STAGE_TCP;
-    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = conn_new(t, fd, err);
+    _cleanup_(cleanup_conn) struct conn *c = conn_new(t, fd, err);
     if (!c)
         return -1;
     if (exchange_keys(c, gone_fd, d, times, stage, err) < 0 || check_host_key(c, t, err) < 0 ||
@@ -240,31 +229,21 @@ int conn_open(const struct ssh_target *t, int fd, int gone_fd, const struct dead
     return 0;
 }
 
-int ssh_connect_to(const struct ssh_target *t, const struct deadline *d, struct ssh_conn **out,
-                   struct error *err)
+void conn_set_stall(struct conn *c, int64_t ms)
 {
-    struct ssh_ready_times times = {0};
-    enum conn_stage stage;
-    int fd = ssh_dial(t, d, err);
-    return fd < 0 ? -1 : conn_open(t, fd, -1, d, &times, &stage, out, err);
-}
-
-void ssh_watch(struct ssh_conn *c, int gone_fd, int64_t stall_ms)
-{
-    c->gone_fd = gone_fd;
-    c->stall_ms = stall_ms;
+    c->stall_ms = ms;
     if (!c->dialled)
-        dial_keep_alive(c->fd, stall_ms < SSH_DEAD_MS ? stall_ms : SSH_DEAD_MS);
+        dial_keep_alive(c->fd, ms < SSH_DEAD_MS ? ms : SSH_DEAD_MS);
 }
 
 /* A socket handed to libssh is closed by it in some of its error paths and not in others. */
-static void close_socket(int fd, ino_t sock)
+static void close_socket(int fd, uint64_t sock)
 {
-    if (sock && socket_inode(fd) == sock)
+    if (sock && socket_cookie(fd) == sock)
         (void)close(fd);
 }
 
-void ssh_close(struct ssh_conn *c)
+void conn_close(struct conn *c)
 {
     if (!c)
         return;

@@ -1,6 +1,7 @@
-/* exec.c: one remote command with its three streams.
+/* exec.c: one remote command with its three streams, as the speaker sees it: all three are pipes of
+ * the program that it speaks for (ask.c).
  *
- * ssh_exec opens a channel, asks for a terminal if one is wanted, and asks the server to start the
+ * conn_exec opens a channel, asks for a terminal if one is wanted, and asks the server to start the
  * command. All of that must be done within the stall time. Then it repeats exec_step until the
  * channel is closed and all output is written. One step does this:
  * 1. exec_pump lets libssh read from the connection. libssh calls on_data, which appends to a sink
@@ -9,12 +10,11 @@
  * 3. give_input hands input that was read before to the channel, as far as the guest's window
  *    allows.
  * 4. exec_poll waits for whatever can go on: the connection, our input and outputs, the end of
- *    the machine, a resize of the terminal, or the deadline.
+ *    the machine, a word of the program that we speak for, or the deadline.
  *
  * Memory stays limited in both directions. While a sink is full, nothing is read from the
  * connection, so the guest's TCP window closes and the command waits. Input is read only if the
- * channel can take it. With a terminal, keys are always read, so that "~." works even if the guest
- * takes nothing.
+ * channel can take it.
  *
  * A guest hangs if nothing moved for the stall time although it was the guest's turn (must_move). A
  * slow reader on our side is not the guest's fault and does not count.
@@ -29,11 +29,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "ssh/conn.h"
-#include "ssh/escape.h"
 #include "ssh/sink.h"
-#include "sys/tty.h"
 
 /* What SSH_MARK_PRINT prints; its first byte is nowhere else in it. */
 static const char mark[] = "\002crabbox-fc\003";
@@ -41,15 +38,15 @@ static const char mark[] = "\002crabbox-fc\003";
 enum { INPUT_CHUNK = 32 * 1024, PUMP_MAX = 64, CODE_MAX = 255, SWAMPED = 1 << 20 };
 
 struct exec {
-    struct ssh_conn *c;
-    const struct ssh_io *io;
+    struct conn *c;
+    struct conn_io *io;
     const struct deadline *d;
     struct ssh_status *st;
     ssh_channel ch;
     ssh_event ev;
     struct ssh_channel_callbacks_struct cb;
     struct sink out, errout;
-    int gone_fd;   /* borrowed; readable once the machine is gone; or -1 */
+    int gone_fd;   /* that of io */
     bool started;  /* the guest accepted the command */
     bool closed;   /* the guest closed the channel */
     bool left;     /* we wait no longer, though it is open */
@@ -58,7 +55,6 @@ struct exec {
     size_t mark_len;  /* how much of the mark has come */
     int n_ends;       /* how many ends of the command the guest has reported */
     int64_t moved_ms; /* when something came or went last, a window's extension too */
-    struct escape escape;
     size_t in_off, in_len;
     char in[INPUT_CHUNK];
 };
@@ -85,12 +81,8 @@ static int on_data(ssh_session session, ssh_channel ch, void *data, uint32_t len
     (void)session;
     (void)ch;
     struct exec *x = ctx;
-    if (!is_stderr && x->io->out_at_us && *x->io->out_at_us == 0)
-        *x->io->out_at_us = clock_unix_us();
     size_t skip = is_stderr || is_begun(x) ? 0 : skip_to_mark(x, data, len);
     sink_put(is_stderr ? &x->errout : &x->out, (const char *)data + skip, len - skip);
-    if (x->io->hear)
-        x->io->hear(x->io->hear_ctx, is_stderr, (const char *)data + skip, len - skip);
     return (int)len;
 }
 
@@ -152,10 +144,10 @@ static void exec_release(struct exec **px)
 
 static int exec_init(struct exec *x, struct error *err)
 {
-    const struct ssh_io *io = x->io;
-    sink_init(&x->out, io->stdout_fd, io->out, io->out_max, "standard output");
-    sink_init(&x->errout, io->stderr_fd, io->errout, io->out_max, "standard error");
-    x->in_ended = io->stdin_fd < 0 && !io->source;
+    const struct conn_io *io = x->io;
+    sink_init(&x->out, io->stdout_fd, NULL, 0, "standard output");
+    sink_init(&x->errout, io->stderr_fd, NULL, 0, "standard error");
+    x->in_ended = io->stdin_fd < 0;
     x->ch = ssh_channel_new(x->c->session);
     x->ev = ssh_event_new();
     if (!x->ch || !x->ev || ssh_event_add_session(x->ev, x->c->session) != SSH_OK)
@@ -224,28 +216,23 @@ static int exec_open(struct exec *x, const struct deadline *start, struct error 
 /* A terminal of the size of ours. */
 static int exec_terminal(struct exec *x, const struct deadline *start, struct error *err)
 {
-    const struct ssh_tty *tty = x->io->tty;
-    int rc, columns, rows;
-    if (!tty)
+    const struct conn_io *io = x->io;
+    int rc;
+    if (!io->term)
         return 0;
-    tty_size(tty->fd, &columns, &rows);
-    while ((rc = ssh_channel_request_pty_size(x->ch, tty->term, columns, rows)) == SSH_AGAIN)
+    while ((rc = ssh_channel_request_pty_size(x->ch, io->term, io->columns, io->rows)) == SSH_AGAIN)
         if (wait_start(x, start, "a terminal in the guest", err) < 0)
             return -1;
     return rc == SSH_OK ? 0 : conn_fail(x->c, x->gone_fd, "open a terminal on", err);
 }
 
 /* Asks for no reply, so nothing here can wait. */
-static void exec_resize(struct exec *x)
+static int exec_hear(struct exec *x, struct error *err)
 {
-    const struct ssh_tty *tty = x->io->tty;
-    int columns, rows;
-    if (!tty)
-        return;
-    tty_resize_take(tty->resize_fd);
-    tty_size(tty->fd, &columns, &rows);
-    if (!x->closed)
-        (void)ssh_channel_change_pty_size(x->ch, columns, rows);
+    int resized = x->io->heard(x->io->ctx, x->io, err);
+    if (resized > 0 && x->io->term && !x->closed)
+        (void)ssh_channel_change_pty_size(x->ch, x->io->columns, x->io->rows);
+    return resized < 0 ? -1 : 0;
 }
 
 static int exec_request(struct exec *x, const char *command, const struct deadline *start,
@@ -291,60 +278,21 @@ static bool can_send(const struct exec *x)
     return !(conn_events(x->c) & POLLOUT) && ssh_channel_window_size(x->ch) > 0;
 }
 
-/* Keys are also read while the guest takes none, so that "~." always works. */
 static bool wants_input(const struct exec *x)
 {
-    if (x->in_ended || x->closed)
-        return false;
-    if (x->io->tty)
-        return x->in_len < INPUT_CHUNK / 2;
-    return x->in_len == 0 && !stalled(x) && can_send(x);
-}
-
-static int take_keys(struct exec *x, struct error *err)
-{
-    char typed[1024];
-    enum escape_act act;
-    ssize_t n = read(x->io->tty->fd, typed, sizeof typed);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return 0;
-    if (n < 0 && errno != EIO)
-        return error_set(err, ERR_IO, errno, "read the terminal");
-    if (n <= 0) { /* EIO: it hung up */
-        x->in_ended = true;
-        return 0;
-    }
-    memmove(x->in, x->in + x->in_off, x->in_len);
-    x->in_off = 0;
-    x->in_len += escape_filter(&x->escape, typed, (size_t)n, x->in + x->in_len, &act);
-    explicit_bzero(typed, sizeof typed);
-    if (act == ESCAPE_HELP)
-        sink_put(&x->out, ESCAPE_HELP_TEXT, sizeof ESCAPE_HELP_TEXT - 1);
-    if (act != ESCAPE_LEAVE)
-        return 0;
-    x->st->left = true;
-    return error_set(err, ERR_CANCELLED, 0, "left by ~.");
+    return !x->in_ended && !x->closed && x->in_len == 0 && !stalled(x) && can_send(x);
 }
 
 static int take_input(struct exec *x, struct error *err)
 {
-    ssize_t n;
-    if (x->io->tty)
-        return take_keys(x, err);
     x->in_off = 0;
-    if (x->io->source) {
-        n = x->io->source(x->io->source_ctx, x->in, sizeof x->in, err);
-        if (n < 0)
-            return -1;
-    } else {
-        n = read(x->io->stdin_fd, x->in, sizeof x->in);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            return 0;
-        if (n < 0 && errno != EIO)
-            return error_set(err, ERR_IO, errno, "read standard input");
-    }
-    x->in_ended = n <= 0; /* EIO: a terminal that hung up */
-    x->in_len = n > 0 ? (size_t)n : 0;
+    ssize_t n = read(x->io->stdin_fd, x->in, sizeof x->in);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return 0;
+    if (n < 0)
+        return error_set(err, ERR_IO, errno, "read standard input");
+    x->in_ended = n == 0;
+    x->in_len = (size_t)n;
     x->moved_ms = clock_boot_ms(); /* our own side may have been slow */
     return 0;
 }
@@ -372,12 +320,12 @@ static void give_input(struct exec *x)
     }
 }
 
-/* Whether it is the guest's turn to do something. It is not if a reader on our side is slow, or
- * while a command that is not ours works in silence. */
+/* Whether it is the guest's turn to do something. It is not if a reader or the source on our side
+ * is slow, or while a command that is not ours works in silence. */
 static bool must_move(const struct exec *x)
 {
     return sink_empty(&x->out) && sink_empty(&x->errout) &&
-           (!x->io->may_be_silent || x->n_ends > 0);
+           !(x->io->input_is_ours && wants_input(x)) && (!x->io->may_be_silent || x->n_ends > 0);
 }
 
 /* How long nothing may come when it is the guest's turn. A command that has ended is waited for
@@ -395,8 +343,7 @@ static int waited_enough(struct exec *x, bool must, struct error *err)
     if (x->n_ends == 0)
         return hung(x, "nothing came from it and it took nothing", err);
     /* The command has ended. Processes that it left behind may keep its output open for ever. */
-    log_warn("the command has ended, but a process that it started keeps its output open: not "
-             "waiting for that");
+    x->io->was_left = true;
     error_clear(err);
     x->left = true;
     return 0;
@@ -404,19 +351,16 @@ static int waited_enough(struct exec *x, bool must, struct error *err)
 
 static int exec_poll(struct exec *x, bool want_input, struct error *err)
 {
-    bool pull = want_input && x->io->source;
     short events = conn_events(x->c);
     if (stalled(x))
         events &= swamped(x) ? 0 : (short)~POLLIN;
-    if (pull)
-        events |= POLLOUT;
     struct pollfd fds[] = {
         {.fd = lost(x) || !events ? -1 : x->c->fd, .events = events},
-        {.fd = want_input && !pull ? x->io->stdin_fd : -1, .events = POLLIN},
+        {.fd = want_input ? x->io->stdin_fd : -1, .events = POLLIN},
         {.fd = sink_empty(&x->out) ? -1 : x->out.fd, .events = POLLOUT},
         {.fd = sink_empty(&x->errout) ? -1 : x->errout.fd, .events = POLLOUT},
         {.fd = x->gone_fd, .events = POLLIN},
-        {.fd = x->io->tty ? x->io->tty->resize_fd : -1, .events = POLLIN},
+        {.fd = x->io->talk_fd, .events = POLLIN},
     };
     /* A flood of output keeps something ready at all times. The deadline still holds then; the
      * stall time does not apply, as bytes move. */
@@ -429,13 +373,12 @@ static int exec_poll(struct exec *x, bool want_input, struct error *err)
     /* A message that only makes the window larger counts: the guest has taken something. */
     if (!must || fds[0].revents & POLLIN)
         x->moved_ms = clock_boot_ms();
-    if (fds[5].revents)
-        exec_resize(x);
+    if (fds[5].revents && exec_hear(x, err) < 0)
+        return -1;
     bool others = fds[0].revents || fds[1].revents || fds[2].revents || fds[3].revents;
     if (fds[4].revents && !others)
         return error_set(err, ERR_VMM, 0, "the machine ended while a command was running");
-    bool input = pull ? fds[0].revents & POLLOUT : fds[1].revents != 0;
-    return input ? take_input(x, err) : 0;
+    return fds[1].revents ? take_input(x, err) : 0;
 }
 
 static bool exec_done(const struct exec *x)
@@ -460,13 +403,12 @@ static int exec_step(struct exec *x, struct error *err)
 static int exec_run(struct exec *x, const char *command, struct error *err)
 {
     struct deadline start = deadline_sub(x->d, x->c->stall_ms);
-    const struct ssh_tty *tty = x->io->tty;
     if (exec_init(x, err) < 0 || exec_open(x, &start, err) < 0 ||
         exec_terminal(x, &start, err) < 0 || exec_request(x, command, &start, err) < 0)
         return -1;
     x->started = true;
     x->moved_ms = clock_boot_ms();
-    if (tty && tty->begun && tty->begun(tty->fd, err) < 0)
+    if (x->io->started(x->io->ctx, err) < 0)
         return -1;
     while (!exec_done(x))
         if (exec_step(x, err) < 0)
@@ -514,8 +456,8 @@ static int check_end(const struct exec *x, struct error *err)
         x->c->peer);
 }
 
-int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
-             const struct deadline *d, struct ssh_status *st, struct error *err)
+int conn_exec(struct conn *c, const char *command, struct conn_io *io, const struct deadline *d,
+              struct ssh_status *st, struct error *err)
 {
     _cleanup_(exec_release) struct exec *x = xcalloc(1, sizeof *x);
     *st = (struct ssh_status){0};
@@ -523,7 +465,7 @@ int ssh_exec(struct ssh_conn *c, const char *command, const struct ssh_io *io,
     x->io = io;
     x->d = d;
     x->st = st;
-    x->gone_fd = io->gone_fd >= 0 ? io->gone_fd : c->gone_fd;
+    x->gone_fd = io->gone_fd;
     conn_begin(c);
     _cleanup_free_ char *marked = io->mark == SSH_MARK_BEFORE
                                       ? xasprintf(SSH_MARK_PRINT "%s", command)

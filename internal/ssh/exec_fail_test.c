@@ -9,12 +9,15 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "ssh/conn.h"
+#include "sys/file.h"
 #include "testutil/sshpair.h"
 
 /* Memory that libssh does not get for the table of what it polls. */
@@ -75,18 +78,35 @@ static void test_cancel_and_dying_vmm(void **state)
         fail_msg("%s", err.msg);
 }
 
-/* libssh says nothing about it, and then reads nothing, however much comes. */
+static const char *key_of(void *ctx)
+{
+    return ((const struct strbuf *)ctx)->buf;
+}
+
+/* libssh says nothing about it, and then reads nothing, however much comes. What the speaker does
+ * is done here, where memory can fail. */
 static void test_connection_that_is_not_polled(void **state)
 {
     const struct sshserver *s = sshpair_of(state);
-    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = sshserver_connect(s);
-    struct ssh_io io = SSH_IO_INIT;
+    struct ssh_target t = sshserver_target(s);
+    _cleanup_strbuf_ struct strbuf key = STRBUF_INIT;
+    struct conn_login login = {"box", t.user, t.host_key, false, key_of, &key};
+    struct conn_io io = {
+        .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .gone_fd = -1, .talk_fd = -1};
+    struct ssh_ready_times times = {0};
     struct ssh_status st;
     struct error err = ERROR_INIT;
     struct deadline d = deadline_in_ms(60000);
+    enum conn_stage stage;
+    struct conn *c = NULL;
+    assert_int_equal(file_read_at(AT_FDCWD, t.key_file, 16384, &key, &err), 0);
+    int fd = ssh_dial(&t, &d, &err);
+    if (conn_open(&login, fd, -1, &d, &times, &stage, &c, &err) < 0)
+        fail_msg("%s", err.msg);
     table_fails = true;
-    assert_int_equal(ssh_exec(c, "true", &io, &d, &st, &err), -1);
+    assert_int_equal(conn_exec(c, "true", &io, &d, &st, &err), -1);
     assert_false(table_fails);
+    conn_close(c);
     if (err.kind != ERR_SSH)
         fail_msg("%s", err.msg);
 }

@@ -22,7 +22,7 @@ static int refuse(ssh_session session, ssh_message message, void *ctx)
 {
     (void)session;
     (void)message;
-    ((struct ssh_conn *)ctx)->asked++;
+    ((struct conn *)ctx)->asked++;
     return 1;
 }
 
@@ -37,7 +37,7 @@ static int drop(ssh_session session, ssh_channel ch, void *data, uint32_t len, i
     return (int)len;
 }
 
-void conn_guard(struct ssh_conn *c)
+void conn_guard(struct conn *c)
 {
     c->drop = (struct ssh_channel_callbacks_struct){.channel_data_function = drop};
     ssh_callbacks_init(&c->drop);
@@ -46,7 +46,7 @@ void conn_guard(struct ssh_conn *c)
     ssh_set_counters(c->session, &c->wire, &c->packets);
 }
 
-void conn_begin(struct ssh_conn *c)
+void conn_begin(struct conn *c)
 {
     c->asked = 0;
     c->packet_max = UINT32_MAX;
@@ -59,7 +59,7 @@ void conn_begin(struct ssh_conn *c)
 static void read_log(int priority, const char *function, const char *text, void *ctx)
 {
     static const char key[] = "maxpacket : ";
-    struct ssh_conn *c = ctx;
+    struct conn *c = ctx;
     if (!c || strcmp(function, "ssh_packet_channel_open_conf") != 0)
         return;
     /* A channel that we gave up before it was confirmed; any server may be late. */
@@ -73,7 +73,7 @@ static void read_log(int priority, const char *function, const char *text, void 
         c->confirmed_again = true;
 }
 
-void conn_watch_open(struct ssh_conn *c)
+void conn_watch_open(struct conn *c)
 {
     (void)ssh_set_log_userdata(c);
     (void)ssh_set_log_callback(read_log);
@@ -91,7 +91,7 @@ void conn_watch_end(void)
     (void)ssh_set_log_userdata(NULL);
 }
 
-static int distrust(const struct ssh_conn *c, const char *why, struct error *err)
+static int distrust(const struct conn *c, const char *why, struct error *err)
 {
     return error_set(err, ERR_SSH, 0,
                      "the guest (%s) %s: its SSH server can't be trusted; next: stop the lease",
@@ -100,7 +100,7 @@ static int distrust(const struct ssh_conn *c, const char *why, struct error *err
 
 /* How many bytes wait in libssh for the server to take them, at the least: it adds 24 bytes or more
  * to each message. Where some of that is more, the result is less, never the other way round. */
-static int64_t backlog(struct ssh_conn *c)
+static int64_t backlog(struct conn *c)
 {
     uint64_t made = c->packets.out_bytes + PACKET_EXTRA * c->packets.out_packets;
     int64_t left = (int64_t)(made - c->wire.out_bytes);
@@ -111,12 +111,12 @@ static int64_t backlog(struct ssh_conn *c)
 
 /* After a packet that it refuses libssh does nothing more in this session, but stays connected and
  * keeps up to 256 MiB of what comes. */
-static bool gave_up(const struct ssh_conn *c)
+static bool gave_up(const struct conn *c)
 {
     return ssh_is_connected(c->session) && ssh_get_status(c->session) & SSH_CLOSED_ERROR;
 }
 
-int conn_check(struct ssh_conn *c, struct error *err)
+int conn_check(struct conn *c, struct error *err)
 {
     if (gave_up(c))
         return distrust(c, "breaks the SSH protocol", err);
@@ -131,7 +131,7 @@ int conn_check(struct ssh_conn *c, struct error *err)
     return 0;
 }
 
-void conn_drop_data(struct ssh_conn *c, ssh_channel ch)
+void conn_drop_data(struct conn *c, ssh_channel ch)
 {
     (void)ssh_set_channel_callbacks(ch, &c->drop);
 }

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "ssh/conn.h"
+#include "ssh/ask.h"
 
 enum {
     SILENT_FIRST_MS = 20, /* no answer at all: 20, 40, … 500 */
@@ -196,14 +196,21 @@ int ssh_wait_ready(const struct ssh_target *t, const struct ssh_wait *w, const s
                                                  .silent_ms = SILENT_FIRST_MS,
                                                  .refused_ms = REFUSED_FIRST_MS};
     r.next_ms = clock_boot_ms() + (w->guest_fd >= 0 ? BLIND_FIRST_MS : 0);
+    char name[PEER_SIZE];
+    dial_name(t, name);
+    _cleanup_(cleanup_ssh_conn) struct ssh_conn *c = NULL;
+    if (ask_start(name, &c, err) < 0) /* while the guest starts */
+        return -1;
     for (;;) {
         enum conn_stage stage = STAGE_NONE;
         int fd = wait_tcp(&r, err);
         if (fd < 0)
             return error_is_set(&last) ? error_append(err, "; before: %s", last.msg) : -1;
         error_clear(&last);
-        if (conn_open(t, fd, w->gone_fd, d, times, &stage, out, &last) == 0)
+        if (ask_login(c, t, fd, w->gone_fd, d, times, &stage, &last) == 0) {
+            *out = TAKE_PTR(c);
             return 0;
+        }
         if (!worth_another(&last, stage, &broken)) {
             if (err)
                 *err = last;

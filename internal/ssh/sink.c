@@ -1,6 +1,7 @@
 #include "ssh/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -8,11 +9,16 @@
 
 enum { SINK_HIGH = 256 * 1024, FILE_CHUNK = 128 * 1024 };
 
-/* A regular file never blocks for lack of a reader: it may be given more at once. */
+/* A regular file never blocks for lack of a reader, and some descriptors don't block at all: they
+ * may be given more at once. */
 static size_t chunk_for(int fd)
 {
     struct stat st;
-    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? FILE_CHUNK : PIPE_BUF;
+    if (fd < 0)
+        return PIPE_BUF;
+    bool never_blocks = (fcntl(fd, F_GETFL) & O_NONBLOCK) ||
+                        (fstat(fd, &st) == 0 && S_ISREG(st.st_mode));
+    return never_blocks ? FILE_CHUNK : PIPE_BUF;
 }
 
 void sink_init(struct sink *s, int fd, struct strbuf *capture, size_t max, const char *name)

@@ -2,7 +2,8 @@
  *
  * We make the guest's host key before the guest exists, and pass it to the guest on the seed drive.
  * It is compared before anything is sent, so there is no trust on first use. This module is the
- * only user of libssh. All waits are poll() on the connection with the caller's deadline.
+ * only user of libssh, which works in a process without rights (speaker.h), one for each
+ * connection. All waits end at the caller's deadline.
  *
  * Order: ssh_key_generate (client key, host key) → ssh_wait_ready or ssh_connect_to →
  * ssh_watch → ssh_exec (any number of times) → ssh_close.

@@ -16,6 +16,7 @@
 #include "sync/gitindex.h"
 #include "sync/sync.h"
 #include "sys/file.h"
+#include "testutil/badreaddir.h"
 #include "testutil/synckit.h"
 
 /* ---- nothing runs ---- */
@@ -326,6 +327,41 @@ static void test_directory_that_turns_into_a_link_meanwhile(void **state)
     assert_int_equal(outside, 0);
 }
 
+/* A filesystem with short names has the user's files under names that no directory lists, and so
+ * has one that ignores case. What the index names so is not sent. */
+static void test_names_that_no_directory_lists(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = synckit_make(
+        &kit, "short",
+        SYNCKIT_INIT
+        "mkdir private PRIVAT~1 ignored ignored/e lib; echo s >.env; echo s >private/key; "
+        "ln .env ENV~1; ln private/key PRIVAT~1/key; ln .env ignored/ENV~1; touch ignored/x; "
+        "touch ignored/e/x; ln .env ignored/e/ENV~1; mkdir ignored/e/PRIVAT~1; "
+        "touch ignored/e/PRIVAT~1/x a lib/z; printf '.env\\nprivate\\nignored\\n' >.gitignore; "
+        "git -C PRIVAT~1 init -q; git add -f a ignored ENV~1; rm -r PRIVAT~1/.git; "
+        "git add -f PRIVAT~1");
+    readdir_hides = "ENV~1";
+    synckit_assert_listed(dir, ".gitignore\nPRIVAT~1/key\na\nignored/e/PRIVAT~1/x\nignored/e/x\n"
+                               "ignored/x\nlib/z\n~ENV~1\n");
+    readdir_hides = "PRIVAT~1";
+    synckit_assert_listed(dir, ".gitignore\nENV~1\na\nignored/ENV~1\nignored/e/ENV~1\n"
+                               "ignored/e/x\nignored/x\nlib/z\n~PRIVAT~1/key\n");
+    /* A submodule, too. */
+    synckit_sh(dir,
+               "git rm -rq --cached PRIVAT~1; cd PRIVAT~1; " SYNCKIT_INIT
+               "git add .; git commit -qm a; cd ..; git add PRIVAT~1 2>/dev/null",
+               NULL);
+    synckit_assert_listed(dir, ".gitignore\nENV~1\na\nignored/ENV~1\nignored/e/ENV~1\n"
+                               "ignored/e/x\nignored/x\nlib/z\n~PRIVAT~1\n");
+    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
+    synckit_warnings(dir, &told);
+    readdir_hides = NULL;
+    synckit_assert_listed(dir, ".gitignore\nENV~1\nPRIVAT~1/key\na\nignored/ENV~1\n"
+                               "ignored/e/ENV~1\nignored/e/PRIVAT~1/x\nignored/e/x\nignored/x\n"
+                               "lib/z\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_odd_gitignores_are_one_line),
         cmocka_unit_test(test_link_in_the_middle_of_a_tracked_path),
         cmocka_unit_test(test_directory_that_turns_into_a_link_meanwhile),
+        cmocka_unit_test(test_names_that_no_directory_lists),
     };
     return cmocka_run_group_tests(tests, synckit_setup, synckit_teardown);
 }

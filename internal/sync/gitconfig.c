@@ -3,6 +3,7 @@
 #include "sync/gitconfig.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -76,7 +77,8 @@ static int read_section(struct reader *r)
     for (;;) {
         int c = next_char(r);
         if (c == ']')
-            return 0;
+            return r->name.len ? 0 : -1;
+        r->line += r->eof; /* as git counts */
         if (is_space(c) && !r->eof)
             return read_subsection(r, c);
         if (!is_of_name(c) && c != '.')
@@ -179,10 +181,10 @@ static int read_all(struct reader *r, gitconfig_fn *fn, void *ctx)
 
 int gitconfig_read(const char *text, size_t len, gitconfig_fn *fn, void *ctx)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8 */
+    static const char mark[3] = {'\xef', '\xbb', '\xbf'}; /* of UTF-8 */
     struct reader r = {text, text + len, 1, false, false, STRBUF_INIT, STRBUF_INIT};
-    if (str_has_prefix(text, mark))
-        r.at += sizeof mark - 1;
+    if (len >= sizeof mark && memcmp(text, mark, sizeof mark) == 0)
+        r.at += sizeof mark;
     int done = read_all(&r, fn, ctx);
     strbuf_free(&r.name);
     strbuf_free(&r.value);

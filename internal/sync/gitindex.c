@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sync/repo.h"
+#include "sys/hash.h"
 
 enum {
     HEADER = 12,
@@ -285,7 +286,29 @@ static int parse_as(struct gitindex *x, const unsigned char *data, size_t len, s
         return -1;
     r.end -= hash;
     x->hash = hash;
-    return read_entries(&r, x, be32(data + 8)) < 0 ? -1 : read_extensions(&r, x, unknown);
+    if (read_entries(&r, x, be32(data + 8)) < 0)
+        return -1;
+    x->extensions = (size_t)(r.at - data);
+    return read_extensions(&r, x, unknown);
+}
+
+int gitindex_strip(const struct gitindex *x, struct strbuf *file, struct error *err)
+{
+    static const char *const stay[] = {"TREE", "link", "sdir"};
+    unsigned char *bytes = (unsigned char *)file->buf, *to = bytes + x->extensions;
+    struct reader r = {to, bytes + file->len - x->hash, 0, x->hash};
+    while (left(&r)) {
+        const unsigned char *at = r.at;
+        size_t size = 8 + be32(at + 4);
+        r.at += size;
+        for (size_t i = 0; i < ARRAY_LEN(stay); i++)
+            if (memcmp(at, stay[i], 4) == 0) {
+                memmove(to, at, size);
+                to += size;
+            }
+    }
+    file->len = (size_t)(to - bytes) + x->hash;
+    return hash_for_git(bytes, file->len - x->hash, to, x->hash, err);
 }
 
 int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char *what,

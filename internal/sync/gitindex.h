@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/str.h"
 
 enum gitindex_kind {
     GITINDEX_FILE,
@@ -37,8 +38,9 @@ struct gitindex_entry {
 struct gitindex {
     struct gitindex_entry *entries; /* sorted by path; owned */
     size_t n;
-    size_t hash;     /* bytes of an object's name: 20 or 32 */
-    char base[65];   /* hexadecimal; "" unless the index is split */
+    size_t hash;       /* bytes of an object's name: 20 or 32 */
+    size_t extensions; /* where those begin in the file, in bytes */
+    char base[65];     /* hexadecimal; "" unless the index is split */
     uint8_t *change; /* owned; what a split index does to each entry of its base: see gitindex.c */
     size_t n_change;
 };
@@ -48,6 +50,9 @@ int gitindex_parse(struct gitindex *x, const void *data, size_t len, const char 
                    struct error *err);
 /* Puts the entries of `base` (consumed; its file is named by `what`) into the split index x. */
 int gitindex_merge(struct gitindex *x, struct gitindex *base, const char *what, struct error *err);
+/* Takes out of the bytes of the file that x was parsed from what is for this host alone, such as
+ * the names of untracked files and the path of the tree, and makes the checksum anew. */
+int gitindex_strip(const struct gitindex *x, struct strbuf *file, struct error *err);
 int gitindex_settle(struct gitindex *x, const char *what, struct error *err);
 void gitindex_free(struct gitindex *x);
 

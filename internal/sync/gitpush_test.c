@@ -147,6 +147,25 @@ static void test_refs_of_other_kinds(void **state)
     pair_close(&p);
 }
 
+/* git keeps the names of untracked files in the index, and the tree's path. */
+static void test_what_the_index_is_not_to_tell(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, "untracked",
+              HISTORY "mkdir dist; touch dist/customers; git config core.untrackedCache true; "
+                      "git update-index --untracked-cache; git status >/dev/null; "
+                      "grep -q customers .git/index; grep -qF \"$PWD\" .git/index");
+    synckit_sh(p.src, "git config status.showUntrackedFiles no", NULL);
+    give(&p, SYNC_GIT_FULL);
+    synckit_sh(p.to,
+               "test $(grep -c -e customers -e UNTR -e \"${PWD%/lease/to}\" .git/index) = 0; "
+               "grep -q TREE .git/index",
+               NULL);
+    assert_says_the_same(&p, "git status -s -uno; git ls-files -s; git fsck --no-dangling 2>&1");
+    pair_close(&p);
+}
+
 /* Repositories of other kinds than a plain one with commits. */
 static void test_other_repositories(void **state)
 {
@@ -403,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_what_git_says),
         cmocka_unit_test(test_files_that_are_held_back),
         cmocka_unit_test(test_refs_of_other_kinds),
+        cmocka_unit_test(test_what_the_index_is_not_to_tell),
         cmocka_unit_test(test_other_repositories),
         cmocka_unit_test(test_a_deep_tree_of_long_names),
         cmocka_unit_test(test_an_index_that_git_must_not_see),

@@ -145,7 +145,9 @@ static int read_index(struct gitseed *s, struct gitindex *x, struct error *err)
     int r = add(s, s->repo->git_fd, "index", INDEX_MAX, err);
     if (r <= 0)
         return r;
-    return parse_last(s, x, err) < 0 || (*x->base && add_base(s, x, err) < 0) ? -1 : 1;
+    if (parse_last(s, x, err) < 0 || gitindex_strip(x, &s->files[s->n - 1].text, err) < 0)
+        return -1;
+    return *x->base && add_base(s, x, err) < 0 ? -1 : 1;
 }
 
 static int add_index(struct gitseed *s, struct error *err)

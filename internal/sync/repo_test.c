@@ -392,41 +392,6 @@ static void test_repository_of_a_worktree_in_the_worktree(void **state)
     assert_listed_in(dir, "wt", "a\nb\n");
 }
 
-/* A filesystem with short names has the user's files under names that no directory lists, and so
- * has one that ignores case. What the index names so is not sent. */
-static void test_names_that_no_directory_lists(void **state)
-{
-    (void)state;
-    _cleanup_free_ char *dir = synckit_make(
-        &kit, "short",
-        SYNCKIT_INIT
-        "mkdir private PRIVAT~1 ignored ignored/e lib; echo s >.env; echo s >private/key; "
-        "ln .env ENV~1; ln private/key PRIVAT~1/key; ln .env ignored/ENV~1; touch ignored/x; "
-        "touch ignored/e/x; ln .env ignored/e/ENV~1; mkdir ignored/e/PRIVAT~1; "
-        "touch ignored/e/PRIVAT~1/x a lib/z; printf '.env\\nprivate\\nignored\\n' >.gitignore; "
-        "git -C PRIVAT~1 init -q; git add -f a ignored ENV~1; rm -r PRIVAT~1/.git; "
-        "git add -f PRIVAT~1");
-    readdir_hides = "ENV~1";
-    synckit_assert_listed(dir, ".gitignore\nPRIVAT~1/key\na\nignored/e/PRIVAT~1/x\nignored/e/x\n"
-                               "ignored/x\nlib/z\n~ENV~1\n");
-    readdir_hides = "PRIVAT~1";
-    synckit_assert_listed(dir, ".gitignore\nENV~1\na\nignored/ENV~1\nignored/e/ENV~1\n"
-                               "ignored/e/x\nignored/x\nlib/z\n~PRIVAT~1/key\n");
-    /* A submodule, too. */
-    synckit_sh(dir,
-               "git rm -rq --cached PRIVAT~1; cd PRIVAT~1; " SYNCKIT_INIT
-               "git add .; git commit -qm a; cd ..; git add PRIVAT~1 2>/dev/null",
-               NULL);
-    synckit_assert_listed(dir, ".gitignore\nENV~1\na\nignored/ENV~1\nignored/e/ENV~1\n"
-                               "ignored/e/x\nignored/x\nlib/z\n~PRIVAT~1\n");
-    _cleanup_strbuf_ struct strbuf told = STRBUF_INIT;
-    synckit_warnings(dir, &told);
-    readdir_hides = NULL;
-    synckit_assert_listed(dir, ".gitignore\nENV~1\nPRIVAT~1/key\na\nignored/ENV~1\n"
-                               "ignored/e/ENV~1\nignored/e/PRIVAT~1/x\nignored/e/x\nignored/x\n"
-                               "lib/z\n");
-}
-
 /* ---- owners ---- */
 
 /* Who can write above the user's directory could otherwise say what its tree is. */
@@ -546,7 +511,6 @@ int main(void)
         cmocka_unit_test(test_objects_that_an_automounter_would_mount),
         cmocka_unit_test(test_tree_is_where_the_user_stands),
         cmocka_unit_test(test_repository_of_a_worktree_in_the_worktree),
-        cmocka_unit_test(test_names_that_no_directory_lists),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_shared_directory),
         cmocka_unit_test(test_dot_git_that_nobody_can_look_for),

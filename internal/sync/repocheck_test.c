@@ -52,6 +52,7 @@ static void test_rejected_by_git(void **state)
         {"printf '[x]\\n\\ta = \"b\\n' >>.git/config", "bad config line 10 in file /"},
         {"printf '[x]\\n\\ta = \\\\x\\n' >>.git/config", "bad config line 10 in file /"},
         {"echo 'foo bar' >>.git/config", "bad config line 9 in file /"},
+        {"printf '[]\n' >>.git/config", "bad config line 9 in file /"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_free_ char *name = xasprintf("rejected%zu", i);

@@ -51,6 +51,11 @@ int confine_bound(uint64_t keep); /* of the capabilities, as bits */
 /* `more`: see syscalls.h. */
 int confine_apply(int confine_fd, unsigned more);
 
+/* Confines this process, which has one thread, for good: a user without rights (UID_NOBODY, where
+ * we are root), no capabilities, no files but the open ones, and only the calls of
+ * SYSCALLS_SETTLED. So it can read and write what it has, wait, and end. ERR_ENV. */
+int confine_self(struct error *err);
+
 /* Checks that a process that was started by `spec`, and runs its program, really is confined. It
  * has no capabilities, but no_new_privs and a filter of system calls. It is the user, without
  * further groups. Its namespaces and its root directory are its own, and its network is its

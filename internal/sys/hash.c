@@ -1,6 +1,7 @@
 #include "sys/hash.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* OpenSSL has a type of the same name as one of our error kinds. */
@@ -43,6 +44,17 @@ int sha256_bytes(const void *data, size_t len, char out[static SHA256_HEX_SIZE],
     if (EVP_DigestUpdate(ctx, data, len) != 1)
         return error_set(err, ERR_INTERNAL, 0, "SHA-256 failed in libcrypto");
     return finish(ctx, out, err);
+}
+
+int hash_for_git(const void *data, size_t len, unsigned char *out, size_t size, struct error *err)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (EVP_Digest(data, len, digest, &n, size == 20 ? EVP_sha1() : EVP_sha256(), NULL) != 1 ||
+        n != size)
+        return error_set(err, ERR_INTERNAL, 0, "git's checksum failed in libcrypto");
+    memcpy(out, digest, n);
+    return 0;
 }
 
 int sha256_fd(int fd, const char *what, const struct deadline *d, char out[static SHA256_HEX_SIZE],

@@ -180,6 +180,27 @@ static const int any_arguments[] = {
 #endif
 };
 
+/* What is left of both tables for a program that is settled. */
+static const int settled[] = {
+    SYS_read,          SYS_write,        SYS_readv,
+    SYS_writev,        SYS_close,        SYS_fstat,
+    SYS_fcntl,         SYS_lseek,        SYS_brk,
+    SYS_mmap,          SYS_munmap,       SYS_mprotect,
+    SYS_mremap,        SYS_madvise,      SYS_futex,
+    SYS_sched_yield,   SYS_rt_sigaction, SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,  SYS_sigaltstack,  SYS_restart_syscall,
+    SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep,
+    SYS_nanosleep,     SYS_gettimeofday, SYS_ppoll,
+    SYS_shutdown,      SYS_getsockname,  SYS_getpeername,
+    SYS_getsockopt,    SYS_setsockopt,   SYS_sendto,
+    SYS_sendmsg,       SYS_recvfrom,     SYS_recvmsg,
+    SYS_getpid,        SYS_gettid,       SYS_getrandom,
+    SYS_exit,          SYS_exit_group,
+#ifdef SYS_open
+    SYS_poll,          SYS_time,
+#endif
+};
+
 /* Which 32 bits of an argument are compared. For an int, the kernel uses the lower half of the
  * argument and ignores the upper half. On both architectures the lower half comes first. */
 #define LOW(n)  (uint8_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
@@ -330,9 +351,20 @@ static void compare(struct program *p, unsigned how, uint32_t value, size_t yes,
     add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | how | BPF_K, value, (uint8_t)yes, (uint8_t)no));
 }
 
-/* Whether the program has this call: two of them are optional. */
+static bool is_settled(int nr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(settled); i++)
+        if (settled[i] == nr)
+            return true;
+    return false;
+}
+
+/* Whether the program has this call: two of them are optional, and few are left if it is settled.
+ */
 static bool is_had(const struct program *p, int nr)
 {
+    if (p->more & SYSCALLS_SETTLED)
+        return is_settled(nr);
     return (nr != SYS_fallocate || p->more & SYSCALLS_HOLES) &&
            (nr != SYS_seccomp || p->more & SYSCALLS_FILTERS);
 }

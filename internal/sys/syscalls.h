@@ -13,12 +13,15 @@
 
 #include <stdbool.h>
 
-/* Calls that are optional. */
+/* Changes to the list. */
 enum syscalls_more {
     SYSCALLS_HOLES = 1 << 0,   /* fallocate, to punch holes into files */
     SYSCALLS_FILTERS = 1 << 1, /* to add filters of its own. With one, a program can also make the
                                 * kernel write each of its calls to the host's audit log, without
                                 * any limit. */
+    SYSCALLS_SETTLED = 1 << 2, /* no option but less: for a program that has all that it needs open.
+                                * It can't open or look at files, make sockets, start threads or
+                                * programs, or signal, not even itself. */
 };
 
 /* Limits the calling process to the list for good, also after exec. `more` is an OR of the values
