@@ -270,7 +270,7 @@ static const struct check checks[] = {
     {SYS_ftruncate, HIGH(1), EPERM, .mask = WHOLE, IN(0)},
     {SYS_ftruncate, LOW(1), EPERM, .mask = WHOLE, IN(0x1000, 0x4000, 0x10000)},
     /* Landlock does not check O_PATH, and an O_PATH descriptor keeps a removed file on its disk. An
-     * unnamed file (O_TMPFILE) takes only the right to write, which the VMM has in its directory. */
+     * unnamed file (O_TMPFILE) takes only the right to write, which the directory has. */
     {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC | O_PATH | UNNAMED, IN(0)},
 #ifdef SYS_open
     {SYS_open, LOW(1), EACCES, .mask = O_TRUNC | O_PATH | UNNAMED, IN(0)},
