@@ -31,7 +31,8 @@ static void test_options_of_another_machine(void **state)
         bed_assert_has(r.err.buf, options[i][1]);
     }
     _cleanup_json_ cJSON *j = e2e_status("box");
-    _cleanup_free_ char *cpus = xasprintf("%lld", (long long)json_opt_i64(cJSON_GetObjectItem(j, "machine"), "cpus", 0));
+    const cJSON *machine = cJSON_GetObjectItem(j, "machine");
+    _cleanup_free_ char *cpus = xasprintf("%lld", (long long)json_opt_i64(machine, "cpus", 0));
     _cleanup_bed_result_ struct bed_result same = E2E_RUN_IN("box", "--cpus", cpus, "--vmm",
                                                              "firecracker", "--", "true");
     bed_assert_code(same, 0);
