@@ -118,6 +118,23 @@ static void test_copies_and_stock_ssh(void **state)
     e2e_stop("c");
 }
 
+/* Nothing of the tree runs here, whatever it is called, also where its programs come first in PATH,
+ * and also when the stock ssh is who starts something. */
+static void test_no_program_of_the_tree(void **state)
+{
+    (void)state;
+    e2e_warmup("c");
+    e2e_shell(
+        "mkdir bin; printf '#!/bin/sh\necho \"$0 $*\" >>\"%s\"\nexit 9\n' \"$PWD/ran\" >bin/env\n"
+        "chmod 755 bin/env; for n in git ssh sh crabbox-fc; do cp bin/env bin/$n; done\n"
+        "for first in ./bin bin \"$PWD/bin\"; do\n"
+        "    [ \"$(PATH=$first:$PATH \"$0\" ssh c echo by ssh)\" = 'by ssh' ]\n"
+        "    [ \"$(PATH=$first:$PATH \"$0\" run --id c --no-sync -q -- echo ran)\" = ran ]\n"
+        "done; [ ! -e ran ] || { cat ran; exit 1; }; rm -r bin");
+    e2e_stop("c");
+    bed_assert_clean(&bed);
+}
+
 /* ---- where a guest gets to ---- */
 
 #define SERVICE 7171
@@ -381,6 +398,7 @@ int main(void)
         E2E_TEST(test_what_takes_a_control_group),
         E2E_TEST(test_a_run_with_the_tree),
         E2E_TEST(test_copies_and_stock_ssh),
+        E2E_TEST(test_no_program_of_the_tree),
         E2E_TEST(test_reach),
         E2E_TEST(test_udp_that_is_bound_to_no_link),
         E2E_TEST(test_udp_that_is_bound),

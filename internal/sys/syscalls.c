@@ -108,8 +108,8 @@ static const int any_arguments[] = {
     SYS_getcpu,
     SYS_exit,
     SYS_exit_group,
-    /* signals. musl signals its threads by tkill. The filter can't see whose thread it is, but a
-     * confined process can't name threads of others (spawn.h). */
+    /* signals. musl signals its threads by tkill. The filter can't see whose thread it is, but with
+     * SYSCALLS_THREADS it can't name threads of others. Without, see below. */
     SYS_rt_sigaction,
     SYS_rt_sigprocmask,
     SYS_rt_sigreturn,
@@ -284,6 +284,8 @@ static const struct check checks[] = {
     {SYS_close_range, LOW(2), EINVAL, .mask = WHOLE, IN(0, CLOSE_RANGE_CLOEXEC)},
     {SYS_kill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
+    /* Its first thread only: this row is for those without SYSCALLS_THREADS. */
+    {SYS_tkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     /* Its own only. */
     {SYS_prlimit64, LOW(0), EPERM, .mask = WHOLE, IN(0)},
     /* Only reading limits. With a core limit of 0, the host's handler still gets the core; with 1
@@ -419,7 +421,7 @@ static void build(struct program *p)
 {
     begin(p);
     for (const struct check *c = checks; c < checks + ARRAY_LEN(checks);)
-        if (is_had(p, c->nr))
+        if (is_had(p, c->nr) && (c->nr != SYS_tkill || !(p->more & SYSCALLS_THREADS)))
             c = add_checked(p, c);
         else
             c++;
