@@ -302,7 +302,7 @@ static void test_limits(void **state)
     assert_rules("chain inet crabbox postrouting", "saddr 192.0.2.2 snat ip to 192.0.2.6 fully");
     assert_rules("set inet crabbox hops", "size 64");
     assert_rules("chain inet crabbox hop", "ip daddr");
-    assert_limit(l.local.pasta.pid, "^Max open files  *768 ");
+    assert_limit(l.local.pasta.pid, "^Max open files  *1280 ");
     e2e_stop("u");
 }
 
