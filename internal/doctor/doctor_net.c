@@ -47,7 +47,8 @@ static void judge_way(const struct config *cfg, struct doctor_check *c)
     } else if (way.end == NET_WAY_NONE) {
         check_ok(c, "the host has no route to the outside, so guests have none");
     } else {
-        check_ok(c, "guests get out by %s, and no other table drops what is forwarded", way.dev);
+        check_ok(c, "guests get out by %s, and no other table drops by policy what is forwarded",
+                 way.dev);
     }
 }
 
@@ -72,7 +73,7 @@ void doctor_forwarding(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     }
     if (!s.forward_drop) {
-        check_ok(c, "no other table drops what is forwarded");
+        check_ok(c, "no other table drops by policy what is forwarded");
         return;
     }
     check_detail(c, "owner", "%s", s.forward_owner);

@@ -229,7 +229,9 @@ static int follow_pointer(int top_fd, const char *top, const char *dot_git, cons
     if (!str_has_prefix(text, POINTER))
         return error_set(
             err, ERR_SYNC, 0,
-            "%s is a file but does not name a git directory; next: remove it, or --no-sync",
+            "git does not accept %s: fatal: invalid gitfile format: it does not name a git "
+            "directory; next: repair it if you trust the repository, or --no-git to copy all files "
+            "as if it were not there, or --no-sync",
             dot_git);
     const char *to = text + strlen(POINTER);
     _cleanup_free_ char *target = reach_name(top, to);
