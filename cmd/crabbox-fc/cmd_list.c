@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -65,6 +66,12 @@ int cmd_list(struct invocation *in, struct error *err)
                                        ops_lease_json(&in->ops.store, &all[i], ops_view(&all[i])));
         return out_json(rows, err);
     }
+    const char *chosen = getenv("CRABBOX_FC_STATE_DIR"); /* which may be mistyped */
+    if (!n && chosen && *chosen && access(chosen, F_OK) < 0)
+        return out_line(err,
+                        "no leases: CRABBOX_FC_STATE_DIR is %s, which does not exist; next: "
+                        "crabbox-fc warmup, which makes it",
+                        chosen);
     if (!n)
         return out_line(err, "no leases; next: crabbox-fc warmup");
     return print_table(all, n, err);
