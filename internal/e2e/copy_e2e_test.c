@@ -115,6 +115,9 @@ static void test_what_can_not_be_copied(void **state)
     failed(2, "exactly one", "box:f", "box:g");
     failed(4, "nobody", "nobody:f", ".");
     failed(7, BED_NEXT "copy it to where the guest's user may write", "f", "box:/root/f");
+    failed(7, "then crabbox-fc ssh box sudo mv", "f", "box:/root/f");
+    failed(1, "no file can be made where x is to be: No such file or directory" BED_NEXT,
+           "box:/etc/hostname", "/proc/x");
     failed(7, BED_NEXT "copy it to where the guest's user may write", "a", "box:/root/a");
     failed(7, BED_NEXT "the same command when nothing writes", "box:/sys/kernel/mm", "dir");
     e2e_shell("rm -rf dir");
@@ -134,6 +137,9 @@ static void test_what_can_not_be_copied(void **state)
         &bed, "sh", "-c", "echo x | \"$0\" cp /dev/stdin box:t", bed.program);
     bed_assert_code(p, 2);
     bed_assert_has(p.err.buf, "\"/dev/stdin\" is a stream");
+    _cleanup_bed_result_ struct bed_result habit = BED_RUN(&bed, "cp", "-r", "a", "box:t");
+    bed_assert_code(habit, 2);
+    bed_assert_has(habit.err.buf, "a directory is copied with all that is in it anyway" BED_NEXT);
     E2E_CODE(2, "ssh", "box", "--print");
     /* A colon after a slash belongs to a name of the host. */
     e2e_shell("mkdir -p x; echo y > x/c:d");

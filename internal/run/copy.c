@@ -174,12 +174,14 @@ static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
     return n;
 }
 
-static int not_written(struct error *err)
+static int not_written(const struct copy *c, struct error *err)
 {
-    return strstr(err->msg, "Permission denied")
-               ? error_add_next(err, "copy it to where the guest's user may write, then crabbox-fc "
-                                     "ssh LEASE sudo mv")
-               : -1;
+    if (!strstr(err->msg, "Permission denied"))
+        return -1;
+    _cleanup_free_ char *next = xasprintf("copy it to where the guest's user may write, then "
+                                          "crabbox-fc ssh %s sudo mv",
+                                          c->session.lease.slug);
+    return error_add_next(err, next);
 }
 
 /* Complete under another name first, as on the way out. */
@@ -201,7 +203,7 @@ static int send_file(struct copy *c, int fd, const struct stat *st, const char *
     io.source = read_source;
     io.source_ctx = &source;
     if (guest(c, command.buf, &io, NULL, err) < 0)
-        return not_written(err);
+        return not_written(c, err);
     c->out->n_files = 1;
     return 0;
 }
@@ -218,7 +220,7 @@ static int make_target(struct copy *c, const char *target, bool *made, struct er
     strbuf_add_shell_quoted(&command, target);
     strbuf_adds(&command, "; [ -d \"$t\" ] || { mkdir -p -- \"$t\" && echo made; }");
     if (guest(c, command.buf, &io, &said, err) < 0)
-        return not_written(err);
+        return not_written(c, err);
     *made = str_has_prefix(said.buf, "made");
     return 0;
 }
