@@ -66,9 +66,8 @@ void run_failed(struct invocation *in, const struct ops_run *req, const struct o
     const char *path = json_opt_string(j, "failureBundle", "");
     bool says_next = r->timed_out || (!error_is_set(e) && ops_exit_code(&r->status) != 0);
     if (kept)
-        log_info("kept of the failed run: the end of its output, its logs and its results, in "
-                 "%s%s%s",
-                 path, says_next ? "" : "; next: crabbox-fc logs ", says_next ? "" : r->run_id);
+        log_info("the end of the failed run's output, its logs and its results are in %s%s%s", path,
+                 says_next ? "" : "; next: crabbox-fc logs ", says_next ? "" : r->run_id);
     if (says_next)
         say_next(r, kept);
 }

@@ -58,6 +58,8 @@ static void test_a_run_that_does_not_get_to_its_command(void **state)
         _cleanup_free_ char *dir = bundle_of(&r);
         bed_assert_has(r.err.buf, "of more than");
         bed_assert_has(r.err.buf, next);
+        bed_assert_has(r.err.buf,
+                       "the end of the failed run's output, its logs and its results are");
         check_in(
             dir,
             "grep -q 'of more than' \"$1/error.txt\"; expr \"$1\" : '.*-run_[0-9a-f]\\{12\\}$'");

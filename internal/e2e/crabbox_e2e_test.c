@@ -233,6 +233,11 @@ static void test_heartbeat_sets_the_idle_time(void **state)
     E2E_OK("heartbeat", "beat");
     _cleanup_json_ cJSON *then = e2e_status("beat");
     assert_string_equal(text_of(then, "idleTimeout"), "1h0m0s");
+    _cleanup_bed_result_ struct bed_result idle = BED_RUN(&bed, "heartbeat", "beat");
+    assert_null(strstr(idle.out.buf, "lease.ttl"));
+    _cleanup_bed_result_ struct bed_result ttl = BED_RUN(&bed, "heartbeat", "--idle-timeout", "5h",
+                                                         "beat");
+    bed_assert_has(ttl.out.buf, "m, when its lifetime (lease.ttl) is over\n");
     e2e_stop("beat");
 }
 
@@ -366,6 +371,16 @@ static void test_required_artifacts(void **state)
     e2e_shell("test -e artifacts/*/proof/a.txt; rm -r artifacts");
     E2E_CODE(9, IN_ART, "--require-artifact", "no/*", "--", "sh", "-c", "exit 9");
     e2e_shell("! test -e artifacts");
+    /* What a run brought back is not sent again, and needs no word. */
+    e2e_shell("git init -q; mkdir -p artifacts/run_1; touch artifacts/run_1/a");
+    _cleanup_bed_result_ struct bed_result own = BED_RUN(&bed, "run", "--id", "art", "--sync-only");
+    bed_assert_code(own, 0);
+    assert_null(strstr(own.err.buf, "left out"));
+    e2e_shell("mkdir dist; touch dist/a");
+    _cleanup_bed_result_ struct bed_result dist = BED_RUN(&bed, "run", "--id", "art",
+                                                          "--sync-only");
+    bed_assert_has(dist.err.buf, "left out by built-in patterns: 1 untracked entry, first dist/");
+    e2e_shell("rm -r .git artifacts dist");
     e2e_stop("art");
 }
 

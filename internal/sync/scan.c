@@ -44,7 +44,7 @@ static const char *const built_in[] = {
     "__pycache__/",  ".pytest_cache/",
     ".mypy_cache/",  ".ruff_cache/",
     ".gradle/",      "target/",
-    ".crabbox/",     "/artifacts/run_*/",
+    ".crabbox/",     SYNC_OWN_RESULTS,
 };
 
 static void cleanup_scan(struct scan *s)
