@@ -128,14 +128,18 @@ int way_here_check(const struct invocation *in, struct error *err)
 {
     char link[PATH_MAX];
     bool meant = in->opt.dir && is_working_dir(in->dir_fd);
-    _cleanup_free_ char *pwd = meant ? NULL : caller_pwd();
-    int r = worktree_pwd_link(pwd, link);
+    _cleanup_strbuf_ struct strbuf pwds = STRBUF_INIT;
+    if (!meant)
+        caller_pwds(&pwds);
+    int r = 0;
+    for (size_t at = 0; r == 0 && at < pwds.len; at += strlen(pwds.buf + at) + 1)
+        r = worktree_pwd_link(pwds.buf + at, link);
     if (r <= 0)
         return r == 0 ? 0 : error_set(err, ERR_USAGE, errno, "find out how you came here");
     return error_set(err, ERR_USAGE, 0,
                      "you came here by the symbolic link %s, which may have come with code that is "
-                     "not yours, and would choose what is sent or written; next: cd -P . if you "
-                     "mean this directory",
+                     "not yours, and would choose what is sent or written; next: cd -P . in the "
+                     "shell that came here, if you mean this directory",
                      SHOWN(link));
 }
 

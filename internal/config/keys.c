@@ -135,7 +135,8 @@ const struct config_key config_keys[] = {
      AT(limits.network_out_mib), .help = "how much the guest may send" A_SECOND},
     {LIMIT("networkPackets", "NETWORK_PACKETS", "network-packets"), .type = CFG_INT,
      .max = 100000000, AT(limits.network_packets),
-     .help = "how many packets may pass to and from the guest" A_SECOND},
+     .help = "how many frames, each of which may become many packets, may pass to and from the "
+             "guest" A_SECOND},
     {LIMIT("diskMiB", "DISK_MIB", "disk-mib"), .type = CFG_MIB, .max = 1 << 20, AT(limits.disk_mib),
      .help = "how much the guest may read and write on each drive" A_SECOND},
     {LIMIT("diskOps", "DISK_OPS", "disk-ops"), .type = CFG_INT, .max = 100000000,

@@ -11,7 +11,8 @@ void doctor_network(struct doctor_ctx *ctx, struct doctor_check *c)
         return;
     if (ctx->on.net_mode == NET_PASTA)
         check_ok(c,
-                 "without root, by " PASTA_PROGRAM ": user namespace, tun and nftables are there");
+                 "without root, by " PASTA_PROGRAM ": user namespace, tun and nftables are there; "
+                 "status of a lease says whether its guest has UDP beside DNS");
     else if (chain->list)
         check_ok(c,
                  "cni network \"%s\" of %s: list, plugins, capabilities, tun and nftables are "

@@ -113,6 +113,12 @@ void doctor_sandbox(struct doctor_ctx *ctx, struct doctor_check *c)
         check_fix(c, "set sandbox to true");
         return;
     }
+    const char *lacks = conditions_apart_lacks(&ctx->on);
+    if (*lacks) {
+        check_warn(c, "%s", lacks);
+        check_fix(c, "put sudo before crabbox-fc, or start it without capabilities");
+        return;
+    }
     check_ok(c, "the VMM gets no capabilities and only the guest's files (Landlock %s)",
              detail(c, "landlock"));
 }

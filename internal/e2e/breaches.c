@@ -220,6 +220,16 @@ const struct breach breaches_of_vmm[] = {
      .undo = "umount /etc/subuid",
      .env = {"CRABBOX_FC_SANDBOX=true"}},
     {.check = "sandbox",
+     .code = 1,
+     .says = "no PID namespace of its own, as the caller has capabilities but is not root",
+     .harm = "mkdir -m 700 own; chown nobody own",
+     .undo = "rm -r own",
+     .env = {"CRABBOX_FC_STATE_DIR=%/own/state", "HOME=%/own", "CRABBOX_FC_SANDBOX=true",
+             "CRABBOX_FC_ISOLATION=strict"},
+     .under = "setpriv --reuid nobody --clear-groups "
+              "--inh-caps +dac_read_search,+net_admin,+sys_admin,+net_raw "
+              "--ambient-caps +dac_read_search,+net_admin,+sys_admin,+net_raw"},
+    {.check = "sandbox",
      .code = 2,
      .says = "all of which a confined VMM may read",
      .harm = "mount -t tmpfs -o mode=700,size=200m state /usr/local/share",

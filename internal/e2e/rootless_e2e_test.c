@@ -3,12 +3,16 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "e2e/e2e.h"
 #include "lease/store.h"
+#include "net/limits.h"
+#include "net/sockets.h"
 #include "sys/proc.h"
 #include "testutil/scratch.h"
 
@@ -114,17 +118,35 @@ static void test_copies_and_stock_ssh(void **state)
     e2e_stop("c");
 }
 
+/* Nothing of the tree runs here, whatever it is called, also where its programs come first in PATH,
+ * and also when the stock ssh is who starts something. */
+static void test_no_program_of_the_tree(void **state)
+{
+    (void)state;
+    e2e_warmup("c");
+    e2e_shell(
+        "mkdir bin; printf '#!/bin/sh\necho \"$0 $*\" >>\"%s\"\nexit 9\n' \"$PWD/ran\" >bin/env\n"
+        "chmod 755 bin/env; for n in git ssh sh crabbox-fc; do cp bin/env bin/$n; done\n"
+        "for first in ./bin bin \"$PWD/bin\"; do\n"
+        "    [ \"$(PATH=$first:$PATH \"$0\" ssh c echo by ssh)\" = 'by ssh' ]\n"
+        "    [ \"$(PATH=$first:$PATH \"$0\" run --id c --no-sync -q -- echo ran)\" = ran ]\n"
+        "done; [ ! -e ran ] || { cat ran; exit 1; }; rm -r bin");
+    e2e_stop("c");
+    bed_assert_clean(&bed);
+}
+
 /* ---- where a guest gets to ---- */
 
 #define SERVICE 7171
 
-/* A service of the host on all of its addresses; whoever connected waits in its queue. */
-static int open_service(void)
+/* A service of the host on all of its addresses; whoever connected, or sent, waits in its queue. */
+static int open_service(int type)
 {
     const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(SERVICE)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof any), 0);
-    assert_int_equal(listen(fd, 64), 0);
+    if (type == SOCK_STREAM)
+        assert_int_equal(listen(fd, 64), 0);
     return fd;
 }
 
@@ -151,7 +173,7 @@ static void test_reach(void **state)
     (void)state;
     static const char *const host[] = {BED_HOST,    "127.0.0.1", "0.0.0.0",     "192.0.2.1",
                                        "192.0.2.5", "192.0.2.6", "203.0.113.77"};
-    _cleanup_close_ int service = open_service();
+    _cleanup_close_ int service = open_service(SOCK_STREAM);
     e2e_warmup("r");
     e2e_guest("r", "timeout 9 bash -c '</dev/tcp/" BED_NAME "/80'");
     e2e_guest("r", "! timeout 2 bash -c '</dev/tcp/" BED_METADATA "/80'");
@@ -167,6 +189,129 @@ static void test_reach(void **state)
     assert_int_equal(count_clients(service), 1);
     change_address("del");
     e2e_stop("r");
+}
+
+/* What the rules of the lease's namespace say, as root would see them from outside. */
+static void assert_rules(const char *what, const char *pattern)
+{
+    _cleanup_free_ char *script = xasprintf("nsenter -t %d -n -U nft list %s | grep -q '%s'",
+                                            (int)e2e_vmm_pid("u"), what, pattern);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    if (run_program(argv, NULL) != 0)
+        fail_msg("%s", script);
+}
+
+struct host_ports {
+    struct limits_ports own;
+    unsigned within;
+};
+
+static void look_at_port(const struct socket_udp *s, void *arg)
+{
+    struct host_ports *p = arg;
+    if (s->port == SERVICE)
+        return;
+    if (s->port < p->own.first || s->port > p->own.last)
+        fail_msg("a socket of the host has port %u", s->port);
+    p->within++;
+}
+
+/* Names are found, and whatever the guest's port, the host's is of the lease's part. */
+static void assert_names_by_own_ports(const char *slug, const struct lease *l)
+{
+    struct error err = ERROR_INIT;
+    struct host_ports ports = {.own = limits_pasta_ports(l->local.net.slot)};
+    e2e_guest(slug, "timeout 9 bash -c '</dev/tcp/" BED_NAME "/80'");
+    assert_int_equal(sockets_each_udp(look_at_port, &ports, &err), 0);
+    assert_true(ports.within > 0);
+}
+
+/* Neither the host's addresses nor one that it gets only now. A connection that is made later says
+ * that pasta had the datagrams before. */
+static void assert_no_datagram(const char *slug, int service)
+{
+    char got[8];
+    change_address("add");
+    e2e_guest(slug, "bash -c 'echo x >/dev/udp/203.0.113.77/7171; "
+                    "echo x >/dev/udp/" BED_HOST "/7171; "
+                    "timeout 9 bash -c \"</dev/tcp/" BED_NAME "/80\"'");
+    assert_int_equal(recv(service, got, sizeof got, MSG_DONTWAIT), -1);
+    e2e_shell("bash -c 'echo x >/dev/udp/203.0.113.77/7171'");
+    assert_int_equal(recv(service, got, sizeof got, 0), 2);
+    change_address("del");
+}
+
+/* As Debian 12's pasta is. */
+static void test_udp_that_is_bound_to_no_link(void **state)
+{
+    (void)state;
+    _cleanup_close_ int service = open_service(SOCK_DGRAM);
+    e2e_warmup("u");
+    struct lease l = only_lease();
+    assert_names_by_own_ports("u", &l);
+    assert_no_datagram("u", service);
+    e2e_shell("\"$0\" status u | grep -q 'no UDP to the outside but DNS'");
+    e2e_stop("u");
+    bed_assert_clean(&bed);
+}
+
+/* As newer ones are. */
+static void test_udp_that_is_bound(void **state)
+{
+    (void)state;
+    const char *const usual = getenv("PATH");
+    _cleanup_free_ char *path = xasprintf("%s/../programs:%s", bed.build, usual);
+    _cleanup_close_ int service = open_service(SOCK_DGRAM);
+    const char *const argv[] = {"sh", "-ec",
+                                "mkdir $0/../programs; cd $0/../programs\n"
+                                "echo \"#!/bin/sh\nLD_PRELOAD=$0/tools/udp_preload.so exec "
+                                "/usr/bin/pasta \\\"\\$@\\\"\" >pasta; "
+                                "chmod 755 pasta",
+                                bed.build, NULL};
+    assert_int_equal(run_program(argv, NULL), 0);
+    bed_setenv(&bed, "PATH", path);
+    e2e_warmup("u");
+    bed_setenv(&bed, "PATH", usual);
+    struct lease l = only_lease();
+    assert_names_by_own_ports("u", &l);
+    assert_rules("set inet crabbox ways", "udp");
+    assert_no_datagram("u", service);
+    e2e_shell("! \"$0\" status u | grep -q UDP");
+    e2e_stop("u");
+    bed_assert_clean(&bed);
+}
+
+static void assert_limit(pid_t pid, const char *line)
+{
+    _cleanup_free_ char *script = xasprintf("grep -q '%s' /proc/%d/limits", line, (int)pid);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    if (run_program(argv, NULL) != 0)
+        fail_msg("%s", script);
+}
+
+/* Connections, each of which is a socket of the host with its buffers, and addresses, each of which
+ * may be a neighbour that the host looks for. */
+static void test_limits(void **state)
+{
+    (void)state;
+    e2e_warmup("u");
+    struct lease l = only_lease();
+    assert_rules("chain inet crabbox admit", "ct count over 512");
+    assert_rules("chain inet crabbox admit", "limit rate over 30/second burst 1000 ");
+    assert_rules("set inet crabbox hops", "size 64");
+    assert_rules("chain inet crabbox hop", "ip daddr");
+    assert_limit(l.local.pasta.pid, "^Max open files  *768 ");
+    e2e_stop("u");
+}
+
+/* Of a VMM that has the user's own id too: what else the user runs does not count. */
+static void test_threads(void **state)
+{
+    (void)state;
+    e2e_shell("for i in $(seq 300); do sleep 600 & p=\"$p $!\"; done; "
+              "\"$0\" warmup -q --slug u; kill $p");
+    assert_limit(only_lease().local.vmm.proc.pid, "^Max processes  *256 ");
+    e2e_stop("u");
 }
 
 /* ---- what dies ---- */
@@ -251,7 +396,12 @@ int main(void)
         E2E_TEST(test_what_takes_a_control_group),
         E2E_TEST(test_a_run_with_the_tree),
         E2E_TEST(test_copies_and_stock_ssh),
+        E2E_TEST(test_no_program_of_the_tree),
         E2E_TEST(test_reach),
+        E2E_TEST(test_udp_that_is_bound_to_no_link),
+        E2E_TEST(test_udp_that_is_bound),
+        E2E_TEST(test_limits),
+        E2E_TEST(test_threads),
         E2E_TEST(test_death_of_pasta),
         E2E_TEST(test_death_of_the_keeper),
         E2E_TEST(test_death_of_the_vmm),

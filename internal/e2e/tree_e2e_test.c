@@ -99,21 +99,28 @@ static void test_no_link_leads_to_what_is_sent(void **state)
 static void test_no_link_leads_to_where_one_writes(void **state)
 {
     (void)state;
-    E2E_EXEC_OK("sh", "-ec",
-                "cd ../away; away=$PWD; mkdir ../keys; ln -s ../keys src; cd src\n"
-                "for o in '' \"--dir $away/app\" '--dir ../away/app'; do\n"
-                "code=0; \"$0\" run --id box $o --no-sync --download /etc/hostname=x -- true "
-                "2>\"$1/err\" || code=$?\n"
-                "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
-                "test ! -e x\n"
-                "done\n"
-                /* sudo takes PWD away, but has it itself. */
-                "code=0; sh -c 'env -u PWD \"$0\" run --id box --no-sync --download "
-                "/etc/hostname=x -- true; exit $?' \"$0\" 2>\"$1/err\" || code=$?\n"
-                "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
-                "\"$0\" run --id box --dir . --no-sync -q --download /etc/hostname=x -- true\n"
-                "test -e x; rm -r ../keys \"$away/src\"",
-                bed.program, bed.work);
+    E2E_EXEC_OK(
+        "sh", "-ec",
+        "cd ../away; away=$PWD; mkdir ../keys; ln -s ../keys src; cd src\n"
+        "for o in '' \"--dir $away/app\" '--dir ../away/app'; do\n"
+        "code=0; \"$0\" run --id box $o --no-sync --download /etc/hostname=x -- true "
+        "2>\"$1/err\" || code=$?\n"
+        "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
+        "test ! -e x\n"
+        "done\n"
+        /* sudo takes PWD away, but has it itself. A shell between the two makes one of its
+         * own and passes it on. */
+        "export go=\"$1/go\"\n"
+        "echo \"$0 run --id box --no-sync --download /etc/hostname=x -- true; exit \\$?\" >$go\n"
+        "echo 'sh $go; exit $?' >$go-on\n"
+        "for as in \"$(sed 's/;.*//' $go)\" \"sh $go\" \"sh $go-on\"; do\n"
+        "code=0; sh -c \"env -u PWD $as; exit \\$?\" 2>\"$1/err\" || code=$?\n"
+        "test $code = 2; grep -q 'you came here by the symbolic link' \"$1/err\"\n"
+        "test ! -e x; sh -c \"cd -P .; $as\"; rm x\n"
+        "done; rm $go $go-on\n"
+        "\"$0\" run --id box --dir . --no-sync -q --download /etc/hostname=x -- true\n"
+        "test -e x; rm -r ../keys \"$away/src\"",
+        bed.program, bed.work);
 }
 
 /* Where a command starts: where the user stands in the tree, also without a sync if an earlier run

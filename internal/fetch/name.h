@@ -17,8 +17,8 @@ enum name_verdict name_clean(const char *name, char *out, size_t size);
 /* ---- obeyed.c ---- */
 
 /* Whether tools of the host obey a file or directory of this name (one component of `len` bytes)
- * without being asked to, wherever it lies: the table is in obeyed.c. Also true for other spellings
- * that some filesystem treats as the same name. */
+ * without being asked to, wherever it lies: the table is in obeyed_names.c. Also true for other
+ * spellings that some filesystem treats as the same name. */
 bool name_obeyed(const char *component, size_t len);
 /* Length of the path up to and including its first component that is such a name; 0 if there is
  * none. HEAD counts only with `head_too`. */

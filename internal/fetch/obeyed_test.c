@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "fetch/fetch.h"
 #include "fetch/name.h"
+#include "fetch/obeyed_names.h"
 #include "testutil/archive.h"
 #include "testutil/scratch.h"
 
@@ -142,26 +143,18 @@ static const char *const planted[] = {
     ".exrc",
     ".dir-locals.el",
     ".gdbinit",
-    "_irbrc",
-    "irb.rc",
     "$IRBRC",
-    ".config/irb/irbrc",
     "lefthook.yml",
     ".lefthook.json",
     "lefthook-local.toml",
     ".config/lefthook-local.yaml",
-    ".devcontainer.json",
-    ".lfsconfig",
     ".eslintrc.cjs",
     "ESLINT~1.CJS",
     "web/eslint.config.mjs",
     ".prettierrc.js",
     ".lintstagedrc.mjs",
-    "_FOSSIL_",
     "_MTN/log",
-    ".vim/coc-settings.json",
     ".bsp/scala.json",
-    ".sops.yaml",
     ".direnv/python-3.11/bin/git",
     "_opam/bin/ls",
     ".envrc.local",
@@ -169,13 +162,10 @@ static const char *const planted[] = {
     ".env.local",
     "ENV~1.LOC",
     ".clinerules/hooks/TaskStart",
-    "hk.pkl",
     ".neoconf.json",
     ".nlsp-settings/x.json",
-    ".formatter.exs",
     ".ruby-lsp/Gemfile",
     ".externalToolBuilders/x.launch",
-    ".factorypath",
     ".stylelintrc.js",
     "stylelint.config.mjs",
     ".huskyrc.json",
@@ -209,7 +199,6 @@ static const char *const planted[] = {
     ".hooks/pre-commit",
     "githooks/pre-commit",
     ".lefthook/pre-commit/lint.sh",
-    "captainhook.json",
     ".trunk/trunk.yaml",
     ".venv/bin/activate",
     "venv/bin/python",
@@ -226,9 +215,6 @@ static const char *const planted[] = {
     ".markdownlint-cli2.cjs",
     "xo.config.js",
     ".spectral.yaml",
-    "tslint.json",
-    ".gutctags",
-    "gtags.conf",
     ".svn/entries",
     ".bzr/branch",
     "build/compile_commands.json",
@@ -236,6 +222,50 @@ static const char *const planted[] = {
     ".ccls",
     ".java-version",
     ".perl-version",
+    ".node-version",
+    ".nvmrc",
+    ".terraform-version",
+    "TERRAF~1",
+    ".opentofu-version",
+    ".lua-version",
+    ".swift-version",
+    ".scala-version", /* known by how it ends */
+    ".SCALA-VER\xe2\x93\xa2ION",
+    ".ruby-env",
+    ".clang-tidy",
+    "src/.Clang-Tidy",
+    ".luacheckrc",
+    ".cmake-format.py",
+    "cmake-format.py",
+    ".mdlrc",
+    ".rubocop",
+    "phpcs.xml",
+    ".phpcs.xml.dist",
+    "coffeelint.json",
+    ".pug-lintrc",
+    ".pug-lintrc.js",
+    "shell.nix",
+    "default.nix",
+    "flake.lock",
+    "devenv.nix",
+    "devbox.json",
+    ".flox/env.json",
+    "guix.scm",
+    ".yarn/sdks/eslint/bin/eslint.js",
+    ".pnp.cjs",
+    "prog-gdb.py",
+    "lib/libx.so.1-gdb.gdb",
+    "PROG-GDB.SCM",
+    ".php-cs-fixer.dist.php",
+    "phpstan.neon",
+    ".terraform/providers/x",
+    ".lintr",
+    "sgconfig.yml",
+    ".ctags.d/x.ctags",
+    ".lazygit.yml",
+    ".jedi/project.json",
+    "Steepfile",
+    "tailwind.config.ts",
 };
 /* Not so, though they look like it. */
 static const char *const harmless[] = {
@@ -249,7 +279,8 @@ static const char *const harmless[] = {
     ".gitx",
     "env",
     "ve",
-    ".node-version",
+    "node-version",
+    ".version",
     ".bashrc",
     ".envs",
     "\xff.git",
@@ -293,6 +324,11 @@ static const char *const harmless[] = {
     ".\xc2\xaa",
     ".en\xe2\x93\xa5.example",
     "hooks/useState.js",
+    "gradlew",
+    "pom.xml",
+    "gdb.py",
+    "x-gdb.c",
+    "tailwind.css",
     "ES1G2B~1.JS",
 };
 
@@ -321,6 +357,24 @@ static void test_in_a_directory(void **state)
         assert_int_equal(unpack(&rules, names, 2, &res, &err), 0);
         if (res.n_obeyed || !exists(where))
             fail_msg("%s was left out", harmless[i]);
+    }
+}
+
+/* Each name of the table counts, also in capitals; it is written as names are compared, and once.
+ */
+static void test_the_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < obeyed_names_n; i++) {
+        const char *name = obeyed_names[i].name;
+        _cleanup_free_ char *upper = xstrdup(name);
+        for (char *p = upper; *p; p++)
+            *p = (char)(*p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p);
+        if (!name_obeyed(name, strlen(name)) || !name_obeyed(upper, strlen(upper)))
+            fail_msg("%s is not found", name);
+        for (size_t j = 0; j < i; j++)
+            if (str_eq(name, obeyed_names[j].name))
+                fail_msg("%s is there twice", name);
     }
 }
 
@@ -477,6 +531,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
     const struct CMUnitTest tests[] = {
         TEST(test_in_a_directory),
+        cmocka_unit_test(test_the_table),
         TEST(test_directories_and_count),
         TEST(test_with_globs),
         TEST(test_in_a_directory_named_so),

@@ -23,13 +23,13 @@ struct lease_local {
     char disk_how[16]; /* "overlay", "reflink", "sparse", "copy" */
     struct net_lease net;
     char cgroup[CGROUP_NAME_SIZE]; /* of the VMM; "" in leases of older versions */
-    char lacks[LEASE_LACKS_SIZE];  /* what isolates the VMM otherwise: reasons, "" for none */
+    char lacks[LEASE_LACKS_SIZE];  /* what the lease does without: reasons, "" for none */
     struct vmm_ref vmm;
     struct proc_ref plugin; /* the CNI plugin that was started last, if any */
     struct proc_ref pasta;  /* with NET_PASTA: the guest's way out, if any */
 };
 
-/* Adds what the VMM does without; "" adds nothing. */
+/* Adds what the lease does without; "" adds nothing. */
 void lease_local_lacks(struct lease_local *l, const char *what);
 
 /* The members of the record's object "local". In schema 1 they were next to the common ones. */

@@ -238,17 +238,33 @@ int probe_jailer(struct conditions *c, struct error *err)
 
 /* ---- its sandbox ---- */
 
+const char *conditions_apart_lacks(const struct conditions *c)
+{
+    if (!c->cfg->sandbox || geteuid() == 0 || c->net_mode == NET_PASTA)
+        return "";
+    return "the VMM has the caller's own user id, the host's root directory and no PID namespace "
+           "of its own, as the caller has capabilities but is not root";
+}
+
 int check_sandbox(struct conditions *c, struct error *err)
 {
     int version = confine_version();
+    const char *lacks = conditions_apart_lacks(c);
     note(c, "landlock", "%d", version);
     if (!c->cfg->sandbox)
         return 0;
-    if (version > 0)
-        return uid_range_check(&c->uids, err);
-    return error_set(err, ERR_ENV, 0,
-                     "this kernel has no Landlock, which confines the VMM; next: boot with "
-                     "lsm=landlock added to the kernel's list, or accept less: --sandbox false");
+    if (version <= 0)
+        return error_set(err, ERR_ENV, 0,
+                         "this kernel has no Landlock, which confines the VMM; next: boot with "
+                         "lsm=landlock added to the kernel's list, or accept less: --sandbox "
+                         "false");
+    if (*lacks && !c->degraded)
+        return error_set(err, ERR_ENV, 0,
+                         "%s; next: put sudo before crabbox-fc, start it without capabilities "
+                         "(leases are made without root then), or accept less: --isolation "
+                         "degraded",
+                         lacks);
+    return uid_range_check(&c->uids, err);
 }
 
 /* What root may open, and a confined VMM may not. A stock root is cloned first. A jail with the

@@ -94,6 +94,9 @@ void conditions_explain(struct conditions *c, const char *step, const char *said
 /* A VMM that runs says its version anyway. */
 int conditions_check_version(const struct conditions *c, const char *version, struct error *err);
 
+/* Where the VMM is confined: what keeps it apart but is missing; "" for nothing. */
+const char *conditions_apart_lacks(const struct conditions *c);
+
 const struct condition *condition_by_name(const char *name);
 /* Both halves; 1 where it is idle, with the reason. */
 int condition_judge(struct conditions *c, const struct condition *row, char *why, size_t size,

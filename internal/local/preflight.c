@@ -18,6 +18,7 @@ static int describe(struct work *w, struct error *err)
         lease_local_lacks(l, "the VMM is not confined (sandbox: false)");
     else if (c->net_mode == NET_PASTA && userns_check_ids(NULL) < 0)
         lease_local_lacks(l, "the VMM has the caller's own user id");
+    lease_local_lacks(l, conditions_apart_lacks(c));
     l->disk_overcommit = c->cfg->disk.overcommit;
     (void)str_copy(l->image_kind, sizeof l->image_kind, img->kind == IMAGE_OURS ? "ours" : "stock");
     (void)str_copy(l->kernel_release, sizeof l->kernel_release, img->kernel_release);

@@ -19,6 +19,7 @@
 #include "local/local.h"
 #include "net/chain.h"
 #include "net/pasta.h"
+#include "net/pasta_udp.h"
 #include "sys/proc.h"
 
 #define SETTLE_MS 5000  /* for a plugin that an earlier process left running */
@@ -188,6 +189,17 @@ static int pasta_started(void *ctx, const struct proc_ref *proc, struct error *e
     return work_save(w, true, err);
 }
 
+static int open_udp(struct work *w, struct error *err)
+{
+    char dev[IF_NAMESIZE];
+    int up = pasta_uplink(dev, err);
+    if (up > 0)
+        up = pasta_udp_open(&local_of(w)->userns, &w->lease.local.net, dev, &w->deadline, err);
+    if (up == 0)
+        lease_local_lacks(&w->lease.local, PASTA_UDP_LACK);
+    return up < 0 ? -1 : 0;
+}
+
 static int pasta_apply(struct work *w, struct error *err)
 {
     struct local *o = local_of(w);
@@ -198,7 +210,10 @@ static int pasta_apply(struct work *w, struct error *err)
                                   .started = pasta_started,
                                   .ctx = w};
     if (userns_new(&w->deadline, &o->userns, err) < 0 ||
-        pasta_make(&o->userns, &w->lease.local.net, err) < 0 || pasta_start(&job, err) < 0)
+        pasta_make(&o->userns, &w->lease.local.net, err) < 0)
+        return -1;
+    int runs = pasta_start(&job, err);
+    if (runs < 0 || (runs > 0 && open_udp(w, err) < 0))
         return -1;
     userns_let_go(&o->userns);
     o->netns_fd = fcntl(o->userns.net_fd, F_DUPFD_CLOEXEC, 3);

@@ -1,7 +1,5 @@
 #include "net/limits.h"
 
-#include <stdint.h>
-
 #include "net/ns.h"
 
 #define MAX_USUAL 262144 /* of a kernel on a machine with some memory */
@@ -55,17 +53,20 @@ static void brief_text(struct strbuf *out)
                      "}\n");
 }
 
+#define NEXT_HOP "rt ip nexthop"
+
 /* Addresses that packets go to next: each is an entry of the kernel's one table of neighbours. A
- * full set takes no further address: then its rule doesn't match. */
-static void hops_text(const char *chain, const char *set, unsigned size, struct strbuf *out)
+ * full set takes no further address: then its rule doesn't match. `what` of a packet is counted. */
+static void hops_text(const char *chain, const char *set, const char *what, unsigned size,
+                      struct strbuf *out)
 {
     strbuf_addf(out,
                 "set %s { type ipv4_addr; flags dynamic,timeout; timeout %ds; size %u; }\n"
                 "chain %s {\n"
-                "  update @%s { rt ip nexthop } accept\n"
+                "  update @%s { %s } accept\n"
                 "  drop\n"
                 "}\n",
-                set, LIMITS_HOPS_S, size, chain, set);
+                set, LIMITS_HOPS_S, size, chain, set, what);
 }
 
 /* Each share has a set of its own, so a lease that fills it hinders only its share. */
@@ -76,7 +77,7 @@ static void shared_hops_text(unsigned share_bits, struct strbuf *out)
     for (unsigned i = 0; i < LIMITS_SHARES; i++) {
         (void)str_format(chain, sizeof chain, "hop%u", i);
         (void)str_format(set, sizeof set, "hops%u", i);
-        hops_text(chain, set, LIMITS_SHARE_HOPS, out);
+        hops_text(chain, set, NEXT_HOP, LIMITS_SHARE_HOPS, out);
     }
     for (size_t c = 0; c < ARRAY_LEN(chains); c++) {
         strbuf_addf(out, "chain %s {\n  ip %s & 0.0.0.%u vmap { ", chains[c][0], chains[c][1],
@@ -152,10 +153,8 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
     charge_text("daddr", "hop_to", l, share_bits, out);
 }
 
-void limits_lease_text(const struct limits *l, struct strbuf *out)
+static void admit_text(const struct limits *l, struct strbuf *out)
 {
-    brief_text(out);
-    hops_text("hop", "hops", LIMITS_SHARE_HOPS, out);
     strbuf_addf(out,
                 "chain admit {\n" WITH_PORTS LIMITS_MIDSTREAM
                 "drop\n" KNOWN("hop") "  limit rate over %u/second burst %u packets drop\n"
@@ -166,6 +165,30 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
                 l->rate, l->burst, l->conns);
 }
 
+void limits_lease_text(const struct limits *l, struct strbuf *out)
+{
+    brief_text(out);
+    hops_text("hop", "hops", NEXT_HOP, LIMITS_SHARE_HOPS, out);
+    admit_text(l, out);
+}
+
+/* In the namespace everything goes to pasta next, so the destination counts. A question to a name
+ * server is over with its answer: its port is needed for the next one. */
+void limits_pasta_text(const struct limits *l, struct strbuf *out)
+{
+    struct limits here = *l;
+    here.conns = at_most(l->conns, LIMITS_PASTA_CONNS);
+    here.rate = at_most(l->rate, LIMITS_PASTA_RATE);
+    here.burst = at_most(l->burst, LIMITS_PASTA_BURST);
+    brief_text(out);
+    strbuf_adds(out, "ct timeout question {\n"
+                     "  protocol udp; l3proto ip\n"
+                     "  policy = { unreplied : 10, replied : 3 }\n"
+                     "}\n");
+    hops_text("hop", "hops", "ip daddr", LIMITS_PASTA_HOPS, out);
+    admit_text(&here, out);
+}
+
 /* Few services listen on these ports: most are below, and Kubernetes has its own above. Where the
  * host's own range begins earlier, leases get the ports below it; where it begins before
  * ENOUGH_PORT there are none to spare, and leases get any port. */
@@ -174,6 +197,9 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
 #define FIRST_PORT      1024
 #define ENOUGH_PORT     16384
 
+_Static_assert(QUIET_PORT + LIMITS_PASTA_PARTS * LIMITS_PASTA_PORTS - 1 <= QUIET_PORT_LAST,
+               "all parts are in the range");
+
 /* How long the host draws the port itself after a clash. The map has room for every connection that
  * all leases can open in that time. */
 #define CLASHED_S 120
@@ -181,6 +207,12 @@ void limits_lease_text(const struct limits *l, struct strbuf *out)
 struct limits_ports limits_chain_ports(void)
 {
     return (struct limits_ports){QUIET_PORT, QUIET_PORT_LAST};
+}
+
+struct limits_ports limits_pasta_ports(uint32_t part)
+{
+    unsigned first = QUIET_PORT + part % LIMITS_PASTA_PARTS * LIMITS_PASTA_PORTS;
+    return (struct limits_ports){first, first + LIMITS_PASTA_PORTS - 1};
 }
 
 struct limits_ports limits_pair_ports(void)
@@ -203,10 +235,10 @@ void limits_masquerade(const char *match, struct strbuf *out)
     strbuf_addf(out, "  %s masquerade fully-random\n", match);
 }
 
-void limits_chain_snat(const char *match, const char *addr, struct strbuf *out)
+void limits_snat(const char *match, const char *addr, struct limits_ports p, struct strbuf *out)
 {
-    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%d-%d fully-random\n", match,
-                addr, QUIET_PORT, QUIET_PORT_LAST);
+    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%u-%u fully-random\n", match,
+                addr, p.first, p.last);
 }
 
 void limits_chain_text(const struct limits *l, struct strbuf *out)

@@ -29,6 +29,8 @@
 #ifndef CRABBOX_NET_LIMITS_H
 #define CRABBOX_NET_LIMITS_H
 
+#include <stdint.h>
+
 #include "base/str.h"
 
 #define LIMITS_SHARES     16
@@ -61,6 +63,17 @@ void limits_host_text(const struct limits *l, unsigned share_bits, struct strbuf
  * namespace few: what the host is promised doesn't depend on it. */
 void limits_lease_text(const struct limits *l, struct strbuf *out);
 
+/* The same for a lease of pasta's (NET_PASTA), whose connections are sockets of the host. They have
+ * buffers there that nothing else bounds, so they are fewer. The host keeps an entry for each for
+ * up to two minutes after pasta has given it up, which no rule of the host's counts: so they are
+ * slower. And the host looks for neighbours for them: so the lease's addresses are counted,
+ * wherever they are. */
+#define LIMITS_PASTA_CONNS 512
+#define LIMITS_PASTA_RATE  30
+#define LIMITS_PASTA_BURST 1000
+#define LIMITS_PASTA_HOPS  64
+void limits_pasta_text(const struct limits *l, struct strbuf *out);
+
 /* The ports that leases get at the host, with links of our own and on a chain. None (last is 0):
  * they get any port. */
 struct limits_ports {
@@ -69,14 +82,22 @@ struct limits_ports {
 struct limits_ports limits_pair_ports(void);
 struct limits_ports limits_chain_ports(void);
 
+/* pasta binds the source port of UDP on the host, at all addresses, and of two sockets with one
+ * port the later gets what comes in. So each lease has a part of the range to itself, if it can
+ * (pasta_udp.h): `part` is below LIMITS_PASTA_PARTS. */
+#define LIMITS_PASTA_PARTS 78
+#define LIMITS_PASTA_PORTS 128
+struct limits_ports limits_pasta_ports(uint32_t part);
+
 /* Rules that masquerade what matches `match`, with ports that the host never chooses itself. The
  * guest can't choose them either: with the port of a service of the host it would get what a client
  * outside sends to that service. */
 void limits_masquerade(const char *match, struct strbuf *out);
 
-/* On a chain the plugin masquerades, and keeps the port that it finds where it can. So the lease's
- * namespace already gives what matches `match` such a port, at its address `addr`. */
-void limits_chain_snat(const char *match, const char *addr, struct strbuf *out);
+/* On a chain the plugin masquerades, and keeps the port that it finds where it can; pasta keeps
+ * that of UDP. So the lease's namespace already gives what matches `match` such a port, at its
+ * address `addr`. */
+void limits_snat(const char *match, const char *addr, struct limits_ports p, struct strbuf *out);
 
 /* The host's part of this. Only the plugin says what is masqueraded, and only the host knows which
  * ports are free. Where a flow's port is taken, the plugin's rule takes any other port, and some

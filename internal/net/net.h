@@ -52,7 +52,7 @@ enum net_mode {
 /* What may pass each second (rates.h); 0: no limit. */
 struct net_rates {
     int64_t in, out; /* bytes, as the guest sees it */
-    int64_t packets; /* each way */
+    int64_t packets; /* each way; frames of up to 64 KiB */
 };
 
 /* Every host fact of a lease's network, by value: it is part of the lease record. With NET_CNI and
@@ -62,7 +62,8 @@ struct net_lease {
     enum net_mode mode;
     bool peers;                  /* NET_CNI: the guest may reach its own subnet */
     unsigned lease_plen;         /* NET_CNI: of lease_addr */
-    uint32_t slot;               /* index of the /31 in the pool */
+    uint32_t slot;               /* index of the /31 in the pool; NET_PASTA: of its ports for UDP
+                                  * (pasta_udp.h) */
     char veth[IF_NAMESIZE];      /* outer end, "cbx" + slot: the claim */
     char veth_mac[NET_MAC_SIZE]; /* derived from the lease id: proof of ownership, of the link or,
                                   * with NET_CNI, of the address's entry in the host's table */

@@ -15,6 +15,7 @@
 #include "net/flows.h"
 #include "net/link.h"
 #include "net/ns.h"
+#include "net/pasta_udp.h"
 #include "net/plan.h"
 #include "net/record.h"
 #include "net/rules.h"
@@ -24,11 +25,12 @@
 #include "sys/program.h"
 #include "sys/spawn.h"
 
-#define READY_MS  10000
-#define END_MS    5000
-#define SAID_MAX  400         /* of its words in a message */
-#define LOG_MAX   (64 * 1024) /* it has only just begun */
-#define FILES_MAX 4096        /* it opens one for each connection of the guest */
+#define READY_MS 10000
+#define END_MS   5000
+#define SAID_MAX 400         /* of its words in a message */
+#define LOG_MAX  (64 * 1024) /* it has only just begun */
+/* It opens one for each connection of the guest (LIMITS_PASTA_CONNS), and keeps some ready. */
+#define FILES_MAX 768
 
 bool pasta_is_needed(void)
 {
@@ -39,7 +41,7 @@ bool pasta_is_needed(void)
 
 int pasta_plan(const struct net_request *req, struct net_lease *out, struct error *err)
 {
-    struct net_lease n = {.mode = NET_PASTA, .rates = req->rates};
+    struct net_lease n = {.mode = NET_PASTA, .slot = pasta_udp_part(), .rates = req->rates};
     struct plan_routes routes;
     struct dns_list dns;
     struct net_view v;

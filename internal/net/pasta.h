@@ -14,7 +14,8 @@
  * To the host itself a guest must not get, by whatever address: what pasta opens comes from a user
  * of the host. So pasta maps no address to the host's loopback, its sockets are bound to the link
  * that leads out (answers of the host's own services don't come in there), and the rules in the
- * namespace drop what goes to an address that the host had when the lease was made.
+ * namespace drop what goes to an address that the host had when the lease was made. For UDP see
+ * pasta_udp.h.
  *
  *   pasta_plan → record → pasta_make → pasta_start → ... → pasta_end
  */

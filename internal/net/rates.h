@@ -4,7 +4,8 @@
  * They apply to everything that comes through the tap, also from a VMM that was taken over. They
  * need nothing from the VMM, and nothing from the kernel that a lease's other rules don't need as
  * well. Packets above a rate are dropped, which makes TCP slow down; a queue would only make it
- * wait longer. Every frame of the guest counts, also one that is refused later.
+ * wait longer. Every frame of the guest counts, also one that is refused later. A frame that is cut
+ * into packets behind the tap (GSO) counts as one, without the headers that these get.
  */
 #ifndef CRABBOX_NET_RATES_H
 #define CRABBOX_NET_RATES_H

@@ -73,6 +73,9 @@ struct rules_near {
  * NULL with links of our own. */
 int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err);
 
+/* NET_PASTA: lets UDP to the outside, which rules_add_lease has left closed. Runs inside. */
+int rules_open_udp(struct error *err);
+
 /* The texts, for tests. */
 void rules_host_text(const struct net_lease *n, const struct net_view *v, struct strbuf *out);
 void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out);

@@ -2,7 +2,8 @@
  *
  * The tap's ingress chain passes the guest's own frames only. `forward` lets the guest's
  * connections out through the chain `admit` (limits.c), and in only what the mode of the network
- * allows. NAT gives the guest the lease's address. The namespace's own sockets get nowhere, but
+ * allows. With pasta UDP is closed at first, but for questions to name servers (rules_open_udp).
+ * NAT gives the guest the lease's address. The namespace's own sockets get nowhere, but
  * with pasta to the guest (own_text).
  */
 #include <string.h>
@@ -65,18 +66,22 @@ static void forward_text(const struct net_lease *n, const struct rules_near *nea
         n->tap, n->tap);
     if (n->mode != NET_PASTA)
         let_in(n, near, out);
-    for (unsigned i = 0; i < n->n_dns; i++)
+    for (unsigned i = 0; i < n->n_dns; i++) {
+        if (n->mode == NET_PASTA)
+            strbuf_addf(out, "  ip daddr %s udp dport 53 ct timeout set \"question\"\n", n->dns[i]);
         strbuf_addf(out, "  ip daddr %s meta l4proto { tcp, udp } th dport 53 goto admit\n",
                     n->dns[i]);
+    }
     strbuf_addf(out, "  ip daddr %s drop\n", metadata);
     if (n->mode == NET_PASTA)
         strbuf_addf(out, "  ip daddr %s drop\n", near->hosts);
     else if (near && !n->peers)
         keep_from_subnets(n, near, out);
     strbuf_addf(out,
-                "  iifname \"%s\" oifname \"%s\" ip saddr %s goto admit\n"
+                "  iifname \"%s\" oifname \"%s\" ip saddr %s %sgoto admit\n"
                 "}\n",
-                n->tap, net_uplink(n), n->guest_addr);
+                n->tap, net_uplink(n), n->guest_addr,
+                n->mode == NET_PASTA ? "meta l4proto @ways " : "");
 }
 
 /* The VMM runs in this namespace, and a guest may have taken it over: it has no capability there,
@@ -109,7 +114,12 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
     const struct limits l = limits_now();
     char outward[80];
     strbuf_adds(out, "table inet crabbox {\n");
-    limits_lease_text(&l, out);
+    if (n->mode == NET_PASTA) {
+        limits_pasta_text(&l, out);
+        strbuf_adds(out, "set ways { type inet_proto; elements = { tcp, icmp } }\n");
+    } else {
+        limits_lease_text(&l, out);
+    }
     strbuf_addf(out,
                 "chain prerouting {\n"
                 "  type nat hook prerouting priority dstnat; policy accept;\n"
@@ -119,18 +129,19 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "  type nat hook postrouting priority srcnat; policy accept;\n",
                 up, n->lease_addr, guest);
     (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
-    if (n->mode == NET_CNI)
-        limits_chain_snat(outward, n->lease_addr, out);
+    if (n->mode != NET_NAT)
+        limits_snat(outward, n->lease_addr,
+                    n->mode == NET_CNI ? limits_chain_ports() : limits_pasta_ports(n->slot), out);
     strbuf_addf(out,
-                "  %s snat ip to %s\n"
+                "  %s snat ip to %s%s\n"
                 "}\n"
                 "chain input {\n"
                 "  type filter hook input priority filter; policy drop;\n"
                 "  iifname \"%s\" ip daddr %s icmp type echo-request goto admit\n"
                 "%s"
                 "}\n",
-                outward, n->lease_addr, tap, n->gateway,
-                n->mode == NET_PASTA ? "  ct state established accept\n" : "");
+                outward, n->lease_addr, n->mode == NET_PASTA ? " fully-random" : "", tap,
+                n->gateway, n->mode == NET_PASTA ? "  ct state established accept\n" : "");
     forward_text(n, near, out);
     own_text(n, out);
     rates_in_text(&n->rates, tap, out);
@@ -148,6 +159,11 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "}\n"
                 "}\n",
                 n->guest_mac, n->guest_mac, guest, guest);
+}
+
+int rules_open_udp(struct error *err)
+{
+    return nft_run("add element inet crabbox ways { udp }", "open UDP to the outside", err);
 }
 
 int rules_add_lease(const struct net_lease *n, const struct rules_near *near, struct error *err)

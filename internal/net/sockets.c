@@ -92,6 +92,42 @@ void sockets_end(uint32_t addr)
             end_each(families[i], protocols[j], addr);
 }
 
+struct udp_each {
+    sockets_udp_fn *fn;
+    void *arg;
+};
+
+static int give_udp(struct nl_msg *found, void *arg)
+{
+    const struct udp_each *e = arg;
+    const struct nlmsghdr *head = nlmsg_hdr(found);
+    const struct inet_diag_msg *s = nlmsg_data(head);
+    if (nlmsg_datalen(head) < (int)sizeof *s)
+        return NL_OK;
+    e->fn(&(struct socket_udp){ntohs(s->id.idiag_sport), s->id.idiag_if, s->idiag_uid}, e->arg);
+    return NL_OK;
+}
+
+int sockets_each_udp(sockets_udp_fn *fn, void *arg, struct error *err)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    struct udp_each e = {fn, arg};
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        _cleanup_sock_ struct nl_sock *list = diag_open();
+        _cleanup_msg_ struct nl_msg *m = new_msg(
+            SOCK_DIAG_BY_FAMILY, NLM_F_DUMP,
+            (struct inet_diag_req_v2){.sdiag_family = families[i],
+                                      .sdiag_protocol = IPPROTO_UDP,
+                                      .idiag_states = UINT32_MAX});
+        int r = list && m ? 0 : -NLE_NOMEM;
+        if (r == 0)
+            (void)nl_socket_modify_cb(list, NL_CB_VALID, NL_CB_CUSTOM, give_udp, &e);
+        if (r < 0 || (r = nl_send_auto(list, m)) < 0 || (r = nl_recvmsgs_default(list)) < 0)
+            return error_set(err, ERR_NET, 0, "list the host's UDP sockets: %s", nl_geterror(r));
+    }
+    return 0;
+}
+
 void sockets_forget_metrics(uint32_t addr)
 {
     _cleanup_sock_ struct nl_sock *sk = nl_socket_alloc();

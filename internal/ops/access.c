@@ -34,7 +34,8 @@ static void add_path(struct strbuf *sb, const char *option, const char *dir, con
     strbuf_addf(sb, "/%s\"\n", name);
 }
 
-/* The user's own shell reads the line. */
+/* The user's own shell reads the line, with the user's PATH, in which a directory of the tree may
+ * come first: so each program stands there with its path. */
 static int add_proxy(struct strbuf *sb, const struct ops *o, const struct lease *l,
                      struct error *err)
 {
@@ -43,7 +44,7 @@ static int add_proxy(struct strbuf *sb, const struct ops *o, const struct lease 
         return error_set(err, ERR_ENV, errno, "find the path of this program");
     _cleanup_free_ char *program = str_shell_quoted(self);
     _cleanup_free_ char *state = str_shell_quoted(o->store.path);
-    strbuf_adds(sb, "    ProxyCommand env CRABBOX_FC_STATE_DIR=");
+    strbuf_adds(sb, "    ProxyCommand /usr/bin/env CRABBOX_FC_STATE_DIR=");
     add_escaped(sb, state);
     strbuf_addc(sb, ' ');
     add_escaped(sb, program);

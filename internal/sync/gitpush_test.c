@@ -255,6 +255,18 @@ static void test_an_index_that_git_must_not_see(void **state)
     "cd around; "
 #define IN_SUB "mkdir sub; echo a >sub/a; echo 'gitdir: ../.git/modules/sub' >sub/.git"
 
+/* On a filesystem that keeps no times of birth; with an overlay above, nothing is known of it. */
+#define ON_RAMFS "mkdir ../fs; mount -t ramfs fs ../fs; chmod 755 ../fs; "
+#define ON_OVERLAY                                                                                 \
+    ON_RAMFS "mkdir ../fs/up ../fs/work ../fs/low ../over; mount -t overlay -o "                   \
+             "lowerdir=../fs/low,upperdir=../fs/up,workdir=../fs/work over ../over; "
+#define WORKTREE(dir)                                                                              \
+    "cd ..; mv src priv; git -C priv worktree add -q ../" dir "/w; ln -s " dir "/w src; "
+#define UNPACKED_AGAIN(dir)                                                                        \
+    WORKTREE(dir)                                                                                  \
+    "cp -p src/.git dot; rm -r " dir "/w; sleep 2.5; mkdir " dir "/w; cp -p dot "                  \
+    "src/.git; echo a >src/a"
+
 /* A file .git that an archive has brought, in the user's repository or where the user's worktree
  * was, does not choose whose history goes. At their own places both have theirs. */
 static void test_git_directories_of_another_place(void **state)
@@ -279,6 +291,9 @@ static void test_git_directories_of_another_place(void **state)
         {WITH_SUB "git rm -qf sub; " IN_SUB, false},
         {WITH_SUB "rm -rf sub; sleep 3; " IN_SUB, false},
         {WITH_SUB "cp -a ../around ../copy; rm ../src; ln -s copy/sub ../src", true},
+        {ON_RAMFS WORKTREE("fs"), true},
+        {ON_RAMFS UNPACKED_AGAIN("fs"), false},
+        {ON_OVERLAY WORKTREE("over"), false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct pair p;

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/cleanup.h"
 #include "sync/gitindex.h"
@@ -200,6 +202,34 @@ static int64_t born(int dirfd, const char *name)
     return clock_ns((struct timespec){st.stx_btime.tv_sec, st.stx_btime.tv_nsec});
 }
 
+/* Whether the time of a file's last change is the kernel's or the server's own, which nobody sets.
+ * Others have none, and show the time of its content there, which comes out of an archive. */
+static bool keeps_changes(int fd)
+{
+    static const uint32_t known[] = {EXT4_SUPER_MAGIC,    XFS_SUPER_MAGIC, NFS_SUPER_MAGIC,
+                                     F2FS_SUPER_MAGIC,    TMPFS_MAGIC,     RAMFS_MAGIC,
+                                     REISERFS_SUPER_MAGIC};
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if ((uint32_t)fs.f_type == known[i])
+            return true;
+    return false;
+}
+
+/* When the .git of the worktree was made, or a time after that; INT64_MAX: it can't be known. */
+static int64_t made_by(const struct repo *r)
+{
+    struct stat st;
+    int64_t at = born(r->top_fd, ".git");
+    if (at >= 0)
+        return at;
+    return keeps_changes(r->top_fd) && fstatat(r->top_fd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0
+               ? clock_ns(st.st_ctim)
+               : INT64_MAX;
+}
+
 /* git makes .git and writes down where it is in one go. A .git that came with an archive is
  * younger, also in a directory that stayed, which else is older than what git writes down. A copy
  * of all has a copy of both; but a worktree that was copied is none. */
@@ -208,12 +238,12 @@ static bool is_made_later(const struct repo *r, const char *file)
     struct stat named;
     bool is_module = r->kind == REPO_MODULE;
     if (fstatat(r->git_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
+        return true;
     int64_t since = clock_ns(named.st_mtim);
     int64_t copied = is_module ? born(r->git_fd, file) : -1;
     if (!is_module && born(r->top_fd, "") > since)
         return true;
-    return born(r->top_fd, ".git") - IN_ONE_GO_NS > (copied > since ? copied : since);
+    return made_by(r) - IN_ONE_GO_NS > (copied > since ? copied : since);
 }
 
 /* Whether the index has a submodule at the path. 1, 0, -1. */
@@ -259,6 +289,11 @@ static int check_place(const struct repo *r, struct error *err)
         return r->kind == REPO_PLAIN ? 0 : -1;
     if (!is_made_later(r, file))
         return 0;
+    if (made_by(r) == INT64_MAX)
+        return error_set(err, ERR_SYNC, 0,
+                         "the filesystem of %s does not tell whether its .git was made by git or "
+                         "came later, with an archive; next: use a git clone of it, or --git none",
+                         r->top);
     _cleanup_free_ char *named = xasprintf("%s/%s", r->git_dir, file);
     _cleanup_free_ char *quoted = str_shell_quoted(named);
     return error_set(err, ERR_SYNC, 0,

@@ -19,7 +19,7 @@
 enum {
     NSS_SIZE = 16384,
     ENVIRON_MAX = 4 * 1024 * 1024,
-    ANCESTORS = 4 /* sudo with its monitor, or doas, and a wrapper */
+    ANCESTORS = 64 /* between sudo and us may be shells and makes that start each other */
 };
 
 static bool id_of(const char *text, uint32_t *out)
@@ -169,14 +169,17 @@ static char *pwd_of(pid_t pid)
     return NULL;
 }
 
-char *caller_pwd(void)
+void caller_pwds(struct strbuf *out)
 {
     const char *own = getenv("PWD");
-    char *found = own ? xstrdup(own) : NULL;
+    bool is_passed_on = own != NULL;
+    if (own)
+        strbuf_add(out, own, strlen(own) + 1);
     pid_t pid = getppid();
-    for (int i = 0; !found && pid > 0 && i < ANCESTORS; i++) {
-        found = pwd_of(pid);
-        pid = proc_parent(pid);
+    for (int i = 0; pid > 0 && i < ANCESTORS; i++, pid = proc_parent(pid)) {
+        _cleanup_free_ char *pwd = pwd_of(pid);
+        if (pwd && !is_passed_on)
+            strbuf_add(out, pwd, strlen(pwd) + 1);
+        is_passed_on = pwd != NULL;
     }
-    return found;
 }

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/str.h"
+
 struct caller {
     uid_t uid;
     gid_t gid;
@@ -57,9 +59,11 @@ void caller_back(struct caller_before *before);
  * there is none. */
 char *caller_home_of(uid_t uid);
 
-/* The shell's name for the working directory: PWD, or if it is not set, because sudo and doas drop
- * it, that of the nearest process above us that has one. NULL if none is found. It may be the name
- * of another directory. The caller of this function frees it. */
-char *caller_pwd(void);
+/* The names by which the shells above us may have come to the working directory, each with a NUL at
+ * its end: our own PWD, and that of each process above us that has one where the process below it
+ * was started without, because sudo, doas or env had dropped it. A shell that is started without
+ * makes and exports a PWD of its own, in which no link is left. Each may be the name of another
+ * directory. */
+void caller_pwds(struct strbuf *out);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -294,6 +296,20 @@ static void test_a_file_does_not_get_as_short_as_a_page(void **state)
     assert_int_equal(attempt(self, true, "one_page"), EACCES);
 }
 
+/* Not even for a program of the host that cores are piped to. */
+static void test_it_leaves_no_core(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    _cleanup_strbuf_ struct strbuf says = STRBUF_INIT;
+    assert_int_equal(getrlimit(RLIMIT_CORE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_CORE, &(struct rlimit){0, before.rlim_max}), 0);
+    assert_int_equal(shell_says(true, "exec prlimit --core --raw --noheadings -o SOFT,HARD", &says),
+                     0);
+    assert_int_equal(setrlimit(RLIMIT_CORE, &before), 0);
+    assert_string_equal(says.buf, before.rlim_max ? "1 1\n" : "0 0\n");
+}
+
 static void test_holes_can_be_kept_out(void **state)
 {
     (void)state;
@@ -315,6 +331,38 @@ static void test_no_other_process_has_a_number_there(void **state)
     assert_int_equal(attempt(self, true, "by_thread"), ESRCH);
     assert_int_equal(attempt(self, false, "by_thread"), 0);
     assert_int_equal(shell(true, "exit $$"), 1);
+}
+
+/* In a user namespace, as a user who is not root there, and so has no PID namespaces to give. */
+static int signal_without_root(const char *self)
+{
+    static const char map[] = "1000 0 1";
+    _cleanup_free_ char *line = xasprintf(ATTEMPT_PID "=%d exec '%s' attempt by_thread", INT_MAX,
+                                          self);
+    _cleanup_close_ int fd = unshare(CLONE_NEWUSER) == 0
+                                 ? open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC)
+                                 : -1;
+    if (fd < 0 || write(fd, map, sizeof map - 1) < 0 || geteuid() == 0 ||
+        attempt(self, true, "own_signals") != 0)
+        return -1;
+    return shell(true, line);
+}
+
+/* Without a PID namespace it may name itself only. A number that nobody has shows that it isn't
+ * Landlock that refuses it. */
+static void test_without_root_it_signals_only_itself(void **state)
+{
+    (void)state;
+    int status;
+    _cleanup_free_ char *self = allow_self();
+    if (geteuid() != 0)
+        skip();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(signal_without_root(self));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EPERM);
 }
 
 /* ---- all calls that there are, in this program's third role ---- */
@@ -387,7 +435,9 @@ int main(int argc, char **argv)
         T(test_no_call_gets_around_it),
         T(test_a_file_does_not_get_as_short_as_a_page),
         T(test_holes_can_be_kept_out),
+        T(test_it_leaves_no_core),
         T(test_no_other_process_has_a_number_there),
+        T(test_without_root_it_signals_only_itself),
         T(test_what_is_not_listed_is_refused),
         T(test_a_file_that_it_could_not_read_is_told_before),
         T(test_what_is_absent),

@@ -103,6 +103,10 @@ static int become(const struct caller *user, bool keep_groups)
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
+/* A core has all of the program's memory, and it ends as it likes. A limit of 1 also keeps the core
+ * from a program that the host pipes cores to, which 0 does not (core(5)). */
+#define NO_CORE 1
+
 static int bound(int what, int64_t max)
 {
     struct rlimit l;
@@ -120,7 +124,8 @@ static void child_main(const struct child_plan *p)
 {
     const struct spawn_spec *spec = p->spec;
     unsigned more = (spec->no_holes ? 0 : SYSCALLS_HOLES) |
-                    (spec->own_filters ? SYSCALLS_FILTERS : 0);
+                    (spec->own_filters ? SYSCALLS_FILTERS : 0) |
+                    (getpid() == 1 ? SYSCALLS_THREADS : 0);
     reset_signals();
     (void)umask(spec->userns_fd >= 0 && spec->user ? 007 : 022); /* our group is its way to us */
     if ((spec->new_session || spec->user) && setsid() < 0)
@@ -145,6 +150,7 @@ static void child_main(const struct child_plan *p)
     if ((spec->jail && jail_enter(spec->jail) < 0) ||
         ((spec->confine_fd >= 0 || spec->capabilities) && confine_bound(spec->capabilities) < 0) ||
         (spec->capabilities && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) ||
+        (spec->confine_fd >= 0 && bound(RLIMIT_CORE, NO_CORE) < 0) ||
         bound(RLIMIT_FSIZE, spec->file_max) < 0 || bound(RLIMIT_DATA, spec->data_max) < 0 ||
         become(spec->user, spec->userns_fd >= 0) < 0)
         child_fail(p->error_fd);
@@ -215,8 +221,8 @@ static pid_t fork_in_userns(const struct spawn_spec *spec, unsigned long flags)
 /* Like fork, without glibc's bookkeeping about threads, which the child does not use before exec. A
  * confined child is the first process in a PID namespace of its own, so the only process number
  * that it can use is its own. This matters most for signals, which Landlock restricts only since
- * Linux 6.12. Without root there is no such namespace outside of a user namespace, but then the
- * child can only signal processes of the same user. */
+ * Linux 6.12. Without root there is no such namespace outside of a user namespace. Then its list of
+ * system calls lets it signal only itself. */
 static pid_t fork_for(const struct spawn_spec *spec)
 {
     unsigned long apart = spec->jail ? CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS : 0;

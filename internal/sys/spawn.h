@@ -13,7 +13,8 @@
  * If we are root, a confined child is the first process in a PID namespace of its own. So it can't
  * see other processes, and everything that it started ends with it. It ignores signals that it has
  * no handler for (except SIGKILL from us). With `die_with_parent` it may survive a parent that dies
- * in the moment of its start, because it can't see that parent.
+ * in the moment of its start, because it can't see that parent. Without root and `userns_fd` it has
+ * no such namespace, and may signal only itself.
  *
  * With a jail, it also has a root directory, a host name and System V objects of its own. The
  * program's path is then looked up twice: on the host, to check who owns it, and in the jail, to

@@ -108,8 +108,8 @@ static const int any_arguments[] = {
     SYS_getcpu,
     SYS_exit,
     SYS_exit_group,
-    /* signals. musl signals its threads by tkill. The filter can't see whose thread it is, but a
-     * confined process can't name threads of others (spawn.h). */
+    /* signals. musl signals its threads by tkill. The filter can't see whose thread it is, but with
+     * SYSCALLS_THREADS it can't name threads of others. Without, see below. */
     SYS_rt_sigaction,
     SYS_rt_sigprocmask,
     SYS_rt_sigreturn,
@@ -220,6 +220,8 @@ static const int settled[] = {
 /* A thread that shares everything, because each table of descriptors would have a limit of its
  * own. */
 #define THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+/* Its other part means as much as O_DIRECTORY, which is harmless. */
+#define UNNAMED (O_TMPFILE & ~O_DIRECTORY)
 
 /* The call is allowed if the bits of the argument are one of the values. Rows of the same call
  * stand together, and all of them must hold. */
@@ -267,10 +269,11 @@ static const struct check checks[] = {
      * space. Since version 3, Landlock has a right for that, which no file is given. */
     {SYS_ftruncate, HIGH(1), EPERM, .mask = WHOLE, IN(0)},
     {SYS_ftruncate, LOW(1), EPERM, .mask = WHOLE, IN(0x1000, 0x4000, 0x10000)},
-    /* Landlock does not check O_PATH, and an O_PATH descriptor keeps a removed file on its disk. */
-    {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC | O_PATH, IN(0)},
+    /* Landlock does not check O_PATH, and an O_PATH descriptor keeps a removed file on its disk. An
+     * unnamed file (O_TMPFILE) takes only the right to write, which the directory has. */
+    {SYS_openat, LOW(2), EACCES, .mask = O_TRUNC | O_PATH | UNNAMED, IN(0)},
 #ifdef SYS_open
-    {SYS_open, LOW(1), EACCES, .mask = O_TRUNC | O_PATH, IN(0)},
+    {SYS_open, LOW(1), EACCES, .mask = O_TRUNC | O_PATH | UNNAMED, IN(0)},
 #endif
     /* It may start threads, but no processes and no namespaces. It would have all capabilities in a
      * namespace of its own, and undoing the lease enters the network namespace of its process. A
@@ -281,6 +284,8 @@ static const struct check checks[] = {
     {SYS_close_range, LOW(2), EINVAL, .mask = WHOLE, IN(0, CLOSE_RANGE_CLOEXEC)},
     {SYS_kill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     {SYS_tgkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
+    /* Its first thread only: this row is for those without SYSCALLS_THREADS. */
+    {SYS_tkill, LOW(0), EPERM, .mask = WHOLE, IN(OWN_PID)},
     /* Its own only. */
     {SYS_prlimit64, LOW(0), EPERM, .mask = WHOLE, IN(0)},
     /* Only reading limits. With a core limit of 0, the host's handler still gets the core; with 1
@@ -416,7 +421,7 @@ static void build(struct program *p)
 {
     begin(p);
     for (const struct check *c = checks; c < checks + ARRAY_LEN(checks);)
-        if (is_had(p, c->nr))
+        if (is_had(p, c->nr) && (c->nr != SYS_tkill || !(p->more & SYSCALLS_THREADS)))
             c = add_checked(p, c);
         else
             c++;

@@ -22,6 +22,8 @@ enum syscalls_more {
     SYSCALLS_SETTLED = 1 << 2, /* no option but less: for a program that has all that it needs open.
                                 * It can't open or look at files, make sockets, start threads or
                                 * programs, or signal, not even itself. */
+    SYSCALLS_THREADS = 1 << 3, /* to signal any thread that it can name: for the first process of a
+                                * PID namespace, where all are its own */
 };
 
 /* Limits the calling process to the list for good, also after exec. `more` is an OR of the values

@@ -188,6 +188,10 @@ static const char *const *argv_of(enum way way, const char *name)
 static void let_go(const struct vmmfix *f)
 {
     struct error err = ERROR_INIT;
+    /* Without root the VMM may own its directory, so the mode is not what keeps files out of it.
+     * (Firecracker's jailer needs root, and has no Landlock.) */
+    if (!f->spec.jailer)
+        assert_int_equal(fchmod(f->dirfd, 0777), 0);
     must(file_write_new(f->dirfd, "go", "", 0, 0444, &err), &err);
 }
 

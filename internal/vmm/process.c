@@ -15,9 +15,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -64,10 +66,23 @@ static rlim_t file_limit(const struct vmm_spec *spec)
     return max;
 }
 
+/* Whether only the VMM's own threads count for its limit: those of its user, or since Linux 5.14
+ * those that this user has in its user namespace. */
+static bool counts_alone(const struct vmm_spec *spec, bool own_user)
+{
+    struct utsname u;
+    unsigned major, minor;
+    if (own_user || !spec->userns)
+        return own_user;
+    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 14));
+}
+
 /* Sets limits for the held program. It can't raise them later, because that needs a capability. A
  * core dump would be as large as the guest's memory; a limit of 1 also keeps it from a program that
  * cores are piped to, which 0 does not (core(5)). Pending signals and threads are counted for all
- * processes of a user together. 32 processors and 4 drives need about 400 descriptors. */
+ * processes of a user together (counts_alone). 32 processors and 4 drives need about 400
+ * descriptors. */
 static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, struct error *err)
 {
     const struct {
@@ -78,7 +93,7 @@ static int limit_program(const struct vmm_spec *spec, bool own_user, pid_t pid, 
                   {RLIMIT_SIGPENDING, SIGNALS_MAX},
                   {RLIMIT_NOFILE, FILES_MAX},
                   {RLIMIT_NPROC, THREADS_MAX}};
-    size_t n = ARRAY_LEN(limits) - !own_user;
+    size_t n = ARRAY_LEN(limits) - !counts_alone(spec, own_user);
     for (size_t i = 0; i < n; i++) {
         struct rlimit now, lower;
         if (prlimit(pid, (__rlimit_resource_t)limits[i].resource, NULL, &now) < 0)
