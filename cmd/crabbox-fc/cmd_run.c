@@ -83,7 +83,7 @@ static int check_options(const struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     bool script = o->script || o->script_stdin;
-    if (!in->n_args && !o->sync_only && !o->sync_plan && !script)
+    if (!script && (in->n_args ? !*in->args[0] : !o->sync_only && !o->sync_plan))
         return error_set(err, ERR_USAGE, 0,
                          "run needs a command; next: crabbox-fc run -- COMMAND [ARG]...");
     const struct {

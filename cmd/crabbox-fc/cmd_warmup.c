@@ -127,6 +127,9 @@ int cmd_warmup(struct invocation *in, struct error *err)
                            l.slug);
     if (in->opt.timing_json)
         print_timing(&l, &t);
+    const char *lacks = machine_words(&l).lacks;
+    if (!in->opt.json && *lacks)
+        log_info("its isolation is degraded: %s", lacks);
     if (!in->opt.json && !l.keep)
         say_end(&l);
     if (!in->opt.json)

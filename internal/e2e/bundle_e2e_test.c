@@ -38,7 +38,10 @@ static void test_a_failed_run_leaves_a_bundle(void **state)
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs",
                                                        json_opt_string(j, "runId", ""));
     bed_assert_code(l, 0);
-    bed_assert_has(l.out.buf, "\nstderr: err [TOKEN]\n");
+    const char *said = strstr(l.out.buf, "\nstderr: err [TOKEN]\n");
+    assert_non_null(said);
+    bed_assert_has(said, "==> run.json <==\n{"); /* whose many lines come last */
+    assert_string_equal(l.out.buf + l.out.len - 3, "\n}\n");
 }
 
 /* A run that fails before its command has an id as well, and a bundle of its own. */

@@ -219,7 +219,8 @@ static void test_why_a_tunnel_fails(void **state)
         "kill $pid; ends $pid\n"
         "tunnel box 4; exec 3<>/dev/tcp/127.0.0.1/$(sed 's/.*://' url); cat <&3; kill $pid; "
         "wait\n");
-    bed_assert_has(r.out.buf, "ssh: channel 1: open failed: connect failed: Connection refused\n");
+    bed_assert_has(r.out.buf, "ssh: channel 1: open failed: connect failed: Connection refused\n"
+                              "crabbox-fc: warning: nothing in the lease listens on the port");
     bed_assert_has(r.out.buf, "crabbox-fc: this host does not have the address of -L" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: another program listens on this port already" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: the guest could not listen on the port of -R");

@@ -96,6 +96,15 @@ static void test_spellings(void **state)
     bed_assert_code(r, 2);
     bed_assert_has(r.err.buf, "=true or =false");
     E2E_CODE(2, "warmup", "-nosuch");
+    E2E_CODE(2, "run", "--no-sync", "--", "");
+    E2E_OK("-V");
+    _cleanup_bed_result_ struct bed_result v = BED_RUN(&bed, "-v");
+    bed_assert_code(v, 2);
+    bed_assert_has(v.err.buf, "-v is not a verb, and options come after the verb" BED_NEXT);
+    _cleanup_bed_result_ struct bed_result slug = BED_RUN(&bed, "warmup", "--slug", "My Slug!");
+    bed_assert_code(slug, 0);
+    bed_assert_has(slug.err.buf, "the slug \"My Slug!\" becomes my-slug\n");
+    e2e_stop("my-slug");
 }
 
 static const char *text_of(const cJSON *j, const char *key)

@@ -16,6 +16,8 @@ static void test_warmup_run_stop(void **state)
     bed_assert_has(w.out.buf, "slug=first");
     bed_assert_has(w.out.buf, "ready ssh=crabbox@");
     bed_assert_has(w.out.buf, "warmup complete total=");
+    bed_assert_has(w.err.buf,
+                   "its isolation is degraded: the VMM is not confined (sandbox: false)");
     bed_assert_has(w.err.buf, "it ends after 30m0s without use, and after 1h30m0s even in use");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "first", "--no-sync",
                                                        "--", "cat", "/etc/hostname");
