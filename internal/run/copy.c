@@ -64,6 +64,9 @@ static int end(struct copy *c, int64_t t0, int r, struct error *err)
         (void)hung_in(ERR_SSH, &c->session.lease, false, err);
         (void)hung_or_full(&c->session.lease, err);
     }
+    if (r < 0 && err->kind == ERR_CANCELLED) /* whatever of it was waited for */
+        (void)error_set(err, ERR_CANCELLED, 0,
+                        "interrupted while copying; next: the same command again");
     const struct ops_progress *p = &c->session.ops->progress;
     c->out->us = clock_boot_us() - t0;
     if (p->end)
