@@ -149,6 +149,19 @@ static void test_what_can_not_be_copied(void **state)
 
 /* ---- tunnel ---- */
 
+/* What was there stays: half a file never gets the name. To the guest's cat, an input that was cut
+ * is one that has ended. */
+static void test_a_copy_that_is_cut(void **state)
+{
+    (void)state;
+    e2e_guest("box", "mkdir ~/bin; echo old >t/big; echo 'PATH=~/bin:$PATH' >~/.bashrc\n"
+                     "printf '#!/bin/sh\\nexec head -c 100\\n' >~/bin/cat; chmod +x ~/bin/cat");
+    e2e_shell("head -c 200000 /dev/zero >big");
+    failed(7, "copy into the guest", "big", "box:t/big");
+    e2e_guest("box", "rm -r ~/bin ~/.bashrc");
+    e2e_guest("box", "test \"$(cat t/big)\" = old; ! ls t/.crabbox-*");
+}
+
 static void test_tunnel_refuses(void **state)
 {
     (void)state;
@@ -293,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup(test_hard_links, fresh),
         cmocka_unit_test_setup(test_files_without_a_size, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
+        cmocka_unit_test_setup(test_a_copy_that_is_cut, fresh),
         cmocka_unit_test(test_tunnel_refuses),
         cmocka_unit_test(test_tunnel_to_a_port),
         cmocka_unit_test(test_why_a_tunnel_fails),

@@ -23,7 +23,7 @@
 #include "sync/sync.h"
 #include "sys/beneath.h"
 
-enum { SAID_MAX = 4096 };
+enum { SAID_MAX = 4096, MARK_BYTES = 16 };
 
 /* One copy: a session with the lease while it lasts. */
 struct copy {
@@ -158,12 +158,14 @@ struct source {
     struct copy *copy;
     int fd;
     int64_t size; /* when it was opened */
+    bool at_end;
+    struct ssh_text mark; /* behind the content */
 };
 
 static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
 {
     struct source *s = ctx;
-    ssize_t n = read(s->fd, buf, size);
+    ssize_t n = s->at_end ? 0 : read(s->fd, buf, size);
     if (n < 0)
         return error_set(err, ERR_IO, errno, "read the file to copy");
     struct stat now;
@@ -174,7 +176,8 @@ static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
             "the file became shorter while it was copied; next: the same command again");
     s->copy->out->bytes += n;
     on_progress(s->copy, 0, s->copy->out->bytes);
-    return n;
+    s->at_end = n == 0;
+    return n ? n : ssh_text_next(&s->mark, buf, size, err);
 }
 
 static int not_written(const struct copy *c, struct error *err)
@@ -187,19 +190,26 @@ static int not_written(const struct copy *c, struct error *err)
     return error_add_next(err, next);
 }
 
-/* Complete under another name first, as on the way out. */
+/* Complete under another name first, as on the way out. An input that ends because we were killed
+ * looks to `cat` like any other end, so a mark stands behind the content. */
 static int send_file(struct copy *c, int fd, const struct stat *st, const char *target,
                      struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    struct source source = {c, fd, st->st_size};
+    uint8_t raw[MARK_BYTES];
+    char mark[2 * MARK_BYTES + 1];
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, mark);
+    struct source source = {c, fd, st->st_size, false, {mark, strlen(mark)}};
     struct ssh_io io = SSH_IO_INIT;
-    strbuf_adds(&command, "t=");
+    strbuf_addf(&command, "m=%s t=", mark);
     strbuf_add_shell_quoted(&command, target);
     strbuf_addf(&command,
                 "; case $t in */*) d=${t%%/*} ;; *) d=. ;; esac; mkdir -p -- \"${d:-/}\" && "
                 "p=$(mktemp -- \"$d/.crabbox-XXXXXX\") && "
-                "if cat > \"$p\" && chmod %04o -- \"$p\" && touch -d @%lld -- \"$p\" && mv -f -- "
+                "if cat > \"$p\" && [ \"$(tail -c ${#m} -- \"$p\")\" = $m ] && "
+                "truncate -s $(($(wc -c <\"$p\") - ${#m})) -- \"$p\" && chmod %04o -- \"$p\" && "
+                "touch -d @%lld -- \"$p\" && mv -f -- "
                 "\"$p\" \"$t\"; then :; else "
                 "rm -f -- \"$p\"; exit 1; fi",
                 (unsigned)(st->st_mode & 0777), (long long)st->st_mtim.tv_sec);
