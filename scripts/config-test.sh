@@ -168,6 +168,8 @@ ok "or the same with =" shows firecracker.deleteOnRelease true flag: -- \
     --firecracker-delete-on-release=true
 ok "but nothing else" refused "neither true nor false" -- config show --firecracker-delete-on-release=yes
 ok "nor another word" refused "unexpected argument" -- config show --firecracker-delete-on-release yes
+ok "of two words, the one that is no order is named" refused 'unknown word "get"; there are: show|path' -- \
+    config get vmm
 rm -f "$user"
 ok "a misspelt prefix is no silence" refused "did you mean CRABBOX_FIRECRACKER_CPUS?" \
     CRABBOX_FIRECRAKER_CPUS=2 -- config show

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -33,6 +34,7 @@ static int print_table(const struct lease_entry *all, size_t n, struct error *er
 {
     _cleanup_free_ struct table_row *rows = xcalloc(n + 1, sizeof *rows);
     int widths[COLUMNS] = {0};
+    _cleanup_strbuf_ struct strbuf table = STRBUF_INIT;
     rows[0] = (struct table_row){{"ID", "SLUG", "STATE", "VMM", "ADDRESS", "ENDS"}};
     for (size_t i = 0; i < n; i++)
         fill_row(&all[i], &rows[i + 1]);
@@ -45,11 +47,11 @@ static int print_table(const struct lease_entry *all, size_t n, struct error *er
         _cleanup_strbuf_ struct strbuf row = STRBUF_INIT;
         for (int c = 0; c < (broken ? 3 : COLUMNS - 1); c++)
             strbuf_addf(&row, "%-*s  ", widths[c], rows[i].cells[c]);
-        if (out_line(err, "%s%s", row.buf,
-                     broken ? all[i - 1].reason : rows[i].cells[COLUMNS - 1]) < 0)
-            return -1;
+        strbuf_adds(&row, broken ? all[i - 1].reason : rows[i].cells[COLUMNS - 1]);
+        text_add(&table, row.buf);
+        strbuf_addc(&table, '\n');
     }
-    return 0;
+    return out_text(table.buf, err); /* at once, or `| head -n 1` would make it fail at times */
 }
 
 int cmd_list(struct invocation *in, struct error *err)
@@ -65,6 +67,12 @@ int cmd_list(struct invocation *in, struct error *err)
                                        ops_lease_json(&in->ops.store, &all[i], ops_view(&all[i])));
         return out_json(rows, err);
     }
+    const char *chosen = getenv("CRABBOX_FC_STATE_DIR"); /* which may be mistyped */
+    if (!n && chosen && *chosen && access(chosen, F_OK) < 0)
+        return out_line(err,
+                        "no leases: CRABBOX_FC_STATE_DIR is %s, which does not exist; next: "
+                        "crabbox-fc warmup, which makes it",
+                        chosen);
     if (!n)
         return out_line(err, "no leases; next: crabbox-fc warmup");
     return print_table(all, n, err);

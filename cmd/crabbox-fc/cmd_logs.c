@@ -33,16 +33,15 @@ static int show(const struct options *o, int dirfd, const char *name, const char
     return out_file(fd, o->raw ? NULL : o->console ? "" : mark, err);
 }
 
-/* In the order in which they are shown. The first six are only kept of a failure: error.txt of a
- * lease or a run, the others of a run. */
-enum { N_OF_FAILURE = 6 };
+/* In the order in which they are shown: what was said before the many lines of run.json. */
 static const struct {
     const char *name, *mark;
+    bool of_failure; /* only kept of one: error.txt of a lease or a run, the others of a run */
 } files[] = {
-    {"error.txt", ""},          {"results.txt", ""},
-    {"run.json", ""},           {"environment.txt", ""},
-    {"stdout.log", "stdout: "}, {"stderr.log", "stderr: "},
-    {VMM_LOG, "vmm: "},         {VMM_CONSOLE_LOG, "console: "},
+    {"error.txt", "", true},          {"results.txt", "", true},
+    {"stdout.log", "stdout: ", true}, {"stderr.log", "stderr: ", true},
+    {VMM_LOG, "vmm: ", false},        {VMM_CONSOLE_LOG, "console: ", false},
+    {"environment.txt", "", true},    {"run.json", "", true},
 };
 
 int cmd_logs(struct invocation *in, struct error *err)
@@ -59,9 +58,10 @@ int cmd_logs(struct invocation *in, struct error *err)
     const struct options *o = &in->opt;
     if (o->console)
         return show(o, dirfd, VMM_CONSOLE_LOG, "", err);
-    for (size_t i = failed ? 0 : N_OF_FAILURE; i < ARRAY_LEN(files); i++)
-        if (show(o, dirfd, files[i].name, files[i].mark, err) < 0 ||
-            (i == 0 && out_line(err, "%s", "") < 0))
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        if ((failed || !files[i].of_failure) &&
+            (show(o, dirfd, files[i].name, files[i].mark, err) < 0 ||
+             (i == 0 && out_line(err, "%s", "") < 0)))
             return -1;
     return 0;
 }

@@ -21,8 +21,10 @@ int cmd_heartbeat(struct invocation *in, struct error *err)
     out_left(l, left, sizeof left);
     if (!in->opt.json && l->keep)
         return out_line(err, "%s never expires (kept)", l->slug);
+    bool by_ttl = l->last_touched_at + l->idle_timeout_s > lease_expires_at(l);
     if (!in->opt.json)
-        return out_line(err, "%s expires in %s", l->slug, left);
+        return out_line(err, "%s expires in %s%s", l->slug, left,
+                        by_ttl ? ", when its lifetime (lease.ttl) is over" : "");
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(j, "id", l->id);
     (void)cJSON_AddStringToObject(j, "leaseId", l->id);

@@ -101,7 +101,7 @@ static int check_options(const struct invocation *in, struct error *err)
 {
     const struct options *o = &in->opt;
     bool script = o->script || o->script_stdin;
-    if (!in->n_args && !o->sync_only && !o->sync_plan && !script)
+    if (!script && (in->n_args ? !*in->args[0] : !o->sync_only && !o->sync_plan))
         return error_set(err, ERR_USAGE, 0,
                          "run needs a command; next: crabbox-fc run -- COMMAND [ARG]...");
     const struct {
@@ -123,7 +123,7 @@ static int check_options(const struct invocation *in, struct error *err)
     };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
         if (pairs[i].both)
-            return error_set(err, ERR_USAGE, 0, "%s exclude each other", pairs[i].what);
+            return error_set(err, ERR_USAGE, 0, "%s can't be used together", pairs[i].what);
     if (o->json && !o->sync_plan)
         return error_set(err, ERR_USAGE, 0,
                          "--json needs --sync-plan; next: --timing-json, for the times of a run");
@@ -283,6 +283,8 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
 {
     struct ops_run_result res;
     int r = ops_run(&in->ops, req, &res, err);
+    if (r < 0 && err->kind == ERR_IO && err->sys == EBADF)
+        (void)out_check(err); /* which says what to do */
     int code = r < 0 ? error_exit_code(err->kind) : exit_code(&res);
     if (r == 0 && res.timed_out)
         log_warn("the command was ended because its time was over (--timeout %s)", in->opt.timeout);

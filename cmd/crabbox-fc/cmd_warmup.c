@@ -37,6 +37,16 @@ static int print_text(const struct lease *l, bool quiet, const struct ops_timing
     return quiet ? 0 : out_line(err, "warmup complete total=%s", total);
 }
 
+static void say_end(const struct lease *l)
+{
+    char idle[STR_TIME_SIZE], ttl[STR_TIME_SIZE];
+    str_time(l->idle_timeout_s * 1000, idle);
+    str_time(l->ttl_s * 1000, ttl);
+    log_info("it ends after %s without use, and after %s even in use (--idle-timeout, --ttl); "
+             "warmup --keep makes one that stays",
+             idle, ttl);
+}
+
 /* The fields that Crabbox's scripts read, then ours. */
 static void print_timing(const struct lease *l, const struct ops_timing *t)
 {
@@ -118,9 +128,11 @@ int cmd_warmup(struct invocation *in, struct error *err)
                            l.slug);
     if (in->opt.timing_json)
         print_timing(&l, &t);
+    const char *lacks = machine_words(&l).lacks;
+    if (!in->opt.json && *lacks)
+        log_info("its isolation is degraded: %s", lacks);
     if (!in->opt.json && !l.keep)
-        log_info("it ends when nothing has used it for its idle time; warmup --keep makes one that "
-                 "stays");
+        say_end(&l);
     if (!in->opt.json)
         log_info("next: crabbox-fc run --id %s -- COMMAND, crabbox-fc ssh %s, crabbox-fc stop %s",
                  l.slug, l.slug, l.slug);

@@ -78,7 +78,10 @@ static int run_loop(struct invocation *in, struct loop *l, struct error *err)
         if (changed < 0)
             return -1;
         if (changed == 0) {
-            log_info("watch: nothing has changed for long enough");
+            char idle[STR_TIME_SIZE];
+            str_time(l->idle_ms, idle);
+            log_info("watch: nothing has changed for %s; next: --idle-exit TIME, to wait longer",
+                     idle);
             return code;
         }
     }

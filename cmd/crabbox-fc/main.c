@@ -168,8 +168,7 @@ static int unknown_verb(const char *name, struct error *err)
 {
     if (name[0] == '-')
         return error_set(err, ERR_USAGE, 0,
-                         "%s is before the verb, but options come after it; next: crabbox-fc "
-                         "help",
+                         "%s is not a verb, and options come after the verb; next: crabbox-fc help",
                          name);
     const char *near = verb_near(name);
     if (near)
@@ -198,7 +197,7 @@ static int dispatch(int argc, char **argv, struct error *err)
     const char *name = argv[1];
     if (str_eq(name, "--help") || str_eq(name, "-h"))
         name = "help";
-    if (str_eq(name, "--version"))
+    if (str_eq(name, "--version") || str_eq(name, "-V"))
         name = "version";
     const struct verb *v = verb_by_name(name);
     return v ? invoke(v, argc - 2, argv + 2, err) : unknown_verb(name, err);

@@ -167,6 +167,17 @@ static bool is_long(const struct verb *v, const char *text)
            (find_long(v, name, len) || find_key(v, name));
 }
 
+static int unknown_letter(const struct verb *v, char letter, struct error *err)
+{
+    if (v->run == cmd_cp && strchr("rRa", letter)) /* as cp(1) and scp take them */
+        return error_set(err, ERR_USAGE, 0,
+                         "unknown option -%c: a directory is copied with all that is in it anyway; "
+                         "next: the same command without -%c",
+                         letter, letter);
+    return error_set(err, ERR_USAGE, 0, "unknown option -%c; next: crabbox-fc %s --help", letter,
+                     v->name);
+}
+
 static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p, struct error *err)
 {
     if (is_long(v, c->argv[c->i] + 1))
@@ -174,8 +185,7 @@ static int parse_short(const struct verb *v, struct cursor *c, struct parsed *p,
     for (const char *l = c->argv[c->i] + 1; *l; l++) {
         const struct option_spec *o = find_letter(v, *l);
         if (!o)
-            return error_set(err, ERR_USAGE, 0, "unknown option -%c; next: crabbox-fc %s --help",
-                             *l, v->name);
+            return unknown_letter(v, *l, err);
         if (store_option(v, o, c, NULL, p, err) < 0)
             return -1;
     }
@@ -216,14 +226,14 @@ static int check_count(const struct verb *v, const struct parsed *p, struct erro
             err, ERR_USAGE, 0,
             "%s: an argument is missing; the verb takes %s; next: crabbox-fc %s --help", v->name,
             v->args, v->name);
-    if (v->max_args >= 0 && p->n_args > v->max_args)
-        return error_set(err, ERR_USAGE, 0,
-                         "%s: unexpected argument \"%s\"; next: crabbox-fc %s --help", v->name,
-                         p->args[v->max_args], v->name);
     if (p->n_args && v->takes && strchr(v->takes, '|') && !among(v->takes, p->args[0]))
         return error_set(err, ERR_USAGE, 0,
                          "%s: unknown word \"%s\"; there are: %s; next: crabbox-fc %s --help",
                          v->name, p->args[0], v->takes, v->name);
+    if (v->max_args >= 0 && p->n_args > v->max_args)
+        return error_set(err, ERR_USAGE, 0,
+                         "%s: unexpected argument \"%s\"; next: crabbox-fc %s --help", v->name,
+                         p->args[v->max_args], v->name);
     return 0;
 }
 

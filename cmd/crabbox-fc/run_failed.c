@@ -93,9 +93,8 @@ bool run_failed(struct invocation *in, const struct ops_run *req, const struct o
     if (printed)
         out_error(e);
     if (kept)
-        log_info("kept of the failed run: the end of its output, its logs and its results, in "
-                 "%s%s%s",
-                 path, says_next ? "" : "; next: crabbox-fc logs ", says_next ? "" : r->run_id);
+        log_info("the end of the failed run's output, its logs and its results are in %s%s%s", path,
+                 says_next ? "" : "; next: crabbox-fc logs ", says_next ? "" : r->run_id);
     if (says_next && !(r->ran && code == 127 && say_misread(in, req)))
         say_next(r, kept);
     return printed;

@@ -133,7 +133,7 @@ static int print_text(const struct invocation *in, const struct sync_list *l, co
     log_info("%zu files, %lld bytes of %s would go to %s/LEASE/%s", l->n_files, (long long)l->bytes,
              l->root, in->cfg.firecracker.work_root, l->name);
     if (git_dir)
-        log_info("its repository would go too, as of --git %s: commits and files out of %s; next: "
+        log_info("its repository would go too (--git %s): commits and files out of %s; next: "
                  "--git none, if the guest needs none",
                  in->cfg.run.git, git_dir);
     return r;

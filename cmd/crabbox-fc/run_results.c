@@ -65,7 +65,7 @@ int results_request(const struct invocation *in, struct option_list *reports, st
     if (o->sync_only && (asked || o->capture_stdout || o->capture_stderr))
         return error_set(err, ERR_USAGE, 0, "--sync-only runs nothing that could have results");
     if (o->terminal && (o->capture_stdout || o->capture_stderr))
-        return error_set(err, ERR_USAGE, 0, "--terminal and --capture-* exclude each other");
+        return error_set(err, ERR_USAGE, 0, "--terminal and --capture-* can't be used together");
     return collect_check(c, err);
 }
 

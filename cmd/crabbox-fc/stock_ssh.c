@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "cmd.h"
@@ -38,6 +39,7 @@ struct running {
     bool begun;
     struct strbuf words;  /* the first of what it has said */
     bool cancelled, gone; /* by the user; the machine */
+    bool refused;         /* the user was told that nobody listens in the guest */
 };
 
 static void running_close(struct running *r)
@@ -91,6 +93,11 @@ static void read_words(struct running *r)
         print_words(r, raw, (size_t)n);
     else if (n == 0 || errno != EINTR)
         CLOSE_FD(r->words_fd);
+}
+
+static bool said(const struct running *r, const char *text)
+{
+    return r->words.buf && strstr(r->words.buf, text);
 }
 
 /* What is still in the pipe: a program that ssh has started may hold it open for longer. */
@@ -172,7 +179,18 @@ static void end_it(struct running *r, int cancel_fd)
     (void)child_signal(&r->child, SIGTERM, NULL);
 }
 
-static int wait_end(struct running *r, int gone_fd, int cancel_fd)
+/* Once, since a program may try again and again. A line has to be complete before ours. */
+static void explain_refused(struct running *r, const char *slug)
+{
+    if (r->refused || r->begun || !said(r, "connect failed: Connection refused"))
+        return;
+    r->refused = true;
+    log_warn("nothing in the lease listens on the port that the tunnel leads to; next: crabbox-fc "
+             "ssh %s ss -ltn",
+             slug);
+}
+
+static int wait_end(struct running *r, const char *slug, int gone_fd, int cancel_fd)
 {
     int status = -1;
     while (status < 0) {
@@ -187,8 +205,10 @@ static int wait_end(struct running *r, int gone_fd, int cancel_fd)
             end_it(r, p[1].revents ? cancel_fd : -1);
         r->cancelled |= p[1].revents != 0;
         r->gone |= p[3].revents != 0;
-        if (p[2].revents)
+        if (p[2].revents) {
             read_words(r);
+            explain_refused(r, slug);
+        }
         if (p[0].revents)
             status = look(r);
     }
@@ -197,11 +217,6 @@ static int wait_end(struct running *r, int gone_fd, int cancel_fd)
 }
 
 /* ---- why it failed ---- */
-
-static bool said(const struct running *r, const char *text)
-{
-    return r->words.buf && strstr(r->words.buf, text);
-}
 
 /* The guest may have said the same; then it is only the advice that is wrong. */
 static void explain_tunnel(const struct running *r, const char *slug, struct error *why)
@@ -270,7 +285,7 @@ int stock_ssh_run(struct invocation *in, const struct stock_ssh *s, const char *
     if (start(&r, argv, is_tunnel, err) < 0)
         return -1;
     leave_streams();
-    int status = wait_end(&r, s->session.gone_fd, in->cancel_fd);
+    int status = wait_end(&r, s->session.lease.slug, s->session.gone_fd, in->cancel_fd);
     if (WIFSIGNALED(status) && !r.gone)
         return end_by(WTERMSIG(status));
     if (r.cancelled)

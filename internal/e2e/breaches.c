@@ -126,7 +126,8 @@ const struct breach breaches_of_vmm[] = {
     {.check = "binary", .code = 1, .says = "there is no program", .env = {BINARY("%/absent")}},
     {.check = "binary",
      .code = 1,
-     .says = "set firecracker.binary to its path; or accept emulation: --vmm qemu --accel tcg",
+     .says = "set firecracker.binary to the path of one that is there; or accept emulation: --vmm "
+             "qemu --accel tcg",
      .under =
          "unshare -m sh -c 'mkdir ../dev; mount -t tmpfs none ../dev; cp -a /dev/null /dev/zero "
          "/dev/random /dev/urandom /dev/net /dev/fuse ../dev; mount --bind ../dev /dev; "

@@ -38,7 +38,10 @@ static void test_a_failed_run_leaves_a_bundle(void **state)
     _cleanup_bed_result_ struct bed_result l = BED_RUN(&bed, "logs",
                                                        json_opt_string(j, "runId", ""));
     bed_assert_code(l, 0);
-    bed_assert_has(l.out.buf, "\nstderr: err [TOKEN]\n");
+    const char *said = strstr(l.out.buf, "\nstderr: err [TOKEN]\n");
+    assert_non_null(said);
+    bed_assert_has(said, "==> run.json <==\n{"); /* whose many lines come last */
+    assert_string_equal(l.out.buf + l.out.len - 3, "\n}\n");
 }
 
 /* A run that fails before its command has an id as well, and a bundle of its own. */
@@ -58,6 +61,8 @@ static void test_a_run_that_does_not_get_to_its_command(void **state)
         _cleanup_free_ char *dir = bundle_of(&r);
         bed_assert_has(r.err.buf, "of more than");
         bed_assert_has(r.err.buf, next);
+        bed_assert_has(r.err.buf,
+                       "the end of the failed run's output, its logs and its results are");
         check_in(
             dir,
             "grep -q 'of more than' \"$1/error.txt\"; expr \"$1\" : '.*-run_[0-9a-f]\\{12\\}$'");

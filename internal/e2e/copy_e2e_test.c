@@ -115,6 +115,9 @@ static void test_what_can_not_be_copied(void **state)
     failed(2, "exactly one", "box:f", "box:g");
     failed(4, "nobody", "nobody:f", ".");
     failed(7, BED_NEXT "copy it to where the guest's user may write", "f", "box:/root/f");
+    failed(7, "then crabbox-fc ssh box sudo mv", "f", "box:/root/f");
+    failed(1, "no file can be made where x is to be: No such file or directory" BED_NEXT,
+           "box:/etc/hostname", "/proc/x");
     failed(7, BED_NEXT "copy it to where the guest's user may write", "a", "box:/root/a");
     failed(7, BED_NEXT "the same command when nothing writes", "box:/sys/kernel/mm", "dir");
     e2e_shell("rm -rf dir");
@@ -134,6 +137,9 @@ static void test_what_can_not_be_copied(void **state)
         &bed, "sh", "-c", "echo x | \"$0\" cp /dev/stdin box:t", bed.program);
     bed_assert_code(p, 2);
     bed_assert_has(p.err.buf, "\"/dev/stdin\" is a stream");
+    _cleanup_bed_result_ struct bed_result habit = BED_RUN(&bed, "cp", "-r", "a", "box:t");
+    bed_assert_code(habit, 2);
+    bed_assert_has(habit.err.buf, "a directory is copied with all that is in it anyway" BED_NEXT);
     E2E_CODE(2, "ssh", "box", "--print");
     /* A colon after a slash belongs to a name of the host. */
     e2e_shell("mkdir -p x; echo y > x/c:d");
@@ -142,6 +148,19 @@ static void test_what_can_not_be_copied(void **state)
 }
 
 /* ---- tunnel ---- */
+
+/* What was there stays: half a file never gets the name. To the guest's cat, an input that was cut
+ * is one that has ended. */
+static void test_a_copy_that_is_cut(void **state)
+{
+    (void)state;
+    e2e_guest("box", "mkdir ~/bin; echo old >t/big; echo 'PATH=~/bin:$PATH' >~/.bashrc\n"
+                     "printf '#!/bin/sh\\nexec head -c 100\\n' >~/bin/cat; chmod +x ~/bin/cat");
+    e2e_shell("head -c 200000 /dev/zero >big");
+    failed(7, "copy into the guest", "big", "box:t/big");
+    e2e_guest("box", "rm -r ~/bin ~/.bashrc");
+    e2e_guest("box", "test \"$(cat t/big)\" = old; ! ls t/.crabbox-*");
+}
 
 static void test_tunnel_refuses(void **state)
 {
@@ -213,7 +232,8 @@ static void test_why_a_tunnel_fails(void **state)
         "kill $pid; ends $pid\n"
         "tunnel box 4; exec 3<>/dev/tcp/127.0.0.1/$(sed 's/.*://' url); cat <&3; kill $pid; "
         "wait\n");
-    bed_assert_has(r.out.buf, "ssh: channel 1: open failed: connect failed: Connection refused\n");
+    bed_assert_has(r.out.buf, "ssh: channel 1: open failed: connect failed: Connection refused\n"
+                              "crabbox-fc: warning: nothing in the lease listens on the port");
     bed_assert_has(r.out.buf, "crabbox-fc: this host does not have the address of -L" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: another program listens on this port already" BED_NEXT);
     bed_assert_has(r.out.buf, "crabbox-fc: the guest could not listen on the port of -R");
@@ -286,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup(test_hard_links, fresh),
         cmocka_unit_test_setup(test_files_without_a_size, fresh),
         cmocka_unit_test_setup(test_what_can_not_be_copied, fresh),
+        cmocka_unit_test_setup(test_a_copy_that_is_cut, fresh),
         cmocka_unit_test(test_tunnel_refuses),
         cmocka_unit_test(test_tunnel_to_a_port),
         cmocka_unit_test(test_why_a_tunnel_fails),

@@ -96,6 +96,15 @@ static void test_spellings(void **state)
     bed_assert_code(r, 2);
     bed_assert_has(r.err.buf, "=true or =false");
     E2E_CODE(2, "warmup", "-nosuch");
+    E2E_CODE(2, "run", "--no-sync", "--", "");
+    E2E_OK("-V");
+    _cleanup_bed_result_ struct bed_result v = BED_RUN(&bed, "-v");
+    bed_assert_code(v, 2);
+    bed_assert_has(v.err.buf, "-v is not a verb, and options come after the verb" BED_NEXT);
+    _cleanup_bed_result_ struct bed_result slug = BED_RUN(&bed, "warmup", "--slug", "My Slug!");
+    bed_assert_code(slug, 0);
+    bed_assert_has(slug.err.buf, "the slug \"My Slug!\" becomes my-slug\n");
+    e2e_stop("my-slug");
 }
 
 static const char *text_of(const cJSON *j, const char *key)
@@ -233,6 +242,11 @@ static void test_heartbeat_sets_the_idle_time(void **state)
     E2E_OK("heartbeat", "beat");
     _cleanup_json_ cJSON *then = e2e_status("beat");
     assert_string_equal(text_of(then, "idleTimeout"), "1h0m0s");
+    _cleanup_bed_result_ struct bed_result idle = BED_RUN(&bed, "heartbeat", "beat");
+    assert_null(strstr(idle.out.buf, "lease.ttl"));
+    _cleanup_bed_result_ struct bed_result ttl = BED_RUN(&bed, "heartbeat", "--idle-timeout", "5h",
+                                                         "beat");
+    bed_assert_has(ttl.out.buf, "m, when its lifetime (lease.ttl) is over\n");
     e2e_stop("beat");
 }
 
@@ -366,6 +380,16 @@ static void test_required_artifacts(void **state)
     e2e_shell("test -e artifacts/*/proof/a.txt; rm -r artifacts");
     E2E_CODE(9, IN_ART, "--require-artifact", "no/*", "--", "sh", "-c", "exit 9");
     e2e_shell("! test -e artifacts");
+    /* What a run brought back is not sent again, and needs no word. */
+    e2e_shell("git init -q; mkdir -p artifacts/run_1; touch artifacts/run_1/a");
+    _cleanup_bed_result_ struct bed_result own = BED_RUN(&bed, "run", "--id", "art", "--sync-only");
+    bed_assert_code(own, 0);
+    assert_null(strstr(own.err.buf, "left out"));
+    e2e_shell("mkdir dist; touch dist/a");
+    _cleanup_bed_result_ struct bed_result dist = BED_RUN(&bed, "run", "--id", "art",
+                                                          "--sync-only");
+    bed_assert_has(dist.err.buf, "left out by built-in patterns: 1 untracked entry, first dist/");
+    e2e_shell("rm -r .git artifacts dist");
     e2e_stop("art");
 }
 

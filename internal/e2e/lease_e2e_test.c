@@ -16,6 +16,9 @@ static void test_warmup_run_stop(void **state)
     bed_assert_has(w.out.buf, "slug=first");
     bed_assert_has(w.out.buf, "ready ssh=crabbox@");
     bed_assert_has(w.out.buf, "warmup complete total=");
+    bed_assert_has(w.err.buf,
+                   "its isolation is degraded: the VMM is not confined (sandbox: false)");
+    bed_assert_has(w.err.buf, "it ends after 30m0s without use, and after 1h30m0s even in use");
     _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "run", "--id", "first", "--no-sync",
                                                        "--", "cat", "/etc/hostname");
     bed_assert_code(r, 0);
@@ -131,7 +134,7 @@ static void test_sync_plan(void **state)
     bed_assert_has(r.err.buf, "3 files, 8 bytes");
     e2e_shell("git add three; git -c user.name=x -c user.email=x@x commit -qm c");
     _cleanup_bed_result_ struct bed_result g = BED_RUN(&bed, "run", "--sync-plan");
-    bed_assert_has(g.err.buf, "its repository would go too, as of --git shallow");
+    bed_assert_has(g.err.buf, "its repository would go too (--git shallow): ");
     _cleanup_bed_result_ struct bed_result n = BED_RUN(&bed, "run", "--sync-plan", "--git", "none");
     assert_null(strstr(n.err.buf, "its repository"));
     /* What can't be sent is told in any form of the plan. */

@@ -157,12 +157,30 @@ static void test_a_home_that_is_missing(void **state)
     }
 }
 
+/* A state directory that was mistyped is not taken for one without leases. */
+static void test_a_state_directory_that_is_none(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *none = xasprintf("%s/nowhere", bed.dir);
+    bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", none);
+    _cleanup_bed_result_ struct bed_result r = BED_RUN(&bed, "list");
+    bed_assert_code(r, 0);
+    bed_assert_has(r.out.buf, "nowhere, which does not exist; next: crabbox-fc warmup");
+    bed_setenv(&bed, "CRABBOX_FC_STATE_DIR", "/etc/passwd");
+    _cleanup_bed_result_ struct bed_result file = BED_RUN(&bed, "list");
+    bed_assert_code(file, 2);
+    bed_assert_has(file.err.buf, "the state directory /etc/passwd is not a directory" BED_NEXT
+                                 "set CRABBOX_FC_STATE_DIR");
+    bed_clear_faults(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E_TEST(test_nothing_is_followed_outside),
         E2E_TEST(test_strangers_are_not_signalled),
         E2E_TEST(test_a_home_that_is_missing),
+        E2E_TEST(test_a_state_directory_that_is_none),
     };
     return E2E_MAIN(tests);
 }

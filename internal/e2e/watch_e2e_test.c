@@ -77,8 +77,12 @@ static void test_it_ends_by_itself(void **state)
         bed.program);
     bed_assert_code(r, 4);
     bed_assert_has(r.err.buf, "watch: ended after 1 run\n");
+    bed_assert_has(r.err.buf, "watch: nothing has changed for 500ms; next: --idle-exit TIME");
     E2E_CODE(2, "watch");
-    E2E_CODE(2, "watch", "--id", "a", "--slug", "b", "--", "true");
+    _cleanup_bed_result_ struct bed_result both = BED_RUN(&bed, "watch", "--id", "a", "--slug", "b",
+                                                          "--", "true");
+    bed_assert_code(both, 2);
+    bed_assert_has(both.err.buf, "--id and --slug can't be used together");
     E2E_CODE(2, "watch", "--download", "a=b", "--", "true");
 }
 

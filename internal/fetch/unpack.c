@@ -302,9 +302,10 @@ static void set_attributes(const struct unpack *u, int fd, const struct untar_he
 /* An earlier copy may have made the directory, and closed it. */
 static int no_file(const char *path, int why, struct error *err)
 {
-    (void)error_set(err, ERR_IO, why, "make a file beside %s", path);
-    return why == EACCES ? error_add_next(err, "chmod u+w its directory, or take another name")
-                         : -1;
+    (void)error_set(err, ERR_IO, why, "no file can be made where %s is to be", path);
+    if (why == EACCES)
+        return error_add_next(err, "chmod u+w its directory, or take another name");
+    return why == ENOENT || why == EROFS ? error_add_next(err, "name another directory") : -1;
 }
 
 /* Writes the file under a temporary name first, so that nobody sees half a file. */

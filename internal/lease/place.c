@@ -143,6 +143,15 @@ int place_check(const char *path, struct error *err)
         r = leads_into_dir(path, worktree_dir());
     if (r > 0)
         return refuse_dir(path, cwd, err);
+    int why = errno;
+    bool closed = faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 && errno == EACCES;
+    if (r < 0 && closed)
+        return error_set(err, ERR_TRUST, 0,
+                         "the " STORE_WHAT
+                         " %s is closed to you; next: set CRABBOX_FC_STATE_DIR to "
+                         "a directory of your own",
+                         SHOWN(path));
+    errno = why;
     if (r < 0 || !told)
         return error_set(err, ERR_TRUST, errno,
                          "find out whether the " STORE_WHAT " %s is your own; next: cd to another "

@@ -165,6 +165,23 @@ static void looking_leaves_no_mark(void **state)
     assert_int_equal(stat(mark, &st), -1);
 }
 
+/* Another working directory would not help. */
+static void state_of_another_user_is_closed(void **state)
+{
+    struct error err = ERROR_INIT;
+    (void)state;
+    make("closed/state/leases");
+    _cleanup_free_ char *path = in("closed/state");
+    assert_int_equal(seteuid(65534), 0);
+    int r = place_check(path, &err);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(r, -1);
+    assert_int_equal(err.kind, ERR_TRUST);
+    if (!strstr(err.msg, "is closed to you; next: set CRABBOX_FC_STATE_DIR") ||
+        strstr(err.msg, "cd to"))
+        fail_msg("%s", err.msg);
+}
+
 static void state_in_a_tree_is_refused(void **state)
 {
     (void)state;
@@ -432,6 +449,7 @@ int main(void)
         T(what_came_along_is_refused),
         T(its_owner_can_mark_it),
         T(looking_leaves_no_mark),
+        T(state_of_another_user_is_closed),
         T(state_in_a_tree_is_refused),
         T(links_of_an_archive_lead_nowhere),
         T(state_of_an_earlier_version_is_taken_over),

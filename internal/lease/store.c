@@ -190,9 +190,13 @@ int store_open(struct store *s, const char *path, const struct lease_kind *const
 int store_open_if_there(struct store *s, const char *path, const struct lease_kind *const *kinds,
                         struct error *err)
 {
+    struct stat st;
     *s = (struct store)STORE_INIT;
     if (place_may_have_leases(path))
         return open_or_close(s, path, kinds, TO_WORK, err);
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        return error_set(err, ERR_CONFIG, 0, "the " STORE_WHAT " %s is not a directory" USE_ANOTHER,
+                         SHOWN(path));
     s->kinds = kinds;
     return str_copy(s->path, sizeof s->path, path);
 }

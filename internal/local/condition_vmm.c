@@ -26,11 +26,12 @@ static int refuse_missing(const struct conditions *c, const char *name, struct e
 {
     /* Then the program would help nobody. */
     bool no_kvm = c->accel == VMM_KVM && access("/dev/kvm", F_OK) < 0;
-    return error_set(err, ERR_ENV, 0,
-                     "%s: there is no program %s%s%s; next: %s, and set %s to its path%s",
-                     c->vmm->binary_key, name, strchr(name, '/') ? "" : " in PATH",
-                     no_kvm ? ", and this host has no KVM" : "", c->vmm->install,
-                     c->vmm->binary_key, no_kvm ? "; " USE_EMULATION : "");
+    return error_set(
+        err, ERR_ENV, 0,
+        "%s: there is no program %s%s%s; next: %s, or set %s to the path of one that is there%s",
+        c->vmm->binary_key, name, strchr(name, '/') ? "" : " in PATH",
+        no_kvm ? ", and this host has no KVM" : "", c->vmm->install, c->vmm->binary_key,
+        no_kvm ? "; " USE_EMULATION : "");
 }
 
 static int check_executable(const struct conditions *c, struct error *err)

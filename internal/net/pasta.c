@@ -189,7 +189,7 @@ int pasta_check_tun(struct error *err)
     if (errno == EACCES || errno == EPERM)
         return error_set(err, ERR_ENV, errno,
                          "open " TUN_PATH ", by which a guest gets its network; next: as root: "
-                         "chmod 0666 " TUN_PATH " (as it is elsewhere: it gives no right over the "
+                         "chmod 0666 " TUN_PATH " (as on other hosts: that gives no right over the "
                          "host's network)");
     return error_set(err, ERR_ENV, errno,
                      "open " TUN_PATH ", by which a guest gets its network; next: as root: "

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "ops/keeper.h"
 #include "ops/ops.h"
 #include "ops/provider.h"
@@ -76,6 +78,8 @@ static int describe(struct work *w, struct error *err)
     uint8_t nonce[16];
     if (lease_identify(l, w->id, w->slug, err) < 0)
         return -1;
+    if (w->slug && *w->slug && !str_eq(w->slug, l->slug))
+        log_info("the slug \"%s\" becomes %s", SHOWN(w->slug), l->slug);
     l->kind = &w->provider->kind;
     random_bytes(nonce, sizeof nonce);
     str_hex(nonce, sizeof nonce, l->nonce);

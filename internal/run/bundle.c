@@ -117,7 +117,7 @@ static int put_json(struct making *m, const char *name, const cJSON *json, struc
     struct tail t = TAIL_INIT;
     bool clean = redact_strings(&m->redactor, j);
     _cleanup_free_ char *text = json_print_shown(j, true);
-    strbuf_adds(&t.text, text);
+    strbuf_addf(&t.text, "%s\n", text);
     int r = put_clean(m, name, clean, &t, err);
     strbuf_free(&t.text);
     return r;

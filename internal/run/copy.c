@@ -23,7 +23,7 @@
 #include "sync/sync.h"
 #include "sys/beneath.h"
 
-enum { SAID_MAX = 4096 };
+enum { SAID_MAX = 4096, MARK_BYTES = 16 };
 
 /* One copy: a session with the lease while it lasts. */
 struct copy {
@@ -64,6 +64,9 @@ static int end(struct copy *c, int64_t t0, int r, struct error *err)
         (void)hung_in(ERR_SSH, &c->session.lease, false, err);
         (void)hung_or_full(&c->session.lease, err);
     }
+    if (r < 0 && err->kind == ERR_CANCELLED) /* whatever of it was waited for */
+        (void)error_set(err, ERR_CANCELLED, 0,
+                        "interrupted while copying; next: the same command again");
     const struct ops_progress *p = &c->session.ops->progress;
     c->out->us = clock_boot_us() - t0;
     if (p->end)
@@ -155,12 +158,14 @@ struct source {
     struct copy *copy;
     int fd;
     int64_t size; /* when it was opened */
+    bool at_end;
+    struct ssh_text mark; /* behind the content */
 };
 
 static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
 {
     struct source *s = ctx;
-    ssize_t n = read(s->fd, buf, size);
+    ssize_t n = s->at_end ? 0 : read(s->fd, buf, size);
     if (n < 0)
         return error_set(err, ERR_IO, errno, "read the file to copy");
     struct stat now;
@@ -171,37 +176,47 @@ static ssize_t read_source(void *ctx, void *buf, size_t size, struct error *err)
             "the file became shorter while it was copied; next: the same command again");
     s->copy->out->bytes += n;
     on_progress(s->copy, 0, s->copy->out->bytes);
-    return n;
+    s->at_end = n == 0;
+    return n ? n : ssh_text_next(&s->mark, buf, size, err);
 }
 
-static int not_written(struct error *err)
+static int not_written(const struct copy *c, struct error *err)
 {
-    return strstr(err->msg, "Permission denied")
-               ? error_add_next(err, "copy it to where the guest's user may write, then crabbox-fc "
-                                     "ssh LEASE sudo mv")
-               : -1;
+    if (!strstr(err->msg, "Permission denied"))
+        return -1;
+    _cleanup_free_ char *next = xasprintf("copy it to where the guest's user may write, then "
+                                          "crabbox-fc ssh %s sudo mv",
+                                          c->session.lease.slug);
+    return error_add_next(err, next);
 }
 
-/* Complete under another name first, as on the way out. */
+/* Complete under another name first, as on the way out. An input that ends because we were killed
+ * looks to `cat` like any other end, so a mark stands behind the content. */
 static int send_file(struct copy *c, int fd, const struct stat *st, const char *target,
                      struct error *err)
 {
     _cleanup_strbuf_ struct strbuf command = STRBUF_INIT;
-    struct source source = {c, fd, st->st_size};
+    uint8_t raw[MARK_BYTES];
+    char mark[2 * MARK_BYTES + 1];
+    random_bytes(raw, sizeof raw);
+    str_hex(raw, sizeof raw, mark);
+    struct source source = {c, fd, st->st_size, false, {mark, strlen(mark)}};
     struct ssh_io io = SSH_IO_INIT;
-    strbuf_adds(&command, "t=");
+    strbuf_addf(&command, "m=%s t=", mark);
     strbuf_add_shell_quoted(&command, target);
     strbuf_addf(&command,
                 "; case $t in */*) d=${t%%/*} ;; *) d=. ;; esac; mkdir -p -- \"${d:-/}\" && "
                 "p=$(mktemp -- \"$d/.crabbox-XXXXXX\") && "
-                "if cat > \"$p\" && chmod %04o -- \"$p\" && touch -d @%lld -- \"$p\" && mv -f -- "
+                "if cat > \"$p\" && [ \"$(tail -c ${#m} -- \"$p\")\" = $m ] && "
+                "truncate -s $(($(wc -c <\"$p\") - ${#m})) -- \"$p\" && chmod %04o -- \"$p\" && "
+                "touch -d @%lld -- \"$p\" && mv -f -- "
                 "\"$p\" \"$t\"; then :; else "
                 "rm -f -- \"$p\"; exit 1; fi",
                 (unsigned)(st->st_mode & 0777), (long long)st->st_mtim.tv_sec);
     io.source = read_source;
     io.source_ctx = &source;
     if (guest(c, command.buf, &io, NULL, err) < 0)
-        return not_written(err);
+        return not_written(c, err);
     c->out->n_files = 1;
     return 0;
 }
@@ -218,7 +233,7 @@ static int make_target(struct copy *c, const char *target, bool *made, struct er
     strbuf_add_shell_quoted(&command, target);
     strbuf_adds(&command, "; [ -d \"$t\" ] || { mkdir -p -- \"$t\" && echo made; }");
     if (guest(c, command.buf, &io, &said, err) < 0)
-        return not_written(err);
+        return not_written(c, err);
     *made = str_has_prefix(said.buf, "made");
     return 0;
 }

@@ -214,6 +214,23 @@ static int place_tree(struct run_state *s, struct sync_list *tree, struct error 
     return 0;
 }
 
+/* Nobody misses what earlier runs have brought back. */
+static void say_left(const struct sync_list *l)
+{
+    size_t n = l->n_left;
+    const char *first = NULL;
+    for (size_t i = 0; i < l->n_left && i < SYNC_LEFT_MAX; i++) {
+        if (str_eq(l->left[i].pattern, SYNC_OWN_RESULTS))
+            n--;
+        else if (!first)
+            first = l->left[i].path;
+    }
+    if (first)
+        log_info("left out by built-in patterns: %zu untracked %s, first %s; next: --sync-plan "
+                 "lists what is left out",
+                 n, n == 1 ? "entry" : "entries", first);
+}
+
 static int sync_tree(struct run_state *s, struct error *err)
 {
     struct sync_limits limits = SYNC_LIMITS_DEFAULT;
@@ -239,10 +256,7 @@ static int sync_tree(struct run_state *s, struct error *err)
         log_warn("syncing %zu files, %lld MiB: consider .crabboxignore", list.n_files,
                  (long long)(list.bytes >> 20));
     sync_warn(&list);
-    if (list.n_left)
-        log_info("left out by built-in patterns: %zu untracked entries, first %s; next: "
-                 "--sync-plan lists them",
-                 list.n_left, list.left[0].path);
+    say_left(&list);
     if (!list.n_files && *s->ops->cfg->run.include)
         log_warn("no file matches sync.include");
     int r = place_tree(s, &list, err);

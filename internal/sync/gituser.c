@@ -130,7 +130,7 @@ static void warn_of(char *const paths[], size_t n, const struct worktree_tops *t
             continue;
         log_warn(
             "%s lies in the tree, where anybody may have written it: ignore patterns that it "
-            "has or names do not count; next: name in .crabboxignore what is meant to stay, or "
+            "has or names do not count; next: list in .crabboxignore what need not be copied, or "
             "set HOME, XDG_CONFIG_HOME and GIT_CONFIG_GLOBAL to places elsewhere",
             paths[i]);
         return;

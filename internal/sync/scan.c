@@ -44,7 +44,7 @@ static const char *const built_in[] = {
     "__pycache__/",  ".pytest_cache/",
     ".mypy_cache/",  ".ruff_cache/",
     ".gradle/",      "target/",
-    ".crabbox/",     "/artifacts/run_*/",
+    ".crabbox/",     SYNC_OWN_RESULTS,
 };
 
 static void cleanup_scan(struct scan *s)
@@ -397,8 +397,8 @@ void sync_warn(const struct sync_list *l)
                  "here (in another case, or a short one); next: git status in %s" REPO_IF_TRUSTED,
                  l->first_misnamed, and_more(more, l->n_misnamed), l->root);
     if (l->n_skipped)
-        log_warn("not synced: %s%s: sockets, devices or unreadable files; next: name in "
-                 ".crabboxignore what is meant to stay",
+        log_warn("not synced: %s%s: sockets, devices or unreadable files; next: list in "
+                 ".crabboxignore what need not be copied",
                  l->first_skipped, and_more(more, l->n_skipped));
 }
 

@@ -35,7 +35,8 @@ struct sync_file {
 };
 
 /* What a built-in pattern has left out: untracked, a directory with all below it. */
-#define SYNC_LEFT_MAX 100
+#define SYNC_LEFT_MAX    100
+#define SYNC_OWN_RESULTS "/artifacts/run_*/" /* the pattern of what earlier runs brought back */
 struct sync_left {
     char *path;          /* owned; a directory ends with "/" */
     const char *pattern; /* static */

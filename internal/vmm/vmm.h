@@ -119,7 +119,7 @@ struct vmm_backend {
     const char *binary_key;                          /* of the configuration: its program */
     const char *(*binary)(const struct config *cfg); /* what is set there */
     enum vmm_accel (*accel)(const struct config *cfg);
-    const char *install; /* how to get it: "apt-get install qemu-system-x86" */
+    const char *install; /* how to get it: "as root: apt-get install qemu-system-x86" */
     /* The oldest version that works, and what is wrong with older ones; 0.0: any version works. */
     unsigned major, minor;
     const char *older_lacks;
