@@ -73,6 +73,23 @@ static int check_stream(const char *local, bool is_out, const char *ref, struct 
                            local, ref);
 }
 
+/* Neither or both are in the guest. The name of a lease alone lacks its colon. */
+static int refuse_places(struct invocation *in, struct error *err)
+{
+    struct lease_entry e;
+    for (int i = 0; i < 2; i++)
+        if (!strchr(in->args[i], ':') && ops_entry(&in->ops, in->args[i], &e, NULL) == 0)
+            return error_set(
+                err, ERR_USAGE, 0,
+                "cp: \"%s\" is a lease, but without a colon it names a file here; next: "
+                "write %s: or %s:PATH",
+                in->args[i], in->args[i], in->args[i]);
+    return error_set(err, ERR_USAGE, 0,
+                     "cp: exactly one of \"%s\" and \"%s\" must be LEASE:PATH; next: crabbox-fc cp "
+                     "--help",
+                     in->args[0], in->args[1]);
+}
+
 int cmd_cp(struct invocation *in, struct error *err)
 {
     const char *from;
@@ -82,9 +99,7 @@ int cmd_cp(struct invocation *in, struct error *err)
     _cleanup_free_ char *from_lease = split_place(in->args[0], &from);
     _cleanup_free_ char *to_lease = split_place(in->args[1], &to);
     if (!from_lease == !to_lease)
-        return error_set(err, ERR_USAGE, 0,
-                         "cp: exactly one of \"%s\" and \"%s\" must be LEASE:PATH", in->args[0],
-                         in->args[1]);
+        return refuse_places(in, err);
     const char *named = from_lease ? from_lease : to_lease;
     if (option_time("stall-timeout", in->opt.stall_timeout, &stall_ms, err) < 0 ||
         way_here_check(in, err) < 0 || check_id(in->opt.id, named, err) < 0 ||

@@ -29,7 +29,9 @@ static int print_report(const struct invocation *in, const struct doctor_report 
     }
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     bool coloured = out_colours(STDOUT_FILENO);
-    doctor_text(r, coloured, out_width(STDOUT_FILENO), &text);
+    doctor_text(r, coloured, in->opt.quiet, out_width(STDOUT_FILENO), &text);
+    if (!text.len) /* with --quiet, where all is well */
+        return 0;
     return coloured ? out_coloured(text.buf, err) : out_text(text.buf, err);
 }
 

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "cmd.h"
+#include "made_with.h"
 #include "ops/provider.h"
 #include "run/run.h"
 #include "run_failed.h"
@@ -78,6 +79,23 @@ static const char *existing(struct invocation *in)
     return NULL;
 }
 
+/* What is not wrong, but hardly meant. The watcher says it once for all its runs. */
+static void warn_of_words(struct invocation *in, const char *ref)
+{
+    struct lease_entry e;
+    const bool like_ssh = !ref && in->n_args > 1 && str_eq(in->args[1], "--");
+    const char *name = ref ? ref : like_ssh ? in->args[0] : NULL;
+    if (!name || in->verb->run != cmd_run || ops_entry(&in->ops, name, &e, NULL) < 0 ||
+        ops_view(&e) != VIEW_READY)
+        return;
+    if (ref)
+        made_with_warn(&in->cfg, &e.lease);
+    else
+        log_warn("%s is a lease, but here it is taken for the command, for which a new lease is "
+                 "made; next: Ctrl-C, then crabbox-fc run --id %s -- COMMAND",
+                 name, name);
+}
+
 /* What has to be there, or not, together. */
 static int check_options(const struct invocation *in, struct error *err)
 {
@@ -97,6 +115,7 @@ static int check_options(const struct invocation *in, struct error *err)
         {o->script && o->script_stdin, "--script and --script-stdin"},
         {script && o->shell, "--shell and a script"},
         {script && o->sync_only, "--sync-only and a script"},
+        {in->n_args && o->sync_only, "--sync-only and a command"},
         {o->script_stdin && o->terminal, "--script-stdin and --terminal"},
         {o->id && o->slug, "--id and --slug"},
         {o->keep && o->stop_after, "--keep and --stop-after"},
@@ -275,13 +294,14 @@ static int run_request(struct invocation *in, const struct ops_run *req, struct 
     else if (r == 0 && in->opt.sync_only)
         print_synced(&res);
     _cleanup_json_ cJSON *j = run_timing_json(in, &res, code, err);
-    if (code)
-        run_failed(in, req, &res, code, err, j);
+    bool printed = code && run_failed(in, req, &res, code, err, j);
     if (r == 0)
         print_kept(&res);
     if (in->opt.timing_json)
         out_json_stderr(j);
-    return r < 0 ? -1 : code;
+    if (printed)
+        error_clear(err);
+    return r < 0 && !printed ? -1 : code;
 }
 
 int run_begin(struct invocation *in, int *tree, struct error *err)
@@ -366,5 +386,6 @@ int cmd_run(struct invocation *in, struct error *err)
     }
     use_captures(o, capture_out, capture_err, &req);
     req.ref = existing(in);
+    warn_of_words(in, req.ref);
     return run_request(in, &req, err);
 }

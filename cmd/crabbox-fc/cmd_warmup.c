@@ -18,7 +18,8 @@ static int print_json(struct invocation *in, const struct lease *l, const struct
 }
 
 /* The first words of each line are Crabbox's, which scripts cut out. */
-static int print_text(const struct lease *l, const struct ops_timing *t, struct error *err)
+static int print_text(const struct lease *l, bool quiet, const struct ops_timing *t,
+                      struct error *err)
 {
     const struct machine_words words = machine_words(l);
     char idle[STR_TIME_SIZE], total[STR_TIME_SIZE], expires[STR_UTC_SIZE];
@@ -33,7 +34,7 @@ static int print_text(const struct lease *l, const struct ops_timing *t, struct 
         out_line(err, "ready ssh=%s@%s:%lld network=public workroot=%s host=crabbox-%s", l->user,
                  words.address, (long long)l->ssh_port, l->work_root, l->slug) < 0)
         return -1;
-    return out_line(err, "warmup complete total=%s", total);
+    return quiet ? 0 : out_line(err, "warmup complete total=%s", total);
 }
 
 static void say_end(const struct lease *l)
@@ -121,7 +122,7 @@ int cmd_warmup(struct invocation *in, struct error *err)
     struct lease l;
     if (out_check(err) < 0 || acquire(in, &l, &t, err) < 0)
         return -1;
-    int r = in->opt.json ? print_json(in, &l, &t, err) : print_text(&l, &t, err);
+    int r = in->opt.json ? print_json(in, &l, &t, err) : print_text(&l, in->opt.quiet, &t, err);
     if (r < 0)
         (void)error_append(err, ", but the lease %s is there; next: crabbox-fc stop %s", l.slug,
                            l.slug);

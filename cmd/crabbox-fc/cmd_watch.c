@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd.h"
+#include "made_with.h"
 #include "run/treewatch.h"
 #include "run_plan.h"
 
@@ -57,6 +58,7 @@ static int use_lease(struct invocation *in, struct loop *l, struct error *err)
     if (!in->opt.idle_exit)
         l->idle_ms = l->session.lease.idle_timeout_s * 1000;
     l->tree.gone_fd = l->session.gone_fd;
+    made_with_warn(&in->cfg, &l->session.lease);
     return 0;
 }
 

@@ -129,18 +129,48 @@ out:
     return code;
 }
 
+/* What other programs of this kind call a verb. */
+static const struct {
+    const char *word, *verb;
+} elsewhere[] = {
+    {"rm", "stop"},   {"kill", "stop"},      {"down", "stop"},     {"delete", "stop"},
+    {"exec", "run"},  {"shell", "ssh"},      {"attach", "ssh"},    {"login", "ssh"},
+    {"up", "warmup"}, {"start", "warmup"},   {"create", "warmup"}, {"ps", "list"},
+    {"copy", "cp"},   {"forward", "tunnel"},
+};
+
+/* The verb that was meant, or NULL. */
+static const char *verb_near(const char *name)
+{
+    const char *names[128], *words[ARRAY_LEN(elsewhere)];
+    size_t n = 0;
+    for (size_t i = 0; i < verbs_len; i++) {
+        if (verbs[i].hidden)
+            continue;
+        names[n++] = verbs[i].name;
+        if (verbs[i].alias)
+            names[n++] = verbs[i].alias;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
+        words[i] = elsewhere[i].word;
+        if (str_eq(name, words[i]))
+            return elsewhere[i].verb;
+    }
+    const char *near = str_nearest(name, names, n);
+    const char *word = near ? NULL : str_nearest(name, words, ARRAY_LEN(words));
+    for (size_t i = 0; word && i < ARRAY_LEN(elsewhere); i++)
+        if (word == elsewhere[i].word)
+            return elsewhere[i].verb;
+    return near;
+}
+
 static int unknown_verb(const char *name, struct error *err)
 {
-    const char *names[64];
-    size_t n = 0;
-    for (size_t i = 0; i < verbs_len; i++)
-        if (!verbs[i].hidden)
-            names[n++] = verbs[i].name;
     if (name[0] == '-')
         return error_set(err, ERR_USAGE, 0,
                          "%s is not a verb, and options come after the verb; next: crabbox-fc help",
                          name);
-    const char *near = str_nearest(name, names, n);
+    const char *near = verb_near(name);
     if (near)
         return error_set(err, ERR_USAGE, 0,
                          "unknown verb \"%s\"; did you mean %s? next: crabbox-fc help", name, near);

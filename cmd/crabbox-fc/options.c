@@ -49,6 +49,10 @@ static bool stands_alone(const struct cursor *c, const char *name)
 
 static int unknown_option(const struct verb *v, const char *name, struct error *err)
 {
+    if (str_eq(v->name, "stop") && str_eq(name, "all")) /* a slip must not end all that there is */
+        return error_set(err, ERR_USAGE, 0,
+                         "there is no --all: stop takes the names of the leases; next: crabbox-fc "
+                         "list, then crabbox-fc stop LEASE...");
     const char *names[128];
     size_t n = 0;
     for (const struct option_spec *o = v->options; o->name; o++)

@@ -1,5 +1,7 @@
 #include "run_failed.h"
 
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -43,6 +45,27 @@ static bool keep(struct invocation *in, const struct ops_run *req, const struct 
     return true;
 }
 
+/* The first word of the command is no program of the guest: says what it is. */
+static bool say_misread(struct invocation *in, const struct ops_run *req)
+{
+    struct lease_entry e;
+    const char *word = req->argv[0];
+    if (req->shell || req->script || !word)
+        return false;
+    if (ops_entry(&in->ops, word, &e, NULL) == 0 && !e.broken && str_eq(e.lease.slug, word)) {
+        log_info("%s is no program of the guest, but a lease; next: crabbox-fc run --id %s -- "
+                 "COMMAND",
+                 word, word);
+        return true;
+    }
+    if (!strpbrk(word, " \t\n;&|<>$*"))
+        return false;
+    log_info("the guest has no program of the name \"%s\"; next: crabbox-fc run --shell, and bash "
+             "reads it as a line",
+             word);
+    return true;
+}
+
 /* Where to look. */
 static void say_next(const struct ops_run_result *r, bool kept)
 {
@@ -59,15 +82,20 @@ static void say_next(const struct ops_run_result *r, bool kept)
                  r->lease.slug);
 }
 
-void run_failed(struct invocation *in, const struct ops_run *req, const struct ops_run_result *r,
+bool run_failed(struct invocation *in, const struct ops_run *req, const struct ops_run_result *r,
                 int code, const struct error *e, cJSON *j)
 {
     bool kept = keep(in, req, r, code, e, j);
+    /* The watcher ends with the error of its run. */
+    bool printed = kept && error_is_set(e) && in->verb->run == cmd_run;
     const char *path = json_opt_string(j, "failureBundle", "");
     bool says_next = r->timed_out || (!error_is_set(e) && ops_exit_code(&r->status) != 0);
+    if (printed)
+        out_error(e);
     if (kept)
         log_info("the end of the failed run's output, its logs and its results are in %s%s%s", path,
                  says_next ? "" : "; next: crabbox-fc logs ", says_next ? "" : r->run_id);
-    if (says_next)
+    if (says_next && !(r->ran && code == 127 && say_misread(in, req)))
         say_next(r, kept);
+    return printed;
 }

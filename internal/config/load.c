@@ -188,7 +188,8 @@ static int check_repo_trust(const struct config_args *args, const struct config_
     const struct config_entry *bad = first_untrusted(p, doc);
     if (!bad && !file->foreign && !has_patterns(doc))
         return 0;
-    if (trust_check(args->envp, entry->path, file->sha256, &entry->trusted, err) < 0)
+    int64_t other_at;
+    if (trust_check(args->envp, entry->path, file->sha256, &entry->trusted, &other_at, err) < 0)
         return -1;
     if (entry->trusted || (!bad && !file->foreign))
         return 0;
@@ -196,18 +197,24 @@ static int check_repo_trust(const struct config_args *args, const struct config_
     _cleanup_strbuf_ struct strbuf quoted = STRBUF_INIT;
     if (strlen(entry->path) < SHOWN_MAX)
         strbuf_add_shell_quoted(&quoted, SHOWN(entry->path));
+    char changed[96] = "", utc[STR_UTC_SIZE];
+    if (other_at >= 0) {
+        str_utc(other_at, utc);
+        (void)str_format(changed, sizeof changed, "; it has changed since it was trusted at %s",
+                         utc);
+    }
     if (!bad)
         return error_set(err, ERR_TRUST, 0,
-                         "%s belongs to another user or can be written by anybody; nothing in it "
+                         "%s belongs to another user or can be written by anybody%s; nothing in it "
                          "was applied. Read it, then run: crabbox-fc trust add %s",
-                         SHOWN(entry->path), quoted.buf);
+                         SHOWN(entry->path), changed, quoted.buf);
     _cleanup_strbuf_ struct strbuf why = STRBUF_INIT;
     why_untrusted(p, bad, &why);
     return error_set(
         err, ERR_TRUST, 0,
-        "%s:%zu:%zu: %s; nothing in the file was applied. Work from another directory, "
+        "%s:%zu:%zu: %s%s; nothing in the file was applied. Work from another directory, "
         "or %s, then run: crabbox-fc trust add %s",
-        SHOWN(entry->path), bad->line, bad->column, why.buf,
+        SHOWN(entry->path), bad->line, bad->column, why.buf, changed,
         config_key_is_number(bad->key) ? "set it in your own configuration, or read the file"
                                        : "read it",
         quoted.buf);

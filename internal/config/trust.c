@@ -71,11 +71,12 @@ static struct trust_entry *find_entry(const struct trust_store *s, const char *p
 }
 
 int trust_check(const char *const *envp, const char *path, const char *sha256, bool *trusted,
-                struct error *err)
+                int64_t *other_at, struct error *err)
 {
     char dir[PATH_MAX];
     _cleanup_(trust_store_free) struct trust_store store = TRUST_STORE_INIT;
     *trusted = false;
+    *other_at = -1;
     if (source_user_dir(envp, dir, err) < 0)
         return -1;
     if (!*dir)
@@ -84,6 +85,8 @@ int trust_check(const char *const *envp, const char *path, const char *sha256, b
         return -1;
     const struct trust_entry *e = find_entry(&store, path);
     *trusted = e && str_eq(e->sha256, sha256);
+    if (e && !*trusted)
+        *other_at = e->added;
     return 0;
 }
 

@@ -47,9 +47,10 @@ char *trust_store_print(const struct trust_store *s); /* caller frees */
 void trust_store_free(struct trust_store *s);
 
 /* ---- for config_load ---- */
-/* Whether this content of `path` is trusted. Reads the store. */
+/* Whether this content of `path` is trusted; if another content is, *other_at is since when (unix
+ * seconds), and else -1. Reads the store. */
 int trust_check(const char *const *envp, const char *path, const char *sha256, bool *trusted,
-                struct error *err);
+                int64_t *other_at, struct error *err);
 
 /* ---- for the verb ---- */
 /* What was trusted, to show it: `keys` has a line "key = value (line N)" for each key that needed

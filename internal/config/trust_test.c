@@ -59,8 +59,10 @@ static void test_hostile_files(void **state)
         assert_int_equal(config_dir_refused(d, rows[i].says), rows[i].kind);
     }
     config_dir_write(d, REPO_FILE, rows[0].text);
-    (void)config_dir_refused(d, "nothing in the file was applied");
     (void)config_dir_refused(d, "crabbox-fc trust add '");
+    config_dir_trust_repo(d);
+    config_dir_write(d, REPO_FILE, "vmm: qemu\n");
+    (void)config_dir_refused(d, "may set it; it has changed since it was trusted at 20");
 }
 
 /* However long and odd the place is, the message keeps the reason and the way out. */

@@ -317,13 +317,16 @@ static const char *colour_of(enum doctor_status s)
 }
 
 /* The fix is left in one piece, however long: what is pasted must be what was written. */
-void doctor_text(const struct doctor_report *r, bool colour, size_t width, struct strbuf *out)
+void doctor_text(const struct doctor_report *r, bool colour, bool quiet, size_t width,
+                 struct strbuf *out)
 {
     unsigned count[ARRAY_LEN(status_names)] = {0};
     for (size_t i = 0; i < r->n; i++) {
         const struct doctor_check *c = &r->checks[i];
         const char *fix = json_opt_string(c->details, "fix", "");
         count[c->status]++;
+        if (quiet && c->status != DOCTOR_FAILED && c->status != DOCTOR_WARNING)
+            continue;
         strbuf_addf(out, "%s%-8s%s %-11s ", colour ? colour_of(c->status) : "",
                     doctor_status_name(c->status), colour ? "\033[0m" : "", c->check);
         strbuf_add_wrapped(out, c->message, MESSAGE_AT, MESSAGE_AT, width);
@@ -334,6 +337,8 @@ void doctor_text(const struct doctor_report *r, bool colour, size_t width, struc
             strbuf_addc(out, '\n');
         }
     }
+    if (quiet)
+        return;
     strbuf_addf(out, "%s: %u ok, %u failed, %u warning%s, %u skipped (%lld ms)\n",
                 r->ok ? "ready" : "not ready", count[DOCTOR_OK], count[DOCTOR_FAILED],
                 count[DOCTOR_WARNING], count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_SKIP],

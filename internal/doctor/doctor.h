@@ -59,8 +59,9 @@ void doctor_free(struct doctor_report *r);
 
 cJSON *doctor_json(const struct doctor_report *r);
 /* A table, each failure and warning with its fix below it; messages are wrapped to `width` columns
- * (0: not at all). */
-void doctor_text(const struct doctor_report *r, bool colour, size_t width, struct strbuf *out);
+ * (0: not at all). `quiet`: only failures and warnings, and no summary. */
+void doctor_text(const struct doctor_report *r, bool colour, bool quiet, size_t width,
+                 struct strbuf *out);
 
 const char *doctor_status_name(enum doctor_status s);
 

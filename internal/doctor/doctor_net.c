@@ -39,7 +39,10 @@ static void judge_way(const struct config *cfg, struct doctor_check *c)
     struct error err = ERROR_INIT;
     const char *pool = cfg->network.pool;
     if (net_way_look(pool, cfg->network.dns, &way, &err) < 0 ||
-        net_way_check(&way, pool, &err) < 0 || net_way_doubt(&way, pool, &err) < 0) {
+        net_way_check(&way, pool, &err) < 0) {
+        check_skip(c, "no lease can be made as the host's links and routes are: see the check "
+                      "network");
+    } else if (net_way_doubt(&way, pool, &err) < 0) {
         check_error(c, DOCTOR_WARNING, &err, "do what the check network says");
     } else if (way.end == NET_WAY_NONE) {
         check_ok(c, "the host has no route to the outside, so guests have none");

@@ -110,15 +110,20 @@ static void text_shows_each_fix(void **state)
     _cleanup_(doctor_free) struct doctor_report r = doctorkit_judge(
         "firecracker:\n  binary: /nonexistent/fc\n" IMG, NULL);
     _cleanup_strbuf_ struct strbuf plain = STRBUF_INIT, coloured = STRBUF_INIT;
-    _cleanup_strbuf_ struct strbuf narrow = STRBUF_INIT;
-    doctor_text(&r, false, 0, &plain);
-    doctor_text(&r, true, 0, &coloured);
-    doctor_text(&r, false, 50, &narrow);
+    _cleanup_strbuf_ struct strbuf narrow = STRBUF_INIT, quiet = STRBUF_INIT;
+    doctor_text(&r, false, false, 0, &plain);
+    doctor_text(&r, true, false, 0, &coloured);
+    doctor_text(&r, false, false, 50, &narrow);
+    doctor_text(&r, false, true, 0, &quiet);
     assert_null(strchr(plain.buf, '\033'));
     assert_non_null(strchr(coloured.buf, '\033'));
     assert_non_null(strstr(plain.buf, "fix: install Firecracker"));
     assert_non_null(strstr(plain.buf, "\nnot ready: "));
     assert_non_null(strstr(plain.buf, "firecracker.binary: there is no program"));
+    assert_non_null(strstr(quiet.buf, "fix: install Firecracker"));
+    assert_non_null(strstr(plain.buf, "ok       "));
+    assert_null(strstr(quiet.buf, "ok       "));
+    assert_null(strstr(quiet.buf, "not ready: "));
     assert_non_null(strstr(narrow.buf, "binary      firecracker.binary: there is\n          "
                                        "           no program"));
 }
@@ -378,7 +383,7 @@ static int judge_as_nobody(const struct config *cfg)
     const char *fix = doctorkit_detail(doctorkit_find(&r, "kvm"), "fix");
     bool group = (st.st_mode & 060) == 060 && st.st_gid;
     bool told = access("/dev/kvm", R_OK | W_OK) == 0 ||
-                strstr(fix, group ? "usermod -aG " : "setfacl -m ");
+                strstr(fix, group ? "$(id -un 65534)" : "setfacl -m u:65534:rw ");
     /* Without root a lease is made in a user namespace, for which this user has no ids. */
     const struct doctor_check *user = doctorkit_find(&r, "user");
     told = told && user->status == DOCTOR_WARNING &&

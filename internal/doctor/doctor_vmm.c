@@ -132,11 +132,13 @@ void doctor_cgroup(struct doctor_ctx *ctx, struct doctor_check *c)
                  ctx->on.cfg->cgroup);
         return;
     }
-    check_warn(c, "leases do without: %s", ctx->on.lacks);
     if (ctx->on.net_mode == NET_PASTA) {
-        check_fix(c, "put sudo before crabbox-fc");
+        check_warn(c, "leases have no control group, because only root can make one");
+        check_fix(c, "none is needed (docs/ROOTLESS.md); if you want one, put sudo before "
+                     "crabbox-fc");
         return;
     }
+    check_warn(c, "leases are made without this: %s", ctx->on.lacks);
     check_fix(c, "give this host control groups with memory, pids and cpu, and set isolation to "
                  "strict");
 }

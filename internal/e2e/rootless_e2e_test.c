@@ -298,9 +298,11 @@ static void test_limits(void **state)
     struct lease l = only_lease();
     assert_rules("chain inet crabbox admit", "ct count over 512");
     assert_rules("chain inet crabbox admit", "limit rate over 30/second burst 1000 ");
+    assert_rules("chain inet crabbox postrouting", "l4proto udp snat ip to 192.0.2.6:2");
+    assert_rules("chain inet crabbox postrouting", "saddr 192.0.2.2 snat ip to 192.0.2.6 fully");
     assert_rules("set inet crabbox hops", "size 64");
     assert_rules("chain inet crabbox hop", "ip daddr");
-    assert_limit(l.local.pasta.pid, "^Max open files  *768 ");
+    assert_limit(l.local.pasta.pid, "^Max open files  *1280 ");
     e2e_stop("u");
 }
 

@@ -92,10 +92,11 @@ static int refuse_access(const char *reason, struct error *err)
     if (stat("/dev/kvm", &st) == 0 && (st.st_mode & 060) == 060 && st.st_gid)
         (void)getgrgid_r(st.st_gid, &group, names, sizeof names, &g);
     if (g)
-        return error_set(err, ERR_ENV, 0, "%s; next: usermod -aG %s \"$USER\", then log in again",
-                         reason, g->gr_name);
-    return error_set(err, ERR_ENV, 0, "%s; next: as root: setfacl -m \"u:$USER:rw\" /dev/kvm",
-                     reason);
+        return error_set(err, ERR_ENV, 0,
+                         "%s; next: as root: usermod -aG %s \"$(id -un %u)\", then log in again",
+                         reason, g->gr_name, getuid());
+    return error_set(err, ERR_ENV, 0, "%s; next: as root: setfacl -m u:%u:rw /dev/kvm", reason,
+                     getuid());
 }
 
 int probe_kvm(struct conditions *c, struct error *err)

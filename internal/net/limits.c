@@ -237,8 +237,7 @@ void limits_masquerade(const char *match, struct strbuf *out)
 
 void limits_snat(const char *match, const char *addr, struct limits_ports p, struct strbuf *out)
 {
-    strbuf_addf(out, "  %s meta l4proto { tcp, udp } snat ip to %s:%u-%u fully-random\n", match,
-                addr, p.first, p.last);
+    strbuf_addf(out, "  %s snat ip to %s:%u-%u fully-random\n", match, addr, p.first, p.last);
 }
 
 void limits_chain_text(const struct limits *l, struct strbuf *out)

@@ -95,8 +95,8 @@ struct limits_ports limits_pasta_ports(uint32_t part);
 void limits_masquerade(const char *match, struct strbuf *out);
 
 /* On a chain the plugin masquerades, and keeps the port that it finds where it can; pasta keeps
- * that of UDP. So the lease's namespace already gives what matches `match` such a port, at its
- * address `addr`. */
+ * that of UDP. So the lease's namespace already gives what matches `match` (which is of a protocol
+ * with ports) such a port, at its address `addr`. */
 void limits_snat(const char *match, const char *addr, struct limits_ports p, struct strbuf *out);
 
 /* The host's part of this. Only the plugin says what is masqueraded, and only the host knows which

@@ -29,8 +29,9 @@
 #define END_MS   5000
 #define SAID_MAX 400         /* of its words in a message */
 #define LOG_MAX  (64 * 1024) /* it has only just begun */
-/* It opens one for each connection of the guest (LIMITS_PASTA_CONNS), and keeps some ready. */
-#define FILES_MAX 768
+/* It takes two for each connection of the guest (LIMITS_PASTA_CONNS) and one for each port of UDP,
+ * and keeps some ready. */
+#define FILES_MAX 1280
 
 bool pasta_is_needed(void)
 {

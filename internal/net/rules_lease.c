@@ -108,6 +108,17 @@ static void own_text(const struct net_lease *n, struct strbuf *out)
                 net_uplink(n), n->lease_addr);
 }
 
+/* Of the lease's own connections that are seen at the host with the port that they have here. */
+static void ports_text(const struct net_lease *n, const char *outward, struct strbuf *out)
+{
+    const bool pasta = n->mode == NET_PASTA;
+    _cleanup_free_ char *match = xasprintf("%s meta l4proto %s", outward,
+                                           pasta ? "udp" : "{ tcp, udp }");
+    if (n->mode != NET_NAT)
+        limits_snat(match, n->lease_addr,
+                    pasta ? limits_pasta_ports(n->slot) : limits_chain_ports(), out);
+}
+
 void rules_lease_text(const struct net_lease *n, const struct rules_near *near, struct strbuf *out)
 {
     const char *tap = n->tap, *guest = n->guest_addr, *up = net_uplink(n);
@@ -129,9 +140,7 @@ void rules_lease_text(const struct net_lease *n, const struct rules_near *near, 
                 "  type nat hook postrouting priority srcnat; policy accept;\n",
                 up, n->lease_addr, guest);
     (void)str_format(outward, sizeof outward, "oifname \"%s\" ip saddr %s", up, guest);
-    if (n->mode != NET_NAT)
-        limits_snat(outward, n->lease_addr,
-                    n->mode == NET_CNI ? limits_chain_ports() : limits_pasta_ports(n->slot), out);
+    ports_text(n, outward, out);
     strbuf_addf(out,
                 "  %s snat ip to %s%s\n"
                 "}\n"

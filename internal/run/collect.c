@@ -360,7 +360,7 @@ static int reports_into(struct collect *c, int dirfd, struct error *err)
         return 0;
     }
     if (!res.n_files)
-        return error_set(err, ERR_SSH, 0,
+        return error_set(err, ERR_NOT_FOUND, 0,
                          "no file of the guest matches --junit %s%s, so there is no test report",
                          c->req->reports[0], c->req->reports[1] ? " or the others" : "");
     struct junit *sum = &c->out->junit;

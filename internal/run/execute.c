@@ -116,10 +116,11 @@ static void forget_cancel(int fd)
 
 /* Nobody waits for the command any more: it must not live on. Where the connection was lost,
  * another one may be had. */
-static void end_command(const struct execution *x, struct guest_run *g, enum err_kind why,
-                        bool left)
+static void end_command(const struct execution *x, struct guest_run *g, bool left,
+                        struct error *failure)
 {
     struct error err = ERROR_INIT;
+    const enum err_kind why = failure->kind;
     if (x->lease_ends || why == ERR_VMM || session_ended(x->session, &err))
         return;
     struct deadline d = deadline_in_ms(left ? LEAVE_MS : GUEST_RUN_END_MS);
@@ -130,14 +131,22 @@ static void end_command(const struct execution *x, struct guest_run *g, enum err
     }
     g->conn = x->session->conn;
     if (why == ERR_CANCELLED) {
-        log_info("ending the command in the guest; Ctrl-C: leave it");
+        log_info("ending the command in the guest; press Ctrl-C again to leave it running");
         forget_cancel(x->session->ops->cancel_fd);
         d.cancel_fd = x->session->ops->cancel_fd;
     }
-    if (guest_run_end(g, &d, &err) < 0)
+    bool ended = guest_run_end(g, &d, &err) >= 0;
+    if (!ended)
         log_warn("%s; next: stop the lease", err.msg);
     else
         unfinished_forget(x->session, g->id);
+    if (why == ERR_CANCELLED && ended)
+        (void)error_append(failure, "; the command was ended");
+    else if (why == ERR_CANCELLED)
+        (void)error_append(failure,
+                           "; it may still run in %s, and the next run there will end it; "
+                           "next: crabbox-fc stop %s",
+                           x->session->lease.slug, x->session->lease.slug);
     guest_run_clean(g);
 }
 
@@ -163,7 +172,7 @@ int execute_run(const struct execution *x, const struct ops_run *req, struct ops
     if (begun && r == 0)
         unfinished_forget(x->session, g.id);
     if (r < 0 && (timed_out || (err->kind != ERR_TIMEOUT && (begun || err->kind != ERR_SSH))))
-        end_command(x, &g, err->kind, res->status.left);
+        end_command(x, &g, res->status.left, err);
     else if (req->script && !keeps_dir(req) && !x->lease_ends)
         guest_run_clean(&g);
     if (timed_out) {

@@ -344,6 +344,8 @@ static int collect(struct run_state *s, struct error *err)
         log_warn("%s", e.msg);
         return 0;
     }
+    if (e.kind != ERR_CANCELLED)
+        log_info("the command itself ended with 0");
     *err = e;
     return -1;
 }
@@ -419,6 +421,8 @@ int ops_run(struct ops *o, const struct ops_run *req, struct ops_run_result *res
                 (void)error_append(err, "; releasing the lease failed too: %s", e.msg);
             r = -1;
         }
+        if (r < 0 && s.res->released && err->kind == ERR_CANCELLED)
+            (void)error_append(err, "; the lease is removed");
     } else if (*res->lease.id) {
         (void)ops_touch(o, res->lease.id, 0, NULL, NULL);
     }

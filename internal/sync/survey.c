@@ -23,9 +23,9 @@ void survey_marker(struct strbuf *out, const char *remote)
 }
 
 /* Three lists of names, each ended by an empty one: what changed, what is in the directories that
- * changed, and where something is mounted. Then what .git was made from. No marker of ours, or a
- * find without -cnewer: nothing is known. The kernel writes a blank in the name of a mount point as
- * \040. */
+ * changed, and where something is mounted. Then what .git was made from. No marker of ours, one
+ * from the future (somebody has set the clock back), or a find without -cnewer: nothing is known.
+ * The kernel writes a blank in the name of a mount point as \040. */
 static void survey_command(struct strbuf *out, const struct manifest *m)
 {
     _cleanup_strbuf_ struct strbuf marker = STRBUF_INIT;
@@ -35,6 +35,7 @@ static void survey_command(struct strbuf *out, const struct manifest *m)
     strbuf_addf(out, "; [ \"$(cat \"$m\" 2>/dev/null)\" = %s ] && cd -- ", m->id);
     strbuf_add_shell_quoted(out, m->remote);
     strbuf_adds(out,
+                " && [ ! \"$m\" -nt /proc/$$ ]"
                 " && find \"$m\" -cnewer \"$m\" >/dev/null 2>&1 || exit 1; "
                 "{ find . -path ./.git -prune -o -cnewer \"$m\" -print0; printf '\\0'; "
                 "find . -path ./.git -prune -o -type d -cnewer \"$m\" -exec sh -c 'exec find "

@@ -188,6 +188,10 @@ static void test_lost_records_mean_everything(void **state)
     assert_true(res.full);
     assert_int_equal(res.n_sent, 2);
     assert_same(&p, "");
+    synckit_sh(p.base, "touch -d '1 hour' lease/.crabbox-sync-*; rm lease/*/a", NULL);
+    assert_int_equal(try_update(&p, NULL, &res, NULL), 0);
+    assert_true(res.full);
+    assert_same(&p, "");
     synckit_sh(p.base, "echo garbage > manifest", NULL);
     assert_int_equal(try_update(&p, NULL, &res, NULL), 0);
     assert_true(res.full);
@@ -495,14 +499,9 @@ static void test_twenty_thousand_files(void **state)
         "done",
         NULL);
     update(&p, 20000, 0);
-    int64_t start = clock_boot_ms();
     update(&p, 0, 0);
-    int64_t unchanged_ms = clock_boot_ms() - start;
     synckit_sh(p.src, "echo changed > d7/xaaa", NULL);
-    start = clock_boot_ms();
     update(&p, 1, 0);
-    print_message("20000 files: unchanged %lld ms, one changed %lld ms\n", (long long)unchanged_ms,
-                  (long long)(clock_boot_ms() - start));
     synckit_sh(p.to, "test \"$(cat d7/xaaa)\" = changed", NULL);
     pair_close(&p);
 }
