@@ -64,7 +64,7 @@ static void test_results_that_are_missing(void **state)
                                                        "--download", "none=.", "--", "true");
     bed_assert_code(r, 4);
     says(&r, "the command itself ended with 0", "crabbox-fc: fetch none: ");
-    says(&r, "crabbox-fc: fetch none: ", "kept of the failed run");
+    says(&r, "crabbox-fc: fetch none: ", "the end of the failed run");
     _cleanup_bed_result_ struct bed_result junit = E2E_RUN_IN("box", "--junit", "none/*.xml", "--",
                                                               "true");
     bed_assert_code(junit, 4);
