@@ -20,7 +20,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -232,15 +231,12 @@ static bool runs_keeper(pid_t pid)
     return str_eq(text + strlen(text) + 1, "keeper");
 }
 
-/* main of crabbox-fc begins with opening /dev/null; what is before is the loader's. */
+/* main of crabbox-fc begins with looking whether descriptor 0 is open; what is before is the
+ * loader's. */
 static bool begins_main(const struct seccomp_notif *req)
 {
-    char path[10];
-    struct iovec local = {path, sizeof path};
-    struct iovec remote = {(void *)(uintptr_t)req->data.args[1], sizeof path};
-    return req->data.nr == SYS_openat &&
-           process_vm_readv((pid_t)req->pid, &local, 1, &remote, 1, 0) == (ssize_t)sizeof path &&
-           memcmp(path, "/dev/null", sizeof path) == 0;
+    return req->data.nr == SYS_fcntl && req->data.args[0] == STDIN_FILENO &&
+           req->data.args[1] == F_GETFD;
 }
 
 static bool counts(const struct seccomp_notif *req)
