@@ -123,6 +123,11 @@ clock_by_itself() { # nobody tells the guest: its init looks every ten seconds
     return 1
 }
 
+another_users_command() { # the command is sudo itself
+    exits 124 "$fc" run --id "$1" -q --no-sync --timeout 2s -- sudo sleep 416 || return
+    ! "$fc" ssh "$1" pgrep -fx '"sleep 416"'
+}
+
 full_disk() { # no room at all, then a root that takes nothing
     local in=("$fc" run --id "$1" -q --no-sync --)
     "${in[@]}" sh -c 'fallocate -l 900M ~/fill
@@ -142,5 +147,6 @@ guest_tests() {
     ok 'guest: a socket of the filesystem is forwarded' unix_socket "$1"
     ok 'guest: a run sets a clock that stood still' clock_for_a_run "$1"
     ok 'guest: a clock that stood still is set by itself' clock_by_itself "$1"
+    ok "guest: another user's command is ended" another_users_command "$1"
     ok 'guest: a command starts on a disk that takes nothing' full_disk "$1"
 }

@@ -24,7 +24,7 @@ const struct verb verbs[] = {
          "that git lists "
          "(--sync-plan prints them), runs the command and exits with its code. If the lease "
          "was made for the run, it is removed afterwards.\n\n"
-         "Of our variables, only those of run.allowEnv are passed on (default: CI and "
+         "Of the variables here, only those of run.allowEnv are passed on (default: CI and "
          "NODE_OPTIONS), and those that --env and --env-file name. Values travel over SSH "
          "into a file that only the guest's user can read. No argument vector and no log "
          "shows them. A bare NAME in a file in the working tree counts only if run.allowEnv "

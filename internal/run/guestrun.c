@@ -307,9 +307,11 @@ void guest_run_command(const struct guest_run *g, struct strbuf *out)
 /* Runs under bash with the run's mark as $1. Only builtins, as there may be no process to be had; a
  * terminal that nobody types on is what it sleeps with. Frozen processes can't fork, so a pass that
  * finds nobody new has them all; who was found once (by its start time) is looked for to the end,
- * also without parents. PF_KTHREAD is 0x200000. Only what is left at last, of another user then, is
- * sudo asked for. A guest so busy that a look takes seconds has all its user's processes ended, for
- * which the kernel needs one call. */
+ * also without parents. PF_KTHREAD is 0x200000. What is left at last is
+ * another user's, and if nobody is found, one whose mark only root can see may be left (a command
+ * that is sudo itself): then sudo is asked.
+ * A guest so busy that a look takes seconds has all its user's processes ended, for which the
+ * kernel needs one call. */
 static const char end_script[] =
     "mark=$1 seen=()\n"
     "find_all() {\n"
@@ -342,13 +344,24 @@ static const char end_script[] =
     "    for p in ${hit[@]}; do seen[$p]=${start[$p]}; done\n"
     "    [ ${#hit[@]} != 0 ]\n"
     "}\n"
+    "find_any() {\n"
+    "    find_all && return\n"
+    "    local p s\n"
+    "    for p in $(sudo -n grep -lszxF -- \"$mark\" /proc/[0-9]*/environ 2>/dev/null); do\n"
+    "        p=${p//[!0-9]/} s=()\n"
+    "        { mapfile -d '' s; } 2>/dev/null </proc/$p/stat\n"
+    "        set -- ${s[0]##*) }\n"
+    "        seen[$p]=${20}\n"
+    "    done\n"
+    "    find_all\n"
+    "}\n"
     "{ exec 9<>/dev/ptmx; } 2>/dev/null\n"
-    "find_all || { read -r -t 0.2 -u 9 p 2>/dev/null; find_all; } || exit 0\n"
+    "find_all || { read -r -t 0.2 -u 9 p 2>/dev/null; find_any; } || exit 0\n"
     "echo found\n"
     "kill -TERM ${hit[@]} 2>/dev/null\n"
     "end=$((SECONDS + 2))\n"
     "while ((SECONDS <= end)); do\n"
-    "    find_all || exit 0\n"
+    "    find_any || exit 0\n"
     "    read -r -t 0.1 -u 9 p 2>/dev/null\n"
     "    [ $? -gt 128 ] || sleep 0.1\n"
     "done\n"
@@ -358,11 +371,11 @@ static const char end_script[] =
     "        n=${#hit[@]}\n"
     "        kill -STOP ${hit[@]} 2>/dev/null\n"
     "    done\n"
-    "    [ ${#hit[@]} = 0 ] && exit 0\n"
+    "    find_any || exit 0\n"
     "    kill -KILL ${hit[@]} 2>/dev/null\n"
     "    [ $i = 0 ] || sudo -n kill -KILL ${hit[@]} 2>/dev/null\n"
     "done\n"
-    "find_all || exit 0\n"
+    "find_any || exit 0\n"
     "echo \"processes that can't be ended: ${hit[*]}\" >&2\n"
     "exit 1\n";
 

@@ -1,5 +1,7 @@
 /* Each function of libarchive that the program uses, forwarded; see sys/lib.h. The callers are in
  * sync, fetch and image. */
+#include "sync/archive_load.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 
@@ -9,6 +11,11 @@ typedef struct archive A;
 typedef struct archive_entry E;
 
 static struct lib lib = {"libarchive.so.13", "libarchive13", NULL};
+
+int archive_load(struct error *err)
+{
+    return lib_load(&lib, err);
+}
 
 FORWARD(&lib, const char *, archive_error_string, (A * a), (a))
 

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "sync/archive_load.h"
 #include "sys/beneath.h"
 
 enum { PIECE = 64 * 1024 };
@@ -47,6 +48,8 @@ static int writer_failed(const struct pack *p, const char *path, struct error *e
 int pack_init(struct pack *p, const struct sync_list *l, struct error *err)
 {
     *p = (struct pack){.list = l, .tree = TREE_INIT, .out = STRBUF_INIT, .fd = -1};
+    if (archive_load(err) < 0)
+        return -1;
     if (tree_init(&p->tree, l->root_fd, &l->never, l->whole) < 0)
         return error_set(err, ERR_SYNC, errno, "hold %s open", l->root);
     p->writer = archive_write_new();
