@@ -159,7 +159,8 @@ int cmd_man(struct invocation *in, struct error *err)
            CRABBOX_FC_VERSION);
     printf(".SH NAME\ncrabbox\\-fc \\- disposable microVMs over SSH\n.SH SYNOPSIS\n"
            ".B crabbox\\-fc\n.I VERB\n[\\fIOPTION\\fR]... [\\fIARG\\fR]...\n");
-    printf(".SH DESCRIPTION\nLeases microVMs with a kernel, a disk and a network of their own, copies the "
+    printf(".SH DESCRIPTION\nLeases microVMs with a kernel, a disk and a network of their own, "
+           "copies the "
            "working tree into them, runs\ncommands over SSH and leaves nothing behind. The VMM is "
            "Firecracker with KVM, or QEMU with KVM\nor, if you ask for it, with emulation.\n");
     verbs_section();
