@@ -80,9 +80,41 @@ static void say_forward(bool local, const struct forward *f)
              f->part[2], f->part[3], local ? "in the lease" : "here");
 }
 
-/* Adds "-L ADDRESS:PORT:HOST:PORT" for each; the texts are left to the process's end. */
-static int add_forwards(const struct option_list *list, const char *flag, const char **argv,
-                        size_t *n, struct error *err)
+/* The words of ssh, and those of their texts that were made here. */
+struct words {
+    const char **v; /* owned */
+    char **made;    /* owned */
+    size_t n, n_made;
+};
+
+static void words_make(struct words *w, size_t max)
+{
+    w->v = xcalloc(max, sizeof *w->v);
+    w->made = xcalloc(max, sizeof *w->made);
+}
+
+static void words_free(struct words *w)
+{
+    for (size_t i = 0; i < w->n_made; i++)
+        free(w->made[i]);
+    free(w->made);
+    free(w->v);
+}
+
+static void add(struct words *w, const char *word)
+{
+    w->v[w->n++] = word;
+}
+
+static void add_made(struct words *w, char *text)
+{
+    w->made[w->n_made++] = text;
+    add(w, text);
+}
+
+/* Adds "-L ADDRESS:PORT:HOST:PORT" for each. */
+static int add_forwards(const struct option_list *list, const char *flag, struct words *w,
+                        struct error *err)
 {
     for (size_t i = 0; i < list->n; i++) {
         struct forward f;
@@ -91,8 +123,8 @@ static int add_forwards(const struct option_list *list, const char *flag, const 
                              "%s \"%s\" is not PORT, PORT:PORT, PORT:HOST:PORT or "
                              "ADDRESS:PORT:HOST:PORT",
                              flag, list->items[i]);
-        argv[(*n)++] = flag;
-        argv[(*n)++] = xasprintf("%s:%s:%s:%s", f.part[0], f.part[1], f.part[2], f.part[3]);
+        add(w, flag);
+        add_made(w, xasprintf("%s:%s:%s:%s", f.part[0], f.part[1], f.part[2], f.part[3]));
         say_forward(str_eq(flag, "-L"), &f);
     }
     return 0;
@@ -113,8 +145,7 @@ static int find_free_port(char out[static 8], struct error *err)
 
 /* Crabbox's form: one port of the lease, and one line of output when the port here listens, which
  * is when ssh runs its local command. */
-static int add_port(const char *remote, const char *local, const char **argv, size_t *n,
-                    struct error *err)
+static int add_port(const char *remote, const char *local, struct words *w, struct error *err)
 {
     char free_port[8];
     if (!is_port(remote) || (local && !str_eq(local, "0") && !is_port(local)))
@@ -127,12 +158,12 @@ static int add_port(const char *remote, const char *local, const char **argv, si
             return -1;
         local = free_port;
     }
-    argv[(*n)++] = "-o";
-    argv[(*n)++] = "PermitLocalCommand=yes";
-    argv[(*n)++] = "-o";
-    argv[(*n)++] = xasprintf("LocalCommand=echo http://" LOOPBACK ":%s", local);
-    argv[(*n)++] = "-L";
-    argv[(*n)++] = xasprintf(LOOPBACK ":%s:" LOOPBACK ":%s", local, remote);
+    add(w, "-o");
+    add(w, "PermitLocalCommand=yes");
+    add(w, "-o");
+    add_made(w, xasprintf("LocalCommand=echo http://" LOOPBACK ":%s", local));
+    add(w, "-L");
+    add_made(w, xasprintf(LOOPBACK ":%s:" LOOPBACK ":%s", local, remote));
     return 0;
 }
 
@@ -163,11 +194,10 @@ int cmd_tunnel(struct invocation *in, struct error *err)
     const struct options *o = &in->opt;
     const char *ref, *port;
     _cleanup_(stock_ssh_close) struct stock_ssh s = STOCK_SSH_INIT;
-    size_t n = 0;
+    _cleanup_(words_free) struct words w = {0};
     if (take_words(in, &ref, &port, err) < 0)
         return -1;
-    _cleanup_free_ const char **argv = xcalloc(2 * (o->local_forward.n + o->remote_forward.n) + 32,
-                                               sizeof *argv);
+    words_make(&w, 2 * (o->local_forward.n + o->remote_forward.n) + 32);
     if (stock_ssh_find(in, ref, &s, err) < 0)
         return -1;
     const char *const fixed[] = {"ssh", "-F", s.config, "-N", "-o", "ExitOnForwardFailure=yes",
@@ -176,12 +206,12 @@ int cmd_tunnel(struct invocation *in, struct error *err)
                                  /* tells of a port where nobody listens */
                                  "-o", "LogLevel=INFO"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        argv[n++] = fixed[i];
-    if ((port && add_port(port, o->local_port, argv, &n, err) < 0) ||
-        add_forwards(&o->local_forward, "-L", argv, &n, err) < 0 ||
-        add_forwards(&o->remote_forward, "-R", argv, &n, err) < 0)
+        add(&w, fixed[i]);
+    if ((port && add_port(port, o->local_port, &w, err) < 0) ||
+        add_forwards(&o->local_forward, "-L", &w, err) < 0 ||
+        add_forwards(&o->remote_forward, "-R", &w, err) < 0)
         return -1;
     log_info("Ctrl-C ends it");
-    argv[n++] = s.host;
-    return stock_ssh_run(in, &s, argv, true, err);
+    add(&w, s.host);
+    return stock_ssh_run(in, &s, w.v, true, err);
 }
